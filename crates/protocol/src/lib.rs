@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+
+pub mod account;
+pub mod collection;
+pub mod error;
+pub mod file;
+pub mod ids;
+pub mod limits;
+pub mod magic;
+pub mod opaque;
+pub mod trash;
+pub mod upload;
+
+pub use error::ErrorBody;
+pub use ids::{AccountId, CollectionId, FileId, ObjectKey, Version};
+pub use magic::MagicMetadata;
+pub use opaque::Opaque;
