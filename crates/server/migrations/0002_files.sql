@@ -1,0 +1,112 @@
+-- Collections, files, memberships, trash, and the objects that they name.
+--
+-- A file exists once for its owner; memberships link it to collections, each with the file's key wrapped by that
+-- collection's key. Versions order changes: see `store`.
+
+CREATE TABLE collections (
+    id BIGINT NOT NULL PRIMARY KEY,
+    owner_id BIGINT NOT NULL REFERENCES accounts (id),
+    kind TEXT NOT NULL,                     -- 'album', 'folder', 'favorites', 'uncategorized'
+    singular TEXT UNIQUE,                   -- '<owner>/<kind>' for the two kinds that exist once, else NULL
+    encrypted_key TEXT NOT NULL,
+    key_decryption_nonce TEXT NOT NULL,
+    encrypted_name TEXT NOT NULL,
+    name_decryption_nonce TEXT NOT NULL,
+    encrypted_path TEXT,
+    path_decryption_nonce TEXT,
+    attributes_version BIGINT NOT NULL,
+    magic_metadata TEXT,                    -- the envelope as JSON
+    pub_magic_metadata TEXT,                -- the envelope as JSON
+    is_deleted BIGINT NOT NULL,
+    version BIGINT NOT NULL,
+    created_at BIGINT NOT NULL
+);
+CREATE INDEX collections_by_owner ON collections (owner_id, version);
+
+CREATE TABLE files (
+    id BIGINT NOT NULL PRIMARY KEY,
+    owner_id BIGINT NOT NULL REFERENCES accounts (id),
+    file_object TEXT NOT NULL,              -- object keys
+    file_header TEXT NOT NULL,
+    file_size BIGINT NOT NULL,              -- bytes of ciphertext
+    thumbnail_object TEXT NOT NULL,
+    thumbnail_header TEXT NOT NULL,
+    thumbnail_size BIGINT NOT NULL,
+    metadata TEXT NOT NULL,
+    metadata_header TEXT NOT NULL,
+    magic_metadata TEXT,                    -- the envelope as JSON
+    pub_magic_metadata TEXT,                -- the envelope as JSON
+    is_purged BIGINT NOT NULL,
+    version BIGINT NOT NULL,
+    created_at BIGINT NOT NULL
+);
+CREATE INDEX files_by_owner ON files (owner_id);
+
+-- Earlier contents of updated files: kept for the retention time.
+CREATE TABLE file_versions (
+    file_id BIGINT NOT NULL REFERENCES files (id),
+    version BIGINT NOT NULL,                -- the file's version that this content had
+    file_object TEXT NOT NULL,
+    file_header TEXT NOT NULL,
+    file_size BIGINT NOT NULL,
+    thumbnail_object TEXT NOT NULL,
+    thumbnail_header TEXT NOT NULL,
+    thumbnail_size BIGINT NOT NULL,
+    metadata TEXT NOT NULL,
+    metadata_header TEXT NOT NULL,
+    replaced_at BIGINT NOT NULL,
+    PRIMARY KEY (file_id, version)
+);
+
+CREATE TABLE memberships (
+    collection_id BIGINT NOT NULL REFERENCES collections (id),
+    file_id BIGINT NOT NULL REFERENCES files (id),
+    encrypted_key TEXT NOT NULL,
+    key_decryption_nonce TEXT NOT NULL,
+    is_deleted BIGINT NOT NULL,             -- tombstones stay, with their keys
+    added_at BIGINT NOT NULL,
+    version BIGINT NOT NULL,
+    PRIMARY KEY (collection_id, file_id)
+);
+CREATE INDEX memberships_by_version ON memberships (collection_id, version);
+CREATE INDEX memberships_by_file ON memberships (file_id);
+
+CREATE TABLE trash (
+    file_id BIGINT NOT NULL PRIMARY KEY REFERENCES files (id),
+    account_id BIGINT NOT NULL REFERENCES accounts (id),
+    collection_id BIGINT NOT NULL REFERENCES collections (id),
+    is_restored BIGINT NOT NULL,
+    is_purged BIGINT NOT NULL,              -- never together with is_restored
+    delete_by BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    version BIGINT NOT NULL
+);
+CREATE INDEX trash_by_version ON trash (account_id, version);
+CREATE INDEX trash_by_deadline ON trash (delete_by);
+
+-- Every blob that was ever minted and not yet reaped.
+CREATE TABLE objects (
+    key TEXT NOT NULL PRIMARY KEY,          -- '<account>/<uuid>'
+    account_id BIGINT NOT NULL REFERENCES accounts (id),
+    state TEXT NOT NULL,                    -- 'minted', 'stored', 'committed', 'garbage'
+    length BIGINT,                          -- bytes; known at mint or when stored
+    md5 TEXT,                               -- base64 of the MD5 that was announced at mint, or of the stored bytes
+    digest TEXT,                            -- hex of the BLAKE2b-256 taken while the bytes were stored
+    part_length BIGINT,                     -- bytes of every part but the last; NULL for whole objects and unknown sizes
+    part_count BIGINT,                      -- NULL for whole objects
+    file_id BIGINT,                         -- of a committed object
+    expires_at BIGINT NOT NULL,             -- when an uncommitted or garbage object may be reaped
+    created_at BIGINT NOT NULL
+);
+CREATE INDEX objects_by_deadline ON objects (state, expires_at);
+CREATE INDEX objects_by_account ON objects (account_id);
+
+-- Parts that are durable.
+CREATE TABLE object_parts (
+    object_key TEXT NOT NULL REFERENCES objects (key),
+    part_number BIGINT NOT NULL,            -- from 1
+    length BIGINT,                          -- NULL until the part is stored
+    md5 TEXT,                               -- base64; announced at mint, or of the stored bytes
+    stored BIGINT NOT NULL,
+    PRIMARY KEY (object_key, part_number)
+);

@@ -1,0 +1,87 @@
+//! What a failed request answers, in the base API's three shapes: `{"code","message"}`, `{}`, and `{"error"}`.
+//!
+//! The detail of a failure is logged, never sent.
+
+use crate::objects::ObjectError;
+use crate::store::StoreError;
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use darkslide_protocol::ErrorBody;
+
+/// A request that failed.
+#[derive(Debug)]
+pub enum ApiError {
+    /// The status says it all: `{}`.
+    Status(StatusCode),
+    /// Clients act on the code.
+    Coded(StatusCode, &'static str, &'static str),
+    /// Refused before the route was reached: authentication, rate limits.
+    Gate(StatusCode, &'static str),
+    /// The database failed.
+    Store(StoreError),
+    /// The blobs' folder failed.
+    Objects(ObjectError),
+    /// Something else of ours failed; the text is for the log.
+    Internal(String),
+}
+
+/// What every handler returns.
+pub type ApiResult<T> = Result<T, ApiError>;
+
+impl ApiError {
+    /// 400 `{}`.
+    pub const BAD_REQUEST: Self = Self::Status(StatusCode::BAD_REQUEST);
+    /// 403 `{}`.
+    pub const FORBIDDEN: Self = Self::Status(StatusCode::FORBIDDEN);
+    /// 404 `{}`.
+    pub const NOT_FOUND: Self = Self::Status(StatusCode::NOT_FOUND);
+    /// 409 `{}`.
+    pub const CONFLICT: Self = Self::Status(StatusCode::CONFLICT);
+    /// 413 `{}`: this file is too large, or this batch.
+    pub const TOO_LARGE: Self = Self::Status(StatusCode::PAYLOAD_TOO_LARGE);
+    /// 426 `{}`: the account's quota is used up. Stock clients stop their queue on exactly this status.
+    pub const QUOTA: Self = Self::Status(StatusCode::UPGRADE_REQUIRED);
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<ObjectError> for ApiError {
+    fn from(error: ObjectError) -> Self {
+        Self::Objects(error)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, body) = match self {
+            Self::Status(status) => (status, ErrorBody::default()),
+            Self::Coded(status, code, message) => (
+                status,
+                ErrorBody { code: Some(code.to_owned()), message: Some(message.to_owned()), error: None },
+            ),
+            Self::Gate(status, error) => {
+                (status, ErrorBody { error: Some(error.to_owned()), ..ErrorBody::default() })
+            }
+            Self::Store(error) => (broken(error.is_transient(), &error), ErrorBody::default()),
+            Self::Objects(error) => (broken(error.is_transient(), &error), ErrorBody::default()),
+            Self::Internal(detail) => {
+                tracing::error!(detail, "request failed");
+                (StatusCode::INTERNAL_SERVER_ERROR, ErrorBody::default())
+            }
+        };
+        (status, Json(body)).into_response()
+    }
+}
+
+/// Logs a failure of ours with its causes. A transient one answers 503, never 401: that would log phones out.
+fn broken(transient: bool, error: &dyn std::error::Error) -> StatusCode {
+    let causes: Vec<String> =
+        std::iter::successors(error.source(), |cause| cause.source()).map(ToString::to_string).collect();
+    tracing::error!(error = %error, causes = causes.join(": "), "request failed");
+    if transient { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR }
+}

@@ -1,0 +1,236 @@
+//! The store: accounts, collections, files, memberships and trash in one SQL database.
+//!
+//! One SQL text serves SQLite and PostgreSQL; what differs between the engines is in this file and nowhere else. Every public
+//! method of the submodules is a whole transaction. Nothing here touches object bytes, and nothing here can decrypt.
+//!
+//! **Versions.** A change carries a version from the clock of every account that can see it: `max(now, last + 1)`, allocated
+//! inside the committing transaction while that account's row is locked. So versions become visible in their own order, and a
+//! client whose cursor is at `v` has seen everything up to `v`.
+
+use darkslide_protocol::{AccountId, Version};
+use sqlx::any::{AnyPoolOptions, AnyRow};
+use sqlx::{Any, AnyPool, Row, Transaction};
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::Mutex;
+
+/// How many ids are taken from the database at a time; those not used before a restart are lost, which is harmless.
+const ID_BLOCK: i64 = 256;
+
+/// Connections that read, on SQLite; and all connections on PostgreSQL.
+const READERS: u32 = 8;
+
+/// One pooled connection that is inside a transaction.
+pub(crate) type Tx = Transaction<'static, Any>;
+
+/// Which SQL engine is behind the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// A file beside the server. One writer at a time, queued.
+    Sqlite,
+    /// A server of its own.
+    Postgres,
+}
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database could not be reached, or refused the statement.
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+    /// The database's tables could not be brought up to date.
+    #[error("the database could not be migrated")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// Neither `sqlite:` nor `postgres:`.
+    #[error("{0} is neither a sqlite: nor a postgres: URL")]
+    UnknownEngine(String),
+    /// A row holds what this version of the server never writes.
+    #[error("the database holds a malformed {0}")]
+    Malformed(&'static str),
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later: the database is away, busy, or out of connections.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed))
+    }
+
+    /// Whether the failure is a unique constraint: somebody else was first.
+    pub(crate) fn is_unique_violation(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Database(error)) if error.is_unique_violation())
+    }
+}
+
+/// The database, open and migrated.
+#[derive(Debug)]
+pub struct Store {
+    engine: Engine,
+    read: AnyPool,
+    write: AnyPool,
+    ids: Mutex<std::ops::Range<i64>>,
+    last_time: AtomicI64,
+}
+
+impl Store {
+    /// Opens the database that `url` names (`sqlite:PATH` or `postgres://…`), creating a SQLite file that is not there, and
+    /// brings its tables up to date.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        sqlx::any::install_default_drivers();
+        let (engine, read, write) = if url.starts_with("sqlite:") {
+            let (read, write) = open_sqlite(url).await?;
+            (Engine::Sqlite, read, write)
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            let pool = AnyPoolOptions::new().max_connections(READERS * 2).connect(url).await?;
+            (Engine::Postgres, pool.clone(), pool)
+        } else {
+            return Err(StoreError::UnknownEngine(url.to_owned()));
+        };
+        sqlx::migrate!("./migrations").run(&write).await?;
+        let store = Self { engine, read, write, ids: Mutex::new(0..0), last_time: AtomicI64::new(0) };
+        Ok(store)
+    }
+
+    /// The URL of a SQLite database in a file.
+    pub fn sqlite_url(path: &Path) -> String {
+        format!("sqlite:{}", path.display())
+    }
+
+    /// Which engine is behind it.
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").fetch_one(&self.read).await?;
+        Ok(())
+    }
+
+    /// Closes all connections; on SQLite the log is folded into the file.
+    pub async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+
+    /// Connections for statements that only read.
+    pub(crate) fn reader(&self) -> &AnyPool {
+        &self.read
+    }
+
+    /// Begins a transaction that writes. On SQLite it holds the one write lock from here to its end, so it must be short,
+    /// and must not wait for another of its kind.
+    pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
+        Ok(match self.engine {
+            Engine::Sqlite => self.write.begin_with("BEGIN IMMEDIATE").await?,
+            Engine::Postgres => self.write.begin().await?,
+        })
+    }
+
+    /// An id that nothing else has. Not to be called inside a transaction: it may need one of its own.
+    pub(crate) async fn next_id(&self) -> Result<i64, StoreError> {
+        let mut block = self.ids.lock().await;
+        if block.is_empty() {
+            let next: i64 =
+                sqlx::query("UPDATE id_blocks SET next = next + $1 WHERE name = 'all' RETURNING next")
+                    .bind(ID_BLOCK)
+                    .fetch_one(&self.write)
+                    .await?
+                    .try_get(0)?;
+            *block = next - ID_BLOCK..next;
+        }
+        let id = block.start;
+        block.start += 1;
+        Ok(id)
+    }
+
+    /// Now, in microseconds since the epoch; within this process it never goes back.
+    pub(crate) fn now(&self) -> i64 {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| {
+            i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+        });
+        self.last_time.fetch_max(wall, Ordering::Relaxed).max(wall)
+    }
+
+    /// Locks an account's row until the transaction ends and allocates `count` (at least 1) consecutive versions that are later than all
+    /// it has seen. Returns the first; the last is `first + count - 1`, and is what its collections get.
+    pub(crate) async fn allocate_versions(
+        &self,
+        tx: &mut Tx,
+        account: AccountId,
+        count: usize,
+    ) -> Result<Version, StoreError> {
+        let further = i64::try_from(count).unwrap_or(i64::MAX).max(1) - 1;
+        let last: i64 = sqlx::query(
+            "UPDATE accounts SET version = CASE WHEN version >= $1 THEN version + 1 ELSE $1 END + $2
+             WHERE id = $3 RETURNING version",
+        )
+        .bind(self.now())
+        .bind(further)
+        .bind(account.0)
+        .fetch_one(&mut **tx)
+        .await?
+        .try_get(0)?;
+        Ok(Version(last - further))
+    }
+
+    /// Locks an account's row until the transaction ends, so that what it reads next stays true until it commits.
+    pub(crate) async fn lock_account(&self, tx: &mut Tx, account: AccountId) -> Result<(), StoreError> {
+        sqlx::query("UPDATE accounts SET version = version WHERE id = $1")
+            .bind(account.0)
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+}
+
+/// Opens a SQLite file with many readers and one writer: a queue instead of “database is locked”.
+async fn open_sqlite(url: &str) -> Result<(AnyPool, AnyPool), StoreError> {
+    let url = if url.contains('?') { url.to_owned() } else { format!("{url}?mode=rwc") };
+    let pool = |connections| {
+        AnyPoolOptions::new().max_connections(connections).after_connect(|connection, _| {
+            Box::pin(async move {
+                // FULL: a committed transaction survives a power cut. WAL: readers never wait for the writer.
+                sqlx::raw_sql(
+                    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+                     PRAGMA busy_timeout = 10000; PRAGMA cache_size = -8192;",
+                )
+                .execute(connection)
+                .await?;
+                Ok(())
+            })
+        })
+    };
+    let write = pool(1).connect(&url).await?;
+    let read = pool(READERS).connect(&url).await?;
+    Ok((read, write))
+}
+
+/// A flag column.
+pub(crate) fn flag(row: &AnyRow, column: &str) -> Result<bool, StoreError> {
+    Ok(row.try_get::<i64, _>(column)? != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn versions_increase_even_when_the_clock_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&Store::sqlite_url(&folder.path().join("db"))).await.unwrap();
+        let account = AccountId(store.next_id().await.unwrap());
+        let mut tx = store.begin().await.unwrap();
+        sqlx::query("INSERT INTO accounts (id, status, version, usage, email_mfa, created_at) VALUES ($1, 'active', $2, 0, 0, 0)")
+            .bind(account.0)
+            .bind(i64::MAX / 2)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        let first = store.allocate_versions(&mut tx, account, 3).await.unwrap();
+        let second = store.allocate_versions(&mut tx, account, 1).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(first, Version(i64::MAX / 2 + 1));
+        assert_eq!(second, Version(i64::MAX / 2 + 4));
+    }
+}
