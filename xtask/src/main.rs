@@ -1,2 +1,53 @@
-//! Placeholder while the workspace is laid out.
-fn main() {}
+#![doc = include_str!("../README.md")]
+
+mod ci;
+mod fuzz;
+mod postgres;
+mod setup;
+mod shell;
+mod tidy;
+mod wall;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's own tasks")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Everything that is checked, in order; installs what it needs
+    Ci,
+    /// Install what the tests need
+    Setup,
+    /// The tests alone, on SQLite and on a private PostgreSQL
+    Test {
+        /// Passed on to `cargo test`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// House rules that no compiler knows
+    Tidy,
+    /// Prove that the server cannot come to depend on the crypto crate
+    Wall,
+    /// Build every fuzz target and run each for some seconds
+    Fuzz {
+        /// Seconds a target
+        #[arg(long, default_value_t = 15)]
+        seconds: u32,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().task {
+        Task::Ci => ci::run(),
+        Task::Setup => setup::run().map(drop),
+        Task::Test { arguments } => ci::test(&setup::run()?, &arguments),
+        Task::Tidy => tidy::run(),
+        Task::Wall => wall::run(&setup::run()?),
+        Task::Fuzz { seconds } => fuzz::run(&setup::run()?, seconds),
+    }
+}
