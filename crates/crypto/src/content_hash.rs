@@ -1,0 +1,117 @@
+//! The name of a picture's bytes: BLAKE2b-512 of the plaintext, by which duplicates are recognised.
+//!
+//! It identifies the picture to anyone who has a copy, so it lives only inside encrypted metadata and in the
+//! client's own catalog; it never reaches a server in the clear.
+
+use std::fmt;
+use std::str::FromStr;
+
+use blake2b_simd::State;
+use thiserror::Error;
+
+use crate::encoding::{from_base64, to_base64};
+
+/// Length of one digest in bytes.
+pub const DIGEST_LEN: usize = 64;
+
+/// BLAKE2b-512 (RFC 7693, unkeyed) of one sequence of bytes.
+pub type Digest = [u8; DIGEST_LEN];
+
+/// The content hash of a file in the vault. A Live Photo is one file with two contents.
+///
+/// Written as standard base64: 88 characters, or `image:video` (177) for a Live Photo.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ContentHash {
+    /// A picture or a video.
+    Single(Digest),
+    /// A Live Photo: the hash of each component, not of the container that stores them.
+    LivePhoto {
+        /// The still image's bytes.
+        image: Digest,
+        /// The video's bytes.
+        video: Digest,
+    },
+}
+
+/// Text that is not a content hash.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("not a content hash: expected 88 characters of base64, or two of these joined by a colon")]
+pub struct ContentHashError;
+
+impl ContentHash {
+    /// The hash of bytes that are all in memory.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut hasher = ContentHasher::new();
+        hasher.update(bytes);
+        hasher.finish()
+    }
+
+    /// The hash of a Live Photo from those of its components. `None` if either is itself a Live Photo's.
+    pub fn live_photo(image: Self, video: Self) -> Option<Self> {
+        match (image, video) {
+            (Self::Single(image), Self::Single(video)) => Some(Self::LivePhoto { image, video }),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ContentHash {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Single(digest) => formatter.write_str(&to_base64(digest)),
+            Self::LivePhoto { image, video } => {
+                write!(formatter, "{}:{}", to_base64(image), to_base64(video))
+            }
+        }
+    }
+}
+
+/// Shows the first eight characters: enough to tell two apart in a test, useless for looking a picture up.
+impl fmt::Debug for ContentHash {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "ContentHash({:.8}…)", self.to_string())
+    }
+}
+
+impl FromStr for ContentHash {
+    type Err = ContentHashError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            None => digest(text).map(Self::Single),
+            Some((image, video)) => Ok(Self::LivePhoto { image: digest(image)?, video: digest(video)? }),
+        }
+    }
+}
+
+fn digest(text: &str) -> Result<Digest, ContentHashError> {
+    let bytes = from_base64(text).map_err(|_| ContentHashError)?;
+    bytes.try_into().map_err(|_| ContentHashError)
+}
+
+/// Hashes a file as it is read; how it is cut into pieces does not matter.
+#[derive(Clone, Default)]
+pub struct ContentHasher(State);
+
+impl ContentHasher {
+    /// Nothing hashed yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends the file's next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The hash of everything so far.
+    pub fn finish(&self) -> ContentHash {
+        ContentHash::Single(*self.0.finalize().as_array())
+    }
+}
+
+impl fmt::Debug for ContentHasher {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ContentHasher")
+    }
+}
