@@ -1,1 +1,3 @@
-//! Placeholder while the workspace is laid out.
+#![doc = include_str!("../README.md")]
+
+pub mod api;

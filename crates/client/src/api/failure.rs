@@ -1,0 +1,207 @@
+//! Why a call to the server did not succeed, in words that name the server and what to do next.
+//!
+//! It refuses to carry URLs: those of objects are signed, and would let a reader of a log fetch them.
+
+use darkslide_protocol::ErrorBody;
+use http::StatusCode;
+use std::time::Duration;
+use thiserror::Error;
+
+/// The longest piece of an answer that is not JSON which is kept to explain a refusal, in bytes.
+pub(super) const MESSAGE_BYTES_MAX: usize = 512;
+
+/// One failed call: to whom, what was tried, and what happened.
+#[derive(Debug, Error)]
+#[error("{server}: could not {attempt}: {reason}")]
+pub struct ApiFailure {
+    /// Host and port of the server.
+    pub server: String,
+    /// What was tried, as a verb and its object: “list the collections”.
+    pub attempt: &'static str,
+    /// What happened.
+    #[source]
+    pub reason: Reason,
+}
+
+/// What happened to a call.
+#[derive(Debug, Error)]
+pub enum Reason {
+    /// No complete answer came: name resolution, connection, TLS, or a time limit.
+    #[error("it does not answer; check that it is running and that its address is right")]
+    Unreachable(#[source] reqwest::Error),
+    /// The server answered with a refusal.
+    #[error("{}", explain(refusal))]
+    Refused {
+        /// Status, code and text of the answer.
+        refusal: Refusal,
+    },
+    /// The answer was not what the API says.
+    #[error("it gave an answer that is not understood; is a Darkslide server at this address?")]
+    NotUnderstood(#[source] serde_json::Error),
+    /// A header that the API promises is missing or wrong.
+    #[error("its answer has no usable {0} header; a proxy in between may have removed it")]
+    Header(&'static str),
+    /// The answer is larger than any that the API can give.
+    #[error("its answer is too long to be one")]
+    TooLong,
+    /// An URL in the answer cannot be used.
+    #[error("it named an address that is not one")]
+    Address(#[source] url::ParseError),
+}
+
+/// A refusal as the server told it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// The stock error code, where there is one.
+    pub code: Option<String>,
+    /// The server's own words, shortened.
+    pub message: Option<String>,
+    /// How long the server asks to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// Reads the body of a refusal: the API's JSON object, or any text.
+    pub(super) fn read(status: StatusCode, body: &[u8], retry_after: Option<Duration>) -> Self {
+        let parsed = serde_json::from_slice::<ErrorBody>(body).ok();
+        let (code, message) = match parsed {
+            Some(ErrorBody { code, message, error }) => (code, message.or(error)),
+            None => (None, clipped_text(body)),
+        };
+        Self { status, code, message, retry_after }
+    }
+}
+
+fn clipped_text(body: &[u8]) -> Option<String> {
+    let clipped = body.get(..MESSAGE_BYTES_MAX).unwrap_or(body);
+    let text = String::from_utf8_lossy(clipped).trim().to_owned();
+    (!text.is_empty()).then_some(text)
+}
+
+fn explain(refusal: &Refusal) -> String {
+    let advice = match refusal.status.as_u16() {
+        401 => "you are not signed in there (any more), or the password or code is wrong",
+        402 => "the account has no plan with that server",
+        403 => "this account may not do that",
+        404 => "there is no such thing there",
+        409 => "it was changed by another device in the meantime",
+        410 => "it has expired; begin again",
+        413 => "it is larger than that server accepts",
+        426 => "the account's storage is full; free some, or ask whoever runs the server for more",
+        429 => "too many attempts; wait a little and try again",
+        500..=599 => "the server has a fault; try again later, and tell whoever runs it",
+        _ => "the server refused",
+    };
+    let status = refusal.status.as_u16();
+    match refusal.code.as_deref().or(refusal.message.as_deref()) {
+        Some(detail) => format!("{advice} (status {status}: {detail})"),
+        None => format!("{advice} (status {status})"),
+    }
+}
+
+impl ApiFailure {
+    /// The status of a refusal; `None` when there was no answer, or an unusable one.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.refusal().map(|refusal| refusal.status)
+    }
+
+    /// The stock code of a refusal (`darkslide_protocol::error::code`).
+    pub fn code(&self) -> Option<&str> {
+        self.refusal().and_then(|refusal| refusal.code.as_deref())
+    }
+
+    /// The refusal, if it was one.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match &self.reason {
+            Reason::Refused { refusal } => Some(refusal),
+            _ => None,
+        }
+    }
+
+    /// Whether the same call may succeed later without anybody doing anything: no answer, 408, 429, 5xx (but not
+    /// 501, which will never be there).
+    pub fn is_transient(&self) -> bool {
+        match &self.reason {
+            Reason::Unreachable(error) => !error.is_builder(),
+            Reason::Refused { refusal } => is_transient_status(refusal.status),
+            Reason::NotUnderstood(error) => error.is_eof(),
+            Reason::Header(_) | Reason::TooLong | Reason::Address(_) => false,
+        }
+    }
+
+    /// Whether the session has ended (401): sign in again.
+    pub fn is_signed_out(&self) -> bool {
+        self.has_status(StatusCode::UNAUTHORIZED)
+    }
+
+    /// Whether the account may store no more (402, 426).
+    pub fn is_over_quota(&self) -> bool {
+        self.has_status(StatusCode::PAYMENT_REQUIRED) || self.has_status(StatusCode::UPGRADE_REQUIRED)
+    }
+
+    /// Whether what was named is not there (404, 410).
+    pub fn is_missing(&self) -> bool {
+        self.has_status(StatusCode::NOT_FOUND) || self.has_status(StatusCode::GONE)
+    }
+
+    /// Whether another device changed it first (409).
+    pub fn is_conflict(&self) -> bool {
+        self.has_status(StatusCode::CONFLICT)
+    }
+
+    fn has_status(&self, status: StatusCode) -> bool {
+        self.status() == Some(status)
+    }
+}
+
+fn is_transient_status(status: StatusCode) -> bool {
+    let waits = status == StatusCode::REQUEST_TIMEOUT || status == StatusCode::TOO_MANY_REQUESTS;
+    waits || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16, body: &str) -> ApiFailure {
+        let status = StatusCode::from_u16(status).unwrap();
+        let refusal = Refusal::read(status, body.as_bytes(), None);
+        ApiFailure {
+            server: "photos.example".into(),
+            attempt: "list the collections",
+            reason: Reason::Refused { refusal },
+        }
+    }
+
+    #[test]
+    fn tells_what_is_worth_retrying() {
+        for (status, transient) in
+            [(400, false), (401, false), (404, false), (408, true), (426, false), (429, true), (500, true)]
+                .into_iter()
+                .chain([(501, false), (503, true)])
+        {
+            assert_eq!(refused(status, "{}").is_transient(), transient, "status {status}");
+        }
+    }
+
+    #[test]
+    fn reads_every_shape_of_refusal() {
+        assert_eq!(refused(409, r#"{"code":"FILE_IN_TRASH","message":"x"}"#).code(), Some("FILE_IN_TRASH"));
+        assert_eq!(refused(404, "{}").code(), None);
+        let message = |body| refused(400, body).refusal().unwrap().message.clone();
+        assert_eq!(message(r#"{"error":"slow down"}"#).as_deref(), Some("slow down"));
+        assert_eq!(message("BadDigest").as_deref(), Some("BadDigest"));
+        assert_eq!(message(&"x".repeat(9000)).map(|text| text.len()), Some(MESSAGE_BYTES_MAX));
+        assert_eq!(message("  "), None);
+    }
+
+    #[test]
+    fn names_the_server_what_was_tried_and_what_to_do() {
+        let text = refused(426, "{}").to_string();
+        for part in ["photos.example", "list the collections", "storage is full", "426"] {
+            assert!(text.contains(part), "{text:?} lacks {part:?}");
+        }
+    }
+}

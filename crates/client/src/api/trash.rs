@@ -1,0 +1,36 @@
+//! The trash.
+
+use super::call::{Call, NOTHING};
+use super::{Api, ApiFailure};
+use darkslide_protocol::Version;
+use darkslide_protocol::trash::{EmptyTrashRequest, PurgeRequest, RestoreRequest, TrashDiff, TrashRequest};
+
+impl Api {
+    /// Takes files out of all their collections, into the trash; at most 1000.
+    pub async fn trash_files(&self, request: &TrashRequest) -> Result<(), ApiFailure> {
+        self.tell(Call::post("move files to the trash", "/files/trash"), Some(request)).await
+    }
+
+    /// One page of what changed in the trash after the cursor, oldest first.
+    pub async fn trash_diff(&self, cursor: Version) -> Result<TrashDiff, ApiFailure> {
+        let since = cursor.to_string();
+        let query = [("sinceTime", since.as_str())];
+        self.ask(Call::get("list the trash", "/trash/v2/diff").query(&query), NOTHING).await
+    }
+
+    /// Brings files back into one collection; at most 1000. Not repeated: a second time they are not in the trash.
+    pub async fn restore_files(&self, request: &RestoreRequest) -> Result<(), ApiFailure> {
+        let call = Call::post("bring files back from the trash", "/collections/restore-files");
+        self.tell_once(call, Some(request)).await
+    }
+
+    /// Purges files that are in the trash, for ever.
+    pub async fn purge(&self, request: &PurgeRequest) -> Result<(), ApiFailure> {
+        self.tell(Call::post("delete files for ever", "/trash/delete"), Some(request)).await
+    }
+
+    /// Purges everything that was in the trash at the caller's cursor, for ever.
+    pub async fn empty_trash(&self, request: &EmptyTrashRequest) -> Result<(), ApiFailure> {
+        self.tell(Call::post("empty the trash", "/trash/empty"), Some(request)).await
+    }
+}
