@@ -1,0 +1,179 @@
+//! The assets of the folder libraries: what each was when it was last dealt with, and how that ended.
+
+use darkslide_crypto::ContentHash;
+use darkslide_protocol::FileId;
+use sqlx::{FromRow, Row, sqlite::SqliteRow};
+
+use super::{Catalog, CatalogError, DeviceAlbumKey, files::content_hash_of};
+
+/// What tells, at the price of one `stat`, that a file's bytes are what they were. The change time is not in it:
+/// it moves with every rename and change of rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fingerprint {
+    /// Bytes.
+    pub size: u64,
+    /// Modification time, nanoseconds since the epoch.
+    pub modified_ns: i64,
+    /// The disk's own number for it; 0 where there is none.
+    pub inode: u64,
+}
+
+/// How the last run left an asset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AssetState {
+    /// Its content is in the vault, in the file that the row names.
+    BackedUp,
+    /// Left alone by a rule of the backup.
+    Skipped,
+    /// Neither a picture nor a video.
+    NotMedia,
+    /// It did not work. Tried again in every run.
+    Blocked,
+}
+
+impl AssetState {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::BackedUp => "backed_up",
+            Self::Skipped => "skipped",
+            Self::NotMedia => "not_media",
+            Self::Blocked => "blocked",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        [Self::BackedUp, Self::Skipped, Self::NotMedia, Self::Blocked]
+            .into_iter()
+            .find(|state| state.as_str() == word)
+    }
+}
+
+/// One asset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssetRow {
+    /// The library's root, raw bytes.
+    pub root: Vec<u8>,
+    /// The path under the root, raw bytes: of the still, where the asset is a Live Photo.
+    pub path: Vec<u8>,
+    /// What the file was.
+    pub fingerprint: Fingerprint,
+    /// A Live Photo's video: its path under the root, and what it was.
+    pub motion: Option<(Vec<u8>, Fingerprint)>,
+    /// The device album that it was in.
+    pub album: DeviceAlbumKey,
+    /// The content that was seen; none when it could not be read.
+    pub content_hash: Option<ContentHash>,
+    /// The file in the vault.
+    pub file: Option<FileId>,
+    /// How it ended.
+    pub state: AssetState,
+    /// Why, for people; none when it is backed up.
+    pub reason: Option<String>,
+    /// When this content was first seen at this path, µs since the epoch.
+    pub first_seen: i64,
+    /// When a run last dealt with it, µs since the epoch.
+    pub last_seen: i64,
+}
+
+impl FromRow<'_, SqliteRow> for AssetRow {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        let state: String = row.try_get("state")?;
+        let unknown =
+            || sqlx::Error::ColumnDecode { index: "state".to_owned(), source: state.clone().into() };
+        Ok(Self {
+            root: row.try_get("root")?,
+            path: row.try_get("path")?,
+            fingerprint: Fingerprint {
+                size: row.try_get::<i64, _>("size")?.cast_unsigned(),
+                modified_ns: row.try_get("modified_ns")?,
+                inode: row.try_get::<i64, _>("inode")?.cast_unsigned(),
+            },
+            motion: motion_of(row)?,
+            album: DeviceAlbumKey { root: row.try_get("album_root")?, folder: row.try_get("album_folder")? },
+            content_hash: content_hash_of(row)?,
+            file: row.try_get::<Option<i64>, _>("file")?.map(FileId),
+            state: AssetState::parse(&state).ok_or_else(unknown)?,
+            reason: row.try_get("reason")?,
+            first_seen: row.try_get("first_seen")?,
+            last_seen: row.try_get("last_seen")?,
+        })
+    }
+}
+
+fn motion_of(row: &SqliteRow) -> sqlx::Result<Option<(Vec<u8>, Fingerprint)>> {
+    let Some(path) = row.try_get("motion_path")? else { return Ok(None) };
+    let fingerprint = Fingerprint {
+        size: row.try_get::<i64, _>("motion_size")?.cast_unsigned(),
+        modified_ns: row.try_get("motion_modified_ns")?,
+        inode: row.try_get::<i64, _>("motion_inode")?.cast_unsigned(),
+    };
+    Ok(Some((path, fingerprint)))
+}
+
+impl Catalog {
+    /// Every asset of one root.
+    pub async fn assets(&self, root: &[u8]) -> Result<Vec<AssetRow>, CatalogError> {
+        Ok(sqlx::query_as("SELECT * FROM assets WHERE root = $1").bind(root).fetch_all(&self.pool).await?)
+    }
+
+    /// The asset that this file is, or is the video of.
+    pub async fn asset(&self, root: &[u8], path: &[u8]) -> Result<Option<AssetRow>, CatalogError> {
+        Ok(sqlx::query_as(
+            "SELECT * FROM assets WHERE root = $1 AND (path = $2 OR motion_path = $2)
+             ORDER BY last_seen DESC LIMIT 1",
+        )
+        .bind(root)
+        .bind(path)
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    /// The roots that assets were ever seen under.
+    pub async fn asset_roots(&self) -> Result<Vec<Vec<u8>>, CatalogError> {
+        Ok(sqlx::query_scalar("SELECT DISTINCT root FROM assets").fetch_all(&self.pool).await?)
+    }
+
+    /// How many assets are in each state.
+    pub async fn asset_counts(&self) -> Result<Vec<(AssetState, i64)>, CatalogError> {
+        let rows: Vec<(String, i64)> =
+            sqlx::query_as("SELECT state, count(*) FROM assets GROUP BY state").fetch_all(&self.pool).await?;
+        rows.into_iter()
+            .map(|(state, count)| Some((AssetState::parse(&state)?, count)))
+            .collect::<Option<_>>()
+            .ok_or(CatalogError::Damaged { what: "asset state" })
+    }
+
+    /// Records how an asset was dealt with.
+    pub async fn put_asset(&self, row: &AssetRow) -> Result<(), CatalogError> {
+        let (motion_path, motion) = match &row.motion {
+            Some((path, fingerprint)) => (Some(path), Some(fingerprint)),
+            None => (None, None),
+        };
+        sqlx::query(
+            "INSERT OR REPLACE INTO assets (root, path, size, modified_ns, inode, motion_path, motion_size,
+                 motion_modified_ns, motion_inode, album_root, album_folder, content_hash, file, state, reason,
+                 first_seen, last_seen)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+        )
+        .bind(&row.root)
+        .bind(&row.path)
+        .bind(row.fingerprint.size.cast_signed())
+        .bind(row.fingerprint.modified_ns)
+        .bind(row.fingerprint.inode.cast_signed())
+        .bind(motion_path)
+        .bind(motion.map(|motion| motion.size.cast_signed()))
+        .bind(motion.map(|motion| motion.modified_ns))
+        .bind(motion.map(|motion| motion.inode.cast_signed()))
+        .bind(&row.album.root)
+        .bind(&row.album.folder)
+        .bind(row.content_hash.map(|hash| hash.to_string()))
+        .bind(row.file.map(|file| file.0))
+        .bind(row.state.as_str())
+        .bind(&row.reason)
+        .bind(row.first_seen)
+        .bind(row.last_seen)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}

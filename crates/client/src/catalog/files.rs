@@ -1,0 +1,203 @@
+//! The vault's files as the feed listed them: one row a membership, opened.
+
+use darkslide_crypto::ContentHash;
+use darkslide_protocol::{AccountId, CollectionId, FileId, Opaque, Version};
+use sqlx::{FromRow, Row, SqliteConnection, sqlite::SqliteRow};
+
+use super::{Catalog, CatalogError, Feed, cursor};
+
+/// One membership with its metadata opened. The file's key stays wrapped by the collection's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileRow {
+    /// The file.
+    pub id: FileId,
+    /// The collection of this membership.
+    pub collection: CollectionId,
+    /// Whose file it is.
+    pub owner: AccountId,
+    /// The file's key under the collection's.
+    pub encrypted_key: Opaque,
+    /// Its nonce.
+    pub key_nonce: Opaque,
+    /// The name; none where the metadata are gone or do not open.
+    pub title: Option<String>,
+    /// None on ancient files, and where the metadata are gone or do not open.
+    pub content_hash: Option<ContentHash>,
+    /// As on the wire: 0 image, 1 video, 2 Live Photo, 3 other.
+    pub kind: i64,
+    /// When it was taken, µs since the epoch.
+    pub taken: i64,
+    /// When it was modified, µs since the epoch.
+    pub modified: i64,
+    /// Ciphertext bytes of the original.
+    pub object_size: i64,
+    /// Ciphertext bytes of the thumbnail.
+    pub thumbnail_size: i64,
+    /// The original's stream header.
+    pub object_header: Opaque,
+    /// The thumbnail's.
+    pub thumbnail_header: Opaque,
+    /// The opened metadata, as JSON text with every key that they had.
+    pub metadata: Option<String>,
+    /// The opened public magic metadata, likewise.
+    pub public_metadata: Option<String>,
+    /// The membership's version.
+    pub version: Version,
+    /// No longer in this collection.
+    pub deleted: bool,
+}
+
+/// Which files a listing wants. Tombstones are never listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileFilter {
+    /// Only this collection's.
+    pub collection: Option<CollectionId>,
+    /// Only this file's memberships.
+    pub file: Option<FileId>,
+    /// Taken at this time or later, µs since the epoch.
+    pub taken_from: Option<i64>,
+    /// Taken before this time, µs since the epoch.
+    pub taken_until: Option<i64>,
+    /// Whose title has this in it, letter case aside (ASCII letters only).
+    pub title_contains: Option<String>,
+}
+
+impl FromRow<'_, SqliteRow> for FileRow {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: FileId(row.try_get("file")?),
+            collection: CollectionId(row.try_get("collection")?),
+            owner: AccountId(row.try_get("owner")?),
+            encrypted_key: Opaque(row.try_get("encrypted_key")?),
+            key_nonce: Opaque(row.try_get("key_nonce")?),
+            title: row.try_get("title")?,
+            content_hash: content_hash_of(row)?,
+            kind: row.try_get("kind")?,
+            taken: row.try_get("taken")?,
+            modified: row.try_get("modified")?,
+            object_size: row.try_get("object_size")?,
+            thumbnail_size: row.try_get("thumbnail_size")?,
+            object_header: Opaque(row.try_get("object_header")?),
+            thumbnail_header: Opaque(row.try_get("thumbnail_header")?),
+            metadata: row.try_get("metadata")?,
+            public_metadata: row.try_get("public_metadata")?,
+            version: Version(row.try_get("version")?),
+            deleted: row.try_get("deleted")?,
+        })
+    }
+}
+
+/// Reads the `content_hash` column, which the feed may have left empty.
+pub(super) fn content_hash_of(row: &SqliteRow) -> sqlx::Result<Option<ContentHash>> {
+    let text: Option<String> = row.try_get("content_hash")?;
+    let decode = |source| sqlx::Error::ColumnDecode { index: "content_hash".to_owned(), source };
+    text.map(|text| text.parse().map_err(|error| decode(Box::new(error)))).transpose()
+}
+
+impl Catalog {
+    /// Records a page of one collection's diff, and its cursor with it.
+    pub async fn apply_files(
+        &self,
+        collection: CollectionId,
+        rows: &[FileRow],
+        cursor: Version,
+    ) -> Result<(), CatalogError> {
+        let mut transaction = self.write().await?;
+        for row in rows {
+            put(&mut transaction, row).await?;
+        }
+        cursor::store(&mut transaction, Feed::Files(collection), cursor).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Records one membership that this client just made, ahead of the feed.
+    pub async fn put_file(&self, row: &FileRow) -> Result<(), CatalogError> {
+        let mut transaction = self.write().await?;
+        put(&mut transaction, row).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// The live memberships that a filter lets through, oldest picture first.
+    pub async fn files(&self, filter: &FileFilter) -> Result<Vec<FileRow>, CatalogError> {
+        Ok(sqlx::query_as(
+            "SELECT files.* FROM files JOIN collections ON collections.id = files.collection
+             WHERE files.deleted = 0 AND collections.deleted = 0
+               AND ($1 IS NULL OR files.collection = $1) AND ($2 IS NULL OR files.file = $2)
+               AND ($3 IS NULL OR files.taken >= $3) AND ($4 IS NULL OR files.taken < $4)
+               AND ($5 IS NULL OR instr(lower(coalesce(files.title, '')), lower($5)) > 0)
+             ORDER BY files.taken, files.file, files.collection",
+        )
+        .bind(filter.collection.map(|id| id.0))
+        .bind(filter.file.map(|id| id.0))
+        .bind(filter.taken_from)
+        .bind(filter.taken_until)
+        .bind(filter.title_contains.as_deref())
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// Every membership of one file, tombstones included.
+    pub async fn memberships(&self, file: FileId) -> Result<Vec<FileRow>, CatalogError> {
+        Ok(sqlx::query_as("SELECT * FROM files WHERE file = $1 ORDER BY collection")
+            .bind(file.0)
+            .fetch_all(&self.pool)
+            .await?)
+    }
+
+    /// Every membership of the account's own files that hold this content, tombstones included.
+    pub async fn files_with_content(
+        &self,
+        owner: AccountId,
+        content: &ContentHash,
+    ) -> Result<Vec<FileRow>, CatalogError> {
+        Ok(sqlx::query_as(
+            "SELECT * FROM files WHERE content_hash = $1 AND owner = $2 ORDER BY deleted, file, collection",
+        )
+        .bind(content.to_string())
+        .bind(owner.0)
+        .fetch_all(&self.pool)
+        .await?)
+    }
+}
+
+/// A later version replaces an earlier one; what a tombstone no longer says is kept from before.
+async fn put(connection: &mut SqliteConnection, row: &FileRow) -> Result<(), CatalogError> {
+    sqlx::query(
+        "INSERT INTO files (collection, file, owner, encrypted_key, key_nonce, title, content_hash, kind, taken,
+             modified, object_size, thumbnail_size, object_header, thumbnail_header, metadata, public_metadata,
+             version, deleted)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+         ON CONFLICT (collection, file) DO UPDATE SET owner = excluded.owner,
+             encrypted_key = excluded.encrypted_key, key_nonce = excluded.key_nonce,
+             title = coalesce(excluded.title, files.title),
+             content_hash = coalesce(excluded.content_hash, files.content_hash),
+             kind = excluded.kind, taken = excluded.taken, modified = excluded.modified,
+             object_size = excluded.object_size, thumbnail_size = excluded.thumbnail_size,
+             object_header = excluded.object_header, thumbnail_header = excluded.thumbnail_header,
+             metadata = coalesce(excluded.metadata, files.metadata),
+             public_metadata = coalesce(excluded.public_metadata, files.public_metadata),
+             version = excluded.version, deleted = excluded.deleted
+         WHERE excluded.version >= files.version",
+    )
+    .bind(row.collection.0)
+    .bind(row.id.0)
+    .bind(row.owner.0)
+    .bind(&row.encrypted_key.0)
+    .bind(&row.key_nonce.0)
+    .bind(&row.title)
+    .bind(row.content_hash.map(|hash| hash.to_string()))
+    .bind(row.kind)
+    .bind(row.taken)
+    .bind(row.modified)
+    .bind(row.object_size)
+    .bind(row.thumbnail_size)
+    .bind(&row.object_header.0)
+    .bind(&row.thumbnail_header.0)
+    .bind(&row.metadata)
+    .bind(&row.public_metadata)
+    .bind(row.version.0)
+    .bind(row.deleted)
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! The catalog: one SQLite database a profile, holding what this device knows.
+//!
+//! Two halves meet here. The *mirror* (`collections`, `files`, `trash`, `cursors`) is what the change feed said of
+//! the vault. The *library* (`assets`, `device_albums`, `uploads`) is what was done with the folders on this
+//! device. It is a cache with one exception, `first_seen`: losing it costs time, never pictures.
+//!
+//! Rows are written after the effect that they record. It holds names, dates and content hashes in the clear and
+//! no usable key, so it belongs on the owner's device only. It never talks to the network.
+
+mod albums;
+mod assets;
+mod cursor;
+mod files;
+mod trash;
+mod uploads;
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::SqlitePool;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+pub use albums::{CollectionRow, DeviceAlbumKey};
+pub use assets::{AssetRow, AssetState, Fingerprint};
+pub use cursor::Feed;
+pub use files::{FileFilter, FileRow};
+pub use trash::TrashRow;
+pub use uploads::{PartRow, UploadRow};
+
+/// Readers beside the one writer that SQLite allows.
+const CONNECTIONS_MAX: u32 = 4;
+
+/// How long a statement waits for another process's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What can go wrong with the catalog. None of it is the network's fault, so none of it is transient.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// SQLite refused.
+    #[error("the catalog cannot be read or written")]
+    Sql(#[from] sqlx::Error),
+    /// The file is of a later version, or is no catalog.
+    #[error("the catalog at {path} cannot be brought up to date")]
+    Migrate {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: sqlx::migrate::MigrateError,
+    },
+    /// Its folder or its lock cannot be used.
+    #[error("{path} cannot be used")]
+    Io {
+        /// The folder or the lock.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A row holds what this program never writes.
+    #[error("the catalog holds an unreadable {what}")]
+    Damaged {
+        /// The column.
+        what: &'static str,
+    },
+    /// Another process is backing this profile up.
+    #[error("another backup of this profile is running")]
+    Busy,
+}
+
+/// The open database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    pool: SqlitePool,
+    path: PathBuf,
+}
+
+/// Held by the one run that may back a profile up; released when dropped, or when its process dies.
+#[derive(Debug)]
+pub struct RunLock(#[expect(dead_code, reason = "kept open: closing it is what unlocks")] File);
+
+impl Catalog {
+    /// Opens the database, making or upgrading it as needed.
+    pub async fn open(path: &Path) -> Result<Self, CatalogError> {
+        let io = |source| CatalogError::Io { path: path.to_owned(), source };
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(io)?;
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).connect_with(options).await?;
+        sqlx::migrate!("./migrations")
+            .run(&pool)
+            .await
+            .map_err(|source| CatalogError::Migrate { path: path.to_owned(), source })?;
+        Ok(Self { pool, path: path.to_owned() })
+    }
+
+    /// Closes every connection, so that the write-ahead log is folded in.
+    pub async fn close(self) {
+        self.pool.close().await;
+    }
+
+    /// Makes this process the one that backs the profile up.
+    pub fn lock_run(&self) -> Result<RunLock, CatalogError> {
+        let path = self.path.with_extension("lock");
+        let io = |source| CatalogError::Io { path: path.clone(), source };
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => Ok(RunLock(file)),
+            Err(std::fs::TryLockError::WouldBlock) => Err(CatalogError::Busy),
+            Err(std::fs::TryLockError::Error(source)) => Err(io(source)),
+        }
+    }
+
+    /// A transaction that has the write lock from its start, so that it cannot fail half-way for want of it.
+    async fn write(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, CatalogError> {
+        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    }
+}

@@ -1,0 +1,128 @@
+//! What is or was in the trash. Purged rows stay: a picture that its owner deleted must not come back by itself.
+
+use darkslide_crypto::ContentHash;
+use darkslide_protocol::{CollectionId, FileId, Opaque, Version};
+use sqlx::{FromRow, Row, SqliteConnection, sqlite::SqliteRow};
+
+use super::{Catalog, CatalogError, Feed, cursor, files::content_hash_of};
+
+/// One entry of the trash feed, opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrashRow {
+    /// The file.
+    pub file: FileId,
+    /// The collection that it was trashed from, whose key wraps the file's.
+    pub collection: CollectionId,
+    /// The file's key under that collection's.
+    pub encrypted_key: Opaque,
+    /// Its nonce.
+    pub key_nonce: Opaque,
+    /// The name; none for purged files.
+    pub title: Option<String>,
+    /// None for purged files that were never seen unpurged.
+    pub content_hash: Option<ContentHash>,
+    /// Ciphertext bytes of the original; 0 where unknown.
+    pub object_size: i64,
+    /// When it was trashed, µs since the epoch.
+    pub trashed_at: i64,
+    /// When it will be purged, µs since the epoch.
+    pub delete_by: i64,
+    /// Taken out again.
+    pub restored: bool,
+    /// Gone for good.
+    pub purged: bool,
+    /// The trash feed's version of it.
+    pub version: Version,
+}
+
+impl FromRow<'_, SqliteRow> for TrashRow {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            file: FileId(row.try_get("file")?),
+            collection: CollectionId(row.try_get("collection")?),
+            encrypted_key: Opaque(row.try_get("encrypted_key")?),
+            key_nonce: Opaque(row.try_get("key_nonce")?),
+            title: row.try_get("title")?,
+            content_hash: content_hash_of(row)?,
+            object_size: row.try_get("object_size")?,
+            trashed_at: row.try_get("trashed_at")?,
+            delete_by: row.try_get("delete_by")?,
+            restored: row.try_get("restored")?,
+            purged: row.try_get("purged")?,
+            version: Version(row.try_get("version")?),
+        })
+    }
+}
+
+impl Catalog {
+    /// Records a page of the trash feed, and its cursor with it.
+    pub async fn apply_trash(&self, rows: &[TrashRow], cursor: Version) -> Result<(), CatalogError> {
+        let mut transaction = self.write().await?;
+        for row in rows {
+            put(&mut transaction, row).await?;
+        }
+        cursor::store(&mut transaction, Feed::Trash, cursor).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// What is in the trash now and can be restored, latest first.
+    pub async fn trash(&self) -> Result<Vec<TrashRow>, CatalogError> {
+        Ok(sqlx::query_as(
+            "SELECT * FROM trash WHERE restored = 0 AND purged = 0 ORDER BY trashed_at DESC, file",
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// What is in the trash or was purged from it, with this content; the latest deletion first.
+    pub async fn trashed_with_content(&self, content: &ContentHash) -> Result<Vec<TrashRow>, CatalogError> {
+        Ok(sqlx::query_as(
+            "SELECT * FROM trash WHERE content_hash = $1 AND restored = 0 ORDER BY trashed_at DESC, file",
+        )
+        .bind(content.to_string())
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// Records that a file was taken out of the trash by this client, ahead of the feed.
+    pub async fn mark_untrashed(&self, file: FileId) -> Result<(), CatalogError> {
+        sqlx::query("UPDATE trash SET restored = 1 WHERE file = $1").bind(file.0).execute(&self.pool).await?;
+        Ok(())
+    }
+}
+
+/// A purged entry no longer says what it was: name and content hash are kept from the entry before, or from the
+/// file's memberships.
+async fn put(connection: &mut SqliteConnection, row: &TrashRow) -> Result<(), CatalogError> {
+    sqlx::query(
+        "INSERT INTO trash (file, collection, encrypted_key, key_nonce, title, content_hash, object_size,
+             trashed_at, delete_by, restored, purged, version)
+         VALUES ($1, $2, $3, $4,
+             coalesce($5, (SELECT title FROM files WHERE file = $1 AND title IS NOT NULL LIMIT 1)),
+             coalesce($6, (SELECT content_hash FROM files WHERE file = $1 AND content_hash IS NOT NULL LIMIT 1)),
+             $7, $8, $9, $10, $11, $12)
+         ON CONFLICT (file) DO UPDATE SET collection = excluded.collection,
+             encrypted_key = excluded.encrypted_key, key_nonce = excluded.key_nonce,
+             title = coalesce(excluded.title, trash.title),
+             content_hash = coalesce(excluded.content_hash, trash.content_hash),
+             object_size = max(excluded.object_size, trash.object_size),
+             trashed_at = excluded.trashed_at, delete_by = excluded.delete_by,
+             restored = excluded.restored, purged = excluded.purged, version = excluded.version
+         WHERE excluded.version >= trash.version",
+    )
+    .bind(row.file.0)
+    .bind(row.collection.0)
+    .bind(&row.encrypted_key.0)
+    .bind(&row.key_nonce.0)
+    .bind(&row.title)
+    .bind(row.content_hash.map(|hash| hash.to_string()))
+    .bind(row.object_size)
+    .bind(row.trashed_at)
+    .bind(row.delete_by)
+    .bind(row.restored)
+    .bind(row.purged)
+    .bind(row.version.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}

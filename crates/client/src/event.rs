@@ -1,0 +1,115 @@
+//! What the engine tells while it works: one closed enum over a bounded channel.
+//!
+//! It says what happened, once each, and draws nothing; a listener that stopped listening stops no work.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+/// How many events may wait for a slow listener before the engine waits for it.
+const EVENTS_WAITING_MAX: usize = 1024;
+
+/// One thing that happened. Names are paths on this device, or titles where a file has no path yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The scan goes on: so many files have been found in all.
+    Scanned {
+        /// Files found since the run began.
+        found: u64,
+    },
+    /// The scan is over: this much is to be looked at or sent. What is unchanged is not counted.
+    Planned {
+        /// Assets to work on.
+        assets: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
+    /// Work on one file begins.
+    Started {
+        /// The file.
+        name: Arc<Path>,
+        /// Its plaintext bytes.
+        bytes: u64,
+    },
+    /// Bytes of one file's original crossed the network, in either direction.
+    Moved {
+        /// The file.
+        name: Arc<Path>,
+        /// Ciphertext bytes since the last such event of this file.
+        bytes: u64,
+    },
+    /// Work on one file is over.
+    Finished {
+        /// The file.
+        name: Arc<Path>,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// The network or the server failed in a way that passes; work goes on after the delay.
+    Waiting {
+        /// What failed, for people.
+        reason: String,
+        /// How long nothing is tried.
+        delay: Duration,
+    },
+    /// The account's storage is used up, or the server's disk is full. Told once a run; nothing more is sent.
+    StorageFull {
+        /// The server's words.
+        reason: String,
+    },
+}
+
+/// How the work on one file ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Sent and committed.
+    Uploaded,
+    /// Already in the vault: nothing was sent.
+    Linked,
+    /// Taken out of the vault's trash: nothing was sent.
+    Untrashed,
+    /// Written to disk and compared with its content hash.
+    Downloaded,
+    /// Read back from the server and compared with its content hash.
+    Verified,
+    /// Left alone on purpose.
+    Skipped(String),
+    /// Neither a picture nor a video.
+    NotMedia(String),
+    /// It did not work; it is tried again in the next run.
+    Failed(String),
+}
+
+/// Where events go. Cheap to clone; the default goes nowhere.
+#[derive(Clone, Debug, Default)]
+pub struct Events(Option<mpsc::Sender<Event>>);
+
+impl Events {
+    /// A channel: the engine's end and the listener's.
+    pub fn channel() -> (Self, mpsc::Receiver<Event>) {
+        let (sender, receiver) = mpsc::channel(EVENTS_WAITING_MAX);
+        (Self(Some(sender)), receiver)
+    }
+
+    /// For callers that do not listen.
+    pub fn silent() -> Self {
+        Self(None)
+    }
+
+    /// Tells the listener, waiting for room if it is behind.
+    pub async fn send(&self, event: Event) {
+        if let Some(sender) = &self.0 {
+            // A listener that went away is not a reason to stop.
+            let _ = sender.send(event).await;
+        }
+    }
+
+    /// Tells the listener from a thread that may block.
+    pub fn send_blocking(&self, event: Event) {
+        if let Some(sender) = &self.0 {
+            let _ = sender.blocking_send(event);
+        }
+    }
+}
