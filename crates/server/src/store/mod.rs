@@ -7,6 +7,8 @@
 //! inside the committing transaction while that account's row is locked. So versions become visible in their own order, and a
 //! client whose cursor is at `v` has seen everything up to `v`.
 
+pub mod sessions;
+
 use darkslide_protocol::{AccountId, Version};
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::{Any, AnyPool, Row, Transaction};

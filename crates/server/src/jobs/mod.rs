@@ -1,0 +1,1 @@
+//! What is due without a request.

@@ -1,0 +1,167 @@
+//! Sessions in the database: looked up by the hash of their token, deleted at once.
+
+use super::{Store, StoreError};
+use crate::auth::session::Device;
+use darkslide_protocol::AccountId;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+/// A session that is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveSession {
+    /// Whose it is.
+    pub account: AccountId,
+    /// When it was last used, µs since the epoch, to the minute.
+    pub last_used_at: i64,
+}
+
+/// A session as its account may see it in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedSession {
+    /// The SHA-256 of its token.
+    pub token_hash: String,
+    /// By which it can be deleted.
+    pub id: String,
+    /// Where it was last used from.
+    pub device: Device,
+    /// µs since the epoch.
+    pub created_at: i64,
+    /// µs since the epoch.
+    pub last_used_at: i64,
+}
+
+impl ListedSession {
+    fn from_row(row: &AnyRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            token_hash: row.try_get("token_hash")?,
+            id: row.try_get("id")?,
+            device: Device { ip: row.try_get("ip")?, user_agent: row.try_get("user_agent")? },
+            created_at: row.try_get("created_at")?,
+            last_used_at: row.try_get("last_used_at")?,
+        })
+    }
+}
+
+impl Store {
+    /// The session with this token hash and app, when its account is active and it was used since `used_since`.
+    pub async fn session(
+        &self,
+        token_hash: &str,
+        app: &str,
+        used_since: i64,
+    ) -> Result<Option<LiveSession>, StoreError> {
+        let row = sqlx::query(
+            "SELECT sessions.account_id, sessions.last_used_at FROM sessions
+             JOIN accounts ON accounts.id = sessions.account_id
+             WHERE sessions.token_hash = $1 AND sessions.app = $2 AND sessions.last_used_at >= $3
+               AND accounts.status = 'active'",
+        )
+        .bind(token_hash)
+        .bind(app)
+        .bind(used_since)
+        .fetch_optional(self.reader())
+        .await?;
+        row.map(|row| {
+            Ok(LiveSession { account: AccountId(row.try_get(0)?), last_used_at: row.try_get(1)? })
+        })
+        .transpose()
+    }
+
+    /// Writes down that a session was used. Nothing happens when it is gone meanwhile.
+    pub async fn touch_session(&self, token_hash: &str, device: &Device, now: i64) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "UPDATE sessions SET last_used_at = $1, ip = $2, user_agent = $3
+             WHERE token_hash = $4 AND last_used_at < $1",
+        )
+        .bind(now)
+        .bind(&device.ip)
+        .bind(&device.user_agent)
+        .bind(token_hash)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Starts a session. False when the account is not active any more.
+    pub async fn insert_session(
+        &self,
+        account: AccountId,
+        app: &str,
+        token_hash: &str,
+        device: &Device,
+    ) -> Result<bool, StoreError> {
+        let now = self.now();
+        let mut tx = self.begin().await?;
+        let inserted = sqlx::query(
+            "INSERT INTO sessions (token_hash, id, account_id, app, ip, user_agent, created_at, last_used_at)
+             SELECT $1, $2, id, $4, $5, $6, $7, $7 FROM accounts WHERE id = $3 AND status = 'active'",
+        )
+        .bind(token_hash)
+        .bind(uuid::Uuid::new_v4().to_string())
+        .bind(account.0)
+        .bind(app)
+        .bind(&device.ip)
+        .bind(&device.user_agent)
+        .bind(now)
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        tx.commit().await?;
+        Ok(inserted == 1)
+    }
+
+    /// An account's sessions of one app, the most recently used first.
+    pub async fn list_sessions(
+        &self,
+        account: AccountId,
+        app: &str,
+        used_since: i64,
+    ) -> Result<Vec<ListedSession>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT token_hash, id, ip, user_agent, created_at, last_used_at FROM sessions
+             WHERE account_id = $1 AND app = $2 AND last_used_at >= $3 ORDER BY last_used_at DESC, id",
+        )
+        .bind(account.0)
+        .bind(app)
+        .bind(used_since)
+        .fetch_all(self.reader())
+        .await?;
+        rows.iter().map(ListedSession::from_row).collect()
+    }
+
+    /// Ends those of an account's sessions of one app whose token hash or id is given.
+    pub async fn delete_session(
+        &self,
+        account: AccountId,
+        app: &str,
+        token_hash: &str,
+        id: &str,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "DELETE FROM sessions WHERE account_id = $1 AND app = $2 AND (token_hash = $3 OR id = $4)",
+        )
+        .bind(account.0)
+        .bind(app)
+        .bind(token_hash)
+        .bind(id)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Ends the sessions that nobody used since `used_since`. Returns how many.
+    pub async fn expire_sessions(&self, used_since: i64) -> Result<u64, StoreError> {
+        let mut tx = self.begin().await?;
+        let ended = sqlx::query("DELETE FROM sessions WHERE last_used_at < $1")
+            .bind(used_since)
+            .execute(&mut *tx)
+            .await?
+            .rows_affected();
+        tx.commit().await?;
+        Ok(ended)
+    }
+}
