@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod bench;
 mod ci;
 mod fuzz;
 mod postgres;
@@ -33,6 +34,8 @@ enum Task {
     Tidy,
     /// Prove that the server cannot come to depend on the crypto crate
     Wall,
+    /// Ratios against peers and floors, measured in one run
+    Bench(bench::Arguments),
     /// Build every fuzz target and run each for some seconds
     Fuzz {
         /// Seconds a target
@@ -48,6 +51,7 @@ fn main() -> anyhow::Result<()> {
         Task::Test { arguments } => ci::test(&setup::run()?, &arguments),
         Task::Tidy => tidy::run(),
         Task::Wall => wall::run(&setup::run()?),
+        Task::Bench(arguments) => bench::run(&arguments),
         Task::Fuzz { seconds } => fuzz::run(&setup::run()?, seconds),
     }
 }

@@ -80,6 +80,6 @@ fn is_root() -> bool {
     succeeds(&mut command("sh", &["-c", "test \"$(id -u)\" = 0"]))
 }
 
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
