@@ -70,3 +70,29 @@ pub(crate) fn seal_with_nonce(key: &impl BoxKey, message: &[u8], nonce: Nonce) -
         .expect("the buffer has the length that the box needs");
     SecretBox { ciphertext, nonce }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Nonce, open, seal_with_nonce};
+    use crate::OpenError;
+    use crate::keys::CollectionKey;
+
+    /// Sealed by libsodium under the nonce.
+    #[test]
+    fn a_known_box_is_made_and_opened() {
+        let key = CollectionKey::take(std::array::from_fn(|i| u8::try_from(i).unwrap()));
+        let sealed = seal_with_nonce(&key, "Trip to Zürich".as_bytes(), Nonce([2; 24]));
+        let expected = b"\xeb\x5f\xa7\xf0\x11\xfd\xbe\xeb\x34\x4d\xb9\x1f\x4e\x76\x55\x52\
+            \xc3\x75\x75\x50\x73\xae\x3e\x90\xc1\x66\x25\x0c\x61\xfe\x66";
+        assert_eq!(sealed.ciphertext, expected);
+        assert_eq!(*open(&key, expected, &Nonce([2; 24])).unwrap(), "Trip to Zürich".as_bytes());
+    }
+
+    #[test]
+    fn what_is_too_short_for_a_box_does_not_open() {
+        let key = CollectionKey::generate();
+        for length in 0..16 {
+            assert_eq!(open(&key, &vec![0; length], &Nonce([0; 24])), Err(OpenError), "{length} bytes");
+        }
+    }
+}

@@ -49,21 +49,28 @@ pub(super) fn seal(
 ) -> [u8; 16] {
     let mut cipher = ChaCha20::new(stream_key.expose().into(), &position.nonce().into());
     let mut mac = start_mac(&mut cipher);
-    let mut tag_block = Zeroizing::new([0_u8; BLOCK]);
-    tag_block[0] = tag;
-    cipher.apply_keystream(tag_block.as_mut_slice());
+    let tag_block = encrypt_tag(&mut cipher, tag);
     crypto_onetimeauth_update(&mut mac, tag_block.as_slice());
 
     let (stored_tag, rest) = sealed.split_first_mut().expect("the buffer has room for the tag");
     let (ciphertext, stored_mac) =
         rest.split_last_chunk_mut::<16>().expect("the buffer has room for the MAC");
-    *stored_tag = tag_block[0];
+    [*stored_tag, ..] = *tag_block;
     for (plain, cipher_text) in message.chunks(STRIDE).zip(ciphertext.chunks_mut(STRIDE)) {
         cipher.apply_keystream_b2b(plain, cipher_text);
         crypto_onetimeauth_update(&mut mac, cipher_text);
     }
     *stored_mac = finish_mac(mac, message.len());
     *stored_mac
+}
+
+/// The whole block is authenticated, its first byte stored.
+fn encrypt_tag(cipher: &mut ChaCha20, tag: u8) -> Zeroizing<[u8; BLOCK]> {
+    let mut block = Zeroizing::new([0; BLOCK]);
+    let [first, ..] = &mut *block;
+    *first = tag;
+    cipher.apply_keystream(block.as_mut_slice());
+    block
 }
 
 fn start_mac(cipher: &mut ChaCha20) -> OnetimeauthState {
