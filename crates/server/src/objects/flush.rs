@@ -5,8 +5,9 @@
 
 use super::ObjectError;
 use super::incoming::TemporaryFile;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use tokio::sync::{mpsc, oneshot};
 
@@ -56,28 +57,31 @@ fn run(mut waiting: mpsc::UnboundedReceiver<Move>) {
 }
 
 fn flush_round(round: Vec<Move>) {
-    let mut folders = BTreeSet::new();
-    let mut moved = Vec::new();
+    let mut moved: BTreeMap<PathBuf, Vec<oneshot::Sender<Result<(), ObjectError>>>> = BTreeMap::new();
     for Move { from, to, done } in round {
+        let folder = to.parent().expect("a blob lies in a folder").to_owned();
         match fs::rename(from.path(), &to).map_err(ObjectError::disk("move a blob to", &to)) {
             Ok(()) => {
                 from.moved_away();
-                folders.extend(to.parent().map(Path::to_owned));
-                moved.push((to, done));
+                moved.entry(folder).or_default().push(done);
             }
             // Who waited may have gone away; then nobody needs the answer.
             Err(error) => drop(done.send(Err(error))),
         }
     }
-    let flushed: BTreeMap<PathBuf, Result<(), ObjectError>> =
-        folders.into_iter().map(|folder| (folder.clone(), sync_folder(&folder))).collect();
-    for (to, done) in moved {
-        let result = match to.parent().and_then(|folder| flushed.get(folder)) {
-            Some(Err(_)) => sync_folder(to.parent().expect("it was found by its folder")),
-            _ => Ok(()),
-        };
-        drop(done.send(result));
+    for (folder, waiting) in moved {
+        // Asked once: a second flush after a failed one may succeed without having written anything.
+        let result = File::open(&folder).and_then(|open| open.sync_all());
+        for done in waiting {
+            let answer = result.as_ref().map(|&()| ()).map_err(copy);
+            drop(done.send(answer.map_err(ObjectError::disk("flush the folder", &folder))));
+        }
     }
+}
+
+/// The same error again, for each who waited.
+fn copy(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 /// Makes the entries of a folder survive a power cut.

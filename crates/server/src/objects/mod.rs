@@ -79,7 +79,8 @@ impl BlobName {
         let mut members = text.split('.');
         let object = members.next().filter(|text| text.len() == 36 && Uuid::try_parse(text).is_ok());
         let part = members.next().filter(|text| is_part_number(text));
-        let nonce = members.next().filter(|text| text.len() == 8 && text.bytes().all(|b| b.is_ascii_hexdigit()));
+        let nonce =
+            members.next().filter(|text| text.len() == 8 && text.bytes().all(|b| b.is_ascii_hexdigit()));
         let whole = object.is_some() && part.is_some() && nonce.is_some() && members.next().is_none();
         whole.then(|| Self(text.to_owned()))
     }
@@ -108,7 +109,9 @@ mod tests {
         let name = BlobName::generate(Uuid::new_v4(), 7);
         assert_eq!(BlobName::parse(name.as_str()), Some(name.clone()));
         assert_ne!(name, BlobName::generate(Uuid::parse_str(&name.0[..36]).unwrap(), 7));
-        for text in ["", "lost+found", "../../etc/passwd", "x.00001.00000000", &format!("{}.x", name.as_str())] {
+        for text in
+            ["", "lost+found", "../../etc/passwd", "x.00001.00000000", &format!("{}.x", name.as_str())]
+        {
             assert_eq!(BlobName::parse(text), None, "{text}");
         }
     }

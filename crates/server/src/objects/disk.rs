@@ -1,0 +1,264 @@
+//! The folder that blobs lie in: `objects/<two hex digits>/<name>`, and `incoming/<process>/<number>` for those on their way.
+//!
+//! Several processes may share it: each has its own folder below `incoming`, held by a lock that ends with the process, and the
+//! next process to start removes the folders whose lock nobody holds.
+
+use super::flush::{Flusher, sync_folder};
+use super::incoming::{Incoming, blocking};
+use super::{BlobName, ObjectError};
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+/// How many folders blobs are spread over: 256, one for each value of a name's first two hex digits.
+pub const SHARDS: u16 = 256;
+
+/// The most files that are flushed at the same moment: more would only fill the pool of blocking threads.
+const FLUSHES_AT_ONCE: usize = 64;
+
+/// The lock's name inside a process's folder.
+const LOCK: &str = "lock";
+
+/// The blobs of one server.
+#[derive(Debug)]
+pub struct Objects {
+    folder: PathBuf,
+    incoming: PathBuf,
+    number: AtomicU64,
+    pub(super) flushes: Semaphore,
+    flusher: Flusher,
+    /// Held as long as this process may have files in `incoming`.
+    _lock: File,
+}
+
+impl Objects {
+    /// Opens the objects of a data folder, creating it when needed, and removes what earlier processes left half-way.
+    pub fn open(data: &Path) -> Result<Self, ObjectError> {
+        let folder = data.join("objects");
+        for shard in 0..SHARDS {
+            let path = folder.join(format!("{shard:02x}"));
+            fs::create_dir_all(&path).map_err(ObjectError::disk("create", &path))?;
+        }
+        let all_incoming = data.join("incoming");
+        fs::create_dir_all(&all_incoming).map_err(ObjectError::disk("create", &all_incoming))?;
+        sync_folder(&folder)?;
+        sync_folder(data)?;
+        remove_abandoned(&all_incoming)?;
+        let incoming = all_incoming.join(Uuid::new_v4().to_string());
+        let lock = claim(&incoming)?;
+        Ok(Self {
+            folder,
+            incoming,
+            number: AtomicU64::new(0),
+            flushes: Semaphore::new(FLUSHES_AT_ONCE),
+            flusher: Flusher::start()?,
+            _lock: lock,
+        })
+    }
+
+    /// Gives a received body its place. When this returns, the blob survives a power cut.
+    pub async fn place(&self, incoming: Incoming, name: &BlobName) -> Result<(), ObjectError> {
+        self.flusher.place(incoming.file, self.path_of(name)).await
+    }
+
+    /// Removes blobs. Those that are gone already do not matter: a removal may be repeated.
+    pub async fn remove(&self, names: Vec<BlobName>) -> Result<(), ObjectError> {
+        let paths: Vec<PathBuf> = names.iter().map(|name| self.path_of(name)).collect();
+        blocking(move || paths.iter().try_for_each(|path| remove_file(path))).await?
+    }
+
+    /// The blobs of one shard (0 to 255) that were written before a moment.
+    pub async fn older_than(&self, shard: u16, moment: SystemTime) -> Result<Vec<BlobName>, ObjectError> {
+        let folder = self.folder.join(format!("{shard:02x}"));
+        blocking(move || list_older(&folder, moment)).await?
+    }
+
+    pub(super) fn path_of(&self, name: &BlobName) -> PathBuf {
+        self.folder.join(name.shard()).join(name.as_str())
+    }
+
+    pub(super) fn temporary_path(&self) -> PathBuf {
+        self.incoming.join(self.number.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+}
+
+impl Drop for Objects {
+    fn drop(&mut self) {
+        // Empty but for the lock, unless an upload is still ending; the next process removes what remains.
+        let _ = fs::remove_file(self.incoming.join(LOCK));
+        let _ = fs::remove_dir(&self.incoming);
+    }
+}
+
+fn claim(folder: &Path) -> Result<File, ObjectError> {
+    fs::create_dir(folder).map_err(ObjectError::disk("create", folder))?;
+    let path = folder.join(LOCK);
+    let lock = File::create_new(&path).map_err(ObjectError::disk("create", &path))?;
+    lock.lock().map_err(ObjectError::disk("lock", &path))?;
+    Ok(lock)
+}
+
+/// Removes the folders of processes that are gone.
+fn remove_abandoned(all: &Path) -> Result<(), ObjectError> {
+    let entries = fs::read_dir(all).map_err(ObjectError::disk("list", all))?;
+    for entry in entries {
+        let path = entry.map_err(ObjectError::disk("list", all))?.path();
+        if is_abandoned(&path)? {
+            fs::remove_dir_all(&path).map_err(ObjectError::disk("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether nobody holds the folder's lock. One without a lock yet belongs to a process that is just starting, or that died there:
+/// it is empty, and stays until it has a lock or for good.
+fn is_abandoned(folder: &Path) -> Result<bool, ObjectError> {
+    let path = folder.join(LOCK);
+    let Ok(lock) = File::open(&path) else { return Ok(false) };
+    match lock.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(ObjectError::disk("lock", &path)(error)),
+    }
+}
+
+fn remove_file(path: &Path) -> Result<(), ObjectError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(ObjectError::disk("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn list_older(folder: &Path, moment: SystemTime) -> Result<Vec<BlobName>, ObjectError> {
+    let mut older = Vec::new();
+    for entry in fs::read_dir(folder).map_err(ObjectError::disk("list", folder))? {
+        let entry = entry.map_err(ObjectError::disk("list", folder))?;
+        let name = entry.file_name().to_str().and_then(BlobName::parse);
+        // A blob that is removed meanwhile has no modification time, and needs none.
+        let written = entry.metadata().and_then(|metadata| metadata.modified());
+        if let (Some(name), Ok(written)) = (name, written)
+            && written < moment
+        {
+            older.push(name);
+        }
+    }
+    Ok(older)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::objects::{ReceiveLimits, Segment};
+    use bytes::Bytes;
+    use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+    use std::convert::Infallible;
+    use std::time::Duration;
+
+    const LIMITS: ReceiveLimits = ReceiveLimits { longest: 10_000_000, idle: Duration::from_secs(5) };
+
+    fn body(bytes: &[u8]) -> impl futures_util::Stream<Item = Result<Bytes, Infallible>> + Unpin + use<> {
+        let frames: Vec<_> = bytes.chunks(100_000).map(|frame| Ok(Bytes::copy_from_slice(frame))).collect();
+        stream::iter(frames)
+    }
+
+    async fn store(objects: &Objects, bytes: &[u8]) -> BlobName {
+        let incoming = objects.receive(body(bytes), LIMITS).await.unwrap();
+        assert_eq!(incoming.length, bytes.len() as u64);
+        assert_eq!(incoming.digest, *blake2b_simd::Params::new().hash_length(32).hash(bytes).as_bytes());
+        let name = BlobName::generate(Uuid::new_v4(), 0);
+        objects.place(incoming, &name).await.unwrap();
+        name
+    }
+
+    fn files_below(folder: &Path) -> usize {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.map(|path| if path.is_dir() { files_below(&path) } else { 1 }).sum()
+    }
+
+    #[tokio::test]
+    async fn ranges_span_blobs() {
+        let folder = tempfile::tempdir().unwrap();
+        let objects = Objects::open(folder.path()).unwrap();
+        let bytes: Vec<u8> = (0..2_000_000u32).flat_map(|n| [n as u8, (n >> 8) as u8]).collect();
+        let mut segments = Vec::new();
+        for part in bytes.chunks(1_500_000) {
+            segments.push(Segment { name: store(&objects, part).await, length: part.len() as u64 });
+        }
+        for range in
+            [0..4_000_000, 0..1, 1_499_999..1_500_001, 1_400_000..3_100_000, 3_999_999..4_000_000, 5..5]
+        {
+            let parts: Vec<Bytes> =
+                objects.read(&segments, range.clone()).await.unwrap().try_collect().await.unwrap();
+            assert_eq!(parts.concat(), bytes[range.start as usize..range.end as usize], "{range:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_or_dropped_leaves_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let objects = Objects::open(folder.path()).unwrap();
+        let before = files_below(folder.path());
+        let short = ReceiveLimits { longest: 999_999, ..LIMITS };
+        let error = objects.receive(body(&[1; 1_000_000]), short).await.unwrap_err();
+        assert!(matches!(error, ObjectError::TooLong(999_999)));
+        let broken = body(&[1; 1_000_000]).map(|item| item.map_err(|never| match never {}));
+        let broken = broken.chain(stream::iter([Err(std::io::Error::other("reset"))]));
+        let error = objects.receive(Box::pin(broken), LIMITS).await.unwrap_err();
+        assert!(matches!(error, ObjectError::BrokenOff(_)));
+        let stalled = body(&[1; 1_000_000]).chain(stream::pending());
+        let brief = ReceiveLimits { idle: Duration::from_millis(10), ..LIMITS };
+        let error = objects.receive(Box::pin(stalled), brief).await.unwrap_err();
+        assert!(matches!(error, ObjectError::Stalled(_)));
+        drop(objects.receive(body(&[2; 10]), LIMITS).await.unwrap());
+        // A writer that was still on its blocking thread when its upload ended is dropped there.
+        while files_below(folder.path()) > before {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn many_small_blobs_at_once_are_all_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let objects = Objects::open(folder.path()).unwrap();
+        let contents: Vec<Vec<u8>> = (0..200u8).map(|n| vec![n; 1000 + usize::from(n)]).collect();
+        let names =
+            futures_util::future::join_all(contents.iter().map(|content| store(&objects, content))).await;
+        for (name, content) in names.iter().zip(&contents) {
+            assert_eq!(&fs::read(objects.path_of(name)).unwrap(), content);
+        }
+        objects.remove(names.clone()).await.unwrap();
+        objects.remove(names).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_next_process_removes_what_a_dead_one_left_and_not_what_a_live_one_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let alive = Objects::open(folder.path()).unwrap();
+        let arriving = alive.receive(body(&[3; 10]), LIMITS).await.unwrap();
+        let dead = folder.path().join("incoming").join("dead");
+        drop(claim(&dead).unwrap());
+        fs::write(dead.join("7"), "half").unwrap();
+        let second = Objects::open(folder.path()).unwrap();
+        assert!(!dead.exists());
+        let name = BlobName::generate(Uuid::new_v4(), 0);
+        alive.place(arriving, &name).await.unwrap();
+        drop(second);
+        assert_eq!(fs::read(alive.path_of(&name)).unwrap(), [3; 10]);
+    }
+
+    #[tokio::test]
+    async fn age_is_judged_by_the_moment_that_is_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let objects = Objects::open(folder.path()).unwrap();
+        let name = store(&objects, b"x").await;
+        let shard = u16::from_str_radix(name.shard(), 16).unwrap();
+        let now = SystemTime::now();
+        assert_eq!(objects.older_than(shard, now - Duration::from_secs(60)).await.unwrap(), []);
+        assert_eq!(objects.older_than(shard, now + Duration::from_secs(60)).await.unwrap(), [name]);
+    }
+}
