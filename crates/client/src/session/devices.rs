@@ -1,0 +1,109 @@
+//! What an account is told about itself: usage, quota, signed-in devices; and its end.
+
+use super::attributes::from_wire;
+use super::{Session, SessionError};
+use darkslide_crypto::{recovery, sealed_box};
+use darkslide_protocol::AccountId;
+use darkslide_protocol::account::{DeleteAccountRequest, Session as WireSession};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+/// Who is signed in, and how full the account is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AccountSummary {
+    /// The server's address.
+    pub server: String,
+    /// The account on it.
+    pub account: AccountId,
+    /// Its address.
+    pub email: String,
+    /// Bytes stored, trash included, as ciphertext.
+    pub used_bytes: u64,
+    /// Bytes that may be stored.
+    pub quota_bytes: u64,
+    /// Files, trash not included.
+    pub files: u64,
+}
+
+/// One signed-in device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Device {
+    /// What [`Session::end_device`] takes; absent for this device, whose id would be its token.
+    pub id: Option<String>,
+    /// Whether it is the one that asks.
+    pub is_this: bool,
+    /// Program and system, as far as the server could tell.
+    pub program: String,
+    /// The address that it was last used from.
+    pub address: String,
+    /// µs since the epoch.
+    pub signed_in_at: i64,
+    /// µs since the epoch.
+    pub last_used_at: i64,
+}
+
+impl Session {
+    /// Usage and quota; shows at the same time whether the session still holds.
+    pub async fn summary(&self) -> Result<AccountSummary, SessionError> {
+        let details = self.api.account_details(true).await?;
+        Ok(AccountSummary {
+            server: self.api.server().to_string(),
+            account: self.account,
+            email: details.email,
+            used_bytes: count(details.usage),
+            quota_bytes: count(details.subscription.storage),
+            files: count(details.file_count.unwrap_or_default()),
+        })
+    }
+
+    /// All signed-in devices, the most recently used first.
+    pub async fn devices(&self) -> Result<Vec<Device>, SessionError> {
+        let own = self.token.to_header_value();
+        let mut devices: Vec<Device> =
+            self.api.sessions().await?.sessions.into_iter().map(|session| device(session, &own)).collect();
+        devices.sort_by_key(|device| (!device.is_this, std::cmp::Reverse(device.last_used_at)));
+        Ok(devices)
+    }
+
+    /// Signs another device out.
+    pub async fn end_device(&self, id: &str) -> Result<(), SessionError> {
+        Ok(self.api.end_session(id).await?)
+    }
+
+    /// The 24 words once more, from the server's copy and the master key.
+    pub async fn recovery_phrase(&self) -> Result<Zeroizing<String>, SessionError> {
+        let validity = self.api.session_validity().await?;
+        let attributes = validity.key_attributes.ok_or(SessionError::SignUpIncomplete)?;
+        let key = self.keys.recovery_key(&from_wire(&attributes)?)?;
+        Ok(recovery::to_phrase(&key))
+    }
+
+    /// Deletes the account and everything in it, for ever. Only who holds the keys can: the server seals a text that
+    /// must be given back.
+    pub async fn delete_account(self) -> Result<(), SessionError> {
+        let challenge = self.api.delete_challenge().await?;
+        let sealed = challenge.encrypted_challenge.decode().map_err(|_| SessionError::Answer("challenge"))?;
+        let opened = sealed_box::open(&self.keys.key_pair, &sealed).map_err(SessionError::Sealed)?;
+        let text = str::from_utf8(&opened).map_err(|_| SessionError::Answer("challenge"))?;
+        self.api.delete_account(&DeleteAccountRequest { challenge: text.to_owned() }).await?;
+        Ok(())
+    }
+}
+
+fn device(session: WireSession, own: &str) -> Device {
+    let is_this = session.token == own;
+    let program = if session.pretty_ua.is_empty() { session.ua } else { session.pretty_ua };
+    Device {
+        id: (!is_this).then_some(session.token),
+        is_this,
+        program,
+        address: session.ip,
+        signed_in_at: session.creation_time,
+        last_used_at: session.last_used_time,
+    }
+}
+
+/// Counts are never negative; a server that says so means none.
+fn count(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
