@@ -2,5 +2,8 @@
 
 pub mod api;
 pub mod catalog;
+pub mod error;
 pub mod event;
+pub mod feed;
+pub mod keys;
 pub mod session;

@@ -1,0 +1,51 @@
+//! What can stop work on the vault as a whole. What goes wrong with one file is told in that work's summary instead.
+
+use crate::api::ApiFailure;
+use crate::catalog::CatalogError;
+use crate::keys::Unreadable;
+use darkslide_protocol::{CollectionId, FileId};
+use thiserror::Error;
+
+/// Why something that was asked of the vault was not done.
+#[derive(Debug, Error)]
+pub enum VaultError {
+    /// The server was not reached, or refused.
+    #[error(transparent)]
+    Api(#[from] ApiFailure),
+    /// The catalog cannot be used.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// A key or record that is needed does not open.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// No album of that name.
+    #[error("there is no album named {0:?}; `darkslide list albums` shows which there are")]
+    NoSuchAlbum(String),
+    /// No such collection, or no longer.
+    #[error("there is no album {0} (any more)")]
+    NoSuchCollection(CollectionId),
+    /// No such file, or no longer.
+    #[error("there is no file {0} (any more)")]
+    NoSuchFile(FileId),
+    /// An album of that name exists already.
+    #[error("there is an album named {0:?} already")]
+    AlbumExists(String),
+    /// Somebody else's album, or one that every account has.
+    #[error("the album {0:?} cannot be changed or deleted: it is not yours, or every account has it")]
+    FixedAlbum(String),
+    /// The feed does what it never may.
+    #[error("the server's list of changes contradicts itself; tell whoever runs it")]
+    Feed,
+}
+
+impl VaultError {
+    /// Whether the same may succeed later without anybody doing anything.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Api(failure) if failure.is_transient())
+    }
+
+    /// Whether the session has ended: sign in again.
+    pub fn is_signed_out(&self) -> bool {
+        matches!(self, Self::Api(failure) if failure.is_signed_out())
+    }
+}

@@ -1,0 +1,151 @@
+//! The change feed: what changed in the vault since this device last looked, opened and written to the catalog.
+//!
+//! Collections first, then every collection whose version moved, then the trash. A cursor moves in the same
+//! transaction as the rows that it vouches for, so an interrupted pull goes on where it was. Records that do not
+//! open are stored as far as they do and reported; they never stop the feed.
+
+use crate::catalog::{Catalog, CollectionRow, Feed};
+use crate::error::VaultError;
+use crate::keys::{Opened, Unreadable, collection_key, open_collection, open_file, open_trash_item};
+use crate::session::Session;
+use darkslide_crypto::keys::CollectionKey;
+use darkslide_protocol::file::File;
+use darkslide_protocol::trash::TrashItem;
+use darkslide_protocol::{CollectionId, Version};
+use serde::Serialize;
+use std::collections::HashMap;
+
+/// What a pull brought.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FeedSummary {
+    /// Changed collections.
+    pub collections: u64,
+    /// Changed memberships.
+    pub files: u64,
+    /// Changed entries of the trash.
+    pub trash: u64,
+    /// What did not open.
+    pub damaged: Vec<Unreadable>,
+}
+
+/// Brings the catalog up to date with the vault.
+pub async fn pull(session: &Session, catalog: &Catalog) -> Result<FeedSummary, VaultError> {
+    let mut summary = FeedSummary::default();
+    pull_collections(session, catalog, &mut summary).await?;
+    let mut rings = KeyRing::default();
+    for row in catalog.collections().await? {
+        if !row.deleted && catalog.cursor(Feed::Files(row.id)).await? != row.version {
+            pull_files(session, catalog, &row, &mut rings, &mut summary).await?;
+        }
+    }
+    pull_trash(session, catalog, &mut rings, &mut summary).await?;
+    Ok(summary)
+}
+
+/// The list of collections is not paged and comes in no order: its cursor is the latest version in it.
+async fn pull_collections(
+    session: &Session,
+    catalog: &Catalog,
+    summary: &mut FeedSummary,
+) -> Result<(), VaultError> {
+    let cursor = catalog.cursor(Feed::Collections).await?;
+    let changed = session.api.collections_since(cursor).await?;
+    let Some(latest) = changed.iter().map(|collection| collection.updation_time).max() else {
+        return Ok(());
+    };
+    let opened = changed.iter().map(|collection| open_collection(&session.keys, collection)).collect();
+    let rows = take_rows(opened, summary);
+    summary.collections += rows.len() as u64;
+    Ok(catalog.apply_collections(&rows, latest.max(cursor)).await?)
+}
+
+async fn pull_files(
+    session: &Session,
+    catalog: &Catalog,
+    collection: &CollectionRow,
+    rings: &mut KeyRing,
+    summary: &mut FeedSummary,
+) -> Result<(), VaultError> {
+    let mut cursor = catalog.cursor(Feed::Files(collection.id)).await?;
+    loop {
+        let page = match session.api.collection_diff(collection.id, cursor).await {
+            // Deleted since it was listed: the next pull sees its tombstone.
+            Err(failure) if failure.is_missing() => return Ok(()),
+            other => other?,
+        };
+        let Some(latest) = page.diff.iter().map(|file| file.updation_time).max() else { break };
+        cursor = advanced(cursor, latest)?;
+        let key = rings.key(session, collection);
+        let opened = page.diff.iter().map(|file: &File| open_file(key, file)).collect();
+        let rows = take_rows(opened, summary);
+        summary.files += rows.len() as u64;
+        catalog.apply_files(collection.id, &rows, cursor).await?;
+        if !page.has_more {
+            break;
+        }
+    }
+    // The collection's version may be later than those of its rows (a rename); equal means “nothing new”.
+    Ok(catalog.set_cursor(Feed::Files(collection.id), cursor.max(collection.version)).await?)
+}
+
+async fn pull_trash(
+    session: &Session,
+    catalog: &Catalog,
+    rings: &mut KeyRing,
+    summary: &mut FeedSummary,
+) -> Result<(), VaultError> {
+    let mut cursor = catalog.cursor(Feed::Trash).await?;
+    loop {
+        let page = session.api.trash_diff(cursor).await?;
+        let Some(latest) = page.diff.iter().map(|item| item.updated_at).max() else { return Ok(()) };
+        cursor = advanced(cursor, latest)?;
+        let mut opened = Vec::with_capacity(page.diff.len());
+        for item in &page.diff {
+            opened.push(open_item(session, catalog, item, rings).await?);
+        }
+        let rows = take_rows(opened, summary);
+        summary.trash += rows.len() as u64;
+        catalog.apply_trash(&rows, cursor).await?;
+        if !page.has_more {
+            return Ok(());
+        }
+    }
+}
+
+async fn open_item(
+    session: &Session,
+    catalog: &Catalog,
+    item: &TrashItem,
+    rings: &mut KeyRing,
+) -> Result<Opened<crate::catalog::TrashRow>, VaultError> {
+    let id = item.file.collection_id;
+    let Some(collection) = catalog.collection(id).await? else {
+        return Ok(open_trash_item(None, item));
+    };
+    Ok(open_trash_item(rings.key(session, &collection), item))
+}
+
+/// A page that does not advance would be asked for again for ever.
+fn advanced(cursor: Version, latest: Version) -> Result<Version, VaultError> {
+    if latest > cursor { Ok(latest) } else { Err(VaultError::Feed) }
+}
+
+fn take_rows<Row>(opened: Vec<Opened<Row>>, summary: &mut FeedSummary) -> Vec<Row> {
+    let mut rows = Vec::with_capacity(opened.len());
+    for Opened { row, damage } in opened {
+        summary.damaged.extend(damage);
+        rows.push(row);
+    }
+    rows
+}
+
+/// Collections' keys, opened once a pull; none where one does not open.
+#[derive(Default)]
+struct KeyRing(HashMap<CollectionId, Option<CollectionKey>>);
+
+impl KeyRing {
+    fn key(&mut self, session: &Session, collection: &CollectionRow) -> Option<&CollectionKey> {
+        self.0.entry(collection.id).or_insert_with(|| collection_key(&session.keys, collection).ok()).as_ref()
+    }
+}
