@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use blake2b_simd::State;
+use blake2::{Blake2b512, Digest as _};
 use thiserror::Error;
 
 use crate::encoding::{from_base64, to_base64};
@@ -91,7 +91,7 @@ fn digest(text: &str) -> Result<Digest, ContentHashError> {
 
 /// Hashes a file as it is read; how it is cut into pieces does not matter.
 #[derive(Clone, Default)]
-pub struct ContentHasher(State);
+pub struct ContentHasher(Blake2b512);
 
 impl ContentHasher {
     /// Nothing hashed yet.
@@ -106,7 +106,7 @@ impl ContentHasher {
 
     /// The hash of everything so far.
     pub fn finish(&self) -> ContentHash {
-        ContentHash::Single(*self.0.finalize().as_array())
+        ContentHash::Single(self.0.clone().finalize().into())
     }
 }
 

@@ -147,7 +147,7 @@ fn every_altered_bit_of_a_wrapped_key_is_noticed() {
 fn phrases_as_people_type_them() {
     let key = new_account(1).recovery_key;
     let phrase = recovery::to_phrase(&key).to_string();
-    let hex: String = key.expose().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = key.expose().iter().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"));
     let swapped = {
         let mut words: Vec<&str> = phrase.split(' ').collect();
         words.swap(0, 1);

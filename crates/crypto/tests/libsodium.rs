@@ -3,6 +3,13 @@
 //! Needs a Python with `pynacl`: `DARKSLIDE_PYTHON`, or `target/venv/bin/python` (which `cargo xtask ci` makes). In
 //! CI its absence is a failure; elsewhere the test says loudly that it did not run.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a helper of a test fails the test"
+)]
+
 use std::env;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -31,11 +38,14 @@ fn python() -> Option<PathBuf> {
     path.exists().then_some(path)
 }
 
+/// What is asserted of libsodium's answer; `None` is a message that did not open.
+type Check = Box<dyn FnOnce(Option<Vec<u8>>)>;
+
 /// Requests to libsodium, each with what must come back.
 #[derive(Default)]
 struct Peer {
     requests: Vec<Value>,
-    checks: Vec<Box<dyn FnOnce(Option<Vec<u8>>)>>,
+    checks: Vec<Check>,
 }
 
 impl Peer {

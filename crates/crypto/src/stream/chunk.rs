@@ -1,8 +1,8 @@
 //! One message of a stream sealed at any position: what libsodium's `push` does inside.
 //!
 //! dryoc's own state can only start at a header, so going on in the middle needs this. With `k` the stream's key
-//! (HChaCha20 of the file key and the header's first 16 bytes) and `nonce` as in
-//! [`StreamPosition::nonce`]:
+//! (HChaCha20 of the file key and the header's first 16 bytes), `nonce` as in [`StreamPosition::nonce`] and `n` the
+//! plaintext's length:
 //!
 //! ```text
 //! block 0 of ChaCha20(k, nonce)  → the one-time Poly1305 key: its first 32 bytes
@@ -12,12 +12,17 @@
 //! ```
 //!
 //! The padding of `n mod 16` zero bytes (rather than as many as fill the block) is libsodium's, for ever.
+//!
+//! Blocks 1 and on are also where RFC 8439's ChaCha20-Poly1305 encrypts, so `tag block ‖ ciphertext` is what it
+//! makes of `tag ‖ 0⁶³ ‖ plaintext`: the library's fast AEAD does the work, and only the MAC, padded differently, is
+//! made here.
 
 use chacha20::ChaCha20;
 use chacha20::cipher::{KeyIvInit, StreamCipher};
+use dryoc::classic::crypto_aead_chacha20poly1305_ietf::crypto_aead_chacha20poly1305_ietf_encrypt_detached_inplace as aead_encrypt;
 use dryoc::classic::crypto_core::crypto_core_hchacha20;
 use dryoc::classic::crypto_onetimeauth::{
-    OnetimeauthState, crypto_onetimeauth_final, crypto_onetimeauth_init, crypto_onetimeauth_update,
+    crypto_onetimeauth_final, crypto_onetimeauth_init, crypto_onetimeauth_update,
 };
 use zeroize::Zeroizing;
 
@@ -26,10 +31,7 @@ use crate::secret::Secret;
 
 use super::{StreamHeader, StreamPosition};
 
-/// Bytes encrypted and then authenticated while they are still in the nearest cache.
-const STRIDE: usize = 16 << 10;
-
-/// Length of a ChaCha20 block.
+/// Length of a ChaCha20 block, and so of the tag block.
 const BLOCK: usize = 64;
 
 /// The key of one stream.
@@ -39,53 +41,48 @@ pub(super) fn derive_stream_key(key: &FileKey, header: &StreamHeader) -> Secret<
     derived
 }
 
-/// Seals `message` into `sealed`, which is [`OVERHEAD`](super::OVERHEAD) bytes longer. Returns the MAC.
+/// Appends `message`, sealed, to `sealed`, which needs 63 bytes of room more than stay. Returns the MAC.
 pub(super) fn seal(
     stream_key: &Secret<32>,
     position: StreamPosition,
     tag: u8,
     message: &[u8],
-    sealed: &mut [u8],
+    sealed: &mut Vec<u8>,
 ) -> [u8; 16] {
-    let mut cipher = ChaCha20::new(stream_key.expose().into(), &position.nonce().into());
-    let mut mac = start_mac(&mut cipher);
-    let tag_block = encrypt_tag(&mut cipher, tag);
-    crypto_onetimeauth_update(&mut mac, tag_block.as_slice());
-
-    let (stored_tag, rest) = sealed.split_first_mut().expect("the buffer has room for the tag");
-    let (ciphertext, stored_mac) =
-        rest.split_last_chunk_mut::<16>().expect("the buffer has room for the MAC");
-    [*stored_tag, ..] = *tag_block;
-    for (plain, cipher_text) in message.chunks(STRIDE).zip(ciphertext.chunks_mut(STRIDE)) {
-        cipher.apply_keystream_b2b(plain, cipher_text);
-        crypto_onetimeauth_update(&mut mac, cipher_text);
-    }
-    *stored_mac = finish_mac(mac, message.len());
-    *stored_mac
+    let start = sealed.len();
+    let nonce = position.nonce();
+    sealed.reserve(BLOCK + message.len() + 16);
+    sealed.push(tag);
+    sealed.resize(start + BLOCK, 0);
+    sealed.extend_from_slice(message);
+    let (_, blocks) = sealed.split_at_mut(start);
+    aead_encrypt(blocks, &mut [0; 16], None, &nonce, stream_key.expose())
+        .expect("a chunk is shorter than the cipher's limit");
+    let mac = authenticate(&one_time_key(stream_key, &nonce), blocks);
+    // Of the tag block only the first byte is stored.
+    sealed.drain(start + 1..start + BLOCK);
+    sealed.extend_from_slice(&mac);
+    mac
 }
 
-/// The whole block is authenticated, its first byte stored.
-fn encrypt_tag(cipher: &mut ChaCha20, tag: u8) -> Zeroizing<[u8; BLOCK]> {
-    let mut block = Zeroizing::new([0; BLOCK]);
-    let [first, ..] = &mut *block;
-    *first = tag;
-    cipher.apply_keystream(block.as_mut_slice());
-    block
+/// The first half of keystream block 0.
+fn one_time_key(stream_key: &Secret<32>, nonce: &[u8; 12]) -> Zeroizing<[u8; 32]> {
+    let mut key = Zeroizing::new([0; 32]);
+    ChaCha20::new(stream_key.expose().into(), nonce.into()).apply_keystream(key.as_mut_slice());
+    key
 }
 
-fn start_mac(cipher: &mut ChaCha20) -> OnetimeauthState {
-    let mut block = Zeroizing::new([0_u8; BLOCK]);
-    cipher.apply_keystream(block.as_mut_slice());
-    crypto_onetimeauth_init(block.first_chunk().expect("64 is more than 32"))
-}
-
-fn finish_mac(mut mac: OnetimeauthState, length: usize) -> [u8; 16] {
+/// The MAC over `tag block ‖ ciphertext`.
+fn authenticate(key: &[u8; 32], blocks: &[u8]) -> [u8; 16] {
+    let mut state = crypto_onetimeauth_init(key);
+    crypto_onetimeauth_update(&mut state, blocks);
+    // The tag block is whole, so this is `n mod 16`.
     let padding = [0_u8; 16];
-    let (padding, _) = padding.split_at(length % 16);
-    crypto_onetimeauth_update(&mut mac, padding);
-    crypto_onetimeauth_update(&mut mac, &0_u64.to_le_bytes());
-    crypto_onetimeauth_update(&mut mac, &((BLOCK + length) as u64).to_le_bytes());
-    let mut tag = [0; 16];
-    crypto_onetimeauth_final(mac, &mut tag);
-    tag
+    let (padding, _) = padding.split_at(blocks.len() % 16);
+    crypto_onetimeauth_update(&mut state, padding);
+    crypto_onetimeauth_update(&mut state, &0_u64.to_le_bytes());
+    crypto_onetimeauth_update(&mut state, &(blocks.len() as u64).to_le_bytes());
+    let mut mac = [0; 16];
+    crypto_onetimeauth_final(state, &mut mac);
+    mac
 }

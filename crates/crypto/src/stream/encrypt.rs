@@ -51,7 +51,8 @@ impl StreamEncryptor {
 
     /// Seals a chunk that is not the last, of exactly [`CHUNK_LEN`] bytes, and appends it to `sealed`.
     ///
-    /// The buffer grows only if its capacity is less than it needs. After an error nothing has changed.
+    /// The buffer grows only if its capacity is less than it needs: [`SEALED_CHUNK_LEN`](super::SEALED_CHUNK_LEN),
+    /// and 63 bytes more after [`resume`](Self::resume). After an error nothing has changed.
     pub fn encrypt_chunk(&mut self, chunk: &[u8], sealed: &mut Vec<u8>) -> Result<(), StreamError> {
         if chunk.len() != CHUNK_LEN {
             return Err(StreamError::ChunkLength { actual: chunk.len() });
@@ -72,26 +73,27 @@ impl StreamEncryptor {
         if self.position.chunk_index() >= MAX_CHUNKS {
             return Err(StreamError::TooLong);
         }
-        let start = sealed.len();
-        sealed.resize(start + chunk.len() + OVERHEAD, 0);
-        let (_, target) = sealed.split_at_mut(start);
-        let mac = self.cipher.seal(self.position, tag, chunk, target);
+        let mac = self.cipher.seal(self.position, tag, chunk, sealed);
         self.position = self.position.after(&mac);
         Ok(())
     }
 }
 
 impl Cipher {
-    fn seal(&mut self, position: StreamPosition, tag: u8, chunk: &[u8], target: &mut [u8]) -> [u8; 16] {
+    fn seal(&mut self, position: StreamPosition, tag: u8, chunk: &[u8], sealed: &mut Vec<u8>) -> [u8; 16] {
         match self {
-            Self::FromStart(state) => {
-                push(state, target, chunk, None, tag)
-                    .expect("the buffer has the length that the chunk needs");
-                *target.last_chunk().expect("a sealed chunk ends in its MAC")
-            }
-            Self::FromPosition(key) => seal(key, position, tag, chunk, target),
+            Self::FromStart(state) => push_onto(state, tag, chunk, sealed),
+            Self::FromPosition(key) => seal(key, position, tag, chunk, sealed),
         }
     }
+}
+
+fn push_onto(state: &mut State, tag: u8, chunk: &[u8], sealed: &mut Vec<u8>) -> [u8; 16] {
+    let start = sealed.len();
+    sealed.resize(start + chunk.len() + OVERHEAD, 0);
+    let (_, target) = sealed.split_at_mut(start);
+    push(state, target, chunk, None, tag).expect("the buffer has the length that the chunk needs");
+    *target.last_chunk().expect("a sealed chunk ends in its MAC")
 }
 
 impl std::fmt::Debug for StreamEncryptor {
