@@ -181,6 +181,25 @@ fn a_stream_of_two_short_messages() {
     }
 }
 
+/// The positions in `docs/format.md`, computed from libsodium's ciphertext.
+#[test]
+fn stream_positions() {
+    let (key, header) = stream_key_and_header();
+    let mut encryptor = StreamEncryptor::new(&key, &header);
+    let plain = pattern(8_388_613);
+    for (chunk, expected) in plain.chunks(stream::CHUNK_LEN).zip([
+        "000000005051525354555657",
+        "0100000035b206caaf2db73e",
+        "020000005dc05d573d191761",
+    ]) {
+        assert_eq!(to_hex(&encryptor.position().to_bytes()), expected);
+        if chunk.len() == stream::CHUNK_LEN {
+            encryptor.encrypt_chunk(chunk, &mut Vec::new()).unwrap();
+        }
+    }
+    assert_eq!(encryptor.position().chunk_index(), 2);
+}
+
 fn encrypt(key: &FileKey, header: &StreamHeader, plain: &[u8]) -> Vec<u8> {
     let mut encryptor = StreamEncryptor::new(key, header);
     let mut sealed = Vec::new();
