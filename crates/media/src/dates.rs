@@ -2,8 +2,9 @@
 //!
 //! A file may claim several dates. They are tried in the order of [`DateSource`]; the first that is not absurd
 //! (after tomorrow, before 1826, or the zero of some clock) is taken, the file's modification time last.
-//! A claim without a zone is given the zone of the file's own GPS clock if that is there, and otherwise the
-//! zone that the caller names (UTC if it names none). Nothing here reads a clock or a file.
+//! A claim without a zone is given the zone of another claim that shows the same clock, or the one that the file's
+//! own GPS clock implies, and otherwise the zone that the caller names ([`utc`] if it has no opinion). The zone is
+//! not looked up from the place. Nothing here reads a clock or a file.
 
 mod file_name;
 
@@ -104,7 +105,7 @@ impl CaptureTime {
             time.second()
         );
         if time.millisecond() != 0 {
-            text.push_str(&format!(".{:03}", time.millisecond()));
+            text += &format!(".{:03}", time.millisecond());
         }
         text
     }
@@ -129,9 +130,27 @@ pub fn decide(claims: &[Claim], around: &Circumstances<'_>) -> CaptureTime {
     ordered
         .iter()
         .filter(|claim| !is_zero_of_a_clock(claim.reading))
-        .map(|claim| settle(*claim, gps, around.zone))
+        .map(|claim| {
+            settle(*claim, zone_of_twin(*claim, &ordered).or_else(|| zone_of_gps(*claim, gps)), around.zone)
+        })
         .find(|capture| is_believable(capture, around.now))
         .unwrap_or_else(|| modified(around))
+}
+
+/// The zone of another claim that shows the same clock to the second: XMP often repeats EXIF's date with its zone.
+fn zone_of_twin(claim: Claim, all: &[Claim]) -> Option<UtcOffset> {
+    let Reading::Local(local) = claim.reading else { return None };
+    all.iter().find_map(|other| match other.reading {
+        Reading::Zoned(zoned) if zoned.date() == local.date() && zoned.time().as_hms() == local.as_hms() => {
+            Some(zoned.offset())
+        }
+        _ => None,
+    })
+}
+
+fn zone_of_gps(claim: Claim, gps: Option<OffsetDateTime>) -> Option<UtcOffset> {
+    let Reading::Local(local) = claim.reading else { return None };
+    gps.and_then(|gps| offset_between(local, gps))
 }
 
 fn modified(around: &Circumstances<'_>) -> CaptureTime {
@@ -139,13 +158,12 @@ fn modified(around: &Circumstances<'_>) -> CaptureTime {
     settle(Claim { source: DateSource::FileModified, reading: Reading::Instant(instant) }, None, around.zone)
 }
 
-fn settle(claim: Claim, gps: Option<OffsetDateTime>, zone: &ZoneRule) -> CaptureTime {
+fn settle(claim: Claim, known: Option<UtcOffset>, zone: &ZoneRule) -> CaptureTime {
     let (instant, local, offset) = match claim.reading {
         Reading::Zoned(zoned) => {
             (zoned, PrimitiveDateTime::new(zoned.date(), zoned.time()), Some(zoned.offset()))
         }
         Reading::Local(local) => {
-            let known = gps.and_then(|gps| offset_between(local, gps));
             let instant = local.assume_utc().saturating_sub(seconds_of(known.unwrap_or_else(|| zone(local))));
             (instant, local, known)
         }

@@ -382,6 +382,10 @@ fn sniff_transport_stream(head: &[u8]) -> Option<Format> {
     (repeats(0, 188) || repeats(4, 192)).then_some(Format::MpegTs)
 }
 
+/// How archives begin.
+const ARCHIVES: [&[u8]; 7] =
+    [b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!", b"BZh", b"\xfd7zXZ"];
+
 fn reason(extension: Option<&str>, head: &[u8]) -> NotMedia {
     if let Some(known) = extension.and_then(not_media_extension) {
         return known;
@@ -389,8 +393,6 @@ fn reason(extension: Option<&str>, head: &[u8]) -> NotMedia {
     if head.is_empty() {
         return NotMedia::Empty;
     }
-    const ARCHIVES: [&[u8]; 7] =
-        [b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!", b"BZh", b"\xfd7zXZ"];
     if ARCHIVES.iter().any(|magic| head.starts_with(magic)) {
         return NotMedia::Archive;
     }

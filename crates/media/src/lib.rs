@@ -7,3 +7,5 @@ pub mod metadata;
 pub mod names;
 pub mod pairing;
 pub mod place;
+pub mod probe;
+pub mod thumbnail;

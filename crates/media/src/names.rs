@@ -89,7 +89,7 @@ impl Rules {
 pub fn restored(title: &str, rules: Rules) -> String {
     let mut name: String = title.chars().map(|c| if is_forbidden(c, rules) { '_' } else { c }).collect();
     if rules == Rules::Windows {
-        name = fit_for_windows(name);
+        name = fit_for_windows(&name);
     }
     if name.is_empty() || name == "." || name == ".." {
         name = format!("_{name}");
@@ -105,7 +105,7 @@ fn is_forbidden(c: char, rules: Rules) -> bool {
 }
 
 /// <https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file>
-fn fit_for_windows(name: String) -> String {
+fn fit_for_windows(name: &str) -> String {
     let trimmed = name.trim_end_matches(['.', ' ']);
     let mut fit = trimmed.to_owned();
     fit.extend(std::iter::repeat_n('_', name.len() - trimmed.len()));

@@ -40,7 +40,7 @@ fn known_answer() {
                     504b050600000000020002006f000000520000000000";
     let expected: String = expected.split_whitespace().collect();
     let bytes = written(b"abc", b"");
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     assert_eq!(hex, expected);
     assert_eq!(bytes.len() as u64, layout(b"abc", b"").total_len());
 }
