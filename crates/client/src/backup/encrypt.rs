@@ -1,0 +1,262 @@
+//! From plaintext on disk to ciphertext in pieces, starting at any chunk, in constant memory.
+//!
+//! A [`Source`] gives the same bytes as often as it is opened or says that it cannot; a [`Seal`] binds it to one
+//! file key and one stream header, which never meet other content.
+
+use std::fs::File;
+use std::io::{self, Read, Seek as _, SeekFrom};
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use darkslide_crypto::keys::FileKey;
+use darkslide_crypto::stream::{EncryptingReader, StreamHeader, StreamPosition, ciphertext_len};
+use md5::{Digest as _, Md5};
+
+use crate::catalog::Fingerprint;
+use crate::library::folder::fingerprint;
+
+/// Ciphertext bytes handed on at once.
+const PIECE_LEN: usize = 256 * 1024;
+
+/// One stretch of a source.
+#[derive(Clone, Debug)]
+pub enum Segment {
+    /// Bytes in memory.
+    Bytes(Bytes),
+    /// A whole file.
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// What it must still be.
+        fingerprint: Fingerprint,
+    },
+}
+
+impl Segment {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File { fingerprint, .. } => fingerprint.size,
+        }
+    }
+
+    /// Its bytes from `offset` on.
+    fn open_at(&self, offset: u64) -> io::Result<Box<dyn Read + Send>> {
+        match self {
+            Self::Bytes(bytes) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+                Ok(Box::new(io::Cursor::new(bytes.slice(start..))))
+            }
+            Self::File { path, fingerprint: expected } => {
+                let mut file = File::open(path)?;
+                if fingerprint(&file.metadata()?) != *expected {
+                    return Err(changed());
+                }
+                file.seek(SeekFrom::Start(offset))?;
+                Ok(Box::new(file.take(expected.size.saturating_sub(offset))))
+            }
+        }
+    }
+
+    fn is_unchanged(&self) -> bool {
+        match self {
+            Self::Bytes(_) => true,
+            Self::File { path, fingerprint: expected } => {
+                path.metadata().is_ok_and(|metadata| fingerprint(&metadata) == *expected)
+            }
+        }
+    }
+}
+
+/// The plaintext of one object.
+#[derive(Clone, Debug)]
+pub struct Source {
+    segments: Vec<Segment>,
+    len: u64,
+}
+
+impl Source {
+    /// These segments, one after the other.
+    pub fn new(segments: Vec<Segment>) -> Self {
+        let len = segments.iter().map(Segment::len).sum();
+        Self { segments, len }
+    }
+
+    /// Plaintext bytes.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Ciphertext bytes; `None` beyond what 64 bits can count.
+    pub fn sealed_len(&self) -> Option<u64> {
+        ciphertext_len(self.len)
+    }
+
+    /// The bytes, when all of them are in memory.
+    pub fn in_memory(&self) -> Option<&Bytes> {
+        match self.segments.as_slice() {
+            [Segment::Bytes(bytes)] => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// Whether its files are still what they were.
+    pub fn is_unchanged(&self) -> bool {
+        self.segments.iter().all(Segment::is_unchanged)
+    }
+
+    /// The bytes from `offset` on. Fails if a file is not what it was.
+    pub fn open_at(&self, mut offset: u64) -> io::Result<impl Read + Send + use<>> {
+        let mut readers = Vec::new();
+        for segment in &self.segments {
+            let skipped = offset.min(segment.len());
+            offset -= skipped;
+            if skipped < segment.len() {
+                readers.push(segment.open_at(skipped)?);
+            }
+        }
+        Ok(InTurn { readers: readers.into_iter().collect() })
+    }
+}
+
+/// Readers one after the other; each is closed when it is done with.
+struct InTurn {
+    readers: std::collections::VecDeque<Box<dyn Read + Send>>,
+}
+
+impl Read for InTurn {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(reader) = self.readers.front_mut() {
+            let count = reader.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+            self.readers.pop_front();
+        }
+        Ok(0)
+    }
+}
+
+fn changed() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the file changed while it was read")
+}
+
+/// Whether an error of reading says that the file is no longer what was hashed.
+pub fn is_change(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+}
+
+/// One content with the key and header that are its own.
+#[derive(Debug)]
+pub struct Seal {
+    /// The plaintext.
+    pub source: Source,
+    /// The file's key.
+    pub key: FileKey,
+    /// The original's stream header.
+    pub header: StreamHeader,
+}
+
+/// What sealing a range left behind.
+#[derive(Clone, Copy, Debug)]
+pub struct Sealed {
+    /// MD5 of the range's ciphertext: what the server's `ETag` must say.
+    pub md5: [u8; 16],
+    /// Where the cipher stands behind the range; none at the end of the object.
+    pub after: Option<StreamPosition>,
+}
+
+impl Seal {
+    /// Seals `len` bytes of ciphertext from `position` on, handing them to `send` in pieces until it says that
+    /// nobody wants more. `len` ends at a chunk's border or at the object's end. Blocks.
+    pub fn seal_range(
+        &self,
+        position: StreamPosition,
+        len: u64,
+        mut send: impl FnMut(Bytes) -> bool,
+    ) -> io::Result<Sealed> {
+        let offset = position.plaintext_offset();
+        let plain = self.source.open_at(offset)?;
+        let remaining = self.source.len().checked_sub(offset).ok_or_else(changed)?;
+        let mut reader = EncryptingReader::resume(plain, remaining, &self.key, &self.header, position);
+        let mut md5 = Md5::new();
+        let mut left = len;
+        while left > 0 {
+            let mut piece = Vec::with_capacity(PIECE_LEN);
+            let wanted = left.min(PIECE_LEN as u64);
+            let count = (&mut reader).take(wanted).read_to_end(&mut piece)?;
+            if count as u64 != wanted {
+                return Err(changed());
+            }
+            left -= wanted;
+            md5.update(&piece);
+            if !send(piece.into()) {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+        }
+        Ok(Sealed { md5: md5.finalize().into(), after: reader.position() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use darkslide_crypto::stream::{CHUNK_LEN, SEALED_CHUNK_LEN};
+
+    fn all(seal: &Seal, position: StreamPosition, len: u64) -> (Vec<u8>, Sealed) {
+        let mut bytes = Vec::new();
+        let sealed = seal.seal_range(position, len, |piece| {
+            bytes.extend_from_slice(&piece);
+            true
+        });
+        (bytes, sealed.unwrap())
+    }
+
+    fn file(folder: &std::path::Path, name: &str, bytes: &[u8]) -> Segment {
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let fingerprint = fingerprint(&path.metadata().unwrap());
+        Segment::File { path, fingerprint }
+    }
+
+    #[test]
+    fn ranges_join_to_the_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let picture: Vec<u8> = (0..2 * CHUNK_LEN + 1000).map(|at| (at % 251) as u8).collect();
+        let segments = vec![
+            Segment::Bytes(Bytes::from_static(b"header")),
+            file(folder.path(), "a", &picture),
+            Segment::Bytes(Bytes::from_static(b"trailer")),
+        ];
+        let (key, header) = (FileKey::generate(), StreamHeader::generate());
+        let seal = Seal { source: Source::new(segments), key, header };
+        let len = seal.source.sealed_len().unwrap();
+        let start = StreamPosition::start(&seal.header);
+        let (whole, sealed) = all(&seal, start, len);
+        assert!(sealed.after.is_none());
+        assert_eq!(whole.len() as u64, len);
+        let first_len = SEALED_CHUNK_LEN as u64;
+        let (mut joined, first) = all(&seal, start, first_len);
+        let (rest, last) = all(&seal, first.after.unwrap(), len - first_len);
+        joined.extend(rest);
+        assert!(joined == whole);
+        assert!(last.after.is_none());
+    }
+
+    #[test]
+    fn a_file_that_changed_is_not_sealed() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = Source::new(vec![file(folder.path(), "a", b"before")]);
+        std::fs::write(folder.path().join("a"), b"after that").unwrap();
+        assert!(!source.is_unchanged());
+        let seal = Seal { source, key: FileKey::generate(), header: StreamHeader::generate() };
+        let len = seal.source.sealed_len().unwrap();
+        let error = seal.seal_range(StreamPosition::start(&seal.header), len, |_| true).unwrap_err();
+        assert!(is_change(&error), "{error}");
+    }
+}

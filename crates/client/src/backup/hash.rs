@@ -1,0 +1,125 @@
+//! The content hash of an asset, from one reading of its bytes, and the source that gives the same bytes again.
+//!
+//! A fingerprint taken from the open file before and after proves, as far as a file system can, that nothing
+//! changed in between; an asset that changed is dropped here and planned again in the next run.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use bytes::Bytes;
+use darkslide_crypto::stream::CHUNK_LEN;
+use darkslide_crypto::{ContentHash, ContentHasher};
+use darkslide_media::live_container::{Content, LayoutError, LiveContainer};
+
+use super::encrypt::{Segment, Source};
+use super::identify::{Asset, Component};
+use crate::library::folder::fingerprint;
+
+/// Bytes read at once.
+const READ_LEN: usize = 256 * 1024;
+
+/// What hashing found.
+#[derive(Debug)]
+pub struct Hashed {
+    /// The content's name.
+    pub content: ContentHash,
+    /// The plaintext that becomes the object: the file itself, or a Live Photo's container.
+    pub source: Source,
+}
+
+/// Why an asset has no content hash.
+#[derive(Debug, thiserror::Error)]
+pub enum HashError {
+    /// It is gone, or may not be read, or the disk failed.
+    #[error("it cannot be read: {0}")]
+    Read(#[from] io::Error),
+    /// It is being written.
+    #[error("it changed while it was read; the next run takes it up again")]
+    Changed,
+    /// The two halves of a Live Photo fit into no container.
+    #[error("it cannot be stored as a Live Photo: {0}")]
+    Layout(#[from] LayoutError),
+}
+
+/// Reads an asset once. Blocks.
+pub fn hash(asset: &Asset) -> Result<Hashed, HashError> {
+    match &asset.motion {
+        None => hash_single(&asset.main),
+        Some(motion) => hash_live(&asset.main, motion),
+    }
+}
+
+/// A small file is kept as it was read, so that the bytes that are sent are the bytes that were hashed, whatever
+/// becomes of the file meanwhile.
+fn hash_single(component: &Component) -> Result<Hashed, HashError> {
+    let mut kept = (component.fingerprint.size <= CHUNK_LEN as u64).then(Vec::new);
+    let read = read(component, |bytes| {
+        if let Some(kept) = &mut kept {
+            kept.extend_from_slice(bytes);
+        }
+    })?;
+    let segment = kept.map_or_else(|| file_segment(component), |kept| Segment::Bytes(kept.into()));
+    Ok(Hashed { content: read.content, source: Source::new(vec![segment]) })
+}
+
+fn hash_live(still: &Component, video: &Component) -> Result<Hashed, HashError> {
+    let (read_still, read_video) = (read(still, |_| ())?, read(video, |_| ())?);
+    let content = ContentHash::live_photo(read_still.content, read_video.content)
+        .expect("a file's hash is that of a single content");
+    let container =
+        LiveContainer::new(&extension(still), read_still.size, &extension(video), read_video.size)?;
+    let around = |bytes: &[u8]| Segment::Bytes(Bytes::copy_from_slice(bytes));
+    let source = Source::new(vec![
+        around(container.header()),
+        file_segment(still),
+        around(container.middle()),
+        file_segment(video),
+        around(container.trailer()),
+    ]);
+    Ok(Hashed { content, source })
+}
+
+fn extension(component: &Component) -> String {
+    component.path.extension().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn file_segment(component: &Component) -> Segment {
+    Segment::File { path: component.path.clone(), fingerprint: component.fingerprint }
+}
+
+struct ReadOnce {
+    content: ContentHash,
+    size: Content,
+}
+
+fn read(component: &Component, mut also: impl FnMut(&[u8])) -> Result<ReadOnce, HashError> {
+    let mut file = File::open(&component.path)?;
+    let unchanged = |file: &File| Ok::<_, io::Error>(fingerprint(&file.metadata()?) == component.fingerprint);
+    if !unchanged(&file)? {
+        return Err(HashError::Changed);
+    }
+    let mut hasher = ContentHasher::new();
+    let mut checksum = crc32fast::Hasher::new();
+    let mut len = 0;
+    let mut buffer = vec![0; READ_LEN];
+    loop {
+        let count = match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let bytes = buffer.get(..count).unwrap_or_default();
+        hasher.update(bytes);
+        checksum.update(bytes);
+        also(bytes);
+        len += count as u64;
+        if len > component.fingerprint.size {
+            return Err(HashError::Changed);
+        }
+    }
+    if len != component.fingerprint.size || !unchanged(&file)? {
+        return Err(HashError::Changed);
+    }
+    Ok(ReadOnce { content: hasher.finish(), size: Content { len, crc32: checksum.finalize() } })
+}

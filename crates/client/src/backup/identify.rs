@@ -1,0 +1,215 @@
+//! What the files of one folder are: media or not, which two are a Live Photo, and what they say of themselves.
+//!
+//! Reads the beginnings of files only. Decides nothing about the vault.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use darkslide_media::dates::{Circumstances, ZoneRule};
+use darkslide_media::file_type::{FileType, HEAD_LEN, MediaType, NotMedia, classify};
+use darkslide_media::pairing::{self, Item};
+use darkslide_media::probe::{Probe, ProbeError, probe_reader};
+
+use crate::catalog::Fingerprint;
+use crate::library::DeviceAlbum;
+use crate::library::folder::fingerprint;
+
+/// One file on disk, as it was when it was identified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Component {
+    /// Its whole path.
+    pub path: PathBuf,
+    /// Its path under the root.
+    pub relative: PathBuf,
+    /// What it was.
+    pub fingerprint: Fingerprint,
+    /// What it is.
+    pub media: MediaType,
+}
+
+/// One unit of backup: a picture, a video, or a Live Photo.
+#[derive(Clone, Debug)]
+pub struct Asset {
+    /// The library's root.
+    pub root: Arc<Path>,
+    /// The picture or video; of a Live Photo the still.
+    pub main: Component,
+    /// A Live Photo's video.
+    pub motion: Option<Component>,
+    /// What the main component says of itself.
+    pub probe: Probe,
+    /// Where it belongs on the device.
+    pub album: DeviceAlbum,
+}
+
+impl Asset {
+    /// How people call it: the whole path of its main component.
+    pub fn name(&self) -> Arc<Path> {
+        self.main.path.as_path().into()
+    }
+
+    /// Plaintext bytes of its components.
+    pub fn size(&self) -> u64 {
+        self.main.fingerprint.size + self.motion.as_ref().map_or(0, |motion| motion.fingerprint.size)
+    }
+}
+
+/// What a file turned out to be.
+#[derive(Debug)]
+pub enum Identified {
+    /// Something to back up.
+    Asset(Box<Asset>),
+    /// Something else.
+    NotMedia {
+        /// Its path under the root.
+        relative: PathBuf,
+        /// What it was.
+        fingerprint: Fingerprint,
+        /// Why it is not media.
+        reason: NotMedia,
+    },
+    /// It could not be read.
+    Unreadable {
+        /// Its path under the root.
+        relative: PathBuf,
+        /// Why.
+        error: IdentifyError,
+    },
+}
+
+/// Why a file could not be identified.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentifyError {
+    /// It is gone, or may not be read.
+    #[error("it cannot be read: {0}")]
+    Read(#[from] io::Error),
+    /// Its metadata could not be read from the disk.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+}
+
+/// What identification needs besides the files.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// The library's root.
+    pub root: &'a Arc<Path>,
+    /// The zone of dates that name none.
+    pub zone: &'a ZoneRule,
+    /// The present, µs since the epoch.
+    pub now: i64,
+}
+
+/// Identifies files of one folder, given by their paths under the root. Every path comes back once, alone or as
+/// half of a Live Photo; `album_of` says where an asset belongs.
+pub fn identify(
+    around: Surroundings<'_>,
+    paths: &[PathBuf],
+    album_of: impl Fn(&Path) -> DeviceAlbum,
+) -> Vec<Identified> {
+    let mut identified = Vec::new();
+    let mut media = Vec::new();
+    for relative in paths {
+        match look(around, relative) {
+            Ok(Look::Media(component, probe)) => media.push((component, probe)),
+            Ok(Look::NotMedia(fingerprint, reason)) => {
+                identified.push(Identified::NotMedia { relative: relative.clone(), fingerprint, reason });
+            }
+            Err(error) => identified.push(Identified::Unreadable { relative: relative.clone(), error }),
+        }
+    }
+    identified.extend(paired(media).into_iter().map(|(main, motion, probe)| {
+        let album = album_of(&main.relative);
+        let root = Arc::clone(around.root);
+        Identified::Asset(Box::new(Asset { root, main, motion, probe, album }))
+    }));
+    identified
+}
+
+enum Look {
+    Media(Component, Probe),
+    NotMedia(Fingerprint, NotMedia),
+}
+
+fn look(around: Surroundings<'_>, relative: &Path) -> Result<Look, IdentifyError> {
+    let path = around.root.join(relative);
+    let mut file = File::open(&path)?;
+    let fingerprint = fingerprint(&file.metadata()?);
+    let mut head = Vec::with_capacity(HEAD_LEN);
+    (&mut file).take(HEAD_LEN as u64).read_to_end(&mut head)?;
+    let name = path.file_name().unwrap_or_default();
+    let media = match classify(name, &head) {
+        FileType::Media(media) => media,
+        FileType::NotMedia(reason) => return Ok(Look::NotMedia(fingerprint, reason)),
+    };
+    file.seek(SeekFrom::Start(0))?;
+    let circumstances = Circumstances {
+        name: &name.to_string_lossy(),
+        modified: fingerprint.modified_ns.div_euclid(1000),
+        now: around.now,
+        zone: around.zone,
+    };
+    let probe = probe_reader(&mut file, media, &circumstances)?;
+    Ok(Look::Media(Component { path, relative: relative.to_owned(), fingerprint, media }, probe))
+}
+
+/// Joins the halves of Live Photos; everything else stays alone.
+fn paired(media: Vec<(Component, Probe)>) -> Vec<(Component, Option<Component>, Probe)> {
+    let names: Vec<String> = media.iter().map(|(component, _)| name_of(component)).collect();
+    let items: Vec<Item<'_>> = media
+        .iter()
+        .zip(&names)
+        .map(|((component, probe), name)| Item {
+            name,
+            format: component.media.format,
+            live_identifier: probe.live_identifier.as_deref(),
+            duration_millis: probe.duration_millis,
+        })
+        .collect();
+    let pairs = pairing::pair(&items);
+    let mut left: Vec<Option<(Component, Probe)>> = media.into_iter().map(Some).collect();
+    let mut take = |at: usize| left.get_mut(at).and_then(Option::take);
+    let mut assets = Vec::new();
+    for pair in pairs {
+        let video = take(pair.video).map(|(component, _)| component);
+        if let Some((still, probe)) = take(pair.image) {
+            assets.push((still, video, probe));
+        }
+    }
+    assets.extend(left.into_iter().flatten().map(|(component, probe)| (component, None, probe)));
+    assets
+}
+
+fn name_of(component: &Component) -> String {
+    component.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use darkslide_media::dates::utc;
+    use std::fs;
+
+    #[test]
+    fn every_path_comes_back_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let root: Arc<Path> = folder.path().into();
+        fs::write(root.join("a.jpg"), b"\xff\xd8\xff\xe0 not much of a picture").unwrap();
+        fs::write(root.join("b.xmp"), b"<x:xmpmeta/>").unwrap();
+        let around = Surroundings { root: &root, zone: &utc, now: 0 };
+        let paths = ["a.jpg", "b.xmp", "gone.jpg"].map(PathBuf::from);
+        let album = |path: &Path| crate::library::AlbumRule::PerRoot.album_of(&root, path);
+        let mut seen: Vec<_> = identify(around, &paths, album)
+            .into_iter()
+            .map(|identified| match identified {
+                Identified::Asset(asset) => ("asset", asset.main.relative),
+                Identified::NotMedia { relative, .. } => ("not media", relative),
+                Identified::Unreadable { relative, .. } => ("unreadable", relative),
+            })
+            .collect();
+        seen.sort();
+        let expected = [("asset", "a.jpg"), ("not media", "b.xmp"), ("unreadable", "gone.jpg")];
+        assert_eq!(seen, expected.map(|(what, path)| (what, PathBuf::from(path))));
+    }
+}

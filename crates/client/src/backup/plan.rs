@@ -1,0 +1,230 @@
+//! The decisions of a backup, as pure functions: what a run does with each file of a scan, and what it does with
+//! content once that is known. Nothing here reads a disk, a clock or the network.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use darkslide_crypto::ContentHash;
+use darkslide_media::dates::from_micros;
+use darkslide_media::file_type::{MediaKind, classify};
+use darkslide_media::names::{comparison_key, split_extension};
+use darkslide_protocol::{CollectionId, FileId};
+
+use crate::catalog::{AssetRow, AssetState, FileRow, Fingerprint, TrashRow};
+use crate::library::{AlbumRule, Found, raw};
+
+/// Why a file has to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// It was never seen.
+    New,
+    /// It is not what it was.
+    Changed,
+    /// The last attempt did not work.
+    Retry,
+    /// A file arrived beside it that may be the other half of a Live Photo.
+    Companion,
+}
+
+/// What is done with one asset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Its content is in the vault and in its album; it cost one `stat`.
+    Unchanged,
+    /// It was looked at before, and is neither a picture nor a video, for this reason.
+    NotMedia(String),
+    /// Its content is known and need not be read; where that is in the vault, and in which albums, is looked up.
+    Recheck(ContentHash),
+    /// It must be read.
+    Read(Why),
+}
+
+/// One asset of the plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The file, under the root.
+    pub path: PathBuf,
+    /// What the scan saw.
+    pub fingerprint: Fingerprint,
+    /// A Live Photo's video, where the asset is known to be one and both halves are what they were. Files that are
+    /// read are paired anew.
+    pub motion: Option<(PathBuf, Fingerprint)>,
+    /// What is done.
+    pub decision: Decision,
+}
+
+/// What a run does with one root: every scanned file is in exactly one step, as itself or as a Live Photo's video.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BackupPlan {
+    /// In the order of the paths.
+    pub steps: Vec<Step>,
+}
+
+impl BackupPlan {
+    /// How many files must be read, and their bytes.
+    pub fn to_read(&self) -> (u64, u64) {
+        let reads = self.steps.iter().filter(|step| matches!(step.decision, Decision::Read(_)));
+        reads.fold((0, 0), |(files, bytes), step| (files + 1, bytes + step.fingerprint.size))
+    }
+}
+
+/// Plans a run over one root: what was found there, what the catalog knows of it, which albums are wanted.
+pub fn plan(root: &Path, files: &[Found], known: &[AssetRow], rule: &AlbumRule) -> BackupPlan {
+    let found: HashMap<Vec<u8>, &Found> = files.iter().map(|file| (raw(&file.path), file)).collect();
+    let rows: HashMap<&[u8], &AssetRow> = known.iter().map(|row| (row.path.as_slice(), row)).collect();
+    let videos = videos_of_intact_units(&found, &rows);
+    let mut steps: BTreeMap<PathBuf, Step> = BTreeMap::new();
+    for file in files {
+        let path = raw(&file.path);
+        if videos.contains(&path) {
+            continue;
+        }
+        let row = rows.get(path.as_slice()).copied();
+        let (decision, motion) = decide_file(root, file, row, &found, rule);
+        let step = Step { path: file.path.clone(), fingerprint: file.fingerprint, motion, decision };
+        steps.insert(file.path.clone(), step);
+    }
+    read_companions(&mut steps);
+    BackupPlan { steps: steps.into_values().collect() }
+}
+
+/// The videos that belong to Live Photos of which both halves are what they were.
+fn videos_of_intact_units(
+    found: &HashMap<Vec<u8>, &Found>,
+    rows: &HashMap<&[u8], &AssetRow>,
+) -> HashSet<Vec<u8>> {
+    let intact = |row: &&&AssetRow| found.get(&row.path).is_some_and(|file| is_intact(file, row, found));
+    let video = |row: &AssetRow| row.motion.as_ref().map(|(path, _)| path.clone());
+    // The still of one Live Photo is never left out as the video of another.
+    let is_still = |path: &Vec<u8>| rows.get(path.as_slice()).is_some_and(|row| row.motion.is_some());
+    rows.values().filter(intact).filter_map(|row| video(row).filter(|path| !is_still(path))).collect()
+}
+
+/// Whether an asset is what the catalog says it was, both halves of a Live Photo included.
+fn is_intact(file: &Found, row: &AssetRow, found: &HashMap<Vec<u8>, &Found>) -> bool {
+    let motion_is = |(path, fingerprint): &(Vec<u8>, Fingerprint)| {
+        found.get(path).is_some_and(|video| video.fingerprint == *fingerprint)
+    };
+    file.fingerprint == row.fingerprint && row.motion.as_ref().is_none_or(motion_is)
+}
+
+fn decide_file(
+    root: &Path,
+    file: &Found,
+    row: Option<&AssetRow>,
+    found: &HashMap<Vec<u8>, &Found>,
+    rule: &AlbumRule,
+) -> (Decision, Option<(PathBuf, Fingerprint)>) {
+    let Some(row) = row else { return (Decision::Read(Why::New), None) };
+    if !is_intact(file, row, found) {
+        return (Decision::Read(Why::Changed), None);
+    }
+    let decision = match (row.state, row.content_hash) {
+        (AssetState::NotMedia, _) => Decision::NotMedia(row.reason.clone().unwrap_or_default()),
+        (AssetState::BackedUp, Some(_)) if row.album == rule.album_of(root, &file.path).key => {
+            Decision::Unchanged
+        }
+        (AssetState::BackedUp | AssetState::Skipped, Some(content)) => Decision::Recheck(content),
+        (AssetState::BackedUp | AssetState::Skipped | AssetState::Blocked, _) => Decision::Read(Why::Retry),
+    };
+    let motion = motion_of(row, found);
+    (decision, motion)
+}
+
+fn motion_of(row: &AssetRow, found: &HashMap<Vec<u8>, &Found>) -> Option<(PathBuf, Fingerprint)> {
+    let (path, fingerprint) = row.motion.as_ref()?;
+    found.get(path).map(|video| (video.path.clone(), *fingerprint))
+}
+
+/// A still that is known alone is read again when a new video of its name stands beside it, and the other way
+/// round: together they may be a Live Photo.
+fn read_companions(steps: &mut BTreeMap<PathBuf, Step>) {
+    let arrived: HashSet<(PathBuf, String, MediaKind)> = steps
+        .values()
+        .filter(|step| matches!(step.decision, Decision::Read(Why::New | Why::Changed)))
+        .filter_map(|step| kin(&step.path))
+        .collect();
+    for step in steps.values_mut() {
+        let known_alone =
+            step.motion.is_none() && matches!(step.decision, Decision::Unchanged | Decision::Recheck(_));
+        let Some((folder, stem, kind)) = kin(&step.path).filter(|_| known_alone) else { continue };
+        let other = match kind {
+            MediaKind::Image => MediaKind::Video,
+            MediaKind::Video => MediaKind::Image,
+        };
+        if arrived.contains(&(folder, stem, other)) {
+            step.decision = Decision::Read(Why::Companion);
+        }
+    }
+}
+
+/// Folder, stem and kind of a file, as far as its name tells them.
+fn kin(path: &Path) -> Option<(PathBuf, String, MediaKind)> {
+    let name = path.file_name().unwrap_or(OsStr::new(""));
+    let kind = classify(name, &[]).media()?.kind;
+    let stem = comparison_key(split_extension(&name.to_string_lossy()).0);
+    Some((path.parent().unwrap_or(Path::new("")).to_owned(), stem, kind))
+}
+
+/// What is done with content that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContentDecision {
+    /// The vault does not have it.
+    Send,
+    /// The vault has it, in its album already, or out of it because its owner took it out.
+    Present(FileId),
+    /// The vault has it, in this membership among others; it goes into the album.
+    Link(Box<FileRow>),
+    /// It is in the trash and came back after that: it is taken out of the trash.
+    Untrash(Box<TrashRow>),
+    /// Its owner deleted it from the vault, and this copy was there before.
+    Deleted {
+        /// When, µs since the epoch.
+        at: i64,
+    },
+}
+
+/// Decides by what the vault has of this content: its memberships (a membership of a deleted collection counts as
+/// a tombstone), its trash entries, the album's collection if there is one yet, and when this device first had it.
+pub fn decide_content(
+    memberships: &[FileRow],
+    trash: &[TrashRow],
+    album: Option<CollectionId>,
+    first_seen: i64,
+) -> ContentDecision {
+    let live = || memberships.iter().filter(|row| !row.deleted);
+    if let Some(row) = live().find(|row| Some(row.collection) == album) {
+        return ContentDecision::Present(row.id);
+    }
+    if let Some(row) = live().next() {
+        let taken_out = memberships.iter().any(|tombstone| {
+            tombstone.deleted && tombstone.id == row.id && Some(tombstone.collection) == album
+        });
+        return if taken_out {
+            ContentDecision::Present(row.id)
+        } else {
+            ContentDecision::Link(Box::new(row.clone()))
+        };
+    }
+    let deletions = || trash.iter().filter(|row| !row.restored);
+    match deletions().max_by_key(|row| row.trashed_at) {
+        None => ContentDecision::Send,
+        Some(latest) if first_seen <= latest.trashed_at => ContentDecision::Deleted { at: latest.trashed_at },
+        Some(_) => deletions()
+            .find(|row| !row.purged)
+            .map_or(ContentDecision::Send, |row| ContentDecision::Untrash(Box::new(row.clone()))),
+    }
+}
+
+/// The sentence for a picture that its owner deleted.
+pub fn deleted_reason(at: i64) -> String {
+    match from_micros(at) {
+        Some(instant) => format!("you deleted it from the vault on {}", instant.date()),
+        None => "you deleted it from the vault".to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

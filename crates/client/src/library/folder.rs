@@ -1,0 +1,195 @@
+//! The folder library: a root on disk, walked to its leaves.
+//!
+//! It follows no links, crosses into no folder whose name says that it holds no pictures, and never stops for a
+//! file or folder that it may not read: that is reported, and the walk goes on.
+
+use std::fs::Metadata;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use darkslide_media::names::{ignored_file, ignored_folder};
+use walkdir::{DirEntry, WalkDir};
+
+use super::{Found, PassReason, PassedOver, Scan};
+use crate::catalog::Fingerprint;
+
+/// Walks a root, which may also be a single file: its folder is then the root, with nothing else in it.
+/// `progress` is told how many files were found so far, at every one.
+///
+/// Fails only if the root itself is not there or may not be read.
+pub fn scan(root: &Path, mut progress: impl FnMut(u64)) -> io::Result<Scan> {
+    let root = root.canonicalize()?;
+    let metadata = root.metadata()?;
+    if !metadata.is_dir() {
+        return scan_single(&root, &metadata);
+    }
+    // Whoever may not list the root must hear of it, not be told that there is nothing in it.
+    root.read_dir()?;
+    let mut scan = Scan { root: root.clone(), files: Vec::new(), passed_over: Vec::new() };
+    let mut walk = WalkDir::new(&root).follow_links(false).sort_by_file_name().into_iter();
+    while let Some(entry) = walk.next() {
+        match entry.map_err(|error| unreadable(&root, error)).and_then(look_at) {
+            Ok(Seen::Root | Seen::Folder) => {}
+            Ok(Seen::File(path, fingerprint)) => {
+                let path = path.strip_prefix(&root).expect("the walk stays under its root").to_owned();
+                scan.files.push(Found { path, fingerprint });
+                progress(scan.files.len() as u64);
+            }
+            Err((passed_over, descend)) => {
+                if descend == Descend::No {
+                    walk.skip_current_dir();
+                }
+                scan.passed_over.push(passed_over);
+            }
+        }
+    }
+    Ok(scan)
+}
+
+fn scan_single(file: &Path, metadata: &Metadata) -> io::Result<Scan> {
+    let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else {
+        return Err(io::ErrorKind::NotFound.into());
+    };
+    let mut scan = Scan { root: folder.to_owned(), files: Vec::new(), passed_over: Vec::new() };
+    let reason = if metadata.is_file() {
+        ignored_file(name).map(PassReason::Ignored)
+    } else {
+        Some(PassReason::NotAFile)
+    };
+    match reason {
+        None => scan.files.push(Found { path: PathBuf::from(name), fingerprint: fingerprint(metadata) }),
+        Some(reason) => scan.passed_over.push(PassedOver { path: file.to_owned(), reason }),
+    }
+    Ok(scan)
+}
+
+enum Seen {
+    Root,
+    Folder,
+    File(PathBuf, Fingerprint),
+}
+
+/// Whether the walk must be told not to enter what was just passed over.
+#[derive(PartialEq, Eq)]
+enum Descend {
+    No,
+    NotApplicable,
+}
+
+fn look_at(entry: DirEntry) -> Result<Seen, (PassedOver, Descend)> {
+    let kind = entry.file_type();
+    let pass = |reason, descend| Err((PassedOver { path: entry.path().to_owned(), reason }, descend));
+    if entry.depth() == 0 {
+        return Ok(Seen::Root);
+    }
+    if kind.is_symlink() {
+        return pass(PassReason::Link, Descend::NotApplicable);
+    }
+    if kind.is_dir() {
+        return match ignored_folder(entry.file_name()) {
+            Some(ignored) => pass(PassReason::Ignored(ignored), Descend::No),
+            None => Ok(Seen::Folder),
+        };
+    }
+    if !kind.is_file() {
+        return pass(PassReason::NotAFile, Descend::NotApplicable);
+    }
+    if let Some(ignored) = ignored_file(entry.file_name()) {
+        return pass(PassReason::Ignored(ignored), Descend::NotApplicable);
+    }
+    match entry.metadata() {
+        Ok(metadata) => Ok(Seen::File(entry.into_path(), fingerprint(&metadata))),
+        Err(error) => {
+            let reason = PassReason::Unreadable(error.into());
+            pass(reason, Descend::NotApplicable)
+        }
+    }
+}
+
+fn unreadable(root: &Path, error: walkdir::Error) -> (PassedOver, Descend) {
+    let path = error.path().unwrap_or(root).to_owned();
+    (PassedOver { path, reason: PassReason::Unreadable(error.into()) }, Descend::NotApplicable)
+}
+
+/// The fingerprint of a file that was just looked at.
+pub fn fingerprint(metadata: &Metadata) -> Fingerprint {
+    Fingerprint { size: metadata.len(), modified_ns: modified_ns(metadata), inode: inode(metadata) }
+}
+
+/// Nanoseconds since the epoch; the ends of the range for times before 1677 and after 2262.
+fn modified_ns(metadata: &Metadata) -> i64 {
+    let Ok(modified) = metadata.modified() else { return 0 };
+    match modified.duration_since(std::time::UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |nanos| -nanos),
+    }
+}
+
+#[cfg(unix)]
+fn inode(metadata: &Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+#[cfg(not(unix))]
+fn inode(_metadata: &Metadata) -> u64 {
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn names(scan: &Scan) -> Vec<String> {
+        scan.files.iter().map(|file| file.path.to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn finds_files_and_reports_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for path in ["b/c/1.jpg", "a.jpg", "@eaDir/x.jpg", ".hidden/y.jpg", "z.part", ".stfolder/marker"] {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, b"x").unwrap();
+        }
+        let scan = scan(root, |_| ()).unwrap();
+        assert_eq!(names(&scan), ["a.jpg", "b/c/1.jpg"]);
+        let mut passed: Vec<_> =
+            scan.passed_over.iter().map(|passed| passed.path.file_name().unwrap().to_owned()).collect();
+        passed.sort();
+        assert_eq!(passed, [".hidden", ".stfolder", "@eaDir", "z.part"]);
+        assert!(scan.passed_over.iter().all(|passed| !passed.reason.is_failure()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_not_followed_and_names_need_not_be_utf8() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let odd = Path::new(std::ffi::OsStr::from_bytes(b"caf\xe9.jpg"));
+        fs::write(folder.path().join(odd), b"x").unwrap();
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("loop")).unwrap();
+        let scan = scan(folder.path(), |_| ()).unwrap();
+        assert_eq!(scan.files.len(), 1);
+        assert_eq!(super::super::path_of(&super::super::raw(&scan.files[0].path)), odd);
+        assert!(matches!(scan.passed_over[0].reason, PassReason::Link));
+    }
+
+    #[test]
+    fn a_root_may_be_one_file() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.jpg"), b"abc").unwrap();
+        fs::write(folder.path().join("b.jpg"), b"abc").unwrap();
+        let scan = scan(&folder.path().join("a.jpg"), |_| ()).unwrap();
+        assert_eq!(scan.root, folder.path().canonicalize().unwrap());
+        assert_eq!(names(&scan), ["a.jpg"]);
+        assert_eq!(scan.files[0].fingerprint.size, 3);
+    }
+
+    #[test]
+    fn a_root_that_is_not_there_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(scan(&folder.path().join("gone"), |_| ()).is_err());
+    }
+}

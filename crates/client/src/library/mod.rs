@@ -1,0 +1,154 @@
+//! Where pictures come from: what a scan of a device finds, before anything has been read.
+//!
+//! The one library so far is the [`folder`]. A scan costs one `stat` a file; it opens nothing and decides nothing.
+
+pub mod folder;
+
+use std::path::{Path, PathBuf};
+
+use darkslide_media::names::Ignored;
+
+use crate::catalog::{DeviceAlbumKey, Fingerprint};
+
+/// One file that a scan found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its path under the root.
+    pub path: PathBuf,
+    /// What one `stat` says of it.
+    pub fingerprint: Fingerprint,
+}
+
+/// Something that a scan passed over.
+#[derive(Debug)]
+pub struct PassedOver {
+    /// The file or folder: its whole path.
+    pub path: PathBuf,
+    /// Why.
+    pub reason: PassReason,
+}
+
+/// Why a scan passed something over.
+#[derive(Debug, thiserror::Error)]
+pub enum PassReason {
+    /// Its name says so.
+    #[error("{0}")]
+    Ignored(Ignored),
+    /// Links are not followed: what they point to may lie outside, or be found twice, or contain the link.
+    #[error("it is a symbolic link, and links are not followed")]
+    Link,
+    /// A socket, pipe or device.
+    #[error("it is not a file")]
+    NotAFile,
+    /// The system refused. What lies inside an unreadable folder is unknown, which is not the same as absent.
+    #[error("it cannot be read: {0}")]
+    Unreadable(std::io::Error),
+}
+
+impl PassReason {
+    /// Whether somebody should do something about it.
+    pub fn is_failure(&self) -> bool {
+        matches!(self, Self::Unreadable(_))
+    }
+}
+
+/// What a scan of one root found.
+#[derive(Debug)]
+pub struct Scan {
+    /// The root: absolute, links resolved.
+    pub root: PathBuf,
+    /// The files, in the order of their paths.
+    pub files: Vec<Found>,
+    /// Everything else that was met.
+    pub passed_over: Vec<PassedOver>,
+}
+
+/// Which device album a file belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AlbumRule {
+    /// All files into one album of this name, whatever the root.
+    Named(String),
+    /// One album a root, named after it.
+    PerRoot,
+    /// One album a folder: named after its path under the root, or after the root for files directly in it.
+    PerFolder,
+}
+
+/// A device album: what it is known by, and what its collection is called when one must be made.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeviceAlbum {
+    /// What the catalog links it by.
+    pub key: DeviceAlbumKey,
+    /// For people. Bytes that are no UTF-8 are replaced here; the key keeps them.
+    pub name: String,
+}
+
+impl AlbumRule {
+    /// The album of the file at `path` under `root`.
+    pub fn album_of(&self, root: &Path, path: &Path) -> DeviceAlbum {
+        let key = |folder: &Path| DeviceAlbumKey { root: raw(root), folder: raw(folder) };
+        let of_root = || DeviceAlbum { key: key(Path::new("")), name: root_name(root) };
+        match self {
+            Self::Named(name) => DeviceAlbum {
+                key: DeviceAlbumKey { root: Vec::new(), folder: name.clone().into_bytes() },
+                name: name.clone(),
+            },
+            Self::PerRoot => of_root(),
+            Self::PerFolder => match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+                Some(folder) => {
+                    DeviceAlbum { key: key(folder), name: folder.to_string_lossy().replace('\\', "/") }
+                }
+                None => of_root(),
+            },
+        }
+    }
+}
+
+fn root_name(root: &Path) -> String {
+    root.file_name().map_or_else(|| root.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+/// A path as the catalog keeps it: its bytes, which need not be UTF-8.
+pub fn raw(path: &Path) -> Vec<u8> {
+    path.as_os_str().as_encoded_bytes().to_vec()
+}
+
+/// The path that [`raw`] was given.
+#[cfg(unix)]
+pub fn path_of(raw: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt as _;
+    PathBuf::from(std::ffi::OsStr::from_bytes(raw))
+}
+
+/// The path that [`raw`] was given; unpaired surrogates do not survive.
+#[cfg(not(unix))]
+pub fn path_of(raw: &[u8]) -> PathBuf {
+    PathBuf::from(String::from_utf8_lossy(raw).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn albums_by_rule() {
+        for (rule, path, folder, name) in [
+            (AlbumRule::PerRoot, "a.jpg", "", "Pictures"),
+            (AlbumRule::PerRoot, "2019/Paris/a.jpg", "", "Pictures"),
+            (AlbumRule::PerFolder, "a.jpg", "", "Pictures"),
+            (AlbumRule::PerFolder, "2019/Paris/a.jpg", "2019/Paris", "2019/Paris"),
+        ] {
+            let album = rule.album_of(Path::new("/home/me/Pictures"), Path::new(path));
+            assert_eq!(
+                (album.key.folder.as_slice(), album.name.as_str()),
+                (folder.as_bytes(), name),
+                "{rule:?}"
+            );
+            assert_eq!(album.key.root, b"/home/me/Pictures");
+        }
+        let named = AlbumRule::Named("Ski".into());
+        let albums = ["/a", "/b"].map(|root| named.album_of(Path::new(root), Path::new("x/y.jpg")));
+        assert_eq!(albums[0], albums[1]);
+        assert_eq!(albums[0].name, "Ski");
+    }
+}
