@@ -4,16 +4,14 @@
 //! transaction as the rows that it vouches for, so an interrupted pull goes on where it was. Records that do not
 //! open are stored as far as they do and reported; they never stop the feed.
 
-use crate::catalog::{Catalog, CollectionRow, Feed};
+use crate::catalog::{Catalog, CollectionRow, Feed, TrashRow};
 use crate::error::VaultError;
-use crate::keys::{Opened, Unreadable, collection_key, open_collection, open_file, open_trash_item};
+use crate::keys::{KeyRing, Opened, Unreadable, open_collection, open_file, open_trash_item};
 use crate::session::Session;
-use darkslide_crypto::keys::CollectionKey;
+use darkslide_protocol::Version;
 use darkslide_protocol::file::File;
 use darkslide_protocol::trash::TrashItem;
-use darkslide_protocol::{CollectionId, Version};
 use serde::Serialize;
-use std::collections::HashMap;
 
 /// What a pull brought.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -29,17 +27,17 @@ pub struct FeedSummary {
     pub damaged: Vec<Unreadable>,
 }
 
-/// Brings the catalog up to date with the vault.
+/// Bkeys the catalog up to date with the vault.
 pub async fn pull(session: &Session, catalog: &Catalog) -> Result<FeedSummary, VaultError> {
     let mut summary = FeedSummary::default();
     pull_collections(session, catalog, &mut summary).await?;
-    let mut rings = KeyRing::default();
+    let mut keys = KeyRing::default();
     for row in catalog.collections().await? {
         if !row.deleted && catalog.cursor(Feed::Files(row.id)).await? != row.version {
-            pull_files(session, catalog, &row, &mut rings, &mut summary).await?;
+            pull_files(session, catalog, &row, &mut keys, &mut summary).await?;
         }
     }
-    pull_trash(session, catalog, &mut rings, &mut summary).await?;
+    pull_trash(session, catalog, &mut keys, &mut summary).await?;
     Ok(summary)
 }
 
@@ -64,7 +62,7 @@ async fn pull_files(
     session: &Session,
     catalog: &Catalog,
     collection: &CollectionRow,
-    rings: &mut KeyRing,
+    keys: &mut KeyRing,
     summary: &mut FeedSummary,
 ) -> Result<(), VaultError> {
     let mut cursor = catalog.cursor(Feed::Files(collection.id)).await?;
@@ -76,7 +74,7 @@ async fn pull_files(
         };
         let Some(latest) = page.diff.iter().map(|file| file.updation_time).max() else { break };
         cursor = advanced(cursor, latest)?;
-        let key = rings.key(session, collection);
+        let key = keys.key(&session.keys, collection);
         let opened = page.diff.iter().map(|file: &File| open_file(key, file)).collect();
         let rows = take_rows(opened, summary);
         summary.files += rows.len() as u64;
@@ -92,7 +90,7 @@ async fn pull_files(
 async fn pull_trash(
     session: &Session,
     catalog: &Catalog,
-    rings: &mut KeyRing,
+    keys: &mut KeyRing,
     summary: &mut FeedSummary,
 ) -> Result<(), VaultError> {
     let mut cursor = catalog.cursor(Feed::Trash).await?;
@@ -102,7 +100,7 @@ async fn pull_trash(
         cursor = advanced(cursor, latest)?;
         let mut opened = Vec::with_capacity(page.diff.len());
         for item in &page.diff {
-            opened.push(open_item(session, catalog, item, rings).await?);
+            opened.push(open_item(session, catalog, item, keys).await?);
         }
         let rows = take_rows(opened, summary);
         summary.trash += rows.len() as u64;
@@ -117,13 +115,13 @@ async fn open_item(
     session: &Session,
     catalog: &Catalog,
     item: &TrashItem,
-    rings: &mut KeyRing,
-) -> Result<Opened<crate::catalog::TrashRow>, VaultError> {
+    keys: &mut KeyRing,
+) -> Result<Opened<TrashRow>, VaultError> {
     let id = item.file.collection_id;
     let Some(collection) = catalog.collection(id).await? else {
         return Ok(open_trash_item(None, item));
     };
-    Ok(open_trash_item(rings.key(session, &collection), item))
+    Ok(open_trash_item(keys.key(&session.keys, &collection), item))
 }
 
 /// A page that does not advance would be asked for again for ever.
@@ -138,14 +136,4 @@ fn take_rows<Row>(opened: Vec<Opened<Row>>, summary: &mut FeedSummary) -> Vec<Ro
         rows.push(row);
     }
     rows
-}
-
-/// Collections' keys, opened once a pull; none where one does not open.
-#[derive(Default)]
-struct KeyRing(HashMap<CollectionId, Option<CollectionKey>>);
-
-impl KeyRing {
-    fn key(&mut self, session: &Session, collection: &CollectionRow) -> Option<&CollectionKey> {
-        self.0.entry(collection.id).or_insert_with(|| collection_key(&session.keys, collection).ok()).as_ref()
-    }
 }

@@ -14,6 +14,7 @@ use darkslide_protocol::file::{File, FileKey as WireFileKey};
 use darkslide_protocol::trash::TrashItem;
 use darkslide_protocol::{CollectionId, FileId, Opaque};
 use serde::Serialize;
+use std::collections::HashMap;
 use thiserror::Error;
 
 /// Something in the vault that does not open: damaged, or under another key.
@@ -247,4 +248,15 @@ fn open_file_key(
     let unreadable = Unreadable::FileKey(file);
     let wrapped = wrapped_key(encrypted, nonce).ok_or(unreadable)?;
     collection.unwrap_key(&wrapped).map_err(|_| unreadable)
+}
+
+/// Collections' keys, opened once each; none where one does not open.
+#[derive(Debug, Default)]
+pub(crate) struct KeyRing(HashMap<CollectionId, Option<CollectionKey>>);
+
+impl KeyRing {
+    /// The key of a collection, if it opens.
+    pub(crate) fn key(&mut self, keys: &AccountKeys, collection: &CollectionRow) -> Option<&CollectionKey> {
+        self.0.entry(collection.id).or_insert_with(|| collection_key(keys, collection).ok()).as_ref()
+    }
 }

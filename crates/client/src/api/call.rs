@@ -97,18 +97,22 @@ impl Api {
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, ApiFailure>>,
     {
-        let limits = &self.0.limits;
-        let schedule = ExponentialBuilder::default()
-            .with_min_delay(limits.first_delay)
-            .with_max_delay(limits.longest_delay)
-            .with_max_times(limits.retries)
-            .with_jitter();
         attempt
-            .retry(schedule)
+            .retry(self.patience())
             .when(ApiFailure::is_transient)
             .adjust(|failure, delay| delay.map(|delay| delay.max(asked_to_wait(failure))))
             .notify(|failure, delay| tracing::debug!(%failure, ?delay, "trying again"))
             .await
+    }
+
+    /// When to try again, and when no more.
+    pub(crate) fn patience(&self) -> ExponentialBuilder {
+        let limits = &self.0.limits;
+        ExponentialBuilder::default()
+            .with_min_delay(limits.first_delay)
+            .with_max_delay(limits.longest_delay)
+            .with_max_times(limits.retries)
+            .with_jitter()
     }
 
     async fn body_of(

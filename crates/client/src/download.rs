@@ -1,0 +1,307 @@
+//! A file's bytes out of the vault: streamed, opened chunk by chunk, checked; interrupted, they go on where they were.
+//!
+//! Memory is bounded by one chunk (4 MiB) of ciphertext and one of plaintext a file. What was written when an error is
+//! returned is a beginning, authentic but to be thrown away.
+
+use crate::api::{Api, ApiFailure, ObjectBody, ObjectKind};
+use crate::event::{Event, Events};
+use crate::keys::Unreadable;
+use backon::BackoffBuilder as _;
+use bytes::Bytes;
+use darkslide_crypto::keys::FileKey;
+use darkslide_crypto::stream::{SEALED_CHUNK_LEN, StreamDecryptor, StreamError, StreamHeader, blob};
+use darkslide_crypto::{ContentHash, ContentHasher};
+use darkslide_media::live_container::{self, ExtractError};
+use darkslide_protocol::FileId;
+use darkslide_protocol::limits::OBJECT_BYTES_MAX;
+use std::io::{self, Read, Seek, Write};
+use std::path::Path;
+use std::sync::Arc;
+use thiserror::Error;
+use url::Url;
+
+/// The largest thumbnail that is read, in bytes of ciphertext; stock clients aim at 100 KiB.
+const THUMBNAIL_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// What is wrong with a file of the vault, or kept its bytes from arriving.
+#[derive(Debug, Error)]
+pub enum ContentError {
+    /// Its key or metadata do not open.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// The server does not have its bytes.
+    #[error("the server no longer has its bytes")]
+    Missing,
+    /// The stream's header, without which nothing opens, is not one.
+    #[error("its header is damaged")]
+    Header,
+    /// The bytes end too early, go on too long, or do not open.
+    #[error("its stored bytes are damaged: {0}")]
+    Stream(#[from] StreamError),
+    /// The thumbnail does not open.
+    #[error("its thumbnail is damaged")]
+    Thumbnail,
+    /// The bytes open and are another picture's.
+    #[error("its bytes are not those that were backed up: their content hash differs")]
+    HashMismatch,
+    /// The Live Photo cannot be taken apart.
+    #[error(transparent)]
+    Container(#[from] ExtractError),
+    /// The server was not reached or refused.
+    #[error(transparent)]
+    Api(#[from] ApiFailure),
+    /// The bytes could not be written, or read back, on this device.
+    #[error("cannot write: {0}")]
+    Write(#[from] io::Error),
+}
+
+impl ContentError {
+    /// A word for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unreadable(_) => "unreadable",
+            Self::Missing => "missing",
+            Self::Header => "header",
+            Self::Stream(StreamError::Truncated) => "truncated",
+            Self::Stream(StreamError::TrailingData) => "trailingData",
+            Self::Stream(_) => "altered",
+            Self::Thumbnail => "thumbnail",
+            Self::HashMismatch => "hashMismatch",
+            Self::Container(_) => "container",
+            Self::Api(_) => "server",
+            Self::Write(_) => "write",
+        }
+    }
+
+    /// Whether the vault's copy is at fault, rather than the network or this device.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self, Self::Api(_) | Self::Write(_))
+    }
+}
+
+/// Which file's bytes, and what opens them.
+#[derive(Debug)]
+pub struct Source<'a> {
+    /// The file.
+    pub file: FileId,
+    /// Its key.
+    pub key: &'a FileKey,
+    /// The stream header of the object that is read.
+    pub header: StreamHeader,
+}
+
+/// Tells the listener how many bytes of one file have arrived.
+#[derive(Clone, Debug)]
+pub struct Progress<'a> {
+    /// Where events go.
+    pub events: &'a Events,
+    /// The file, as the events name it.
+    pub name: Arc<Path>,
+}
+
+impl Progress<'_> {
+    async fn moved(&self, bytes: usize) {
+        let name = Arc::clone(&self.name);
+        self.events.send(Event::Moved { name, bytes: bytes as u64 }).await;
+    }
+}
+
+/// Writes a file's plaintext to `writer`, and gives the writer back when all of it is there and authentic.
+pub async fn download<W: Write + Send + 'static>(
+    api: &Api,
+    source: &Source<'_>,
+    writer: W,
+    progress: &Progress<'_>,
+) -> Result<W, ContentError> {
+    let mut incoming = Incoming::new(api, source.file, ObjectKind::Original);
+    let mut opener = Opener::new(source, writer);
+    let mut sealed = Vec::new();
+    while let Some(mut piece) = incoming.next().await? {
+        progress.moved(piece.len()).await;
+        while !piece.is_empty() {
+            let room = SEALED_CHUNK_LEN - sealed.len();
+            sealed.extend_from_slice(&piece.split_to(room.min(piece.len())));
+            if sealed.len() == SEALED_CHUNK_LEN {
+                (opener, sealed) = opener.open(sealed).await?;
+            }
+        }
+    }
+    if !sealed.is_empty() {
+        (opener, _) = opener.open(sealed).await?;
+    }
+    opener.finish()
+}
+
+/// Fetches and opens a thumbnail: JPEG bytes.
+pub async fn download_thumbnail(api: &Api, source: &Source<'_>) -> Result<Vec<u8>, ContentError> {
+    let mut incoming = Incoming::new(api, source.file, ObjectKind::Thumbnail);
+    let mut sealed = Vec::new();
+    while let Some(piece) = incoming.next().await? {
+        if sealed.len() + piece.len() > THUMBNAIL_BYTES_MAX {
+            return Err(ContentError::Thumbnail);
+        }
+        sealed.extend_from_slice(&piece);
+    }
+    let opened = blob::open(source.key, &sealed, &source.header).map_err(|_| ContentError::Thumbnail)?;
+    Ok(opened.to_vec())
+}
+
+/// The ciphertext of one object, which goes on after interruptions.
+struct Incoming<'a> {
+    api: &'a Api,
+    file: FileId,
+    kind: ObjectKind,
+    location: Option<Url>,
+    body: Option<ObjectBody>,
+    position: u64,
+    /// Whether the location was asked for again since bytes last arrived.
+    relocated: bool,
+    delays: backon::ExponentialBackoff,
+}
+
+impl<'a> Incoming<'a> {
+    fn new(api: &'a Api, file: FileId, kind: ObjectKind) -> Self {
+        let delays = api.patience().build();
+        Self { api, file, kind, location: None, body: None, position: 0, relocated: false, delays }
+    }
+
+    /// The next piece; `None` at the end of the object.
+    async fn next(&mut self) -> Result<Option<Bytes>, ContentError> {
+        loop {
+            match self.advance().await {
+                Ok(Some(piece)) => {
+                    self.position += piece.len() as u64;
+                    self.relocated = false;
+                    self.delays = self.api.patience().build();
+                    return Ok(Some(piece));
+                }
+                Ok(None) => return Ok(None),
+                Err(failure) => self.recover(failure).await?,
+            }
+        }
+    }
+
+    async fn advance(&mut self) -> Result<Option<Bytes>, ApiFailure> {
+        if self.location.is_none() {
+            self.location = Some(self.api.object_location(self.kind, self.file).await?);
+        }
+        if let (None, Some(location)) = (&self.body, &self.location) {
+            self.body = Some(self.api.open_object(location, self.position).await?);
+        }
+        match &mut self.body {
+            Some(body) => body.next().await,
+            None => Ok(None),
+        }
+    }
+
+    /// Waits before another attempt, or gives up. A location may have expired: it is asked for once more.
+    async fn recover(&mut self, failure: ApiFailure) -> Result<(), ContentError> {
+        self.body = None;
+        let located = self.location.take().is_some();
+        if failure.is_transient() {
+            let Some(delay) = self.delays.next() else { return Err(failure.into()) };
+            tokio::time::sleep(delay).await;
+            return Ok(());
+        }
+        if located && !self.relocated {
+            self.relocated = true;
+            return Ok(());
+        }
+        Err(if failure.is_missing() { ContentError::Missing } else { failure.into() })
+    }
+}
+
+/// The blocking half: opens a chunk and writes it.
+struct Opener<W> {
+    decryptor: StreamDecryptor,
+    plain: Vec<u8>,
+    writer: W,
+}
+
+impl<W: Write + Send + 'static> Opener<W> {
+    fn new(source: &Source<'_>, writer: W) -> Self {
+        Self { decryptor: StreamDecryptor::new(source.key, &source.header), plain: Vec::new(), writer }
+    }
+
+    /// Opens one chunk off the async threads; gives the emptied buffer back.
+    async fn open(mut self, mut sealed: Vec<u8>) -> Result<(Self, Vec<u8>), ContentError> {
+        blocking(move || {
+            self.plain.clear();
+            self.decryptor.decrypt_chunk(&sealed, &mut self.plain)?;
+            self.writer.write_all(&self.plain)?;
+            sealed.clear();
+            Ok((self, sealed))
+        })
+        .await
+    }
+
+    fn finish(self) -> Result<W, ContentError> {
+        self.decryptor.finish()?;
+        Ok(self.writer)
+    }
+}
+
+/// Runs file work off the async threads.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("file work does not panic and is not aborted")
+}
+
+/// Hashes what passes through to another writer.
+#[derive(Debug)]
+pub struct Hashed<W> {
+    inner: W,
+    hasher: ContentHasher,
+}
+
+impl<W: Write> Hashed<W> {
+    /// Nothing has passed yet.
+    pub fn new(inner: W) -> Self {
+        Self { inner, hasher: ContentHasher::new() }
+    }
+
+    /// The writer, and the hash of all that passed.
+    pub fn finish(self) -> (W, ContentHash) {
+        (self.inner, self.hasher.finish())
+    }
+}
+
+impl<W: Write> Write for Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.hasher.update(bytes.get(..written).unwrap_or(bytes));
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// The two halves of a Live Photo, with the hash of each, and the extensions that their names had.
+#[derive(Debug)]
+pub struct LiveParts<W> {
+    /// The still.
+    pub image: (W, ContentHash),
+    /// The video.
+    pub video: (W, ContentHash),
+    /// The video's extension, without its dot.
+    pub video_extension: String,
+}
+
+/// Takes a Live Photo's container apart.
+pub fn split_live_photo<W: Write>(
+    container: impl Read + Seek,
+    image: W,
+    video: W,
+) -> Result<LiveParts<W>, ContentError> {
+    let (mut image, mut video) = (Hashed::new(image), Hashed::new(video));
+    let extracted = live_container::extract(container, OBJECT_BYTES_MAX, &mut image, &mut video)?;
+    Ok(LiveParts { image: image.finish(), video: video.finish(), video_extension: extracted.video_extension })
+}
+
+impl<W> LiveParts<W> {
+    /// The content hash of the Live Photo as a whole.
+    pub fn content_hash(&self) -> ContentHash {
+        ContentHash::live_photo(self.image.1, self.video.1).expect("the hash of each half is a single one")
+    }
+}
