@@ -95,19 +95,19 @@ impl CaptureTime {
     /// `dateTime` of the public magic metadata: ISO 8601 local time without zone, milliseconds only if there are.
     pub fn date_time(&self) -> String {
         let (date, time) = (self.local.date(), self.local.time());
-        let mut text = format!(
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
+        let millis = match time.millisecond() {
+            0 => String::new(),
+            millis => format!(".{millis:03}"),
+        };
+        format!(
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}{millis}",
             date.year(),
             u8::from(date.month()),
             date.day(),
             time.hour(),
             time.minute(),
             time.second()
-        );
-        if time.millisecond() != 0 {
-            text += &format!(".{:03}", time.millisecond());
-        }
-        text
+        )
     }
 
     /// `offsetTime` of the public magic metadata: `±HH:mm`, only if the file tells.

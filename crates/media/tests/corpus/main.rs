@@ -2,7 +2,7 @@
 //!
 //! It is at `$DARKSLIDE_CORPUS`, by default `../../../shared/corpus` beside the repository. Where it is absent the
 //! tests of this file run over media that they make themselves; in CI its absence is a failure.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops where it fails")]
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 mod hostile;
 mod probes;
