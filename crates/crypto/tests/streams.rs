@@ -338,6 +338,41 @@ fn a_file_that_changed_length_is_not_encrypted_to_its_end() {
     }
 }
 
+/// Fails once, after `good` bytes, and then goes on as if nothing had happened.
+struct FailsOnce<R> {
+    inner: R,
+    good: usize,
+}
+
+impl<R: Read> Read for FailsOnce<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.good == 0 {
+            self.good = usize::MAX;
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let length = buffer.len().min(self.good);
+        let count = self.inner.read(&mut buffer[..length])?;
+        self.good -= count;
+        Ok(count)
+    }
+}
+
+/// Bytes read before the error are gone: the rest of the file must not be encrypted in their place.
+#[test]
+fn a_reader_that_failed_stays_failed() {
+    let plain = content(3 * CHUNK_LEN);
+    for good in [1, CHUNK_LEN, CHUNK_LEN + 1] {
+        let inner = FailsOnce { inner: plain.as_slice(), good };
+        let mut reader = EncryptingReader::new(inner, plain.len() as u64, &key(), &header());
+        let mut sealed = Vec::new();
+        let error = reader.read_to_end(&mut sealed).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut, "after {good} bytes");
+        let written = sealed.len();
+        assert!(reader.read_to_end(&mut sealed).is_err(), "after {good} bytes");
+        assert_eq!(sealed.len(), written, "after {good} bytes");
+    }
+}
+
 #[test]
 fn a_truncated_stream_is_an_error_to_a_reader_too() {
     let (sealed, _) = encrypt(&content(CHUNK_LEN + 5));

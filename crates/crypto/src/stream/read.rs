@@ -15,10 +15,14 @@ use super::{
 ///
 /// The file's length is said beforehand, for it was hashed beforehand: a file that has become shorter or longer
 /// is another content, and reading it fails ([`io::ErrorKind::InvalidData`]) before the final chunk is made.
+///
+/// After an error every further read fails: where the file stands is no longer known, and encrypting other bytes
+/// in a chunk's place would spend its keystream twice. Begin again at a [`StreamPosition`] noted before.
 #[derive(Debug)]
 pub struct EncryptingReader<R> {
     inner: R,
     encryptor: Option<StreamEncryptor>,
+    failed: bool,
     remaining: u64,
     plain: Vec<u8>,
     sealed: Pending,
@@ -43,28 +47,40 @@ impl<R: Read> EncryptingReader<R> {
     }
 
     fn with_encryptor(inner: R, remaining: u64, encryptor: StreamEncryptor) -> Self {
-        Self { inner, encryptor: Some(encryptor), remaining, plain: Vec::new(), sealed: Pending::default() }
+        Self {
+            inner,
+            encryptor: Some(encryptor),
+            failed: false,
+            remaining,
+            plain: Vec::new(),
+            sealed: Pending::default(),
+        }
     }
 
-    /// Before the chunk that will be read from the file next; `None` when the last one was.
+    /// Before the chunk that will be read from the file next; `None` when the last one was, and after an error.
     pub fn position(&self) -> Option<StreamPosition> {
         self.encryptor.as_ref().map(StreamEncryptor::position)
     }
 
     fn refill(&mut self) -> io::Result<()> {
+        if self.failed {
+            return Err(io::Error::other("reading this file failed before: begin again"));
+        }
+        let result = self.seal_next();
+        self.failed = result.is_err();
+        result
+    }
+
+    fn seal_next(&mut self) -> io::Result<()> {
         let Some(mut encryptor) = self.encryptor.take() else { return Ok(()) };
-        let result = self.read_chunk();
-        if result.is_err() {
-            self.encryptor = Some(encryptor);
-            return result;
-        }
+        self.read_chunk()?;
         let sealed = self.sealed.start_over();
-        if self.remaining > 0 {
-            encryptor.encrypt_chunk(&self.plain, sealed).map_err(invalid)?;
-            self.encryptor = Some(encryptor);
-            return Ok(());
+        if self.remaining == 0 {
+            return encryptor.finish(&self.plain, sealed).map_err(invalid);
         }
-        encryptor.finish(&self.plain, sealed).map_err(invalid)
+        encryptor.encrypt_chunk(&self.plain, sealed).map_err(invalid)?;
+        self.encryptor = Some(encryptor);
+        Ok(())
     }
 
     /// Fills `plain` with the next chunk, and makes sure that the last one is followed by nothing.
