@@ -4,12 +4,20 @@ pub mod auth;
 pub mod config;
 pub mod error;
 pub mod jobs;
+pub mod listen;
+pub mod logs;
+pub mod meter;
 pub mod objects;
+pub mod operator;
 pub mod routes;
 pub mod store;
 
+pub use listen::serve;
+pub use routes::router;
+
 use config::Config;
 use objects::Objects;
+use std::path::PathBuf;
 use std::sync::Arc;
 use store::Store;
 
@@ -32,3 +40,44 @@ pub struct Server {
 
 /// The server as handlers share it.
 pub type Shared = Arc<Server>;
+
+/// Why a server could not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The data folder could not be made.
+    #[error("the data folder {0} cannot be created")]
+    DataFolder(PathBuf, #[source] std::io::Error),
+    /// The database could not be opened.
+    #[error("the database cannot be opened")]
+    Store(#[from] store::StoreError),
+    /// The objects' folder could not be opened.
+    #[error("the objects' folder cannot be opened")]
+    Objects(#[from] objects::ObjectError),
+    /// The mail settings are wrong.
+    #[error("the mail settings are not usable")]
+    Mail(#[from] auth::mail::MailError),
+    /// The certificate or its key could not be used.
+    #[error("the certificate cannot be used")]
+    Tls(#[from] listen::TlsError),
+    /// An address could not be listened on.
+    #[error("cannot listen")]
+    Listen(#[source] std::io::Error),
+}
+
+impl Server {
+    /// Opens what the configuration names, creating the data folder and bringing the database up to date.
+    pub async fn open(config: Config) -> Result<Shared, ServerError> {
+        std::fs::create_dir_all(&config.data_dir)
+            .map_err(|error| ServerError::DataFolder(config.data_dir.clone(), error))?;
+        let store = Store::open(config.effective_database_url().expose()).await?;
+        let signer = store.signer().await?;
+        Ok(Arc::new(Self {
+            objects: Objects::open(&config.data_dir)?,
+            rates: auth::rates::Rates::new(&config.limits),
+            mail: auth::mail::Mail::new(config.mail.as_ref())?,
+            signer,
+            store,
+            config,
+        }))
+    }
+}

@@ -3,9 +3,12 @@
 //! Nothing here can open what an account stores: passwords are never seen, only proofs that somebody knows one.
 
 pub mod mail;
+pub mod one_time_code;
 pub mod rates;
 pub mod session;
 pub mod signer;
+pub mod srp;
+pub mod token;
 
 /// Bytes from the system's randomness.
 pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {

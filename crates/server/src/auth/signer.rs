@@ -45,7 +45,8 @@ impl Signer {
     }
 
     fn mac(&self, purpose: &str, fields: &[&str]) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.key.as_slice()).expect("HMAC takes keys of any length");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(self.key.as_slice()).expect("HMAC takes keys of any length");
         for field in std::iter::once(&purpose).chain(fields) {
             mac.update(&(field.len() as u64).to_be_bytes());
             mac.update(field.as_bytes());

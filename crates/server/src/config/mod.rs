@@ -124,7 +124,11 @@ pub struct Config {
 
 impl Config {
     /// Makes the settings from the three layers, highest first.
-    pub fn from_layers(flags: RawConfig, environment: RawConfig, file: RawConfig) -> Result<Self, ConfigError> {
+    pub fn from_layers(
+        flags: RawConfig,
+        environment: RawConfig,
+        file: RawConfig,
+    ) -> Result<Self, ConfigError> {
         let raw = flags.or(environment).or(file);
         let config = Self {
             listen: raw.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
@@ -163,7 +167,8 @@ impl Config {
     /// All defaults, over a data folder.
     pub fn for_folder(data_dir: &Path) -> Self {
         let flags = RawConfig { data_dir: Some(data_dir.to_owned()), ..RawConfig::default() };
-        Self::from_layers(flags, RawConfig::default(), RawConfig::default()).expect("the defaults go together")
+        Self::from_layers(flags, RawConfig::default(), RawConfig::default())
+            .expect("the defaults go together")
     }
 
     /// The settings as one layer, defaults filled in: reading it back gives the same settings.

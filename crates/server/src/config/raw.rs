@@ -258,10 +258,12 @@ impl FromStr for ByteSize {
             return whole.checked_mul(unit).map(Self).ok_or(NotASize);
         }
         let (whole, fraction) = number.split_once('.').ok_or(NotASize)?;
-        let scale = 10_u64.checked_pow(u32::try_from(fraction.len()).map_err(|_| NotASize)?).ok_or(NotASize)?;
+        let scale =
+            10_u64.checked_pow(u32::try_from(fraction.len()).map_err(|_| NotASize)?).ok_or(NotASize)?;
         let whole: u64 = whole.parse().map_err(|_| NotASize)?;
         let part: u64 = fraction.parse().map_err(|_| NotASize)?;
-        let part = u64::try_from(u128::from(part) * u128::from(unit) / u128::from(scale)).map_err(|_| NotASize)?;
+        let part =
+            u64::try_from(u128::from(part) * u128::from(unit) / u128::from(scale)).map_err(|_| NotASize)?;
         whole.checked_mul(unit).and_then(|bytes| bytes.checked_add(part)).map(Self).ok_or(NotASize)
     }
 }
@@ -321,7 +323,8 @@ mod tests {
             _ => None,
         })
         .unwrap();
-        let file = RawConfig::from_toml("max_connections = 4\nheader_timeout = 5\nlog_level = 'debug'").unwrap();
+        let file =
+            RawConfig::from_toml("max_connections = 4\nheader_timeout = 5\nlog_level = 'debug'").unwrap();
         let merged = flag.or(environment).or(file);
         assert_eq!(merged.max_connections, Some(1));
         assert_eq!(merged.header_timeout, Some(3));
@@ -330,11 +333,10 @@ mod tests {
 
     #[test]
     fn a_bad_variable_is_named_without_its_value() {
-        let error = RawConfig::from_environment(|name| {
-            (name == "DARKSLIDE_LISTEN").then(|| "hunter2".to_owned())
-        })
-        .unwrap_err()
-        .to_string();
+        let error =
+            RawConfig::from_environment(|name| (name == "DARKSLIDE_LISTEN").then(|| "hunter2".to_owned()))
+                .unwrap_err()
+                .to_string();
         assert!(error.contains("DARKSLIDE_LISTEN"), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
     }

@@ -1,19 +1,62 @@
 //! The API: which path goes to which handler, and what every request passes on its way there and back.
+//!
+//! A path that nothing is behind is answered 404 `{}`, with CORS, like every other failure.
 
+mod accounts;
 pub mod blobs;
 pub mod collections;
+mod door;
 pub mod downloads;
 pub mod files;
+mod health;
 pub mod origin;
 pub mod request;
+mod sessions;
+mod settings;
+mod sign_up;
+mod srp;
+mod stubs;
 pub mod trash;
 pub mod uploads;
 
 use crate::Shared;
+use crate::config::JSON_BODY_BYTES_MAX;
+use crate::error::ApiError;
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
 /// Every route of the server.
 pub fn router(server: Shared) -> Router {
+    let idle_timeout = server.config.limits.idle_timeout;
+    let routes = account_routes()
+        .merge(file_routes())
+        .fallback(|| async { ApiError::NOT_FOUND })
+        .layer(CatchPanicLayer::custom(door::after_panic))
+        .layer(DefaultBodyLimit::max(JSON_BODY_BYTES_MAX))
+        .layer(RequestBodyTimeoutLayer::new(idle_timeout))
+        .layer(from_fn(door::pass))
+        .with_state(server.clone());
+    // The path is made plain out here, where no route has been chosen yet.
+    Router::new().fallback_service(routes).layer(from_fn_with_state(server, door::enter))
+}
+
+/// Accounts, their settings, and what is only answered.
+fn account_routes() -> Router<Shared> {
+    Router::new()
+        .merge(health::routes())
+        .merge(sign_up::routes())
+        .merge(srp::routes())
+        .merge(sessions::routes())
+        .merge(accounts::routes())
+        .merge(settings::routes())
+        .merge(stubs::routes())
+}
+
+/// Collections, files and their bytes.
+fn file_routes() -> Router<Shared> {
     Router::new()
         .merge(collections::routes())
         .merge(files::routes())
@@ -21,5 +64,4 @@ pub fn router(server: Shared) -> Router {
         .merge(blobs::routes())
         .merge(trash::routes())
         .merge(downloads::routes())
-        .with_state(server)
 }

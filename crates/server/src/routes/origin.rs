@@ -71,9 +71,10 @@ fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
         return last_of(list).and_then(parse_address);
     }
     let member = last_of(text(headers, "forwarded")?)?;
-    let pair = member.split(';').map(str::trim).find(|pair| {
-        pair.get(..4).is_some_and(|name| name.eq_ignore_ascii_case("for="))
-    })?;
+    let pair = member
+        .split(';')
+        .map(str::trim)
+        .find(|pair| pair.get(..4).is_some_and(|name| name.eq_ignore_ascii_case("for=")))?;
     parse_address(pair.get(4..)?.trim_matches('"'))
 }
 

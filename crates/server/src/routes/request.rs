@@ -19,9 +19,9 @@ impl<T: DeserializeOwned> FromRequest<Arc<Server>> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &Arc<Server>) -> ApiResult<Self> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            ApiError::Status(rejection.into_response_status())
-        })?;
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(|rejection| ApiError::Status(rejection.into_response_status()))?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         serde_json::from_slice(text).map(Self).map_err(|_| ApiError::BAD_REQUEST)
     }

@@ -7,7 +7,22 @@
 //! inside the committing transaction while that account's row is locked. So versions become visible in their own order, and a
 //! client whose cursor is at `v` has seen everything up to `v`.
 
+pub mod accounts;
+pub mod change;
+pub mod codes;
+pub mod collections;
+pub mod commit;
+pub mod files;
+pub mod magic;
+pub mod memberships;
+pub mod operator;
+pub mod reap;
 pub mod sessions;
+pub mod settings;
+mod sql;
+pub mod srp;
+pub mod trash;
+pub mod uploads;
 
 use darkslide_protocol::{AccountId, Version};
 use sqlx::any::{AnyPoolOptions, AnyRow};
@@ -55,7 +70,10 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed later: the database is away, busy, or out of connections.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed))
+        matches!(
+            self,
+            Self::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed)
+        )
     }
 
     /// Whether the failure is a unique constraint: somebody else was first.
@@ -148,9 +166,9 @@ impl Store {
 
     /// Now, in microseconds since the epoch; within this process it never goes back.
     pub(crate) fn now(&self) -> i64 {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| {
-            i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
-        });
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
         self.last_time.fetch_max(wall, Ordering::Relaxed).max(wall)
     }
 

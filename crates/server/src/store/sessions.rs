@@ -61,10 +61,8 @@ impl Store {
         .bind(used_since)
         .fetch_optional(self.reader())
         .await?;
-        row.map(|row| {
-            Ok(LiveSession { account: AccountId(row.try_get(0)?), last_used_at: row.try_get(1)? })
-        })
-        .transpose()
+        row.map(|row| Ok(LiveSession { account: AccountId(row.try_get(0)?), last_used_at: row.try_get(1)? }))
+            .transpose()
     }
 
     /// Writes down that a session was used. Nothing happens when it is gone meanwhile.

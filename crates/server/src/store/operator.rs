@@ -1,0 +1,180 @@
+//! The operator's statements: invitations, quotas, shutting out, counting, and removing what deleted accounts left.
+
+use super::accounts::lock_active;
+use super::{Store, StoreError};
+use crate::operator::{ListedAccount, Standing};
+use darkslide_protocol::AccountId;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+/// Sums over all accounts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Accounts that are not deleted.
+    pub accounts: i64,
+    /// Bytes of ciphertext.
+    pub usage: i64,
+}
+
+impl Store {
+    /// Lets an address sign up.
+    pub async fn invite(&self, email: &str, quota: Option<i64>) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO invitations (email, quota, created_at) VALUES ($1, $2, $3)
+             ON CONFLICT (email) DO UPDATE SET quota = excluded.quota",
+        )
+        .bind(email)
+        .bind(quota)
+        .bind(self.now())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Takes an invitation back. False when there was none.
+    pub async fn uninvite(&self, email: &str) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        let removed = sqlx::query("DELETE FROM invitations WHERE email = $1")
+            .bind(email)
+            .execute(&mut *tx)
+            .await?
+            .rows_affected();
+        tx.commit().await?;
+        Ok(removed > 0)
+    }
+
+    /// All accounts that are not deleted and all invited addresses, by address.
+    pub async fn list_accounts(&self) -> Result<Vec<ListedAccount>, StoreError> {
+        let mut listed = Vec::new();
+        let accounts = sqlx::query(
+            "SELECT accounts.email, accounts.id, accounts.status, accounts.usage, accounts.quota, accounts.created_at,
+               (SELECT COUNT(*) FROM key_attributes WHERE account_id = accounts.id) AS keys,
+               (SELECT COUNT(*) FROM files WHERE owner_id = accounts.id AND is_purged = 0) AS files,
+               (SELECT MAX(last_used_at) FROM sessions WHERE account_id = accounts.id) AS last_used_at
+             FROM accounts WHERE email IS NOT NULL",
+        )
+        .fetch_all(self.reader())
+        .await?;
+        for row in &accounts {
+            listed.push(account_from_row(row)?);
+        }
+        let invitations =
+            sqlx::query("SELECT email, quota, created_at FROM invitations").fetch_all(self.reader()).await?;
+        for row in &invitations {
+            listed.push(ListedAccount {
+                email: row.try_get("email")?,
+                id: None,
+                standing: Standing::Invited,
+                usage: 0,
+                quota: row.try_get("quota")?,
+                files: 0,
+                created_at: row.try_get("created_at")?,
+                last_used_at: None,
+            });
+        }
+        listed.sort_by(|one, other| one.email.cmp(&other.email));
+        Ok(listed)
+    }
+
+    /// Gives an account or an invited address a quota. False when there is neither.
+    pub async fn set_quota(&self, email: &str, quota: Option<i64>) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        let mut changed = 0;
+        for statement in [
+            "UPDATE accounts SET quota = $1 WHERE email = $2",
+            "UPDATE invitations SET quota = $1 WHERE email = $2",
+        ] {
+            changed +=
+                sqlx::query(statement).bind(quota).bind(email).execute(&mut *tx).await?.rows_affected();
+        }
+        tx.commit().await?;
+        Ok(changed > 0)
+    }
+
+    /// Lets an account in, or shuts it out and ends its sessions in the same step.
+    pub async fn set_active(&self, account: AccountId, active: bool) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("UPDATE accounts SET status = $1 WHERE id = $2 AND status <> 'deleted'")
+            .bind(if active { "active" } else { "disabled" })
+            .bind(account.0)
+            .execute(&mut *tx)
+            .await?;
+        if !lock_active(&mut tx, account).await? {
+            sqlx::query("DELETE FROM sessions WHERE account_id = $1")
+                .bind(account.0)
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Sums over all accounts.
+    pub async fn totals(&self) -> Result<Totals, StoreError> {
+        let row = sqlx::query(
+            "SELECT COUNT(*) AS accounts, CAST(COALESCE(SUM(usage), 0) AS BIGINT) AS usage FROM accounts
+             WHERE status <> 'deleted'",
+        )
+        .fetch_one(self.reader())
+        .await?;
+        Ok(Totals { accounts: row.try_get("accounts")?, usage: row.try_get("usage")? })
+    }
+
+    /// Removes at most about `limit` rows of each table that describe deleted accounts' files. Returns how many went; 0
+    /// means that none are left. Rows that others point to go last, so it can stop anywhere.
+    pub async fn remove_deleted_rows(&self, limit: i64) -> Result<u64, StoreError> {
+        const DEAD: &str = "SELECT id FROM accounts WHERE status = 'deleted'";
+        let dead_files = format!("SELECT id FROM files WHERE owner_id IN ({DEAD})");
+        let dead_collections = format!("SELECT id FROM collections WHERE owner_id IN ({DEAD})");
+        let stages = [
+            ("memberships", "file_id", &dead_files),
+            ("memberships", "collection_id", &dead_collections),
+            ("trash", "file_id", &dead_files),
+            ("file_versions", "file_id", &dead_files),
+        ];
+        let mut tx = self.begin().await?;
+        let mut removed = 0;
+        for (table, column, dead) in stages {
+            let statement = format!(
+                "DELETE FROM {table} WHERE {column} IN (SELECT {column} FROM {table} WHERE {column} IN ({dead}) LIMIT $1)"
+            );
+            removed += sqlx::query(sqlx::AssertSqlSafe(statement))
+                .bind(limit)
+                .execute(&mut *tx)
+                .await?
+                .rows_affected();
+        }
+        if removed == 0 {
+            for (table, dead) in [("files", &dead_files), ("collections", &dead_collections)] {
+                let statement = format!("DELETE FROM {table} WHERE id IN ({dead} LIMIT $1)");
+                removed += sqlx::query(sqlx::AssertSqlSafe(statement))
+                    .bind(limit)
+                    .execute(&mut *tx)
+                    .await?
+                    .rows_affected();
+            }
+        }
+        tx.commit().await?;
+        Ok(removed)
+    }
+}
+
+fn account_from_row(row: &AnyRow) -> Result<ListedAccount, StoreError> {
+    let standing = match row.try_get::<String, _>("status")?.as_str() {
+        "disabled" => Standing::Disabled,
+        _ if row.try_get::<i64, _>("keys")? == 0 => Standing::Incomplete,
+        _ => Standing::Active,
+    };
+    Ok(ListedAccount {
+        email: row.try_get("email")?,
+        id: Some(AccountId(row.try_get("id")?)),
+        standing,
+        usage: row.try_get("usage")?,
+        quota: row.try_get("quota")?,
+        files: row.try_get("files")?,
+        created_at: row.try_get("created_at")?,
+        last_used_at: row.try_get("last_used_at")?,
+    })
+}
