@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod albums;
 pub mod api;
 pub mod backup;
 pub mod catalog;
@@ -7,8 +8,13 @@ pub mod download;
 pub mod error;
 pub mod event;
 pub mod feed;
+pub mod keychain;
 pub mod keys;
 pub mod library;
+pub mod list;
+pub mod profile;
+pub mod restore;
 pub mod session;
 pub mod thumbnail;
+pub mod trash;
 pub mod verify;

@@ -190,7 +190,7 @@ mod tests {
     fn reads_every_shape_of_refusal() {
         assert_eq!(refused(409, r#"{"code":"FILE_IN_TRASH","message":"x"}"#).code(), Some("FILE_IN_TRASH"));
         assert_eq!(refused(404, "{}").code(), None);
-        let message = |body| refused(400, body).refusal().unwrap().message.clone();
+        let message = |body: &str| refused(400, body).refusal().unwrap().message.clone();
         assert_eq!(message(r#"{"error":"slow down"}"#).as_deref(), Some("slow down"));
         assert_eq!(message("BadDigest").as_deref(), Some("BadDigest"));
         assert_eq!(message(&"x".repeat(9000)).map(|text| text.len()), Some(MESSAGE_BYTES_MAX));

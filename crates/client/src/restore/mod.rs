@@ -1,0 +1,405 @@
+//! Bringing pictures back: into a folder, under the names and with the times that they had.
+//!
+//! It never replaces a file: the same content that is there already is left alone, a different file of the same name
+//! makes the restored one `name (1).ext`. Each file is checked against its content hash before it gets its name. A
+//! run that was killed is completed by the next one.
+
+mod place;
+mod plan;
+
+use crate::catalog::{Catalog, CollectionRow, FileFilter, FileRow};
+use crate::download::{ContentError, Hashed, Progress, Source, blocking, download, split_live_photo};
+use crate::error::VaultError;
+use crate::event::{Event, Events, Outcome};
+use crate::keys::{KeyRing, Unreadable, file_key, stream_header};
+use crate::session::Session;
+use crate::verify::Unreached;
+use darkslide_crypto::ContentHash;
+use darkslide_crypto::keys::FileKey;
+use darkslide_crypto::stream::plaintext_len;
+use darkslide_protocol::{CollectionId, FileId};
+use futures_util::StreamExt as _;
+use place::{ExpectedPart, Placed, Spot, expected_parts};
+use plan::{PartName, Place, PlannedFile, PlannedPart};
+use serde::Serialize;
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tempfile::NamedTempFile;
+use thiserror::Error;
+
+/// Files that are restored at the same time; each holds two chunks (8 MiB) at most.
+const FILES_AT_ONCE: usize = 4;
+
+/// Which files to restore.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RestoreScope {
+    /// All, each album into a folder of its name.
+    Everything,
+    /// Those of these collections, each into a folder of its name.
+    Collections(Vec<CollectionId>),
+    /// These files, into the folder itself.
+    Files(Vec<FileId>),
+}
+
+/// What came of a restore. A file that is in two albums is counted twice, for it goes to two places.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreSummary {
+    /// Files that were written.
+    pub restored: u64,
+    /// Bytes that were fetched, as plaintext.
+    pub bytes: u64,
+    /// Files that were there already with the same content.
+    pub already_there: u64,
+    /// Files that have another name now, because theirs was taken or cannot be written on this machine.
+    pub renamed: Vec<Renamed>,
+    /// Files that are not there.
+    pub failed: Vec<RestoreFailure>,
+}
+
+/// A file that has another name now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Renamed {
+    /// The file.
+    pub file: FileId,
+    /// The name that it had.
+    pub name: String,
+    /// Where it is now.
+    pub path: PathBuf,
+}
+
+/// A file that is not there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreFailure {
+    /// The file.
+    pub file: FileId,
+    /// Its name, if that opens.
+    pub name: Option<String>,
+    /// A word for programs: see [`ContentError::code`].
+    pub problem: &'static str,
+    /// What is wrong, for people.
+    pub reason: String,
+}
+
+/// Why nothing (more) is restored.
+#[derive(Debug, Error)]
+pub enum RestoreError {
+    /// The vault or the catalog.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The folder that is restored into.
+    #[error("cannot restore into {path}: {source}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Two restores into one folder would remove each other's temporary files.
+    #[error("another restore into {0} is running")]
+    Busy(PathBuf),
+}
+
+/// Restores files into `target`, which is made if it is not there. The catalog says which files there are: pull the
+/// feed first.
+pub async fn restore(
+    session: &Session,
+    catalog: &Catalog,
+    scope: &RestoreScope,
+    target: &Path,
+    events: &Events,
+) -> Result<RestoreSummary, RestoreError> {
+    let jobs = jobs(session, catalog, scope, target).await?;
+    let _lock = prepare(target, &jobs).await?;
+    let bytes = jobs.iter().map(Job::plain_len).sum();
+    events.send(Event::Planned { assets: jobs.len() as u64, bytes }).await;
+    let mut running = futures_util::stream::iter(&jobs)
+        .map(|job| async move { (job, restore_file(session, job, events).await) })
+        .buffer_unordered(FILES_AT_ONCE);
+    let mut summary = RestoreSummary::default();
+    let mut unreached = Unreached::default();
+    while let Some((job, result)) = running.next().await {
+        events.send(Event::Finished { name: job.name(), outcome: outcome(&result) }).await;
+        match unreached.pass(result).map_err(VaultError::from)? {
+            Ok(done) => summary.count(job, done),
+            Err(error) => summary.failed.push(job.failure(&error)),
+        }
+    }
+    sync_folders(target, jobs.iter().flat_map(|job| &job.folders)).await?;
+    Ok(summary)
+}
+
+/// One planned file with its key and with the folders of its places.
+struct Job {
+    planned: PlannedFile,
+    key: Result<FileKey, Unreadable>,
+    folders: Vec<PathBuf>,
+}
+
+/// What came of one file: one entry a place, and how many bytes were fetched.
+#[derive(Default)]
+struct Done {
+    places: Vec<Placed>,
+    fetched: u64,
+}
+
+impl RestoreSummary {
+    fn count(&mut self, job: &Job, done: Done) {
+        self.bytes += done.fetched;
+        for placed in done.places {
+            self.already_there += u64::from(placed.already_there);
+            self.restored += u64::from(!placed.already_there);
+            if placed.renamed && !placed.already_there {
+                let (file, name) = (job.planned.row.id, job.title());
+                self.renamed.push(Renamed { file, name, path: placed.path });
+            }
+        }
+    }
+}
+
+fn outcome(result: &Result<Done, ContentError>) -> Outcome {
+    match result {
+        Ok(done) if done.places.iter().all(|placed| placed.already_there) => {
+            Outcome::Skipped("already there".to_owned())
+        }
+        Ok(_) => Outcome::Downloaded,
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
+}
+
+impl Job {
+    fn title(&self) -> String {
+        self.planned.row.title.clone().unwrap_or_default()
+    }
+
+    fn name(&self) -> Arc<Path> {
+        let part = self.planned.parts.first().map(|part| part.name.candidate(0)).unwrap_or_default();
+        let folder = self.planned.places.first().map(|place| place.folder.clone()).unwrap_or_default();
+        folder.join(part).into()
+    }
+
+    fn plain_len(&self) -> u64 {
+        let length = u64::try_from(self.planned.row.object_size).ok();
+        length.and_then(plaintext_len).unwrap_or_default()
+    }
+
+    fn failure(&self, error: &ContentError) -> RestoreFailure {
+        RestoreFailure {
+            file: self.planned.row.id,
+            name: self.planned.row.title.clone(),
+            problem: error.code(),
+            reason: error.to_string(),
+        }
+    }
+
+    /// What its parts must be, if the metadata say so. The length of a Live Photo is that of its container.
+    fn expected(&self) -> Option<Vec<ExpectedPart>> {
+        let hash = self.planned.row.content_hash?;
+        let length = Some(self.plain_len()).filter(|length| *length > 0);
+        let expected = expected_parts(&hash, length);
+        (expected.len() == self.planned.parts.len()).then_some(expected)
+    }
+}
+
+async fn jobs(
+    session: &Session,
+    catalog: &Catalog,
+    scope: &RestoreScope,
+    target: &Path,
+) -> Result<Vec<Job>, VaultError> {
+    let rows = rows(catalog, scope).await?;
+    let collections = catalog.collections().await?;
+    let flat = matches!(scope, RestoreScope::Files(_));
+    let plan = plan::plan(rows, &collections, flat);
+    let collections: HashMap<CollectionId, CollectionRow> =
+        collections.into_iter().map(|row| (row.id, row)).collect();
+    let mut keys = KeyRing::default();
+    let mut open = |row: &FileRow| {
+        let collection = collections.get(&row.collection);
+        let key = collection.and_then(|collection| keys.key(&session.keys, collection));
+        key.ok_or(Unreadable::CollectionKey(row.collection)).and_then(|key| file_key(key, row))
+    };
+    let job = |planned: PlannedFile| {
+        let folders = planned.places.iter().map(|place| target.join(&place.folder)).collect();
+        Job { key: open(&planned.row), planned, folders }
+    };
+    Ok(plan.files.into_iter().map(job).collect())
+}
+
+async fn rows(catalog: &Catalog, scope: &RestoreScope) -> Result<Vec<FileRow>, VaultError> {
+    let mut rows = Vec::new();
+    match scope {
+        RestoreScope::Everything => rows = catalog.files(&FileFilter::default()).await?,
+        RestoreScope::Collections(ids) => {
+            for id in ids {
+                let filter = FileFilter { collection: Some(*id), ..FileFilter::default() };
+                rows.extend(catalog.files(&filter).await?);
+            }
+        }
+        RestoreScope::Files(ids) => {
+            for id in ids.iter().collect::<BTreeSet<_>>() {
+                let filter = FileFilter { file: Some(*id), ..FileFilter::default() };
+                let memberships = catalog.files(&filter).await?;
+                rows.push(memberships.into_iter().next().ok_or(VaultError::NoSuchFile(*id))?);
+            }
+        }
+    }
+    Ok(rows)
+}
+
+/// Makes the folders, removes what a killed run left in them, and makes sure that this is the only run. The lock is on
+/// the folder itself; where folders cannot be opened (Windows) there is none.
+async fn prepare(target: &Path, jobs: &[Job]) -> Result<Option<File>, RestoreError> {
+    let target = target.to_owned();
+    let folders: BTreeSet<PathBuf> = jobs.iter().flat_map(|job| job.folders.iter().cloned()).collect();
+    blocking(move || {
+        let failed = |path: &Path, source| RestoreError::Folder { path: path.to_owned(), source };
+        std::fs::create_dir_all(&target).map_err(|error| failed(&target, error))?;
+        let lock = lock(&target)?;
+        for folder in folders {
+            std::fs::create_dir_all(&folder)
+                .and_then(|()| place::remove_leftovers(&folder))
+                .map_err(|error| failed(&folder, error))?;
+        }
+        Ok(lock)
+    })
+    .await
+}
+
+fn lock(target: &Path) -> Result<Option<File>, RestoreError> {
+    if !cfg!(unix) {
+        return Ok(None);
+    }
+    let failed = |source| RestoreError::Folder { path: target.to_owned(), source };
+    let folder = File::open(target).map_err(failed)?;
+    match folder.try_lock() {
+        Ok(()) => Ok(Some(folder)),
+        Err(std::fs::TryLockError::WouldBlock) => Err(RestoreError::Busy(target.to_owned())),
+        // Some network file systems have no locks: better without than not at all.
+        Err(std::fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(None),
+        Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+async fn sync_folders<'a>(
+    target: &Path,
+    folders: impl Iterator<Item = &'a PathBuf>,
+) -> Result<(), RestoreError> {
+    let mut all: BTreeSet<PathBuf> = folders.cloned().collect();
+    all.insert(target.to_owned());
+    blocking(move || {
+        all.into_iter().try_for_each(|path| {
+            place::sync_folder(&path).map_err(|source| RestoreError::Folder { path, source })
+        })
+    })
+    .await
+}
+
+async fn restore_file(session: &Session, job: &Job, events: &Events) -> Result<Done, ContentError> {
+    let row = &job.planned.row;
+    let key = job.key.as_ref().map_err(|unreadable| ContentError::Unreadable(*unreadable))?;
+    if row.title.is_none() {
+        return Err(Unreadable::Metadata(row.id).into());
+    }
+    let (mut places, missing) = look(job).await?;
+    let Some((folder, _)) = missing.first() else { return Ok(Done { places, fetched: 0 }) };
+    let name = job.name();
+    events.send(Event::Started { name: Arc::clone(&name), bytes: job.plain_len() }).await;
+    let header = stream_header(&row.object_header).ok_or(ContentError::Header)?;
+    let source = Source { file: row.id, key, header };
+    let progress = Progress { events, name };
+    let fetched = fetch(session, &job.planned, &source, folder.clone(), &progress).await?;
+    if row.content_hash.is_some_and(|expected| expected != fetched.content) {
+        return Err(ContentError::HashMismatch);
+    }
+    places.extend(blocking(move || fetched.place_all(&missing)).await?);
+    Ok(Done { places, fetched: job.plain_len() })
+}
+
+/// Splits a file's places into those where it is already, and those where it is missing.
+async fn look(job: &Job) -> io::Result<(Vec<Placed>, Vec<(PathBuf, u32)>)> {
+    let numbers = job.planned.places.iter().map(|place: &Place| place.number);
+    let places: Vec<(PathBuf, u32)> = job.folders.iter().cloned().zip(numbers).collect();
+    let Some(expected) = job.expected() else { return Ok((Vec::new(), places)) };
+    let names: Vec<PartName> = job.planned.parts.iter().map(|part| part.name.clone()).collect();
+    blocking(move || {
+        let (mut there, mut missing) = (Vec::new(), Vec::new());
+        for (folder, number) in places {
+            match place::find_spot(&folder, &names, &expected, number)? {
+                Spot::Taken(number) => there.push(place::placed(&folder, &names, number, true)),
+                Spot::Free(_) => missing.push((folder, number)),
+            }
+        }
+        Ok((there, missing))
+    })
+    .await
+}
+
+/// A file that was fetched and checked, under temporary names.
+struct Fetched {
+    parts: Vec<PlannedPart>,
+    staged: Vec<NamedTempFile>,
+    content: ContentHash,
+}
+
+async fn fetch(
+    session: &Session,
+    planned: &PlannedFile,
+    source: &Source<'_>,
+    folder: PathBuf,
+    progress: &Progress<'_>,
+) -> Result<Fetched, ContentError> {
+    let parts = planned.parts.clone();
+    let file = {
+        let folder = folder.clone();
+        blocking(move || place::temporary(&folder)).await?
+    };
+    if parts.len() == 1 {
+        let written = download(&session.api, source, Hashed::new(file), progress).await?;
+        let (file, content) = written.finish();
+        return Ok(Fetched { parts, staged: vec![file], content });
+    }
+    let container = download(&session.api, source, file, progress).await?;
+    blocking(move || unpack(parts, container, &folder)).await
+}
+
+fn unpack(
+    mut parts: Vec<PlannedPart>,
+    container: NamedTempFile,
+    folder: &Path,
+) -> Result<Fetched, ContentError> {
+    let reader = io::BufReader::new(container.reopen()?);
+    let split = split_live_photo(reader, place::temporary(folder)?, place::temporary(folder)?)?;
+    let content = split.content_hash();
+    for part in &mut parts {
+        part.name = part.name.clone().with_extension(&split.video_extension);
+    }
+    Ok(Fetched { parts, staged: vec![split.image.0, split.video.0], content })
+}
+
+impl Fetched {
+    /// Gives it its name in every folder; the first one gets the fetched files themselves, the others copies.
+    fn place_all(self, folders: &[(PathBuf, u32)]) -> Result<Vec<Placed>, ContentError> {
+        let Self { parts, staged, content } = self;
+        let expected = expected_parts(&content, None);
+        for (file, part) in staged.iter().zip(&parts) {
+            place::settle(file, part.modified)?;
+        }
+        let mut placed = Vec::with_capacity(folders.len());
+        for (folder, number) in folders.iter().skip(1) {
+            let copies = staged.iter().zip(&parts);
+            let copies = copies.map(|(file, part)| place::copy_into(folder, file, part.modified));
+            let copies = copies.collect::<io::Result<Vec<_>>>()?;
+            placed.push(place::place(folder, &parts, copies, &expected, *number)?);
+        }
+        if let Some((folder, number)) = folders.first() {
+            placed.push(place::place(folder, &parts, staged, &expected, *number)?);
+        }
+        Ok(placed)
+    }
+}

@@ -1,0 +1,225 @@
+//! Putting finished files where they belong, without ever replacing one.
+//!
+//! A file is written under a temporary name in its folder, flushed, then renamed; the rename fails where the name is
+//! taken in the meantime. What is there already with the same content counts as restored.
+
+use super::plan::{PartName, PlannedPart};
+use darkslide_crypto::{ContentHash, ContentHasher};
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+use tempfile::NamedTempFile;
+
+/// How temporary files begin and end: a run that was killed leaves some, the next one removes them. Backups ignore
+/// them by the beginning.
+const TEMPORARY_PREFIX: &str = ".darkslide-restore-";
+const TEMPORARY_SUFFIX: &str = ".partial";
+
+/// Numbers that are tried for a name.
+const NUMBERS_MAX: u32 = 10_000;
+
+/// Bytes that are read at once when comparing.
+const READ_BYTES: usize = 1 << 20;
+
+/// What each part must be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ExpectedPart {
+    pub(super) content: ContentHash,
+    /// Where known: spares reading a file of another length.
+    pub(super) length: Option<u64>,
+}
+
+/// Where a file stands, or can stand.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Spot {
+    /// All its parts are there under this number.
+    Taken(u32),
+    /// Under this number nothing different is there.
+    Free(u32),
+}
+
+/// How a placement ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Placed {
+    /// Where its (first) part is.
+    pub(super) path: PathBuf,
+    /// Whether it was there before.
+    pub(super) already_there: bool,
+    /// Whether it stands under another name than it had.
+    pub(super) renamed: bool,
+}
+
+/// What a content hash says of each part.
+pub(super) fn expected_parts(hash: &ContentHash, length: Option<u64>) -> Vec<ExpectedPart> {
+    match hash {
+        ContentHash::Single(_) => vec![ExpectedPart { content: *hash, length }],
+        ContentHash::LivePhoto { image, video } => [image, video]
+            .map(|digest| ExpectedPart { content: ContentHash::Single(*digest), length: None })
+            .to_vec(),
+    }
+}
+
+/// A temporary file in `folder`, with the rights that new files have here.
+pub(super) fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY_PREFIX).suffix(TEMPORARY_SUFFIX);
+    #[cfg(unix)]
+    let permissions = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666);
+    #[cfg(unix)]
+    builder.permissions(permissions);
+    builder.tempfile_in(folder)
+}
+
+/// Removes what a killed run left in `folder`.
+pub(super) fn remove_leftovers(folder: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let bytes = name.as_encoded_bytes();
+        if bytes.starts_with(TEMPORARY_PREFIX.as_bytes()) && bytes.ends_with(TEMPORARY_SUFFIX.as_bytes()) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Finds the first number, from `number` on, under which all parts are there already or nothing different is.
+pub(super) fn find_spot(
+    folder: &Path,
+    names: &[PartName],
+    expected: &[ExpectedPart],
+    number: u32,
+) -> io::Result<Spot> {
+    for number in number..number.saturating_add(NUMBERS_MAX) {
+        let mut present = 0;
+        let mut different = false;
+        for (name, expected) in names.iter().zip(expected) {
+            match compare(&folder.join(name.candidate(number)), expected)? {
+                Some(true) => present += 1,
+                Some(false) => different = true,
+                None => {}
+            }
+        }
+        if !different {
+            return Ok(if present == names.len() { Spot::Taken(number) } else { Spot::Free(number) });
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, "too many files of this name"))
+}
+
+/// Whether what is at `path` has the expected content; `None` if nothing is there. Anything but a plain file differs.
+fn compare(path: &Path, expected: &ExpectedPart) -> io::Result<Option<bool>> {
+    let metadata = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let other_length = expected.length.is_some_and(|length| length != metadata.len());
+    if !metadata.is_file() || other_length {
+        return Ok(Some(false));
+    }
+    Ok(Some(content_of(path)? == expected.content))
+}
+
+fn content_of(path: &Path) -> io::Result<ContentHash> {
+    let mut file = File::open(path)?;
+    let mut hasher = ContentHasher::new();
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(count) => hasher.update(buffer.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Sets the time and makes the bytes durable.
+pub(super) fn settle(file: &NamedTempFile, modified: SystemTime) -> io::Result<()> {
+    file.as_file().set_modified(modified)?;
+    file.as_file().sync_all()
+}
+
+/// Another temporary file with the same bytes, settled.
+pub(super) fn copy_into(
+    folder: &Path,
+    of: &NamedTempFile,
+    modified: SystemTime,
+) -> io::Result<NamedTempFile> {
+    let mut copy = temporary(folder)?;
+    io::copy(&mut File::open(of.path())?, copy.as_file_mut())?;
+    settle(&copy, modified)?;
+    Ok(copy)
+}
+
+/// Gives settled temporary files their names: one number for all parts, none replaced.
+pub(super) fn place(
+    folder: &Path,
+    parts: &[PlannedPart],
+    mut staged: Vec<NamedTempFile>,
+    expected: &[ExpectedPart],
+    first_number: u32,
+) -> io::Result<Placed> {
+    let names: Vec<PartName> = parts.iter().map(|part| part.name.clone()).collect();
+    loop {
+        let (number, already_there) = match find_spot(folder, &names, expected, first_number)? {
+            Spot::Taken(number) => (number, true),
+            Spot::Free(number) => (number, false),
+        };
+        if already_there {
+            return Ok(placed(folder, &names, number, true));
+        }
+        match rename_all(folder, &names, staged, number)? {
+            None => return Ok(placed(folder, &names, number, false)),
+            // A name was taken in this very moment: look again.
+            Some(returned) => staged = returned,
+        }
+    }
+}
+
+/// Renames every part whose name is free; the others are there already with the same content. Returns the parts when
+/// one of the names was taken meanwhile.
+fn rename_all(
+    folder: &Path,
+    names: &[PartName],
+    staged: Vec<NamedTempFile>,
+    number: u32,
+) -> io::Result<Option<Vec<NamedTempFile>>> {
+    let mut named: Vec<PathBuf> = Vec::new();
+    let mut waiting = staged.into_iter().zip(names);
+    while let Some((file, name)) = waiting.next() {
+        let path = folder.join(name.candidate(number));
+        if fs::symlink_metadata(&path).is_ok() {
+            continue;
+        }
+        match file.persist_noclobber(&path) {
+            Ok(_) => named.push(path),
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists && named.is_empty() => {
+                let rest = waiting.map(|(file, _)| file);
+                return Ok(Some(std::iter::once(error.file).chain(rest).collect()));
+            }
+            Err(error) => {
+                // Half a Live Photo is worse than none: the next run does it again.
+                named.iter().try_for_each(fs::remove_file)?;
+                return Err(error.error);
+            }
+        }
+    }
+    Ok(None)
+}
+
+pub(super) fn placed(folder: &Path, names: &[PartName], number: u32, already_there: bool) -> Placed {
+    let name = names.first().map(|name| name.candidate(number)).unwrap_or_default();
+    let renamed = names.iter().any(|name| !name.is_kept(number));
+    Placed { path: folder.join(name), already_there, renamed }
+}
+
+/// Makes the names in `folder` durable. Where folders cannot be opened (Windows), the file system does it by itself.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}

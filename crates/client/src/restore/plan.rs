@@ -1,0 +1,261 @@
+//! Which file goes where: a pure decision from the catalog's rows. It touches neither the disk nor the network.
+//!
+//! A file goes to `<album>/<folder below the album>/<name>`, once for every album that it is in. Names are as they
+//! were; only what the file system of this machine cannot hold is replaced, and files of one name in one folder are
+//! numbered in the order in which they were taken.
+
+use crate::catalog::{CollectionRow, FileRow};
+use darkslide_media::metadata::{FileKind, FileMetadata};
+use darkslide_media::names::{self, Rules};
+use darkslide_protocol::{CollectionId, FileId};
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// Folders below an album that are made at most; deeper ones end up in the deepest.
+const FOLDER_DEPTH_MAX: usize = 64;
+
+/// What is to be restored.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct RestorePlan {
+    pub(super) files: Vec<PlannedFile>,
+}
+
+/// One file of the vault and the places that it goes to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct PlannedFile {
+    /// The membership whose collection opens it.
+    pub(super) row: FileRow,
+    /// One part, or two for a Live Photo: the still, then the video.
+    pub(super) parts: Vec<PlannedPart>,
+    /// At least one.
+    pub(super) places: Vec<Place>,
+}
+
+/// One file on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PlannedPart {
+    pub(super) name: PartName,
+    pub(super) modified: SystemTime,
+}
+
+/// A folder, and the first number to try for the name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Relative to the folder that is restored into.
+    pub(super) folder: PathBuf,
+    /// 0 is the name itself, 1 is `name (1).ext`.
+    pub(super) number: u32,
+}
+
+/// A name as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PartName {
+    /// The name as text.
+    pub(super) title: String,
+    /// Its bytes, where they are not UTF-8.
+    raw: Option<Vec<u8>>,
+    /// Where the name of a Live Photo's video is not known: the extension comes from the container.
+    pub(super) extension_unknown: bool,
+}
+
+/// Plans the rows of a listing, which must be live memberships. A file that appears in several albums is one planned
+/// file with several places. With `flat` everything goes to the folder itself.
+pub(super) fn plan(rows: Vec<FileRow>, collections: &[CollectionRow], flat: bool) -> RestorePlan {
+    let folders = album_folders(&rows, collections);
+    let mut taken: HashMap<PathBuf, HashSet<String>> = HashMap::new();
+    let mut files: BTreeMap<FileId, PlannedFile> = BTreeMap::new();
+    let mut order = Vec::new();
+    for row in rows {
+        let metadata = row.metadata.as_deref().and_then(|text| FileMetadata::from_json(text.as_bytes()).ok());
+        let extra = metadata.as_ref().map(own_keys).unwrap_or_default();
+        let folder = if flat { PathBuf::new() } else { folder_of(&row, &folders, &extra) };
+        let parts = parts_of(&row, &extra);
+        let number = first_number(taken.entry(folder.clone()).or_default(), &parts);
+        let place = Place { folder, number };
+        if let Some(planned) = files.get_mut(&row.id) {
+            planned.places.push(place);
+        } else {
+            order.push(row.id);
+            files.insert(row.id, PlannedFile { row, parts, places: vec![place] });
+        }
+    }
+    RestorePlan { files: order.into_iter().filter_map(|id| files.remove(&id)).collect() }
+}
+
+/// A folder for each album; albums of one name are numbered by age.
+fn album_folders(rows: &[FileRow], collections: &[CollectionRow]) -> HashMap<CollectionId, String> {
+    let wanted: HashSet<CollectionId> = rows.iter().map(|row| row.collection).collect();
+    let mut albums: Vec<&CollectionRow> = collections.iter().filter(|row| wanted.contains(&row.id)).collect();
+    albums.sort_by_key(|album| album.id);
+    let mut taken = HashSet::new();
+    let name = |album: &CollectionRow, taken: &mut HashSet<String>| {
+        let name = names::restored(&album.name, Rules::HERE);
+        let free = (0..).map(|number| numbered(&name, number)).find(|name| {
+            let key = names::comparison_key(name);
+            taken.insert(key)
+        });
+        free.expect("numbers do not run out")
+    };
+    albums.into_iter().map(|album| (album.id, name(album, &mut taken))).collect()
+}
+
+fn folder_of(row: &FileRow, folders: &HashMap<CollectionId, String>, extra: &OwnKeys) -> PathBuf {
+    let album = folders.get(&row.collection).map_or("_", String::as_str);
+    let below = extra.folder.as_deref().unwrap_or_default();
+    let below = below.split('/').filter(|name| !name.is_empty()).take(FOLDER_DEPTH_MAX);
+    let below = below.map(|name| names::restored(name, Rules::HERE));
+    Path::new(album).join(below.collect::<PathBuf>())
+}
+
+/// The first number with which none of the names is taken in this folder; it is taken from now on.
+fn first_number(taken: &mut HashSet<String>, parts: &[PlannedPart]) -> u32 {
+    let keys = |number: u32| {
+        let names = parts.iter().map(move |part| part.name.candidate(number));
+        names.map(|name| names::comparison_key(&name.to_string_lossy())).collect::<Vec<_>>()
+    };
+    let number = (0..).find(|number| keys(*number).iter().all(|key| !taken.contains(key)));
+    let number = number.expect("numbers do not run out");
+    taken.extend(keys(number));
+    number
+}
+
+fn numbered(name: &str, number: u32) -> String {
+    if number == 0 { name.to_owned() } else { names::numbered(name, number) }
+}
+
+impl PartName {
+    fn new(title: String, raw: Option<Vec<u8>>) -> Self {
+        Self { title, raw: raw.filter(|raw| is_one_component(raw)), extension_unknown: false }
+    }
+
+    /// The name on disk with this number.
+    pub(super) fn candidate(&self, number: u32) -> OsString {
+        match &self.raw {
+            Some(raw) if number == 0 && cfg!(unix) => raw_name(raw),
+            _ => numbered(&names::restored(&self.title, Rules::HERE), number).into(),
+        }
+    }
+
+    /// Whether the name on disk with this number is exactly the name that it had.
+    pub(super) fn is_kept(&self, number: u32) -> bool {
+        let exact = match &self.raw {
+            Some(raw) => raw.as_slice(),
+            None => self.title.as_bytes(),
+        };
+        self.candidate(number).as_encoded_bytes() == exact
+    }
+
+    /// Gives the video of a Live Photo the extension that its container says.
+    pub(super) fn with_extension(mut self, extension: &str) -> Self {
+        if self.extension_unknown && !extension.is_empty() {
+            let (stem, _) = names::split_extension(&self.title);
+            self.title = format!("{stem}.{extension}");
+        }
+        self
+    }
+}
+
+#[cfg(unix)]
+fn raw_name(raw: &[u8]) -> OsString {
+    use std::os::unix::ffi::OsStringExt as _;
+    OsString::from_vec(raw.to_vec())
+}
+
+#[cfg(not(unix))]
+fn raw_name(raw: &[u8]) -> OsString {
+    String::from_utf8_lossy(raw).into_owned().into()
+}
+
+fn is_one_component(raw: &[u8]) -> bool {
+    let reserved = raw.is_empty() || raw == b"." || raw == b"..";
+    !reserved && raw.len() <= names::MAX_LEN && !raw.contains(&b'/') && !raw.contains(&0)
+}
+
+/// What this program adds to the stock metadata, under the key `darkslide`; other programs keep and ignore it.
+#[derive(Debug, Default)]
+struct OwnKeys {
+    folder: Option<String>,
+    raw_title: Option<Vec<u8>>,
+    modified_nanos: Option<u64>,
+    video_title: Option<String>,
+    raw_video_title: Option<Vec<u8>>,
+    video_modified: Option<i64>,
+    video_modified_nanos: Option<u64>,
+}
+
+fn own_keys(metadata: &FileMetadata) -> OwnKeys {
+    let Some(Value::Object(own)) = metadata.unknown.get("darkslide") else { return OwnKeys::default() };
+    let text = |key: &str| own.get(key).and_then(Value::as_str).map(str::to_owned);
+    let raw = |key: &str| own.get(key).and_then(Value::as_str).and_then(percent_decoded);
+    let nanos = |key: &str| own.get(key).and_then(Value::as_u64).filter(|nanos| *nanos < 1_000_000_000);
+    OwnKeys {
+        folder: text("folder"),
+        raw_title: raw("rawTitle"),
+        modified_nanos: nanos("modificationTimeNanos"),
+        video_title: text("videoTitle"),
+        raw_video_title: raw("rawVideoTitle"),
+        video_modified: own.get("videoModificationTime").and_then(Value::as_i64),
+        video_modified_nanos: nanos("videoModificationTimeNanos"),
+    }
+}
+
+/// Reads `%XX`; anything else stands for itself.
+fn percent_decoded(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let (high, low) = (rest.next()?, rest.next()?);
+            let digit = |byte: u8| char::from(byte).to_digit(16);
+            bytes.push(u8::try_from(digit(high)? * 16 + digit(low)?).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    Some(bytes)
+}
+
+fn parts_of(row: &FileRow, extra: &OwnKeys) -> Vec<PlannedPart> {
+    let title = row.title.clone().unwrap_or_else(|| format!("file-{}", row.id));
+    let first = PlannedPart {
+        name: PartName::new(title.clone(), extra.raw_title.clone()),
+        modified: time_of(row.modified, extra.modified_nanos),
+    };
+    if FileKind::from_number(row.kind) != FileKind::LivePhoto {
+        return vec![first];
+    }
+    let name = match &extra.video_title {
+        Some(title) => PartName::new(title.clone(), extra.raw_video_title.clone()),
+        None => {
+            let (stem, extension) = names::split_extension(&title);
+            let extension = if extension.contains(char::is_lowercase) { "mov" } else { "MOV" };
+            PartName { title: format!("{stem}.{extension}"), raw: None, extension_unknown: true }
+        }
+    };
+    let modified = match extra.video_modified {
+        Some(micros) => time_of(micros, extra.video_modified_nanos),
+        None => first.modified,
+    };
+    vec![first, PlannedPart { name, modified }]
+}
+
+/// Microseconds since the epoch, and the nanoseconds within that second where they were kept.
+fn time_of(micros: i64, nanos: Option<u64>) -> SystemTime {
+    let seconds = micros.div_euclid(1_000_000);
+    let within = u64::try_from(micros.rem_euclid(1_000_000)).unwrap_or_default() * 1000;
+    let whole = Duration::from_secs(seconds.unsigned_abs());
+    let second = if seconds < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(whole)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(whole)
+    };
+    let second = second.unwrap_or(SystemTime::UNIX_EPOCH);
+    second + Duration::from_nanos(nanos.unwrap_or(within))
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;
