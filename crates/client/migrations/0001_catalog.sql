@@ -90,6 +90,7 @@ CREATE TABLE assets (
     last_seen          INTEGER NOT NULL,
     PRIMARY KEY (root, path)
 ) STRICT;
+CREATE INDEX assets_by_content_hash ON assets (content_hash);
 CREATE INDEX assets_by_motion_path ON assets (root, motion_path);
 
 -- Uploads in parts that are under way. Key and stream header belong to this content and to no other.

@@ -1,6 +1,129 @@
-//! Flow 1: scan, plan, hash, encrypt, upload, commit.
+//! Flow 1: scan, plan, identify, hash, encrypt, upload, commit, catalog.
+//!
+//! Each step is a file of this folder; this one says in which order they go and how much goes on at once. Killed at
+//! any line, the next run plans again from the catalog, into which everything is written after the effect that it
+//! records. Deleting on the device never deletes in the vault: nothing here can delete anything there.
 
+pub mod albums;
+pub mod commit;
+pub mod describe;
 pub mod encrypt;
+pub mod error;
+pub mod explain;
 pub mod hash;
 pub mod identify;
+mod in_flight;
+pub mod patience;
 pub mod plan;
+pub mod report;
+mod run;
+mod settle;
+pub mod upload;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use darkslide_media::dates::ZoneRule;
+use darkslide_media::probe::micros_of;
+use tokio_util::sync::CancellationToken;
+
+pub use error::{AssetError, BackupError};
+pub use explain::explain;
+pub use report::{BackupReport, Named};
+
+use crate::catalog::Catalog;
+use crate::event::{Event, Events};
+use crate::feed;
+use crate::library::{AlbumRule, Scan, folder};
+use crate::session::Session;
+use crate::thumbnail::Thumbnailer;
+use plan::BackupPlan;
+use run::Run;
+
+/// How a run is to be done.
+#[derive(Clone)]
+pub struct Settings {
+    /// Which album a file goes to.
+    pub albums: AlbumRule,
+    /// The zone of dates that name none.
+    pub zone: Arc<ZoneRule>,
+    /// How long the network or the server may fail before the run gives up.
+    pub patience: Duration,
+    /// Who makes the thumbnails.
+    pub thumbnailer: Thumbnailer,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            albums: AlbumRule::PerRoot,
+            zone: Arc::new(darkslide_media::dates::utc),
+            patience: Duration::from_secs(10 * 60),
+            thumbnailer: Thumbnailer::new(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Settings")
+            .field("albums", &self.albums)
+            .field("patience", &self.patience)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Backs folders up. Returns a report also when single files failed, when the storage is full and when `stop` ended
+/// it early; fails when nothing could be done at all.
+pub async fn backup(
+    session: Arc<Session>,
+    catalog: Catalog,
+    roots: &[PathBuf],
+    settings: &Settings,
+    events: &Events,
+    stop: &CancellationToken,
+) -> Result<BackupReport, BackupError> {
+    let began = Instant::now();
+    let _lock = catalog.lock_run()?;
+    let now = micros_of(SystemTime::now());
+    let run = Arc::new(Run::new(session, catalog, settings.clone(), events.clone(), stop, now));
+    // What the vault has must be known before anything is sent to it.
+    feed::pull(&run.session, &run.catalog).await?;
+    let mut plans = Vec::new();
+    for root in roots {
+        let scan = scan(root.clone(), events.clone()).await?;
+        plans.push(plan_root(&run, scan).await?);
+    }
+    let (files, bytes) = plans
+        .iter()
+        .map(|(_, plan)| plan.to_read())
+        .fold((0, 0), |total, read| (total.0 + read.0, total.1 + read.1));
+    run.expect_files(files);
+    events.send(Event::Planned { assets: files, bytes }).await;
+    run.carry_out(plans).await?;
+    Ok(run.report(began.elapsed()))
+}
+
+async fn scan(root: PathBuf, events: Events) -> Result<Scan, BackupError> {
+    /// Often enough to see it move.
+    const TELL_EVERY: u64 = 256;
+    let given = root.clone();
+    let scanning = tokio::task::spawn_blocking(move || {
+        folder::scan(&root, |found| {
+            if found % TELL_EVERY == 0 {
+                events.send_blocking(Event::Scanned { found });
+            }
+        })
+    });
+    let scanned = scanning.await.expect("a scan does not panic");
+    scanned.map_err(|source| BackupError::Root { path: given, source })
+}
+
+async fn plan_root(run: &Run, scan: Scan) -> Result<(Arc<std::path::Path>, BackupPlan), BackupError> {
+    run.pass_over(&scan.passed_over);
+    let known = run.catalog.assets(&crate::library::raw(&scan.root)).await?;
+    let plan = plan::plan(&scan.root, &scan.files, &known, &run.settings.albums);
+    Ok((scan.root.into(), plan))
+}

@@ -128,6 +128,30 @@ impl Catalog {
         .await?)
     }
 
+    /// When this content was first seen at this path, or in this very file before it was moved here. `None` where
+    /// it never was.
+    pub async fn first_seen(
+        &self,
+        content: &ContentHash,
+        root: &[u8],
+        path: &[u8],
+        fingerprint: &Fingerprint,
+    ) -> Result<Option<i64>, CatalogError> {
+        Ok(sqlx::query_scalar(
+            "SELECT min(first_seen) FROM assets
+             WHERE content_hash = $1 AND ((root = $2 AND path = $3)
+                 OR (inode = $4 AND size = $5 AND modified_ns = $6 AND inode <> 0))",
+        )
+        .bind(content.to_string())
+        .bind(root)
+        .bind(path)
+        .bind(fingerprint.inode.cast_signed())
+        .bind(fingerprint.size.cast_signed())
+        .bind(fingerprint.modified_ns)
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
     /// The roots that assets were ever seen under.
     pub async fn asset_roots(&self) -> Result<Vec<Vec<u8>>, CatalogError> {
         Ok(sqlx::query_scalar("SELECT DISTINCT root FROM assets").fetch_all(&self.pool).await?)

@@ -144,19 +144,29 @@ impl Catalog {
             .await?)
     }
 
-    /// Every membership of the account's own files that hold this content, tombstones included.
+    /// Every membership of the account's own files that hold this content. Those of deleted collections count as
+    /// tombstones: the feed does not list them any more.
     pub async fn files_with_content(
         &self,
         owner: AccountId,
         content: &ContentHash,
     ) -> Result<Vec<FileRow>, CatalogError> {
-        Ok(sqlx::query_as(
-            "SELECT * FROM files WHERE content_hash = $1 AND owner = $2 ORDER BY deleted, file, collection",
+        let rows = sqlx::query(
+            "SELECT files.*, coalesce(collections.deleted, 1) AS collection_deleted
+             FROM files LEFT JOIN collections ON collections.id = files.collection
+             WHERE files.content_hash = $1 AND files.owner = $2
+             ORDER BY files.deleted, files.file, files.collection",
         )
         .bind(content.to_string())
         .bind(owner.0)
         .fetch_all(&self.pool)
-        .await?)
+        .await?;
+        let membership = |row: &SqliteRow| {
+            let mut membership = FileRow::from_row(row)?;
+            membership.deleted |= row.try_get::<bool, _>("collection_deleted")?;
+            Ok(membership)
+        };
+        rows.iter().map(membership).collect::<sqlx::Result<_>>().map_err(CatalogError::from)
     }
 }
 

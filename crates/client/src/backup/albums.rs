@@ -1,0 +1,133 @@
+//! Which collection a device album is: by its link in the catalog, by name once, and made when its first file needs it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use darkslide_crypto::keys::CollectionKey;
+use darkslide_protocol::collection::{Collection, CollectionType, CreateCollectionRequest};
+use darkslide_protocol::{AccountId, CollectionId};
+use tokio::sync::Semaphore;
+
+use super::error::AssetError;
+use super::patience::Patience;
+use crate::catalog::{Catalog, CatalogError, CollectionRow, DeviceAlbumKey, Feed};
+use crate::keys::{collection_key, new_collection, open_collection};
+use crate::library::DeviceAlbum;
+use crate::session::Session;
+
+/// A collection that files can be put into.
+#[derive(Debug)]
+pub struct Album {
+    /// Which.
+    pub id: CollectionId,
+    /// Its key.
+    pub key: CollectionKey,
+}
+
+/// The albums of one run.
+#[derive(Debug)]
+pub struct Albums {
+    resolved: Mutex<HashMap<DeviceAlbumKey, Arc<Album>>>,
+    /// One at a time: two files of a new album must not make it twice.
+    making: Semaphore,
+}
+
+impl Albums {
+    /// None resolved yet.
+    pub fn new() -> Self {
+        Self { resolved: Mutex::default(), making: Semaphore::new(1) }
+    }
+
+    /// The collection that the album would go to, if there is one yet. Links nothing, makes nothing.
+    pub async fn existing(
+        &self,
+        catalog: &Catalog,
+        owner: AccountId,
+        album: &DeviceAlbum,
+    ) -> Result<Option<CollectionId>, CatalogError> {
+        if let Some(resolved) = self.cached(album) {
+            return Ok(Some(resolved.id));
+        }
+        Ok(find(catalog, owner, album).await?.map(|row| row.id))
+    }
+
+    /// The album's collection; linked, and made, if need be.
+    pub async fn resolve(
+        &self,
+        session: &Session,
+        catalog: &Catalog,
+        patience: &Patience,
+        album: &DeviceAlbum,
+    ) -> Result<Arc<Album>, AssetError> {
+        let _making = self.making.acquire().await.expect("the semaphore is never closed");
+        if let Some(resolved) = self.cached(album) {
+            return Ok(resolved);
+        }
+        let resolved = match find(catalog, session.account, album).await? {
+            Some(row) => Album { id: row.id, key: collection_key(&session.keys, &row)? },
+            None => make(session, catalog, patience, &album.name).await?,
+        };
+        catalog.link_album(&album.key, resolved.id).await?;
+        let resolved = Arc::new(resolved);
+        self.cache().insert(album.key.clone(), Arc::clone(&resolved));
+        Ok(resolved)
+    }
+
+    fn cached(&self, album: &DeviceAlbum) -> Option<Arc<Album>> {
+        self.cache().get(&album.key).cloned()
+    }
+
+    fn cache(&self) -> std::sync::MutexGuard<'_, HashMap<DeviceAlbumKey, Arc<Album>>> {
+        self.resolved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Albums {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// By link; a link to a deleted collection counts as none. Otherwise by name.
+async fn find(
+    catalog: &Catalog,
+    owner: AccountId,
+    album: &DeviceAlbum,
+) -> Result<Option<CollectionRow>, CatalogError> {
+    match catalog.linked_collection(&album.key).await? {
+        Some(row) if !row.deleted => Ok(Some(row)),
+        _ => catalog.collection_named(owner, &album.name).await,
+    }
+}
+
+async fn make(
+    session: &Session,
+    catalog: &Catalog,
+    patience: &Patience,
+    name: &str,
+) -> Result<Album, AssetError> {
+    let (key, request) = new_collection(&session.keys, name, CollectionType::Album);
+    let attempt = || async { Ok(create_or_find(session, catalog, &request).await?) };
+    let collection = patience.persist(attempt).await?;
+    let row = open_collection(&session.keys, &collection).row;
+    catalog.put_collection(&row).await?;
+    Ok(Album { id: row.id, key })
+}
+
+/// Creating is not idempotent: when the answer was lost, the collection may be there all the same. It is known by
+/// its wrapped key, which nobody else has.
+async fn create_or_find(
+    session: &Session,
+    catalog: &Catalog,
+    request: &CreateCollectionRequest,
+) -> Result<Collection, crate::api::ApiFailure> {
+    let failure = match session.api.create_collection(request).await {
+        Ok(collection) => return Ok(collection),
+        Err(failure) if failure.is_transient() => failure,
+        Err(failure) => return Err(failure),
+    };
+    let cursor = catalog.cursor(Feed::Collections).await.unwrap_or_default();
+    let listed = session.api.collections_since(cursor).await?;
+    let mut same = listed.into_iter().filter(|known| known.encrypted_key == request.encrypted_key);
+    same.next().ok_or(failure)
+}

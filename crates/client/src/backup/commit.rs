@@ -1,0 +1,101 @@
+//! The commit: two stored objects become one file of one collection, and after that the catalog hears of it.
+
+use darkslide_crypto::ContentHash;
+use darkslide_crypto::keys::{FileKey, Wraps as _};
+use darkslide_crypto::stream::blob::{self, Blob};
+use darkslide_protocol::file::{CommitRequest, Metadata};
+use darkslide_protocol::upload::ObjectReference;
+use darkslide_protocol::{FileId, MagicMetadata, Opaque};
+
+use super::albums::Album;
+use super::describe;
+use super::error::AssetError;
+use super::identify::Asset;
+use super::patience::Patience;
+use super::upload::StoredObject;
+use crate::catalog::Catalog;
+use crate::keys::open_file;
+use crate::session::Session;
+
+/// What is committed.
+#[derive(Clone, Copy, Debug)]
+pub struct Commit<'a> {
+    /// The picture or video.
+    pub asset: &'a Asset,
+    /// Its name by content.
+    pub content: &'a ContentHash,
+    /// Where it goes.
+    pub album: &'a Album,
+    /// Its key.
+    pub key: &'a FileKey,
+    /// The original.
+    pub original: &'a StoredObject,
+    /// The thumbnail.
+    pub thumbnail: &'a StoredObject,
+    /// Whether that is the placeholder.
+    pub is_placeholder: bool,
+}
+
+/// Commits, and records the file ahead of the feed. The same request is repeated until it is answered: the server
+/// gives the same file for the same objects.
+pub async fn commit(
+    session: &Session,
+    catalog: &Catalog,
+    patience: &Patience,
+    commit: Commit<'_>,
+) -> Result<FileId, AssetError> {
+    let request = request(commit);
+    let file = patience.persist(|| async { Ok(session.api.commit(&request).await?) }).await?;
+    // The answer is read as the feed would read it: what went in is what will come back.
+    let opened = open_file(Some(&commit.album.key), &file);
+    if let Some(damage) = opened.damage {
+        return Err(damage.into());
+    }
+    catalog.put_file(&opened.row).await?;
+    Ok(opened.row.id)
+}
+
+fn request(commit: Commit<'_>) -> CommitRequest {
+    let wrapped = commit.album.key.wrap_key(commit.key);
+    let metadata = describe::metadata(commit.asset, commit.content, commit.is_placeholder);
+    let metadata = blob::seal(commit.key, &metadata.to_json());
+    let public = describe::public_metadata(commit.asset, commit.is_placeholder);
+    CommitRequest {
+        id: None,
+        collection_id: commit.album.id,
+        encrypted_key: Opaque::encode(wrapped.ciphertext),
+        key_decryption_nonce: Opaque::encode(wrapped.nonce.as_bytes()),
+        file: reference(commit.original),
+        thumbnail: reference(commit.thumbnail),
+        metadata: Metadata {
+            encrypted_data: Some(Opaque::encode(&metadata.ciphertext)),
+            decryption_header: Opaque::encode(metadata.header.as_bytes()),
+            size: 0,
+        },
+        magic_metadata: None,
+        pub_magic_metadata: magic(commit.key, &public.to_json()),
+    }
+}
+
+fn reference(object: &StoredObject) -> ObjectReference {
+    ObjectReference {
+        object_key: object.object_key.clone(),
+        decryption_header: Opaque::encode(object.header.as_bytes()),
+        size: i64::try_from(object.size).ok(),
+    }
+}
+
+/// The envelope of magic metadata in its first version; none where there is nothing to say, as an empty one is
+/// refused.
+fn magic(key: &FileKey, json: &[u8]) -> Option<MagicMetadata> {
+    let keys: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(json).expect("metadata are a JSON object");
+    let count = i64::try_from(keys.len()).expect("few keys");
+    let Blob { ciphertext, header } = blob::seal(key, json);
+    (count > 0).then(|| MagicMetadata {
+        version: 1,
+        count,
+        data: Opaque::encode(ciphertext),
+        header: Opaque::encode(header.as_bytes()),
+    })
+}

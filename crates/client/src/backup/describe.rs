@@ -1,0 +1,116 @@
+//! What is said of an asset inside its encryption: name, dates, place, sizes, camera, content hash.
+//!
+//! The stock keys are those of every client. What they cannot say, and a byte-for-byte restore needs, stands in one
+//! object under the key `darkslide`, which stock clients keep and ignore:
+//!
+//! | key | meaning |
+//! |---|---|
+//! | `folder` | the folder below the one that the album stands for, `/`-separated; absent when there is none |
+//! | `modificationTimeNanos` | nanoseconds within the second of the modification time, where microseconds do not say it all |
+//! | `rawTitle` | the name's bytes, percent-encoded, where they are no UTF-8; `title` then replaces what is none |
+//! | `videoTitle`, `rawVideoTitle` | a Live Photo's video: its name, likewise |
+//! | `videoModificationTime`, `videoModificationTimeNanos` | and its modification time, µs since the epoch |
+
+use std::ffi::OsStr;
+
+use darkslide_crypto::ContentHash;
+use darkslide_media::dates::DateSource;
+use darkslide_media::file_type::MediaKind;
+use darkslide_media::metadata::{FileKind, FileMetadata, PublicMagicMetadata};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use serde_json::{Map, Value};
+
+use super::identify::{Asset, Component};
+use crate::library::path_of;
+
+/// Everything but letters, digits and what is common in names.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b' ');
+
+const NANOS_PER_SECOND: i64 = 1_000_000_000;
+
+/// The immutable metadata.
+pub fn metadata(asset: &Asset, content: &ContentHash, placeholder: bool) -> FileMetadata {
+    let modified = asset.main.fingerprint.modified_ns.div_euclid(1000);
+    let (title, _) = names(&asset.main);
+    let mut metadata = FileMetadata::new(title, kind(asset), asset.probe.captured.micros, modified);
+    metadata.set_place(asset.probe.place);
+    metadata.hash = Some(content.to_string());
+    metadata.has_static_thumbnail = placeholder.then_some(true);
+    metadata.duration = asset
+        .probe
+        .duration_millis
+        .filter(|_| metadata.kind == FileKind::Video)
+        .and_then(|millis| i64::try_from(millis.saturating_add(500) / 1000).ok());
+    let own = own_keys(asset);
+    if !own.is_empty() {
+        metadata.unknown.insert("darkslide".to_owned(), Value::Object(own));
+    }
+    metadata
+}
+
+/// The mutable metadata that everybody with access sees.
+pub fn public_metadata(asset: &Asset, placeholder: bool) -> PublicMagicMetadata {
+    let probe = &asset.probe;
+    let captured = &probe.captured;
+    let told = captured.source != DateSource::FileModified;
+    PublicMagicMetadata {
+        width: probe.width.map(i64::from),
+        height: probe.height.map(i64::from),
+        date_time: told.then(|| captured.date_time()),
+        offset_time: captured.offset_time().filter(|_| told),
+        camera_make: probe.camera_make.clone(),
+        camera_model: probe.camera_model.clone(),
+        no_thumbnail: placeholder.then_some(true),
+        ..PublicMagicMetadata::default()
+    }
+}
+
+fn kind(asset: &Asset) -> FileKind {
+    match (asset.motion.is_some(), asset.main.media.kind) {
+        (true, _) => FileKind::LivePhoto,
+        (false, MediaKind::Image) => FileKind::Image,
+        (false, MediaKind::Video) => FileKind::Video,
+    }
+}
+
+fn own_keys(asset: &Asset) -> Map<String, Value> {
+    let mut own = Map::new();
+    let mut put = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            own.insert(key.to_owned(), value);
+        }
+    };
+    put("folder", folder(asset).map(Value::from));
+    put("rawTitle", names(&asset.main).1.map(Value::from));
+    put("modificationTimeNanos", nanos(&asset.main));
+    if let Some(motion) = &asset.motion {
+        let (title, raw_title) = names(motion);
+        put("videoTitle", Some(title.into()));
+        put("rawVideoTitle", raw_title.map(Value::from));
+        put("videoModificationTime", Some(motion.fingerprint.modified_ns.div_euclid(1000).into()));
+        put("videoModificationTimeNanos", nanos(motion));
+    }
+    own
+}
+
+/// The name for people, and its bytes where the two differ.
+fn names(component: &Component) -> (String, Option<String>) {
+    let name = component.path.file_name().unwrap_or(OsStr::new(""));
+    let raw = || percent_encode(name.as_encoded_bytes(), ESCAPED).to_string();
+    (name.to_string_lossy().into_owned(), name.to_str().is_none().then(raw))
+}
+
+fn nanos(component: &Component) -> Option<Value> {
+    let nanos = component.fingerprint.modified_ns;
+    (nanos.rem_euclid(1000) != 0).then(|| nanos.rem_euclid(NANOS_PER_SECOND).into())
+}
+
+/// An album that was named by hand, or stands for a root, leaves the folders below the root to be said.
+fn folder(asset: &Asset) -> Option<String> {
+    let parent = asset.main.relative.parent()?;
+    let album = &asset.album.key;
+    let below =
+        if album.root.is_empty() { parent } else { parent.strip_prefix(path_of(&album.folder)).ok()? };
+    let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
+    (!parts.is_empty()).then(|| parts.join("/"))
+}

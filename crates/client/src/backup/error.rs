@@ -1,0 +1,120 @@
+//! Why one asset is not in the vault, and why a whole run ended. One bad file never stops the others.
+
+use std::io;
+
+use crate::api::ApiFailure;
+use crate::catalog::CatalogError;
+use crate::error::VaultError;
+use crate::keys::Unreadable;
+
+use super::encrypt::is_change;
+use super::hash::HashError;
+
+/// What went wrong with one asset. Its text is what the owner reads.
+#[derive(Debug, thiserror::Error)]
+pub enum AssetError {
+    /// It could not be hashed.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    /// It was written to while it was sent; nothing was committed.
+    #[error("it changed while it was sent; the next run takes it up again")]
+    Changed,
+    /// The disk failed while it was sent.
+    #[error("it cannot be read: {0}")]
+    Read(#[source] io::Error),
+    /// No server takes objects of this size.
+    #[error("it is too large: a file may have 10 GiB at most")]
+    TooLarge,
+    /// The server was not reached, or refused.
+    #[error(transparent)]
+    Api(#[from] ApiFailure),
+    /// What the server stored is not what was sent.
+    #[error("it was damaged on its way to the server")]
+    Damaged,
+    /// The account or the server has no room left; told once for all.
+    #[error("there is no room left for it: {0}")]
+    StorageFull(String),
+    /// A key that is needed does not open.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// The catalog cannot be used: the run ends.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The vault as a whole cannot be read.
+    #[error(transparent)]
+    Vault(VaultError),
+    /// Somebody asked the run to stop.
+    #[error("the backup was stopped before it was done")]
+    Stopped,
+}
+
+impl From<VaultError> for AssetError {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::Api(failure) => Self::Api(failure),
+            VaultError::Catalog(error) => Self::Catalog(error),
+            other => Self::Vault(other),
+        }
+    }
+}
+
+impl AssetError {
+    /// From reading plaintext while sending.
+    pub(super) fn reading(error: io::Error) -> Self {
+        if is_change(&error) { Self::Changed } else { Self::Read(error) }
+    }
+
+    /// Whether the same may succeed later without anybody doing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Api(failure) => failure.is_transient() && !self.is_storage_full(),
+            Self::Damaged => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the account's storage is used up or the server's disk is full.
+    pub fn is_storage_full(&self) -> bool {
+        match self {
+            Self::Api(failure) => {
+                failure.is_over_quota() || failure.status() == Some(http::StatusCode::INSUFFICIENT_STORAGE)
+            }
+            Self::StorageFull(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether what was named is not on the server (any more).
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self, Self::Api(failure) if failure.is_missing())
+    }
+}
+
+/// Why a run ended without a report.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// A root is not there or may not be read.
+    #[error("{path} cannot be backed up: {source}")]
+    Root {
+        /// As it was given.
+        path: std::path::PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The feed could not be read, the session has ended, or the catalog cannot be used.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+impl From<CatalogError> for BackupError {
+    fn from(error: CatalogError) -> Self {
+        Self::Vault(error.into())
+    }
+}
+
+impl BackupError {
+    /// Whether the same may succeed later without anybody doing anything.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Vault(error) if error.is_transient())
+    }
+}

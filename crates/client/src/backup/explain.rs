@@ -1,0 +1,71 @@
+//! “Why is this picture not backed up?”, answered in one sentence from the catalog and one `stat`.
+
+use std::path::Path;
+
+use darkslide_media::dates::from_micros;
+use darkslide_media::names::{ignored_file, ignored_folder};
+
+use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError};
+use crate::library::folder::fingerprint;
+use crate::library::{path_of, raw};
+
+/// The sentence. Asks no server: it tells what the last run found.
+pub async fn explain(catalog: &Catalog, path: &Path) -> Result<String, CatalogError> {
+    let Ok(path) = path.canonicalize() else {
+        return Ok("There is no such file, or it may not be read.".to_owned());
+    };
+    for root in catalog.asset_roots().await? {
+        let Ok(relative) = path.strip_prefix(path_of(&root)) else { continue };
+        if let Some(row) = catalog.asset(&root, &raw(relative)).await? {
+            return of_row(catalog, &path, relative, &row).await;
+        }
+    }
+    Ok(unseen(&path))
+}
+
+async fn of_row(
+    catalog: &Catalog,
+    path: &Path,
+    relative: &Path,
+    row: &AssetRow,
+) -> Result<String, CatalogError> {
+    let known = match &row.motion {
+        Some((video, fingerprint)) if *video == raw(relative) => fingerprint,
+        _ => &row.fingerprint,
+    };
+    let day = from_micros(row.last_seen).map(|instant| instant.date().to_string()).unwrap_or_default();
+    if path.metadata().is_ok_and(|metadata| fingerprint(&metadata) != *known) {
+        return Ok(format!("Waiting: it changed since {day}; the next backup reads it again."));
+    }
+    let reason = row.reason.as_deref().unwrap_or("no reason was kept");
+    Ok(match row.state {
+        AssetState::NotMedia => format!("Not backed up: {reason}."),
+        AssetState::Skipped => format!("Skipped: {reason}."),
+        AssetState::Blocked => format!("Blocked on {day}: {reason}. The next backup tries again."),
+        AssetState::BackedUp => backed_up(catalog, row, &day).await?,
+    })
+}
+
+async fn backed_up(catalog: &Catalog, row: &AssetRow, day: &str) -> Result<String, CatalogError> {
+    let Some(file) = row.file else { return Ok(format!("Backed up on {day}.")) };
+    let memberships = catalog.memberships(file).await?;
+    let mut albums = Vec::new();
+    for membership in memberships.iter().filter(|membership| !membership.deleted) {
+        let collection = catalog.collection(membership.collection).await?;
+        albums.extend(collection.filter(|collection| !collection.deleted).map(|collection| collection.name));
+    }
+    if albums.is_empty() {
+        return Ok(format!("Backed up on {day} as file {file}, and deleted from the vault since."));
+    }
+    Ok(format!("Backed up on {day} as file {file}, in {}.", albums.join(", ")))
+}
+
+fn unseen(path: &Path) -> String {
+    let folders = path.ancestors().skip(1).filter_map(Path::file_name);
+    let ignored =
+        path.file_name().and_then(ignored_file).or_else(|| folders.into_iter().find_map(ignored_folder));
+    match ignored {
+        Some(reason) => format!("Not backed up: {reason}."),
+        None => "Waiting: no backup has seen it yet.".to_owned(),
+    }
+}

@@ -1,0 +1,124 @@
+//! How long a run bears with a network or server that fails: back off, go on, and give up only when nothing at all
+//! has worked for a long time.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use tokio_util::sync::CancellationToken;
+
+use super::error::AssetError;
+use crate::event::{Event, Events};
+
+/// The first pause; each further one is twice as long, with jitter.
+const FIRST_DELAY: Duration = Duration::from_millis(500);
+
+/// The longest pause.
+const LONGEST_DELAY: Duration = Duration::from_secs(30);
+
+/// Shared by everything in a run that talks to the server.
+#[derive(Debug)]
+pub struct Patience {
+    limit: Duration,
+    halt: CancellationToken,
+    events: Events,
+    /// Since when nothing has worked.
+    failing_since: Mutex<Option<Instant>>,
+}
+
+impl Patience {
+    /// Bears failures for `limit` after the last success; `halt` ends every wait.
+    pub fn new(limit: Duration, halt: CancellationToken, events: Events) -> Self {
+        Self { limit, halt, events, failing_since: Mutex::new(None) }
+    }
+
+    /// Repeats `attempt` until it succeeds, fails for good, or patience is over; ends at once when the run halts.
+    pub async fn persist<T, F, Fut>(&self, mut attempt: F) -> Result<T, AssetError>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, AssetError>>,
+    {
+        let mut delays = ExponentialBuilder::default()
+            .with_min_delay(FIRST_DELAY.min(self.limit))
+            .with_max_delay(LONGEST_DELAY)
+            .without_max_times()
+            .with_jitter()
+            .build();
+        loop {
+            let outcome = tokio::select! {
+                () = self.halt.cancelled() => Err(AssetError::Stopped),
+                outcome = attempt() => outcome,
+            };
+            let error = match outcome {
+                Ok(value) => {
+                    self.set_failing_since(None);
+                    return Ok(value);
+                }
+                Err(error) if error.is_transient() && !self.is_over() => error,
+                Err(error) => return Err(error),
+            };
+            let delay = delays.next().unwrap_or(LONGEST_DELAY);
+            self.events.send(Event::Waiting { reason: error.to_string(), delay }).await;
+            tokio::select! {
+                () = self.halt.cancelled() => return Err(AssetError::Stopped),
+                () = tokio::time::sleep(delay) => {}
+            }
+        }
+    }
+
+    /// Whether nothing has worked for longer than the limit. The first failure starts the clock.
+    fn is_over(&self) -> bool {
+        let mut since = self.failing_since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.get_or_insert_with(Instant::now).elapsed() >= self.limit
+    }
+
+    fn set_failing_since(&self, since: Option<Instant>) {
+        *self.failing_since.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    fn patience(limit: Duration, halt: &CancellationToken) -> Patience {
+        Patience::new(limit, halt.clone(), Events::silent())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_that_pass_are_borne() {
+        let tries = AtomicU32::new(0);
+        let attempt = || async {
+            if tries.fetch_add(1, Ordering::Relaxed) < 3 { Err(AssetError::Damaged) } else { Ok(7) }
+        };
+        let patience = patience(Duration::from_secs(600), &CancellationToken::new());
+        assert_eq!(patience.persist(attempt).await.unwrap(), 7);
+        assert_eq!(tries.into_inner(), 4);
+    }
+
+    #[tokio::test]
+    async fn failures_for_good_are_told_at_once_and_patience_ends() {
+        let tries = AtomicU32::new(0);
+        let attempt = |error: fn() -> AssetError| {
+            tries.fetch_add(1, Ordering::Relaxed);
+            async move { Err::<(), _>(error()) }
+        };
+        let none = patience(Duration::ZERO, &CancellationToken::new());
+        assert!(none.persist(|| attempt(|| AssetError::Damaged)).await.is_err());
+        let some = patience(Duration::from_secs(600), &CancellationToken::new());
+        assert!(some.persist(|| attempt(|| AssetError::TooLarge)).await.is_err());
+        assert_eq!(tries.into_inner(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_halt_ends_the_wait() {
+        let halt = CancellationToken::new();
+        let patience = patience(Duration::from_secs(600), &halt);
+        let attempt = || async {
+            halt.cancel();
+            Err::<(), _>(AssetError::Damaged)
+        };
+        assert!(matches!(patience.persist(attempt).await, Err(AssetError::Stopped)));
+    }
+}

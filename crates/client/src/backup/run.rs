@@ -1,0 +1,330 @@
+//! One run: what it holds, how plans become work, and how much work goes on at once.
+//!
+//! Two lanes: a big file never holds up the small ones. In each lane a few assets are in flight; hashing and
+//! sealing take turns on threads that may block.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::Settings;
+use super::albums::Albums;
+use super::error::{AssetError, BackupError};
+use super::identify::{Asset, Identified, Surroundings, identify};
+use super::in_flight::InFlight;
+use super::patience::Patience;
+use super::plan::{BackupPlan, Decision, Step};
+use super::report::BackupReport;
+use super::settle::Job;
+use super::upload::{UrlPool, WHOLE_OBJECT_MAX};
+use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, Fingerprint};
+use crate::error::VaultError;
+use crate::event::{Event, Events, Outcome};
+use crate::library::{PassedOver, raw};
+use crate::session::Session;
+
+/// Small assets in flight: each may hold a chunk of plaintext and one of ciphertext.
+const SMALL_IN_FLIGHT: usize = 8;
+
+/// Large assets in flight: one is sent while the next is hashed.
+const LARGE_IN_FLIGHT: usize = 2;
+
+/// Small originals on the network at once.
+const SMALL_UPLOADS: usize = 4;
+
+/// Large originals on the network at once.
+const LARGE_UPLOADS: usize = 2;
+
+/// Assets that are hashed at once: more would only make the disk seek.
+const HASHING: usize = 2;
+
+/// Files that are identified in one go, when a folder has more.
+const IDENTIFIED_AT_ONCE: usize = 4096;
+
+/// Everything that the work of one run shares.
+pub(super) struct Run {
+    pub(super) session: Arc<Session>,
+    pub(super) catalog: Catalog,
+    pub(super) settings: Settings,
+    pub(super) events: Events,
+    pub(super) now: i64,
+    pub(super) patience: Patience,
+    pub(super) albums: Albums,
+    pub(super) urls: UrlPool,
+    pub(super) in_flight: InFlight<Job>,
+    pub(super) hashing: Semaphore,
+    pub(super) small_uploads: Semaphore,
+    pub(super) large_uploads: Semaphore,
+    pub(super) sent: Arc<AtomicU64>,
+    /// Ends the run: the caller's stop, or a failure after which nothing can work.
+    pub(super) halt: CancellationToken,
+    stop: CancellationToken,
+    left: AtomicU64,
+    report: Mutex<BackupReport>,
+    fatal: Mutex<Option<BackupError>>,
+}
+
+impl Run {
+    pub(super) fn new(
+        session: Arc<Session>,
+        catalog: Catalog,
+        settings: Settings,
+        events: Events,
+        stop: &CancellationToken,
+        now: i64,
+    ) -> Self {
+        let halt = stop.child_token();
+        Self {
+            session,
+            catalog,
+            now,
+            patience: Patience::new(settings.patience, halt.clone(), events.clone()),
+            settings,
+            events,
+            albums: Albums::new(),
+            urls: UrlPool::new(),
+            in_flight: InFlight::new(),
+            hashing: Semaphore::new(HASHING),
+            small_uploads: Semaphore::new(SMALL_UPLOADS),
+            large_uploads: Semaphore::new(LARGE_UPLOADS),
+            sent: Arc::default(),
+            halt,
+            stop: stop.clone(),
+            left: AtomicU64::new(0),
+            report: Mutex::default(),
+            fatal: Mutex::new(None),
+        }
+    }
+
+    /// Files that will be read, so that URLs are minted for about as many.
+    pub(super) fn expect_files(&self, files: u64) {
+        self.left.store(files, Ordering::Relaxed);
+    }
+
+    /// Objects still to come: an original and a thumbnail each.
+    pub(super) fn objects_expected(&self) -> u64 {
+        self.left.load(Ordering::Relaxed).saturating_mul(2).max(2)
+    }
+
+    pub(super) fn tally(&self) -> MutexGuard<'_, BackupReport> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the scan passed over goes into the report.
+    pub(super) fn pass_over(&self, passed_over: &[PassedOver]) {
+        let mut report = self.tally();
+        for PassedOver { path, reason } in passed_over {
+            let text = reason.to_string();
+            let outcome = if reason.is_failure() { Outcome::Failed(text) } else { Outcome::Skipped(text) };
+            report.count(path, &outcome);
+        }
+    }
+
+    /// Does what the plans say.
+    pub(super) async fn carry_out(
+        self: &Arc<Self>,
+        plans: Vec<(Arc<Path>, BackupPlan)>,
+    ) -> Result<(), BackupError> {
+        let (small, small_waiting) = mpsc::channel(1);
+        // Descriptions only: their bytes are read when their turn comes.
+        let (large, large_waiting) = mpsc::unbounded_channel();
+        let small_lane = tokio::spawn(small_lane(Arc::clone(self), small_waiting));
+        let large_lane = tokio::spawn(large_lane(Arc::clone(self), large_waiting));
+        let lanes = Lanes { small, large };
+        let mut fed = Ok(());
+        for (root, plan) in plans {
+            fed = self.feed_lanes(&lanes, &root, plan).await;
+            if fed.is_err() || self.halt.is_cancelled() {
+                break;
+            }
+        }
+        drop(lanes);
+        small_lane.await.expect("a lane does not panic");
+        large_lane.await.expect("a lane does not panic");
+        fed?;
+        let fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner).take();
+        fatal.map_or(Ok(()), Err)
+    }
+
+    async fn feed_lanes(&self, lanes: &Lanes, root: &Arc<Path>, plan: BackupPlan) -> Result<(), BackupError> {
+        let mut to_read: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
+        for step in plan.steps {
+            if self.halt.is_cancelled() {
+                return Ok(());
+            }
+            if self.is_dealt_with(root, &step).await? {
+                continue;
+            }
+            for path in std::iter::once(step.path).chain(step.motion.map(|(path, _)| path)) {
+                let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+                to_read.entry(folder).or_default().push(path);
+            }
+        }
+        for paths in to_read.into_values() {
+            for paths in paths.chunks(IDENTIFIED_AT_ONCE) {
+                if self.halt.is_cancelled() {
+                    return Ok(());
+                }
+                for identified in self.identified(root, paths.to_vec()).await {
+                    self.dispatch(lanes, root, identified).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what a step needs if nothing must be read for it.
+    async fn is_dealt_with(&self, root: &Arc<Path>, step: &Step) -> Result<bool, BackupError> {
+        match &step.decision {
+            Decision::Read(_) => Ok(false),
+            Decision::Unchanged => {
+                self.tally().unchanged += 1;
+                Ok(true)
+            }
+            Decision::NotMedia(reason) => {
+                self.tally().count(&root.join(&step.path), &Outcome::NotMedia(reason.clone()));
+                Ok(true)
+            }
+            Decision::Recheck(content) => self.recheck(root, step, content).await,
+        }
+    }
+
+    async fn identified(&self, root: &Arc<Path>, paths: Vec<PathBuf>) -> Vec<Identified> {
+        let (root, settings, now) = (Arc::clone(root), self.settings.clone(), self.now);
+        let identifying = tokio::task::spawn_blocking(move || {
+            let around = Surroundings { root: &root, zone: &*settings.zone, now };
+            identify(around, &paths, |path| settings.albums.album_of(&root, path))
+        });
+        identifying.await.expect("identification does not panic")
+    }
+
+    async fn dispatch(
+        &self,
+        lanes: &Lanes,
+        root: &Arc<Path>,
+        identified: Identified,
+    ) -> Result<(), BackupError> {
+        match identified {
+            Identified::Asset(asset) => lanes.send(asset, &self.halt).await,
+            Identified::NotMedia { relative, fingerprint, reason } => {
+                let reason = reason.to_string();
+                self.record_other(root, &relative, fingerprint, AssetState::NotMedia, &reason).await?;
+                self.finished(&root.join(relative).into(), Outcome::NotMedia(reason)).await;
+            }
+            Identified::Unreadable { relative, error } => {
+                let (reason, unknown) =
+                    (error.to_string(), Fingerprint { size: 0, modified_ns: 0, inode: 0 });
+                self.record_other(root, &relative, unknown, AssetState::Blocked, &reason).await?;
+                self.finished(&root.join(relative).into(), Outcome::Failed(reason)).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Records a file that became no asset.
+    async fn record_other(
+        &self,
+        root: &Path,
+        relative: &Path,
+        fingerprint: Fingerprint,
+        state: AssetState,
+        reason: &str,
+    ) -> Result<(), CatalogError> {
+        let row = AssetRow {
+            root: raw(root),
+            path: raw(relative),
+            fingerprint,
+            motion: None,
+            album: self.settings.albums.album_of(root, relative).key,
+            content_hash: None,
+            file: None,
+            state,
+            reason: Some(reason.to_owned()),
+            first_seen: self.now,
+            last_seen: self.now,
+        };
+        self.catalog.put_asset(&row).await
+    }
+
+    /// Counts and tells how a file ended.
+    pub(super) async fn finished(&self, name: &Arc<Path>, outcome: Outcome) {
+        self.tally().count(name, &outcome);
+        // Saturating: files that were paired were expected twice.
+        let _ = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        self.events.send(Event::Finished { name: Arc::clone(name), outcome }).await;
+    }
+
+    /// Looks whether a failure of one asset is one of the whole run.
+    pub(super) async fn weigh(&self, error: &AssetError) {
+        if error.is_storage_full() {
+            let reason = error.to_string();
+            let first = self.tally().storage_full.replace(reason.clone()).is_none();
+            if first {
+                self.events.send(Event::StorageFull { reason }).await;
+            }
+        } else if error.is_transient() {
+            // Patience is over: the next asset would fare no better.
+            self.interrupt(error.to_string());
+        }
+    }
+
+    /// Ends the run with a report.
+    pub(super) fn interrupt(&self, reason: String) {
+        self.tally().interrupted.get_or_insert(reason);
+        self.halt.cancel();
+    }
+
+    /// Ends the run without one.
+    pub(super) fn fail(&self, error: impl Into<VaultError>) {
+        let error = BackupError::Vault(error.into());
+        self.fatal.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.halt.cancel();
+    }
+
+    /// The report, when everything is over.
+    pub(super) fn report(&self, duration: Duration) -> BackupReport {
+        if self.stop.is_cancelled() {
+            self.tally().interrupted.get_or_insert_with(|| AssetError::Stopped.to_string());
+        }
+        let mut report = std::mem::take(&mut *self.tally());
+        report.bytes_sent = self.sent.load(Ordering::Relaxed);
+        report.duration = duration;
+        report.sort();
+        report
+    }
+}
+
+/// Where assets wait for their turn.
+struct Lanes {
+    small: mpsc::Sender<Box<Asset>>,
+    large: mpsc::UnboundedSender<Box<Asset>>,
+}
+
+impl Lanes {
+    async fn send(&self, asset: Box<Asset>, halt: &CancellationToken) {
+        if asset.size() > WHOLE_OBJECT_MAX {
+            self.large.send(asset).expect("the lane is open until all is sent");
+            return;
+        }
+        tokio::select! {
+            () = halt.cancelled() => {}
+            sent = self.small.send(asset) => sent.expect("the lane is open until all is sent"),
+        }
+    }
+}
+
+async fn small_lane(run: Arc<Run>, mut waiting: mpsc::Receiver<Box<Asset>>) {
+    let assets = futures_util::stream::poll_fn(move |context| waiting.poll_recv(context));
+    assets.for_each_concurrent(SMALL_IN_FLIGHT, |asset| run.process(*asset)).await;
+}
+
+async fn large_lane(run: Arc<Run>, mut waiting: mpsc::UnboundedReceiver<Box<Asset>>) {
+    let assets = futures_util::stream::poll_fn(move |context| waiting.poll_recv(context));
+    assets.for_each_concurrent(LARGE_IN_FLIGHT, |asset| run.process(*asset)).await;
+}

@@ -1,0 +1,402 @@
+//! Ciphertext on its way to the server: whole objects, and objects in parts that go on where they were.
+//!
+//! Small objects are sealed in memory, with their MD5 said beforehand. Everything else is sealed while it is sent,
+//! and the server's `ETag` must then be the MD5 of what was sent. Nothing is committed here.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use darkslide_crypto::ContentHash;
+use darkslide_crypto::keys::{FileKey, Wraps as _};
+use darkslide_crypto::stream::{SEALED_CHUNK_LEN, StreamEncryptor, StreamHeader, StreamPosition};
+use darkslide_protocol::limits::{MINT_COUNT_MAX, OBJECT_BYTES_MAX};
+use darkslide_protocol::upload::UploadUrl;
+use darkslide_protocol::{ObjectKey, Opaque};
+use md5::{Digest as _, Md5};
+use tokio::sync::{Semaphore, mpsc};
+
+use super::albums::Album;
+use super::encrypt::{Seal, Sealed, Source};
+use super::error::AssetError;
+use super::patience::Patience;
+use crate::api::{AcknowledgedPart, Api, ETag};
+use crate::catalog::{Catalog, PartRow, UploadRow};
+use crate::event::{Event, Events};
+use crate::keys::{collection_key, stream_header, wrapped_key};
+use crate::session::Session;
+
+/// Ciphertext bytes up to which an object is put whole: below this a lost connection costs little.
+pub const WHOLE_OBJECT_MAX: u64 = 16 << 20;
+
+/// Chunks in a part: 20,971,605 bytes of ciphertext, as stock clients cut them.
+const PART_CHUNKS: u64 = 5;
+
+/// Pieces that may wait between the cipher and the network.
+const PIECES_WAITING_MAX: usize = 4;
+
+/// How long minted URLs are kept in the pool. They are good for seven days.
+const POOLED_URL_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How old an upload in parts may be when it is gone on with, in microseconds: a day less than its URLs are good for.
+const RESUMABLE_AGE_MAX: i64 = 6 * 24 * 60 * 60 * 1_000_000;
+
+/// How often an upload whose session the server forgot is begun anew.
+const SESSIONS_MAX: usize = 3;
+
+/// Upload URLs, minted many at a time so that small files cost few round trips.
+#[derive(Debug)]
+pub struct UrlPool {
+    urls: Mutex<Vec<(Instant, UploadUrl)>>,
+    minting: Semaphore,
+}
+
+impl UrlPool {
+    /// Empty.
+    pub fn new() -> Self {
+        Self { urls: Mutex::default(), minting: Semaphore::new(1) }
+    }
+
+    fn pop(&self) -> Option<UploadUrl> {
+        let mut urls = self.urls.lock().unwrap_or_else(PoisonError::into_inner);
+        urls.retain(|(minted, _)| minted.elapsed() < POOLED_URL_AGE_MAX);
+        urls.pop().map(|(_, url)| url)
+    }
+
+    /// One URL; mints up to `expected` more when there is none left.
+    async fn take(&self, api: &Api, expected: u64) -> Result<UploadUrl, AssetError> {
+        let _minting = self.minting.acquire().await.expect("the semaphore is never closed");
+        if let Some(url) = self.pop() {
+            return Ok(url);
+        }
+        let count = u32::try_from(expected).unwrap_or(u32::MAX).clamp(1, MINT_COUNT_MAX);
+        let minted = api.upload_urls(count).await?;
+        let now = Instant::now();
+        let mut urls = self.urls.lock().unwrap_or_else(PoisonError::into_inner);
+        urls.extend(minted.into_iter().map(|url| (now, url)));
+        // A server that mints nothing does not keep the API.
+        urls.pop().map(|(_, url)| url).ok_or(AssetError::Damaged)
+    }
+}
+
+impl Default for UrlPool {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// An object that the server has, not yet committed.
+#[derive(Debug)]
+pub struct StoredObject {
+    /// What the commit names it by.
+    pub object_key: ObjectKey,
+    /// Its stream header.
+    pub header: StreamHeader,
+    /// Ciphertext bytes.
+    pub size: u64,
+}
+
+/// What sending needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Uploads<'a> {
+    /// The account.
+    pub session: &'a Session,
+    /// Where parts are recorded.
+    pub catalog: &'a Catalog,
+    /// How long failures are borne.
+    pub patience: &'a Patience,
+    /// Where URLs come from.
+    pub urls: &'a UrlPool,
+    /// Objects that are still to be sent in this run, roughly.
+    pub expected: u64,
+    /// Ciphertext bytes that were handed to the network.
+    pub sent: &'a Arc<AtomicU64>,
+    /// Who hears of progress.
+    pub events: &'a Events,
+    /// The present, µs since the epoch.
+    pub now: i64,
+}
+
+/// What is sent, and under which name its progress is told.
+#[derive(Clone, Debug)]
+pub struct Original {
+    /// How people call it.
+    pub name: Arc<std::path::Path>,
+    /// Its name by content.
+    pub content: ContentHash,
+    /// Its plaintext.
+    pub source: Source,
+}
+
+impl Uploads<'_> {
+    /// Sends an original whichever way suits its size; gives the file key that was made or gone on with.
+    pub async fn send_original(
+        self,
+        original: &Original,
+        album: &Album,
+    ) -> Result<(FileKey, StoredObject), AssetError> {
+        let len = original.source.sealed_len().filter(|len| *len <= OBJECT_BYTES_MAX);
+        let len = len.ok_or(AssetError::TooLarge)?;
+        if let Some(plain) = original.source.in_memory() {
+            return self.send_in_memory(original, plain).await;
+        }
+        if len <= WHOLE_OBJECT_MAX {
+            return self.patience.persist(|| self.send_whole(original, len)).await;
+        }
+        self.send_parts(original, album, len).await
+    }
+
+    /// Sends bytes that are sealed already: thumbnails.
+    pub async fn send_sealed(self, sealed: Bytes) -> Result<ObjectKey, AssetError> {
+        let md5: [u8; 16] = Md5::digest(&sealed).into();
+        let attempt = || async {
+            let url = self.urls.take(&self.session.api, self.expected).await?;
+            self.session.api.put_object_bytes(&url.url, sealed.clone(), Some(md5)).await?;
+            self.sent.fetch_add(sealed.len() as u64, Ordering::Relaxed);
+            Ok(url.object_key)
+        };
+        match self.patience.persist(attempt).await {
+            // The URL was minted long ago and is gone; another one is taken.
+            Err(error) if error.is_missing() => self.patience.persist(attempt).await,
+            other => other,
+        }
+    }
+
+    async fn send_in_memory(
+        self,
+        original: &Original,
+        plain: &Bytes,
+    ) -> Result<(FileKey, StoredObject), AssetError> {
+        let (key, header) = (FileKey::generate(), StreamHeader::generate());
+        let plain = plain.clone();
+        let sealing = tokio::task::spawn_blocking(move || {
+            let mut sealed = Vec::with_capacity(plain.len() + darkslide_crypto::stream::OVERHEAD);
+            let finished = StreamEncryptor::new(&key, &header).finish(&plain, &mut sealed);
+            finished.map(|()| (key, Bytes::from(sealed)))
+        });
+        let (key, sealed) = sealing
+            .await
+            .expect("sealing does not panic")
+            .expect("what is kept in memory is at most one chunk");
+        let size = sealed.len() as u64;
+        let object_key = self.send_sealed(sealed).await?;
+        self.events.send(Event::Moved { name: Arc::clone(&original.name), bytes: size }).await;
+        Ok((key, StoredObject { object_key, header, size }))
+    }
+
+    /// Every attempt has a key, a header and an URL of its own: there is nothing to go on with.
+    async fn send_whole(self, original: &Original, len: u64) -> Result<(FileKey, StoredObject), AssetError> {
+        let url = self.urls.take(&self.session.api, self.expected).await?;
+        let (key, header) = (FileKey::generate(), StreamHeader::generate());
+        let seal = Arc::new(Seal { source: original.source.clone(), key, header });
+        self.send_range(&original.name, &url.url, &seal, StreamPosition::start(&header), len).await?;
+        if !seal.source.is_unchanged() {
+            return Err(AssetError::Changed);
+        }
+        let key = Arc::into_inner(seal).expect("the sealing thread has ended").key;
+        Ok((key, StoredObject { object_key: url.object_key, header, size: len }))
+    }
+
+    async fn send_parts(
+        self,
+        original: &Original,
+        album: &Album,
+        len: u64,
+    ) -> Result<(FileKey, StoredObject), AssetError> {
+        for _ in 0..SESSIONS_MAX {
+            let upload = match self.resumed(original, len).await? {
+                Some(upload) => upload,
+                None => self.begun(original, album, len).await?,
+            };
+            match self.send_rest(original, upload).await {
+                Err(error) if error.is_missing() => self.catalog.end_upload(&original.content).await?,
+                Err(AssetError::Changed) => {
+                    self.catalog.end_upload(&original.content).await?;
+                    return Err(AssetError::Changed);
+                }
+                other => return other,
+            }
+        }
+        Err(AssetError::Damaged)
+    }
+
+    /// The upload of this very content that was begun before, if its key still opens and its URLs are still good.
+    async fn resumed(self, original: &Original, len: u64) -> Result<Option<Upload>, AssetError> {
+        let Some((row, parts)) = self.catalog.upload(&original.content).await? else { return Ok(None) };
+        let fresh = self.now.saturating_sub(row.began) < RESUMABLE_AGE_MAX && row.length == len;
+        let collection = self.catalog.collection(row.collection).await?.filter(|_| fresh);
+        let opened = collection.and_then(|collection| {
+            let collection = collection_key(&self.session.keys, &collection).ok()?;
+            let key = collection.unwrap_key(&wrapped_key(&row.encrypted_key, &row.key_nonce)?).ok()?;
+            let header = stream_header(&row.header)?;
+            Some(Seal { source: original.source.clone(), key, header })
+        });
+        Ok(opened.and_then(|seal| Upload::at_last_part(seal, row, parts)))
+    }
+
+    /// A new session under a new key and header, pinned to the content before the first byte is sent.
+    async fn begun(self, original: &Original, album: &Album, len: u64) -> Result<Upload, AssetError> {
+        let part_len = PART_CHUNKS * SEALED_CHUNK_LEN as u64;
+        let count = u32::try_from(len.div_ceil(part_len)).map_err(|_| AssetError::TooLarge)?;
+        let mint = || async { Ok(self.session.api.multipart_upload_urls(count).await?) };
+        let urls = self.patience.persist(mint).await?;
+        if urls.part_urls.len() != count as usize {
+            return Err(AssetError::Damaged);
+        }
+        let (key, header) = (FileKey::generate(), StreamHeader::generate());
+        let wrapped = album.key.wrap_key(&key);
+        let row = UploadRow {
+            content_hash: original.content,
+            collection: album.id,
+            encrypted_key: Opaque::encode(wrapped.ciphertext),
+            key_nonce: Opaque::encode(wrapped.nonce.as_bytes()),
+            header: Opaque::encode(header.as_bytes()),
+            object_key: urls.object_key,
+            part_urls: urls.part_urls,
+            complete_url: urls.complete_url,
+            part_chunks: PART_CHUNKS,
+            length: len,
+            began: self.now,
+        };
+        self.catalog.begin_upload(&row).await?;
+        let seal = Seal { source: original.source.clone(), key, header };
+        Ok(Upload {
+            position: Some(StreamPosition::start(&header)),
+            seal: Arc::new(seal),
+            row,
+            done: Vec::new(),
+        })
+    }
+
+    async fn send_rest(
+        self,
+        original: &Original,
+        mut upload: Upload,
+    ) -> Result<(FileKey, StoredObject), AssetError> {
+        while let Some(position) = upload.position {
+            let part = upload.next_part().ok_or(AssetError::Damaged)?;
+            let attempt = || self.send_range(&original.name, part.url, &upload.seal, position, part.len);
+            let (etag, sealed) = self.patience.persist(attempt).await?;
+            let acknowledged = PartRow {
+                number: part.number,
+                etag: etag.0,
+                position: sealed.after.map(|after| Opaque::encode(after.to_bytes()).0).unwrap_or_default(),
+            };
+            self.catalog.acknowledge_part(&original.content, &acknowledged).await?;
+            upload.done.push(acknowledged);
+            upload.position = sealed.after;
+        }
+        let parts = upload.parts();
+        let complete = || async { Ok(self.session.api.complete(&upload.row.complete_url, &parts).await?) };
+        self.patience.persist(complete).await?;
+        if !upload.seal.source.is_unchanged() {
+            return Err(AssetError::Changed);
+        }
+        let seal = Arc::into_inner(upload.seal).expect("the sealing threads have ended");
+        let Seal { key, header, .. } = seal;
+        Ok((key, StoredObject { object_key: upload.row.object_key, header, size: upload.row.length }))
+    }
+
+    /// Seals and sends one range at once: the cipher on a thread of its own, a few pieces ahead of the network.
+    async fn send_range(
+        self,
+        name: &Arc<std::path::Path>,
+        url: &str,
+        seal: &Arc<Seal>,
+        position: StreamPosition,
+        len: u64,
+    ) -> Result<(ETag, Sealed), AssetError> {
+        let (pieces, mut waiting) = mpsc::channel::<std::io::Result<Bytes>>(PIECES_WAITING_MAX);
+        let (for_thread, name) = (Arc::clone(seal), Arc::clone(name));
+        let (events, sent) = (self.events.clone(), Arc::clone(self.sent));
+        let sealing = tokio::task::spawn_blocking(move || {
+            let send = |piece: Bytes| {
+                let bytes = piece.len() as u64;
+                let taken = pieces.blocking_send(Ok(piece)).is_ok();
+                if taken {
+                    sent.fetch_add(bytes, Ordering::Relaxed);
+                    events.send_blocking(Event::Moved { name: Arc::clone(&name), bytes });
+                }
+                taken
+            };
+            let sealed = for_thread.seal_range(position, len, send);
+            if sealed.is_err() {
+                // Breaks the request off: it must not look like one that ended early by itself.
+                let _ = pieces.blocking_send(Err(std::io::ErrorKind::InvalidData.into()));
+            }
+            sealed
+        });
+        let body = reqwest::Body::wrap_stream(futures_util::stream::poll_fn(move |cx| waiting.poll_recv(cx)));
+        let put = self.session.api.put_part(url, body, len, None).await;
+        let sealed = sealing.await.expect("sealing does not panic");
+        match (put, sealed) {
+            (Ok(etag), Ok(sealed)) if is_md5(&etag, &sealed.md5) => Ok((etag, sealed)),
+            (Ok(_), Ok(_)) => Err(AssetError::Damaged),
+            // The thread only noticed that nobody was listening any more.
+            (Err(failure), Err(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                Err(failure.into())
+            }
+            (_, Err(error)) => Err(AssetError::reading(error)),
+            (Err(failure), Ok(_)) => Err(failure.into()),
+        }
+    }
+}
+
+/// Whether the server's tag is the MD5 of what was sent, quotes and letter case aside.
+fn is_md5(etag: &ETag, md5: &[u8; 16]) -> bool {
+    let hex: String = md5.iter().map(|byte| format!("{byte:02x}")).collect();
+    etag.0.trim_matches('"').eq_ignore_ascii_case(&hex)
+}
+
+/// An upload in parts, and how far it is.
+#[derive(Debug)]
+struct Upload {
+    seal: Arc<Seal>,
+    row: UploadRow,
+    done: Vec<PartRow>,
+    /// Before the next part; none when all are there.
+    position: Option<StreamPosition>,
+}
+
+struct NextPart<'a> {
+    number: u64,
+    url: &'a str,
+    len: u64,
+}
+
+impl Upload {
+    /// Takes up the parts that were acknowledged, as far as they have no gap. `None` if the records contradict
+    /// themselves.
+    fn at_last_part(seal: Seal, row: UploadRow, parts: Vec<PartRow>) -> Option<Self> {
+        let in_turn = parts.into_iter().zip(1..).take_while(|(part, number)| part.number == *number);
+        let done: Vec<PartRow> = in_turn.map(|(part, _)| part).collect();
+        let position = match done.last() {
+            None => Some(StreamPosition::start(&seal.header)),
+            Some(_) if done.len() == row.part_urls.len() => None,
+            Some(last) => {
+                let bytes = Opaque(last.position.clone()).decode().ok()?;
+                let position = StreamPosition::from_slice(&bytes).ok()?;
+                let expected = done.len() as u64 * row.part_chunks;
+                Some(position).filter(|position| u64::from(position.chunk_index()) == expected)?.into()
+            }
+        };
+        Some(Self { seal: Arc::new(seal), row, done, position })
+    }
+
+    fn next_part(&self) -> Option<NextPart<'_>> {
+        let part_len = self.row.part_chunks * SEALED_CHUNK_LEN as u64;
+        let url = self.row.part_urls.get(self.done.len())?;
+        let before = self.done.len() as u64 * part_len;
+        let len = self.row.length.checked_sub(before)?.min(part_len);
+        Some(NextPart { number: self.done.len() as u64 + 1, url, len })
+    }
+
+    fn parts(&self) -> Vec<AcknowledgedPart> {
+        let part = |part: &PartRow| AcknowledgedPart {
+            number: u32::try_from(part.number).unwrap_or(u32::MAX),
+            etag: ETag(part.etag.clone()),
+        };
+        self.done.iter().map(part).collect()
+    }
+}
