@@ -57,6 +57,8 @@ CREATE TABLE file_versions (
     replaced_at BIGINT NOT NULL,
     PRIMARY KEY (file_id, version)
 );
+CREATE INDEX file_versions_by_file_object ON file_versions (file_object);
+CREATE INDEX file_versions_by_thumbnail_object ON file_versions (thumbnail_object);
 
 CREATE TABLE memberships (
     collection_id BIGINT NOT NULL REFERENCES collections (id),
@@ -84,29 +86,33 @@ CREATE TABLE trash (
 CREATE INDEX trash_by_version ON trash (account_id, version);
 CREATE INDEX trash_by_deadline ON trash (delete_by);
 
--- Every blob that was ever minted and not yet reaped.
+-- Every object of which at least one byte is stored. Minting needs no row: the URL carries what was agreed, signed.
 CREATE TABLE objects (
     key TEXT NOT NULL PRIMARY KEY,          -- '<account>/<uuid>'
     account_id BIGINT NOT NULL REFERENCES accounts (id),
-    state TEXT NOT NULL,                    -- 'minted', 'stored', 'committed', 'garbage'
-    length BIGINT,                          -- bytes; known at mint or when stored
-    md5 TEXT,                               -- base64 of the MD5 that was announced at mint, or of the stored bytes
-    digest TEXT,                            -- hex of the BLAKE2b-256 taken while the bytes were stored
-    part_length BIGINT,                     -- bytes of every part but the last; NULL for whole objects and unknown sizes
+    state TEXT NOT NULL,                    -- 'open' (parts are missing), 'stored', 'committed', 'garbage'
+    length BIGINT,                          -- bytes; NULL while parts are missing
+    etag TEXT,                              -- hex MD5; for parts that of their MD5s, '-' and their number, as S3 has it
+    digest TEXT,                            -- hex of the BLAKE2b-256 taken while the bytes were stored; NULL for parts
+    blob TEXT,                              -- the file on disk; NULL for parts
     part_count BIGINT,                      -- NULL for whole objects
-    file_id BIGINT,                         -- of a committed object
-    expires_at BIGINT NOT NULL,             -- when an uncommitted or garbage object may be reaped
+    file_id BIGINT,                         -- once it was committed
+    expires_at BIGINT NOT NULL,             -- when an object that is not committed may be reaped
     created_at BIGINT NOT NULL
 );
 CREATE INDEX objects_by_deadline ON objects (state, expires_at);
 CREATE INDEX objects_by_account ON objects (account_id);
+CREATE INDEX objects_by_file ON objects (file_id);
+CREATE INDEX objects_by_blob ON objects (blob);
 
 -- Parts that are durable.
 CREATE TABLE object_parts (
     object_key TEXT NOT NULL REFERENCES objects (key),
     part_number BIGINT NOT NULL,            -- from 1
-    length BIGINT,                          -- NULL until the part is stored
-    md5 TEXT,                               -- base64; announced at mint, or of the stored bytes
-    stored BIGINT NOT NULL,
+    length BIGINT NOT NULL,
+    etag TEXT NOT NULL,                     -- hex MD5
+    digest TEXT NOT NULL,                   -- hex BLAKE2b-256
+    blob TEXT NOT NULL,                     -- the file on disk
     PRIMARY KEY (object_key, part_number)
 );
+CREATE INDEX object_parts_by_blob ON object_parts (blob);

@@ -4,10 +4,12 @@
 
 use crate::objects::ObjectError;
 use crate::store::StoreError;
+use crate::store::change::ChangeError;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use darkslide_protocol::ErrorBody;
+use darkslide_protocol::error::code;
 
 /// A request that failed.
 #[derive(Debug)]
@@ -47,6 +49,34 @@ impl ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<ChangeError> for ApiError {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Store(error) => Self::Store(error),
+            ChangeError::Malformed(what) => Self::Coded(StatusCode::BAD_REQUEST, code::BAD_REQUEST, what),
+            ChangeError::NotFound => Self::NOT_FOUND,
+            ChangeError::CollectionDeleted => {
+                Self::Coded(StatusCode::NOT_FOUND, code::COLLECTION_DELETED, "the collection is deleted")
+            }
+            ChangeError::NotOwner => Self::FORBIDDEN,
+            ChangeError::FileInTrash => {
+                Self::Coded(StatusCode::CONFLICT, code::FILE_IN_TRASH, "a file is in the trash")
+            }
+            ChangeError::CollectionNotEmpty => {
+                Self::Coded(StatusCode::CONFLICT, code::COLLECTION_NOT_EMPTY, "the collection is not empty")
+            }
+            ChangeError::VersionConflict => Self::CONFLICT,
+            ChangeError::ObjectMissing => Self::Coded(
+                StatusCode::SERVICE_UNAVAILABLE,
+                code::OBJECT_SIZE_FETCH_FAILED,
+                "an object is not stored",
+            ),
+            ChangeError::TooLarge => Self::TOO_LARGE,
+            ChangeError::QuotaExceeded => Self::QUOTA,
+        }
     }
 }
 

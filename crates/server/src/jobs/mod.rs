@@ -3,6 +3,8 @@
 //! Each job can be run at any time, by any number of servers at once, and be killed half-way. A job that fails is
 //! logged and tried again at the next round.
 
+pub mod expire;
+
 use crate::Shared;
 use crate::auth::session::IDLE_MICROS_MAX;
 use crate::store::StoreError;
@@ -12,6 +14,9 @@ use tokio::time::{MissedTickBehavior, interval};
 /// How often the jobs run.
 const ROUND: Duration = Duration::from_secs(60);
 
+/// How often all blobs are looked through for orphans.
+const SWEEP: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Rows of a deleted account that are removed in one transaction.
 const ROWS_AT_A_TIME: i64 = 500;
 
@@ -19,9 +24,27 @@ const ROWS_AT_A_TIME: i64 = 500;
 pub async fn run(server: Shared) {
     let mut rounds = interval(ROUND);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut sweeps = interval(SWEEP);
+    sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        rounds.tick().await;
-        run_once(&server).await;
+        tokio::select! {
+            _ = rounds.tick() => run_once(&server).await,
+            _ = sweeps.tick() => {
+                let swept = expire::sweep_orphans(&server, server.store.now()).await;
+                report_expired("sweep orphaned blobs", swept);
+            }
+        }
+    }
+}
+
+/// Logs what expired.
+fn report_expired(job: &str, outcome: Result<expire::Expired, expire::ExpireError>) {
+    match outcome {
+        Ok(expired) if expired == expire::Expired::default() => {}
+        Ok(expired) => tracing::info!(job, ?expired, "job done"),
+        Err(error) => {
+            tracing::error!(job, error = %error, cause = ?std::error::Error::source(&error), "job failed");
+        }
     }
 }
 
@@ -33,6 +56,7 @@ pub async fn run_once(server: &Shared) {
     let used_since = server.store.now() - IDLE_MICROS_MAX;
     report("expire sessions", server.store.expire_sessions(used_since).await);
     report("remove deleted accounts' rows", remove_deleted_rows(server).await);
+    report_expired("expire trash and objects", expire::expire(server, server.store.now()).await);
     count(server).await;
     crate::meter::start().run_upkeep();
 }

@@ -3,6 +3,7 @@
 //! Nothing here knows accounts, files or the database, and nothing here can decrypt. A blob that is in its place is complete and
 //! survives a power cut; it is never written to again, so a reader needs no lock.
 
+pub(crate) mod checksum;
 mod disk;
 mod flush;
 mod incoming;

@@ -1,9 +1,186 @@
-//! Routes of downloads.
+//! Bytes on their way out: a redirect to a signed URL, and ranges at that URL.
+//!
+//! The redirect is not a detail: phones accept nothing else for large files, and ask that URL for ranges without a session.
 
-use crate::Shared;
+use super::grant::{Grant, Purpose};
+use super::origin::origin_of;
+use super::parameters::id;
+use super::request::StorageCaller;
+use crate::error::{ApiError, ApiResult};
+use crate::store::files::Which;
+use crate::store::uploads::ReadableObject;
+use crate::{Server, Shared};
 use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use std::ops::Range;
 
 /// The routes of this file.
 pub(crate) fn routes() -> Router<Shared> {
-    Router::new()
+    Router::new().route("/files/download/{id}", get(download)).route("/files/preview/{id}", get(preview))
+}
+
+async fn download(
+    State(server): State<Shared>,
+    caller: StorageCaller,
+    Path(file): Path<String>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    redirect(&server, &caller, &file, Which::Original, &headers).await
+}
+
+async fn preview(
+    State(server): State<Shared>,
+    caller: StorageCaller,
+    Path(file): Path<String>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    redirect(&server, &caller, &file, Which::Thumbnail, &headers).await
+}
+
+async fn redirect(
+    server: &Server,
+    caller: &StorageCaller,
+    file: &str,
+    which: Which,
+    headers: &HeaderMap,
+) -> ApiResult<Response> {
+    let address =
+        server.store.object_of_file(caller.account, id(file)?, which).await?.ok_or(ApiError::NOT_FOUND)?;
+    let grant = Grant::new(address, Purpose::Download, server.store.now());
+    let location = grant.url(&server.signer, &origin_of(server, headers));
+    Ok((StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response())
+}
+
+/// `GET` and `HEAD` of a signed URL.
+pub(crate) async fn get_blob(State(server): State<Shared>, request: Request) -> Response {
+    let uri = request.uri();
+    let now = server.store.now();
+    let grant = Grant::parse(&server.signer, request.method(), uri.path(), uri.query().unwrap_or(""), now);
+    let object = match grant {
+        Some(grant) => server.store.readable_object(grant.at, now).await,
+        None => Ok(None),
+    };
+    match object {
+        Ok(Some(object)) => send(&server, &object, request.method(), request.headers())
+            .await
+            .unwrap_or_else(IntoResponse::into_response),
+        Ok(None) => (StatusCode::NOT_FOUND, "NoSuchUpload").into_response(),
+        Err(error) => ApiError::from(error).into_response(),
+    }
+}
+
+async fn send(
+    server: &Server,
+    object: &ReadableObject,
+    method: &Method,
+    headers: &HeaderMap,
+) -> ApiResult<Response> {
+    let etag = format!("\"{}\"", object.etag);
+    let (status, range) = match requested(headers, &etag, object.length) {
+        Requested::All => (StatusCode::OK, 0..object.length),
+        Requested::Some(range) => (StatusCode::PARTIAL_CONTENT, range),
+        Requested::Nothing => return Ok(unsatisfiable(object.length)),
+    };
+    let mut response = if method == Method::HEAD {
+        Body::empty().into_response()
+    } else {
+        metrics::counter!("darkslide_blob_bytes_sent_total").increment(range.end - range.start);
+        Body::from_stream(server.objects.read(&object.segments, range.clone()).await?).into_response()
+    };
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
+    headers.insert(header::ETAG, value(&etag));
+    if status == StatusCode::PARTIAL_CONTENT {
+        let text = format!("bytes {}-{}/{}", range.start, range.end - 1, object.length);
+        headers.insert(header::CONTENT_RANGE, value(&text));
+    }
+    Ok(response)
+}
+
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("digits and punctuation make a header")
+}
+
+fn unsatisfiable(length: u64) -> Response {
+    let range = value(&format!("bytes */{length}"));
+    (StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, range)]).into_response()
+}
+
+/// What of an object is asked for.
+#[derive(Debug, PartialEq, Eq)]
+enum Requested {
+    All,
+    Some(Range<u64>),
+    /// A range that lies behind the end.
+    Nothing,
+}
+
+/// Reads `Range` (RFC 9110 §14): one range in bytes. Several, other units and nonsense mean all, as the RFC allows; so does a
+/// range whose `If-Range` names other contents.
+fn requested(headers: &HeaderMap, etag: &str, length: u64) -> Requested {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    if text(header::IF_RANGE).is_some_and(|expected| expected != etag) {
+        return Requested::All;
+    }
+    match text(header::RANGE) {
+        Some(range) => parse_range(range, length),
+        None => Requested::All,
+    }
+}
+
+fn parse_range(text: &str, length: u64) -> Requested {
+    let Some((first, last)) = text.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
+        return Requested::All;
+    };
+    let (first, last) = (first.trim(), last.trim());
+    let number =
+        |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
+    let range = match (number(first), number(last)) {
+        (Some(first), Some(last)) if first <= last => first..last.saturating_add(1).min(length),
+        (Some(first), None) if last.is_empty() => first..length,
+        (None, Some(count)) if first.is_empty() => length.saturating_sub(count)..length,
+        _ => return Requested::All,
+    };
+    if range.start < range.end { Requested::Some(range) } else { Requested::Nothing }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges() {
+        let check = |text, expected| assert_eq!(parse_range(text, 100), expected, "{text}");
+        check("bytes=0-0", Requested::Some(0..1));
+        check("bytes=0-99", Requested::Some(0..100));
+        check("bytes=10-", Requested::Some(10..100));
+        check("bytes=-10", Requested::Some(90..100));
+        check("bytes=-1000", Requested::Some(0..100));
+        check("bytes=90-1000", Requested::Some(90..100));
+        check("bytes=0-18446744073709551615", Requested::Some(0..100));
+        check("bytes=100-", Requested::Nothing);
+        check("bytes=100-200", Requested::Nothing);
+        check("bytes=-0", Requested::Nothing);
+        for all in [
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=-",
+            "bytes=5-4",
+            "bytes=0-1,5-6",
+            "items=0-1",
+            "bytes=a-b",
+            "bytes=+1-2",
+        ] {
+            check(all, Requested::All);
+        }
+    }
 }

@@ -8,11 +8,15 @@ pub mod collections;
 mod door;
 pub mod downloads;
 pub mod files;
+mod grant;
 mod health;
 pub mod origin;
+mod parameters;
+pub mod part_list;
 pub mod request;
 mod sessions;
 mod settings;
+mod sharing;
 mod sign_up;
 mod srp;
 mod stubs;
@@ -63,5 +67,6 @@ fn file_routes() -> Router<Shared> {
         .merge(uploads::routes())
         .merge(blobs::routes())
         .merge(trash::routes())
+        .merge(sharing::routes())
         .merge(downloads::routes())
 }

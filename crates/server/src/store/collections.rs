@@ -1,0 +1,296 @@
+//! Collections: made, listed, renamed, and turned into tombstones, which stay for ever: the trash needs their keys.
+
+use super::change::{ChangeError, CollectionState, Touch, Where, collection_state};
+use super::files::{magic_of, magic_text};
+use super::magic::Envelope;
+use super::sql::statement;
+use super::{Store, StoreError, Tx};
+use darkslide_protocol::collection::{
+    Attributes, Collection, CollectionType, CreateCollectionRequest, Person, RenameRequest,
+};
+use darkslide_protocol::{AccountId, CollectionId, FileId, MagicMetadata, Opaque, Version};
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+
+const COLUMNS: &str = "collections.id, collections.owner_id, collections.kind, collections.encrypted_key,
+    collections.key_decryption_nonce, collections.encrypted_name, collections.name_decryption_nonce,
+    collections.encrypted_path, collections.path_decryption_nonce, collections.attributes_version,
+    collections.magic_metadata, collections.pub_magic_metadata, collections.is_deleted, collections.version";
+
+impl Store {
+    /// Makes a collection; of the two kinds that exist once, the existing one is returned.
+    pub async fn create_collection(
+        &self,
+        account: AccountId,
+        request: &CreateCollectionRequest,
+    ) -> Result<Collection, ChangeError> {
+        check_new(request)?;
+        let id = CollectionId(self.next_id().await?);
+        let mut tx = self.begin().await?;
+        self.lock_account(&mut tx, account).await?;
+        must_have_keys(&mut tx, account).await?;
+        let singular = request.kind.is_singular().then(|| format!("{account}/{}", request.kind.as_str()));
+        if let Some(singular) = &singular {
+            let text = format!("SELECT {COLUMNS} FROM collections WHERE singular = $1");
+            let row = statement(text).bind(singular.clone()).fetch_optional(&mut *tx).await?;
+            if let Some(row) = row {
+                return Ok(collection_of(&row, String::new())?);
+            }
+        }
+        let version = self.allocate_versions(&mut tx, account, 1).await?;
+        let row = insert_collection(&mut tx, id, account, singular, request, version, self.now()).await?;
+        tx.commit().await?;
+        Ok(collection_of(&row, String::new())?)
+    }
+
+    /// The account's collections that changed after `since`, tombstones included, oldest change first; at most `limit`.
+    pub async fn collections_since(
+        &self,
+        account: AccountId,
+        since: Version,
+        limit: i64,
+    ) -> Result<Vec<Collection>, StoreError> {
+        let text = format!(
+            "SELECT {COLUMNS} FROM collections WHERE owner_id = $1 AND version > $2 ORDER BY version LIMIT $3"
+        );
+        let query = statement(text).bind(account.0).bind(since.0).bind(limit);
+        let rows = query.fetch_all(self.reader()).await?;
+        rows.iter().map(|row| collection_of(row, String::new())).collect()
+    }
+
+    /// One collection, deleted or not; `None` when the account may not see it.
+    pub async fn collection(
+        &self,
+        account: AccountId,
+        id: CollectionId,
+    ) -> Result<Option<Collection>, StoreError> {
+        let text = format!(
+            "SELECT {COLUMNS}, accounts.email AS owner_email FROM collections
+             JOIN accounts ON accounts.id = collections.owner_id
+             WHERE collections.id = $1 AND collections.owner_id = $2"
+        );
+        let row = statement(text).bind(id.0).bind(account.0).fetch_optional(self.reader()).await?;
+        let Some(row) = row else { return Ok(None) };
+        let email: Option<String> = row.try_get("owner_email")?;
+        collection_of(&row, email.unwrap_or_default()).map(Some)
+    }
+
+    /// Gives a collection another name.
+    pub async fn rename_collection(
+        &self,
+        account: AccountId,
+        request: &RenameRequest,
+    ) -> Result<(), ChangeError> {
+        if request.encrypted_name.is_empty() || request.name_decryption_nonce.is_empty() {
+            return Err(ChangeError::Malformed("the name is missing"));
+        }
+        let mut tx = self.begin().await?;
+        self.lock_owned(&mut tx, account, request.collection_id).await?;
+        let version = self.allocate_versions(&mut tx, account, 1).await?;
+        sqlx::query(
+            "UPDATE collections SET encrypted_name = $1, name_decryption_nonce = $2, version = $3 WHERE id = $4",
+        )
+        .bind(&request.encrypted_name.0)
+        .bind(&request.name_decryption_nonce.0)
+        .bind(version.0)
+        .bind(request.collection_id.0)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Stores a collection's envelope one version later than it was sent. Collections have no check of the version seen.
+    pub async fn update_collection_magic(
+        &self,
+        account: AccountId,
+        id: CollectionId,
+        envelope: Envelope,
+        magic: &MagicMetadata,
+    ) -> Result<(), ChangeError> {
+        if !magic.is_complete() {
+            return Err(ChangeError::Malformed("magic metadata is incomplete"));
+        }
+        let mut tx = self.begin().await?;
+        self.lock_owned(&mut tx, account, id).await?;
+        let version = self.allocate_versions(&mut tx, account, 1).await?;
+        let stored = MagicMetadata { version: magic.version + 1, ..magic.clone() };
+        statement(format!("UPDATE collections SET {} = $1, version = $2 WHERE id = $3", envelope.column()))
+            .bind(magic_text(&stored))
+            .bind(version.0)
+            .bind(id.0)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Makes a collection a tombstone. Its owner's files go to the trash with it, unless `keep_files` says that they were moved
+    /// away before; then there must be none. A collection that is a tombstone already stays one.
+    pub async fn delete_collection(
+        &self,
+        account: AccountId,
+        id: CollectionId,
+        keep_files: bool,
+    ) -> Result<(), ChangeError> {
+        let mut tx = self.begin().await?;
+        self.lock_account(&mut tx, account).await?;
+        let state = collection_state(&mut tx, id).await?;
+        match state.must_be_owned_and_live(account) {
+            Err(ChangeError::CollectionDeleted) => return Ok(()),
+            other => other?,
+        }
+        if is_singular(&mut tx, id).await? {
+            return Err(ChangeError::Malformed("this collection cannot be deleted"));
+        }
+        let (own, others) = live_files(&mut tx, account, id).await?;
+        if keep_files && !(own.is_empty() && others.is_empty()) {
+            return Err(ChangeError::CollectionNotEmpty);
+        }
+        let items: Vec<(FileId, CollectionId)> = own.iter().map(|file| (*file, id)).collect();
+        self.trash_in(&mut tx, account, &items).await?;
+        self.touch_memberships(&mut tx, account, &others, Where::In(id), Touch::Remove).await?;
+        let version = self.allocate_versions(&mut tx, account, 1).await?;
+        sqlx::query("UPDATE collections SET is_deleted = 1, version = $1 WHERE id = $2")
+            .bind(version.0)
+            .bind(id.0)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Locks the account, and refuses unless it owns the collection and that is not a tombstone.
+    pub(super) async fn lock_owned(
+        &self,
+        tx: &mut Tx,
+        account: AccountId,
+        id: CollectionId,
+    ) -> Result<CollectionState, ChangeError> {
+        self.lock_account(tx, account).await?;
+        let state = collection_state(tx, id).await?;
+        state.must_be_owned_and_live(account)?;
+        Ok(state)
+    }
+}
+
+/// A secretbox of a 32-byte key has 48 bytes, its nonce 24.
+fn check_new(request: &CreateCollectionRequest) -> Result<(), ChangeError> {
+    if request.encrypted_key.decode_array::<48>().is_err()
+        || request.key_decryption_nonce.decode_array::<24>().is_err()
+    {
+        return Err(ChangeError::Malformed("the collection's key has another length"));
+    }
+    let envelopes = [&request.magic_metadata, &request.pub_magic_metadata];
+    if envelopes.iter().any(|magic| magic.as_ref().is_some_and(|magic| !magic.is_complete())) {
+        return Err(ChangeError::Malformed("magic metadata is incomplete"));
+    }
+    Ok(())
+}
+
+/// An account whose sign-up is unfinished has nothing to encrypt with.
+async fn must_have_keys(tx: &mut Tx, account: AccountId) -> Result<(), ChangeError> {
+    let row = sqlx::query("SELECT 1 FROM key_attributes WHERE account_id = $1")
+        .bind(account.0)
+        .fetch_optional(&mut **tx)
+        .await?;
+    if row.is_some() { Ok(()) } else { Err(ChangeError::Malformed("the account has no keys yet")) }
+}
+
+async fn insert_collection(
+    tx: &mut Tx,
+    id: CollectionId,
+    account: AccountId,
+    singular: Option<String>,
+    request: &CreateCollectionRequest,
+    version: Version,
+    now: i64,
+) -> Result<AnyRow, ChangeError> {
+    let attributes = request.attributes.clone().unwrap_or_default();
+    let text = format!(
+        "INSERT INTO collections (id, owner_id, kind, singular, encrypted_key, key_decryption_nonce,
+                                  encrypted_name, name_decryption_nonce, encrypted_path, path_decryption_nonce,
+                                  attributes_version, magic_metadata, pub_magic_metadata, is_deleted, version,
+                                  created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $14, $15) RETURNING {COLUMNS}"
+    );
+    Ok(statement(text)
+        .bind(id.0)
+        .bind(account.0)
+        .bind(request.kind.as_str().to_owned())
+        .bind(singular)
+        .bind(request.encrypted_key.0.clone())
+        .bind(request.key_decryption_nonce.0.clone())
+        .bind(request.encrypted_name.0.clone())
+        .bind(request.name_decryption_nonce.0.clone())
+        .bind(attributes.encrypted_path.map(|path| path.0))
+        .bind(attributes.path_decryption_nonce.map(|nonce| nonce.0))
+        .bind(attributes.version)
+        .bind(request.magic_metadata.as_ref().map(magic_text))
+        .bind(request.pub_magic_metadata.as_ref().map(magic_text))
+        .bind(version.0)
+        .bind(now)
+        .fetch_one(&mut **tx)
+        .await?)
+}
+
+async fn is_singular(tx: &mut Tx, id: CollectionId) -> Result<bool, ChangeError> {
+    let row = sqlx::query("SELECT 1 FROM collections WHERE id = $1 AND singular IS NOT NULL")
+        .bind(id.0)
+        .fetch_optional(&mut **tx)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// The files that are live in a collection: the account's own, and others'.
+async fn live_files(
+    tx: &mut Tx,
+    account: AccountId,
+    id: CollectionId,
+) -> Result<(Vec<FileId>, Vec<FileId>), ChangeError> {
+    let rows = sqlx::query(
+        "SELECT files.id, files.owner_id FROM memberships JOIN files ON files.id = memberships.file_id
+         WHERE memberships.collection_id = $1 AND memberships.is_deleted = 0",
+    )
+    .bind(id.0)
+    .fetch_all(&mut **tx)
+    .await?;
+    let (mut own, mut others) = (Vec::new(), Vec::new());
+    for row in rows {
+        let list = if row.try_get::<i64, _>(1)? == account.0 { &mut own } else { &mut others };
+        list.push(FileId(row.try_get(0)?));
+    }
+    Ok((own, others))
+}
+
+fn collection_of(row: &AnyRow, owner_email: String) -> Result<Collection, StoreError> {
+    let kind: String = row.try_get("kind")?;
+    let owner = Person {
+        id: AccountId(row.try_get("owner_id")?),
+        email: owner_email,
+        name: String::new(),
+        role: "OWNER".to_owned(),
+    };
+    Ok(Collection {
+        id: CollectionId(row.try_get("id")?),
+        owner,
+        encrypted_key: Opaque(row.try_get("encrypted_key")?),
+        key_decryption_nonce: Some(Opaque(row.try_get("key_decryption_nonce")?)),
+        name: String::new(),
+        encrypted_name: Opaque(row.try_get("encrypted_name")?),
+        name_decryption_nonce: Opaque(row.try_get("name_decryption_nonce")?),
+        kind: CollectionType::parse(&kind).ok_or(StoreError::Malformed("kind of collection"))?,
+        attributes: Attributes {
+            encrypted_path: row.try_get::<Option<String>, _>("encrypted_path")?.map(Opaque),
+            path_decryption_nonce: row.try_get::<Option<String>, _>("path_decryption_nonce")?.map(Opaque),
+            version: row.try_get("attributes_version")?,
+        },
+        sharees: Vec::new(),
+        public_urls: Vec::new(),
+        updation_time: Version(row.try_get("version")?),
+        is_deleted: row.try_get::<i64, _>("is_deleted")? != 0,
+        magic_metadata: magic_of(row, "magic_metadata")?,
+        pub_magic_metadata: magic_of(row, "pub_magic_metadata")?,
+        app: "photos".to_owned(),
+    })
+}

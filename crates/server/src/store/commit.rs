@@ -1,0 +1,497 @@
+//! Commits and updates: stored objects become a file's contents, in one transaction.
+//!
+//! The checks are made in the order in which stock clients expect their answers. A request that is repeated is answered as the first
+//! time; one that names the same objects for something else is refused.
+
+use super::change::{ChangeError, Touch, Where, change_usage, collection_state, lock_usage};
+use super::files::magic_text;
+use super::uploads::ObjectAddress;
+use super::{Store, Tx};
+use darkslide_protocol::file::{
+    CommitRequest, File, FileInfo, FileObject, Metadata, UpdateRequest, UpdateResponse,
+};
+use darkslide_protocol::limits::{DAY_MICROS, OBJECT_BYTES_MAX};
+use darkslide_protocol::upload::ObjectReference;
+use darkslide_protocol::{AccountId, FileId, Opaque, Version};
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+
+/// How long the earlier contents of an updated file are kept: 30 days.
+pub const EARLIER_CONTENTS_MICROS: i64 = 30 * DAY_MICROS;
+
+/// What a commit or an update brings.
+#[derive(Clone, Copy)]
+struct Contents<'r> {
+    file: &'r ObjectReference,
+    thumbnail: &'r ObjectReference,
+    metadata: &'r Metadata,
+}
+
+/// A file's contents as the database has them.
+struct StoredFile {
+    id: FileId,
+    owner: AccountId,
+    file_object: String,
+    file_header: String,
+    file_size: i64,
+    thumbnail_object: String,
+    thumbnail_header: String,
+    thumbnail_size: i64,
+    metadata: String,
+    metadata_header: String,
+    is_purged: bool,
+    version: Version,
+}
+
+/// Both objects' sizes, in bytes of ciphertext.
+#[derive(Clone, Copy)]
+struct Sizes {
+    file: i64,
+    thumbnail: i64,
+}
+
+impl Sizes {
+    fn sum(self) -> i64 {
+        self.file + self.thumbnail
+    }
+}
+
+impl Contents<'_> {
+    fn check(&self, account: AccountId) -> Result<(), ChangeError> {
+        for reference in [self.file, self.thumbnail] {
+            let address = ObjectAddress::parse(&reference.object_key);
+            if address.is_none_or(|address| address.account != account) {
+                return Err(ChangeError::Malformed("an object key was not minted for this account"));
+            }
+        }
+        if self.file.object_key == self.thumbnail.object_key {
+            return Err(ChangeError::Malformed("file and thumbnail are the same object"));
+        }
+        let headers = [&self.file.decryption_header, &self.thumbnail.decryption_header];
+        let no_metadata = self.metadata.encrypted_data.as_ref().is_none_or(Opaque::is_empty);
+        if headers.iter().any(|header| header.is_empty())
+            || no_metadata
+            || self.metadata.decryption_header.is_empty()
+        {
+            return Err(ChangeError::Malformed("a header or the metadata is missing"));
+        }
+        Ok(())
+    }
+
+    fn metadata_text(&self) -> &str {
+        self.metadata.encrypted_data.as_ref().map_or("", |data| data.0.as_str())
+    }
+
+    /// Whether they are what is stored: the request is a repetition.
+    fn are_those_of(&self, stored: &StoredFile) -> bool {
+        let size = |reference: &ObjectReference, size| reference.size.is_none_or(|s| s == 0 || s == size);
+        stored.file_object == self.file.object_key.0
+            && stored.thumbnail_object == self.thumbnail.object_key.0
+            && stored.file_header == self.file.decryption_header.0
+            && stored.thumbnail_header == self.thumbnail.decryption_header.0
+            && stored.metadata == self.metadata_text()
+            && stored.metadata_header == self.metadata.decryption_header.0
+            && size(self.file, stored.file_size)
+            && size(self.thumbnail, stored.thumbnail_size)
+    }
+}
+
+impl Store {
+    /// Makes a file of two stored objects. `default_quota` is in bytes.
+    pub async fn commit_file(
+        &self,
+        account: AccountId,
+        request: &CommitRequest,
+        default_quota: i64,
+    ) -> Result<File, ChangeError> {
+        let contents =
+            Contents { file: &request.file, thumbnail: &request.thumbnail, metadata: &request.metadata };
+        contents.check(account)?;
+        check_envelope(request)?;
+        let id = FileId(self.next_id().await?);
+        let mut tx = self.begin().await?;
+        let usage = lock_usage(&mut tx, account).await?;
+        if let Some(stored) = file_by_object(&mut tx, &request.file.object_key.0).await? {
+            return repeated(&mut tx, account, request, contents, &stored).await;
+        }
+        collection_state(&mut tx, request.collection_id).await?.must_be_owned_and_live(account)?;
+        let sizes = stored_sizes(&mut tx, contents).await?;
+        if !usage.has_room_for(sizes.sum(), default_quota) {
+            return Err(ChangeError::QuotaExceeded);
+        }
+        let version = self.allocate_versions(&mut tx, account, 2).await?;
+        let now = self.now();
+        insert_file(&mut tx, id, account, request, contents, sizes, version, now).await?;
+        insert_membership(&mut tx, id, request, version, now).await?;
+        claim_objects(&mut tx, id, contents).await?;
+        change_usage(&mut tx, account, sizes.sum()).await?;
+        sqlx::query("UPDATE collections SET version = $1 WHERE id = $2")
+            .bind(version.0 + 1)
+            .bind(request.collection_id.0)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(answer(account, request, id, version, now, sizes))
+    }
+
+    /// Replaces a file's contents. The earlier ones are kept for [`EARLIER_CONTENTS_MICROS`].
+    pub async fn update_file(
+        &self,
+        account: AccountId,
+        request: &UpdateRequest,
+        default_quota: i64,
+    ) -> Result<UpdateResponse, ChangeError> {
+        let contents =
+            Contents { file: &request.file, thumbnail: &request.thumbnail, metadata: &request.metadata };
+        contents.check(account)?;
+        let mut tx = self.begin().await?;
+        let usage = lock_usage(&mut tx, account).await?;
+        let stored = file_by_id(&mut tx, request.id).await?.ok_or(ChangeError::NotFound)?;
+        if stored.owner != account {
+            return Err(ChangeError::NotOwner);
+        }
+        if stored.is_purged {
+            return Err(ChangeError::NotFound);
+        }
+        if contents.are_those_of(&stored) {
+            return Ok(UpdateResponse { id: stored.id, updation_time: stored.version });
+        }
+        let sizes = stored_sizes(&mut tx, contents).await?;
+        let more = sizes.sum() - stored.file_size - stored.thumbnail_size;
+        if more > 0 && !usage.has_room_for(more, default_quota) {
+            return Err(ChangeError::QuotaExceeded);
+        }
+        keep_earlier(&mut tx, &stored, self.now()).await?;
+        let version = self.bump_file(&mut tx, account, request.id).await?;
+        replace_contents(&mut tx, request.id, contents, sizes, version).await?;
+        claim_objects(&mut tx, request.id, contents).await?;
+        change_usage(&mut tx, account, more).await?;
+        tx.commit().await?;
+        Ok(UpdateResponse { id: request.id, updation_time: version })
+    }
+
+    /// Replaces a file's thumbnail by one that is not larger.
+    pub async fn update_thumbnail(
+        &self,
+        account: AccountId,
+        file: FileId,
+        thumbnail: &ObjectReference,
+    ) -> Result<(), ChangeError> {
+        let minted = ObjectAddress::parse(&thumbnail.object_key);
+        if minted.is_none_or(|address| address.account != account) || thumbnail.decryption_header.is_empty() {
+            return Err(ChangeError::Malformed("the thumbnail was not minted for this account"));
+        }
+        let mut tx = self.begin().await?;
+        self.lock_account(&mut tx, account).await?;
+        let stored = file_by_id(&mut tx, file).await?.ok_or(ChangeError::NotFound)?;
+        if stored.owner != account {
+            return Err(ChangeError::NotOwner);
+        }
+        if stored.is_purged {
+            return Err(ChangeError::NotFound);
+        }
+        if stored.thumbnail_object == thumbnail.object_key.0 {
+            return Ok(());
+        }
+        let size = stored_size(&mut tx, thumbnail).await?;
+        if size > stored.thumbnail_size {
+            return Err(ChangeError::Malformed("the new thumbnail is larger"));
+        }
+        keep_row(&mut tx, &stored, self.now()).await?;
+        discard(&mut tx, &stored.thumbnail_object, self.now()).await?;
+        let version = self.bump_file(&mut tx, account, file).await?;
+        sqlx::query(
+            "UPDATE files SET thumbnail_object = $1, thumbnail_header = $2, thumbnail_size = $3, version = $4
+             WHERE id = $5",
+        )
+        .bind(&thumbnail.object_key.0)
+        .bind(&thumbnail.decryption_header.0)
+        .bind(size)
+        .bind(version.0)
+        .bind(file.0)
+        .execute(&mut *tx)
+        .await?;
+        claim_object(&mut tx, file, &thumbnail.object_key.0).await?;
+        change_usage(&mut tx, account, size - stored.thumbnail_size).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Numbers all memberships of a file anew; a file in no collection gets a version all the same.
+    async fn bump_file(&self, tx: &mut Tx, account: AccountId, file: FileId) -> Result<Version, ChangeError> {
+        let last = self.touch_memberships(tx, account, &[file], Where::Everywhere, Touch::Bump).await?;
+        match last {
+            Some(version) => Ok(version),
+            None => Ok(self.allocate_versions(tx, account, 1).await?),
+        }
+    }
+}
+
+fn check_envelope(request: &CommitRequest) -> Result<(), ChangeError> {
+    if request.encrypted_key.is_empty() || request.key_decryption_nonce.is_empty() {
+        return Err(ChangeError::Malformed("the file's key is missing"));
+    }
+    let envelopes = [&request.magic_metadata, &request.pub_magic_metadata];
+    if envelopes.iter().any(|magic| magic.as_ref().is_some_and(|magic| !magic.is_complete())) {
+        return Err(ChangeError::Malformed("magic metadata is incomplete"));
+    }
+    Ok(())
+}
+
+/// The answer to a commit that was made before.
+async fn repeated(
+    tx: &mut Tx,
+    account: AccountId,
+    request: &CommitRequest,
+    contents: Contents<'_>,
+    stored: &StoredFile,
+) -> Result<File, ChangeError> {
+    if stored.owner != account || stored.is_purged || !contents.are_those_of(stored) {
+        return Err(ChangeError::Malformed("the object belongs to another file"));
+    }
+    let membership =
+        sqlx::query("SELECT version, added_at FROM memberships WHERE collection_id = $1 AND file_id = $2")
+            .bind(request.collection_id.0)
+            .bind(stored.id.0)
+            .fetch_optional(&mut **tx)
+            .await?
+            .ok_or(ChangeError::Malformed("the file was committed to another collection"))?;
+    let sizes = Sizes { file: stored.file_size, thumbnail: stored.thumbnail_size };
+    let version = Version(membership.try_get(0)?);
+    Ok(answer(account, request, stored.id, version, membership.try_get(1)?, sizes))
+}
+
+/// The file as its commit's answer shows it: what was sent, and what the server adds.
+fn answer(
+    account: AccountId,
+    request: &CommitRequest,
+    id: FileId,
+    version: Version,
+    added_at: i64,
+    sizes: Sizes,
+) -> File {
+    let object = |reference: &ObjectReference, size| FileObject {
+        object_key: Some(reference.object_key.clone()),
+        decryption_header: reference.decryption_header.clone(),
+        size,
+    };
+    File {
+        id,
+        owner_id: account,
+        collection_id: request.collection_id,
+        collection_owner_id: Some(account),
+        collection_added_at: Some(added_at),
+        encrypted_key: request.encrypted_key.clone(),
+        key_decryption_nonce: request.key_decryption_nonce.clone(),
+        file: object(&request.file, sizes.file),
+        thumbnail: object(&request.thumbnail, sizes.thumbnail),
+        metadata: request.metadata.clone(),
+        is_deleted: false,
+        updation_time: version,
+        magic_metadata: request.magic_metadata.clone(),
+        pub_magic_metadata: request.pub_magic_metadata.clone(),
+        info: Some(FileInfo { file_size: sizes.file, thumb_size: sizes.thumbnail }),
+    }
+}
+
+/// The sizes of both objects, when both are stored, unclaimed, and as long as the client says.
+async fn stored_sizes(tx: &mut Tx, contents: Contents<'_>) -> Result<Sizes, ChangeError> {
+    let file = stored_size(tx, contents.file).await?;
+    let thumbnail = stored_size(tx, contents.thumbnail).await?;
+    Ok(Sizes { file, thumbnail })
+}
+
+async fn stored_size(tx: &mut Tx, reference: &ObjectReference) -> Result<i64, ChangeError> {
+    let row = sqlx::query("UPDATE objects SET state = state WHERE key = $1 RETURNING state, length")
+        .bind(&reference.object_key.0)
+        .fetch_optional(&mut **tx)
+        .await?
+        .ok_or(ChangeError::ObjectMissing)?;
+    match row.try_get::<String, _>("state")?.as_str() {
+        "stored" => {}
+        "committed" => return Err(ChangeError::Malformed("the object belongs to another file")),
+        _ => return Err(ChangeError::ObjectMissing),
+    }
+    let size: i64 = row.try_get("length")?;
+    if u64::try_from(size).is_ok_and(|size| size > OBJECT_BYTES_MAX) {
+        return Err(ChangeError::TooLarge);
+    }
+    if reference.size.is_some_and(|said| said != 0 && said != size) {
+        return Err(ChangeError::Malformed("the object has another size"));
+    }
+    Ok(size)
+}
+
+async fn file_by_object(tx: &mut Tx, key: &str) -> Result<Option<StoredFile>, ChangeError> {
+    let row = sqlx::query(
+        "SELECT file_id FROM objects WHERE key = $1 AND state <> 'stored' AND file_id IS NOT NULL",
+    )
+    .bind(key)
+    .fetch_optional(&mut **tx)
+    .await?;
+    match row {
+        Some(row) => file_by_id(tx, FileId(row.try_get(0)?)).await,
+        None => Ok(None),
+    }
+}
+
+async fn file_by_id(tx: &mut Tx, file: FileId) -> Result<Option<StoredFile>, ChangeError> {
+    let row = sqlx::query("SELECT * FROM files WHERE id = $1").bind(file.0).fetch_optional(&mut **tx).await?;
+    row.as_ref().map(stored_file).transpose()
+}
+
+fn stored_file(row: &AnyRow) -> Result<StoredFile, ChangeError> {
+    Ok(StoredFile {
+        id: FileId(row.try_get("id")?),
+        owner: AccountId(row.try_get("owner_id")?),
+        file_object: row.try_get("file_object")?,
+        file_header: row.try_get("file_header")?,
+        file_size: row.try_get("file_size")?,
+        thumbnail_object: row.try_get("thumbnail_object")?,
+        thumbnail_header: row.try_get("thumbnail_header")?,
+        thumbnail_size: row.try_get("thumbnail_size")?,
+        metadata: row.try_get("metadata")?,
+        metadata_header: row.try_get("metadata_header")?,
+        is_purged: row.try_get::<i64, _>("is_purged")? != 0,
+        version: Version(row.try_get("version")?),
+    })
+}
+
+#[expect(clippy::too_many_arguments, reason = "they are the columns of one row")]
+async fn insert_file(
+    tx: &mut Tx,
+    id: FileId,
+    account: AccountId,
+    request: &CommitRequest,
+    contents: Contents<'_>,
+    sizes: Sizes,
+    version: Version,
+    now: i64,
+) -> Result<(), ChangeError> {
+    sqlx::query(
+        "INSERT INTO files (id, owner_id, file_object, file_header, file_size, thumbnail_object,
+                            thumbnail_header, thumbnail_size, metadata, metadata_header, magic_metadata,
+                            pub_magic_metadata, is_purged, version, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, $13, $14)",
+    )
+    .bind(id.0)
+    .bind(account.0)
+    .bind(&contents.file.object_key.0)
+    .bind(&contents.file.decryption_header.0)
+    .bind(sizes.file)
+    .bind(&contents.thumbnail.object_key.0)
+    .bind(&contents.thumbnail.decryption_header.0)
+    .bind(sizes.thumbnail)
+    .bind(contents.metadata_text())
+    .bind(&contents.metadata.decryption_header.0)
+    .bind(request.magic_metadata.as_ref().map(magic_text))
+    .bind(request.pub_magic_metadata.as_ref().map(magic_text))
+    .bind(version.0)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn insert_membership(
+    tx: &mut Tx,
+    id: FileId,
+    request: &CommitRequest,
+    version: Version,
+    now: i64,
+) -> Result<(), ChangeError> {
+    sqlx::query(
+        "INSERT INTO memberships (collection_id, file_id, encrypted_key, key_decryption_nonce, is_deleted,
+                                  added_at, version)
+         VALUES ($1, $2, $3, $4, 0, $5, $6)",
+    )
+    .bind(request.collection_id.0)
+    .bind(id.0)
+    .bind(&request.encrypted_key.0)
+    .bind(&request.key_decryption_nonce.0)
+    .bind(now)
+    .bind(version.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn claim_objects(tx: &mut Tx, file: FileId, contents: Contents<'_>) -> Result<(), ChangeError> {
+    claim_object(tx, file, &contents.file.object_key.0).await?;
+    claim_object(tx, file, &contents.thumbnail.object_key.0).await
+}
+
+async fn claim_object(tx: &mut Tx, file: FileId, key: &str) -> Result<(), ChangeError> {
+    sqlx::query("UPDATE objects SET state = 'committed', file_id = $1 WHERE key = $2")
+        .bind(file.0)
+        .bind(key)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+async fn replace_contents(
+    tx: &mut Tx,
+    file: FileId,
+    contents: Contents<'_>,
+    sizes: Sizes,
+    version: Version,
+) -> Result<(), ChangeError> {
+    sqlx::query(
+        "UPDATE files SET file_object = $1, file_header = $2, file_size = $3, thumbnail_object = $4,
+                          thumbnail_header = $5, thumbnail_size = $6, metadata = $7, metadata_header = $8,
+                          version = $9
+         WHERE id = $10",
+    )
+    .bind(&contents.file.object_key.0)
+    .bind(&contents.file.decryption_header.0)
+    .bind(sizes.file)
+    .bind(&contents.thumbnail.object_key.0)
+    .bind(&contents.thumbnail.decryption_header.0)
+    .bind(sizes.thumbnail)
+    .bind(contents.metadata_text())
+    .bind(&contents.metadata.decryption_header.0)
+    .bind(version.0)
+    .bind(file.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes down what a file's contents were, and lets both objects go when the retention is over.
+async fn keep_earlier(tx: &mut Tx, stored: &StoredFile, now: i64) -> Result<(), ChangeError> {
+    keep_row(tx, stored, now).await?;
+    discard(tx, &stored.file_object, now).await?;
+    discard(tx, &stored.thumbnail_object, now).await
+}
+
+async fn keep_row(tx: &mut Tx, stored: &StoredFile, now: i64) -> Result<(), ChangeError> {
+    sqlx::query(
+        "INSERT INTO file_versions (file_id, version, file_object, file_header, file_size, thumbnail_object,
+                                    thumbnail_header, thumbnail_size, metadata, metadata_header, replaced_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+    )
+    .bind(stored.id.0)
+    .bind(stored.version.0)
+    .bind(&stored.file_object)
+    .bind(&stored.file_header)
+    .bind(stored.file_size)
+    .bind(&stored.thumbnail_object)
+    .bind(&stored.thumbnail_header)
+    .bind(stored.thumbnail_size)
+    .bind(&stored.metadata)
+    .bind(&stored.metadata_header)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn discard(tx: &mut Tx, key: &str, now: i64) -> Result<(), ChangeError> {
+    sqlx::query("UPDATE objects SET state = 'garbage', expires_at = $1 WHERE key = $2")
+        .bind(now + EARLIER_CONTENTS_MICROS)
+        .bind(key)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! Which files are in which collections: added, moved, removed, and brought back from the trash.
+//!
+//! A membership that was removed stays as a tombstone with its keys; adding the file again makes it live again with the keys that
+//! it had.
+
+use super::change::{
+    ChangeError, Touch, Where, collection_state, must_be_distinct, must_not_be_in_trash, must_own_files,
+};
+use super::sql::{list, rows, statement};
+use super::{Store, Tx};
+use darkslide_protocol::file::FileKey;
+use darkslide_protocol::{AccountId, CollectionId, FileId};
+use sqlx::Row as _;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How many memberships one statement writes.
+const ROWS: usize = 500;
+
+/// What checks need to know of a membership.
+struct Membership {
+    owner: AccountId,
+    is_deleted: bool,
+}
+
+impl Store {
+    /// Adds files of the account's to a collection. Those that are in it already stay as they are.
+    pub async fn add_files(
+        &self,
+        account: AccountId,
+        collection: CollectionId,
+        files: &[FileKey],
+    ) -> Result<(), ChangeError> {
+        let ids = check_keys(files)?;
+        let mut tx = self.begin().await?;
+        self.lock_owned(&mut tx, account, collection).await?;
+        must_own_files(&mut tx, account, &ids).await?;
+        must_not_be_in_trash(&mut tx, &ids).await?;
+        if self.upsert(&mut tx, account, collection, files).await? {
+            self.bump_collections(&mut tx, account, &BTreeSet::from([collection])).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Moves files of the account's from one of its collections to another. They need not be in the first.
+    pub async fn move_files(
+        &self,
+        account: AccountId,
+        from: CollectionId,
+        to: CollectionId,
+        files: &[FileKey],
+    ) -> Result<(), ChangeError> {
+        if from == to {
+            return Err(ChangeError::Malformed("from and to are the same collection"));
+        }
+        let ids = check_keys(files)?;
+        let mut tx = self.begin().await?;
+        self.lock_owned(&mut tx, account, from).await?;
+        self.lock_owned(&mut tx, account, to).await?;
+        must_own_files(&mut tx, account, &ids).await?;
+        must_not_be_in_trash(&mut tx, &ids).await?;
+        if self.upsert(&mut tx, account, to, files).await? {
+            self.bump_collections(&mut tx, account, &BTreeSet::from([to])).await?;
+        }
+        self.touch_memberships(&mut tx, account, &ids, Where::In(from), Touch::Remove).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Removes files from a collection. Its owner removes others' files so; own ones are moved, never removed.
+    pub async fn remove_files(
+        &self,
+        account: AccountId,
+        collection: CollectionId,
+        files: &[FileId],
+    ) -> Result<(), ChangeError> {
+        let mut tx = self.begin().await?;
+        self.lock_owned(&mut tx, account, collection).await?;
+        let memberships = memberships_of(&mut tx, collection, files).await?;
+        for file in files {
+            let membership = memberships
+                .get(file)
+                .ok_or(ChangeError::Malformed("the file was never in the collection"))?;
+            if !membership.is_deleted && membership.owner == account {
+                return Err(ChangeError::Malformed("own files are moved, not removed"));
+            }
+        }
+        self.touch_memberships(&mut tx, account, files, Where::In(collection), Touch::Remove).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Brings files back from the trash into a collection, all or none. Those that were brought back there before are passed over.
+    pub async fn restore_files(
+        &self,
+        account: AccountId,
+        collection: CollectionId,
+        files: &[FileKey],
+    ) -> Result<(), ChangeError> {
+        let ids = check_keys(files)?;
+        let mut tx = self.begin().await?;
+        self.lock_account(&mut tx, account).await?;
+        // A deleted collection is as absent here as one that never was.
+        collection_state(&mut tx, collection).await?.must_be_owned_and_live(account)?;
+        must_own_files(&mut tx, account, &ids).await?;
+        let trashed = self.restorable(&mut tx, collection, &ids).await?;
+        let first = self.allocate_versions(&mut tx, account, trashed.len()).await?;
+        super::trash::mark_restored(&mut tx, &trashed, first).await?;
+        if self.upsert(&mut tx, account, collection, files).await? {
+            self.bump_collections(&mut tx, account, &BTreeSet::from([collection])).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Which of the files are in the trash. Refuses when another is not live in the collection either.
+    async fn restorable(
+        &self,
+        tx: &mut Tx,
+        collection: CollectionId,
+        files: &[FileId],
+    ) -> Result<Vec<FileId>, ChangeError> {
+        let trashed = super::trash::in_trash(tx, files).await?;
+        if trashed.len() < files.len() {
+            let memberships = memberships_of(tx, collection, files).await?;
+            let is_live = |file| memberships.get(file).is_some_and(|membership| !membership.is_deleted);
+            if !files.iter().all(|file| trashed.contains(file) || is_live(file)) {
+                return Err(ChangeError::Malformed("a file is not in the trash"));
+            }
+        }
+        Ok(trashed)
+    }
+
+    /// Makes files live in a collection, each with a version of its own. False when all were already.
+    async fn upsert(
+        &self,
+        tx: &mut Tx,
+        account: AccountId,
+        collection: CollectionId,
+        files: &[FileKey],
+    ) -> Result<bool, ChangeError> {
+        if files.is_empty() {
+            return Ok(false);
+        }
+        let now = self.now();
+        let mut version = self.allocate_versions(tx, account, files.len()).await?.0;
+        let mut changed = 0;
+        for chunk in files.chunks(ROWS) {
+            let text = format!(
+                "INSERT INTO memberships (collection_id, file_id, encrypted_key, key_decryption_nonce,
+                                          is_deleted, added_at, version)
+                 VALUES {} ON CONFLICT (collection_id, file_id)
+                 DO UPDATE SET is_deleted = 0, added_at = excluded.added_at, version = excluded.version
+                 WHERE memberships.is_deleted = 1",
+                rows(1, chunk.len(), 7)
+            );
+            let mut query = statement(text);
+            for file in chunk {
+                query = query
+                    .bind(collection.0)
+                    .bind(file.id.0)
+                    .bind(file.encrypted_key.0.clone())
+                    .bind(file.key_decryption_nonce.0.clone())
+                    .bind(0_i64)
+                    .bind(now)
+                    .bind(version);
+                version += 1;
+            }
+            changed += query.execute(&mut **tx).await?.rows_affected();
+        }
+        Ok(changed > 0)
+    }
+}
+
+/// The ids of files that come with their keys, none of them twice.
+fn check_keys(files: &[FileKey]) -> Result<Vec<FileId>, ChangeError> {
+    if files.iter().any(|file| file.encrypted_key.is_empty() || file.key_decryption_nonce.is_empty()) {
+        return Err(ChangeError::Malformed("a file's key is missing"));
+    }
+    let ids: Vec<FileId> = files.iter().map(|file| file.id).collect();
+    must_be_distinct(&ids)?;
+    Ok(ids)
+}
+
+async fn memberships_of(
+    tx: &mut Tx,
+    collection: CollectionId,
+    files: &[FileId],
+) -> Result<BTreeMap<FileId, Membership>, ChangeError> {
+    let mut memberships = BTreeMap::new();
+    for chunk in files.chunks(super::sql::LIST_MAX) {
+        let text = format!(
+            "SELECT memberships.file_id, files.owner_id, memberships.is_deleted
+             FROM memberships JOIN files ON files.id = memberships.file_id
+             WHERE memberships.collection_id = $1 AND memberships.file_id IN ({})",
+            list(2, chunk.len())
+        );
+        let query = statement(text).bind(collection.0);
+        let query = chunk.iter().fold(query, |query, file| query.bind(file.0));
+        for row in query.fetch_all(&mut **tx).await? {
+            let membership =
+                Membership { owner: AccountId(row.try_get(1)?), is_deleted: row.try_get::<i64, _>(2)? != 0 };
+            memberships.insert(FileId(row.try_get(0)?), membership);
+        }
+    }
+    Ok(memberships)
+}

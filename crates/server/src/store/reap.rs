@@ -1,0 +1,122 @@
+//! What is due without a request: overdue trash, objects that nobody committed, and garbage.
+//!
+//! Rows are marked first, bytes removed second, rows removed last; so a crash between any two is put right by the next run. Time
+//! is an argument.
+
+use super::change::ChangeError;
+use super::sql::{LIST_MAX, list, statement};
+use super::uploads::parse_blob;
+use super::{Store, StoreError};
+use crate::objects::BlobName;
+use darkslide_protocol::{AccountId, FileId, ObjectKey};
+use sqlx::Row as _;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How many rows one step takes.
+const STEP: i64 = 500;
+
+/// Garbage whose bytes can be removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Garbage {
+    /// The rows to forget once the bytes are gone.
+    pub keys: Vec<ObjectKey>,
+    /// The bytes.
+    pub blobs: Vec<BlobName>,
+}
+
+impl Store {
+    /// Purges trash whose time is up at `now`, a step of it. Returns how many files.
+    pub async fn purge_overdue(&self, now: i64) -> Result<usize, ChangeError> {
+        let rows = sqlx::query(
+            "SELECT account_id, file_id FROM trash WHERE delete_by <= $1 AND is_restored = 0 AND is_purged = 0
+             ORDER BY delete_by LIMIT $2",
+        )
+        .bind(now)
+        .bind(STEP)
+        .fetch_all(self.reader())
+        .await?;
+        let mut due: BTreeMap<AccountId, Vec<FileId>> = BTreeMap::new();
+        for row in rows {
+            due.entry(AccountId(row.try_get(0)?)).or_default().push(FileId(row.try_get(1)?));
+        }
+        let mut purged = 0;
+        for (account, files) in due {
+            purged += self.purge_files(account, &files).await?;
+        }
+        Ok(purged)
+    }
+
+    /// Gives up objects that nobody committed in time. From here on nobody can.
+    pub async fn give_up_uncommitted(&self, now: i64) -> Result<u64, StoreError> {
+        let mut tx = self.begin().await?;
+        let given_up = sqlx::query(
+            "UPDATE objects SET state = 'garbage' WHERE state IN ('open', 'stored') AND expires_at <= $1",
+        )
+        .bind(now)
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        tx.commit().await?;
+        Ok(given_up)
+    }
+
+    /// Garbage whose retention is over, a step of it.
+    pub async fn due_garbage(&self, now: i64) -> Result<Garbage, StoreError> {
+        let rows = sqlx::query(
+            "SELECT objects.key, objects.blob, object_parts.blob AS part_blob
+             FROM (SELECT key, blob FROM objects WHERE state = 'garbage' AND expires_at <= $1
+                   ORDER BY expires_at LIMIT $2) AS objects
+             LEFT JOIN object_parts ON object_parts.object_key = objects.key",
+        )
+        .bind(now)
+        .bind(STEP)
+        .fetch_all(self.reader())
+        .await?;
+        let (mut keys, mut blobs) = (BTreeSet::new(), BTreeSet::new());
+        for row in rows {
+            keys.insert(row.try_get::<String, _>("key")?);
+            for column in ["blob", "part_blob"] {
+                if let Some(blob) = row.try_get::<Option<String>, _>(column)? {
+                    blobs.insert(parse_blob(&blob)?);
+                }
+            }
+        }
+        Ok(Garbage { keys: keys.into_iter().map(ObjectKey).collect(), blobs: blobs.into_iter().collect() })
+    }
+
+    /// Forgets garbage whose bytes are gone, and the earlier contents that it was.
+    pub async fn forget_garbage(&self, keys: &[ObjectKey]) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        for chunk in keys.chunks(LIST_MAX) {
+            let keys = list(1, chunk.len());
+            for text in [
+                format!("DELETE FROM file_versions WHERE file_object IN ({keys})"),
+                format!("DELETE FROM file_versions WHERE thumbnail_object IN ({keys})"),
+                format!("DELETE FROM object_parts WHERE object_key IN ({keys})"),
+                format!("DELETE FROM objects WHERE state = 'garbage' AND key IN ({keys})"),
+            ] {
+                let query = chunk.iter().fold(statement(text), |query, key| query.bind(key.0.clone()));
+                query.execute(&mut *tx).await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Those of the blobs that no row names.
+    pub async fn unnamed_blobs(&self, blobs: &[BlobName]) -> Result<Vec<BlobName>, StoreError> {
+        let mut named = BTreeSet::new();
+        for chunk in blobs.chunks(LIST_MAX) {
+            for table in ["objects", "object_parts"] {
+                let text = format!("SELECT blob FROM {table} WHERE blob IN ({})", list(1, chunk.len()));
+                let bind = |query: sqlx::query::Query<'static, _, _>, blob: &BlobName| {
+                    query.bind(blob.as_str().to_owned())
+                };
+                for row in chunk.iter().fold(statement(text), bind).fetch_all(self.reader()).await? {
+                    named.insert(row.try_get::<String, _>(0)?);
+                }
+            }
+        }
+        Ok(blobs.iter().filter(|blob| !named.contains(blob.as_str())).cloned().collect())
+    }
+}
