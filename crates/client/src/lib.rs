@@ -18,3 +18,5 @@ pub mod session;
 pub mod thumbnail;
 pub mod trash;
 pub mod verify;
+
+pub use darkslide_protocol::{CollectionId, FileId};

@@ -60,6 +60,7 @@ pub struct Made {
 /// Makes thumbnails, a few at a time. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Thumbnailer {
+    enabled: bool,
     turns: Arc<Semaphore>,
     tools: Arc<Vec<Tool>>,
     limiter: Option<Arc<PathBuf>>,
@@ -134,6 +135,7 @@ impl Thumbnailer {
             .filter_map(|program| Some(Tool { program, path: on_path(program.name())? }))
             .collect();
         Self {
+            enabled: true,
             turns: Arc::new(Semaphore::new(THUMBNAILS_MAX)),
             tools: Arc::new(tools),
             limiter: on_path("prlimit").map(Arc::new),
@@ -142,11 +144,24 @@ impl Thumbnailer {
 
     /// With the codec alone.
     pub fn without_tools() -> Self {
-        Self { turns: Arc::new(Semaphore::new(THUMBNAILS_MAX)), tools: Arc::default(), limiter: None }
+        Self {
+            enabled: true,
+            turns: Arc::new(Semaphore::new(THUMBNAILS_MAX)),
+            tools: Arc::default(),
+            limiter: None,
+        }
+    }
+
+    /// Makes none: every file gets the placeholder.
+    pub fn off() -> Self {
+        Self { enabled: false, ..Self::without_tools() }
     }
 
     /// The thumbnail, or the placeholder.
     pub async fn make(&self, subject: Subject) -> Made {
+        if !self.enabled {
+            return Made { jpeg: PLACEHOLDER.to_vec(), is_placeholder: true };
+        }
         let name = subject.path.clone();
         match tokio::time::timeout(TIME_MAX, self.try_make(subject)).await {
             Ok(Some(thumbnail)) => Made { jpeg: thumbnail.jpeg, is_placeholder: false },

@@ -11,6 +11,8 @@ mod password;
 mod sign_in;
 mod sign_up;
 
+pub use darkslide_crypto::keys::RecoveryKey;
+pub use darkslide_crypto::recovery::{RecoveryError, parse as parse_recovery_phrase};
 pub use devices::{AccountSummary, Device};
 pub use error::SessionError;
 pub use password::{Password, PasswordKey, change_password};

@@ -41,6 +41,11 @@ impl PendingSignUp {
         Ok(Self { api: api.clone(), email: email.clone() })
     }
 
+    /// For who has a code already, from the operator of the server.
+    pub fn expecting(api: &Api, email: &Email) -> Self {
+        Self { api: api.clone(), email: email.clone() }
+    }
+
     /// Proves the address and makes the account. After [`SessionError::WrongCode`] it may be called again.
     pub async fn finish(&self, code: &str, password: &PasswordKey) -> Result<NewSession, SessionError> {
         let request =
