@@ -35,6 +35,11 @@ const fn absent(method: MethodFilter, path: &'static str) -> Stub {
     Stub { method, path, audience: For::SignedIn, status: StatusCode::NOT_IMPLEMENTED, body: "{}" }
 }
 
+/// A route that answers 404 although another method of its path exists.
+const fn nothing(method: MethodFilter, path: &'static str) -> Stub {
+    Stub { method, path, audience: For::SignedIn, status: StatusCode::NOT_FOUND, body: "{}" }
+}
+
 /// A route that answers 200 with a fixed body.
 const fn fixed(method: MethodFilter, path: &'static str, body: &'static str) -> Stub {
     Stub { method, path, audience: For::SignedIn, status: StatusCode::OK, body }
@@ -82,6 +87,7 @@ const STUBS: &[Stub] = &[
     // Derived data of files: faces, texts, streamable videos.
     fixed(POST, "/files/data/status-diff", r#"{"diff":[]}"#),
     fixed(POST, "/files/data/fetch", r#"{"data":[],"pendingIndexFileIDs":[],"errFileIDs":[]}"#),
+    nothing(GET, "/files/data/fetch"),
     absent(PUT, "/files/data"),
     absent(PUT, "/files/video-data"),
     absent(GET, "/files/data/preview-upload-url"),

@@ -140,7 +140,10 @@ impl<'s> Vault<'s> {
     /// The ids of the files that are in a collection.
     pub async fn live(&self, collection: i64) -> Vec<i64> {
         let diff = self.diff(collection, 0).await;
-        diff.iter().filter(|file| file["isDeleted"] == false).map(|file| file["id"].as_i64().unwrap()).collect()
+        diff.iter()
+            .filter(|file| file["isDeleted"] == false)
+            .map(|file| file["id"].as_i64().unwrap())
+            .collect()
     }
 
     pub async fn trash(&self, items: &[(i64, i64)]) -> Answer {
@@ -181,8 +184,5 @@ pub fn keys(collection: i64, files: &[i64]) -> Value {
 
 /// Files with their keys.
 pub fn file_keys(files: &[i64]) -> Vec<Value> {
-    files
-        .iter()
-        .map(|id| json!({ "id": id, "encryptedKey": "azI=", "keyDecryptionNonce": "bjI=" }))
-        .collect()
+    files.iter().map(|id| json!({ "id": id, "encryptedKey": "azI=", "keyDecryptionNonce": "bjI=" })).collect()
 }
