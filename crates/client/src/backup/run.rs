@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Settings;
@@ -134,8 +135,10 @@ impl Run {
         let (small, small_waiting) = mpsc::channel(1);
         // Descriptions only: their bytes are read when their turn comes.
         let (large, large_waiting) = mpsc::unbounded_channel();
-        let small_lane = tokio::spawn(small_lane(Arc::clone(self), small_waiting));
-        let large_lane = tokio::spawn(large_lane(Arc::clone(self), large_waiting));
+        // Owned here: a caller that drops this future ends the lanes with it.
+        let mut tasks = JoinSet::new();
+        tasks.spawn(small_lane(Arc::clone(self), small_waiting));
+        tasks.spawn(large_lane(Arc::clone(self), large_waiting));
         let lanes = Lanes { small, large };
         let mut fed = Ok(());
         for (root, plan) in plans {
@@ -145,8 +148,7 @@ impl Run {
             }
         }
         drop(lanes);
-        small_lane.await.expect("a lane does not panic");
-        large_lane.await.expect("a lane does not panic");
+        tasks.join_all().await;
         fed?;
         let fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner).take();
         fatal.map_or(Ok(()), Err)

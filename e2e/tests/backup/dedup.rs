@@ -1,0 +1,180 @@
+//! What is not sent: unchanged files, content that the vault has, content that its owner deleted.
+
+use crate::scene::{Scene, picture, settings};
+use darkslide_client::backup::explain;
+use darkslide_client::catalog::Feed;
+use darkslide_client::feed;
+use darkslide_client::library::AlbumRule;
+use darkslide_protocol::trash::{EmptyTrashRequest, TrashRequest, TrashRequestItem};
+
+async fn album_names(scene: &Scene) -> Vec<String> {
+    feed::pull(&scene.session, &scene.catalog).await.unwrap();
+    scene.catalog.collections().await.unwrap().into_iter().map(|row| row.name).collect()
+}
+
+/// Moves everything that the vault has to the trash.
+async fn trash_everything(scene: &Scene) {
+    let rows = scene.vault().await;
+    let mut items: Vec<TrashRequestItem> =
+        rows.iter().map(|row| TrashRequestItem { file_id: row.id, collection_id: row.collection }).collect();
+    items.dedup_by_key(|item| item.file_id);
+    scene.session.api.trash_files(&TrashRequest { items }).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_run_sends_nothing_and_reads_nothing() {
+    let scene = Scene::new().await;
+    scene.write("a.jpg", &picture(1, 5000));
+    scene.write("2019/Paris/b.jpg", &picture(2, 70_000));
+    scene.write("notes.txt", b"not a picture");
+    let first = scene.back_up().await;
+    assert_eq!((first.uploaded, first.linked, first.failed.len()), (2, 0, 0), "{first:?}");
+    assert_eq!(first.not_media.len(), 1, "{first:?}");
+    assert!(first.bytes_sent > 75_000 && first.bytes_hashed == 75_000, "{first:?}");
+    let second = scene.back_up().await;
+    assert_eq!((second.unchanged, second.uploaded, second.linked), (2, 0, 0), "{second:?}");
+    assert_eq!((second.bytes_sent, second.bytes_hashed, second.not_media.len()), (0, 0, 1), "{second:?}");
+    assert_eq!(scene.titles().await, ["a.jpg", "b.jpg"]);
+    scene.verify_all(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_catalog_links_and_sends_nothing() {
+    let mut scene = Scene::new().await;
+    scene.write("a.jpg", &picture(1, 5000));
+    scene.back_up().await;
+    scene.forget().await;
+    let again = scene.back_up().await;
+    assert_eq!((again.uploaded, again.linked, again.bytes_sent), (0, 1, 0), "{again:?}");
+    assert_eq!(scene.titles().await, ["a.jpg"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_content_in_two_albums_is_sent_once() {
+    let scene = Scene::new().await;
+    for path in ["x/a.jpg", "x/copy of a.jpg", "y/b.jpg"] {
+        scene.write(path, &picture(1, 50_000));
+    }
+    let report = scene.back_up_with(&settings(AlbumRule::PerFolder)).await.unwrap();
+    assert_eq!((report.uploaded, report.linked), (1, 2), "{report:?}");
+    assert!(report.bytes_sent < 60_000, "{report:?}");
+    let rows = scene.vault().await;
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    assert_eq!(rows[0].id, rows[1].id);
+    assert_eq!(album_names(&scene).await, ["x", "y"]);
+    scene.verify_all(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_album_is_filled_without_reading_a_byte() {
+    let scene = Scene::new().await;
+    scene.write("a.jpg", &picture(1, 5000));
+    scene.write("b.jpg", &picture(2, 5000));
+    scene.back_up().await;
+    let named = settings(AlbumRule::Named("Best of".into()));
+    let report = scene.back_up_with(&named).await.unwrap();
+    assert_eq!((report.linked, report.bytes_hashed, report.bytes_sent), (2, 0, 0), "{report:?}");
+    assert_eq!(album_names(&scene).await, ["Best of", "Pictures"]);
+    assert_eq!(scene.vault().await.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_album_is_found_by_name_and_then_by_id() {
+    let mut scene = Scene::new().await;
+    scene.write("a.jpg", &picture(1, 5000));
+    scene.back_up().await;
+    scene.forget().await;
+    scene.write("b.jpg", &picture(2, 5000));
+    scene.back_up().await;
+    assert_eq!(album_names(&scene).await, ["Pictures"]);
+    assert_eq!(scene.titles().await, ["a.jpg", "b.jpg"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_its_owner_deleted_is_not_sent_again() {
+    let scene = Scene::new().await;
+    let path = scene.write("a.jpg", &picture(1, 5000));
+    scene.back_up().await;
+    trash_everything(&scene).await;
+    // Touched, so that it is read again; it is the same device asset, which was there before the deletion.
+    let file = std::fs::File::options().append(true).open(&path).unwrap();
+    file.set_modified(std::time::SystemTime::now()).unwrap();
+    for _ in 0..2 {
+        let report = scene.back_up().await;
+        assert_eq!((report.uploaded, report.linked, report.untrashed), (0, 0, 0), "{report:?}");
+        assert!(report.skipped[0].reason.contains("you deleted it from the vault on"), "{report:?}");
+    }
+    assert!(explain(&scene.catalog, &path).await.unwrap().contains("you deleted it"));
+    assert_eq!(scene.titles().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_its_owner_brings_back_comes_out_of_the_trash() {
+    let scene = Scene::new().await;
+    scene.write("a.jpg", &picture(1, 5000));
+    scene.back_up().await;
+    trash_everything(&scene).await;
+    scene.write("from the old phone/a.jpg", &picture(1, 5000));
+    scene.write("from the old phone/again.jpg", &picture(1, 5000));
+    let report = scene.back_up().await;
+    assert_eq!((report.untrashed, report.linked, report.uploaded), (1, 1, 0), "{report:?}");
+    assert_eq!(report.bytes_sent, 0);
+    assert_eq!(scene.titles().await, ["a.jpg"]);
+    scene.verify_all(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_purged_is_sent_anew_only_when_it_is_brought_back() {
+    let scene = Scene::new().await;
+    let path = scene.write("a.jpg", &picture(1, 5000));
+    scene.back_up().await;
+    trash_everything(&scene).await;
+    feed::pull(&scene.session, &scene.catalog).await.unwrap();
+    let last_updated_at = scene.catalog.cursor(Feed::Trash).await.unwrap();
+    scene.session.api.empty_trash(&EmptyTrashRequest { last_updated_at }).await.unwrap();
+    let file = std::fs::File::options().append(true).open(&path).unwrap();
+    file.set_modified(std::time::SystemTime::now()).unwrap();
+    let report = scene.back_up().await;
+    assert_eq!((report.skipped.len(), report.uploaded), (1, 0), "{report:?}");
+    scene.write("brought back.jpg", &picture(1, 5000));
+    let report = scene.back_up().await;
+    assert_eq!((report.skipped.len(), report.uploaded), (1, 1), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_out_of_its_album_stays_out() {
+    let mut scene = Scene::new().await;
+    scene.write("a.jpg", &picture(1, 5000));
+    scene.back_up().await;
+    scene.back_up_with(&settings(AlbumRule::Named("Other".into()))).await.unwrap();
+    let row =
+        scene.vault().await.into_iter().map(|row| (row.collection, row)).min_by_key(|(id, _)| *id).unwrap().1;
+    let other = scene.vault().await.into_iter().map(|row| row.collection).max().unwrap();
+    move_between(&scene, &row, other).await;
+    scene.forget().await;
+    let report = scene.back_up().await;
+    assert_eq!((report.linked, report.uploaded), (1, 0), "{report:?}");
+    let rows = scene.vault().await;
+    assert_eq!(rows.iter().map(|row| row.collection).collect::<Vec<_>>(), [other]);
+}
+
+/// Owners take files out of albums by moving them to another one.
+async fn move_between(
+    scene: &Scene,
+    row: &darkslide_client::catalog::FileRow,
+    to: darkslide_protocol::CollectionId,
+) {
+    use darkslide_client::keys::{collection_key, file_key, wrap_file_key};
+    feed::pull(&scene.session, &scene.catalog).await.unwrap();
+    let key_of = async |id| {
+        let row = scene.catalog.collection(id).await.unwrap().unwrap();
+        collection_key(&scene.session.keys, &row).unwrap()
+    };
+    let key = file_key(&key_of(row.collection).await, row).unwrap();
+    let request = darkslide_protocol::collection::MoveFilesRequest {
+        from_collection_id: row.collection,
+        to_collection_id: to,
+        files: vec![wrap_file_key(&key_of(to).await, row.id, &key)],
+    };
+    scene.session.api.move_files(&request).await.unwrap();
+}

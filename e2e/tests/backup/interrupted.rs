@@ -1,0 +1,236 @@
+//! Stopped, cut off, changed underfoot: nothing acknowledged is sent again, nothing half is committed.
+
+use crate::proxy::Proxy;
+use crate::scene::{Scene, picture, settings};
+use darkslide_client::backup::{BackupReport, backup};
+use darkslide_client::event::{Event, Events};
+use darkslide_client::library::AlbumRule;
+use darkslide_crypto::stream::{SEALED_CHUNK_LEN, ciphertext_len};
+use std::path::Path;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+const PART_LEN: u64 = 5 * SEALED_CHUNK_LEN as u64;
+
+/// Three whole parts and a short one.
+const LARGE: usize = 64_000_000;
+
+/// Waits until so many bytes of originals were moved.
+async fn moved(events: &mut tokio::sync::mpsc::Receiver<Event>, enough: u64) {
+    let mut total = 0;
+    while total < enough {
+        match events.recv().await.expect("the run goes on until it is stopped") {
+            Event::Moved { bytes, .. } => total += bytes,
+            _ => {}
+        }
+    }
+}
+
+async fn drain(mut events: tokio::sync::mpsc::Receiver<Event>) {
+    while events.recv().await.is_some() {}
+}
+
+/// Backs up through a proxy that counts; gives the report and the bytes that went up.
+async fn counted(scene: &Scene) -> (BackupReport, u64) {
+    let proxy = Proxy::start(&scene.server.base(), u64::MAX, 0).await;
+    let session = scene.through(&proxy.base());
+    let roots = [scene.pictures()];
+    let settings = settings(AlbumRule::PerRoot);
+    let stop = CancellationToken::new();
+    let report = backup(session, scene.catalog.clone(), &roots, &settings, &Events::silent(), &stop).await;
+    (report.unwrap(), proxy.bytes_up())
+}
+
+async fn check_that_the_rest_is_sent(scene: &Scene, at_least_acknowledged: u64) {
+    let whole = ciphertext_len(LARGE as u64).unwrap();
+    let (report, up) = counted(scene).await;
+    assert_eq!((report.uploaded, report.failed.len()), (1, 0), "{report:?}");
+    let rest = whole - at_least_acknowledged * PART_LEN;
+    assert!(report.bytes_sent < rest + 100_000, "{report:?}, {rest}");
+    assert!(up < rest + 200_000, "{up} bytes went up, {rest} were missing");
+    scene.verify_all(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_upload_goes_on_from_the_last_acknowledged_part() {
+    let scene = Scene::new().await;
+    scene.write("large.jpg", &picture(1, LARGE));
+    let (events, mut told) = Events::channel();
+    let stop = CancellationToken::new();
+    let watching = {
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            moved(&mut told, 2 * PART_LEN + 1_000_000).await;
+            stop.cancel();
+            drain(told).await;
+        })
+    };
+    let report = scene.run(&settings(AlbumRule::PerRoot), &events, &stop).await.unwrap();
+    drop(events);
+    watching.await.unwrap();
+    assert_eq!((report.uploaded, report.failed.len()), (0, 0), "{report:?}");
+    assert!(report.interrupted.is_some() && !report.is_complete());
+    assert_eq!(scene.titles().await, [""; 0]);
+    check_that_the_rest_is_sent(&scene, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_vanished_goes_on_from_the_last_acknowledged_part() {
+    let scene = Scene::new().await;
+    scene.write("large.jpg", &picture(1, LARGE));
+    let (events, mut told) = Events::channel();
+    let (session, catalog, roots) = (Arc::clone(&scene.session), scene.catalog.clone(), [scene.pictures()]);
+    let running = tokio::spawn(async move {
+        let settings = settings(AlbumRule::PerRoot);
+        backup(session, catalog, &roots, &settings, &events, &CancellationToken::new()).await
+    });
+    moved(&mut told, PART_LEN + 1_000_000).await;
+    running.abort();
+    assert!(running.await.unwrap_err().is_cancelled());
+    drain(told).await;
+    check_that_the_rest_is_sent(&scene, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_the_server_forgot_is_begun_anew_under_another_key() {
+    let scene = Scene::new().await;
+    let bytes = picture(1, LARGE);
+    scene.write("large.jpg", &bytes);
+    let (events, mut told) = Events::channel();
+    let stop = CancellationToken::new();
+    let watching = {
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            moved(&mut told, PART_LEN + 1_000_000).await;
+            stop.cancel();
+            drain(told).await;
+        })
+    };
+    scene.run(&settings(AlbumRule::PerRoot), &events, &stop).await.unwrap();
+    drop(events);
+    watching.await.unwrap();
+    let content = darkslide_crypto::ContentHash::of(&bytes);
+    let (mut row, parts) = scene.catalog.upload(&content).await.unwrap().unwrap();
+    assert!(!parts.is_empty());
+    let pinned = (row.encrypted_key.clone(), row.header.clone());
+    // An URL of a session that is not there: what a server answers once it has reaped it.
+    let gone = |url: &String| url.replacen("/blob/", "/blob/x", 1);
+    row.part_urls = row.part_urls.iter().map(gone).collect();
+    row.complete_url = gone(&row.complete_url);
+    scene.catalog.begin_upload(&row).await.unwrap();
+    for part in &parts {
+        scene.catalog.acknowledge_part(&content, part).await.unwrap();
+    }
+    let report = scene.back_up().await;
+    assert_eq!((report.uploaded, report.failed.len()), (1, 0), "{report:?}");
+    let file = &scene.vault().await[0];
+    assert_ne!((&file.encrypted_key, &file.object_header), (&pinned.0, &pinned.1));
+    assert!(scene.catalog.upload(&content).await.unwrap().is_none());
+    scene.verify_all(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cut_connections_are_borne() {
+    let scene = Scene::new().await;
+    scene.write("large.jpg", &picture(1, LARGE));
+    scene.write("medium.jpg", &picture(2, 9_000_000));
+    for seed in 3..20 {
+        scene.write(&format!("{seed}.jpg"), &picture(seed, 40_000));
+    }
+    let proxy = Proxy::start(&scene.server.base(), 3_000_000, 6).await;
+    let session = scene.through(&proxy.base());
+    let settings = settings(AlbumRule::PerRoot);
+    let roots = [scene.pictures()];
+    let stop = CancellationToken::new();
+    let report =
+        backup(session, scene.catalog.clone(), &roots, &settings, &Events::silent(), &stop).await.unwrap();
+    assert_eq!((report.uploaded, report.failed.len()), (19, 0), "{report:?}");
+    assert_eq!(proxy.cuts_left(), 0);
+    scene.verify_all(19).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_gone_ends_the_run_when_patience_is_over() {
+    let mut scene = Scene::new().await;
+    scene.write("a.jpg", &picture(1, 5000));
+    let proxy = Proxy::start(&scene.server.base(), 0, 0).await;
+    drop(proxy);
+    scene.server.stop();
+    let error = scene.back_up_with(&settings(AlbumRule::PerRoot)).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    scene.server.restart();
+    assert_eq!(scene.back_up().await.uploaded, 1);
+}
+
+/// Waits for the first bytes of a file's upload, and changes it then.
+async fn change_while_sent(scene: &Scene, path: &Path, change: impl FnOnce(&Path)) -> BackupReport {
+    let (events, mut told) = Events::channel();
+    let settings = settings(AlbumRule::PerRoot);
+    let stop = CancellationToken::new();
+    let watching = async {
+        moved(&mut told, 1).await;
+        change(path);
+        drain(told).await;
+    };
+    let run = async {
+        let report = scene.run(&settings, &events, &stop).await;
+        drop(events);
+        report
+    };
+    let ((), report) = tokio::join!(watching, run);
+    report.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_changes_while_it_is_sent_is_not_committed() {
+    for length in [9_000_000, LARGE] {
+        let scene = Scene::new().await;
+        let path = scene.write("a.jpg", &picture(1, length));
+        let report = change_while_sent(&scene, &path, |path| {
+            std::fs::write(path, picture(2, length)).unwrap();
+        })
+        .await;
+        assert_eq!(report.uploaded, 0, "{report:?}");
+        assert!(report.failed[0].reason.contains("changed while it was sent"), "{report:?}");
+        assert_eq!(scene.titles().await, [""; 0]);
+        let report = scene.back_up().await;
+        assert_eq!(report.uploaded, 1, "{report:?}");
+        assert_eq!(
+            scene.vault().await[0].content_hash,
+            Some(darkslide_crypto::ContentHash::of(&picture(2, length)))
+        );
+        scene.verify_all(1).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_vault_is_told_once_and_stops_only_what_must_be_sent() {
+    let scene = Scene::new().await;
+    scene.write("a.jpg", &picture(1, 5000));
+    scene.back_up().await;
+    scene.set_quota(1).await;
+    for seed in 2..8 {
+        scene.write(&format!("new/{seed}.jpg"), &picture(seed, 60_000_000 / 4));
+    }
+    scene.write("again/a.jpg", &picture(1, 5000));
+    let (events, mut told) = Events::channel();
+    let stop = CancellationToken::new();
+    let listening = async {
+        let mut full = 0;
+        while let Some(event) = told.recv().await {
+            full += u64::from(matches!(event, Event::StorageFull { .. }));
+        }
+        full
+    };
+    let settings = settings(AlbumRule::PerRoot);
+    let run = async {
+        let report = scene.run(&settings, &events, &stop).await.unwrap();
+        drop(events);
+        report
+    };
+    let (full, report) = tokio::join!(listening, run);
+    assert_eq!(full, 1, "{report:?}");
+    assert!(report.storage_full.is_some(), "{report:?}");
+    assert_eq!((report.unchanged, report.linked), (1, 1), "{report:?}");
+    assert_eq!(report.failed.len(), 6, "{report:?}");
+}

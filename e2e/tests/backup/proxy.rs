@@ -1,0 +1,93 @@
+//! A wire between client and server that counts what goes up, and can be cut.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+/// Counts bytes towards the server. Ends with its owner.
+pub(crate) struct Proxy {
+    address: SocketAddr,
+    up: Arc<AtomicU64>,
+    cuts: Arc<AtomicU64>,
+    _task: JoinSet<()>,
+}
+
+impl Proxy {
+    /// In front of the server at `base`. Every connection is cut after `cut_after` bytes went up through it, as long
+    /// as there are `cuts` left to make.
+    pub(crate) async fn start(base: &str, cut_after: u64, cuts: u64) -> Self {
+        let server = base.strip_prefix("http://").unwrap().to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (up, cuts) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(cuts)));
+        let (counted, left) = (Arc::clone(&up), Arc::clone(&cuts));
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((client, _)) = listener.accept().await {
+                let server = TcpStream::connect(&server).await.unwrap();
+                connections.spawn(carry(client, server, Arc::clone(&counted), Arc::clone(&left), cut_after));
+            }
+        });
+        Self { address, up, cuts, _task: task }
+    }
+
+    pub(crate) fn base(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Bytes that went up in all, headers included.
+    pub(crate) fn bytes_up(&self) -> u64 {
+        self.up.load(Ordering::Relaxed)
+    }
+
+    /// Cuts that were not made.
+    pub(crate) fn cuts_left(&self) -> u64 {
+        self.cuts.load(Ordering::Relaxed)
+    }
+}
+
+async fn carry(
+    mut client: TcpStream,
+    mut server: TcpStream,
+    counted: Arc<AtomicU64>,
+    cuts: Arc<AtomicU64>,
+    cut_after: u64,
+) {
+    let (mut from_client, mut to_client) = client.split();
+    let (mut from_server, mut to_server) = server.split();
+    let up = async {
+        let mut buffer = vec![0; 64 * 1024];
+        let mut through = 0;
+        loop {
+            match from_client.read(&mut buffer).await {
+                Ok(0) | Err(_) => return,
+                Ok(count) => {
+                    through += count as u64;
+                    counted.fetch_add(count as u64, Ordering::Relaxed);
+                    if through > cut_after && take_one(&cuts) {
+                        return;
+                    }
+                    if to_server.write_all(&buffer[..count]).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    };
+    let down = async {
+        // An end on either side ends both.
+        drop(tokio::io::copy(&mut from_server, &mut to_client).await);
+    };
+    tokio::select! {
+        () = up => {}
+        () = down => {}
+    }
+}
+
+fn take_one(cuts: &AtomicU64) -> bool {
+    cuts.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+}
