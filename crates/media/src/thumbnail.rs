@@ -7,6 +7,8 @@
 //! here: whoever has a decoder for them hands its pixels to [`from_rgb`]; the small JPEG that a camera put inside is
 //! used where there is one. Colour profiles are not applied.
 
+mod placeholder;
+
 use std::error::Error;
 use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 
@@ -16,6 +18,8 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage, imageops};
 
 use crate::file_type::Format;
+
+pub use placeholder::PLACEHOLDER;
 
 /// The longest side of a thumbnail in pixels.
 pub const LONGEST_SIDE: u32 = 720;
@@ -31,9 +35,6 @@ const GOOD_ENOUGH: u32 = 512;
 /// The longest embedded thumbnail that is looked at.
 const MAX_EMBEDDED_LEN: u64 = 4 << 20;
 const QUALITIES: [u8; 5] = [70, 65, 60, 55, 50];
-
-/// The thumbnail of what has none, for ever the same bytes: black, 300 × 150 pixels.
-pub const PLACEHOLDER: &[u8] = include_bytes!("thumbnail/placeholder.jpg");
 
 /// A thumbnail.
 #[derive(Debug, Clone, PartialEq, Eq)]
