@@ -2,6 +2,8 @@
 
 mod support;
 
+use darkslide_server::jobs::expire::{expire, sweep_orphans};
+use darkslide_server::store::change::ChangeError;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::TestServer;
@@ -44,7 +46,6 @@ async fn trap_01_json_is_parsed_whatever_its_content_type() {
         let request = request.header("X-Auth-Token", &vault.person.token).header("Content-Type", kind);
         assert_eq!(request.send().await.unwrap().status(), StatusCode::OK, "{kind}");
     }
-    vault.server.request(Method::POST, "/collections").header("X-Auth-Token", &vault.person.token);
     let broken = server.request(Method::POST, "/collections").header("X-Auth-Token", &vault.person.token);
     support::Answer::of(broken.body("{")).await.failed(400, None);
 }
@@ -100,7 +101,9 @@ async fn a_folder_keeps_the_device_path_that_it_came_with() {
     assert_eq!(made["attributes"], attributes);
     assert_eq!(made["type"], "folder");
     assert_eq!(made["magicMetadata"]["version"], 1);
-    for (field, value) in [("encryptedKey", json!("AAAA")), ("keyDecryptionNonce", json!("!")), ("type", json!("pile"))] {
+    for (field, value) in
+        [("encryptedKey", json!("AAAA")), ("keyDecryptionNonce", json!("!")), ("type", json!("pile"))]
+    {
         let mut bad = body.clone();
         bad[field] = value;
         assert_eq!(vault.post("/collections", bad).await.status, 400, "{field}");
@@ -169,7 +172,10 @@ async fn trap_15_deleted_collections_stay_listed_with_their_keys() {
     assert_eq!((&item["file"]["id"], &item["file"]["collectionID"]), (&json!(file), &json!(album)));
     vault.get(&format!("/collections/v2/diff?collectionID={album}")).await.failed(404, None);
     // What was in it can be restored to another.
-    vault.post("/collections/restore-files", keys(album, &[file])).await.failed(404, Some("COLLECTION_DELETED"));
+    vault
+        .post("/collections/restore-files", keys(album, &[file]))
+        .await
+        .failed(404, Some("COLLECTION_DELETED"));
     let other = vault.album().await;
     vault.post("/collections/restore-files", keys(other, &[file])).await.ok();
     assert_eq!(vault.live(other).await, [file]);
@@ -197,9 +203,7 @@ async fn trap_19_and_20_every_change_raises_the_membership_and_its_collection() 
     let (one, two) = (vault.album().await, vault.album().await);
     let file = vault.file(one, 1).await;
     vault.post("/collections/add-files", keys(two, &[file])).await.ok();
-    let magic = |version: i64| {
-        json!({ "metadataList": [{ "id": file, "magicMetadata": { "version": version, "count": 1, "data": "ZA==", "header": "aA==" } }] })
-    };
+    let magic = |version: i64| json!({ "metadataList": [{ "id": file, "magicMetadata": { "version": version, "count": 1, "data": "ZA==", "header": "aA==" } }] });
     let update = vault.stored_pair(0, b"new", b"t").await;
     let update = json!({ "id": file, "file": update["file"], "thumbnail": update["thumbnail"], "metadata": update["metadata"] });
     let mut seen = 0;
@@ -217,8 +221,12 @@ async fn trap_19_and_20_every_change_raises_the_membership_and_its_collection() 
         }
         seen = vault.collections(0).await.iter().map(time).max().unwrap();
     }
-    for body in [vault.trash(&[(file, one)]).await, vault.post("/collections/restore-files", keys(one, &[file])).await] {
-        body.ok();
+    for restore in [false, true] {
+        let answer = match restore {
+            false => vault.trash(&[(file, one)]).await,
+            true => vault.post("/collections/restore-files", keys(one, &[file])).await,
+        };
+        answer.ok();
         assert_eq!(vault.diff(one, seen).await.len(), 1);
         assert!(time(&vault.collection(one).await) >= newest(&vault.diff(one, 0).await));
         seen = vault.collections(0).await.iter().map(time).max().unwrap();
@@ -258,17 +266,22 @@ async fn collections_magic_metadata_has_no_version_check() {
     let server = TestServer::start().await;
     let vault = Vault::new(&server, "a@example.org").await;
     let album = vault.album().await;
-    for (path, field) in [("magic-metadata", "magicMetadata"), ("public-magic-metadata", "pubMagicMetadata")] {
+    for (path, field) in [("magic-metadata", "magicMetadata"), ("public-magic-metadata", "pubMagicMetadata")]
+    {
         for version in [7, 1] {
             let magic = json!({ "version": version, "count": 1, "data": "ZA==", "header": "aA==" });
             let before = time(&vault.collection(album).await);
-            vault.put(&format!("/collections/{path}"), json!({ "id": album, "magicMetadata": magic })).await.ok();
+            vault
+                .put(&format!("/collections/{path}"), json!({ "id": album, "magicMetadata": magic }))
+                .await
+                .ok();
             let listed = vault.collection(album).await;
             assert_eq!(listed[field]["version"], version + 1);
             assert!(time(&listed) > before);
         }
         let magic = json!({ "version": 0, "count": 1, "data": "ZA==", "header": "aA==" });
-        let answer = vault.put(&format!("/collections/{path}"), json!({ "id": album, "magicMetadata": magic })).await;
+        let answer =
+            vault.put(&format!("/collections/{path}"), json!({ "id": album, "magicMetadata": magic })).await;
         assert_eq!(answer.status, 400);
     }
 }
@@ -309,7 +322,9 @@ async fn trap_28_a_commit_answers_the_whole_file() {
     let album = vault.album().await;
     let body = vault.stored_pair(album, b"file", b"thumb").await;
     let file = vault.post("/files", body.clone()).await.ok();
-    for field in ["collectionID", "encryptedKey", "keyDecryptionNonce", "file", "thumbnail", "pubMagicMetadata"] {
+    for field in
+        ["collectionID", "encryptedKey", "keyDecryptionNonce", "file", "thumbnail", "pubMagicMetadata"]
+    {
         assert_eq!(file[field], body[field], "{field}");
     }
     assert_eq!(file["metadata"]["encryptedData"], body["metadata"]["encryptedData"]);
@@ -361,7 +376,10 @@ async fn trap_32_sizes_are_those_of_the_ciphertext() {
     let album = vault.album().await;
     let file = vault.file(album, 1).await;
     let info = vault.post("/files/info", json!({ "fileIDs": [file] })).await.ok();
-    assert_eq!(info, json!({ "filesInfo": [{ "id": file, "fileInfo": { "fileSize": 1000, "thumbSize": 100 } }] }));
+    assert_eq!(
+        info,
+        json!({ "filesInfo": [{ "id": file, "fileInfo": { "fileSize": 1000, "thumbSize": 100 } }] })
+    );
     assert_eq!(vault.post("/files/size", json!({ "fileIDs": [file] })).await.ok(), json!({ "size": 1000 }));
     assert_eq!(vault.post("/files/info", json!({ "fileIDs": [file, 999_999] })).await.status, 400);
     let twin = vault.file(album, 2).await;
@@ -430,7 +448,10 @@ async fn trap_35_an_album_whose_files_are_to_be_kept_must_be_empty() {
     assert_eq!(vault.live(album).await.len(), 1);
     for kind in ["favorites", "uncategorized"] {
         let id = vault.create(kind).await["id"].clone();
-        assert_eq!(vault.delete(&format!("/collections/v3/{id}?collectionID={id}&keepFiles=true")).await.status, 400);
+        assert_eq!(
+            vault.delete(&format!("/collections/v3/{id}?collectionID={id}&keepFiles=true")).await.status,
+            400
+        );
     }
 }
 
@@ -448,13 +469,14 @@ async fn trap_36_trashed_files_can_be_downloaded_until_they_are_purged() {
     assert_eq!(vault.usage().await, 0);
     vault.get(&format!("/files/download/{file}")).await.failed(404, None);
     assert_eq!(server.http.get(url).send().await.unwrap().status(), StatusCode::NOT_FOUND);
-    let blobs = std::fs::read_dir(server.folder().join("objects")).unwrap();
-    let left: usize = blobs.map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap().count()).sum();
-    assert_eq!(left, 0, "the bytes are gone");
+    assert_eq!(walk(&server.folder().join("objects")), 0, "the bytes are gone");
     assert_eq!(vault.post("/collections/restore-files", keys(album, &[file])).await.status, 400);
     vault.trash(&[(file, album)]).await.ok();
     assert_eq!(vault.trash_diff(0).await[0]["isDeleted"], true, "purged stays purged");
-    assert_eq!(vault.post("/files/info", json!({ "fileIDs": [file] })).await.ok()["filesInfo"][0]["fileInfo"]["fileSize"], -1);
+    assert_eq!(
+        vault.post("/files/info", json!({ "fileIDs": [file] })).await.ok()["filesInfo"][0]["fileInfo"]["fileSize"],
+        -1
+    );
 }
 
 #[tokio::test]
@@ -469,7 +491,9 @@ async fn emptying_the_trash_spares_what_the_client_has_not_seen() {
     vault.post("/trash/empty", json!({ "lastUpdatedAt": 0 })).await.ok();
     assert!(vault.trash_diff(0).await.iter().all(|item| item["isDeleted"] == false));
     vault.post("/trash/empty", json!({ "lastUpdatedAt": cursor })).await.ok();
-    let state = |items: &[Value], id: i64| items.iter().find(|item| item["file"]["id"] == id).unwrap()["isDeleted"].clone();
+    let state = |items: &[Value], id: i64| {
+        items.iter().find(|item| item["file"]["id"] == id).unwrap()["isDeleted"].clone()
+    };
     let items = vault.trash_diff(0).await;
     assert_eq!((state(&items, seen), state(&items, unseen)), (json!(true), json!(false)));
     assert!(items[1]["updatedAt"].as_i64() > cursor.as_i64(), "a purge moves the cursor");
@@ -503,7 +527,10 @@ async fn batches_are_bounded_and_name_nothing_twice() {
         ("/collections/v3/remove-files", json!({ "collectionID": album, "fileIDs": many })),
         ("/files/info", json!({ "fileIDs": many })),
         ("/trash/delete", json!({ "fileIDs": (0..2501).collect::<Vec<i64>>() })),
-        ("/files/trash", json!({ "items": many.iter().map(|id| json!({ "fileID": id, "collectionID": album })).collect::<Vec<_>>() })),
+        (
+            "/files/trash",
+            json!({ "items": many.iter().map(|id| json!({ "fileID": id, "collectionID": album })).collect::<Vec<_>>() }),
+        ),
     ] {
         vault.post(path, body).await.failed(413, None);
     }
@@ -547,12 +574,15 @@ async fn an_update_replaces_the_contents_and_keeps_the_earlier_ones() {
     assert_eq!(vault.put("/files/update", body.clone()).await.ok(), first, "a repetition");
     assert_eq!(vault.download(file).await, noise(7, 500));
     assert_eq!(vault.usage().await, 550);
-    assert_eq!(server.http.get(&old_url).send().await.unwrap().bytes().await.unwrap(), noise(1, 1000), "kept");
+    assert_eq!(
+        server.http.get(&old_url).send().await.unwrap().bytes().await.unwrap(),
+        noise(1, 1000),
+        "kept"
+    );
     let now = first["updationTime"].as_i64().unwrap();
     let month = 30 * 24 * 3600 * 1_000_000_i64;
-    let expire = |now| darkslide_server::jobs::expire::expire(&server.shared, now);
-    assert_eq!(expire(now + month - 3_600_000_000).await.unwrap().objects, 0);
-    assert_eq!(expire(now + month + 3_600_000_000).await.unwrap().objects, 2);
+    assert_eq!(expire(&server.shared, now + month - 3_600_000_000).await.unwrap().objects, 0);
+    assert_eq!(expire(&server.shared, now + month + 3_600_000_000).await.unwrap().objects, 2);
     assert_eq!(server.http.get(&old_url).send().await.unwrap().status(), 404);
     assert_eq!(vault.download(file).await, noise(7, 500));
     // A commit with an id is an update as well.
@@ -614,7 +644,11 @@ async fn what_is_somebody_elses_is_not_there_or_forbidden() {
         ("/collections/v3/remove-files", json!({ "collectionID": album, "fileIDs": [file] }), 403),
         ("/files/trash", json!({ "items": [{ "fileID": file, "collectionID": album }] }), 403),
         ("/files/trash", json!({ "items": [{ "fileID": own_file, "collectionID": album }] }), 403),
-        ("/collections/rename", json!({ "collectionID": album, "encryptedName": "bg==", "nameDecryptionNonce": "bg==" }), 403),
+        (
+            "/collections/rename",
+            json!({ "collectionID": album, "encryptedName": "bg==", "nameDecryptionNonce": "bg==" }),
+            403,
+        ),
     ] {
         assert_eq!(thief.post(path, body.clone()).await.status, status, "{path} {body}");
     }
@@ -626,14 +660,19 @@ async fn what_is_somebody_elses_is_not_there_or_forbidden() {
     ] {
         thief.put(path, body).await.failed(403, None);
     }
-    thief.delete(&format!("/collections/v3/{album}?collectionID={album}&keepFiles=false")).await.failed(403, None);
+    thief
+        .delete(&format!("/collections/v3/{album}?collectionID={album}&keepFiles=false"))
+        .await
+        .failed(403, None);
     owner.trash(&[(file, album)]).await.ok();
     thief.post("/trash/delete", json!({ "fileIDs": [file] })).await.ok();
     thief.post("/trash/empty", json!({ "lastUpdatedAt": i64::MAX })).await.ok();
     assert!(thief.trash_diff(0).await.is_empty());
     assert_eq!(owner.trash_diff(0).await[0]["isDeleted"], false, "untouched");
     assert_eq!(owner.download(file).await, noise(1, 1000));
-    for path in ["/collections/v2", "/trash/v2/diff", "/files/upload-eligibility", "/files/upload-urls?count=1"] {
+    for path in
+        ["/collections/v2", "/trash/v2/diff", "/files/upload-eligibility", "/files/upload-urls?count=1"]
+    {
         assert_eq!(server.get(path, "").await.status, StatusCode::UNAUTHORIZED, "{path}");
         assert_eq!(server.get(path, "bm90aGluZw==").await.status, StatusCode::UNAUTHORIZED, "{path}");
     }
@@ -645,7 +684,13 @@ async fn adding_and_removing_and_adding_again_keeps_the_first_key() {
     let vault = Vault::new(&server, "a@example.org").await;
     let (one, two) = (vault.album().await, vault.album().await);
     let file = vault.file(one, 1).await;
-    vault.post("/collections/move-files", json!({ "fromCollectionID": one, "toCollectionID": two, "files": file_keys(&[file]) })).await.ok();
+    vault
+        .post(
+            "/collections/move-files",
+            json!({ "fromCollectionID": one, "toCollectionID": two, "files": file_keys(&[file]) }),
+        )
+        .await
+        .ok();
     let tombstone = vault.diff(one, 0).await.remove(0);
     assert_eq!((&tombstone["isDeleted"], &tombstone["encryptedKey"]), (&json!(true), &json!("a2V5")));
     vault.post("/collections/add-files", keys(one, &[file])).await.ok();
@@ -673,12 +718,11 @@ async fn trash_is_purged_when_its_time_is_up_and_what_was_never_committed_is_rea
     let due = item["deleteBy"].as_i64().unwrap();
     assert_eq!((due - item["createdAt"].as_i64().unwrap()) / DAY, 30);
     let left = vault.stored_pair(album, b"never", b"committed").await;
-    let expire = |now| darkslide_server::jobs::expire::expire(&server.shared, now);
-    let nothing = expire(due - 17 * DAY).await.unwrap();
+    let nothing = expire(&server.shared, due - 17 * DAY).await.unwrap();
     assert_eq!((nothing.files, nothing.objects), (0, 0));
-    assert_eq!(expire(due - 15 * DAY).await.unwrap().objects, 2, "14 days uncommitted");
+    assert_eq!(expire(&server.shared, due - 15 * DAY).await.unwrap().objects, 2, "14 days uncommitted");
     vault.post("/files", left).await.failed(503, Some("OBJECT_SIZE_FETCH_FAILED"));
-    let done = expire(due + 1).await.unwrap();
+    let done = expire(&server.shared, due + 1).await.unwrap();
     assert_eq!((done.files, vault.usage().await), (1, 0));
     assert_eq!(vault.trash_diff(0).await[0]["isDeleted"], true);
 }
@@ -694,7 +738,7 @@ async fn orphans_are_swept_and_what_is_named_or_young_is_not() {
     std::fs::write(&orphan, "x").unwrap();
     std::fs::write(&stranger, "x").unwrap();
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_micros() as i64;
-    let sweep = |now| darkslide_server::jobs::expire::sweep_orphans(&server.shared, now);
+    let sweep = |now| sweep_orphans(&server.shared, now);
     assert_eq!(sweep(now).await.unwrap().orphans, 0);
     assert_eq!(sweep(now + 2 * DAY).await.unwrap().orphans, 1);
     assert!(!orphan.exists() && stranger.exists());
@@ -702,14 +746,27 @@ async fn orphans_are_swept_and_what_is_named_or_young_is_not() {
 }
 
 #[tokio::test]
-async fn a_commit_of_another_accounts_object_or_to_no_account_is_refused() {
+async fn nothing_is_committed_to_an_account_that_was_deleted_meanwhile() {
     let server = TestServer::start().await;
     let vault = Vault::new(&server, "a@example.org").await;
     let album = vault.album().await;
     let (file, thumbnail) = (vault.store(b"f").await, vault.store(b"t").await);
-    darkslide_server::operator::remove(&server.shared.store, "a@example.org").await.unwrap();
     let body = commit_body(album, (&file, 1), (&thumbnail, 1));
-    assert_eq!(vault.post("/files", body).await.status, StatusCode::UNAUTHORIZED);
+    let store = &server.shared.store;
+    darkslide_server::operator::remove(store, "a@example.org").await.unwrap();
+    vault.post("/files", body.clone()).await.failed(401, None);
+    let late = serde_json::from_value(body).unwrap();
+    let error = store.commit_file(vault.person.id, &late, i64::MAX).await.unwrap_err();
+    assert!(matches!(error, ChangeError::NotFound), "{error}");
+    let blobs = || walk(&server.folder().join("objects"));
+    assert_eq!(blobs(), 2);
+    expire(&server.shared, i64::MAX / 2).await.unwrap();
+    assert_eq!(blobs(), 0);
+}
+
+fn walk(folder: &std::path::Path) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { walk(&path) } else { 1 }).sum()
 }
 
 #[tokio::test]
@@ -717,8 +774,17 @@ async fn sharing_is_answered_though_it_is_not_offered() {
     let server = TestServer::start().await;
     let vault = Vault::new(&server, "a@example.org").await;
     let album = vault.album().await;
-    assert_eq!(vault.get(&format!("/collections/sharees?collectionID={album}")).await.ok(), json!({ "sharees": [] }));
-    for path in ["/collections/share", "/collections/unshare", "/collections/leave/1", "/collections/share-url", "/files/copy"] {
+    assert_eq!(
+        vault.get(&format!("/collections/sharees?collectionID={album}")).await.ok(),
+        json!({ "sharees": [] })
+    );
+    for path in [
+        "/collections/share",
+        "/collections/unshare",
+        "/collections/leave/1",
+        "/collections/share-url",
+        "/files/copy",
+    ] {
         vault.post(path, json!({})).await.failed(501, None);
     }
     vault.put("/collections/share-url", json!({})).await.failed(501, None);

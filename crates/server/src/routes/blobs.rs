@@ -57,19 +57,35 @@ enum Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let (status, text) = match self {
-            Self::NoSuchUpload => (StatusCode::NOT_FOUND, "NoSuchUpload"),
-            Self::BadDigest => (StatusCode::BAD_REQUEST, "BadDigest"),
-            Self::InvalidDigest => (StatusCode::BAD_REQUEST, "InvalidDigest"),
-            Self::IncompleteBody => (StatusCode::BAD_REQUEST, "IncompleteBody"),
-            Self::InvalidPart => (StatusCode::BAD_REQUEST, "InvalidPart"),
-            Self::InvalidTarget => (StatusCode::BAD_REQUEST, "InvalidTarget"),
-            Self::ObjectExists => (StatusCode::CONFLICT, "ObjectExists"),
-            Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "RequestTimeout"),
-            Self::Ours(error) => return error.into_response(),
+        let coded = |status, code, message| ApiError::Coded(status, code, message);
+        let error = match self {
+            Self::NoSuchUpload => no_such_upload(),
+            Self::BadDigest => coded(StatusCode::BAD_REQUEST, "BadDigest", "the bytes have another MD5"),
+            Self::InvalidDigest => coded(StatusCode::BAD_REQUEST, "InvalidDigest", "Content-MD5 is no MD5"),
+            Self::IncompleteBody => {
+                coded(StatusCode::BAD_REQUEST, "IncompleteBody", "the body has another length")
+            }
+            Self::InvalidPart => {
+                coded(StatusCode::BAD_REQUEST, "InvalidPart", "these are not the parts that are stored")
+            }
+            Self::InvalidTarget => {
+                coded(StatusCode::BAD_REQUEST, "InvalidTarget", "UPLOAD-URL is missing or not one of ours")
+            }
+            Self::ObjectExists => {
+                coded(StatusCode::CONFLICT, "ObjectExists", "other bytes are there already")
+            }
+            Self::RequestTimeout => {
+                coded(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", "the body did not arrive in time")
+            }
+            Self::Ours(error) => error,
         };
-        (status, text).into_response()
+        error.into_response()
     }
+}
+
+/// 404, and the word by which phones give up their record of an upload.
+pub(super) fn no_such_upload() -> ApiError {
+    ApiError::Coded(StatusCode::NOT_FOUND, "NoSuchUpload", "the URL is unknown or has expired")
 }
 
 impl<E: Into<ApiError>> From<E> for Refusal {
@@ -94,9 +110,11 @@ impl Target {
         Self { path: uri.path().to_owned(), query: uri.query().unwrap_or("").to_owned() }
     }
 
+    /// `None` when there is no such header, or it names what is no blob of any server like this.
     fn of_header(headers: &HeaderMap) -> Option<Self> {
         let url = url::Url::parse(headers.get("upload-url")?.to_str().ok()?).ok()?;
-        Some(Self { path: url.path().to_owned(), query: url.query().unwrap_or("").to_owned() })
+        let is_blob = url.path().contains("/blob/");
+        is_blob.then(|| Self { path: url.path().to_owned(), query: url.query().unwrap_or("").to_owned() })
     }
 
     fn grant(&self, server: &Server, method: &Method) -> Result<Grant, Refusal> {
@@ -138,10 +156,7 @@ async fn put_through(server: &Server, request: Request) -> Result<String, Refusa
 /// Receives a body, and answers its quoted ETag. A refused body is read to its end first.
 async fn put_to(server: &Server, target: Option<&Target>, request: Request) -> Result<String, Refusal> {
     let (parts, body) = request.into_parts();
-    let granted = match target {
-        Some(target) => target.grant(server, &parts.method),
-        None => Err(Refusal::InvalidTarget),
-    };
+    let granted = target.ok_or(Refusal::InvalidTarget).and_then(|target| target.grant(server, &parts.method));
     let announced = granted.and_then(|grant| {
         let announced = Announced::check(&parts.headers, &grant)?;
         Ok((grant, announced))

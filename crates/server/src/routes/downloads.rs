@@ -68,7 +68,7 @@ pub(crate) async fn get_blob(State(server): State<Shared>, request: Request) -> 
         Ok(Some(object)) => send(&server, &object, request.method(), request.headers())
             .await
             .unwrap_or_else(IntoResponse::into_response),
-        Ok(None) => (StatusCode::NOT_FOUND, "NoSuchUpload").into_response(),
+        Ok(None) => super::blobs::no_such_upload().into_response(),
         Err(error) => ApiError::from(error).into_response(),
     }
 }
