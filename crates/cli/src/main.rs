@@ -1,2 +1,69 @@
-//! Placeholder while the workspace is laid out.
-fn main() {}
+#![doc = include_str!("../README.md")]
+
+mod arguments;
+mod commands;
+mod output;
+mod profile;
+mod progress;
+mod questions;
+
+use arguments::Arguments;
+use clap::Parser;
+use output::Output;
+use std::process::ExitCode;
+
+/// A command that did its work but could not do all of it: its answer says what, the status says that.
+const INCOMPLETE: u8 = 1;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// All went well.
+    Done,
+    /// The answer names what did not.
+    Incomplete,
+}
+
+impl Ending {
+    /// Done when nothing failed.
+    pub(crate) fn unless(failed: bool) -> Self {
+        if failed { Self::Incomplete } else { Self::Done }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let output = Output { json: arguments.general.json, quiet: arguments.general.quiet };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(output, &error.into()),
+    };
+    let ending = runtime.block_on(commands::run(output, arguments));
+    // Blocking work that was cancelled (a prompt, a codec) must not hold the process.
+    runtime.shutdown_background();
+    match ending {
+        Ok(Ending::Done) => ExitCode::SUCCESS,
+        Ok(Ending::Incomplete) => ExitCode::from(INCOMPLETE),
+        Err(error) => fail(output, &error),
+    }
+}
+
+/// What happened, and why, as far down as we know.
+fn fail(output: Output, error: &anyhow::Error) -> ExitCode {
+    let mut lines: Vec<String> = Vec::new();
+    for cause in error.chain().map(ToString::to_string) {
+        // Some libraries repeat their cause in their own words.
+        if !lines.iter().any(|line| line.contains(&cause)) {
+            lines.push(cause);
+        }
+    }
+    if output.json {
+        eprintln!(
+            "{}",
+            serde_json::json!({ "error": { "message": lines.first(), "causes": lines.get(1..) } })
+        );
+    } else {
+        eprintln!("error: {}", lines.join("\n  because: "));
+    }
+    ExitCode::FAILURE
+}

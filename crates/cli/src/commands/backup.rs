@@ -1,0 +1,169 @@
+//! `darkslide backup`: pictures go in.
+
+use crate::Ending;
+use crate::arguments::{Backup, General};
+use crate::output::{Output, counted};
+use crate::profile;
+use crate::progress::{Progress, rate};
+use anyhow::Result;
+use darkslide_client::backup::{self, BackupReport, Named, Settings};
+use darkslide_client::catalog::Catalog;
+use darkslide_client::library::AlbumRule;
+use darkslide_client::session::Session;
+use darkslide_client::thumbnail::Thumbnailer;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Reasons of one kind are shown so often; `--json` has them all.
+const NAMED_MAX: usize = 20;
+
+/// Backs the paths up and reports.
+pub(crate) async fn run(output: Output, general: &General, arguments: Backup) -> Result<Ending> {
+    let profile = profile::open(general)?;
+    let session = Arc::new(profile::session(general, &profile).await?);
+    let settings = Settings {
+        albums: match (arguments.album, arguments.album_per_folder) {
+            (Some(name), _) => AlbumRule::Named(name),
+            (None, true) => AlbumRule::PerFolder,
+            (None, false) => AlbumRule::PerRoot,
+        },
+        thumbnailer: if arguments.no_thumbnails { Thumbnailer::off() } else { Thumbnailer::new() },
+        ..settings()
+    };
+    let report = carry_out(output, session, profile.catalog().await?, &arguments.paths, &settings).await?;
+    output.answer(&report, summary)?;
+    Ok(Ending::unless(!report.is_complete()))
+}
+
+/// The defaults on this machine: dates that name no zone are in its zone.
+pub(crate) fn settings() -> Settings {
+    let zone = jiff::tz::TimeZone::system();
+    Settings { zone: Arc::new(move |local| offset_at(&zone, local)), ..Settings::default() }
+}
+
+fn offset_at(zone: &jiff::tz::TimeZone, local: time::PrimitiveDateTime) -> time::UtcOffset {
+    let narrow = |value: u8| i8::try_from(value).unwrap_or_default();
+    let civil = i16::try_from(local.year()).ok().and_then(|year| {
+        let (month, day) = (narrow(local.month().into()), narrow(local.day()));
+        let (hour, minute, second) = (narrow(local.hour()), narrow(local.minute()), narrow(local.second()));
+        jiff::civil::DateTime::new(year, month, day, hour, minute, second, 0).ok()
+    });
+    civil
+        .and_then(|civil| zone.to_ambiguous_zoned(civil).compatible().ok())
+        .and_then(|zoned| time::UtcOffset::from_whole_seconds(zoned.offset().seconds()).ok())
+        .unwrap_or(time::UtcOffset::UTC)
+}
+
+/// One run with progress. Ctrl-C stops it between two parts; a second one ends the process.
+pub(crate) async fn carry_out(
+    output: Output,
+    session: Arc<Session>,
+    catalog: Catalog,
+    paths: &[PathBuf],
+    settings: &Settings,
+) -> Result<BackupReport> {
+    let stop = CancellationToken::new();
+    let watching = tokio::spawn(stop_on_interrupt(output, stop.clone()));
+    let progress = Progress::begin(output, "backing up");
+    let report = backup::backup(session, catalog, paths, settings, &progress.events, &stop).await;
+    progress.end().await;
+    watching.abort();
+    Ok(report?)
+}
+
+async fn stop_on_interrupt(output: Output, stop: CancellationToken) {
+    if tokio::signal::ctrl_c().await.is_ok() {
+        output.notice("Stopping; what was sent is safe, and the next run goes on from there.");
+        stop.cancel();
+    }
+    if tokio::signal::ctrl_c().await.is_ok() {
+        std::process::exit(130);
+    }
+}
+
+/// The report for people.
+pub(crate) fn summary(report: &BackupReport) -> String {
+    let mut text = headline(report);
+    section(&mut text, "Not pictures or videos, left alone", &report.not_media);
+    section(&mut text, "Skipped", &report.skipped);
+    section(&mut text, "Failed; the next run tries again", &report.failed);
+    if let Some(reason) = &report.storage_full {
+        text += &format!("\nThe server takes no more: {reason}\n");
+    }
+    if let Some(reason) = &report.interrupted {
+        text += &format!("\nEnded early: {reason}. Run it again to go on.\n");
+    }
+    text
+}
+
+fn headline(report: &BackupReport) -> String {
+    let mut parts = vec![format!("{} uploaded", counted(report.uploaded, "file"))];
+    let mut add = |count: u64, what: &str| {
+        if count > 0 {
+            parts.push(format!("{count} {what}"));
+        }
+    };
+    add(report.linked, "already in the vault");
+    add(report.untrashed, "taken out of the trash");
+    add(report.unchanged, "unchanged");
+    add(report.skipped.len() as u64, "skipped");
+    add(report.not_media.len() as u64, "not pictures or videos");
+    add(report.failed.len() as u64, "failed");
+    let mut text = format!("{}.\nSent {}.\n", parts.join(", "), rate(report.bytes_sent, report.duration));
+    if report.placeholders > 0 {
+        text += &format!("{} got a placeholder for a thumbnail.\n", counted(report.placeholders, "file"));
+    }
+    text
+}
+
+fn section(text: &mut String, title: &str, named: &[Named]) {
+    if named.is_empty() {
+        return;
+    }
+    *text += &format!("\n{title}:\n");
+    for entry in named.iter().take(NAMED_MAX) {
+        *text += &format!("  {}: {}\n", entry.path, entry.reason);
+    }
+    if let Some(more) = named.len().checked_sub(NAMED_MAX).filter(|&more| more > 0) {
+        *text += &format!("  … and {more} more; --json names them all\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_without_a_zone_are_in_the_zone_of_the_machine() {
+        let berlin = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();
+        let at = |month, hour| {
+            let date = time::Date::from_calendar_date(2024, month, 15).unwrap();
+            offset_at(&berlin, date.with_hms(hour, 0, 0).unwrap()).whole_hours()
+        };
+        assert_eq!((at(time::Month::January, 12), at(time::Month::July, 12)), (1, 2));
+    }
+
+    #[test]
+    fn the_summary_names_everything_that_is_not_in_the_vault() {
+        let named = |path: &str, reason: &str| Named { path: path.into(), reason: reason.into() };
+        let report = BackupReport {
+            uploaded: 2,
+            linked: 1,
+            not_media: vec![named("/p/a.xmp", "a sidecar")],
+            failed: vec![named("/p/b.jpg", "it may not be read")],
+            bytes_sent: 1_500_000,
+            ..BackupReport::default()
+        };
+        insta::assert_snapshot!(summary(&report), @r"
+        2 files uploaded, 1 already in the vault, 1 not pictures or videos, 1 failed.
+        Sent 1.50 MB in 0.0 s.
+
+        Not pictures or videos, left alone:
+          /p/a.xmp: a sidecar
+
+        Failed; the next run tries again:
+          /p/b.jpg: it may not be read
+        ");
+    }
+}

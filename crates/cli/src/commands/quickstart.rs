@@ -1,0 +1,303 @@
+//! `darkslide quickstart`: server, account and first backup in one go; run again, it goes on where it was.
+//!
+//! It does nothing that `serve`, `signup` and `backup` do not do: it only asks less.
+
+use super::{account, backup, serve};
+use crate::Ending;
+use crate::arguments::{General, KeyPlace, KeyStorage, Quickstart};
+use crate::output::Output;
+use crate::{profile, questions};
+use anyhow::{Context, Result, ensure};
+use darkslide_client::api::Api;
+use darkslide_client::profile::Profile;
+use darkslide_client::session::{Email, Password, Session};
+use darkslide_server::config::{Config, RawConfig};
+use darkslide_server::listen::serve_opened;
+use darkslide_server::{Server, Shared, operator};
+use serde_json::json;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use zeroize::Zeroizing;
+
+/// The profile that it uses unless told otherwise, so that it never touches an account that is already there.
+const PROFILE: &str = "quickstart";
+
+/// Where the server listens unless told otherwise.
+const PORT: u16 = 8080;
+
+/// Characters of a generated password: 24 of 32 letters and digits are 120 bits.
+const PASSWORD_CHARACTERS: usize = 24;
+
+/// What the first run decided, kept in the profile's folder.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct Place {
+    data_dir: PathBuf,
+    listen: SocketAddr,
+}
+
+/// Does it all.
+pub(crate) async fn run(output: Output, general: &General, arguments: Quickstart) -> Result<Ending> {
+    let path = &arguments.path;
+    ensure!(path.exists(), "{} is not there: give the folder of your pictures", path.display());
+    let general = &own_profile(general);
+    let profile = profile::open(general)?;
+    let place = place(&profile, &arguments)?;
+    let running = Running::start(&place).await?;
+    output.notice(format!(
+        "The server runs on http://{} with its data in {}.",
+        place.listen,
+        place.data_dir.display()
+    ));
+    let outcome = back_up(output, general, &profile, &running, &place, &arguments).await;
+    if outcome.is_ok() && !arguments.once {
+        output.notice(joining(&place));
+        output.notice("Serving. Ctrl-C stops it; run the same command again to go on.");
+        serve::stop_signal().await;
+    }
+    running.stop().await?;
+    outcome
+}
+
+async fn back_up(
+    output: Output,
+    general: &General,
+    profile: &Profile,
+    running: &Running,
+    place: &Place,
+    arguments: &Quickstart,
+) -> Result<Ending> {
+    let (session, made) = match profile.config()? {
+        Some(_) => (profile::session(general, profile).await?, None),
+        None => {
+            let (session, made) = sign_up(output, general, profile, running, place, arguments).await?;
+            (session, Some(made))
+        }
+    };
+    let paths = [arguments.path.clone()];
+    let report =
+        backup::carry_out(output, Arc::new(session), profile.catalog().await?, &paths, &backup::settings())
+            .await?;
+    let answer = json!({ "server": format!("http://{}", place.listen), "dataDir": place.data_dir,
+        "profile": general.profile, "account": made, "backup": report });
+    output.answer(&answer, |_| format!("\n{}\n{}", backup::summary(&report), next_steps(general)))?;
+    Ok(Ending::unless(!report.is_complete()))
+}
+
+/// An account that this run made, with what must be written down.
+#[derive(Debug, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Made {
+    email: String,
+    /// Only when it was generated.
+    password: Option<String>,
+    recovery_phrase: String,
+}
+
+async fn sign_up(
+    output: Output,
+    general: &General,
+    profile: &Profile,
+    running: &Running,
+    place: &Place,
+    arguments: &Quickstart,
+) -> Result<(Session, Made)> {
+    let (email, password, generated) = credentials(arguments)?;
+    let key = account::derive(output, &password).await?;
+    let code = operator::code(&running.server.store, email.as_str()).await?;
+    let api = Api::new(account::loopback(place.listen.port())?, None, profile::limits(general))?;
+    let (session, words) = account::make_account(&api, &email, &code, &key)
+        .await
+        .context("the account could not be made; if it is there already, `darkslide login` opens it")?;
+    // Shown before anything else can fail: from here on, these words are the only other way in.
+    if !output.json {
+        eprintln!("\n{}", account::welcome(&email, &words));
+        if let Some(password) = &generated {
+            eprintln!("The password that was made for you: {}\n", password.as_str());
+        }
+    }
+    let storage = KeyStorage { keys: KeyPlace::Automatic };
+    profile::remember(output, general, profile, &session, &storage).await?;
+    let made = Made {
+        email: email.to_string(),
+        password: generated.map(|password| password.to_string()),
+        recovery_phrase: words.to_string(),
+    };
+    Ok((session, made))
+}
+
+fn credentials(arguments: &Quickstart) -> Result<(Email, Password, Option<Zeroizing<String>>)> {
+    let given = &arguments.credentials;
+    let email = match (&given.email, arguments.yes) {
+        (None, true) => "me@darkslide.local".to_owned(),
+        (email, _) => {
+            questions::text(email.as_deref(), "E-mail address (it names the account)", "--email or --yes")?
+        }
+    };
+    if given.password.password_file.is_none() && arguments.yes {
+        let password = generate_password()?;
+        return Ok((Email::parse(&email)?, Password::new(password.to_string()), Some(password)));
+    }
+    let password =
+        account::new_password(given.password.password_file.as_deref(), "--password-file or --yes")?;
+    Ok((Email::parse(&email)?, password, None))
+}
+
+fn generate_password() -> Result<Zeroizing<String>> {
+    // 32 characters, none of which looks like another.
+    const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let mut random = Zeroizing::new([0u8; PASSWORD_CHARACTERS]);
+    getrandom::fill(random.as_mut_slice()).context("the system has no randomness")?;
+    let mut password = Zeroizing::new(String::new());
+    for (place, byte) in random.iter().enumerate() {
+        if place > 0 && place % 6 == 0 {
+            password.push('-');
+        }
+        let letter = ALPHABET.get(usize::from(byte % 32)).copied().context("32 letters")?;
+        password.push(char::from(letter));
+    }
+    Ok(password)
+}
+
+/// The server inside this process.
+struct Running {
+    server: Shared,
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<Result<(), darkslide_server::ServerError>>,
+}
+
+impl Running {
+    async fn start(place: &Place) -> Result<Self> {
+        let raw = RawConfig {
+            listen: Some(place.listen),
+            data_dir: Some(place.data_dir.clone()),
+            log_level: Some("warn".to_owned()),
+            ..RawConfig::default()
+        };
+        let config = Config::from_layers(raw, RawConfig::default(), RawConfig::default())?;
+        let listener = TcpListener::bind(place.listen).with_context(|| {
+            format!("cannot listen on {}: is it in use? Choose another address with --listen", place.listen)
+        })?;
+        let server = Server::open(config).await?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = serve_opened(server.clone(), listener, async move {
+            // A dropped sender means the same: it is over.
+            let _over = stopped.await;
+        });
+        Ok(Self { server, stop, task: tokio::spawn(serving) })
+    }
+
+    async fn stop(self) -> Result<()> {
+        // It fails only when the server has ended by itself, which the next line reports.
+        let _ended = self.stop.send(());
+        Ok(self.task.await.context("the server broke down")??)
+    }
+}
+
+/// What the flags say, or the last run did, or the defaults.
+fn place(profile: &Profile, arguments: &Quickstart) -> Result<Place> {
+    let file = profile.folder().join("quickstart.json");
+    let before: Option<Place> = match std::fs::read(&file) {
+        Ok(bytes) => {
+            Some(serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", file.display()))?)
+        }
+        Err(_) => None,
+    };
+    if let (Some(before), true) = (&before, profile.config()?.is_some()) {
+        let here = arguments.data_dir.as_deref().map(absolute).transpose()?;
+        ensure!(
+            here.is_none_or(|here| here == before.data_dir),
+            "this profile's account is on the server in {}; use another --profile for another one",
+            before.data_dir.display()
+        );
+        ensure!(
+            before.data_dir.is_dir(),
+            "the server's data was in {}, and is not there: bring it back, or begin anew with another --profile",
+            before.data_dir.display()
+        );
+        let port = before.listen.port();
+        ensure!(
+            arguments.listen.is_none_or(|listen| listen.port() == port),
+            "this profile knows its server on port {port}: give --listen the same one"
+        );
+    }
+    let data_dir = match (&arguments.data_dir, &before) {
+        (Some(given), _) => absolute(given)?,
+        (None, Some(before)) => before.data_dir.clone(),
+        (None, None) => absolute(Path::new("darkslide-data"))?,
+    };
+    let listen = arguments
+        .listen
+        .or(before.map(|before| before.listen))
+        .unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)));
+    let place = Place { data_dir, listen };
+    std::fs::write(&file, serde_json::to_vec_pretty(&place)?)
+        .with_context(|| format!("could not write {}", file.display()))?;
+    Ok(place)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::fs::create_dir_all(path).with_context(|| format!("could not make {}", path.display()))?;
+    Ok(path.canonicalize()?)
+}
+
+fn own_profile(general: &General) -> General {
+    let named = std::env::var_os("DARKSLIDE_PROFILE").is_some() || general.profile != "default";
+    let profile = if named { general.profile.clone() } else { PROFILE.to_owned() };
+    General { profile, ..general.clone() }
+}
+
+fn next_steps(general: &General) -> String {
+    let profile = &general.profile;
+    format!(
+        "Bring everything back:  darkslide --profile {profile} restore --to FOLDER\n\
+         See what is there:      darkslide --profile {profile} list\n\
+         Check every byte:       darkslide --profile {profile} verify\n"
+    )
+}
+
+/// What a phone needs.
+fn joining(place: &Place) -> String {
+    let address = if place.listen.ip().is_loopback() {
+        format!(
+            "start this again with --listen 0.0.0.0:{} so that it can reach this computer, then use http://{}:{}",
+            place.listen.port(),
+            own_address()
+                .map_or_else(|| "ADDRESS-OF-THIS-COMPUTER".to_owned(), |address| address.to_string()),
+            place.listen.port()
+        )
+    } else {
+        let ip = if place.listen.ip().is_unspecified() { own_address() } else { Some(place.listen.ip()) };
+        format!(
+            "use http://{}:{}",
+            ip.map_or_else(|| "ADDRESS-OF-THIS-COMPUTER".to_owned(), |address| address.to_string()),
+            place.listen.port()
+        )
+    };
+    format!(
+        "To let a phone join: install Ente Photos, tap its first screen seven times, and as server endpoint {address}.\n\
+         Then log in with the same e-mail address and password."
+    )
+}
+
+/// The address that this computer has in its own network, found without sending anything.
+fn own_address() -> Option<IpAddr> {
+    // Connecting a UDP socket only chooses a route; 192.0.2.1 is reserved for documentation (RFC 5737).
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback() && !address.is_unspecified()).then_some(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generated_passwords_differ_and_are_long() {
+        let (one, two) = (generate_password().unwrap(), generate_password().unwrap());
+        assert_ne!(one, two);
+        assert_eq!(one.len(), PASSWORD_CHARACTERS + 3);
+    }
+}

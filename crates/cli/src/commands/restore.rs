@@ -1,0 +1,100 @@
+//! `darkslide restore` and `darkslide verify`: pictures come back, or are shown to be able to.
+
+use super::vault::filter;
+use crate::Ending;
+use crate::arguments::{FileFilter, General, Restore, Verify};
+use crate::output::{Output, bytes, counted};
+use crate::profile;
+use crate::progress::Progress;
+use anyhow::Result;
+use darkslide_client::FileId;
+use darkslide_client::albums::find_album;
+use darkslide_client::catalog::Catalog;
+use darkslide_client::list::list_files;
+use darkslide_client::restore::{RestoreScope, RestoreSummary, restore};
+use darkslide_client::session::Session;
+use darkslide_client::verify::{VerifyScope, VerifySummary, verify};
+
+/// `restore`.
+pub(crate) async fn run(output: Output, general: &General, arguments: Restore) -> Result<Ending> {
+    let (session, catalog) = profile::current(output, general).await?;
+    let scope = scope(&session, &catalog, &arguments).await?;
+    let progress = Progress::begin(output, "restoring");
+    let summary = restore(&session, &catalog, &scope, &arguments.to, &progress.events).await;
+    progress.end().await;
+    let summary = summary?;
+    output.answer(&summary, |summary| restored(summary, &arguments.to))?;
+    Ok(Ending::unless(!summary.failed.is_empty()))
+}
+
+/// Everything, whole albums, or the files that match.
+async fn scope(session: &Session, catalog: &Catalog, arguments: &Restore) -> Result<RestoreScope> {
+    let FileFilter { album, from, before, kind, name } = &arguments.filter;
+    let narrowed = from.is_some() || before.is_some() || kind.is_some() || name.is_some();
+    if !arguments.files.is_empty() {
+        return Ok(RestoreScope::Files(arguments.files.iter().copied().map(FileId).collect()));
+    }
+    if narrowed {
+        let files = list_files(session, catalog, &filter(session, catalog, &arguments.filter).await?).await?;
+        return Ok(RestoreScope::Files(files.into_iter().map(|file| file.id).collect()));
+    }
+    Ok(match album {
+        Some(name) => RestoreScope::Collections(vec![find_album(session, catalog, name).await?.id]),
+        None => RestoreScope::Everything,
+    })
+}
+
+fn restored(summary: &RestoreSummary, target: &std::path::Path) -> String {
+    let mut text = format!(
+        "{} restored into {} ({}), {} there already.\n",
+        counted(summary.restored, "file"),
+        target.display(),
+        bytes(summary.bytes),
+        summary.already_there
+    );
+    for renamed in &summary.renamed {
+        text += &format!("  {} is {} now: its name was taken\n", renamed.name, renamed.path.display());
+    }
+    for failure in &summary.failed {
+        text += &failed(failure.file, failure.name.as_deref(), &failure.reason);
+    }
+    text
+}
+
+/// `verify`.
+pub(crate) async fn check(output: Output, general: &General, arguments: Verify) -> Result<Ending> {
+    let (session, catalog) = profile::current(output, general).await?;
+    let scope = match (arguments.sample, &arguments.album) {
+        (Some(count), _) => VerifyScope::Sample(count),
+        (None, Some(name)) => VerifyScope::Collection(find_album(&session, &catalog, name).await?.id),
+        (None, None) => VerifyScope::Everything,
+    };
+    let progress = Progress::begin(output, "verifying");
+    let summary = verify(&session, &catalog, scope, &progress.events).await;
+    progress.end().await;
+    let summary = summary?;
+    output.answer(&summary, verified)?;
+    Ok(Ending::unless(!summary.failed.is_empty()))
+}
+
+fn verified(summary: &VerifySummary) -> String {
+    let mut text = format!(
+        "{} downloaded, decrypted and as they were backed up ({}).\n",
+        counted(summary.intact, "file"),
+        bytes(summary.bytes)
+    );
+    if summary.without_hash > 0 {
+        text += &format!(
+            "{} without a content hash: they open, and cannot be compared.\n",
+            counted(summary.without_hash, "file")
+        );
+    }
+    for failure in &summary.failed {
+        text += &failed(failure.file, failure.name.as_deref(), &failure.reason);
+    }
+    text
+}
+
+fn failed(file: FileId, name: Option<&str>, reason: &str) -> String {
+    format!("  {} (file {file}): {reason}\n", name.unwrap_or("a file whose name does not open"))
+}

@@ -1,0 +1,25 @@
+//! Completion scripts and manual pages, made from the command line's own definition.
+
+use crate::Ending;
+use crate::arguments::Arguments;
+use crate::output::{Output, counted};
+use anyhow::{Context, Result};
+use clap::CommandFactory;
+use std::path::Path;
+
+/// A completion script on standard output.
+pub(crate) fn completions(shell: clap_complete::Shell) -> Ending {
+    clap_complete::generate(shell, &mut Arguments::command(), "darkslide", &mut std::io::stdout());
+    Ending::Done
+}
+
+/// One page a command, in section 1.
+pub(crate) fn manual_pages(output: Output, folder: &Path) -> Result<Ending> {
+    std::fs::create_dir_all(folder).with_context(|| format!("could not make {}", folder.display()))?;
+    clap_mangen::generate_to(Arguments::command(), folder)
+        .with_context(|| format!("could not write into {}", folder.display()))?;
+    let pages = std::fs::read_dir(folder)?.count();
+    let answer = serde_json::json!({ "folder": folder, "pages": pages });
+    output.answer(&answer, |_| format!("{} in {}", counted(pages as u64, "page"), folder.display()))?;
+    Ok(Ending::Done)
+}

@@ -1,0 +1,105 @@
+//! Where answers go: for people, or as one JSON value with `--json`.
+//!
+//! Answers go to standard output and nothing else does. Notices go to standard error, and not at all with `--quiet`.
+
+use anyhow::Result;
+use serde::Serialize;
+use std::io::Write;
+
+/// How this run talks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    /// One JSON value instead of text.
+    pub(crate) json: bool,
+    /// No notices and no progress.
+    pub(crate) quiet: bool,
+}
+
+impl Output {
+    /// The answer of a command: as JSON, or as the text that `human` makes of it.
+    pub(crate) fn answer<T: Serialize>(self, value: &T, human: impl FnOnce(&T) -> String) -> Result<()> {
+        let mut text = if self.json { serde_json::to_string_pretty(value)? } else { human(value) };
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        let mut out = std::io::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            // Whoever reads us (`head`, a pager) has seen enough.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    /// Something to know that is not the answer.
+    pub(crate) fn notice(self, text: impl AsRef<str>) {
+        if !self.quiet {
+            eprintln!("{}", text.as_ref());
+        }
+    }
+
+    /// Something to know even in silence.
+    #[expect(clippy::unused_self, reason = "reads as the sentence it is")]
+    pub(crate) fn warn(self, text: impl AsRef<str>) {
+        eprintln!("{}", text.as_ref());
+    }
+
+    /// Whether progress is shown: to a person at a terminal only.
+    pub(crate) fn shows_progress(self) -> bool {
+        !self.quiet && std::io::IsTerminal::is_terminal(&std::io::stderr())
+    }
+}
+
+/// Bytes for people: `1.4 GB`.
+pub(crate) fn bytes(count: u64) -> String {
+    indicatif::DecimalBytes(count).to_string()
+}
+
+/// A number with its noun: `1 file`, `2 files`.
+pub(crate) fn counted(count: impl Into<u64>, noun: &str) -> String {
+    let count = count.into();
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{ending}")
+}
+
+/// Microseconds since the epoch as a date for people, in UTC.
+pub(crate) fn date(micros: i64) -> String {
+    const FORMAT: &[time::format_description::BorrowedFormatItem<'_>] =
+        time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]");
+    time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000)
+        .ok()
+        .and_then(|moment| moment.format(FORMAT).ok())
+        .unwrap_or_else(|| "an unknown date".to_owned())
+}
+
+/// A table for people: columns as wide as their widest cell, the last one free.
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_align_by_characters() {
+        let rows = vec![vec!["é".to_owned(), "x".to_owned()], vec!["ab".to_owned(), "y".to_owned()]];
+        assert_eq!(table(&rows), "é   x\nab  y\n");
+    }
+
+    #[test]
+    fn dates_and_counts_read_well() {
+        assert_eq!(date(1_700_000_000_000_000), "2023-11-14 22:13");
+        assert_eq!(date(i64::MAX), "an unknown date");
+        assert_eq!(counted(1u64, "file"), "1 file");
+        assert_eq!(counted(0u64, "file"), "0 files");
+    }
+}
