@@ -1,0 +1,146 @@
+//! Signing up, in and out, recovery, and everything that must be refused.
+
+use crate::world::{World, api_at, quick_key};
+use darkslide_client::session::{
+    Email, LockedSession, Password, PasswordKey, PendingSignUp, Session, SessionError, SignInMethod,
+    change_password, sign_in_method,
+};
+use darkslide_crypto::account::UnlockError;
+use darkslide_crypto::keys::{KeyEncryptionKey, RecoveryKey};
+use darkslide_crypto::recovery;
+use darkslide_protocol::account::SrpAttributes;
+
+fn email(text: &str) -> Email {
+    Email::parse(text).unwrap()
+}
+
+async fn attributes(world: &World, email: &Email) -> SrpAttributes {
+    match sign_in_method(&world.api(), email).await.unwrap() {
+        SignInMethod::Password(attributes) => attributes,
+        SignInMethod::Code => panic!("the password should do"),
+    }
+}
+
+async fn sign_in(world: &World, email: &Email, key: &KeyEncryptionKey) -> Result<Session, SessionError> {
+    Session::sign_in_with_key(&world.api(), email, &attributes(world, email).await, key).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_signs_in_from_end_to_end() {
+    let world = World::start().await;
+    let ada = email("ada@example.org");
+    let password = Password::new("correct horse battery staple".to_owned());
+    let pending = PendingSignUp::begin(&world.api(), &ada).await.unwrap();
+    let key = PasswordKey::derive_new(&password).await.unwrap();
+    let new = pending.finish(&world.code(&ada).await, &key).await.unwrap();
+    assert_eq!(new.recovery_phrase.split(' ').count(), 24);
+    let session =
+        Session::sign_in(&world.api(), &ada, &attributes(&world, &ada).await, &password).await.unwrap();
+    assert!(session.keys == new.session.keys && session.token != new.session.token);
+    assert_eq!(*session.recovery_phrase().await.unwrap(), *new.recovery_phrase);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_passwords_codes_and_addresses_are_told_apart() {
+    let world = World::start().await;
+    let ada = email("ada@example.org");
+    let pending = PendingSignUp::begin(&world.api(), &ada).await.unwrap();
+    let key = quick_key("right");
+    let code = world.code(&ada).await;
+    let wrong = if code == "000000" { "000001" } else { "000000" };
+    let refused = pending.finish(wrong, &key).await;
+    assert!(matches!(refused, Err(SessionError::WrongCode)), "{refused:?}");
+    pending.finish(&format!(" {code} "), &key).await.unwrap();
+
+    let refused = sign_in(&world, &ada, &quick_key("wrong").key).await;
+    assert!(matches!(refused, Err(SessionError::WrongPassword)), "{refused:?}");
+    sign_in(&world, &ada, &key.key).await.unwrap();
+
+    let again = PendingSignUp::begin(&world.api(), &ada).await;
+    assert!(matches!(again, Err(SessionError::AlreadyRegistered)), "{again:?}");
+    let nobody = email("nobody@example.org");
+    assert_eq!(sign_in_method(&world.api(), &nobody).await.unwrap(), SignInMethod::Code);
+    let unknown = LockedSession::send_code(&world.api(), &nobody).await;
+    assert!(matches!(unknown, Err(SessionError::NotRegistered)), "{unknown:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_signs_in_and_the_password_opens_the_keys() {
+    let world = World::start().await;
+    let new = world.sign_up("ada@example.org", "right").await;
+    let ada = email("ada@example.org");
+    let refused = world.locked(&ada).await.unlock(&quick_key("wrong").key);
+    assert!(matches!(&refused, Err(error) if error.is_wrong_password()), "{refused:?}");
+    let session = world.locked(&ada).await.unlock(&quick_key("right").key).unwrap();
+    assert!(session.keys == new.session.keys);
+    assert_eq!(session.summary().await.unwrap().email, "ada@example.org");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recovery_phrase_survives_a_forgotten_password() {
+    let world = World::start().await;
+    let new = world.sign_up("ada@example.org", "forgotten").await;
+    let ada = email("ada@example.org");
+    let refused = world.locked(&ada).await.unlock_with_recovery(&RecoveryKey::take([9; 32]));
+    assert!(matches!(refused, Err(SessionError::Unlock(UnlockError::Locked(_)))), "{refused:?}");
+
+    let phrase = recovery::parse(&new.recovery_phrase.to_uppercase()).unwrap();
+    let session = world.locked(&ada).await.unlock_with_recovery(&phrase).unwrap();
+    change_password(&session, &quick_key("new"), true).await.unwrap();
+    let old = sign_in(&world, &ada, &quick_key("forgotten").key).await;
+    assert!(matches!(old, Err(SessionError::WrongPassword)), "{old:?}");
+    let again = sign_in(&world, &ada, &quick_key("new").key).await.unwrap();
+    assert!(again.keys == new.session.keys);
+    assert_eq!(*again.recovery_phrase().await.unwrap(), *new.recovery_phrase);
+    // The other device was signed out, this one was not.
+    assert!(session.summary().await.is_ok());
+    let ended = new.session.api.session_validity().await.unwrap_err();
+    assert!(ended.is_signed_out() && !ended.is_transient(), "{ended}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_are_listed_and_signed_out() {
+    let world = World::start().await;
+    let first = world.sign_up("ada@example.org", "right").await.session;
+    let second = sign_in(&world, &first.email, &quick_key("right").key).await.unwrap();
+    let devices = second.devices().await.unwrap();
+    assert_eq!(devices.iter().map(|device| device.is_this).collect::<Vec<_>>(), [true, false]);
+    second.end_device(devices[1].id.as_deref().unwrap()).await.unwrap();
+    assert!(first.api.session_validity().await.unwrap_err().is_signed_out());
+    second.log_out().await.unwrap();
+    assert!(second.api.session_validity().await.unwrap_err().is_signed_out());
+    second.log_out().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_account_is_gone() {
+    let world = World::start().await;
+    let session = world.sign_up("ada@example.org", "right").await.session;
+    let (api, ada) = (session.api.clone(), session.email.clone());
+    session.delete_account().await.unwrap();
+    assert!(api.session_validity().await.unwrap_err().is_signed_out());
+    assert_eq!(sign_in_method(&world.api(), &ada).await.unwrap(), SignInMethod::Code);
+    world.sign_up("ada@example.org", "again").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_person_s_token_opens_nothing_of_another_s() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    let eve = world.person("eve").await;
+    let failure = eve.session.api.collection_diff(ada.album.id, darkslide_protocol::Version(0)).await;
+    assert!(failure.is_err());
+    let failure = eve.session.api.delete_collection(ada.album.id, false).await;
+    assert!(failure.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_not_there_is_named() {
+    let mut world = World::start().await;
+    let address = world.address;
+    world.stop().await;
+    let failure = api_at(address).ping().await.unwrap_err();
+    let text = failure.to_string();
+    assert!(failure.is_transient());
+    assert!(text.contains(&address.to_string()) && text.contains("check that it is running"), "{text}");
+}
