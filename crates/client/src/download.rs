@@ -14,6 +14,7 @@ use darkslide_crypto::{ContentHash, ContentHasher};
 use darkslide_media::live_container::{self, ExtractError};
 use darkslide_protocol::FileId;
 use darkslide_protocol::limits::OBJECT_BYTES_MAX;
+use http::StatusCode;
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -29,8 +30,8 @@ pub enum ContentError {
     /// Its key or metadata do not open.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
-    /// The server does not have its bytes.
-    #[error("the server no longer has its bytes")]
+    /// The server does not have its bytes, or fails on them and on nothing else.
+    #[error("the server no longer has its bytes, or cannot read them")]
     Missing,
     /// The stream's header, without which nothing opens, is not one.
     #[error("its header is damaged")]
@@ -199,7 +200,10 @@ impl<'a> Incoming<'a> {
         self.body = None;
         let located = self.location.take().is_some();
         if failure.is_transient() {
-            let Some(delay) = self.delays.next() else { return Err(failure.into()) };
+            let Some(delay) = self.delays.next() else {
+                let broken = located && failure.status() == Some(StatusCode::INTERNAL_SERVER_ERROR);
+                return Err(if broken { ContentError::Missing } else { failure.into() });
+            };
             tokio::time::sleep(delay).await;
             return Ok(());
         }

@@ -17,6 +17,7 @@ use darkslide_crypto::stream::plaintext_len;
 use darkslide_media::metadata::FileKind;
 use darkslide_protocol::{CollectionId, FileId};
 use futures_util::StreamExt as _;
+use http::StatusCode;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -128,7 +129,7 @@ impl Unreached {
     ) -> Result<Result<T, ContentError>, ApiFailure> {
         match result {
             Err(ContentError::Api(failure)) if failure.is_signed_out() => return Err(failure),
-            Err(ContentError::Api(failure)) if failure.is_transient() => {
+            Err(ContentError::Api(failure)) if is_everywhere(&failure) => {
                 self.0 += 1;
                 if self.0 >= UNREACHED_MAX {
                     return Err(failure);
@@ -139,6 +140,13 @@ impl Unreached {
         }
         Ok(result)
     }
+}
+
+/// Whether a failure has nothing to do with the file at hand.
+fn is_everywhere(failure: &ApiFailure) -> bool {
+    let busy = [StatusCode::TOO_MANY_REQUESTS, StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE];
+    let refused = failure.status().is_some_and(|status| busy.contains(&status));
+    refused || (failure.status().is_none() && failure.is_transient())
 }
 
 /// One file to check, with the key that opens it.

@@ -15,7 +15,7 @@ use std::time::Duration;
 const ANSWER_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// The longest wait that a server may ask for before a repetition.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
 
 /// One call: what it is for people, its method and its path.
 #[derive(Clone, Copy)]

@@ -161,7 +161,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(15),
-            read_idle: Duration::from_secs(60),
+            read_idle: Duration::from_mins(1),
             retries: 4,
             first_delay: Duration::from_millis(500),
             longest_delay: Duration::from_secs(20),

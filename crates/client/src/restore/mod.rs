@@ -365,12 +365,12 @@ async fn fetch(
         return Ok(Fetched { parts, staged: vec![file], content });
     }
     let container = download(&session.api, source, file, progress).await?;
-    blocking(move || unpack(parts, container, &folder)).await
+    blocking(move || unpack(parts, &container, &folder)).await
 }
 
 fn unpack(
     mut parts: Vec<PlannedPart>,
-    container: NamedTempFile,
+    container: &NamedTempFile,
     folder: &Path,
 ) -> Result<Fetched, ContentError> {
     let reader = io::BufReader::new(container.reopen()?);

@@ -93,7 +93,7 @@ fn album_folders(rows: &[FileRow], collections: &[CollectionRow]) -> HashMap<Col
     let mut taken = HashSet::new();
     let name = |album: &CollectionRow, taken: &mut HashSet<String>| {
         let name = names::restored(&album.name, Rules::HERE);
-        let free = (0..).map(|number| numbered(&name, number)).find(|name| {
+        let free = (0..u32::MAX).map(|number| numbered(&name, number)).find(|name| {
             let key = names::comparison_key(name);
             taken.insert(key)
         });
@@ -116,7 +116,7 @@ fn first_number(taken: &mut HashSet<String>, parts: &[PlannedPart]) -> u32 {
         let names = parts.iter().map(move |part| part.name.candidate(number));
         names.map(|name| names::comparison_key(&name.to_string_lossy())).collect::<Vec<_>>()
     };
-    let number = (0..).find(|number| keys(*number).iter().all(|key| !taken.contains(key)));
+    let number = (0..u32::MAX).find(|number| keys(*number).iter().all(|key| !taken.contains(key)));
     let number = number.expect("numbers do not run out");
     taken.extend(keys(number));
     number
@@ -129,6 +129,14 @@ fn numbered(name: &str, number: u32) -> String {
 impl PartName {
     fn new(title: String, raw: Option<Vec<u8>>) -> Self {
         Self { title, raw: raw.filter(|raw| is_one_component(raw)), extension_unknown: false }
+    }
+
+    /// A Live Photo's video whose name was not kept: the still's, with the usual extension until the container says
+    /// another.
+    fn of_video(still: &str) -> Self {
+        let (stem, extension) = names::split_extension(still);
+        let extension = if extension.contains(char::is_lowercase) { "mov" } else { "MOV" };
+        Self { title: format!("{stem}.{extension}"), raw: None, extension_unknown: true }
     }
 
     /// The name on disk with this number.
@@ -228,12 +236,8 @@ fn parts_of(row: &FileRow, extra: &OwnKeys) -> Vec<PlannedPart> {
         return vec![first];
     }
     let name = match &extra.video_title {
-        Some(title) => PartName::new(title.clone(), extra.raw_video_title.clone()),
-        None => {
-            let (stem, extension) = names::split_extension(&title);
-            let extension = if extension.contains(char::is_lowercase) { "mov" } else { "MOV" };
-            PartName { title: format!("{stem}.{extension}"), raw: None, extension_unknown: true }
-        }
+        Some(video) => PartName::new(video.clone(), extra.raw_video_title.clone()),
+        None => PartName::of_video(&title),
     };
     let modified = match extra.video_modified {
         Some(micros) => time_of(micros, extra.video_modified_nanos),
