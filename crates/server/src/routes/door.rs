@@ -127,7 +127,9 @@ fn finish(response: Response, method: &Method, origin: Option<HeaderValue>, id: 
         body = if method == Method::HEAD { Body::empty() } else { Body::from("{}") };
     }
     let headers = &mut parts.headers;
-    if method == Method::GET && is_json(headers) && !headers.contains_key(CACHE_CONTROL) {
+    // Bodies without a type are empty ones; blobs have a type, and redirects to them may be kept.
+    let says_nothing = parts.status.is_success() && !headers.contains_key(CONTENT_TYPE);
+    if method == Method::GET && (is_json(headers) || says_nothing) && !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     headers.insert(REQUEST_ID.clone(), id);
