@@ -72,13 +72,13 @@ pub struct Http {
 impl Http {
     /// A client that has spoken to nobody yet.
     pub fn new(base: &str, manners: Manners) -> Self {
-        let client = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(manners.user_agent)
-            .timeout(Duration::from_secs(120))
-            .build()
-            .unwrap();
+        let client = new_client(manners);
         Self { client, base: base.to_owned(), manners, token: None, preflights: Mutex::default() }
+    }
+
+    /// Forgets connections that are open: the app was started again.
+    pub fn reconnect(&mut self) {
+        self.client = new_client(self.manners);
     }
 
     /// An API call with the session token, if there is one. `path` begins with a slash and may have a query.
@@ -237,6 +237,15 @@ impl Answer {
         assert_eq!(fields.text("code"), code, "{self:?}");
         fields.text("message");
     }
+}
+
+fn new_client(manners: Manners) -> Client {
+    Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(manners.user_agent)
+        .timeout(Duration::from_secs(120))
+        .build()
+        .unwrap()
 }
 
 /// The value of `Access-Control-Request-Headers` for a request: sorted, lower case, simple ones left out.

@@ -155,10 +155,14 @@ pub fn read_file_diff(answer: &Value) -> (Vec<FileRow>, bool) {
 pub fn read_file(fields: &Fields<'_>) -> FileRow {
     let (file, thumbnail, metadata) =
         (fields.object("file"), fields.object("thumbnail"), fields.object("metadata"));
-    let headers = [file, thumbnail].map(|object| object.base64("decryptionHeader"));
-    let metadata_header = metadata.text("decryptionHeader");
-    let purged = !metadata.has("encryptedData") || metadata_header.is_empty();
-    let [file_header, thumbnail_header] = headers;
+    // Of a purged file only placeholders are left: strings all the same.
+    let purged = !metadata.has("encryptedData") || metadata.text("encryptedData") == "-";
+    let header = |object: &Fields<'_>| {
+        let text = object.text("decryptionHeader");
+        if purged && text.len() <= 1 { Vec::new() } else { object.bytes("decryptionHeader", 24) }
+    };
+    let (file_header, thumbnail_header) = (header(&file), header(&thumbnail));
+    header(&metadata);
     if fields.has("collectionOwnerID") {
         fields.id("collectionOwnerID");
     }

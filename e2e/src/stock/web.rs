@@ -109,7 +109,7 @@ pub async fn check_details(device: &Device) -> (i64, i64) {
     let answer = device.http.call(Method::GET, "/users/details/v2", None).await.ok();
     let again = device.http.call(Method::GET, "/users/details/v2", None).await.ok();
     assert_eq!(answer["subscription"], again["subscription"], "a value that changes renders for ever");
-    read_details(&answer, &device.account().email, true)
+    read_details(&answer, &device.account().email.to_lowercase(), true)
 }
 
 /// `GET /billing/user-plans`.
