@@ -136,6 +136,13 @@ impl ServerProcess {
         assert!(status.success(), "the server ended with {status}: {}", self.terminal());
     }
 
+    /// The same where the server's process is a child of the one that was adopted.
+    pub fn end_with(&mut self, process: u32) {
+        terminate(process);
+        let status = self.child.take().expect("the server runs").wait().unwrap();
+        assert!(status.success(), "the server ended with {status}: {}", self.terminal());
+    }
+
     /// The newest one-time code that was sent to an address.
     pub fn code_for(&self, email: &str) -> String {
         let line = format!("one-time code for {email}: ");

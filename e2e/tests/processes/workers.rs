@@ -188,9 +188,7 @@ impl Worker {
 
     /// A call, repeated until it is answered; and whether an earlier attempt may have been carried out.
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> (Answer, bool) {
-        let attempt =
-            async || self.device.http.send(self.device.http.api_request(method.clone(), path, body)).await;
-        self.repeat(attempt).await
+        self.repeat(&self.device.http.api_request(method, path, body)).await
     }
 
     async fn insist(
@@ -201,14 +199,14 @@ impl Worker {
         bytes: Bytes,
     ) -> Answer {
         let request = Outgoing { method, url: url.to_owned(), headers: headers.to_vec(), body: Some(bytes) };
-        self.repeat(async || self.device.http.send(request.clone()).await).await.0
+        self.repeat(&request).await.0
     }
 
-    async fn repeat(&self, attempt: impl AsyncFn() -> reqwest::Result<Answer>) -> (Answer, bool) {
+    async fn repeat(&self, request: &Outgoing) -> (Answer, bool) {
         let mut was_broken_off = false;
         let outcome = tokio::time::timeout(PATIENCE, async {
             loop {
-                match attempt().await {
+                match self.device.http.send(request.clone()).await {
                     Ok(answer) if answer.status < 500 => return answer,
                     Ok(_) => {}
                     Err(_) => {

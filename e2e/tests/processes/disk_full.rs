@@ -1,0 +1,113 @@
+//! The disk is full: uploads are refused as a passing fault, nothing acknowledged is harmed, and with room again all goes on.
+
+use crate::remains::reap_and_compare;
+use darkslide_e2e::engine::Engine;
+use darkslide_e2e::process::ServerProcess;
+use darkslide_e2e::stock::mobile::{self, ANDROID};
+use darkslide_e2e::stock::{CollectionKind, Device};
+use darkslide_e2e::vault::{Picture, SealedPicture, seal_picture};
+use reqwest::Method;
+use serde_json::json;
+use std::path::Path;
+use std::process::Command;
+
+/// Bytes of the whole disk.
+const DISK: &str = "size=48m";
+
+/// Bytes that are given back when the disk was full.
+const BALLAST: usize = 16 << 20;
+
+/// A memory disk mounted on a folder.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// `None` where this user may not mount.
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", DISK, "tmpfs"]).arg(folder.path());
+        mount.output().is_ok_and(|output| output.status.success()).then_some(Self(folder))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.path()).output();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stderr, reason = "what is not tested must be seen")]
+async fn a_full_disk_loses_nothing() {
+    let Some(disk) = SmallDisk::mount() else {
+        assert!(std::env::var_os("CI").is_none(), "CI may mount, and must");
+        eprintln!("no right to mount a small disk: what happens when the disk is full was NOT tested");
+        return;
+    };
+    let mut server = ServerProcess::start_at(disk.path(), &Engine::Sqlite, &[]).await;
+    let mut phone = mobile::sign_up(&server, ANDROID, "full@example.org", "password").await;
+    let album = phone.create_collection("Full", CollectionKind::Album).await;
+    std::fs::write(disk.path().join("ballast"), vec![0; BALLAST]).unwrap();
+
+    let mut kept = Vec::new();
+    let refused = loop {
+        let picture = Picture::generate(&format!("{}.jpg", kept.len()), 3 << 20);
+        let sealed = seal_picture(&phone.collection_key(album), &picture);
+        match attempt(&phone, album, &sealed).await {
+            Ok(id) => kept.push((id, picture)),
+            Err(status) => break (status, sealed, picture),
+        }
+        assert!(kept.len() < 48, "a disk of this size is never full");
+    };
+    let (status, sealed, picture) = refused;
+    assert!(kept.len() >= 3, "there was room at first");
+    assert!(status >= 500, "a passing fault, so that clients try again: {status}");
+    check_kept(&mut phone, album, &kept).await;
+    server.kill();
+    server.restart();
+    phone.http.reconnect();
+    check_kept(&mut phone, album, &kept).await;
+
+    std::fs::remove_file(disk.path().join("ballast")).unwrap();
+    let id = attempt(&phone, album, &sealed).await.expect("with room again, the same upload succeeds");
+    kept.push((id, picture));
+    check_kept(&mut phone, album, &kept).await;
+    server.stop();
+    reap_and_compare(&server).await;
+}
+
+/// One upload; the status of the first step that was refused.
+async fn attempt(phone: &Device, album: i64, picture: &SealedPicture) -> Result<i64, u16> {
+    let mut keys = Vec::new();
+    for sealed in [&picture.file, &picture.thumbnail] {
+        let body = json!({
+            "contentLength": sealed.bytes.len(), "contentMD5": darkslide_e2e::vault::md5(&sealed.bytes),
+        });
+        let mint = phone.http.call(Method::POST, "/files/upload-url", Some(&body)).await;
+        let mint = accepted(&mint)?;
+        let url = mint["url"].as_str().unwrap();
+        accepted(&phone.put(url, &sealed.bytes, &mobile::put_headers(&sealed.bytes)).await)?;
+        keys.push(mint["objectKey"].as_str().unwrap().to_owned());
+    }
+    let body = phone.commit_body(album, picture, &keys[0], &keys[1]);
+    let answer = accepted(&phone.http.call(Method::POST, "/files", Some(&body)).await)?;
+    Ok(answer["id"].as_i64().unwrap())
+}
+
+fn accepted(answer: &darkslide_e2e::http::Answer) -> Result<serde_json::Value, u16> {
+    if answer.status == 200 { Ok(answer.ok()) } else { Err(answer.status) }
+}
+
+/// Everything acknowledged is there, byte for byte, and nothing else.
+async fn check_kept(phone: &mut Device, album: i64, kept: &[(i64, Picture)]) {
+    mobile::sync(phone).await;
+    assert_eq!(phone.mirror.live(album).len(), kept.len());
+    for (id, picture) in kept {
+        let opened = mobile::download(phone, &phone.mirror.files[&(album, *id)]).await;
+        assert!(opened.content == picture.content, "file {id} came back altered");
+    }
+}
