@@ -34,15 +34,17 @@ use tower_http::timeout::RequestBodyTimeoutLayer;
 
 /// Every route of the server.
 pub fn router(server: Shared) -> Router {
-    let idle_timeout = server.config.limits.idle_timeout;
-    let routes = account_routes()
-        .merge(file_routes())
-        .fallback(|| async { ApiError::NOT_FOUND })
+    let routes = account_routes().merge(file_routes()).fallback(|| async { ApiError::NOT_FOUND });
+    with_door(routes.with_state(server.clone()), server)
+}
+
+/// Routes behind the door that every request passes.
+pub fn with_door(routes: Router, server: Shared) -> Router {
+    let routes = routes
         .layer(CatchPanicLayer::custom(door::after_panic))
         .layer(DefaultBodyLimit::max(JSON_BODY_BYTES_MAX))
-        .layer(RequestBodyTimeoutLayer::new(idle_timeout))
-        .layer(from_fn(door::pass))
-        .with_state(server.clone());
+        .layer(RequestBodyTimeoutLayer::new(server.config.limits.idle_timeout))
+        .layer(from_fn(door::pass));
     // The path is made plain out here, where no route has been chosen yet.
     Router::new().fallback_service(routes).layer(from_fn_with_state(server, door::enter))
 }

@@ -5,10 +5,13 @@
 use crate::Server;
 use crate::error::{ApiError, ApiResult};
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{HeaderMap, StatusCode, request::Parts};
+use axum::response::IntoResponse;
 use darkslide_protocol::AccountId;
 use serde::de::DeserializeOwned;
+use std::error::Error;
 use std::sync::Arc;
 
 /// A JSON body, whatever its `Content-Type`. An empty body is `{}`.
@@ -21,21 +24,21 @@ impl<T: DeserializeOwned> FromRequest<Arc<Server>> for Body<T> {
     async fn from_request(request: Request, state: &Arc<Server>) -> ApiResult<Self> {
         let bytes = Bytes::from_request(request, state)
             .await
-            .map_err(|rejection| ApiError::Status(rejection.into_response_status()))?;
+            .map_err(|rejection| ApiError::Status(status_of(rejection)))?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         serde_json::from_slice(text).map(Self).map_err(|_| ApiError::BAD_REQUEST)
     }
 }
 
-/// The status of a body that could not be read: too large, or broken off.
-trait RejectionStatus {
-    fn into_response_status(self) -> StatusCode;
-}
-
-impl RejectionStatus for axum::extract::rejection::BytesRejection {
-    fn into_response_status(self) -> StatusCode {
-        axum::response::IntoResponse::into_response(self).status()
+/// The status of a body that could not be read: too large, too slow, or broken off.
+fn status_of(rejection: BytesRejection) -> StatusCode {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&rejection);
+    let mut stalled = false;
+    while let Some(error) = cause {
+        stalled |= error.is::<tower_http::timeout::TimeoutError>();
+        cause = error.source();
     }
+    if stalled { StatusCode::REQUEST_TIMEOUT } else { rejection.into_response().status() }
 }
 
 /// Which of the apps of one account is calling: tokens and codes of one are no good to another.
