@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 const THUMBNAILS_MAX: usize = 2;
 
 /// The longest that one thumbnail may take, waiting for its turn included.
-const TIME_MAX: Duration = Duration::from_secs(120);
+const TIME_MAX: Duration = Duration::from_mins(2);
 
 /// The longest that one tool may take.
 const TOOL_TIME_MAX: Duration = Duration::from_secs(30);

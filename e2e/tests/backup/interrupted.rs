@@ -2,12 +2,13 @@
 
 use crate::proxy::Proxy;
 use crate::scene::{Scene, picture, settings};
-use darkslide_client::backup::{BackupReport, backup};
+use darkslide_client::backup::{BackupReport, Settings, backup};
 use darkslide_client::event::{Event, Events};
 use darkslide_client::library::AlbumRule;
 use darkslide_crypto::stream::{SEALED_CHUNK_LEN, ciphertext_len};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const PART_LEN: u64 = 5 * SEALED_CHUNK_LEN as u64;
@@ -150,16 +151,38 @@ async fn cut_connections_are_borne() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_gone_ends_the_run_when_patience_is_over() {
-    let mut scene = Scene::new().await;
+async fn a_server_that_is_not_there_is_told_at_once() {
+    let scene = Scene::new().await;
     scene.write("a.jpg", &picture(1, 5000));
     let proxy = Proxy::start(&scene.server.base(), 0, 0).await;
+    let nowhere = proxy.base();
     drop(proxy);
-    scene.server.stop();
-    let error = scene.back_up_with(&settings(AlbumRule::PerRoot)).await.unwrap_err();
+    let (roots, settings) = ([scene.pictures()], settings(AlbumRule::PerRoot));
+    let stop = CancellationToken::new();
+    let session = scene.through(&nowhere);
+    let run = backup(session, scene.catalog.clone(), &roots, &settings, &Events::silent(), &stop);
+    let error = run.await.unwrap_err();
     assert!(error.is_transient(), "{error}");
-    scene.server.restart();
     assert_eq!(scene.back_up().await.uploaded, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_goes_away_ends_the_run_when_patience_is_over() {
+    let scene = Scene::new().await;
+    scene.write("large.jpg", &picture(1, LARGE));
+    scene.write("small.jpg", &picture(2, 5000));
+    // Everything but large bodies passes, for as long as anybody tries.
+    let proxy = Proxy::start(&scene.server.base(), 1_000_000, u64::MAX).await;
+    let settings = Settings { patience: Duration::from_secs(1), ..settings(AlbumRule::PerRoot) };
+    let (roots, stop) = ([scene.pictures()], CancellationToken::new());
+    let session = scene.through(&proxy.base());
+    let report =
+        backup(session, scene.catalog.clone(), &roots, &settings, &Events::silent(), &stop).await.unwrap();
+    assert_eq!((report.uploaded, report.failed.len()), (1, 1), "{report:?}");
+    assert!(report.interrupted.is_some() && !report.is_complete(), "{report:?}");
+    assert_eq!(scene.titles().await, ["small.jpg"]);
+    assert_eq!(scene.back_up().await.uploaded, 1);
+    scene.verify_all(2).await;
 }
 
 /// Waits for the first bytes of a file's upload, and changes it then.

@@ -203,6 +203,8 @@ pub struct Api(Arc<Inner>);
 struct Inner {
     server: ServerUrl,
     http: reqwest::Client,
+    /// For bodies that take their time to go up: no answer is expected before all of them went.
+    uploads: reqwest::Client,
     token: Option<HeaderValue>,
     limits: Limits,
 }
@@ -214,8 +216,9 @@ impl Api {
         token: Option<&SessionToken>,
         limits: Limits,
     ) -> Result<Self, ConnectionError> {
-        let http = http_client(&limits)?;
-        Ok(Self(Arc::new(Inner { server, http, token: token.map(token_header), limits })))
+        let http = http_client(&limits, Some(limits.read_idle))?;
+        let uploads = http_client(&limits, None)?;
+        Ok(Self(Arc::new(Inner { server, http, uploads, token: token.map(token_header), limits })))
     }
 
     /// The same server and connections, signed in as somebody.
@@ -223,6 +226,7 @@ impl Api {
         Self(Arc::new(Inner {
             server: self.0.server.clone(),
             http: self.0.http.clone(),
+            uploads: self.0.uploads.clone(),
             token: Some(token_header(token)),
             limits: self.0.limits.clone(),
         }))
@@ -242,12 +246,19 @@ fn token_header(token: &SessionToken) -> HeaderValue {
     value
 }
 
-fn http_client(limits: &Limits) -> Result<reqwest::Client, ConnectionError> {
+/// `read_idle` counts from the beginning of a request, also while its body goes up.
+fn http_client(limits: &Limits, read_idle: Option<Duration>) -> Result<reqwest::Client, ConnectionError> {
     let builder = reqwest::Client::builder()
         .user_agent(USER_AGENT)
         .connect_timeout(limits.connect)
-        .read_timeout(limits.read_idle)
         .redirect(reqwest::redirect::Policy::none());
+    let builder = match read_idle {
+        Some(read_idle) => builder.read_timeout(read_idle),
+        None => builder,
+    };
+    // Whoever vanished while a body goes up is noticed by what it no longer acknowledges.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let builder = builder.tcp_user_timeout(limits.read_idle);
     let builder = match &limits.extra_authorities {
         Some(path) => builder.tls_certs_merge(read_authorities(path)?),
         None => builder,

@@ -13,6 +13,7 @@ use darkslide_protocol::upload::{
 use http::header;
 use reqwest::Body;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// What the server calls a part that it has; kept as it was sent, quotes included.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -29,6 +30,10 @@ pub struct AcknowledgedPart {
 }
 
 const SEND: &str = "send a file";
+
+/// Bytes a second below which a connection is no use: half of what a modem of 1998 sent, and 2 % of the slowest
+/// broadband uplink.
+const SLOWEST_RATE: u64 = 2048;
 
 impl Api {
     /// An URL for one object whose size and MD5 are known.
@@ -128,8 +133,9 @@ impl Api {
     ) -> Result<Option<ETag>, ApiFailure> {
         let mut request = self
             .0
-            .http
+            .uploads
             .put(self.object_url(url)?)
+            .timeout(self.0.limits.read_idle + Duration::from_secs(length / SLOWEST_RATE))
             .header(header::CONTENT_LENGTH, length)
             .header(header::CONTENT_TYPE, "application/octet-stream")
             .body(body);

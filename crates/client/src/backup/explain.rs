@@ -14,13 +14,16 @@ pub async fn explain(catalog: &Catalog, path: &Path) -> Result<String, CatalogEr
     let Ok(path) = path.canonicalize() else {
         return Ok("There is no such file, or it may not be read.".to_owned());
     };
+    // Folders above a root decide nothing: somebody chose the root.
+    let mut below = path.file_name().map(Path::new).unwrap_or(&path).to_owned();
     for root in catalog.asset_roots().await? {
         let Ok(relative) = path.strip_prefix(path_of(&root)) else { continue };
+        relative.clone_into(&mut below);
         if let Some(row) = catalog.asset(&root, &raw(relative)).await? {
             return of_row(catalog, &path, relative, &row).await;
         }
     }
-    Ok(unseen(&path))
+    Ok(unseen(&below))
 }
 
 async fn of_row(

@@ -112,7 +112,7 @@ pub fn identify(
     let mut media = Vec::new();
     for relative in paths {
         match look(around, relative) {
-            Ok(Look::Media(component, probe)) => media.push((component, probe)),
+            Ok(Look::Media(seen)) => media.push(*seen),
             Ok(Look::NotMedia(fingerprint, reason)) => {
                 identified.push(Identified::NotMedia { relative: relative.clone(), fingerprint, reason });
             }
@@ -128,7 +128,7 @@ pub fn identify(
 }
 
 enum Look {
-    Media(Component, Probe),
+    Media(Box<(Component, Probe)>),
     NotMedia(Fingerprint, NotMedia),
 }
 
@@ -151,7 +151,8 @@ fn look(around: Surroundings<'_>, relative: &Path) -> Result<Look, IdentifyError
         zone: around.zone,
     };
     let probe = probe_reader(&mut file, media, &circumstances)?;
-    Ok(Look::Media(Component { path, relative: relative.to_owned(), fingerprint, media }, probe))
+    let component = Component { path, relative: relative.to_owned(), fingerprint, media };
+    Ok(Look::Media(Box::new((component, probe))))
 }
 
 /// Joins the halves of Live Photos; everything else stays alone.

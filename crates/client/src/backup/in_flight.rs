@@ -20,16 +20,12 @@ impl<Job> InFlight<Job> {
     /// over](Self::next) otherwise.
     pub(super) fn claim(&self, content: ContentHash, job: Job) -> Option<Job> {
         let mut map = self.map();
-        match map.get_mut(&content) {
-            Some(waiting) => {
-                waiting.push(job);
-                None
-            }
-            None => {
-                map.insert(content, Vec::new());
-                Some(job)
-            }
+        if let Some(waiting) = map.get_mut(&content) {
+            waiting.push(job);
+            return None;
         }
+        map.insert(content, Vec::new());
+        Some(job)
     }
 
     /// The next job of a content that its holder is done with; frees the content when there is none.

@@ -59,7 +59,7 @@ impl Default for Settings {
         Self {
             albums: AlbumRule::PerRoot,
             zone: Arc::new(darkslide_media::dates::utc),
-            patience: Duration::from_secs(10 * 60),
+            patience: Duration::from_mins(10),
             thumbnailer: Thumbnailer::new(),
         }
     }

@@ -45,6 +45,9 @@ const LARGE_UPLOADS: usize = 2;
 /// Assets that are hashed at once: more would only make the disk seek.
 const HASHING: usize = 2;
 
+/// Assets of known content that are looked up at once.
+const RECHECKED_AT_ONCE: usize = 8;
+
 /// Files that are identified in one go, when a folder has more.
 const IDENTIFIED_AT_ONCE: usize = 4096;
 
@@ -156,11 +159,16 @@ impl Run {
 
     async fn feed_lanes(&self, lanes: &Lanes, root: &Arc<Path>, plan: BackupPlan) -> Result<(), BackupError> {
         let mut to_read: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
-        for step in plan.steps {
+        // Steps that need no reading mostly cost nothing, or one short call each.
+        let mut steps = futures_util::stream::iter(plan.steps)
+            .map(|step| async { self.is_dealt_with(root, &step).await.map(|done| (done, step)) })
+            .buffer_unordered(RECHECKED_AT_ONCE);
+        while let Some(dealt_with) = steps.next().await {
+            let (done, step) = dealt_with?;
             if self.halt.is_cancelled() {
                 return Ok(());
             }
-            if self.is_dealt_with(root, &step).await? {
+            if done {
                 continue;
             }
             for path in std::iter::once(step.path).chain(step.motion.map(|(path, _)| path)) {
@@ -168,7 +176,9 @@ impl Run {
                 to_read.entry(folder).or_default().push(path);
             }
         }
-        for paths in to_read.into_values() {
+        drop(steps);
+        for mut paths in to_read.into_values() {
+            paths.sort();
             for paths in paths.chunks(IDENTIFIED_AT_ONCE) {
                 if self.halt.is_cancelled() {
                     return Ok(());

@@ -95,9 +95,10 @@ impl Run {
             return Err(AssetError::Stopped);
         }
         let place = job.place();
-        match self.decide(&place, &job.content).await? {
-            ContentDecision::Send => self.send(job).await,
-            known => self.settle_known(&place, known).await,
+        let decision = self.decide(&place, &job.content).await?;
+        match self.settle_unsent(&place, decision).await? {
+            Some(settled) => Ok(settled),
+            None => self.send(job).await,
         }
     }
 
@@ -120,17 +121,22 @@ impl Run {
         Ok(known.unwrap_or(self.now))
     }
 
-    /// Everything but sending.
-    async fn settle_known(&self, place: &Place<'_>, known: ContentDecision) -> Result<Settled, AssetError> {
-        match known {
-            ContentDecision::Present(file) => Ok(Settled::in_vault(Outcome::Linked, file)),
-            ContentDecision::Link(row) => self.link(place.album, &row).await,
-            ContentDecision::Untrash(row) => self.untrash(place.album, &row).await,
+    /// Everything but sending, for which it says `None`.
+    async fn settle_unsent(
+        &self,
+        place: &Place<'_>,
+        decision: ContentDecision,
+    ) -> Result<Option<Settled>, AssetError> {
+        let settled = match decision {
+            ContentDecision::Send => return Ok(None),
+            ContentDecision::Present(file) => Settled::in_vault(Outcome::Linked, file),
+            ContentDecision::Link(row) => self.link(place.album, &row).await?,
+            ContentDecision::Untrash(row) => self.untrash(place.album, &row).await?,
             ContentDecision::Deleted { at } => {
-                Ok(Settled { outcome: Outcome::Skipped(deleted_reason(at)), file: None })
+                Settled { outcome: Outcome::Skipped(deleted_reason(at)), file: None }
             }
-            ContentDecision::Send => unreachable!("sending needs the bytes, which the callers look after"),
-        }
+        };
+        Ok(Some(settled))
     }
 
     /// The vault has the content: its key, wrapped for the album, is all that is sent.
@@ -306,15 +312,9 @@ impl Run {
             motion: step.motion.as_ref().map(|(path, fingerprint)| (path.as_path(), *fingerprint)),
             album: &album,
         };
-        let settled = match self.decide(&place, content).await? {
-            ContentDecision::Send => return Ok(false),
-            known => self.settle_known(&place, known).await,
-        };
-        let settled = match settled {
-            Ok(settled) => settled,
-            // The long way meets the same failure, and deals with it.
-            Err(_) => return Ok(false),
-        };
+        let decision = self.decide(&place, content).await?;
+        // The long way meets the same failure, and deals with it.
+        let Ok(Some(settled)) = self.settle_unsent(&place, decision).await else { return Ok(false) };
         self.record(&place, Some(*content), &settled).await?;
         self.finished(&root.join(&step.path).into(), settled.outcome).await;
         Ok(true)

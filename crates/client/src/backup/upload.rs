@@ -37,7 +37,7 @@ const PART_CHUNKS: u64 = 5;
 const PIECES_WAITING_MAX: usize = 4;
 
 /// How long minted URLs are kept in the pool. They are good for seven days.
-const POOLED_URL_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+const POOLED_URL_AGE_MAX: Duration = Duration::from_hours(24);
 
 /// How old an upload in parts may be when it is gone on with, in microseconds: a day less than its URLs are good for.
 const RESUMABLE_AGE_MAX: i64 = 6 * 24 * 60 * 60 * 1_000_000;
@@ -345,7 +345,7 @@ impl Uploads<'_> {
 
 /// Whether the server's tag is the MD5 of what was sent, quotes and letter case aside.
 fn is_md5(etag: &ETag, md5: &[u8; 16]) -> bool {
-    let hex: String = md5.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = format!("{:032x}", u128::from_be_bytes(*md5));
     etag.0.trim_matches('"').eq_ignore_ascii_case(&hex)
 }
 

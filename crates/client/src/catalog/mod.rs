@@ -124,3 +124,6 @@ impl Catalog {
         Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
     }
 }
+
+#[cfg(test)]
+mod tests;

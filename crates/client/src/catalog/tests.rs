@@ -1,0 +1,252 @@
+//! The catalog's promises: later versions win, tombstones keep what was known, key and header go with their content.
+
+use super::*;
+use darkslide_crypto::ContentHash;
+use darkslide_protocol::collection::CollectionType;
+use darkslide_protocol::{AccountId, CollectionId, FileId, ObjectKey, Opaque, Version};
+
+const OWNER: AccountId = AccountId(7);
+
+async fn catalog() -> (tempfile::TempDir, Catalog) {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = Catalog::open(&folder.path().join("deep/catalog.db")).await.unwrap();
+    (folder, catalog)
+}
+
+fn collection(id: i64, name: &str, version: i64) -> CollectionRow {
+    CollectionRow {
+        id: CollectionId(id),
+        owner: OWNER,
+        name: name.into(),
+        kind: CollectionType::Album,
+        encrypted_key: Opaque("key".into()),
+        key_nonce: Some(Opaque("nonce".into())),
+        version: Version(version),
+        deleted: false,
+    }
+}
+
+fn file(id: i64, collection: i64, version: i64) -> FileRow {
+    FileRow {
+        id: FileId(id),
+        collection: CollectionId(collection),
+        owner: OWNER,
+        encrypted_key: Opaque("key".into()),
+        key_nonce: Opaque("nonce".into()),
+        title: Some("a.jpg".into()),
+        content_hash: Some(ContentHash::of(b"a")),
+        kind: 0,
+        taken: 5,
+        modified: 6,
+        object_size: 100,
+        thumbnail_size: 10,
+        object_header: Opaque("header".into()),
+        thumbnail_header: Opaque("header".into()),
+        metadata: Some("{}".into()),
+        public_metadata: None,
+        version: Version(version),
+        deleted: false,
+    }
+}
+
+fn trashed(id: i64, version: i64) -> TrashRow {
+    TrashRow {
+        file: FileId(id),
+        collection: CollectionId(1),
+        encrypted_key: Opaque("key".into()),
+        key_nonce: Opaque("nonce".into()),
+        title: None,
+        content_hash: None,
+        object_size: 0,
+        trashed_at: 50,
+        delete_by: 80,
+        restored: false,
+        purged: true,
+        version: Version(version),
+    }
+}
+
+fn asset(path: &[u8], state: AssetState) -> AssetRow {
+    AssetRow {
+        root: b"/pictures".to_vec(),
+        path: path.to_vec(),
+        fingerprint: Fingerprint { size: u64::MAX, modified_ns: -1, inode: 1 << 63 },
+        motion: Some((b"caf\xe9.mov".to_vec(), Fingerprint { size: 1, modified_ns: 2, inode: 3 })),
+        album: DeviceAlbumKey { root: b"/pictures".to_vec(), folder: b"x".to_vec() },
+        content_hash: Some(ContentHash::of(b"a")),
+        file: Some(FileId(1)),
+        state,
+        reason: None,
+        first_seen: 10,
+        last_seen: 20,
+    }
+}
+
+#[tokio::test]
+async fn a_page_and_its_cursor_are_written_together() {
+    let (_folder, catalog) = catalog().await;
+    for feed in [Feed::Collections, Feed::Trash, Feed::Files(CollectionId(1))] {
+        assert_eq!(catalog.cursor(feed).await.unwrap(), Version(0));
+    }
+    catalog.apply_collections(&[collection(1, "One", 3)], Version(3)).await.unwrap();
+    catalog.apply_files(CollectionId(1), &[file(1, 1, 4)], Version(4)).await.unwrap();
+    catalog.apply_trash(&[trashed(2, 5)], Version(5)).await.unwrap();
+    catalog.set_cursor(Feed::Trash, Version(6)).await.unwrap();
+    for (feed, version) in [(Feed::Collections, 3), (Feed::Files(CollectionId(1)), 4), (Feed::Trash, 6)] {
+        assert_eq!(catalog.cursor(feed).await.unwrap(), Version(version));
+    }
+    assert_eq!(catalog.cursor(Feed::Files(CollectionId(2))).await.unwrap(), Version(0));
+    assert_eq!(catalog.collections().await.unwrap(), [collection(1, "One", 3)]);
+    assert_eq!(catalog.files(&FileFilter::default()).await.unwrap(), [file(1, 1, 4)]);
+}
+
+#[tokio::test]
+async fn an_earlier_version_never_replaces_a_later_one() {
+    let (_folder, catalog) = catalog().await;
+    for row in [collection(1, "new", 5), collection(1, "old", 4)] {
+        catalog.put_collection(&row).await.unwrap();
+    }
+    for row in [file(1, 1, 5), FileRow { deleted: true, ..file(1, 1, 4) }] {
+        catalog.put_file(&row).await.unwrap();
+    }
+    assert_eq!(catalog.collection(CollectionId(1)).await.unwrap().unwrap().name, "new");
+    assert!(!catalog.memberships(FileId(1)).await.unwrap()[0].deleted);
+}
+
+#[tokio::test]
+async fn tombstones_keep_what_was_known() {
+    let (_folder, catalog) = catalog().await;
+    let content = ContentHash::of(b"a");
+    catalog.put_file(&file(1, 1, 4)).await.unwrap();
+    let gone = FileRow { title: None, content_hash: None, metadata: None, deleted: true, ..file(1, 1, 5) };
+    catalog.put_file(&gone).await.unwrap();
+    catalog.apply_trash(&[trashed(1, 6)], Version(6)).await.unwrap();
+    let membership = &catalog.files_with_content(OWNER, &content).await.unwrap()[0];
+    assert_eq!((membership.title.as_deref(), membership.deleted), (Some("a.jpg"), true));
+    let trashed = &catalog.trashed_with_content(&content).await.unwrap()[0];
+    assert_eq!((trashed.title.as_deref(), trashed.purged), (Some("a.jpg"), true));
+    assert_eq!(catalog.trash().await.unwrap(), []);
+    catalog.mark_untrashed(FileId(1)).await.unwrap();
+    assert_eq!(catalog.trashed_with_content(&content).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_a_deleted_collection_held_counts_as_tombstones() {
+    let (_folder, catalog) = catalog().await;
+    catalog.put_collection(&CollectionRow { deleted: true, ..collection(1, "One", 3) }).await.unwrap();
+    catalog.put_file(&file(1, 1, 2)).await.unwrap();
+    assert!(catalog.files_with_content(OWNER, &ContentHash::of(b"a")).await.unwrap()[0].deleted);
+    assert_eq!(catalog.files(&FileFilter::default()).await.unwrap(), []);
+    assert_eq!(catalog.files_with_content(AccountId(8), &ContentHash::of(b"a")).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn filters() {
+    let (_folder, catalog) = catalog().await;
+    for id in [1, 2] {
+        catalog.put_collection(&collection(id, "One", 3)).await.unwrap();
+    }
+    let late = FileRow { title: Some("Beach.JPG".into()), taken: 9, ..file(2, 2, 2) };
+    for row in [file(1, 1, 2), late] {
+        catalog.put_file(&row).await.unwrap();
+    }
+    let all = FileFilter::default;
+    for (filter, expected) in [
+        (all(), vec![1, 2]),
+        (FileFilter { collection: Some(CollectionId(2)), ..all() }, vec![2]),
+        (FileFilter { file: Some(FileId(1)), ..all() }, vec![1]),
+        (FileFilter { taken_from: Some(9), ..all() }, vec![2]),
+        (FileFilter { taken_until: Some(9), ..all() }, vec![1]),
+        (FileFilter { title_contains: Some("beach".into()), ..all() }, vec![2]),
+        (FileFilter { title_contains: Some("%".into()), ..all() }, vec![]),
+    ] {
+        let found: Vec<_> = catalog.files(&filter).await.unwrap().iter().map(|row| row.id.0).collect();
+        assert_eq!(found, expected, "{filter:?}");
+    }
+}
+
+#[tokio::test]
+async fn assets_come_back_as_they_went() {
+    let (_folder, catalog) = catalog().await;
+    let row = asset(b"caf\xe9.heic", AssetState::BackedUp);
+    catalog.put_asset(&asset(b"caf\xe9.heic", AssetState::Blocked)).await.unwrap();
+    catalog.put_asset(&row).await.unwrap();
+    assert_eq!(catalog.assets(b"/pictures").await.unwrap(), std::slice::from_ref(&row));
+    for path in [&b"caf\xe9.heic"[..], b"caf\xe9.mov"] {
+        assert_eq!(catalog.asset(b"/pictures", path).await.unwrap().as_ref(), Some(&row));
+    }
+    assert_eq!(catalog.asset(b"/elsewhere", b"caf\xe9.heic").await.unwrap(), None);
+    assert_eq!(catalog.asset_roots().await.unwrap(), [b"/pictures"]);
+    assert_eq!(catalog.asset_counts().await.unwrap(), [(AssetState::BackedUp, 1)]);
+}
+
+#[tokio::test]
+async fn a_moved_file_was_first_seen_where_it_was_before() {
+    let (_folder, catalog) = catalog().await;
+    let row = asset(b"a.heic", AssetState::BackedUp);
+    catalog.put_asset(&row).await.unwrap();
+    let content = row.content_hash.unwrap();
+    let copied = Fingerprint { inode: 99, ..row.fingerprint };
+    let first_seen = async |content: &ContentHash, path: &[u8], print: &Fingerprint| {
+        catalog.first_seen(content, b"/pictures", path, print).await.unwrap()
+    };
+    assert_eq!(first_seen(&content, b"a.heic", &copied).await, Some(10));
+    assert_eq!(first_seen(&content, b"moved.heic", &row.fingerprint).await, Some(10));
+    assert_eq!(first_seen(&content, b"copied.heic", &copied).await, None);
+    assert_eq!(first_seen(&ContentHash::of(b"b"), b"a.heic", &row.fingerprint).await, None);
+}
+
+#[tokio::test]
+async fn an_upload_belongs_to_its_content_alone() {
+    let (_folder, catalog) = catalog().await;
+    let content = ContentHash::of(b"large");
+    let row = UploadRow {
+        content_hash: content,
+        collection: CollectionId(1),
+        encrypted_key: Opaque("key".into()),
+        key_nonce: Opaque("nonce".into()),
+        header: Opaque("header".into()),
+        object_key: ObjectKey("7/a".into()),
+        part_urls: vec!["http://a/1".into(), "http://a/2".into()],
+        complete_url: "http://a/done".into(),
+        part_chunks: 5,
+        length: 30_000_000,
+        began: 1,
+    };
+    let part = |number| PartRow { number, etag: format!("e{number}"), position: "p".into() };
+    catalog.begin_upload(&row).await.unwrap();
+    for number in [2, 1] {
+        catalog.acknowledge_part(&content, &part(number)).await.unwrap();
+    }
+    assert_eq!(catalog.upload(&content).await.unwrap(), Some((row.clone(), vec![part(1), part(2)])));
+    assert_eq!(catalog.upload(&ContentHash::of(b"other")).await.unwrap(), None);
+    // Begun anew: nothing of the earlier session is left.
+    catalog.begin_upload(&row).await.unwrap();
+    assert_eq!(catalog.upload(&content).await.unwrap(), Some((row, Vec::new())));
+    catalog.end_upload(&content).await.unwrap();
+    assert_eq!(catalog.upload(&content).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn albums_are_linked_by_id() {
+    let (_folder, catalog) = catalog().await;
+    let key = DeviceAlbumKey { root: b"/pictures".to_vec(), folder: Vec::new() };
+    for row in [collection(1, "One", 1), collection(2, "One", 1), collection(3, "Three", 1)] {
+        catalog.put_collection(&row).await.unwrap();
+    }
+    assert_eq!(catalog.collection_named(OWNER, "One").await.unwrap().unwrap().id, CollectionId(1));
+    assert_eq!(catalog.collection_named(AccountId(8), "One").await.unwrap(), None);
+    assert_eq!(catalog.linked_collection(&key).await.unwrap(), None);
+    catalog.link_album(&key, CollectionId(1)).await.unwrap();
+    catalog.link_album(&key, CollectionId(3)).await.unwrap();
+    assert_eq!(catalog.linked_collection(&key).await.unwrap().unwrap().id, CollectionId(3));
+}
+
+#[tokio::test]
+async fn one_run_at_a_time() {
+    let (_folder, catalog) = catalog().await;
+    let lock = catalog.lock_run().unwrap();
+    assert!(matches!(catalog.lock_run(), Err(CatalogError::Busy)));
+    drop(lock);
+    assert!(catalog.lock_run().is_ok());
+}
