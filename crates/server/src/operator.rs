@@ -48,6 +48,7 @@ pub enum Standing {
 
 /// One line of the list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ListedAccount {
     /// The address.
     pub email: String,

@@ -41,7 +41,7 @@ pub(crate) async fn run(output: Output, arguments: Arguments) -> Result<Ending> 
         Command::Verify(arguments) => restore::check(output, general, arguments).await,
         Command::Status => status::run(output, general).await,
         Command::Explain(arguments) => status::explain_paths(output, general, arguments).await,
-        Command::Completions { shell } => Ok(shell::completions(shell)),
+        Command::Completions { shell } => shell::completions(output, shell),
         Command::ManPages { folder } => shell::manual_pages(output, &folder),
     }
 }

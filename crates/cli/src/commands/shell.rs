@@ -8,9 +8,13 @@ use clap::CommandFactory;
 use std::path::Path;
 
 /// A completion script on standard output.
-pub(crate) fn completions(shell: clap_complete::Shell) -> Ending {
-    clap_complete::generate(shell, &mut Arguments::command(), "darkslide", &mut std::io::stdout());
-    Ending::Done
+pub(crate) fn completions(output: Output, shell: clap_complete::Shell) -> Result<Ending> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "darkslide", &mut script);
+    let script = String::from_utf8(script).context("the script is not UTF-8")?;
+    // A script is for a shell to read: `--json` would only be in the way.
+    Output { json: false, ..output }.answer(&(), |()| script)?;
+    Ok(Ending::Done)
 }
 
 /// One page a command, in section 1.

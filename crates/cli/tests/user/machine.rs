@@ -1,0 +1,153 @@
+//! One computer of one user: a home, pictures, and the binary. Servers end with the test.
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// A password that nobody has to remember.
+pub(crate) const PASSWORD: &str = "a fine password";
+
+/// A folder that stands for a computer.
+pub(crate) struct Machine {
+    pub(crate) folder: tempfile::TempDir,
+}
+
+impl Machine {
+    pub(crate) fn new() -> Self {
+        let machine = Self { folder: tempfile::tempdir().unwrap() };
+        std::fs::write(machine.path("password"), format!("{PASSWORD}\n")).unwrap();
+        machine
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A command, in an environment without anybody's settings.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_darkslide"));
+        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DARKSLIDE_")) {
+            command.env_remove(name);
+        }
+        command.env("DARKSLIDE_HOME", self.path("home")).env("TZ", "UTC");
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// What a command that must succeed says.
+    pub(crate) fn says(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What a command that must succeed answers with `--json`.
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        let text = self.says(&[arguments, &["--json"]].concat());
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {text}"))
+    }
+
+    /// What a command that must fail says on standard error.
+    pub(crate) fn fails(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(
+            output.status.code(),
+            Some(1),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stdout)
+        );
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// A server with its data in `server`, on a port of its own.
+    pub(crate) fn serve(&self, further: &[&str]) -> Server {
+        let arguments = [&["serve", "--listen", "127.0.0.1:0", "--data-dir", "server"], further].concat();
+        let mut child =
+            self.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        let address = lines.lines().map_while(Result::ok).find_map(|line| address_in(&line));
+        Server { url: format!("http://{}", address.expect("the log says where it listens")), child }
+    }
+
+    /// A server and an account on it, signed in as the default profile.
+    pub(crate) fn with_account(&self, email: &str) -> Server {
+        let server = self.serve(&[]);
+        self.sign_up(&server, email, "default");
+        server
+    }
+
+    /// The answer of a sign-up with a code from the operator.
+    pub(crate) fn sign_up(&self, server: &Server, email: &str, profile: &str) -> Value {
+        self.says(&["account", "--data-dir", "server", "add", email]);
+        let code = self.says(&["account", "--data-dir", "server", "code", email]);
+        let words =
+            ["signup", &server.url, "--email", email, "--password-file", "password", "--code", code.trim()];
+        self.json(&[&words[..], &["--keys", "key-file", "--profile", profile]].concat())
+    }
+
+    /// Some small pictures in two folders, and something that is none.
+    pub(crate) fn pictures(&self) -> PathBuf {
+        let folder = self.path("pictures");
+        for (name, seed) in [("a.jpg", 1), ("trip/b.jpg", 2), ("trip/ü 1.jpg", 3)] {
+            write(&folder.join(name), &jpeg(seed));
+        }
+        write(&folder.join("notes.txt"), b"not a picture");
+        folder
+    }
+}
+
+/// A running server.
+pub(crate) struct Server {
+    pub(crate) url: String,
+    child: Child,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _gone = self.child.wait();
+    }
+}
+
+fn address_in(line: &str) -> Option<String> {
+    let rest = line.split("127.0.0.1:").nth(1)?;
+    let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    Some(format!("127.0.0.1:{port}"))
+}
+
+pub(crate) fn write(path: &Path, bytes: &[u8]) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// JPEG enough to be a picture by its bytes; no two seeds alike.
+pub(crate) fn jpeg(seed: u8) -> Vec<u8> {
+    let mut bytes = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00".to_vec();
+    bytes.extend((0..2000u32).map(|index| (index * 31 + u32::from(seed) * 7) as u8));
+    bytes.extend(b"\xff\xd9");
+    bytes
+}
+
+/// Every file under a folder: its relative path, bytes and modification time.
+pub(crate) fn tree(folder: &Path) -> std::collections::BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> {
+    let mut files = std::collections::BTreeMap::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(parent) = folders.pop() {
+        for entry in std::fs::read_dir(&parent).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            } else {
+                let path = entry.path();
+                let modified = entry.metadata().unwrap().modified().unwrap();
+                let relative = path.strip_prefix(folder).unwrap().to_path_buf();
+                files.insert(relative, (std::fs::read(&path).unwrap(), modified));
+            }
+        }
+    }
+    files
+}

@@ -1,0 +1,63 @@
+//! What the operator of a server sees and does.
+
+use crate::machine::Machine;
+
+#[test]
+fn settings_are_flags_over_environment_over_file_over_defaults() {
+    let machine = Machine::new();
+    std::fs::write(
+        machine.path("config.toml"),
+        "idle_timeout = 5\nheader_timeout = 6\nmax_connections = 7\n",
+    )
+    .unwrap();
+    let output = machine
+        .command(&["serve", "--print-config", "--json", "--config", "config.toml", "--idle-timeout", "3"])
+        .env("DARKSLIDE_IDLE_TIMEOUT", "4")
+        .env("DARKSLIDE_HEADER_TIMEOUT", "4")
+        .output()
+        .unwrap();
+    let settings: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let seen = ["idle_timeout", "header_timeout", "max_connections", "shutdown_timeout"]
+        .map(|name| settings[name].as_u64());
+    assert_eq!(seen, [Some(3), Some(4), Some(7), Some(30)], "{settings}");
+    std::fs::write(machine.path("config.toml"), "no_such_setting = 1\n").unwrap();
+    let error = machine.fails(&["serve", "--print-config", "--config", "config.toml"]);
+    assert!(error.contains("config.toml") && error.contains("no_such_setting"), "{error}");
+}
+
+#[test]
+fn accounts_are_invited_listed_shut_out_and_removed() {
+    let machine = Machine::new();
+    let server = machine.serve(&[]);
+    machine.sign_up(&server, "first@example.org", "default");
+    let of = |email: &str| {
+        let list = machine.json(&["account", "--data-dir", "server", "list"]);
+        list["accounts"].as_array().unwrap().iter().find(|account| account["email"] == email).cloned()
+    };
+    machine.says(&["account", "--data-dir", "server", "add", "second@example.org", "--quota", "5GB"]);
+    assert_eq!(of("second@example.org").unwrap()["standing"], "invited");
+    machine.says(&["account", "--data-dir", "server", "quota", "first@example.org", "7GB"]);
+    assert_eq!(of("first@example.org").unwrap()["quota"], 7_000_000_000u64);
+    machine.says(&["account", "--data-dir", "server", "disable", "first@example.org"]);
+    machine.fails(&["whoami"]);
+    machine.says(&["account", "--data-dir", "server", "enable", "first@example.org"]);
+    let error = machine.fails(&["account", "--data-dir", "server", "remove", "first@example.org"]);
+    assert!(error.contains("--yes"), "{error}");
+    machine.says(&["account", "--data-dir", "server", "remove", "first@example.org", "--yes"]);
+    assert_eq!(of("first@example.org"), None);
+    let error = machine.fails(&["account", "--data-dir", "server", "disable", "nobody@example.org"]);
+    assert!(error.contains("nobody@example.org"), "{error}");
+}
+
+#[test]
+fn completions_and_manual_pages_are_made_for_every_command() {
+    let machine = Machine::new();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = machine.says(&["completions", shell]);
+        assert!(script.contains("quickstart") && script.contains("recovery-phrase"), "{shell}");
+    }
+    machine.says(&["man-pages", "man"]);
+    for page in ["darkslide.1", "darkslide-backup.1", "darkslide-trash-empty.1"] {
+        assert!(machine.path("man").join(page).is_file(), "{page}");
+    }
+}

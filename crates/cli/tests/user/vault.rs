@@ -1,0 +1,92 @@
+//! Lists, albums, trash, explanations: what an owner does with a vault.
+
+use crate::machine::{Machine, jpeg, tree, write};
+use serde_json::Value;
+
+fn files(list: &Value) -> Vec<(i64, String)> {
+    let entry = |file: &Value| (file["id"].as_i64().unwrap(), file["name"].as_str().unwrap().to_owned());
+    let mut files: Vec<_> = list["files"].as_array().unwrap().iter().map(entry).collect();
+    files.sort_by(|one, other| one.1.cmp(&other.1));
+    files
+}
+
+#[test]
+fn albums_and_trash_keep_every_file_until_it_is_purged_on_purpose() {
+    let machine = Machine::new();
+    let _server = machine.with_account("albums@example.org");
+    let folder = machine.pictures();
+    machine.json(&["backup", folder.to_str().unwrap(), "--album-per-folder"]);
+    let albums = machine.json(&["list", "albums"]);
+    let mut names: Vec<&str> =
+        albums["albums"].as_array().unwrap().iter().map(|album| album["name"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["pictures", "trip"]);
+
+    let all = files(&machine.json(&["list"]));
+    assert_eq!(all.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>(), ["a.jpg", "b.jpg", "ü 1.jpg"]);
+    assert_eq!(files(&machine.json(&["list", "--name", "ü"])).len(), 1);
+    assert_eq!(files(&machine.json(&["list", "--album", "trip"])).len(), 2);
+    assert_eq!(files(&machine.json(&["list", "--kind", "video"])).len(), 0);
+    assert_eq!(files(&machine.json(&["list", "--before", "1980-01-01"])).len(), 0);
+
+    let first = all[0].0.to_string();
+    machine.says(&["album", "create", "Best"]);
+    machine.says(&["album", "add", "Best", &first]);
+    machine.says(&["album", "rename", "Best", "Bester"]);
+    assert_eq!(files(&machine.json(&["list", "--album", "Bester"])).len(), 1);
+    machine.says(&["album", "remove", "Bester", &first]);
+    machine.says(&["album", "delete", "trip"]);
+    assert_eq!(files(&machine.json(&["list"])).len(), 3, "an album's end is not its files' end");
+
+    machine.says(&["trash", "add", &first]);
+    assert_eq!(files(&machine.json(&["list"])).len(), 2);
+    assert_eq!(machine.json(&["trash", "list"])["trash"].as_array().unwrap().len(), 1);
+    let report = machine.json(&["backup", folder.to_str().unwrap(), "--album-per-folder"]);
+    assert_eq!(report["uploaded"], 0, "what was deleted from the vault is not put back: {report}");
+    machine.says(&["trash", "restore"]);
+    assert_eq!(files(&machine.json(&["list"])).len(), 3);
+    machine.says(&["trash", "add", &first]);
+    let error = machine.fails(&["trash", "empty"]);
+    assert!(error.contains("--yes"), "{error}");
+    assert_eq!(machine.json(&["trash", "empty", "--yes"])["purged"], 1);
+    assert_eq!(machine.json(&["trash", "list"])["trash"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn restore_never_overwrites_a_different_file() {
+    let machine = Machine::new();
+    let _server = machine.with_account("careful@example.org");
+    let folder = machine.pictures();
+    machine.json(&["backup", folder.to_str().unwrap(), "--album", "All"]);
+    write(&machine.path("back/All/a.jpg"), b"something else that was here first");
+    let summary = machine.json(&["restore", "--to", "back"]);
+    assert_eq!(summary["renamed"].as_array().unwrap().len(), 1, "{summary}");
+    let back = tree(&machine.path("back/All"));
+    assert_eq!(back[std::path::Path::new("a.jpg")].0, b"something else that was here first");
+    assert_eq!(back[std::path::Path::new("a (1).jpg")].0, jpeg(1));
+}
+
+#[test]
+fn every_file_has_an_explanation_and_status_tells_the_whole() {
+    let machine = Machine::new();
+    let server = machine.with_account("why@example.org");
+    let folder = machine.pictures();
+    machine.json(&["backup", folder.to_str().unwrap()]);
+    let explain = |name: &str| {
+        let answer = machine.json(&["explain", folder.join(name).to_str().unwrap()]);
+        answer[0]["explanation"].as_str().unwrap().to_owned()
+    };
+    assert!(explain("a.jpg").starts_with("Backed up on "));
+    assert!(explain("notes.txt").starts_with("Not backed up: "));
+    write(&folder.join("new.jpg"), &jpeg(9));
+    assert!(explain("new.jpg").starts_with("Waiting: "));
+    write(&folder.join("a.jpg"), &jpeg(10));
+    assert!(explain("a.jpg").starts_with("Waiting: "));
+    let status = machine.json(&["status"]);
+    assert_eq!((status["backedUp"].as_i64(), status["notMedia"].as_i64()), (Some(3), Some(1)), "{status}");
+    drop(server);
+    let output = machine.run(&["status", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(status["unreachable"].as_str().unwrap().contains("does not answer"), "{status}");
+}
