@@ -59,13 +59,15 @@ pub enum ServerUrlError {
 impl ServerUrl {
     /// Reads what a person typed. Without a scheme `https` is meant, except for this machine's own addresses.
     pub fn parse(text: &str) -> Result<Self, ServerUrlError> {
-        let text = text.trim().trim_end_matches('/');
-        let url = Url::parse(&with_scheme(text))
+        let text = text.trim();
+        let mut url = Url::parse(&with_scheme(text))
             .map_err(|source| ServerUrlError::NotAnUrl { text: text.to_owned(), source })?;
         let plain = url.query().is_none() && url.fragment().is_none();
         let anonymous = url.username().is_empty() && url.password().is_none();
         let reachable = matches!(url.scheme(), "http" | "https") && url.has_host();
         if plain && anonymous && reachable {
+            let path = url.path().trim_end_matches('/').to_owned();
+            url.set_path(&path);
             Ok(Self(url))
         } else {
             Err(ServerUrlError::NotAServer { text: text.to_owned() })

@@ -20,7 +20,7 @@ use darkslide_crypto::stream::plaintext_len;
 use darkslide_protocol::{CollectionId, FileId};
 use futures_util::StreamExt as _;
 use place::{ExpectedPart, Placed, Spot, expected_parts};
-use plan::{PartName, Place, PlannedFile, PlannedPart};
+use plan::{Place, PlannedFile};
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
@@ -130,7 +130,7 @@ pub async fn restore(
             Err(error) => summary.failed.push(job.failure(&error)),
         }
     }
-    sync_folders(target, jobs.iter().flat_map(|job| &job.folders)).await?;
+    sync_folders(target, jobs.iter().flat_map(|job| &job.places).map(|place| &place.folder)).await?;
     Ok(summary)
 }
 
@@ -138,7 +138,8 @@ pub async fn restore(
 struct Job {
     planned: PlannedFile,
     key: Result<FileKey, Unreadable>,
-    folders: Vec<PathBuf>,
+    /// The same places, their folders absolute.
+    places: Vec<Place>,
 }
 
 /// What came of one file: one entry a place, and how many bytes were fetched.
@@ -178,9 +179,10 @@ impl Job {
     }
 
     fn name(&self) -> Arc<Path> {
-        let part = self.planned.parts.first().map(|part| part.name.candidate(0)).unwrap_or_default();
-        let folder = self.planned.places.first().map(|place| place.folder.clone()).unwrap_or_default();
-        folder.join(part).into()
+        let place = self.planned.places.first();
+        let part = place.and_then(|place| place.parts.first());
+        let folder = place.map(|place| place.folder.clone()).unwrap_or_default();
+        folder.join(part.map(|part| part.name.candidate(0)).unwrap_or_default()).into()
     }
 
     fn plain_len(&self) -> u64 {
@@ -202,7 +204,8 @@ impl Job {
         let hash = self.planned.row.content_hash?;
         let length = Some(self.plain_len()).filter(|length| *length > 0);
         let expected = expected_parts(&hash, length);
-        (expected.len() == self.planned.parts.len()).then_some(expected)
+        let parts = self.planned.places.first().map_or(0, |place| place.parts.len());
+        (expected.len() == parts).then_some(expected)
     }
 }
 
@@ -225,8 +228,9 @@ async fn jobs(
         key.ok_or(Unreadable::CollectionKey(row.collection)).and_then(|key| file_key(key, row))
     };
     let job = |planned: PlannedFile| {
-        let folders = planned.places.iter().map(|place| target.join(&place.folder)).collect();
-        Job { key: open(&planned.row), planned, folders }
+        let absolute = |place: &Place| Place { folder: target.join(&place.folder), ..place.clone() };
+        let places = planned.places.iter().map(absolute).collect();
+        Job { key: open(&planned.row), planned, places }
     };
     Ok(plan.files.into_iter().map(job).collect())
 }
@@ -256,7 +260,8 @@ async fn rows(catalog: &Catalog, scope: &RestoreScope) -> Result<Vec<FileRow>, V
 /// the folder itself; where folders cannot be opened (Windows) there is none.
 async fn prepare(target: &Path, jobs: &[Job]) -> Result<Option<File>, RestoreError> {
     let target = target.to_owned();
-    let folders: BTreeSet<PathBuf> = jobs.iter().flat_map(|job| job.folders.iter().cloned()).collect();
+    let places = jobs.iter().flat_map(|job| &job.places);
+    let folders: BTreeSet<PathBuf> = places.map(|place| place.folder.clone()).collect();
     blocking(move || {
         let failed = |path: &Path, source| RestoreError::Folder { path: path.to_owned(), source };
         std::fs::create_dir_all(&target).map_err(|error| failed(&target, error))?;
@@ -307,32 +312,30 @@ async fn restore_file(session: &Session, job: &Job, events: &Events) -> Result<D
         return Err(Unreadable::Metadata(row.id).into());
     }
     let (mut places, missing) = look(job).await?;
-    let Some((folder, _)) = missing.first() else { return Ok(Done { places, fetched: 0 }) };
+    let Some(first) = missing.first() else { return Ok(Done { places, fetched: 0 }) };
     let name = job.name();
     events.send(Event::Started { name: Arc::clone(&name), bytes: job.plain_len() }).await;
     let header = stream_header(&row.object_header).ok_or(ContentError::Header)?;
     let source = Source { file: row.id, key, header };
     let progress = Progress { events, name };
-    let fetched = fetch(session, &job.planned, &source, folder.clone(), &progress).await?;
+    let fetched = fetch(session, first.clone(), &source, &progress).await?;
     if row.content_hash.is_some_and(|expected| expected != fetched.content) {
         return Err(ContentError::HashMismatch);
     }
-    places.extend(blocking(move || fetched.place_all(&missing)).await?);
+    places.extend(blocking(move || fetched.place_all(missing)).await?);
     Ok(Done { places, fetched: job.plain_len() })
 }
 
 /// Splits a file's places into those where it is already, and those where it is missing.
-async fn look(job: &Job) -> io::Result<(Vec<Placed>, Vec<(PathBuf, u32)>)> {
-    let numbers = job.planned.places.iter().map(|place: &Place| place.number);
-    let places: Vec<(PathBuf, u32)> = job.folders.iter().cloned().zip(numbers).collect();
+async fn look(job: &Job) -> io::Result<(Vec<Placed>, Vec<Place>)> {
+    let places = job.places.clone();
     let Some(expected) = job.expected() else { return Ok((Vec::new(), places)) };
-    let names: Vec<PartName> = job.planned.parts.iter().map(|part| part.name.clone()).collect();
     blocking(move || {
         let (mut there, mut missing) = (Vec::new(), Vec::new());
-        for (folder, number) in places {
-            match place::find_spot(&folder, &names, &expected, number)? {
-                Spot::Taken(number) => there.push(place::placed(&folder, &names, number, true)),
-                Spot::Free(_) => missing.push((folder, number)),
+        for place in places {
+            match place::find_spot(&place, &expected)? {
+                Spot::Taken(number) => there.push(place::placed(&place, number, true)),
+                Spot::Free(_) => missing.push(place),
             }
         }
         Ok((there, missing))
@@ -342,63 +345,58 @@ async fn look(job: &Job) -> io::Result<(Vec<Placed>, Vec<(PathBuf, u32)>)> {
 
 /// A file that was fetched and checked, under temporary names.
 struct Fetched {
-    parts: Vec<PlannedPart>,
     staged: Vec<NamedTempFile>,
     content: ContentHash,
+    /// Of a Live Photo's video.
+    video_extension: String,
 }
 
+/// Fetches into the folder of the first place.
 async fn fetch(
     session: &Session,
-    planned: &PlannedFile,
+    first: Place,
     source: &Source<'_>,
-    folder: PathBuf,
     progress: &Progress<'_>,
 ) -> Result<Fetched, ContentError> {
-    let parts = planned.parts.clone();
-    let file = {
-        let folder = folder.clone();
-        blocking(move || place::temporary(&folder)).await?
-    };
-    if parts.len() == 1 {
+    let folder = first.folder.clone();
+    let file = blocking(move || place::temporary(&folder)).await?;
+    if first.parts.len() == 1 {
         let written = download(&session.api, source, Hashed::new(file), progress).await?;
         let (file, content) = written.finish();
-        return Ok(Fetched { parts, staged: vec![file], content });
+        return Ok(Fetched { staged: vec![file], content, video_extension: String::new() });
     }
     let container = download(&session.api, source, file, progress).await?;
-    blocking(move || unpack(parts, &container, &folder)).await
+    blocking(move || unpack(&container, &first.folder)).await
 }
 
-fn unpack(
-    mut parts: Vec<PlannedPart>,
-    container: &NamedTempFile,
-    folder: &Path,
-) -> Result<Fetched, ContentError> {
+fn unpack(container: &NamedTempFile, folder: &Path) -> Result<Fetched, ContentError> {
     let reader = io::BufReader::new(container.reopen()?);
     let split = split_live_photo(reader, place::temporary(folder)?, place::temporary(folder)?)?;
     let content = split.content_hash();
-    for part in &mut parts {
-        part.name = part.name.clone().with_extension(&split.video_extension);
-    }
-    Ok(Fetched { parts, staged: vec![split.image.0, split.video.0], content })
+    let staged = vec![split.image.0, split.video.0];
+    Ok(Fetched { staged, content, video_extension: split.video_extension })
 }
 
 impl Fetched {
-    /// Gives it its name in every folder; the first one gets the fetched files themselves, the others copies.
-    fn place_all(self, folders: &[(PathBuf, u32)]) -> Result<Vec<Placed>, ContentError> {
-        let Self { parts, staged, content } = self;
+    /// Gives it its names in every place; the first one gets the fetched files themselves, the others copies.
+    fn place_all(self, mut places: Vec<Place>) -> Result<Vec<Placed>, ContentError> {
+        let Self { staged, content, video_extension } = self;
         let expected = expected_parts(&content, None);
-        for (file, part) in staged.iter().zip(&parts) {
-            place::settle(file, part.modified)?;
+        for part in places.iter_mut().flat_map(|place| &mut place.parts) {
+            part.name = part.name.clone().with_extension(&video_extension);
         }
-        let mut placed = Vec::with_capacity(folders.len());
-        for (folder, number) in folders.iter().skip(1) {
-            let copies = staged.iter().zip(&parts);
-            let copies = copies.map(|(file, part)| place::copy_into(folder, file, part.modified));
+        let mut placed = Vec::with_capacity(places.len());
+        for place in places.iter().skip(1) {
+            let copies = staged.iter().zip(&place.parts);
+            let copies = copies.map(|(file, part)| place::copy_into(&place.folder, file, part.modified));
             let copies = copies.collect::<io::Result<Vec<_>>>()?;
-            placed.push(place::place(folder, &parts, copies, &expected, *number)?);
+            placed.push(place::place(place, copies, &expected)?);
         }
-        if let Some((folder, number)) = folders.first() {
-            placed.push(place::place(folder, &parts, staged, &expected, *number)?);
+        if let Some(place) = places.first() {
+            for (file, part) in staged.iter().zip(&place.parts) {
+                place::settle(file, part.modified)?;
+            }
+            placed.push(place::place(place, staged, &expected)?);
         }
         Ok(placed)
     }

@@ -3,7 +3,7 @@
 //! A file is written under a temporary name in its folder, flushed, then renamed; the rename fails where the name is
 //! taken in the meantime. What is there already with the same content counts as restored.
 
-use super::plan::{PartName, PlannedPart};
+use super::plan::Place;
 use darkslide_crypto::{ContentHash, ContentHasher};
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -88,25 +88,21 @@ pub(super) fn remove_leftovers(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Finds the first number, from `number` on, under which all parts are there already or nothing different is.
-pub(super) fn find_spot(
-    folder: &Path,
-    names: &[PartName],
-    expected: &[ExpectedPart],
-    number: u32,
-) -> io::Result<Spot> {
-    for number in number..number.saturating_add(NUMBERS_MAX) {
+/// Finds the first number, from the planned one on, under which all parts are there already or nothing different is.
+pub(super) fn find_spot(place: &Place, expected: &[ExpectedPart]) -> io::Result<Spot> {
+    for number in place.number..place.number.saturating_add(NUMBERS_MAX) {
         let mut present = 0;
         let mut different = false;
-        for (name, expected) in names.iter().zip(expected) {
-            match compare(&folder.join(name.candidate(number)), expected)? {
+        for (part, expected) in place.parts.iter().zip(expected) {
+            match compare(&place.folder.join(part.name.candidate(number)), expected)? {
                 Some(true) => present += 1,
                 Some(false) => different = true,
                 None => {}
             }
         }
         if !different {
-            return Ok(if present == names.len() { Spot::Taken(number) } else { Spot::Free(number) });
+            let all = present == place.parts.len();
+            return Ok(if all { Spot::Taken(number) } else { Spot::Free(number) });
         }
     }
     Err(io::Error::new(io::ErrorKind::AlreadyExists, "too many files of this name"))
@@ -159,25 +155,18 @@ pub(super) fn copy_into(
 
 /// Gives settled temporary files their names: one number for all parts, none replaced.
 pub(super) fn place(
-    folder: &Path,
-    parts: &[PlannedPart],
+    place: &Place,
     mut staged: Vec<NamedTempFile>,
     expected: &[ExpectedPart],
-    first_number: u32,
 ) -> io::Result<Placed> {
-    let names: Vec<PartName> = parts.iter().map(|part| part.name.clone()).collect();
     loop {
-        let (number, already_there) = match find_spot(folder, &names, expected, first_number)? {
-            Spot::Taken(number) => (number, true),
-            Spot::Free(number) => (number, false),
-        };
-        if already_there {
-            return Ok(placed(folder, &names, number, true));
-        }
-        match rename_all(folder, &names, staged, number)? {
-            None => return Ok(placed(folder, &names, number, false)),
-            // A name was taken in this very moment: look again.
-            Some(returned) => staged = returned,
+        match find_spot(place, expected)? {
+            Spot::Taken(number) => return Ok(placed(place, number, true)),
+            Spot::Free(number) => match rename_all(place, staged, number)? {
+                None => return Ok(placed(place, number, false)),
+                // A name was taken in this very moment: look again.
+                Some(returned) => staged = returned,
+            },
         }
     }
 }
@@ -185,15 +174,14 @@ pub(super) fn place(
 /// Renames every part whose name is free; the others are there already with the same content. Returns the parts when
 /// one of the names was taken meanwhile.
 fn rename_all(
-    folder: &Path,
-    names: &[PartName],
+    place: &Place,
     staged: Vec<NamedTempFile>,
     number: u32,
 ) -> io::Result<Option<Vec<NamedTempFile>>> {
     let mut named: Vec<PathBuf> = Vec::new();
-    let mut waiting = staged.into_iter().zip(names);
-    while let Some((file, name)) = waiting.next() {
-        let path = folder.join(name.candidate(number));
+    let mut waiting = staged.into_iter().zip(&place.parts);
+    while let Some((file, part)) = waiting.next() {
+        let path = place.folder.join(part.name.candidate(number));
         if fs::symlink_metadata(&path).is_ok() {
             continue;
         }
@@ -213,10 +201,10 @@ fn rename_all(
     Ok(None)
 }
 
-pub(super) fn placed(folder: &Path, names: &[PartName], number: u32, already_there: bool) -> Placed {
-    let name = names.first().map(|name| name.candidate(number)).unwrap_or_default();
-    let renamed = names.iter().any(|name| !name.is_kept(number));
-    Placed { path: folder.join(name), already_there, renamed }
+pub(super) fn placed(place: &Place, number: u32, already_there: bool) -> Placed {
+    let name = place.parts.first().map(|part| part.name.candidate(number)).unwrap_or_default();
+    let renamed = place.parts.iter().any(|part| !part.name.is_kept(number));
+    Placed { path: place.folder.join(name), already_there, renamed }
 }
 
 /// Makes the names in `folder` durable. Where folders cannot be opened (Windows), the file system does it by itself.

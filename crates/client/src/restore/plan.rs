@@ -2,7 +2,8 @@
 //!
 //! A file goes to `<album>/<folder below the album>/<name>`, once for every album that it is in. Names are as they
 //! were; only what the file system of this machine cannot hold is replaced, and files of one name in one folder are
-//! numbered in the order in which they were taken.
+//! numbered in the order in which they were taken. Names that differ only in letter case or in how an accent is
+//! written stay as they are: where the file system takes them for one, putting them in place finds out.
 
 use crate::catalog::{CollectionRow, FileRow};
 use darkslide_media::metadata::{FileKind, FileMetadata};
@@ -17,6 +18,9 @@ use std::time::{Duration, SystemTime};
 /// Folders below an album that are made at most; deeper ones end up in the deepest.
 const FOLDER_DEPTH_MAX: usize = 64;
 
+/// Further names of one file that are honoured.
+const COPIES_MAX: usize = 10_000;
+
 /// What is to be restored.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct RestorePlan {
@@ -28,10 +32,19 @@ pub(super) struct RestorePlan {
 pub(super) struct PlannedFile {
     /// The membership whose collection opens it.
     pub(super) row: FileRow,
+    /// At least one, all with as many parts.
+    pub(super) places: Vec<Place>,
+}
+
+/// One place for a file: a folder, names and times, and the first number to try for the names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Relative to the folder that is restored into.
+    pub(super) folder: PathBuf,
     /// One part, or two for a Live Photo: the still, then the video.
     pub(super) parts: Vec<PlannedPart>,
-    /// At least one.
-    pub(super) places: Vec<Place>,
+    /// 0 is the name itself, 1 is `name (1).ext`.
+    pub(super) number: u32,
 }
 
 /// One file on disk.
@@ -39,15 +52,6 @@ pub(super) struct PlannedFile {
 pub(super) struct PlannedPart {
     pub(super) name: PartName,
     pub(super) modified: SystemTime,
-}
-
-/// A folder, and the first number to try for the name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    /// Relative to the folder that is restored into.
-    pub(super) folder: PathBuf,
-    /// 0 is the name itself, 1 is `name (1).ext`.
-    pub(super) number: u32,
 }
 
 /// A name as it was.
@@ -61,28 +65,68 @@ pub(super) struct PartName {
     pub(super) extension_unknown: bool,
 }
 
-/// Plans the rows of a listing, which must be live memberships. A file that appears in several albums is one planned
-/// file with several places. With `flat` everything goes to the folder itself.
+/// Plans the rows of a listing, which must be live memberships. A file that appears in several albums, or that was
+/// backed up under several names, is one planned file with several places. With `flat` everything goes to the folder
+/// itself, under its first name.
 pub(super) fn plan(rows: Vec<FileRow>, collections: &[CollectionRow], flat: bool) -> RestorePlan {
     let folders = album_folders(&rows, collections);
-    let mut taken: HashMap<PathBuf, HashSet<String>> = HashMap::new();
+    let mut taken: HashMap<PathBuf, HashSet<OsString>> = HashMap::new();
     let mut files: BTreeMap<FileId, PlannedFile> = BTreeMap::new();
     let mut order = Vec::new();
     for row in rows {
-        let metadata = row.metadata.as_deref().and_then(|text| FileMetadata::from_json(text.as_bytes()).ok());
-        let extra = metadata.as_ref().map(own_keys).unwrap_or_default();
-        let folder = if flat { PathBuf::new() } else { folder_of(&row, &folders, &extra) };
-        let parts = parts_of(&row, &extra);
-        let number = first_number(taken.entry(folder.clone()).or_default(), &parts);
-        let place = Place { folder, number };
+        let mut places = Vec::new();
+        for description in descriptions(&row, flat) {
+            let folder = if flat { PathBuf::new() } else { folder_of(&row, &folders, &description.extra) };
+            let parts = parts_of(&row, description);
+            let number = first_number(taken.entry(folder.clone()).or_default(), &parts);
+            places.push(Place { folder, parts, number });
+        }
         if let Some(planned) = files.get_mut(&row.id) {
-            planned.places.push(place);
+            planned.places.extend(places);
         } else {
             order.push(row.id);
-            files.insert(row.id, PlannedFile { row, parts, places: vec![place] });
+            files.insert(row.id, PlannedFile { row, places });
         }
     }
     RestorePlan { files: order.into_iter().filter_map(|id| files.remove(&id)).collect() }
+}
+
+/// One way in which a file was named and placed.
+struct Description {
+    title: String,
+    modified: i64,
+    extra: OwnKeys,
+}
+
+/// How this membership's file was first backed up, and every other name under which the same content was backed up
+/// to the same collection.
+fn descriptions(row: &FileRow, only_first: bool) -> Vec<Description> {
+    let metadata = row.metadata.as_deref().and_then(|text| FileMetadata::from_json(text.as_bytes()).ok());
+    let extra = metadata.and_then(|metadata| metadata.unknown.get("darkslide").map(own_keys));
+    let title = row.title.clone().unwrap_or_else(|| format!("file-{}", row.id));
+    let first = Description { title, modified: row.modified, extra: extra.unwrap_or_default() };
+    let mut seen = HashSet::from([(first.extra.folder.clone(), first.title.clone())]);
+    let mut all = vec![first];
+    if !only_first {
+        let new = |copy: &Description| seen.insert((copy.extra.folder.clone(), copy.title.clone()));
+        all.extend(copies(row).into_iter().filter(new));
+    }
+    all
+}
+
+/// The further names of a file, in its public magic metadata: `{"darkslide":{"copies":[…]}}`, each with the keys of
+/// [`OwnKeys`] and `collection`, `title` and `modificationTime`.
+fn copies(row: &FileRow) -> Vec<Description> {
+    let public = row.public_metadata.as_deref();
+    let public = public.and_then(|text| serde_json::from_str::<Value>(text).ok()).unwrap_or_default();
+    let listed = public.pointer("/darkslide/copies").and_then(Value::as_array);
+    let described = |copy: &Value| {
+        let here = copy.get("collection").and_then(Value::as_i64) == Some(row.collection.0);
+        let title = copy.get("title").and_then(Value::as_str).filter(|_| here)?.to_owned();
+        let modified = copy.get("modificationTime").and_then(Value::as_i64).unwrap_or(row.modified);
+        Some(Description { title, modified, extra: own_keys(copy) })
+    };
+    listed.into_iter().flatten().take(COPIES_MAX).filter_map(described).collect()
 }
 
 /// A folder for each album; albums of one name are numbered by age.
@@ -93,10 +137,8 @@ fn album_folders(rows: &[FileRow], collections: &[CollectionRow]) -> HashMap<Col
     let mut taken = HashSet::new();
     let name = |album: &CollectionRow, taken: &mut HashSet<String>| {
         let name = names::restored(&album.name, Rules::HERE);
-        let free = (0..u32::MAX).map(|number| numbered(&name, number)).find(|name| {
-            let key = names::comparison_key(name);
-            taken.insert(key)
-        });
+        let mut candidates = (0..u32::MAX).map(|number| numbered(&name, number));
+        let free = candidates.find(|name| taken.insert(name.clone()));
         free.expect("numbers do not run out")
     };
     albums.into_iter().map(|album| (album.id, name(album, &mut taken))).collect()
@@ -111,14 +153,11 @@ fn folder_of(row: &FileRow, folders: &HashMap<CollectionId, String>, extra: &Own
 }
 
 /// The first number with which none of the names is taken in this folder; it is taken from now on.
-fn first_number(taken: &mut HashSet<String>, parts: &[PlannedPart]) -> u32 {
-    let keys = |number: u32| {
-        let names = parts.iter().map(move |part| part.name.candidate(number));
-        names.map(|name| names::comparison_key(&name.to_string_lossy())).collect::<Vec<_>>()
-    };
-    let number = (0..u32::MAX).find(|number| keys(*number).iter().all(|key| !taken.contains(key)));
+fn first_number(taken: &mut HashSet<OsString>, parts: &[PlannedPart]) -> u32 {
+    let names = |number: u32| parts.iter().map(move |part| part.name.candidate(number));
+    let number = (0..u32::MAX).find(|number| names(*number).all(|name| !taken.contains(&name)));
     let number = number.expect("numbers do not run out");
-    taken.extend(keys(number));
+    taken.extend(names(number));
     number
 }
 
@@ -194,8 +233,7 @@ struct OwnKeys {
     video_modified_nanos: Option<u64>,
 }
 
-fn own_keys(metadata: &FileMetadata) -> OwnKeys {
-    let Some(Value::Object(own)) = metadata.unknown.get("darkslide") else { return OwnKeys::default() };
+fn own_keys(own: &Value) -> OwnKeys {
     let text = |key: &str| own.get(key).and_then(Value::as_str).map(str::to_owned);
     let raw = |key: &str| own.get(key).and_then(Value::as_str).and_then(percent_decoded);
     let nanos = |key: &str| own.get(key).and_then(Value::as_u64).filter(|nanos| *nanos < 1_000_000_000);
@@ -226,11 +264,11 @@ fn percent_decoded(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-fn parts_of(row: &FileRow, extra: &OwnKeys) -> Vec<PlannedPart> {
-    let title = row.title.clone().unwrap_or_else(|| format!("file-{}", row.id));
+fn parts_of(row: &FileRow, description: Description) -> Vec<PlannedPart> {
+    let Description { title, modified, extra } = description;
     let first = PlannedPart {
         name: PartName::new(title.clone(), extra.raw_title.clone()),
-        modified: time_of(row.modified, extra.modified_nanos),
+        modified: time_of(modified, extra.modified_nanos),
     };
     if FileKind::from_number(row.kind) != FileKind::LivePhoto {
         return vec![first];

@@ -50,7 +50,7 @@ fn paths(rows: Vec<FileRow>, albums: &[CollectionRow]) -> Vec<String> {
     let mut paths = Vec::new();
     for file in &plan.files {
         for place in &file.places {
-            for part in &file.parts {
+            for part in &place.parts {
                 let path = place.folder.join(part.name.candidate(place.number));
                 paths.push(path.to_string_lossy().into_owned());
             }
@@ -61,7 +61,7 @@ fn paths(rows: Vec<FileRow>, albums: &[CollectionRow]) -> Vec<String> {
 
 #[test]
 fn albums_are_folders_and_folders_stay_folders() {
-    let albums = [album(1, "Photos"), album(2, "photos"), album(3, "")];
+    let albums = [album(1, "Photos"), album(2, "Photos"), album(3, "")];
     let rows = vec![
         file(1, 1, "a.jpg", "{}"),
         file(2, 1, "a.jpg", r#"{"folder":"2019/Paris"}"#),
@@ -70,15 +70,19 @@ fn albums_are_folders_and_folders_stay_folders() {
     ];
     assert_eq!(
         paths(rows, &albums),
-        ["Photos/a.jpg", "Photos/2019/Paris/a.jpg", "photos (1)/a.jpg", "_/a.jpg"]
+        ["Photos/a.jpg", "Photos/2019/Paris/a.jpg", "Photos (1)/a.jpg", "_/a.jpg"]
     );
 }
 
 #[test]
 fn one_name_in_one_folder_is_numbered() {
     let albums = [album(1, "A")];
-    let rows = vec![file(1, 1, "a.jpg", "{}"), file(2, 1, "A.JPG", "{}"), file(3, 1, "a.jpg", "{}")];
-    assert_eq!(paths(rows, &albums), ["A/a.jpg", "A/A (1).JPG", "A/a (2).jpg"]);
+    let titles = ["a.jpg", "A.JPG", "a.jpg", "caf\u{e9}.jpg", "cafe\u{301}.jpg", "a.jpg"];
+    let rows = (1..).zip(titles).map(|(id, title)| file(id, 1, title, "{}")).collect();
+    assert_eq!(
+        paths(rows, &albums),
+        ["A/a.jpg", "A/A.JPG", "A/a (1).jpg", "A/caf\u{e9}.jpg", "A/cafe\u{301}.jpg", "A/a (2).jpg"]
+    );
 }
 
 #[test]
@@ -101,14 +105,14 @@ fn the_halves_of_a_live_photo_keep_their_names_or_one_number() {
     );
     let plan = plan(rows, &albums, false);
     let before_1970 = SystemTime::UNIX_EPOCH - Duration::from_millis(500);
-    assert_eq!(plan.files[0].parts[1].modified, before_1970);
+    assert_eq!(plan.files[0].places[0].parts[1].modified, before_1970);
 }
 
 #[test]
 fn a_video_without_a_name_takes_the_still_s() {
     let albums = [album(1, "A")];
     let plan = plan(vec![file(1, 1, "LIVE.HEIC", "{}")], &albums, false);
-    let video = plan.files[0].parts[1].name.clone().with_extension("MP4");
+    let video = plan.files[0].places[0].parts[1].name.clone().with_extension("MP4");
     assert_eq!(video.candidate(0), "LIVE.MP4");
 }
 
@@ -130,7 +134,7 @@ fn nothing_leaves_the_folder() {
 fn names_that_are_not_utf_8_come_back_as_they_were() {
     let albums = [album(1, "A")];
     let plan = plan(vec![file(1, 1, "caf\u{fffd}.jpg", r#"{"rawTitle":"caf%E9.jpg"}"#)], &albums, false);
-    assert_eq!(plan.files[0].parts[0].name.candidate(0), raw_name(b"caf\xE9.jpg"));
+    assert_eq!(plan.files[0].places[0].parts[0].name.candidate(0), raw_name(b"caf\xE9.jpg"));
 }
 
 #[test]
@@ -142,4 +146,21 @@ fn times_are_exact() {
     ] {
         assert_eq!(time_of(micros, nanos), SystemTime::UNIX_EPOCH + expected);
     }
+}
+
+#[test]
+fn further_names_of_one_content_come_back_in_their_albums() {
+    let albums = [album(1, "A"), album(2, "B")];
+    let mut in_a = file(1, 1, "a.jpg", "{}");
+    in_a.public_metadata = Some(
+        r#"{"w":1,"darkslide":{"copies":[
+            {"collection":1,"folder":"x","title":"a (1).jpg","modificationTime":2500000},
+            {"collection":2,"title":"b.jpg"}, {"collection":1,"title":"a.jpg"}, {"collection":1}, 7]}}"#
+            .to_owned(),
+    );
+    let in_b = FileRow { collection: CollectionId(2), ..in_a.clone() };
+    let rows = vec![in_a, in_b];
+    assert_eq!(paths(rows.clone(), &albums), ["A/a.jpg", "A/x/a (1).jpg", "B/a.jpg", "B/b.jpg"]);
+    let planned = plan(rows, &albums, false);
+    assert_eq!(planned.files[0].places[1].parts[0].modified, time_of(2_500_000, None));
 }

@@ -1,6 +1,7 @@
 //! Signing up, in and out, recovery, and everything that must be refused.
 
 use crate::world::{World, api_at, quick_key};
+use darkslide_client::api::{Api, ConnectionError, Limits, Reason, ServerUrl};
 use darkslide_client::session::{
     Email, LockedSession, Password, PasswordKey, PendingSignUp, Session, SessionError, SignInMethod,
     change_password, sign_in_method,
@@ -9,6 +10,7 @@ use darkslide_crypto::account::UnlockError;
 use darkslide_crypto::keys::{KeyEncryptionKey, RecoveryKey};
 use darkslide_crypto::recovery;
 use darkslide_protocol::account::SrpAttributes;
+use darkslide_server::config::RawConfig;
 
 fn email(text: &str) -> Email {
     Email::parse(text).unwrap()
@@ -132,6 +134,31 @@ async fn one_person_s_token_opens_nothing_of_another_s() {
     assert!(failure.is_err());
     let failure = eve.session.api.delete_collection(ada.album.id, false).await;
     assert!(failure.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_of_one_s_own_is_trusted_when_it_is_named_and_not_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (folder.path().join("home.pem"), folder.path().join("home.key"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let settings = RawConfig {
+        tls_certificate: Some(certificate.clone()),
+        tls_key: Some(key.clone()),
+        ..RawConfig::default()
+    };
+    let world = World::start_with(folder, settings).await;
+    let server = ServerUrl::parse(&format!("https://localhost:{}", world.address.port())).unwrap();
+    let api = |extra_authorities| {
+        let limits = Limits { retries: 0, extra_authorities, ..Limits::default() };
+        Api::new(server.clone(), None, limits)
+    };
+    assert!(api(Some(certificate)).unwrap().ping().await.unwrap());
+    let stranger = api(None).unwrap().ping().await.unwrap_err();
+    assert!(matches!(stranger.reason, Reason::Unreachable(_)), "{stranger}");
+    let missing = api(Some(world.folder.path().join("nowhere.pem")));
+    assert!(matches!(missing, Err(ConnectionError::Authorities { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]

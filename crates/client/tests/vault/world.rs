@@ -41,7 +41,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_with(tempfile::tempdir().unwrap(), RawConfig::default()).await
+    }
+
+    /// With further settings, and files of theirs in `folder`.
+    pub(crate) async fn start_with(folder: TempDir, settings: RawConfig) -> Self {
         let raw = RawConfig {
             data_dir: Some(folder.path().join("server")),
             open_registration: Some(true),
@@ -49,7 +53,7 @@ impl World {
             upload_url_rate: Some(100_000),
             ..RawConfig::default()
         };
-        let config = Config::from_layers(raw, RawConfig::default(), RawConfig::default()).unwrap();
+        let config = Config::from_layers(raw, settings, RawConfig::default()).unwrap();
         let server = Server::open(config).await.unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
