@@ -96,6 +96,8 @@ CREATE INDEX assets_by_motion_path ON assets (root, motion_path);
 -- Uploads in parts that are under way. Key and stream header belong to this content and to no other.
 CREATE TABLE uploads (
     content_hash  TEXT PRIMARY KEY,
+    -- The address that the URLs were minted at: at another one they may not be reachable.
+    server        TEXT    NOT NULL,
     collection    INTEGER NOT NULL,
     encrypted_key TEXT    NOT NULL,
     key_nonce     TEXT    NOT NULL,

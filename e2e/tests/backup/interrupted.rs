@@ -5,6 +5,7 @@ use crate::scene::{Scene, picture, settings};
 use darkslide_client::backup::{BackupReport, Settings, backup};
 use darkslide_client::event::{Event, Events};
 use darkslide_client::library::AlbumRule;
+use darkslide_client::session::Session;
 use darkslide_crypto::stream::{SEALED_CHUNK_LEN, ciphertext_len};
 use std::path::Path;
 use std::sync::Arc;
@@ -31,22 +32,34 @@ async fn drain(mut events: tokio::sync::mpsc::Receiver<Event>) {
     while events.recv().await.is_some() {}
 }
 
-/// Backs up through a proxy that counts; gives the report and the bytes that went up.
-async fn counted(scene: &Scene) -> (BackupReport, u64) {
+/// A proxy that only counts, and the account seen through it.
+async fn counting(scene: &Scene) -> (Proxy, Arc<Session>) {
     let proxy = Proxy::start(&scene.server.base(), u64::MAX, 0).await;
     let session = scene.through(&proxy.base());
-    let roots = [scene.pictures()];
-    let settings = settings(AlbumRule::PerRoot);
-    let stop = CancellationToken::new();
-    let report = backup(session, scene.catalog.clone(), &roots, &settings, &Events::silent(), &stop).await;
-    (report.unwrap(), proxy.bytes_up())
+    (proxy, session)
 }
 
-async fn check_that_the_rest_is_sent(scene: &Scene, at_least_acknowledged: u64) {
-    let whole = ciphertext_len(LARGE as u64).unwrap();
-    let (report, up) = counted(scene).await;
+async fn run(
+    scene: &Scene,
+    session: &Arc<Session>,
+    events: &Events,
+    stop: &CancellationToken,
+) -> BackupReport {
+    let (roots, settings) = ([scene.pictures()], settings(AlbumRule::PerRoot));
+    backup(Arc::clone(session), scene.catalog.clone(), &roots, &settings, events, stop).await.unwrap()
+}
+
+async fn check_that_the_rest_is_sent(
+    scene: &Scene,
+    proxy: &Proxy,
+    session: &Arc<Session>,
+    acknowledged: u64,
+) {
+    let before = proxy.bytes_up();
+    let report = run(scene, session, &Events::silent(), &CancellationToken::new()).await;
+    let up = proxy.bytes_up() - before;
     assert_eq!((report.uploaded, report.failed.len()), (1, 0), "{report:?}");
-    let rest = whole - at_least_acknowledged * PART_LEN;
+    let rest = ciphertext_len(LARGE as u64).unwrap() - acknowledged * PART_LEN;
     assert!(report.bytes_sent < rest + 100_000, "{report:?}, {rest}");
     assert!(up < rest + 200_000, "{up} bytes went up, {rest} were missing");
     scene.verify_all(1).await;
@@ -66,13 +79,14 @@ async fn a_stopped_upload_goes_on_from_the_last_acknowledged_part() {
             drain(told).await;
         })
     };
-    let report = scene.run(&settings(AlbumRule::PerRoot), &events, &stop).await.unwrap();
+    let (proxy, session) = counting(&scene).await;
+    let report = run(&scene, &session, &events, &stop).await;
     drop(events);
     watching.await.unwrap();
     assert_eq!((report.uploaded, report.failed.len()), (0, 0), "{report:?}");
     assert!(report.interrupted.is_some() && !report.is_complete());
     assert_eq!(scene.titles().await, [""; 0]);
-    check_that_the_rest_is_sent(&scene, 2).await;
+    check_that_the_rest_is_sent(&scene, &proxy, &session, 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,16 +94,17 @@ async fn a_run_that_vanished_goes_on_from_the_last_acknowledged_part() {
     let scene = Scene::new().await;
     scene.write("large.jpg", &picture(1, LARGE));
     let (events, mut told) = Events::channel();
-    let (session, catalog, roots) = (Arc::clone(&scene.session), scene.catalog.clone(), [scene.pictures()]);
+    let (proxy, session) = counting(&scene).await;
+    let (through, catalog, roots) = (Arc::clone(&session), scene.catalog.clone(), [scene.pictures()]);
     let running = tokio::spawn(async move {
         let settings = settings(AlbumRule::PerRoot);
-        backup(session, catalog, &roots, &settings, &events, &CancellationToken::new()).await
+        backup(through, catalog, &roots, &settings, &events, &CancellationToken::new()).await
     });
     moved(&mut told, PART_LEN + 1_000_000).await;
     running.abort();
     assert!(running.await.unwrap_err().is_cancelled());
     drain(told).await;
-    check_that_the_rest_is_sent(&scene, 1).await;
+    check_that_the_rest_is_sent(&scene, &proxy, &session, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,7 +175,8 @@ async fn a_server_that_is_not_there_is_told_at_once() {
     let (roots, settings) = ([scene.pictures()], settings(AlbumRule::PerRoot));
     let stop = CancellationToken::new();
     let session = scene.through(&nowhere);
-    let run = backup(session, scene.catalog.clone(), &roots, &settings, &Events::silent(), &stop);
+    let events = Events::silent();
+    let run = backup(session, scene.catalog.clone(), &roots, &settings, &events, &stop);
     let error = run.await.unwrap_err();
     assert!(error.is_transient(), "{error}");
     assert_eq!(scene.back_up().await.uploaded, 1);

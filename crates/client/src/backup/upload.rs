@@ -224,7 +224,8 @@ impl Uploads<'_> {
     /// The upload of this very content that was begun before, if its key still opens and its URLs are still good.
     async fn resumed(self, original: &Original, len: u64) -> Result<Option<Upload>, AssetError> {
         let Some((row, parts)) = self.catalog.upload(&original.content).await? else { return Ok(None) };
-        let fresh = self.now.saturating_sub(row.began) < RESUMABLE_AGE_MAX && row.length == len;
+        let reachable = row.server == self.session.api.server().to_string();
+        let fresh = self.now.saturating_sub(row.began) < RESUMABLE_AGE_MAX && row.length == len && reachable;
         let collection = self.catalog.collection(row.collection).await?.filter(|_| fresh);
         let opened = collection.and_then(|collection| {
             let collection = collection_key(&self.session.keys, &collection).ok()?;
@@ -248,6 +249,7 @@ impl Uploads<'_> {
         let wrapped = album.key.wrap_key(&key);
         let row = UploadRow {
             content_hash: original.content,
+            server: self.session.api.server().to_string(),
             collection: album.id,
             encrypted_key: Opaque::encode(wrapped.ciphertext),
             key_nonce: Opaque::encode(wrapped.nonce.as_bytes()),

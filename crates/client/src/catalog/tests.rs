@@ -202,6 +202,7 @@ async fn an_upload_belongs_to_its_content_alone() {
     let content = ContentHash::of(b"large");
     let row = UploadRow {
         content_hash: content,
+        server: "http://a".into(),
         collection: CollectionId(1),
         encrypted_key: Opaque("key".into()),
         key_nonce: Opaque("nonce".into()),

@@ -15,6 +15,8 @@ use super::{Catalog, CatalogError};
 pub struct UploadRow {
     /// What is being sent.
     pub content_hash: ContentHash,
+    /// The server's address when the URLs were minted.
+    pub server: String,
     /// The collection whose key wraps the file's.
     pub collection: CollectionId,
     /// The file's key under the collection's.
@@ -55,6 +57,7 @@ impl FromRow<'_, SqliteRow> for UploadRow {
         let part_urls: String = row.try_get("part_urls")?;
         Ok(Self {
             content_hash: content_hash.parse().map_err(|error| decode("content_hash", Box::new(error)))?,
+            server: row.try_get("server")?,
             collection: CollectionId(row.try_get("collection")?),
             encrypted_key: Opaque(row.try_get("encrypted_key")?),
             key_nonce: Opaque(row.try_get("key_nonce")?),
@@ -106,11 +109,12 @@ impl Catalog {
             .await?;
         let part_urls = serde_json::Value::from(row.part_urls.clone()).to_string();
         sqlx::query(
-            "INSERT INTO uploads (content_hash, collection, encrypted_key, key_nonce, header, object_key,
+            "INSERT INTO uploads (content_hash, server, collection, encrypted_key, key_nonce, header, object_key,
                  part_urls, complete_url, part_chunks, length, began)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         )
         .bind(&hash)
+        .bind(&row.server)
         .bind(row.collection.0)
         .bind(&row.encrypted_key.0)
         .bind(&row.key_nonce.0)
