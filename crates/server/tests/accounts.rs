@@ -1,5 +1,7 @@
 //! Accounts over HTTP, as stock clients use them: sign-up, sign-in, passwords, sessions, deletion.
 
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
+
 mod support;
 
 use darkslide_protocol::Opaque;

@@ -13,7 +13,6 @@ use support::{Answer, TestServer};
 const GET: Method = Method::GET;
 const POST: Method = Method::POST;
 const PUT: Method = Method::PUT;
-const DELETE: Method = Method::DELETE;
 
 #[tokio::test]
 async fn options_is_200_anywhere_without_signing_in() {
@@ -130,102 +129,106 @@ fn blank(value: &mut Value) {
     }
 }
 
+const ENTITY_KEY: &str = r#"{"type":"location","encryptedKey":"a2V5","header":"bm9uY2U="}"#;
+const OTHER_KEY: &str = r#"{"type":"location","encryptedKey":"b3RoZXI=","header":"bm9uY2U="}"#;
+
+/// Calls that stock clients make, in an order that makes sense: method, path, body.
+const START_UP: &[(&str, &str, &str)] = &[
+    ("GET", "/users/details/v2", ""),
+    ("GET", "/users/details/v2?memoryCount=false", ""),
+    ("GET", "/users/details/v2?memoryCount=true", ""),
+    ("GET", "/billing/user-plans/", ""),
+    ("GET", "/billing/plans/v2", ""),
+    ("GET", "/billing/subscription", ""),
+    ("GET", "/billing/usage", ""),
+    (
+        "POST",
+        "/billing/verify-subscription",
+        r#"{"paymentProvider":"ente","productID":"free","verificationData":""}"#,
+    ),
+    ("POST", "/billing/stripe/checkout-session", ""),
+    ("GET", "/remote-store/feature-flags", ""),
+    ("GET", "/remote-store?key=faceSearchEnabled&defaultValue=false", ""),
+    ("GET", "/remote-store?key=faceSearchEnabled", ""),
+    ("POST", "/remote-store/update", r#"{"key":"mapEnabled","value":"true"}"#),
+    ("POST", "/remote-store/update", r#"{"key":"mapEnabled","value":"maybe"}"#),
+    ("POST", "/remote-store/update", r#"{"key":"internalUser","value":"true"}"#),
+    ("POST", "/remote-store/update", r#"{"key":"customDomain","value":"photos.example.org"}"#),
+    ("GET", "/remote-store?key=mapEnabled&defaultValue=false", ""),
+    ("GET", "/remote-store/feature-flags", ""),
+    ("DELETE", "/remote-store/mapEnabled", ""),
+    ("DELETE", "/remote-store/customDomain", ""),
+    ("GET", "/user-entity/key?type=location", ""),
+    ("POST", "/user-entity/key", ENTITY_KEY),
+    ("POST", "/user-entity/key", ENTITY_KEY),
+    ("POST", "/user-entity/key", OTHER_KEY),
+    ("GET", "/user-entity/key?type=location", ""),
+    ("GET", "/user-entity/entity/diff?type=location&sinceTime=0&limit=500", ""),
+    ("GET", "/user-entity/entity/diff?type=location&sinceTime=0&limit=5001", ""),
+    ("GET", "/user-entity/entity/diff?type=nonsense&sinceTime=0&limit=500", ""),
+    ("POST", "/user-entity/entity", "{}"),
+    ("PUT", "/user-entity/entity", "{}"),
+    ("DELETE", "/user-entity/entity?id=1", ""),
+    ("GET", "/comments-reactions/updated-at", ""),
+    ("GET", "/comments-reactions/counts", ""),
+    ("GET", "/contacts/diff?sinceTime=0", ""),
+    ("POST", "/files/data/status-diff", r#"{"lastUpdatedAt":0}"#),
+    ("POST", "/files/data/fetch", r#"{"fileIDs":[1],"type":"mldata"}"#),
+    ("PUT", "/files/data", "{}"),
+    ("PUT", "/files/video-data", "{}"),
+    ("GET", "/files/data/preview-upload-url", ""),
+    ("GET", "/files/data/preview", ""),
+    ("POST", "/push/token", r#"{"fcmToken":"a","apnsToken":"b"}"#),
+    ("POST", "/events", "{}"),
+    ("POST", "/events/user", "{}"),
+    ("POST", "/users/event", "{}"),
+    ("GET", "/users/two-factor/status", ""),
+    ("GET", "/users/two-factor/recovery-status", ""),
+    ("POST", "/users/two-factor/setup", ""),
+    ("POST", "/users/two-factor/enable", "{}"),
+    ("POST", "/users/two-factor/disable", ""),
+    ("POST", "/users/two-factor/verify", "{}"),
+    ("GET", "/users/two-factor/recover?sessionID=a&twoFactorType=totp", ""),
+    ("POST", "/users/two-factor/remove", "{}"),
+    ("POST", "/users/two-factor/passkeys/configure-recovery", "{}"),
+    ("GET", "/users/two-factor/passkeys/get-token?sessionID=a", ""),
+    ("POST", "/users/two-factor/passkeys/begin", "{}"),
+    ("GET", "/users/accounts-token", ""),
+    ("GET", "/users/payment-token", ""),
+    ("GET", "/users/families-token", ""),
+    ("GET", "/users/deletion-summary", ""),
+    ("GET", "/users/locker-usage", ""),
+    ("GET", "/storage-bonus/details", ""),
+    ("GET", "/storage-bonus/referral-view", ""),
+    ("POST", "/storage-bonus/referral-claim?code=a", ""),
+    ("POST", "/storage-bonus/change-code?code=a", ""),
+    ("POST", "/family/create", "{}"),
+    ("GET", "/offers/black-friday", ""),
+    ("GET", "/discount/any", ""),
+    ("GET", "/emergency-contacts/info", ""),
+    ("POST", "/emergency-contacts/add", "{}"),
+    ("GET", "/legacy-kits", ""),
+    ("GET", "/cast/device-info/ABC", ""),
+    ("POST", "/cast/cast-data", "{}"),
+    ("GET", "/comments", ""),
+    ("GET", "/social/diff", ""),
+    ("POST", "/memory-share", "{}"),
+    ("GET", "/custom-domain", ""),
+    ("POST", "/anonymous/feedback", "{}"),
+];
+
 /// Every call of the start-up table, the billing table and the optional groups, with its answer.
 #[tokio::test]
 async fn what_stock_clients_ask_for_at_start_up() {
     let server = TestServer::start().await;
     let anna = Person::sign_up(&server, "anna@example.org").await;
     let mut log = String::new();
-    let key = r#"{"type":"location","encryptedKey":"a2V5","header":"bm9uY2U="}"#;
-    let other = r#"{"type":"location","encryptedKey":"b3RoZXI=","header":"bm9uY2U="}"#;
-    for (method, path, body) in [
-        (GET, "/users/details/v2", ""),
-        (GET, "/users/details/v2?memoryCount=false", ""),
-        (GET, "/users/details/v2?memoryCount=true", ""),
-        (GET, "/billing/user-plans/", ""),
-        (GET, "/billing/plans/v2", ""),
-        (GET, "/billing/subscription", ""),
-        (GET, "/billing/usage", ""),
-        (
-            POST,
-            "/billing/verify-subscription",
-            r#"{"paymentProvider":"ente","productID":"free","verificationData":""}"#,
-        ),
-        (POST, "/billing/stripe/checkout-session", ""),
-        (GET, "/remote-store/feature-flags", ""),
-        (GET, "/remote-store?key=faceSearchEnabled&defaultValue=false", ""),
-        (GET, "/remote-store?key=faceSearchEnabled", ""),
-        (POST, "/remote-store/update", r#"{"key":"mapEnabled","value":"true"}"#),
-        (POST, "/remote-store/update", r#"{"key":"mapEnabled","value":"maybe"}"#),
-        (POST, "/remote-store/update", r#"{"key":"internalUser","value":"true"}"#),
-        (POST, "/remote-store/update", r#"{"key":"customDomain","value":"photos.example.org"}"#),
-        (GET, "/remote-store?key=mapEnabled&defaultValue=false", ""),
-        (GET, "/remote-store/feature-flags", ""),
-        (DELETE, "/remote-store/mapEnabled", ""),
-        (DELETE, "/remote-store/customDomain", ""),
-        (GET, "/user-entity/key?type=location", ""),
-        (POST, "/user-entity/key", key),
-        (POST, "/user-entity/key", key),
-        (POST, "/user-entity/key", other),
-        (GET, "/user-entity/key?type=location", ""),
-        (GET, "/user-entity/entity/diff?type=location&sinceTime=0&limit=500", ""),
-        (GET, "/user-entity/entity/diff?type=location&sinceTime=0&limit=5001", ""),
-        (GET, "/user-entity/entity/diff?type=nonsense&sinceTime=0&limit=500", ""),
-        (POST, "/user-entity/entity", "{}"),
-        (PUT, "/user-entity/entity", "{}"),
-        (DELETE, "/user-entity/entity?id=1", ""),
-        (GET, "/comments-reactions/updated-at", ""),
-        (GET, "/comments-reactions/counts", ""),
-        (GET, "/contacts/diff?sinceTime=0", ""),
-        (POST, "/files/data/status-diff", r#"{"lastUpdatedAt":0}"#),
-        (POST, "/files/data/fetch", r#"{"fileIDs":[1],"type":"mldata"}"#),
-        (PUT, "/files/data", "{}"),
-        (PUT, "/files/video-data", "{}"),
-        (GET, "/files/data/preview-upload-url", ""),
-        (GET, "/files/data/preview", ""),
-        (POST, "/push/token", r#"{"fcmToken":"a","apnsToken":"b"}"#),
-        (POST, "/events", "{}"),
-        (POST, "/events/user", "{}"),
-        (POST, "/users/event", "{}"),
-        (GET, "/users/two-factor/status", ""),
-        (GET, "/users/two-factor/recovery-status", ""),
-        (POST, "/users/two-factor/setup", ""),
-        (POST, "/users/two-factor/enable", "{}"),
-        (POST, "/users/two-factor/disable", ""),
-        (POST, "/users/two-factor/verify", "{}"),
-        (GET, "/users/two-factor/recover?sessionID=a&twoFactorType=totp", ""),
-        (POST, "/users/two-factor/remove", "{}"),
-        (POST, "/users/two-factor/passkeys/configure-recovery", "{}"),
-        (GET, "/users/two-factor/passkeys/get-token?sessionID=a", ""),
-        (POST, "/users/two-factor/passkeys/begin", "{}"),
-        (GET, "/users/accounts-token", ""),
-        (GET, "/users/payment-token", ""),
-        (GET, "/users/families-token", ""),
-        (GET, "/users/deletion-summary", ""),
-        (GET, "/users/locker-usage", ""),
-        (GET, "/storage-bonus/details", ""),
-        (GET, "/storage-bonus/referral-view", ""),
-        (POST, "/storage-bonus/referral-claim?code=a", ""),
-        (POST, "/storage-bonus/change-code?code=a", ""),
-        (POST, "/family/create", "{}"),
-        (GET, "/offers/black-friday", ""),
-        (GET, "/discount/any", ""),
-        (GET, "/emergency-contacts/info", ""),
-        (POST, "/emergency-contacts/add", "{}"),
-        (GET, "/legacy-kits", ""),
-        (GET, "/cast/device-info/ABC", ""),
-        (POST, "/cast/cast-data", "{}"),
-        (GET, "/comments", ""),
-        (GET, "/social/diff", ""),
-        (POST, "/memory-share", "{}"),
-        (GET, "/custom-domain", ""),
-        (POST, "/anonymous/feedback", "{}"),
-    ] {
+    for (method, path, body) in START_UP {
         let request = server
-            .request(method.clone(), path)
+            .request(method.parse().unwrap(), path)
             .header("X-Auth-Token", &anna.token)
             .header("X-Client-Package", "io.ente.photos.web")
-            .body(body.to_owned());
+            .body(*body);
         let answer = Answer::of(request).await;
         let mut told = if answer.text.is_empty() { Value::Null } else { answer.json() };
         blank(&mut told);

@@ -1,5 +1,7 @@
 //! The server as a service: mail, logs, metrics, HTTPS, slow clients, too many clients, stopping.
 
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
+
 mod support;
 
 use darkslide_server::config::{LogFormat, LogSettings, RawConfig, SecretText};
@@ -214,7 +216,7 @@ async fn stopping_lets_requests_finish() {
     // One answered request shows that the first connection has been accepted before this one.
     server.get("/ping", "").await.ok();
     let stopping = tokio::spawn(server.stop());
-    stream.write_all(body[5..].as_bytes()).await.unwrap();
+    stream.write_all(&body.as_bytes()[5..]).await.unwrap();
     let answer = rest(stream).await;
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     stopping.await.unwrap();

@@ -1,5 +1,7 @@
 //! What the store promises about accounts, shown on every engine: the same tests on SQLite and PostgreSQL.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what a test needs and does not get fails the test")]
+
 mod support;
 
 use darkslide_protocol::account::{EntityKey, KeyAttributes, UpdatedKeyAttributes};

@@ -48,7 +48,7 @@ pub enum Mail {
     /// By a mail server.
     Smtp {
         /// Pooled connections.
-        transport: AsyncSmtpTransport<Tokio1Executor>,
+        transport: Box<AsyncSmtpTransport<Tokio1Executor>>,
         /// The sender.
         from: Mailbox,
     },
@@ -71,7 +71,10 @@ impl Mail {
             .map_err(MailError::Url)?
             .timeout(Some(SEND_TIMEOUT))
             .build();
-        Ok(Self::Smtp { transport, from: settings.from.parse().map_err(MailError::From)? })
+        Ok(Self::Smtp {
+            transport: Box::new(transport),
+            from: settings.from.parse().map_err(MailError::From)?,
+        })
     }
 
     /// Sends a code to the address that asked for it.

@@ -12,10 +12,10 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// How often the jobs run.
-const ROUND: Duration = Duration::from_secs(60);
+const ROUND: Duration = Duration::from_mins(1);
 
 /// How often all blobs are looked through for orphans.
-const SWEEP: Duration = Duration::from_secs(24 * 60 * 60);
+const SWEEP: Duration = Duration::from_hours(24);
 
 /// Rows of a deleted account that are removed in one transaction.
 const ROWS_AT_A_TIME: i64 = 500;

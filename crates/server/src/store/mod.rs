@@ -38,6 +38,10 @@ const ID_BLOCK: i64 = 256;
 /// Connections that read, on SQLite; and all connections on PostgreSQL.
 const READERS: u32 = 8;
 
+/// What a database says when the same statement may succeed later: SQLite's BUSY, LOCKED and BUSY_SNAPSHOT; PostgreSQL's
+/// serialization failure, deadlock, too many connections, shutdown, crash and start-up.
+const TRANSIENT_CODES: [&str; 9] = ["5", "6", "517", "40001", "40P01", "53300", "57P01", "57P02", "57P03"];
+
 /// One pooled connection that is inside a transaction.
 pub(crate) type Tx = Transaction<'static, Any>;
 
@@ -60,7 +64,7 @@ pub enum StoreError {
     #[error("the database could not be migrated")]
     Migration(#[from] sqlx::migrate::MigrateError),
     /// Neither `sqlite:` nor `postgres:`.
-    #[error("{0} is neither a sqlite: nor a postgres: URL")]
+    #[error("the database URL must begin with sqlite: or postgres:, not {0:?}")]
     UnknownEngine(String),
     /// A row holds what this version of the server never writes.
     #[error("the database holds a malformed {0}")]
@@ -70,10 +74,13 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed later: the database is away, busy, or out of connections.
     pub fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            Self::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed)
-        )
+        match self {
+            Self::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => true,
+            Self::Database(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| TRANSIENT_CODES.contains(&code.as_ref()))
+            }
+            _ => false,
+        }
     }
 
     /// Whether the failure is a unique constraint: somebody else was first.
@@ -104,7 +111,9 @@ impl Store {
             let pool = AnyPoolOptions::new().max_connections(READERS * 2).connect(url).await?;
             (Engine::Postgres, pool.clone(), pool)
         } else {
-            return Err(StoreError::UnknownEngine(url.to_owned()));
+            // Only the scheme: the rest may hold a password.
+            let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+            return Err(StoreError::UnknownEngine(scheme.to_owned()));
         };
         sqlx::migrate!("./migrations").run(&write).await?;
         let store = Self { engine, read, write, ids: Mutex::new(0..0), last_time: AtomicI64::new(0) };

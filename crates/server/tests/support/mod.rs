@@ -4,6 +4,12 @@
 //! the one that encrypts.
 
 #![expect(dead_code, reason = "each test program uses its own part of this")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test needs and does not get fails the test"
+)]
 #![expect(unreachable_pub, reason = "test programs have no public interface")]
 
 pub mod person;

@@ -90,7 +90,9 @@ fn pad(number: &U4096) -> Vec<u8> {
 
 fn hash(parts: &[&[u8]]) -> Vec<u8> {
     let mut hasher = Sha256::new();
-    parts.iter().for_each(|part| hasher.update(part));
+    for part in parts {
+        hasher.update(part);
+    }
     hasher.finalize().to_vec()
 }
 
