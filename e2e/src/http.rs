@@ -101,7 +101,7 @@ impl Http {
         let is_blob_route = path.starts_with("/files/download/") || path.starts_with("/files/preview/");
         let is_get = request.method == Method::GET;
         let answer = self.send(request).await?;
-        self.check_api_answer(&answer, is_get && !is_blob_route);
+        check_api_answer(&answer, is_get && !is_blob_route);
         if let Some((_, id)) = sent_id {
             assert!(!id.is_empty() && answer.header("x-request-id").is_some(), "{answer:?}");
         }
@@ -174,20 +174,6 @@ impl Http {
         Ok(())
     }
 
-    /// JSON objects everywhere, errors included; never cached.
-    fn check_api_answer(&self, answer: &Answer, must_not_be_stored: bool) {
-        assert!(answer.header("x-request-id").is_some(), "no request id: {answer:?}");
-        if !answer.body.is_empty() {
-            let kind = answer.header("content-type").unwrap_or_default();
-            assert!(kind.starts_with("application/json"), "not JSON but {kind}: {answer:?}");
-            Fields::of(&answer.what, &answer.json());
-        }
-        assert!(answer.status < 400 || !answer.body.is_empty(), "phones index into errors: {answer:?}");
-        if must_not_be_stored && answer.status < 300 {
-            assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer:?}");
-        }
-    }
-
     /// What a page may read of an answer from another origin.
     fn check_readable(&self, answer: &Answer) {
         let Some(origin) = self.manners.origin else { return };
@@ -239,11 +225,25 @@ impl Answer {
     }
 }
 
+/// JSON objects everywhere, errors included; never cached.
+fn check_api_answer(answer: &Answer, must_not_be_stored: bool) {
+    assert!(answer.header("x-request-id").is_some(), "no request id: {answer:?}");
+    if !answer.body.is_empty() {
+        let kind = answer.header("content-type").unwrap_or_default();
+        assert!(kind.starts_with("application/json"), "not JSON but {kind}: {answer:?}");
+        Fields::of(&answer.what, &answer.json());
+    }
+    assert!(answer.status < 400 || !answer.body.is_empty(), "phones index into errors: {answer:?}");
+    if must_not_be_stored && answer.status < 300 {
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer:?}");
+    }
+}
+
 fn new_client(manners: Manners) -> Client {
     Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(manners.user_agent)
-        .timeout(Duration::from_secs(120))
+        .timeout(Duration::from_mins(2))
         .build()
         .unwrap()
 }

@@ -8,6 +8,8 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::cast_possible_wrap,
+    clippy::cast_possible_truncation,
     reason = "this crate is the tests' own: an expectation that does not hold fails the test right there"
 )]
 

@@ -261,8 +261,11 @@ impl Device {
     pub async fn sessions(&self) -> Vec<(String, bool)> {
         let answer = self.http.call(Method::GET, "/users/sessions", None).await.ok();
         let read = |fields: &Fields<'_>| {
-            (fields.micros("creationTime"), fields.micros("lastUsedTime"));
-            (fields.words("ip"), fields.text("ua"), fields.text("prettyUA"));
+            fields.micros("creationTime");
+            fields.micros("lastUsedTime");
+            fields.words("ip");
+            fields.text("ua");
+            fields.text("prettyUA");
             let token = fields.words("token").to_owned();
             let is_this_one = self.http.token.as_deref() == Some(&token);
             (token, is_this_one)

@@ -121,7 +121,9 @@ pub fn read_collection(fields: &Fields<'_>) -> CollectionRow {
     let attributes = fields.object("attributes");
     attributes.integer("version");
     for sharee in if fields.has("sharees") { fields.objects("sharees") } else { Vec::new() } {
-        (sharee.id("id"), sharee.text("email"), sharee.words("role"));
+        sharee.id("id");
+        sharee.text("email");
+        sharee.words("role");
     }
     if fields.has("publicURLs") {
         fields.objects("publicURLs");
@@ -237,15 +239,18 @@ pub fn read_details(answer: &Value, email: &str, wants_count: bool) -> (i64, i64
     if wants_count {
         fields.integer("fileCount");
     }
-    (fields.integer("sharedCollectionsCount"), fields.integer("storageBonus"));
+    fields.integer("sharedCollectionsCount");
+    fields.integer("storageBonus");
     let subscription = fields.object("subscription");
     for text in ["productID", "originalTransactionID", "paymentProvider", "price", "period"] {
         subscription.text(text);
     }
     assert!(subscription.integer("expiryTime") > 1_900_000_000_000_000, "not in the past: {answer}");
     let profile = fields.object("profileData");
-    (profile.boolean("canDisableEmailMFA"), profile.boolean("isEmailMFAEnabled"));
-    (profile.boolean("isTwoFactorEnabled"), profile.integer("passkeyCount"));
+    profile.boolean("canDisableEmailMFA");
+    profile.boolean("isEmailMFAEnabled");
+    profile.boolean("isTwoFactorEnabled");
+    profile.integer("passkeyCount");
     fields.object("bonusData").objects("storageBonuses");
     (fields.integer("usage"), subscription.id("storage"))
 }

@@ -64,7 +64,9 @@ impl Device {
         let mints: Vec<Mint> = Fields::of("mints", &answer).objects("urls").iter().map(read_mint).collect();
         let distinct: BTreeSet<&String> = mints.iter().map(|mint| &mint.url).collect();
         assert_eq!(distinct.len(), count, "every URL is distinct, and there are as many as asked for");
-        mints.iter().for_each(|mint| check_url(&mint.url));
+        for mint in &mints {
+            check_url(&mint.url);
+        }
         mints
     }
 
@@ -192,7 +194,9 @@ fn read_session(fields: &Fields<'_>, part_length: usize) -> MultipartSession {
     let complete_url = fields.words("completeURL").to_owned();
     let all: BTreeSet<&String> = part_urls.iter().chain([&complete_url]).collect();
     assert_eq!(all.len(), part_urls.len() + 1, "every URL is distinct");
-    all.into_iter().for_each(|url| check_url(url));
+    for url in all {
+        check_url(url);
+    }
     let etags = vec![None; part_urls.len()];
     MultipartSession {
         key: fields.words("objectKey").to_owned(),

@@ -118,7 +118,9 @@ pub fn read_user_plans(answer: &Answer) {
     let fields = Fields::of("plans", &answer);
     fields.list("plans");
     let free = fields.object("freePlan");
-    (free.id("storage"), free.id("duration"), free.words("period"));
+    free.id("storage");
+    free.id("duration");
+    free.words("period");
 }
 
 /// The key of places: made when there is none; then the places themselves.
@@ -130,8 +132,11 @@ async fn pull_places(device: &Device) {
     } else {
         let answer = answer.ok();
         let fields = Fields::of("entity key", &answer);
-        (fields.id("userID"), fields.words("type"), fields.micros("createdAt"));
-        (fields.base64("encryptedKey"), fields.base64("header"));
+        fields.id("userID");
+        fields.words("type");
+        fields.micros("createdAt");
+        fields.base64("encryptedKey");
+        fields.base64("header");
     }
     let path = "/user-entity/entity/diff?type=location&sinceTime=0&limit=500";
     let answer = device.http.call(Method::GET, path, None).await.ok();

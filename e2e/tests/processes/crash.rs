@@ -90,7 +90,7 @@ async fn live_a_little(signals: &Signals, kill: usize) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), progress).await.expect("a restarted server serves");
+    tokio::time::timeout(Duration::from_mins(1), progress).await.expect("a restarted server serves");
     tokio::time::sleep(Duration::from_micros(random_below(LIFE_MICROS))).await;
 }
 

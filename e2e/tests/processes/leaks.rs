@@ -43,9 +43,13 @@ fn secret(what: &str, bytes: impl AsRef<[u8]>) -> Secret {
     Secret { what: what.to_owned(), bytes: bytes.as_ref().to_vec() }
 }
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}
+
 /// Every form in which some bytes could have been written down.
 fn forms(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(bytes);
     let mut forms = vec![
         ("raw", bytes.to_vec()),
         ("hex", hex.clone().into_bytes()),
@@ -291,7 +295,7 @@ fn the_search_finds_what_is_there() {
     for planted in &secrets {
         for before in 0..4 {
             let text = [&b"xyz1"[..before], &planted.bytes, b"behind"].concat();
-            let hex: String = text.iter().map(|byte| format!("{byte:02X}")).collect();
+            let hex = hex(&text).to_uppercase();
             for (form, written) in [
                 ("raw", text.clone()),
                 ("hex", hex.clone().into_bytes()),

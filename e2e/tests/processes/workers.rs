@@ -11,12 +11,13 @@ use darkslide_e2e::vault::{Picture, Sealed, SealedPicture, seal_picture};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longer than any server needs to come back: insisting beyond it means that work cannot be retried to success.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The shortest pause after a refused connection.
 const PAUSE: Duration = Duration::from_millis(3);
@@ -137,7 +138,7 @@ impl Worker {
             let answer =
                 self.insist(Method::PUT, url, &mobile::put_headers(part), Bytes::copy_from_slice(part)).await;
             let etag = self.device.etag_of(&answer);
-            list += &format!("<Part><PartNumber>{}</PartNumber><ETag>{etag}</ETag></Part>", index + 1);
+            write!(list, "<Part><PartNumber>{}</PartNumber><ETag>{etag}</ETag></Part>", index + 1).unwrap();
         }
         let xml = format!("<CompleteMultipartUpload>{list}</CompleteMultipartUpload>");
         let url = mint["completeURL"].as_str().unwrap();
@@ -203,23 +204,23 @@ impl Worker {
     }
 
     async fn repeat(&self, request: &Outgoing) -> (Answer, bool) {
-        let mut was_broken_off = false;
-        let outcome = tokio::time::timeout(PATIENCE, async {
-            loop {
-                match self.device.http.send(request.clone()).await {
-                    Ok(answer) if answer.status < 500 => return answer,
-                    Ok(_) => {}
-                    Err(_) => {
-                        was_broken_off = true;
-                        self.signals.broken_off.fetch_add(1, Ordering::Relaxed);
-                    }
+        let (began, mut was_broken_off) = (Instant::now(), false);
+        loop {
+            let attempt = tokio::time::timeout(PATIENCE, self.device.http.send(request.clone())).await;
+            match &attempt {
+                Ok(Ok(answer)) if answer.status < 500 => {
+                    self.signals.acknowledged.fetch_add(1, Ordering::Relaxed);
+                    return (answer.clone(), was_broken_off);
                 }
-                tokio::time::sleep(PAUSE).await;
+                Ok(Ok(_)) => {}
+                _ => {
+                    was_broken_off = true;
+                    self.signals.broken_off.fetch_add(1, Ordering::Relaxed);
+                }
             }
-        });
-        let answer = outcome.await.expect("unacknowledged work can be retried to success");
-        self.signals.acknowledged.fetch_add(1, Ordering::Relaxed);
-        (answer, was_broken_off)
+            assert!(began.elapsed() < PATIENCE, "cannot be retried to success: {request:?}: {attempt:?}");
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 }
 
