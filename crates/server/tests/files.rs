@@ -1,5 +1,7 @@
 //! Collections, files and trash over HTTP, as stock clients use them; most tests bear the number of the trap that they guard against.
 
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
+
 mod support;
 
 use darkslide_server::jobs::expire::{expire, sweep_orphans};
@@ -19,7 +21,7 @@ fn newest(diff: &[Value]) -> i64 {
 }
 
 #[tokio::test]
-async fn an_empty_library_is_told_so_in_full() {
+async fn trap_38_an_empty_library_is_told_so_in_full() {
     let server = TestServer::start().await;
     let vault = Vault::new(&server, "a@example.org").await;
     for path in ["/collections/v2?sinceTime=0&source=fg", "/collections", "/collections/v2?sinceTime=x"] {
@@ -55,7 +57,7 @@ async fn trap_11_times_are_microseconds() {
     let server = TestServer::start().await;
     let vault = Vault::new(&server, "a@example.org").await;
     let album = vault.create("album").await;
-    let micros = std::time::UNIX_EPOCH.elapsed().unwrap().as_micros() as i64;
+    let micros = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_micros()).unwrap();
     assert!((micros - time(&album)).abs() < 60_000_000, "{album}");
 }
 
@@ -222,9 +224,10 @@ async fn trap_19_and_20_every_change_raises_the_membership_and_its_collection() 
         seen = vault.collections(0).await.iter().map(time).max().unwrap();
     }
     for restore in [false, true] {
-        let answer = match restore {
-            false => vault.trash(&[(file, one)]).await,
-            true => vault.post("/collections/restore-files", keys(one, &[file])).await,
+        let answer = if restore {
+            vault.post("/collections/restore-files", keys(one, &[file])).await
+        } else {
+            vault.trash(&[(file, one)]).await
         };
         answer.ok();
         assert_eq!(vault.diff(one, seen).await.len(), 1);
@@ -331,6 +334,18 @@ async fn trap_28_a_commit_answers_the_whole_file() {
     assert_eq!((&file["ownerID"], &file["isDeleted"]), (&json!(vault.person.id.0), &json!(false)));
     assert_eq!(file["info"], json!({ "fileSize": 4, "thumbSize": 5 }));
     assert_eq!(file["updationTime"], vault.diff(album, 0).await[0]["updationTime"]);
+}
+
+#[tokio::test]
+async fn trap_50_objects_may_arrive_in_any_order() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "a@example.org").await;
+    let album = vault.album().await;
+    for thumbnail_first in [true, false] {
+        let (one, two) = (vault.store(b"1234").await, vault.store(b"4321").await);
+        let (file, thumbnail) = if thumbnail_first { (two, one) } else { (one, two) };
+        vault.post("/files", commit_body(album, (&file, 4), (&thumbnail, 4))).await.ok();
+    }
 }
 
 #[tokio::test]
@@ -737,7 +752,7 @@ async fn orphans_are_swept_and_what_is_named_or_young_is_not() {
     let stranger = server.folder().join("objects/00/README");
     std::fs::write(&orphan, "x").unwrap();
     std::fs::write(&stranger, "x").unwrap();
-    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_micros() as i64;
+    let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_micros()).unwrap();
     let sweep = |now| sweep_orphans(&server.shared, now);
     assert_eq!(sweep(now).await.unwrap().orphans, 0);
     assert_eq!(sweep(now + 2 * DAY).await.unwrap().orphans, 1);

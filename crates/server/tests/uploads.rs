@@ -1,5 +1,11 @@
 //! Uploads and downloads over HTTP: what clients send to signed URLs, and what comes back byte for byte.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what a test needs and does not get fails the test"
+)]
+
 mod support;
 
 use darkslide_protocol::Opaque;
@@ -178,8 +184,8 @@ async fn trap_06_etag_is_sent_and_exposed_and_is_the_quoted_md5() {
         .header("Origin", "https://web.example")
         .body(bytes[PART..].to_vec());
     let answer = Answer::of(request).await;
-    let hex: String =
-        Opaque(md5_of(&bytes[PART..])).decode().unwrap().iter().map(|b| format!("{b:02x}")).collect();
+    let md5 = Opaque(md5_of(&bytes[PART..])).decode_array::<16>().unwrap();
+    let hex = format!("{:032x}", u128::from_be_bytes(md5));
     assert_eq!(answer.header("etag"), format!("\"{hex}\""));
     assert!(answer.header("access-control-expose-headers").to_lowercase().contains("etag"), "{answer:?}");
     assert_eq!(answer.header("access-control-allow-origin"), "https://web.example");
@@ -519,4 +525,14 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
         tokio::task::yield_now().await;
     }
     assert_eq!(walk(&server.folder().join("objects")), 0);
+}
+
+#[tokio::test]
+async fn a_blob_that_was_lost_from_the_disk_is_404() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "a@example.org").await;
+    let id = vault.file(vault.album().await, 1).await;
+    let url = vault.location(&format!("/files/download/{id}")).await;
+    std::fs::remove_dir_all(server.folder().join("objects")).unwrap();
+    Answer::of(server.http.get(url)).await.failed(404, Some("NoSuchUpload"));
 }

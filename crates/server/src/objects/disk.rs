@@ -9,7 +9,7 @@ use super::{BlobName, ObjectError};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -18,6 +18,9 @@ pub const SHARDS: u16 = 256;
 
 /// The most files that are flushed at the same moment: more would only fill the pool of blocking threads.
 const FLUSHES_AT_ONCE: usize = 64;
+
+/// How long a process may take between making its folder and locking it.
+const STARTING_AT_MOST: Duration = Duration::from_hours(1);
 
 /// The lock's name inside a process's folder.
 const LOCK: &str = "lock";
@@ -87,17 +90,18 @@ impl Objects {
 
 impl Drop for Objects {
     fn drop(&mut self) {
-        // Empty but for the lock, unless an upload is still ending; the next process removes what remains.
-        let _ = fs::remove_file(self.incoming.join(LOCK));
-        let _ = fs::remove_dir(&self.incoming);
+        // What is still arriving has nobody left to answer to. What cannot be removed, the next process removes.
+        let _ = fs::remove_dir_all(&self.incoming);
     }
 }
 
+/// Makes a folder for this process. Its lock is held before it has the name by which others judge.
 fn claim(folder: &Path) -> Result<File, ObjectError> {
     fs::create_dir(folder).map_err(ObjectError::disk("create", folder))?;
-    let path = folder.join(LOCK);
+    let path = folder.join("new-lock");
     let lock = File::create_new(&path).map_err(ObjectError::disk("create", &path))?;
     lock.lock().map_err(ObjectError::disk("lock", &path))?;
+    fs::rename(&path, folder.join(LOCK)).map_err(ObjectError::disk("rename", &path))?;
     Ok(lock)
 }
 
@@ -107,22 +111,33 @@ fn remove_abandoned(all: &Path) -> Result<(), ObjectError> {
     for entry in entries {
         let path = entry.map_err(ObjectError::disk("list", all))?.path();
         if is_abandoned(&path)? {
-            fs::remove_dir_all(&path).map_err(ObjectError::disk("remove", &path))?;
+            // Two processes that start together may both try.
+            match fs::remove_dir_all(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(ObjectError::disk("remove", &path)(error));
+                }
+                _ => {}
+            }
         }
     }
     Ok(())
 }
 
-/// Whether nobody holds the folder's lock. One without a lock yet belongs to a process that is just starting, or that died there:
-/// it is empty, and stays until it has a lock or for good.
+/// Whether nobody holds the folder's lock. One without a lock belongs to a process that is just starting, or that died there.
 fn is_abandoned(folder: &Path) -> Result<bool, ObjectError> {
     let path = folder.join(LOCK);
-    let Ok(lock) = File::open(&path) else { return Ok(false) };
+    let Ok(lock) = File::open(&path) else { return Ok(is_old(folder)) };
     match lock.try_lock() {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),
         Err(TryLockError::Error(error)) => Err(ObjectError::disk("lock", &path)(error)),
     }
+}
+
+/// Whether a folder was last changed more than an hour ago. One that is gone is not old: another process removed it.
+fn is_old(folder: &Path) -> bool {
+    let changed = fs::metadata(folder).and_then(|metadata| metadata.modified());
+    changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age > STARTING_AT_MOST))
 }
 
 fn remove_file(path: &Path) -> Result<(), ObjectError> {
@@ -157,7 +172,6 @@ mod tests {
     use bytes::Bytes;
     use futures_util::{StreamExt as _, TryStreamExt as _, stream};
     use std::convert::Infallible;
-    use std::time::Duration;
 
     const LIMITS: ReceiveLimits = ReceiveLimits { longest: 10_000_000, idle: Duration::from_secs(5) };
 
@@ -184,7 +198,7 @@ mod tests {
     async fn ranges_span_blobs() {
         let folder = tempfile::tempdir().unwrap();
         let objects = Objects::open(folder.path()).unwrap();
-        let bytes: Vec<u8> = (0..2_000_000u32).flat_map(|n| [n as u8, (n >> 8) as u8]).collect();
+        let bytes: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
         let mut segments = Vec::new();
         for part in bytes.chunks(1_500_000) {
             segments.push(Segment { name: store(&objects, part).await, length: part.len() as u64 });
@@ -194,7 +208,8 @@ mod tests {
         {
             let parts: Vec<Bytes> =
                 objects.read(&segments, range.clone()).await.unwrap().try_collect().await.unwrap();
-            assert_eq!(parts.concat(), bytes[range.start as usize..range.end as usize], "{range:?}");
+            let within = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
+            assert_eq!(parts.concat(), bytes[within], "{range:?}");
         }
     }
 
@@ -204,13 +219,13 @@ mod tests {
         let objects = Objects::open(folder.path()).unwrap();
         let before = files_below(folder.path());
         let short = ReceiveLimits { longest: 999_999, ..LIMITS };
-        let error = objects.receive(body(&[1; 1_000_000]), short).await.unwrap_err();
+        let error = objects.receive(body(&vec![1; 1_000_000]), short).await.unwrap_err();
         assert!(matches!(error, ObjectError::TooLong(999_999)));
-        let broken = body(&[1; 1_000_000]).map(|item| item.map_err(|never| match never {}));
+        let broken = body(&vec![1; 1_000_000]).map(|item| item.map_err(|never| match never {}));
         let broken = broken.chain(stream::iter([Err(std::io::Error::other("reset"))]));
         let error = objects.receive(Box::pin(broken), LIMITS).await.unwrap_err();
         assert!(matches!(error, ObjectError::BrokenOff(_)));
-        let stalled = body(&[1; 1_000_000]).chain(stream::pending());
+        let stalled = body(&vec![1; 1_000_000]).chain(stream::pending());
         let brief = ReceiveLimits { idle: Duration::from_millis(10), ..LIMITS };
         let error = objects.receive(Box::pin(stalled), brief).await.unwrap_err();
         assert!(matches!(error, ObjectError::Stalled(_)));
@@ -243,8 +258,13 @@ mod tests {
         let dead = folder.path().join("incoming").join("dead");
         drop(claim(&dead).unwrap());
         fs::write(dead.join("7"), "half").unwrap();
+        let dying = folder.path().join("incoming").join("dying");
+        fs::create_dir(&dying).unwrap();
+        let starting = folder.path().join("incoming").join("starting");
+        fs::create_dir(&starting).unwrap();
+        File::open(&dying).unwrap().set_modified(SystemTime::now() - Duration::from_hours(2)).unwrap();
         let second = Objects::open(folder.path()).unwrap();
-        assert!(!dead.exists());
+        assert!(!dead.exists() && !dying.exists() && starting.exists());
         let name = BlobName::generate(Uuid::new_v4(), 0);
         alive.place(arriving, &name).await.unwrap();
         drop(second);
@@ -258,7 +278,7 @@ mod tests {
         let name = store(&objects, b"x").await;
         let shard = u16::from_str_radix(name.shard(), 16).unwrap();
         let now = SystemTime::now();
-        assert_eq!(objects.older_than(shard, now - Duration::from_secs(60)).await.unwrap(), []);
-        assert_eq!(objects.older_than(shard, now + Duration::from_secs(60)).await.unwrap(), [name]);
+        assert_eq!(objects.older_than(shard, now - Duration::from_mins(1)).await.unwrap(), []);
+        assert_eq!(objects.older_than(shard, now + Duration::from_mins(1)).await.unwrap(), [name]);
     }
 }

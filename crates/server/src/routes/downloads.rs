@@ -7,6 +7,7 @@ use super::origin::origin_of;
 use super::parameters::id;
 use super::request::StorageCaller;
 use crate::error::{ApiError, ApiResult};
+use crate::objects::ObjectError;
 use crate::store::files::Which;
 use crate::store::uploads::ReadableObject;
 use crate::{Server, Shared};
@@ -89,7 +90,8 @@ async fn send(
         Body::empty().into_response()
     } else {
         metrics::counter!("darkslide_blob_bytes_sent_total").increment(range.end - range.start);
-        Body::from_stream(server.objects.read(&object.segments, range.clone()).await?).into_response()
+        let stream = server.objects.read(&object.segments, range.clone()).await.map_err(lost)?;
+        Body::from_stream(stream).into_response()
     };
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -103,6 +105,19 @@ async fn send(
         headers.insert(header::CONTENT_RANGE, value(&text));
     }
     Ok(response)
+}
+
+/// Bytes that the database names and the disk does not have are 404 to clients, who would otherwise ask for ever; and an error to
+/// whoever reads the log.
+fn lost(error: ObjectError) -> ApiError {
+    match &error {
+        ObjectError::Disk { path, source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            tracing::error!(path = %path.display(), "a blob that the database names is not on the disk");
+            metrics::counter!("darkslide_blobs_lost_total").increment(1);
+            super::blobs::no_such_upload()
+        }
+        _ => error.into(),
+    }
 }
 
 fn value(text: &str) -> HeaderValue {

@@ -86,18 +86,14 @@ impl Grant {
     /// The absolute URL, below `origin`, which ends in a slash.
     pub(crate) fn url(&self, signer: &Signer, origin: &Url) -> String {
         let signature = signer.sign(self.purpose.word(), &self.fields().each_ref().map(String::as_str));
-        let mut url =
-            format!("{origin}{ROOT}{}{}?expires={}", self.at.key(), self.purpose.tail(), self.expires);
-        if let Some(length) = self.length {
-            url += &format!("&length={length}");
-        }
-        if let Some(md5) = self.md5 {
-            url += &format!("&md5={}", hex(&md5));
-        }
-        if let Some(count) = self.count {
-            url += &format!("&count={count}");
-        }
-        url + "&sig=" + &signature
+        let said = |name: &str, value: Option<String>| {
+            value.map_or_else(String::new, |value| format!("&{name}={value}"))
+        };
+        let length = said("length", self.length.map(|length| length.to_string()));
+        let md5 = said("md5", self.md5.map(|md5| hex(&md5)));
+        let count = said("count", self.count.map(|count| count.to_string()));
+        let (key, tail, expires) = (self.at.key(), self.purpose.tail(), self.expires);
+        format!("{origin}{ROOT}{key}{tail}?expires={expires}{length}{md5}{count}&sig={signature}")
     }
 
     /// What a URL's path and query allow `method` to do at `now`; `None` when they are not ours, were altered, or have expired.

@@ -217,10 +217,11 @@ impl Store {
         Ok(())
     }
 
-    /// Numbers all memberships of a file anew; a file in no collection gets a version all the same.
+    /// Numbers all memberships of a file anew, or its place in the trash, and tells the last version.
     async fn bump_file(&self, tx: &mut Tx, account: AccountId, file: FileId) -> Result<Version, ChangeError> {
-        let last = self.touch_memberships(tx, account, &[file], Where::Everywhere, Touch::Bump).await?;
-        match last {
+        let trashed = self.touch_trash(tx, account, &[file]).await?;
+        let live = self.touch_memberships(tx, account, &[file], Where::Everywhere, Touch::Bump).await?;
+        match live.or(trashed) {
             Some(version) => Ok(version),
             None => Ok(self.allocate_versions(tx, account, 1).await?),
         }

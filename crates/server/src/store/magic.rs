@@ -56,6 +56,7 @@ impl Store {
         }
         write_envelopes(&mut tx, envelope, &succeeded).await?;
         if bump {
+            self.touch_trash(&mut tx, account, &files).await?;
             self.touch_memberships(&mut tx, account, &files, Where::Everywhere, Touch::Bump).await?;
         }
         tx.commit().await?;

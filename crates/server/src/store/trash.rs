@@ -132,6 +132,23 @@ impl Store {
         }
     }
 
+    /// Numbers those of the files that wait in the trash anew, for they have changed there: a client that shows the trash decrypts them
+    /// with what the feed says. Returns the last version.
+    pub(super) async fn touch_trash(
+        &self,
+        tx: &mut Tx,
+        account: AccountId,
+        files: &[FileId],
+    ) -> Result<Option<Version>, ChangeError> {
+        let trashed = in_trash(tx, files).await?;
+        if trashed.is_empty() {
+            return Ok(None);
+        }
+        let first = self.allocate_versions(tx, account, trashed.len()).await?;
+        renumber_trash(tx, &trashed, first, "is_restored = 0").await?;
+        Ok(Some(Version(first.0 + i64::try_from(trashed.len()).expect("a list is short") - 1)))
+    }
+
     /// Turns files into tombstones. They must be the account's and in its trash.
     async fn purge_in(&self, tx: &mut Tx, account: AccountId, files: &[FileId]) -> Result<(), ChangeError> {
         if files.is_empty() {

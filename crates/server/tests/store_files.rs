@@ -1,0 +1,612 @@
+//! The conformance suite of collections, files, trash and objects in the database: the same on SQLite and on PostgreSQL.
+//!
+//! What a reader relies on is checked from a reader's side: whatever was done, and whenever it looked, paging from its cursor
+//! brings it to the same picture as reading everything afresh.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what a test needs and does not get fails the test"
+)]
+
+mod support;
+
+use darkslide_protocol::account::KeyAttributes;
+use darkslide_protocol::collection::{Collection, CollectionType, CreateCollectionRequest};
+use darkslide_protocol::file::{CommitRequest, File, FileKey, FileMagic, Metadata, UpdateRequest};
+use darkslide_protocol::trash::TrashItem;
+use darkslide_protocol::upload::ObjectReference;
+use darkslide_protocol::{AccountId, CollectionId, FileId, MagicMetadata, Opaque, Version};
+use darkslide_server::objects::BlobName;
+use darkslide_server::store::Store;
+use darkslide_server::store::accounts::Admission;
+use darkslide_server::store::change::ChangeError;
+use darkslide_server::store::magic::Envelope;
+use darkslide_server::store::uploads::{Completed, Kept, ObjectAddress, StoredBody};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use std::collections::{BTreeMap, BTreeSet};
+use support::stores;
+
+const QUOTA: i64 = 1 << 40;
+
+async fn account(store: &Store, email: &str) -> AccountId {
+    let Admission::Account(account) = store.admit(email, true).await.unwrap() else { panic!("refused") };
+    store.insert_key_attributes(account, &KeyAttributes::default()).await.unwrap();
+    account
+}
+
+fn new_collection(kind: CollectionType) -> CreateCollectionRequest {
+    CreateCollectionRequest {
+        encrypted_key: Opaque::encode([1; 48]),
+        key_decryption_nonce: Opaque::encode([2; 24]),
+        encrypted_name: Opaque("bmFtZQ==".into()),
+        name_decryption_nonce: Opaque("bm4=".into()),
+        kind,
+        attributes: None,
+        magic_metadata: None,
+        pub_magic_metadata: None,
+    }
+}
+
+async fn album(store: &Store, account: AccountId) -> CollectionId {
+    store.create_collection(account, &new_collection(CollectionType::Album)).await.unwrap().id
+}
+
+fn body(at: ObjectAddress, part: u32, length: i64, md5: u8) -> StoredBody {
+    StoredBody {
+        blob: BlobName::generate(at.object, part),
+        length,
+        md5: format!("{md5:02x}").repeat(16),
+        digest: "00".repeat(32),
+    }
+}
+
+/// A stored object, as a commit names it.
+async fn object(store: &Store, account: AccountId, length: i64) -> ObjectReference {
+    let at = ObjectAddress::generate(account);
+    let kept = store.store_whole(at, &body(at, 0, length, 7)).await.unwrap();
+    assert_eq!(kept, Kept::Stored { replaced: None });
+    ObjectReference { object_key: at.key(), decryption_header: Opaque("aA==".into()), size: Some(length) }
+}
+
+async fn new_file(store: &Store, account: AccountId, collection: CollectionId, length: i64) -> CommitRequest {
+    CommitRequest {
+        id: None,
+        collection_id: collection,
+        encrypted_key: Opaque("a2V5".into()),
+        key_decryption_nonce: Opaque("bm9uY2U=".into()),
+        file: object(store, account, length).await,
+        thumbnail: object(store, account, 1).await,
+        metadata: metadata(),
+        magic_metadata: None,
+        pub_magic_metadata: None,
+    }
+}
+
+fn metadata() -> Metadata {
+    Metadata {
+        encrypted_data: Some(Opaque("bQ==".into())),
+        decryption_header: Opaque("aA==".into()),
+        size: 0,
+    }
+}
+
+async fn file(store: &Store, account: AccountId, collection: CollectionId) -> FileId {
+    let request = new_file(store, account, collection, 10).await;
+    store.commit_file(account, &request, QUOTA).await.unwrap().id
+}
+
+fn key(id: FileId) -> FileKey {
+    FileKey { id, encrypted_key: Opaque("azI=".into()), key_decryption_nonce: Opaque("bjI=".into()) }
+}
+
+fn magic(id: FileId, version: i64) -> FileMagic {
+    let magic_metadata =
+        MagicMetadata { version, count: 1, data: Opaque("ZA==".into()), header: Opaque("aA==".into()) };
+    FileMagic { id, magic_metadata }
+}
+
+/// What a client shows of one item of the trash.
+type TrashState<'r> = (Version, bool, bool, i64, i64, Option<&'r File>);
+
+/// A client: what it has seen, and how far it has read.
+struct Reader {
+    account: AccountId,
+    page: i64,
+    cursor: Version,
+    trash_cursor: Version,
+    collections: BTreeMap<CollectionId, Collection>,
+    read_until: BTreeMap<CollectionId, Version>,
+    files: BTreeMap<(CollectionId, FileId), File>,
+    trash: BTreeMap<FileId, TrashItem>,
+}
+
+impl Reader {
+    fn new(account: AccountId, page: i64) -> Self {
+        Self {
+            account,
+            page,
+            cursor: Version(0),
+            trash_cursor: Version(0),
+            collections: BTreeMap::new(),
+            read_until: BTreeMap::new(),
+            files: BTreeMap::new(),
+            trash: BTreeMap::new(),
+        }
+    }
+
+    /// Reads on, in the order in which stock clients do: collections, what is in them, trash.
+    async fn sync(&mut self, store: &Store) {
+        let changed = store.collections_since(self.account, self.cursor, i64::MAX).await.unwrap();
+        for collection in changed {
+            self.cursor = self.cursor.max(collection.updation_time);
+            self.collections.insert(collection.id, collection);
+        }
+        let listed: Vec<Collection> = self.collections.values().cloned().collect();
+        for collection in listed {
+            if collection.is_deleted {
+                self.files.retain(|(of, _), _| *of != collection.id);
+            } else if self.read_until.get(&collection.id) != Some(&collection.updation_time) {
+                self.read(store, &collection).await;
+            }
+        }
+        self.read_trash(store).await;
+    }
+
+    async fn read(&mut self, store: &Store, collection: &Collection) {
+        let mut cursor = self.read_until.get(&collection.id).copied().unwrap_or_default();
+        loop {
+            let page = store.collection_diff_page(self.account, collection.id, cursor, self.page).await;
+            let page = match page {
+                Ok(page) => page,
+                // Deleted since it was listed: the next list says so.
+                Err(ChangeError::NotFound) => return,
+                Err(error) => panic!("{error}"),
+            };
+            assert!(!page.has_more || !page.diff.is_empty(), "a page that is not the last has entries");
+            for file in page.diff {
+                assert!(file.updation_time > cursor, "pages ascend");
+                cursor = file.updation_time;
+                self.files.insert((collection.id, file.id), file);
+            }
+            if !page.has_more {
+                break;
+            }
+        }
+        self.read_until.insert(collection.id, collection.updation_time);
+    }
+
+    async fn read_trash(&mut self, store: &Store) {
+        loop {
+            let page = store.trash_diff_page(self.account, self.trash_cursor, true, self.page).await.unwrap();
+            assert!(!page.has_more || !page.diff.is_empty());
+            for item in page.diff {
+                assert!(item.updated_at > self.trash_cursor, "pages ascend");
+                self.trash_cursor = item.updated_at;
+                self.trash.insert(item.file.id, item);
+            }
+            if !page.has_more {
+                return;
+            }
+        }
+    }
+
+    /// That it sees what somebody sees who reads everything now.
+    async fn must_be_up_to_date(&mut self, store: &Store) {
+        self.sync(store).await;
+        let mut fresh = Reader::new(self.account, i64::MAX - 1);
+        fresh.sync(store).await;
+        assert_eq!(self.collections, fresh.collections);
+        assert_eq!(self.memberships(), fresh.memberships());
+        assert_eq!(self.trash_states(), fresh.trash_states());
+    }
+
+    /// What a client shows of memberships: of a tombstone nothing but that it is one.
+    fn memberships(&self) -> BTreeMap<(CollectionId, FileId), (Version, Option<&File>)> {
+        let shown = |file| Some(file).filter(|file: &&File| !file.is_deleted);
+        self.files.iter().map(|(at, file)| (*at, (file.updation_time, shown(file)))).collect()
+    }
+
+    /// What a client shows of the trash: of what was restored or purged nothing but that.
+    fn trash_states(&self) -> BTreeMap<FileId, TrashState<'_>> {
+        fn state(item: &TrashItem) -> TrashState<'_> {
+            let TrashItem { file, is_deleted, is_restored, delete_by, created_at, updated_at } = item;
+            let shown = Some(file).filter(|_| !is_deleted && !is_restored);
+            (*updated_at, *is_deleted, *is_restored, *delete_by, *created_at, shown)
+        }
+        self.trash.iter().map(|(id, item)| (*id, state(item))).collect()
+    }
+
+    fn is_live(&self, file: FileId) -> bool {
+        self.files.iter().any(|((_, id), membership)| *id == file && !membership.is_deleted)
+    }
+
+    /// The invariants that the API promises, of an account that has been read to the end.
+    async fn must_be_sound(&self, store: &Store) {
+        let mut versions = BTreeSet::new();
+        for ((collection, _), file) in &self.files {
+            assert!(versions.insert(file.updation_time), "every change has a version of its own");
+            assert!(file.updation_time <= self.collections[collection].updation_time, "I1");
+            assert!(!file.encrypted_key.is_empty() && !file.key_decryption_nonce.is_empty(), "I10");
+            assert_eq!(file.owner_id, self.account, "I7");
+        }
+        for collection in self.collections.values() {
+            assert!(versions.insert(collection.updation_time));
+            assert_eq!(collection.owner.id, self.account);
+            assert!(!collection.encrypted_key.is_empty(), "I9");
+        }
+        let singular: Vec<&Collection> =
+            self.collections.values().filter(|collection| collection.kind.is_singular()).collect();
+        assert!(singular.iter().all(|collection| !collection.is_deleted), "I3");
+        assert!(singular.len() <= 2, "I2");
+        for item in self.trash.values() {
+            assert!(versions.insert(item.updated_at));
+            assert!(!(item.is_deleted && item.is_restored));
+            assert_eq!(self.is_live(item.file.id), item.is_restored, "I5 and I6");
+        }
+        assert_eq!(store.usage_of(self.account).await.unwrap().used, self.bytes(), "usage");
+    }
+
+    /// Bytes of all files that are not purged.
+    fn bytes(&self) -> i64 {
+        let live = self.files.values().filter(|file| !file.is_deleted);
+        let trashed = self.trash.values().filter(|item| !item.is_deleted).map(|item| &item.file);
+        let files = live.chain(trashed);
+        let sizes: BTreeMap<FileId, i64> =
+            files.filter_map(|file| Some((file.id, file.info?.file_size + file.info?.thumb_size))).collect();
+        sizes.values().sum()
+    }
+}
+
+/// One thing that somebody does. The numbers choose among what there is, also among what is somebody else's.
+#[derive(Clone, Debug)]
+enum Step {
+    Create(usize),
+    Commit(usize, usize),
+    Add(usize, usize, Vec<usize>),
+    Move(usize, usize, usize, Vec<usize>),
+    Remove(usize, usize, Vec<usize>),
+    Trash(usize, Vec<(usize, usize)>),
+    Restore(usize, usize, Vec<usize>),
+    Purge(usize, Vec<usize>),
+    Empty(usize),
+    Delete(usize, usize, bool),
+    Update(usize, usize),
+    Magic(usize, Vec<usize>, i64),
+    Read(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let who = 0..2_usize;
+    let one = 0..12_usize;
+    let some = prop::collection::vec(0..12_usize, 0..4);
+    let pairs = prop::collection::vec((0..12_usize, 0..12_usize), 0..4);
+    prop_oneof![
+        2 => (who.clone()).prop_map(Step::Create),
+        6 => (who.clone(), one.clone()).prop_map(|(w, c)| Step::Commit(w, c)),
+        3 => (who.clone(), one.clone(), some.clone()).prop_map(|(w, c, f)| Step::Add(w, c, f)),
+        3 => (who.clone(), one.clone(), one.clone(), some.clone()).prop_map(|(w, a, b, f)| Step::Move(w, a, b, f)),
+        1 => (who.clone(), one.clone(), some.clone()).prop_map(|(w, c, f)| Step::Remove(w, c, f)),
+        3 => (who.clone(), pairs).prop_map(|(w, items)| Step::Trash(w, items)),
+        3 => (who.clone(), one.clone(), some.clone()).prop_map(|(w, c, f)| Step::Restore(w, c, f)),
+        1 => (who.clone(), some.clone()).prop_map(|(w, f)| Step::Purge(w, f)),
+        1 => who.clone().prop_map(Step::Empty),
+        1 => (who.clone(), one.clone(), any::<bool>()).prop_map(|(w, c, keep)| Step::Delete(w, c, keep)),
+        1 => (who.clone(), one).prop_map(|(w, f)| Step::Update(w, f)),
+        1 => (who.clone(), some, 0..3_i64).prop_map(|(w, f, v)| Step::Magic(w, f, v)),
+        4 => who.prop_map(Step::Read),
+    ]
+}
+
+/// Two accounts, what they made, and a reader of each.
+struct World {
+    accounts: [AccountId; 2],
+    readers: [Reader; 2],
+    collections: Vec<CollectionId>,
+    files: Vec<FileId>,
+}
+
+impl World {
+    async fn new(store: &Store) -> Self {
+        let accounts = [account(store, "a@example.org").await, account(store, "b@example.org").await];
+        Self {
+            accounts,
+            readers: [Reader::new(accounts[0], 1), Reader::new(accounts[1], 3)],
+            collections: vec![album(store, accounts[0]).await, album(store, accounts[1]).await],
+            files: Vec::new(),
+        }
+    }
+
+    fn collection(&self, number: usize) -> CollectionId {
+        self.collections[number % self.collections.len()]
+    }
+
+    fn file(&self, number: usize) -> FileId {
+        // One that never was, as long as there is none.
+        self.files.get(number % self.files.len().max(1)).copied().unwrap_or(FileId(1 << 40))
+    }
+
+    fn ids(&self, numbers: &[usize]) -> Vec<FileId> {
+        numbers.iter().map(|number| self.file(*number)).collect()
+    }
+
+    fn keys(&self, numbers: &[usize]) -> Vec<FileKey> {
+        self.ids(numbers).into_iter().map(key).collect()
+    }
+
+    async fn take(&mut self, store: &Store, step: &Step) {
+        let result = match step {
+            Step::Create(who) => {
+                let kinds = [CollectionType::Album, CollectionType::Favorites, CollectionType::Uncategorized];
+                let kind = kinds[self.collections.len() % 3];
+                let made = store.create_collection(self.accounts[*who], &new_collection(kind)).await;
+                made.map(|made| self.collections.push(made.id))
+            }
+            Step::Commit(who, collection) => {
+                let request = new_file(store, self.accounts[*who], self.collection(*collection), 10).await;
+                let made = store.commit_file(self.accounts[*who], &request, QUOTA).await;
+                made.map(|file| self.files.push(file.id))
+            }
+            Step::Add(who, collection, files) => {
+                store.add_files(self.accounts[*who], self.collection(*collection), &self.keys(files)).await
+            }
+            Step::Move(who, from, to, files) => {
+                let (from, to) = (self.collection(*from), self.collection(*to));
+                store.move_files(self.accounts[*who], from, to, &self.keys(files)).await
+            }
+            Step::Remove(who, collection, files) => {
+                store.remove_files(self.accounts[*who], self.collection(*collection), &self.ids(files)).await
+            }
+            Step::Trash(who, items) => {
+                let items: Vec<_> = items.iter().map(|(f, c)| (self.file(*f), self.collection(*c))).collect();
+                store.trash_files(self.accounts[*who], &items).await
+            }
+            Step::Restore(who, collection, files) => {
+                store
+                    .restore_files(self.accounts[*who], self.collection(*collection), &self.keys(files))
+                    .await
+            }
+            Step::Purge(who, files) => {
+                store.purge_files(self.accounts[*who], &self.ids(files)).await.map(|_| ())
+            }
+            Step::Empty(who) => {
+                store.empty_trash(self.accounts[*who], self.readers[*who].trash_cursor).await.map(|_| ())
+            }
+            Step::Delete(who, collection, keep) => {
+                store.delete_collection(self.accounts[*who], self.collection(*collection), *keep).await
+            }
+            Step::Update(who, file) => {
+                let account = self.accounts[*who];
+                let (new, thumbnail) = (object(store, account, 20).await, object(store, account, 2).await);
+                let update =
+                    UpdateRequest { id: self.file(*file), file: new, thumbnail, metadata: metadata() };
+                store.update_file(account, &update, QUOTA).await.map(|_| ())
+            }
+            Step::Magic(who, files, version) => {
+                let updates: Vec<_> = self.ids(files).into_iter().map(|id| magic(id, *version)).collect();
+                store.update_magic(self.accounts[*who], Envelope::Private, &updates, true).await
+            }
+            Step::Read(who) => {
+                self.readers[*who].sync(store).await;
+                Ok(())
+            }
+        };
+        if let Err(ChangeError::Store(error)) = result {
+            panic!("{step:?}: {error:?}");
+        }
+    }
+
+    /// Every file that was ever made is live, in the trash, or purged; nothing is nowhere.
+    fn nothing_is_lost(&self) {
+        for file in &self.files {
+            let seen = self.readers.iter().any(|reader| {
+                reader.is_live(*file) || reader.trash.get(file).is_some_and(|item| !item.is_restored)
+            });
+            assert!(seen, "I4: {file} is nowhere");
+        }
+    }
+}
+
+async fn check(steps: &[Step]) {
+    for (_folder, store) in stores().await {
+        let mut world = World::new(&store).await;
+        for step in steps {
+            world.take(&store, step).await;
+        }
+        for reader in &mut world.readers {
+            reader.must_be_up_to_date(&store).await;
+            reader.must_be_sound(&store).await;
+        }
+        world.nothing_is_lost();
+        store.close().await;
+    }
+}
+
+#[test]
+fn whatever_two_accounts_do_the_invariants_hold_and_no_reader_misses_anything() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let config = ProptestConfig {
+        cases: 48,
+        failure_persistence: None,
+        max_shrink_iters: 200,
+        ..ProptestConfig::default()
+    };
+    let steps = prop::collection::vec(step(), 1..80);
+    TestRunner::new(config)
+        .run(&steps, |steps| {
+            let outcome = runtime.block_on(async { tokio::spawn(async move { check(&steps).await }).await });
+            outcome.map_err(|panic| TestCaseError::fail(panic.to_string()))
+        })
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trap_18_a_reader_beside_concurrent_writers_misses_nothing() {
+    for (_folder, store) in stores().await {
+        let store = std::sync::Arc::new(store);
+        let owner = account(&store, "a@example.org").await;
+        let shelves = [album(&store, owner).await, album(&store, owner).await];
+        let writers: Vec<_> = (0..6)
+            .map(|number: usize| {
+                let store = store.clone();
+                tokio::spawn(async move { write_a_while(&store, owner, shelves, number).await })
+            })
+            .collect();
+        let mut reader = Reader::new(owner, 2);
+        while writers.iter().any(|writer| !writer.is_finished()) {
+            reader.sync(&store).await;
+        }
+        for writer in writers {
+            writer.await.unwrap();
+        }
+        reader.must_be_up_to_date(&store).await;
+        reader.must_be_sound(&store).await;
+        assert_eq!(reader.trash.len(), 6 * 5);
+    }
+}
+
+async fn write_a_while(store: &Store, owner: AccountId, shelves: [CollectionId; 2], number: usize) {
+    for round in 0..10 {
+        let (here, there) = (shelves[round % 2], shelves[(round + number) % 2]);
+        let id = file(store, owner, here).await;
+        if here != there {
+            store.move_files(owner, here, there, &[key(id)]).await.unwrap();
+        }
+        store.update_magic(owner, Envelope::Public, &[magic(id, 1)], true).await.unwrap();
+        if round % 2 == 0 {
+            store.trash_files(owner, &[(id, there)]).await.unwrap();
+        }
+        if round % 4 == 0 {
+            store.restore_files(owner, here, &[key(id)]).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_full_batch_is_one_transaction_and_a_page_is_cut_anywhere() {
+    for (_folder, store) in stores().await {
+        let owner = account(&store, "a@example.org").await;
+        let (one, two) = (album(&store, owner).await, album(&store, owner).await);
+        let mut files = Vec::new();
+        for _ in 0..1000 {
+            files.push(file(&store, owner, one).await);
+        }
+        let keys: Vec<FileKey> = files.iter().copied().map(key).collect();
+        store.add_files(owner, two, &keys).await.unwrap();
+        let updates: Vec<FileMagic> = files.iter().map(|id| magic(*id, 0)).collect();
+        store.update_magic(owner, Envelope::Private, &updates, true).await.unwrap();
+        let mut reader = Reader::new(owner, 333);
+        reader.must_be_up_to_date(&store).await;
+        reader.must_be_sound(&store).await;
+        let items: Vec<(FileId, CollectionId)> = files.iter().map(|id| (*id, one)).collect();
+        store.trash_files(owner, &items).await.unwrap();
+        store.restore_files(owner, one, &keys).await.unwrap();
+        store.move_files(owner, one, two, &keys).await.unwrap();
+        reader.must_be_up_to_date(&store).await;
+        reader.must_be_sound(&store).await;
+        store.delete_collection(owner, two, false).await.unwrap();
+        reader.sync(&store).await;
+        assert_eq!(store.empty_trash(owner, reader.trash_cursor).await.unwrap(), 1000);
+        reader.must_be_up_to_date(&store).await;
+        reader.must_be_sound(&store).await;
+        assert_eq!(store.usage_of(owner).await.unwrap().used, 0);
+    }
+}
+
+#[tokio::test]
+async fn an_object_goes_from_open_to_garbage_and_never_back() {
+    for (_folder, store) in stores().await {
+        let owner = account(&store, "a@example.org").await;
+        let at = ObjectAddress::generate(owner);
+        let etag = |md5: u8| format!("{md5:02x}").repeat(16);
+        let first = body(at, 1, 5, 1);
+        assert_eq!(store.store_part(at, 1, 2, &first).await.unwrap(), Kept::Stored { replaced: None });
+        assert_eq!(store.store_part(at, 1, 2, &body(at, 1, 5, 1)).await.unwrap(), Kept::Already);
+        let replaced = Kept::Stored { replaced: Some(first.blob) };
+        assert_eq!(store.store_part(at, 1, 2, &body(at, 1, 6, 9)).await.unwrap(), replaced);
+        assert_eq!(
+            store.store_part(at, 2, 3, &body(at, 2, 5, 1)).await.unwrap(),
+            Kept::Refused,
+            "another count"
+        );
+        let list = [(1, etag(9)), (2, etag(2))];
+        assert_eq!(store.complete(at, &list[..1]).await.unwrap(), Completed::Mismatch);
+        store.store_part(at, 2, 2, &body(at, 2, 4, 2)).await.unwrap();
+        assert_eq!(store.complete(at, &[(1, etag(1)), (2, etag(2))]).await.unwrap(), Completed::Mismatch);
+        let Completed::Whole(whole) = store.complete(at, &list).await.unwrap() else { panic!() };
+        assert!(whole.ends_with("-2"), "{whole}");
+        assert_eq!(store.complete(at, &list).await.unwrap(), Completed::Whole(whole));
+        assert_eq!(store.store_part(at, 1, 2, &body(at, 1, 6, 9)).await.unwrap(), Kept::Already);
+        assert_eq!(store.store_part(at, 1, 2, &body(at, 1, 6, 8)).await.unwrap(), Kept::Refused);
+        let readable = store.readable_object(at, 0).await.unwrap().unwrap();
+        assert_eq!(readable.segments.iter().map(|part| part.length).collect::<Vec<_>>(), [6, 4]);
+        assert_eq!(store.give_up_uncommitted(i64::MAX).await.unwrap(), 1);
+        assert_eq!(store.complete(at, &list).await.unwrap(), Completed::Gone);
+        assert_eq!(store.store_part(at, 1, 2, &body(at, 1, 6, 9)).await.unwrap(), Kept::Gone);
+        let garbage = store.due_garbage(i64::MAX).await.unwrap();
+        assert_eq!((garbage.keys.len(), garbage.blobs.len()), (1, 2));
+        store.forget_garbage(&garbage.keys).await.unwrap();
+        assert_eq!(store.due_garbage(i64::MAX).await.unwrap().keys, []);
+        assert_eq!(store.unnamed_blobs(&garbage.blobs).await.unwrap(), garbage.blobs);
+        assert_eq!(store.complete(ObjectAddress::generate(owner), &list).await.unwrap(), Completed::Gone);
+    }
+}
+
+#[tokio::test]
+async fn a_committed_object_is_never_replaced() {
+    for (_folder, store) in stores().await {
+        let owner = account(&store, "a@example.org").await;
+        let shelf = album(&store, owner).await;
+        let request = new_file(&store, owner, shelf, 10).await;
+        let at = ObjectAddress::parse(&request.file.object_key).unwrap();
+        let other = body(at, 0, 10, 8);
+        assert!(matches!(store.store_whole(at, &other).await.unwrap(), Kept::Stored { replaced: Some(_) }));
+        store.commit_file(owner, &request, QUOTA).await.unwrap();
+        assert_eq!(store.store_whole(at, &body(at, 0, 10, 7)).await.unwrap(), Kept::Refused);
+        assert_eq!(store.store_whole(at, &body(at, 0, 10, 8)).await.unwrap(), Kept::Already);
+        let readable = store.readable_object(at, 0).await.unwrap().unwrap();
+        assert_eq!(readable.segments[0].name, other.blob);
+        assert_eq!(store.give_up_uncommitted(i64::MAX).await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_edited_in_the_trash_shows_in_the_trash_feed() {
+    for (_folder, store) in stores().await {
+        let owner = account(&store, "a@example.org").await;
+        let shelf = album(&store, owner).await;
+        let id = file(&store, owner, shelf).await;
+        store.trash_files(owner, &[(id, shelf)]).await.unwrap();
+        let mut reader = Reader::new(owner, 10);
+        reader.sync(&store).await;
+        let (file, thumbnail) = (object(&store, owner, 20).await, object(&store, owner, 2).await);
+        let update = UpdateRequest { id, file, thumbnail, metadata: metadata() };
+        store.update_file(owner, &update, QUOTA).await.unwrap();
+        reader.sync(&store).await;
+        assert_eq!(reader.trash[&id].file.info.unwrap().file_size, 20);
+        store.update_magic(owner, Envelope::Private, &[magic(id, 0)], true).await.unwrap();
+        reader.must_be_up_to_date(&store).await;
+        reader.must_be_sound(&store).await;
+    }
+}
+
+#[tokio::test]
+async fn concurrent_commits_never_overrun_the_quota() {
+    for (_folder, store) in stores().await {
+        let owner = account(&store, "a@example.org").await;
+        let shelf = album(&store, owner).await;
+        let size = 20 << 20;
+        let mut requests = Vec::new();
+        for _ in 0..8 {
+            requests.push(new_file(&store, owner, shelf, size).await);
+        }
+        let commits = requests.iter().map(|request| store.commit_file(owner, request, 0));
+        let done = futures_util::future::join_all(commits).await;
+        let accepted = done.iter().filter(|result| result.is_ok()).count();
+        assert_eq!(accepted, 2, "50 MiB of grace hold two files of 20 MiB");
+        assert!(done.iter().all(|result| matches!(result, Ok(_) | Err(ChangeError::QuotaExceeded))));
+        assert_eq!(store.usage_of(owner).await.unwrap().used, 2 * (size + 1));
+    }
+}
