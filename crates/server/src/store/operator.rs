@@ -178,3 +178,65 @@ fn account_from_row(row: &AnyRow) -> Result<ListedAccount, StoreError> {
         last_used_at: row.try_get("last_used_at")?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::accounts::Admission;
+
+    async fn rows(store: &Store) -> i64 {
+        let mut sum = 0;
+        for table in ["collections", "files", "memberships", "trash", "file_versions"] {
+            let statement = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
+            sum +=
+                sqlx::query(statement).fetch_one(store.reader()).await.unwrap().try_get::<i64, _>(0).unwrap();
+        }
+        sum
+    }
+
+    async fn fill(store: &Store, email: &str) -> AccountId {
+        let Admission::Account(account) = store.admit(email, true).await.unwrap() else { panic!() };
+        let (collection, file) = (store.next_id().await.unwrap(), store.next_id().await.unwrap());
+        for statement in [
+            "INSERT INTO collections (id, owner_id, kind, encrypted_key, key_decryption_nonce, encrypted_name,
+               name_decryption_nonce, attributes_version, is_deleted, version, created_at)
+             SELECT $1, $2, 'album', '', '', '', '', $3 - $3, 0, 0, 0",
+            "INSERT INTO files (id, owner_id, file_object, file_header, file_size, thumbnail_object, thumbnail_header,
+               thumbnail_size, metadata, metadata_header, is_purged, version, created_at)
+             SELECT $3, $2, '', '', 0, '', '', 0, '', '', 0, $1 - $1, 0",
+            "INSERT INTO memberships (collection_id, file_id, encrypted_key, key_decryption_nonce, is_deleted, added_at,
+               version) SELECT $1, $3, '', '', 0, 0, $2 - $2",
+            "INSERT INTO trash (file_id, account_id, collection_id, is_restored, is_purged, delete_by, created_at,
+               version) SELECT $3, $2, $1, 0, 0, 0, 0, 0",
+        ] {
+            let mut tx = store.begin().await.unwrap();
+            sqlx::query(statement)
+                .bind(collection)
+                .bind(account.0)
+                .bind(file)
+                .execute(&mut *tx)
+                .await
+                .unwrap();
+            tx.commit().await.unwrap();
+        }
+        account
+    }
+
+    #[tokio::test]
+    async fn what_a_deleted_account_left_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&Store::sqlite_url(&folder.path().join("db"))).await.unwrap();
+        let gone = fill(&store, "gone@example.org").await;
+        fill(&store, "stays@example.org").await;
+        assert_eq!(store.remove_deleted_rows(1).await.unwrap(), 0);
+        store.delete_account(gone).await.unwrap();
+        let mut removed = 0;
+        loop {
+            match store.remove_deleted_rows(1).await.unwrap() {
+                0 => break,
+                some => removed += some,
+            }
+        }
+        assert_eq!((removed, rows(&store).await), (4, 4));
+    }
+}
