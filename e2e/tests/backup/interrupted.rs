@@ -21,9 +21,9 @@ const LARGE: usize = 64_000_000;
 async fn moved(events: &mut tokio::sync::mpsc::Receiver<Event>, enough: u64) {
     let mut total = 0;
     while total < enough {
-        match events.recv().await.expect("the run goes on until it is stopped") {
-            Event::Moved { bytes, .. } => total += bytes,
-            _ => {}
+        let event = events.recv().await.expect("the run goes on until it is stopped");
+        if let Event::Moved { bytes, .. } = event {
+            total += bytes;
         }
     }
 }

@@ -1,5 +1,11 @@
 //! Whole backups against the real server: what is sent, what is not sent again, and what survives an interruption.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "an expectation that does not hold fails the test right there"
+)]
+
 mod corpus;
 mod dedup;
 mod interrupted;

@@ -12,6 +12,7 @@
 //! | `videoModificationTime`, `videoModificationTimeNanos` | and its modification time, µs since the epoch |
 
 use std::ffi::OsStr;
+use std::path::Path;
 
 use darkslide_crypto::ContentHash;
 use darkslide_media::dates::DateSource;
@@ -20,8 +21,10 @@ use darkslide_media::metadata::{FileKind, FileMetadata, PublicMagicMetadata};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Map, Value};
 
-use super::identify::{Asset, Component};
-use crate::library::path_of;
+use super::identify::Asset;
+use crate::appearance::{Appearance, OWN};
+use crate::catalog::Fingerprint;
+use crate::library::{DeviceAlbum, path_of};
 
 /// Everything but letters, digits and what is common in names.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b' ');
@@ -31,7 +34,7 @@ const NANOS_PER_SECOND: i64 = 1_000_000_000;
 /// The immutable metadata.
 pub fn metadata(asset: &Asset, content: &ContentHash, placeholder: bool) -> FileMetadata {
     let modified = asset.main.fingerprint.modified_ns.div_euclid(1000);
-    let (title, _) = names(&asset.main);
+    let (title, _) = names(&asset.main.relative);
     let mut metadata = FileMetadata::new(title, kind(asset), asset.probe.captured.micros, modified);
     metadata.set_place(asset.probe.place);
     metadata.hash = Some(content.to_string());
@@ -43,7 +46,7 @@ pub fn metadata(asset: &Asset, content: &ContentHash, placeholder: bool) -> File
         .and_then(|millis| i64::try_from(millis.saturating_add(500) / 1000).ok());
     let own = own_keys(asset);
     if !own.is_empty() {
-        metadata.unknown.insert("darkslide".to_owned(), Value::Object(own));
+        metadata.unknown.insert(OWN.to_owned(), Value::Object(own));
     }
     metadata
 }
@@ -73,44 +76,65 @@ fn kind(asset: &Asset) -> FileKind {
     }
 }
 
+/// What stands under the key `darkslide`: everything of the appearance that the stock keys do not say.
 fn own_keys(asset: &Asset) -> Map<String, Value> {
-    let mut own = Map::new();
-    let mut put = |key: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            own.insert(key.to_owned(), value);
-        }
-    };
-    put("folder", folder(asset).map(Value::from));
-    put("rawTitle", names(&asset.main).1.map(Value::from));
-    put("modificationTimeNanos", nanos(&asset.main));
-    if let Some(motion) = &asset.motion {
-        let (title, raw_title) = names(motion);
-        put("videoTitle", Some(title.into()));
-        put("rawVideoTitle", raw_title.map(Value::from));
-        put("videoModificationTime", Some(motion.fingerprint.modified_ns.div_euclid(1000).into()));
-        put("videoModificationTimeNanos", nanos(motion));
+    let motion = asset.motion.as_ref().map(|motion| (motion.relative.as_path(), motion.fingerprint));
+    let main = &asset.main;
+    let appearance = appearance(&main.relative, main.fingerprint, motion, &asset.album);
+    let own = serde_json::to_value(appearance).expect("text and numbers are JSON");
+    let stock = |key: &str| matches!(key, "title" | "modificationTime");
+    match own {
+        Value::Object(own) => own.into_iter().filter(|(key, _)| !stock(key)).collect(),
+        _ => Map::new(),
     }
-    own
+}
+
+/// Where a copy stands below its album, what it is called and when it was modified. Paths are relative to the root.
+pub(crate) fn appearance(
+    path: &Path,
+    fingerprint: Fingerprint,
+    motion: Option<(&Path, Fingerprint)>,
+    album: &DeviceAlbum,
+) -> Appearance {
+    let (title, raw_title) = names(path);
+    let mut appearance = Appearance {
+        folder: folder(path, album),
+        title,
+        raw_title,
+        modification_time: fingerprint.modified_ns.div_euclid(1000),
+        modification_time_nanos: nanos(fingerprint),
+        ..Appearance::default()
+    };
+    if let Some((path, fingerprint)) = motion {
+        let (title, raw_title) = names(path);
+        appearance.video_title = Some(title);
+        appearance.raw_video_title = raw_title;
+        appearance.video_modification_time = Some(fingerprint.modified_ns.div_euclid(1000));
+        appearance.video_modification_time_nanos = nanos(fingerprint);
+    }
+    appearance
 }
 
 /// The name for people, and its bytes where the two differ.
-fn names(component: &Component) -> (String, Option<String>) {
-    let name = component.path.file_name().unwrap_or(OsStr::new(""));
+fn names(path: &Path) -> (String, Option<String>) {
+    let name = path.file_name().unwrap_or(OsStr::new(""));
     let raw = || percent_encode(name.as_encoded_bytes(), ESCAPED).to_string();
     (name.to_string_lossy().into_owned(), name.to_str().is_none().then(raw))
 }
 
-fn nanos(component: &Component) -> Option<Value> {
-    let nanos = component.fingerprint.modified_ns;
-    (nanos.rem_euclid(1000) != 0).then(|| nanos.rem_euclid(NANOS_PER_SECOND).into())
+fn nanos(fingerprint: Fingerprint) -> Option<u64> {
+    let within = || u64::try_from(fingerprint.modified_ns.rem_euclid(NANOS_PER_SECOND)).ok();
+    (fingerprint.modified_ns.rem_euclid(1000) != 0).then(within).flatten()
 }
 
 /// An album that was named by hand, or stands for a root, leaves the folders below the root to be said.
-fn folder(asset: &Asset) -> Option<String> {
-    let parent = asset.main.relative.parent()?;
-    let album = &asset.album.key;
-    let below =
-        if album.root.is_empty() { parent } else { parent.strip_prefix(path_of(&album.folder)).ok()? };
+fn folder(path: &Path, album: &DeviceAlbum) -> Option<String> {
+    let parent = path.parent()?;
+    let below = if album.key.root.is_empty() {
+        parent
+    } else {
+        parent.strip_prefix(path_of(&album.key.folder)).ok()?
+    };
     let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
     (!parts.is_empty()).then(|| parts.join("/"))
 }

@@ -15,7 +15,7 @@ pub async fn explain(catalog: &Catalog, path: &Path) -> Result<String, CatalogEr
         return Ok("There is no such file, or it may not be read.".to_owned());
     };
     // Folders above a root decide nothing: somebody chose the root.
-    let mut below = path.file_name().map(Path::new).unwrap_or(&path).to_owned();
+    let mut below = path.file_name().map_or(path.as_path(), Path::new).to_owned();
     for root in catalog.asset_roots().await? {
         let Ok(relative) = path.strip_prefix(path_of(&root)) else { continue };
         relative.clone_into(&mut below);

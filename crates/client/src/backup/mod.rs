@@ -5,6 +5,7 @@
 //! records. Deleting on the device never deletes in the vault: nothing here can delete anything there.
 
 pub mod albums;
+mod also;
 pub mod commit;
 pub mod describe;
 pub mod encrypt;

@@ -92,7 +92,7 @@ mod tests {
         let attempt = || async {
             if tries.fetch_add(1, Ordering::Relaxed) < 3 { Err(AssetError::Damaged) } else { Ok(7) }
         };
-        let patience = patience(Duration::from_secs(600), &CancellationToken::new());
+        let patience = patience(Duration::from_mins(10), &CancellationToken::new());
         assert_eq!(patience.persist(attempt).await.unwrap(), 7);
         assert_eq!(tries.into_inner(), 4);
     }
@@ -106,7 +106,7 @@ mod tests {
         };
         let none = patience(Duration::ZERO, &CancellationToken::new());
         assert!(none.persist(|| attempt(|| AssetError::Damaged)).await.is_err());
-        let some = patience(Duration::from_secs(600), &CancellationToken::new());
+        let some = patience(Duration::from_mins(10), &CancellationToken::new());
         assert!(some.persist(|| attempt(|| AssetError::TooLarge)).await.is_err());
         assert_eq!(tries.into_inner(), 2);
     }
@@ -114,7 +114,7 @@ mod tests {
     #[tokio::test]
     async fn a_halt_ends_the_wait() {
         let halt = CancellationToken::new();
-        let patience = patience(Duration::from_secs(600), &halt);
+        let patience = patience(Duration::from_mins(10), &halt);
         let attempt = || async {
             halt.cancel();
             Err::<(), _>(AssetError::Damaged)

@@ -122,6 +122,7 @@ fn membership(file: i64, collection: i64, deleted: bool) -> FileRow {
         thumbnail_header: Opaque::default(),
         metadata: None,
         public_metadata: None,
+        private_metadata: None,
         version: Version(1),
         deleted,
     }
@@ -152,13 +153,13 @@ fn content_in_the_vault() {
     let decide = |rows: &[FileRow], trash: &[TrashRow]| decide_content(rows, trash, album, 100);
     assert_eq!(decide(&[], &[]), ContentDecision::Send);
     assert_eq!(decide(&[membership(9, 5, false)], &[]), ContentDecision::Present(FileId(9)));
-    assert_eq!(decide(&[elsewhere.clone()], &[]), link(&elsewhere));
-    assert_eq!(decide_content(&[elsewhere.clone()], &[], None, 100), link(&elsewhere));
+    assert_eq!(decide(std::slice::from_ref(&elsewhere), &[]), link(&elsewhere));
+    assert_eq!(decide_content(std::slice::from_ref(&elsewhere), &[], None, 100), link(&elsewhere));
     // Taken out of this album by its owner: it stays out.
     let taken_out = [elsewhere.clone(), membership(9, 5, true)];
     assert_eq!(decide(&taken_out, &[]), ContentDecision::Present(FileId(9)));
     // Live wins over an older copy in the trash.
-    assert_eq!(decide(&[elsewhere.clone()], &[trashed(8, 200, false, false)]), link(&elsewhere));
+    assert_eq!(decide(std::slice::from_ref(&elsewhere), &[trashed(8, 200, false, false)]), link(&elsewhere));
     assert_eq!(decide(&[membership(9, 5, true)], &[]), ContentDecision::Send);
 }
 

@@ -14,6 +14,7 @@ use darkslide_protocol::trash::RestoreRequest;
 
 use super::albums::Album;
 use super::commit::{self, Commit};
+use super::describe;
 use super::encrypt::Source;
 use super::error::{AssetError, BackupError};
 use super::hash::{Hashed, hash};
@@ -21,6 +22,7 @@ use super::identify::Asset;
 use super::plan::{ContentDecision, Step, decide_content, deleted_reason};
 use super::run::Run;
 use super::upload::{Original, StoredObject, Uploads, WHOLE_OBJECT_MAX};
+use crate::appearance::Appearance;
 use crate::catalog::{AssetRow, AssetState, CatalogError, FileRow, Fingerprint, TrashRow};
 use crate::event::{Event, Outcome};
 use crate::feed;
@@ -43,6 +45,12 @@ struct Place<'a> {
     fingerprint: Fingerprint,
     motion: Option<(&'a Path, Fingerprint)>,
     album: &'a DeviceAlbum,
+}
+
+impl Place<'_> {
+    fn appearance(&self) -> Appearance {
+        describe::appearance(self.relative, self.fingerprint, self.motion, self.album)
+    }
 }
 
 /// How an asset was settled.
@@ -129,9 +137,16 @@ impl Run {
     ) -> Result<Option<Settled>, AssetError> {
         let settled = match decision {
             ContentDecision::Send => return Ok(None),
-            ContentDecision::Present(file) => Settled::in_vault(Outcome::Linked, file),
-            ContentDecision::Link(row) => self.link(place.album, &row).await?,
-            ContentDecision::Untrash(row) => self.untrash(place.album, &row).await?,
+            ContentDecision::Present(file) => {
+                self.remember_here(place, file).await?;
+                Settled::in_vault(Outcome::Linked, file)
+            }
+            ContentDecision::Link(row) => self.link(place, &row).await?,
+            ContentDecision::Untrash(row) => {
+                let settled = self.untrash(place.album, &row).await?;
+                self.remember_here(place, row.file).await?;
+                settled
+            }
             ContentDecision::Deleted { at } => {
                 Settled { outcome: Outcome::Skipped(deleted_reason(at)), file: None }
             }
@@ -139,12 +154,24 @@ impl Run {
         Ok(Some(settled))
     }
 
+    /// Remembers this copy of a file that is in its album already; taken out of it by its owner, there is nothing to
+    /// remember.
+    async fn remember_here(&self, place: &Place<'_>, file: FileId) -> Result<(), AssetError> {
+        let album = self.albums.existing(&self.catalog, self.session.account, place.album).await?;
+        let memberships = self.catalog.memberships(file).await?;
+        let here = memberships.iter().find(|row| !row.deleted && Some(row.collection) == album);
+        match here {
+            Some(row) => self.remember_copy(row, &place.appearance(), false).await,
+            None => Ok(()),
+        }
+    }
+
     /// The vault has the content: its key, wrapped for the album, is all that is sent.
-    async fn link(&self, album: &DeviceAlbum, row: &FileRow) -> Result<Settled, AssetError> {
+    async fn link(&self, place: &Place<'_>, row: &FileRow) -> Result<Settled, AssetError> {
         let collection = self.catalog.collection(row.collection).await?;
         let collection = collection.ok_or(crate::keys::Unreadable::CollectionKey(row.collection))?;
         let key = file_key(&collection_key(&self.session.keys, &collection)?, row)?;
-        let album = self.resolve(album).await?;
+        let album = self.resolve(place.album).await?;
         let wrapped = wrap_file_key(&album.key, row.id, &key);
         let request = AddFilesRequest { collection_id: album.id, files: vec![wrapped.clone()] };
         self.patience.persist(|| async { Ok(self.session.api.add_files(&request).await?) }).await?;
@@ -155,6 +182,7 @@ impl Run {
             ..row.clone()
         };
         self.catalog.put_file(&linked).await?;
+        self.remember_copy(&linked, &place.appearance(), true).await?;
         Ok(Settled::in_vault(Outcome::Linked, row.id))
     }
 
