@@ -37,6 +37,7 @@ CREATE TABLE files (
     thumbnail_header TEXT    NOT NULL,
     metadata         TEXT,
     public_metadata  TEXT,
+    private_metadata TEXT,
     version          INTEGER NOT NULL,
     deleted          INTEGER NOT NULL,
     PRIMARY KEY (collection, file)

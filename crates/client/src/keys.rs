@@ -164,6 +164,7 @@ pub fn open_file(collection: Option<&CollectionKey>, file: &File) -> Opened<File
         thumbnail_header: file.thumbnail.decryption_header.clone(),
         metadata: None,
         public_metadata: None,
+        private_metadata: None,
         version: file.updation_time,
         deleted: file.is_deleted,
     };
@@ -198,6 +199,7 @@ struct OpenedMetadata {
     text: String,
     metadata: FileMetadata,
     public: Option<(String, PublicMagicMetadata)>,
+    private: Option<String>,
 }
 
 impl OpenedMetadata {
@@ -210,6 +212,7 @@ impl OpenedMetadata {
         row.title = Some(self.metadata.title);
         row.metadata = Some(self.text);
         row.public_metadata = self.public.map(|(text, _)| text);
+        row.private_metadata = self.private;
     }
 }
 
@@ -225,7 +228,9 @@ fn open_metadata(collection: Option<&CollectionKey>, file: &File) -> Result<Open
         let public = PublicMagicMetadata::from_json(text.as_bytes()).ok()?;
         Some((text, public))
     });
-    Ok(OpenedMetadata { text, metadata, public })
+    let private =
+        file.magic_metadata.as_ref().and_then(|magic| open_record(&key, &magic.data, &magic.header));
+    Ok(OpenedMetadata { text, metadata, public, private })
 }
 
 fn open_record(key: &FileKey, data: &Opaque, header: &Opaque) -> Option<String> {

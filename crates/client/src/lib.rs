@@ -2,6 +2,7 @@
 
 pub mod albums;
 pub mod api;
+mod appearance;
 pub mod backup;
 pub mod catalog;
 pub mod download;

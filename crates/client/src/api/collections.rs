@@ -6,8 +6,8 @@ use darkslide_protocol::collection::{
     AddFilesRequest, Collection, CollectionMagicRequest, Collections, CreateCollectionRequest,
     MoveFilesRequest, RemoveFilesRequest, RenameRequest, WrappedCollection,
 };
-use darkslide_protocol::file::FileDiff;
-use darkslide_protocol::{CollectionId, Version};
+use darkslide_protocol::file::{File, FileDiff, WrappedFile};
+use darkslide_protocol::{CollectionId, FileId, Version};
 
 impl Api {
     /// Makes a collection. Not repeated: each repetition would make another one.
@@ -41,6 +41,15 @@ impl Api {
         let (id, since) = (id.to_string(), cursor.to_string());
         let query = [("collectionID", id.as_str()), ("sinceTime", since.as_str())];
         self.ask(Call::get("list an album's files", "/collections/v2/diff").query(&query), NOTHING).await
+    }
+
+    /// One membership as it is now; 404 when the file is not in the collection.
+    pub async fn file_in(&self, collection: CollectionId, file: FileId) -> Result<File, ApiFailure> {
+        let (collection, file) = (collection.to_string(), file.to_string());
+        let query = [("collectionID", collection.as_str()), ("fileID", file.as_str())];
+        let call = Call::get("read a file's record", "/collections/file").query(&query);
+        let wrapped: WrappedFile = self.ask(call, NOTHING).await?;
+        Ok(wrapped.file)
     }
 
     /// Changes a collection's name.

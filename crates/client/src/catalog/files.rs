@@ -41,6 +41,8 @@ pub struct FileRow {
     pub metadata: Option<String>,
     /// The opened public magic metadata, likewise.
     pub public_metadata: Option<String>,
+    /// The opened private magic metadata, likewise; only of the account's own files.
+    pub private_metadata: Option<String>,
     /// The membership's version.
     pub version: Version,
     /// No longer in this collection.
@@ -81,6 +83,7 @@ impl FromRow<'_, SqliteRow> for FileRow {
             thumbnail_header: Opaque(row.try_get("thumbnail_header")?),
             metadata: row.try_get("metadata")?,
             public_metadata: row.try_get("public_metadata")?,
+            private_metadata: row.try_get("private_metadata")?,
             version: Version(row.try_get("version")?),
             deleted: row.try_get("deleted")?,
         })
@@ -114,6 +117,17 @@ impl Catalog {
     pub async fn put_file(&self, row: &FileRow) -> Result<(), CatalogError> {
         let mut transaction = self.write().await?;
         put(&mut transaction, row).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Records private magic metadata that this client just wrote, ahead of the feed.
+    pub async fn set_private_metadata(&self, file: FileId, text: &str) -> Result<(), CatalogError> {
+        let mut transaction = self.write().await?;
+        sqlx::query("UPDATE files SET private_metadata = $2 WHERE file = $1")
+            .bind(file.0)
+            .bind(text)
+            .execute(&mut *transaction)
+            .await?;
         Ok(transaction.commit().await?)
     }
 
@@ -175,8 +189,8 @@ async fn put(connection: &mut SqliteConnection, row: &FileRow) -> Result<(), Cat
     sqlx::query(
         "INSERT INTO files (collection, file, owner, encrypted_key, key_nonce, title, content_hash, kind, taken,
              modified, object_size, thumbnail_size, object_header, thumbnail_header, metadata, public_metadata,
-             version, deleted)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+             private_metadata, version, deleted)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
          ON CONFLICT (collection, file) DO UPDATE SET owner = excluded.owner,
              encrypted_key = excluded.encrypted_key, key_nonce = excluded.key_nonce,
              title = coalesce(excluded.title, files.title),
@@ -186,6 +200,7 @@ async fn put(connection: &mut SqliteConnection, row: &FileRow) -> Result<(), Cat
              object_header = excluded.object_header, thumbnail_header = excluded.thumbnail_header,
              metadata = coalesce(excluded.metadata, files.metadata),
              public_metadata = coalesce(excluded.public_metadata, files.public_metadata),
+             private_metadata = coalesce(excluded.private_metadata, files.private_metadata),
              version = excluded.version, deleted = excluded.deleted
          WHERE excluded.version >= files.version",
     )
@@ -205,6 +220,7 @@ async fn put(connection: &mut SqliteConnection, row: &FileRow) -> Result<(), Cat
     .bind(&row.thumbnail_header.0)
     .bind(&row.metadata)
     .bind(&row.public_metadata)
+    .bind(&row.private_metadata)
     .bind(row.version.0)
     .bind(row.deleted)
     .execute(connection)

@@ -44,6 +44,7 @@ fn file(id: i64, collection: i64, version: i64) -> FileRow {
         thumbnail_header: Opaque("header".into()),
         metadata: Some("{}".into()),
         public_metadata: None,
+        private_metadata: None,
         version: Version(version),
         deleted: false,
     }

@@ -5,11 +5,11 @@
 //! numbered in the order in which they were taken. Names that differ only in letter case or in how an accent is
 //! written stay as they are: where the file system takes them for one, putting them in place finds out.
 
+use crate::appearance::{Appearance, appearances, first};
 use crate::catalog::{CollectionRow, FileRow};
-use darkslide_media::metadata::{FileKind, FileMetadata};
+use darkslide_media::metadata::FileKind;
 use darkslide_media::names::{self, Rules};
 use darkslide_protocol::{CollectionId, FileId};
-use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -17,9 +17,6 @@ use std::time::{Duration, SystemTime};
 
 /// Folders below an album that are made at most; deeper ones end up in the deepest.
 const FOLDER_DEPTH_MAX: usize = 64;
-
-/// Further names of one file that are honoured.
-const COPIES_MAX: usize = 10_000;
 
 /// What is to be restored.
 #[derive(Debug, PartialEq, Eq)]
@@ -75,9 +72,9 @@ pub(super) fn plan(rows: Vec<FileRow>, collections: &[CollectionRow], flat: bool
     let mut order = Vec::new();
     for row in rows {
         let mut places = Vec::new();
-        for description in descriptions(&row, flat) {
-            let folder = if flat { PathBuf::new() } else { folder_of(&row, &folders, &description.extra) };
-            let parts = parts_of(&row, description);
+        for appearance in if flat { vec![first(&row)] } else { appearances(&row) } {
+            let folder = if flat { PathBuf::new() } else { folder_of(&row, &folders, &appearance) };
+            let parts = parts_of(&row, appearance);
             let number = first_number(taken.entry(folder.clone()).or_default(), &parts);
             places.push(Place { folder, parts, number });
         }
@@ -89,44 +86,6 @@ pub(super) fn plan(rows: Vec<FileRow>, collections: &[CollectionRow], flat: bool
         }
     }
     RestorePlan { files: order.into_iter().filter_map(|id| files.remove(&id)).collect() }
-}
-
-/// One way in which a file was named and placed.
-struct Description {
-    title: String,
-    modified: i64,
-    extra: OwnKeys,
-}
-
-/// How this membership's file was first backed up, and every other name under which the same content was backed up
-/// to the same collection.
-fn descriptions(row: &FileRow, only_first: bool) -> Vec<Description> {
-    let metadata = row.metadata.as_deref().and_then(|text| FileMetadata::from_json(text.as_bytes()).ok());
-    let extra = metadata.and_then(|metadata| metadata.unknown.get("darkslide").map(own_keys));
-    let title = row.title.clone().unwrap_or_else(|| format!("file-{}", row.id));
-    let first = Description { title, modified: row.modified, extra: extra.unwrap_or_default() };
-    let mut seen = HashSet::from([(first.extra.folder.clone(), first.title.clone())]);
-    let mut all = vec![first];
-    if !only_first {
-        let new = |copy: &Description| seen.insert((copy.extra.folder.clone(), copy.title.clone()));
-        all.extend(copies(row).into_iter().filter(new));
-    }
-    all
-}
-
-/// The further names of a file, in its public magic metadata: `{"darkslide":{"copies":[…]}}`, each with the keys of
-/// [`OwnKeys`] and `collection`, `title` and `modificationTime`.
-fn copies(row: &FileRow) -> Vec<Description> {
-    let public = row.public_metadata.as_deref();
-    let public = public.and_then(|text| serde_json::from_str::<Value>(text).ok()).unwrap_or_default();
-    let listed = public.pointer("/darkslide/copies").and_then(Value::as_array);
-    let described = |copy: &Value| {
-        let here = copy.get("collection").and_then(Value::as_i64) == Some(row.collection.0);
-        let title = copy.get("title").and_then(Value::as_str).filter(|_| here)?.to_owned();
-        let modified = copy.get("modificationTime").and_then(Value::as_i64).unwrap_or(row.modified);
-        Some(Description { title, modified, extra: own_keys(copy) })
-    };
-    listed.into_iter().flatten().take(COPIES_MAX).filter_map(described).collect()
 }
 
 /// A folder for each album; albums of one name are numbered by age.
@@ -144,9 +103,9 @@ fn album_folders(rows: &[FileRow], collections: &[CollectionRow]) -> HashMap<Col
     albums.into_iter().map(|album| (album.id, name(album, &mut taken))).collect()
 }
 
-fn folder_of(row: &FileRow, folders: &HashMap<CollectionId, String>, extra: &OwnKeys) -> PathBuf {
+fn folder_of(row: &FileRow, folders: &HashMap<CollectionId, String>, appearance: &Appearance) -> PathBuf {
     let album = folders.get(&row.collection).map_or("_", String::as_str);
-    let below = extra.folder.as_deref().unwrap_or_default();
+    let below = appearance.folder.as_deref().unwrap_or_default();
     let below = below.split('/').filter(|name| !name.is_empty()).take(FOLDER_DEPTH_MAX);
     let below = below.map(|name| names::restored(name, Rules::HERE));
     Path::new(album).join(below.collect::<PathBuf>())
@@ -221,33 +180,6 @@ fn is_one_component(raw: &[u8]) -> bool {
     !reserved && raw.len() <= names::MAX_LEN && !raw.contains(&b'/') && !raw.contains(&0)
 }
 
-/// What this program adds to the stock metadata, under the key `darkslide`; other programs keep and ignore it.
-#[derive(Debug, Default)]
-struct OwnKeys {
-    folder: Option<String>,
-    raw_title: Option<Vec<u8>>,
-    modified_nanos: Option<u64>,
-    video_title: Option<String>,
-    raw_video_title: Option<Vec<u8>>,
-    video_modified: Option<i64>,
-    video_modified_nanos: Option<u64>,
-}
-
-fn own_keys(own: &Value) -> OwnKeys {
-    let text = |key: &str| own.get(key).and_then(Value::as_str).map(str::to_owned);
-    let raw = |key: &str| own.get(key).and_then(Value::as_str).and_then(percent_decoded);
-    let nanos = |key: &str| own.get(key).and_then(Value::as_u64).filter(|nanos| *nanos < 1_000_000_000);
-    OwnKeys {
-        folder: text("folder"),
-        raw_title: raw("rawTitle"),
-        modified_nanos: nanos("modificationTimeNanos"),
-        video_title: text("videoTitle"),
-        raw_video_title: raw("rawVideoTitle"),
-        video_modified: own.get("videoModificationTime").and_then(Value::as_i64),
-        video_modified_nanos: nanos("videoModificationTimeNanos"),
-    }
-}
-
 /// Reads `%XX`; anything else stands for itself.
 fn percent_decoded(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
@@ -264,23 +196,20 @@ fn percent_decoded(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-fn parts_of(row: &FileRow, description: Description) -> Vec<PlannedPart> {
-    let Description { title, modified, extra } = description;
-    let first = PlannedPart {
-        name: PartName::new(title.clone(), extra.raw_title.clone()),
-        modified: time_of(modified, extra.modified_nanos),
-    };
+fn parts_of(row: &FileRow, appearance: Appearance) -> Vec<PlannedPart> {
+    let raw = |text: Option<String>| text.as_deref().and_then(percent_decoded);
+    let modified = time_of(appearance.modification_time, appearance.modification_time_nanos);
+    let title = appearance.title;
+    let first = PlannedPart { name: PartName::new(title.clone(), raw(appearance.raw_title)), modified };
     if FileKind::from_number(row.kind) != FileKind::LivePhoto {
         return vec![first];
     }
-    let name = match &extra.video_title {
-        Some(video) => PartName::new(video.clone(), extra.raw_video_title.clone()),
+    let name = match appearance.video_title {
+        Some(video) => PartName::new(video, raw(appearance.raw_video_title)),
         None => PartName::of_video(&title),
     };
-    let modified = match extra.video_modified {
-        Some(micros) => time_of(micros, extra.video_modified_nanos),
-        None => first.modified,
-    };
+    let nanos = appearance.video_modification_time_nanos;
+    let modified = appearance.video_modification_time.map_or(modified, |micros| time_of(micros, nanos));
     vec![first, PlannedPart { name, modified }]
 }
 
@@ -295,7 +224,7 @@ fn time_of(micros: i64, nanos: Option<u64>) -> SystemTime {
         SystemTime::UNIX_EPOCH.checked_add(whole)
     };
     let second = second.unwrap_or(SystemTime::UNIX_EPOCH);
-    second + Duration::from_nanos(nanos.unwrap_or(within))
+    second + Duration::from_nanos(nanos.filter(|nanos| *nanos < 1_000_000_000).unwrap_or(within))
 }
 
 #[cfg(test)]

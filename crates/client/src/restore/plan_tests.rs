@@ -39,6 +39,7 @@ fn file(id: i64, album: i64, title: &str, own: &str) -> FileRow {
         thumbnail_header: Opaque::default(),
         metadata: Some(metadata),
         public_metadata: None,
+        private_metadata: None,
         version: Version(1),
         deleted: false,
     }
@@ -152,15 +153,16 @@ fn times_are_exact() {
 fn further_names_of_one_content_come_back_in_their_albums() {
     let albums = [album(1, "A"), album(2, "B")];
     let mut in_a = file(1, 1, "a.jpg", "{}");
-    in_a.public_metadata = Some(
-        r#"{"w":1,"darkslide":{"copies":[
+    in_a.private_metadata = Some(
+        r#"{"visibility":0,"darkslide":{"also":[
             {"collection":1,"folder":"x","title":"a (1).jpg","modificationTime":2500000},
-            {"collection":2,"title":"b.jpg"}, {"collection":1,"title":"a.jpg"}, {"collection":1}, 7]}}"#
+            {"collection":2,"title":"b.jpg","instead":true},{"collection":2,"title":"c.jpg"},
+            {"collection":1,"title":"a.jpg"},{"collection":1},7]}}"#
             .to_owned(),
     );
     let in_b = FileRow { collection: CollectionId(2), ..in_a.clone() };
     let rows = vec![in_a, in_b];
-    assert_eq!(paths(rows.clone(), &albums), ["A/a.jpg", "A/x/a (1).jpg", "B/a.jpg", "B/b.jpg"]);
+    assert_eq!(paths(rows.clone(), &albums), ["A/a.jpg", "A/x/a (1).jpg", "B/b.jpg", "B/c.jpg"]);
     let planned = plan(rows, &albums, false);
     assert_eq!(planned.files[0].places[1].parts[0].modified, time_of(2_500_000, None));
 }
