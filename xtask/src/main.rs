@@ -44,8 +44,21 @@ enum Task {
     },
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().task {
+fn main() -> std::process::ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!(
+                "error: {}",
+                error.chain().map(ToString::to_string).collect::<Vec<_>>().join("\n  because: ")
+            );
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> anyhow::Result<()> {
+    match task {
         Task::Ci => ci::run(),
         Task::Setup => setup::run().map(drop),
         Task::Test { arguments } => ci::test(&setup::run()?, &arguments),

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod corpus;
+mod crash;
 mod machine;
 mod operator;
 mod quickstart;
