@@ -13,6 +13,7 @@
 #![expect(unreachable_pub, reason = "test programs have no public interface")]
 
 pub mod person;
+pub mod reader;
 pub mod vault;
 
 use darkslide_server::config::{Config, RawConfig};
