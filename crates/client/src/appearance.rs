@@ -112,13 +112,18 @@ pub(crate) fn remember(
 ) -> Option<Map<String, Value>> {
     let known = also_in(private);
     let is_known = |also: &Also| also.collection == collection && also.appearance.is_same_place(appearance);
-    if known.iter().any(is_known) || known.len() >= ALSO_MAX {
+    if known.iter().any(is_known) {
         return None;
     }
     let also = Also { collection, instead, appearance: appearance.clone() };
     let also = serde_json::to_value(also).expect("text and numbers are JSON");
     let mut private = private.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    list_of(&mut private).push(also);
+    let list = list_of(&mut private);
+    // Damaged entries count: the bound is on what is stored.
+    if list.len() >= ALSO_MAX {
+        return None;
+    }
+    list.push(also);
     Some(private)
 }
 

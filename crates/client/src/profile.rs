@@ -319,12 +319,11 @@ impl Profile {
     async fn choose(&self, choice: KeychainChoice) -> (KeychainKind, Box<dyn Keychain>) {
         let (kind, passphrase) = match choice {
             KeychainChoice::System => (KeychainKind::System, None),
-            KeychainChoice::File => (KeychainKind::File, None),
-            KeychainChoice::FileWithPassphrase(passphrase) => (KeychainKind::File, Some(passphrase)),
             KeychainChoice::Automatic if answers(self.system_keychain()).await => {
                 (KeychainKind::System, None)
             }
-            KeychainChoice::Automatic => (KeychainKind::File, None),
+            KeychainChoice::Automatic | KeychainChoice::File => (KeychainKind::File, None),
+            KeychainChoice::FileWithPassphrase(passphrase) => (KeychainKind::File, Some(passphrase)),
         };
         (kind, self.keychain(kind, passphrase))
     }

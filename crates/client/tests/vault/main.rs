@@ -10,6 +10,7 @@
 
 mod accounts;
 mod albums;
+mod copies;
 mod restoring;
 mod verifying;
 mod world;
