@@ -219,10 +219,11 @@ async fn open_sqlite(url: &str) -> Result<(AnyPool, AnyPool), StoreError> {
     let pool = |connections| {
         AnyPoolOptions::new().max_connections(connections).after_connect(|connection, _| {
             Box::pin(async move {
-                // FULL: a committed transaction survives a power cut. WAL: readers never wait for the writer.
+                // The patience comes first: switching to WAL wants the database for itself, and a process that was
+                // killed may be a moment away from letting go. FULL: a committed transaction survives a power cut.
                 sqlx::raw_sql(
-                    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-                     PRAGMA busy_timeout = 10000; PRAGMA cache_size = -8192;",
+                    "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+                     PRAGMA foreign_keys = ON; PRAGMA cache_size = -8192;",
                 )
                 .execute(connection)
                 .await?;
