@@ -219,7 +219,7 @@ pub(crate) enum OperatorAction {
 
 #[derive(Debug, Args)]
 pub(crate) struct SignUp {
-    /// The server, such as https://photos.example.org
+    /// The server, such as `https://photos.example.org`
     pub(crate) server: darkslide_client::api::ServerUrl,
     #[command(flatten)]
     pub(crate) credentials: Credentials,
@@ -229,7 +229,7 @@ pub(crate) struct SignUp {
 
 #[derive(Debug, Args)]
 pub(crate) struct LogIn {
-    /// The server, such as https://photos.example.org
+    /// The server, such as `https://photos.example.org`
     pub(crate) server: darkslide_client::api::ServerUrl,
     #[command(flatten)]
     pub(crate) credentials: Credentials,
@@ -239,7 +239,7 @@ pub(crate) struct LogIn {
 
 #[derive(Debug, Args)]
 pub(crate) struct Recover {
-    /// The server, such as https://photos.example.org
+    /// The server, such as `https://photos.example.org`
     pub(crate) server: darkslide_client::api::ServerUrl,
     #[command(flatten)]
     pub(crate) credentials: Credentials,

@@ -1,4 +1,6 @@
 //! Accounts over HTTP, as stock clients use them: sign-up, sign-in, passwords, sessions, deletion.
+//!
+//! It is long because every trap of the account routes is a test of its own, and they share one cast.
 
 #![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
 

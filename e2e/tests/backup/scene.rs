@@ -147,7 +147,7 @@ fn limits() -> Limits {
 pub(crate) fn settings(albums: AlbumRule) -> Settings {
     Settings {
         albums,
-        patience: Duration::from_secs(60),
+        patience: Duration::from_mins(1),
         thumbnailer: Thumbnailer::without_tools(),
         ..Settings::default()
     }

@@ -259,26 +259,20 @@ fn next_steps(general: &General) -> String {
 
 /// What a phone needs.
 fn joining(place: &Place) -> String {
-    let address = if place.listen.ip().is_loopback() {
-        format!(
-            "start this again with --listen 0.0.0.0:{} so that it can reach this computer, then use http://{}:{}",
-            place.listen.port(),
-            own_address()
-                .map_or_else(|| "ADDRESS-OF-THIS-COMPUTER".to_owned(), |address| address.to_string()),
-            place.listen.port()
-        )
-    } else {
-        let ip = if place.listen.ip().is_unspecified() { own_address() } else { Some(place.listen.ip()) };
-        format!(
-            "use http://{}:{}",
-            ip.map_or_else(|| "ADDRESS-OF-THIS-COMPUTER".to_owned(), |address| address.to_string()),
-            place.listen.port()
-        )
-    };
-    format!(
-        "To let a phone join: install Ente Photos, tap its first screen seven times, and as server endpoint {address}.\n\
-         Then log in with the same e-mail address and password."
-    )
+    let port = place.listen.port();
+    let fixed =
+        (!place.listen.ip().is_loopback() && !place.listen.ip().is_unspecified()).then(|| place.listen.ip());
+    let host =
+        fixed.or_else(own_address).map_or_else(|| "ADDRESS-OF-THIS-COMPUTER".to_owned(), |ip| ip.to_string());
+    let mut text = "\nTo let a phone join:\n".to_owned();
+    if place.listen.ip().is_loopback() {
+        text += &format!(
+            "  - start this again with --listen 0.0.0.0:{port}, so that the phone can reach this computer\n"
+        );
+    }
+    text + &format!(
+        "  - on the phone, install Ente Photos, tap its first screen seven times, and enter http://{host}:{port}\n"
+    ) + "  - log in with the same e-mail address and password\n"
 }
 
 /// The address that this computer has in its own network, found without sending anything.

@@ -113,7 +113,8 @@ pub(crate) async fn explain_paths(output: Output, general: &General, arguments: 
         answers.push(Explained { path, explanation });
     }
     output.answer(&answers, |answers| {
-        answers.iter().map(|answer| format!("{}: {}\n", answer.path.display(), answer.explanation)).collect()
+        let line = |answer: &Explained| format!("{}: {}", answer.path.display(), answer.explanation);
+        answers.iter().map(line).collect::<Vec<_>>().join("\n")
     })?;
     Ok(Ending::Done)
 }

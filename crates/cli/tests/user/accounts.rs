@@ -74,13 +74,6 @@ fn questions_without_a_terminal_name_the_flag() {
     let server = machine.serve(&[]);
     let error = machine.fails(&["login", &server.url]);
     assert!(error.contains("--email"), "{error}");
-    let error = machine.fails(
-        &["login", "not a server", "--email", "a@example.org"][..1]
-            .iter()
-            .copied()
-            .chain(["http://127.0.0.1:1", "--email", "a@example.org"])
-            .collect::<Vec<_>>()
-            .as_slice(),
-    );
-    assert!(error.contains("127.0.0.1:1") || error.contains("--password-file"), "{error}");
+    let error = machine.fails(&["login", &server.url, "--email", "a@example.org"]);
+    assert!(error.contains("--password-file"), "{error}");
 }

@@ -40,11 +40,10 @@ fn every_picture_comes_back_byte_for_byte_with_its_name_and_time() {
     let passed_over: Vec<_> = tree(&corpus).into_keys().filter(|path| !is_media(path)).collect();
     for path in &passed_over {
         let full = corpus.join(path);
-        let named =
-            first["not_media"].as_array().or(first["notMedia"].as_array()).unwrap().iter().any(|entry| {
-                Path::new(entry["path"].as_str().unwrap()).ends_with(path)
-                    || entry["path"] == full.to_str().unwrap()
-            });
+        let named = first["notMedia"].as_array().unwrap().iter().any(|entry| {
+            Path::new(entry["path"].as_str().unwrap()).ends_with(path)
+                || entry["path"] == full.to_str().unwrap()
+        });
         assert!(named, "{} is not named in the report", path.display());
     }
 
@@ -92,7 +91,7 @@ fn a_flipped_byte_in_any_stored_object_is_found_and_named() {
         let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         let failed = report["failed"].as_array().unwrap();
         assert_eq!(failed.len(), 1, "{report}");
-        assert!(failed[0]["name"].as_str().unwrap().ends_with(".jpg"), "{report}");
+        assert!(failed[0]["name"].as_str().unwrap().contains(".jpg"), "{report}");
         assert_eq!(failed[0]["damaged"], true, "{report}");
         std::fs::write(&object, &whole).unwrap();
     }
