@@ -8,11 +8,12 @@ use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 
 /// Debian packages, each with a path (or a program) that shows that it is there.
-const DEBIAN: [(&str, &str); 4] = [
+const DEBIAN: [(&str, &str); 5] = [
     ("postgresql", "/usr/lib/postgresql"),
     ("python3-venv", "/usr/share/doc/python3-venv"),
     ("pkg-config", "/usr/bin/pkg-config"),
     ("gcc", "/usr/bin/gcc"),
+    ("strace", "/usr/bin/strace"),
 ];
 
 /// Python packages, pinned: libsodium to check our ciphers against, a real SMTP server, and two prebuilt cargo tools.

@@ -81,9 +81,10 @@ fn measure_corpus(corpus: &Corpus, work: &Path, runs: usize) -> Result<()> {
     ];
     let mut table = Table::new(corpus);
     // Sides take turns, so that a slow minute of the machine hits all of them.
-    for _ in 0..runs {
+    for run in 0..runs {
         for side in &mut sides {
-            one_round(side.as_mut(), &source, work, &mut table)?;
+            // A side that lost something once would always lose it: the first round's restore is compared.
+            one_round(side.as_mut(), &source, work, &mut table, run == 0)?;
         }
     }
     println!("{table}");
@@ -91,7 +92,13 @@ fn measure_corpus(corpus: &Corpus, work: &Path, runs: usize) -> Result<()> {
     Ok(())
 }
 
-fn one_round(side: &mut dyn Side, source: &Path, work: &Path, table: &mut Table) -> Result<()> {
+fn one_round(
+    side: &mut dyn Side,
+    source: &Path,
+    work: &Path,
+    table: &mut Table,
+    compare: bool,
+) -> Result<()> {
     let repository = work.join("repository");
     let target = work.join("restored");
     std::fs::create_dir_all(&repository)?;
@@ -104,7 +111,9 @@ fn one_round(side: &mut dyn Side, source: &Path, work: &Path, table: &mut Table)
     if let Some(bytes) = side.finish()? {
         table.server_memory(&name, bytes);
     }
-    corpus::same_contents(source, &target)?;
+    if compare {
+        corpus::same_contents(source, &target)?;
+    }
     std::fs::remove_dir_all(&target)?;
     std::fs::remove_dir_all(&repository)?;
     Ok(())
