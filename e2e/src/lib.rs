@@ -1,9 +1,4 @@
-//! Whole processes and stock clients, played against each other: the ground that the tests in `tests/` stand on.
-//!
-//! [`process`] runs the real server as a process that can be killed; [`stock`] plays the clients that people already
-//! have, byte for byte as they speak; [`vault`] does their cryptography; [`fields`] is the strict reader that all of
-//! them share. Nothing here is used outside tests: a broken expectation ends the test where it stands.
-
+#![doc = include_str!("../README.md")]
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
