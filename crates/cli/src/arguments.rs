@@ -13,6 +13,18 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+/// The whole command line. The settings of `account` may stand before or after its action.
+pub(crate) fn command() -> clap::Command {
+    use clap::CommandFactory as _;
+    Arguments::command().mut_subcommand("account", |account| account.mut_args(|setting| setting.global(true)))
+}
+
+/// What the command line says; ends the process with help or an error when it says something else.
+pub(crate) fn parse() -> Arguments {
+    use clap::FromArgMatches as _;
+    Arguments::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit())
+}
+
 /// What every command takes.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct General {
@@ -150,7 +162,7 @@ pub(crate) struct Quickstart {
 pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) config: ServerConfig,
-    /// Print the settings that are in force, and where they come from, instead of serving
+    /// Print the settings that are in force (flag over environment over file over default) instead of serving
     #[arg(long)]
     pub(crate) print_config: bool,
 }
@@ -452,10 +464,9 @@ pub(crate) struct Explain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Arguments::command().debug_assert();
+        command().debug_assert();
     }
 }

@@ -7,8 +7,6 @@ mod profile;
 mod progress;
 mod questions;
 
-use arguments::Arguments;
-use clap::Parser;
 use output::Output;
 use std::process::ExitCode;
 
@@ -32,7 +30,7 @@ impl Ending {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = arguments::parse();
     let output = Output { json: arguments.general.json, quiet: arguments.general.quiet };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -18,7 +18,8 @@ pub(crate) struct Output {
 impl Output {
     /// The answer of a command: as JSON, or as the text that `human` makes of it.
     pub(crate) fn answer<T: Serialize>(self, value: &T, human: impl FnOnce(&T) -> String) -> Result<()> {
-        let mut text = if self.json { serde_json::to_string_pretty(value)? } else { human(value) };
+        let mut text =
+            if self.json { serde_json::to_string_pretty(value)? } else { printable(&human(value)) };
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
         }
@@ -71,11 +72,25 @@ pub(crate) fn date(micros: i64) -> String {
         .unwrap_or_else(|| "an unknown date".to_owned())
 }
 
+/// Text without what would move a terminal's cursor or change its colours: names come from other devices, and from others.
+/// Line ends stay.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars()
+        .map(|letter| if letter.is_control() && letter != '\n' { '\u{fffd}' } else { letter })
+        .collect()
+}
+
+/// The widest that a column is made for one cell: a longer one sticks out instead of pushing all others away.
+const COLUMN_CHARACTERS: usize = 40;
+
 /// A table for people: columns as wide as their widest cell, the last one free.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    let on_one_line = |cell: &String| printable(&cell.replace('\n', "\u{fffd}"));
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(on_one_line).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.max().unwrap_or(0).min(COLUMN_CHARACTERS)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let line = |row: &Vec<String>| {
@@ -93,6 +108,8 @@ mod tests {
     fn tables_align_by_characters() {
         let rows = vec![vec!["é".to_owned(), "x".to_owned()], vec!["ab".to_owned(), "y".to_owned()]];
         assert_eq!(table(&rows), "é   x\nab  y\n");
+        let hostile = vec![vec!["a\nb\u{1b}[31m".to_owned(), "x".to_owned()]];
+        assert_eq!(table(&hostile), "a\u{fffd}b\u{fffd}[31m  x\n");
     }
 
     #[test]

@@ -68,12 +68,24 @@ pub(crate) async fn remember(
     session: &Session,
     storage: &KeyStorage,
 ) -> Result<String> {
-    let description = profile.remember(session, choice(storage.keys)?, general.ca_file.clone()).await?;
+    remember_as(output, general, profile, session, choice(storage.keys)?).await
+}
+
+/// The same with a choice that was made before.
+pub(crate) async fn remember_as(
+    output: Output,
+    general: &General,
+    profile: &Profile,
+    session: &Session,
+    choice: KeychainChoice,
+) -> Result<String> {
+    let description = profile.remember(session, choice, general.ca_file.clone()).await?;
     output.notice(&description);
     Ok(description)
 }
 
-fn choice(place: KeyPlace) -> Result<KeychainChoice> {
+/// Where the keys shall rest; asks for the passphrase when there is to be one.
+pub(crate) fn choice(place: KeyPlace) -> Result<KeychainChoice> {
     Ok(match place {
         KeyPlace::Automatic => KeychainChoice::Automatic,
         KeyPlace::Keyring => KeychainChoice::System,

@@ -2,7 +2,7 @@
 //!
 //! It only draws. Without a terminal it is silent, except for what needs the user: failures, a full server.
 
-use crate::output::{Output, bytes};
+use crate::output::{Output, bytes, printable};
 use darkslide_client::event::{Event, Events, Outcome};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::VecDeque;
@@ -114,6 +114,7 @@ impl Line {
 
     /// A line of its own above the progress; without progress, a line on standard error.
     fn say(&self, text: &str) {
+        let text = &printable(text);
         if self.bar.is_hidden() {
             self.output.warn(text);
         } else {
@@ -124,10 +125,10 @@ impl Line {
 
 /// The last part of a path, clipped in the middle.
 fn short(path: &Path) -> String {
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let name = printable(&path.file_name().unwrap_or(path.as_os_str()).to_string_lossy());
     let characters: Vec<char> = name.chars().collect();
     if characters.len() <= NAME_CHARACTERS {
-        return name.into_owned();
+        return name;
     }
     let half = NAME_CHARACTERS / 2 - 1;
     let head: String = characters.iter().take(half).collect();

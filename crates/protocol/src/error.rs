@@ -51,6 +51,8 @@ pub mod code {
     pub const FILE_NOT_FOUND_IN_ALBUM: &str = "FILE_NOT_FOUND_IN_ALBUM";
     /// An object that a commit names is not stored.
     pub const OBJECT_SIZE_FETCH_FAILED: &str = "OBJECT_SIZE_FETCH_FAILED";
+    /// The server's own disk is full: not a stock code; stock clients act on its status, 503.
+    pub const DISK_FULL: &str = "DISK_FULL";
     /// There is no such thing.
     pub const NOT_FOUND: &str = "NOT_FOUND";
 }

@@ -98,6 +98,7 @@ impl IntoResponse for ApiError {
                 (status, ErrorBody { error: Some(error.to_owned()), ..ErrorBody::default() })
             }
             Self::Store(error) => (broken(error.is_transient(), &error), ErrorBody::default()),
+            Self::Objects(error) if error.is_disk_full() => (broken(true, &error), disk_full()),
             Self::Objects(error) => (broken(error.is_transient(), &error), ErrorBody::default()),
             Self::Internal(detail) => {
                 tracing::error!(detail, "request failed");
@@ -106,6 +107,11 @@ impl IntoResponse for ApiError {
         };
         (status, Json(body)).into_response()
     }
+}
+
+fn disk_full() -> ErrorBody {
+    let (code, message) = (code::DISK_FULL, "the server's disk is full");
+    ErrorBody { code: Some(code.to_owned()), message: Some(message.to_owned()), error: None }
 }
 
 /// Logs a failure of ours with its causes. A transient one answers 503, never 401: that would log phones out.

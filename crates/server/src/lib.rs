@@ -67,7 +67,7 @@ pub enum ServerError {
 impl Server {
     /// Opens what the configuration names, creating the data folder and bringing the database up to date.
     pub async fn open(config: Config) -> Result<Shared, ServerError> {
-        std::fs::create_dir_all(&config.data_dir)
+        private_folder(&config.data_dir)
             .map_err(|error| ServerError::DataFolder(config.data_dir.clone(), error))?;
         let store = Store::open(config.effective_database_url().expose()).await?;
         let signer = store.signer().await?;
@@ -80,4 +80,16 @@ impl Server {
             config,
         }))
     }
+}
+
+/// Makes a folder that only this user can open: the database in it has the keys that sign URLs, and enough to guess
+/// passwords with. One that is there already is left as its owner wants it.
+fn private_folder(path: &std::path::Path) -> std::io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(path)
 }

@@ -13,7 +13,7 @@ use std::time::Instant;
 /// Bytes of the piece that the generated file repeats.
 const PIECE: usize = 1 << 20;
 
-/// The largest that the server may ever have been, in KiB: the goal is 100 MB.
+/// The largest that the server may ever have been, in KiB: a small machine must be able to run it beside other things: 100 MB.
 const PEAK_KIB_MAX: u64 = 100_000_000 / 1024;
 
 /// Parts that the file is sent in, the second time.

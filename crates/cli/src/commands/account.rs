@@ -24,12 +24,14 @@ pub(crate) async fn sign_up(output: Output, general: &General, arguments: SignUp
     let api = profile::connect(output, general, arguments.server)?;
     let email = email(&arguments.credentials)?;
     let password = new_password(arguments.credentials.password.password_file.as_deref(), "--password-file")?;
-    let pending = match &arguments.credentials.code {
-        Some(_) => PendingSignUp::expecting(&api, &email),
-        None => {
-            output.notice(format!("A code is on its way to {email} (or on the terminal of the server)."));
-            PendingSignUp::begin(&api, &email).await?
-        }
+    // Asked before the account is made: a question that nobody answers must not leave an account without its words.
+    let choice = profile::choice(arguments.keys.keys)?;
+    let pending = if arguments.credentials.code.is_some() {
+        PendingSignUp::expecting(&api, &email)
+    } else {
+        let pending = PendingSignUp::begin(&api, &email).await?;
+        output.notice(format!("A code is on its way to {email} (or on the terminal of the server)."));
+        pending
     };
     let key = derive(output, &password).await?;
     let mut attempts = 0;
@@ -43,11 +45,18 @@ pub(crate) async fn sign_up(output: Output, general: &General, arguments: SignUp
             other => break other?,
         }
     };
-    let keys = keep(output, general, &new.session, &arguments.keys).await?;
+    // Whatever happens to the keys now, the words are shown.
+    let kept = match profile::open(general) {
+        Ok(profile) => profile::remember_as(output, general, &profile, &new.session, choice).await,
+        Err(error) => Err(error),
+    };
     let words = new.recovery_phrase;
     let answer = json!({ "account": new.session.account, "email": email.as_str(), "server": new.session.api.server(),
-        "recoveryPhrase": words.as_str(), "keys": keys });
+        "recoveryPhrase": words.as_str(), "keys": kept.as_ref().ok() });
     output.answer(&answer, |_| welcome(&email, &words))?;
+    kept.context(
+        "the account is made, but its keys could not be kept on this computer: `darkslide login` tries again",
+    )?;
     Ok(Ending::Done)
 }
 

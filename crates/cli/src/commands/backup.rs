@@ -15,8 +15,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// Reasons of one kind are shown so often; `--json` has them all.
-const NAMED_MAX: usize = 20;
+/// So many files that are neither pictures nor videos are named; `--json` names them all. What failed or was skipped is
+/// always named.
+const NOT_MEDIA_NAMED: usize = 100;
 
 /// Backs the paths up and reports.
 pub(crate) async fn run(output: Output, general: &General, arguments: Backup) -> Result<Ending> {
@@ -85,9 +86,9 @@ async fn stop_on_interrupt(output: Output, stop: CancellationToken) {
 /// The report for people.
 pub(crate) fn summary(report: &BackupReport) -> String {
     let mut text = headline(report);
-    section(&mut text, "Not pictures or videos, left alone", &report.not_media);
-    section(&mut text, "Skipped", &report.skipped);
-    section(&mut text, "Failed; the next run tries again", &report.failed);
+    section(&mut text, "Not pictures or videos, left alone", &report.not_media, NOT_MEDIA_NAMED);
+    section(&mut text, "Skipped", &report.skipped, usize::MAX);
+    section(&mut text, "Failed; the next run tries again", &report.failed, usize::MAX);
     if let Some(reason) = &report.storage_full {
         text += &format!("\nThe server takes no more: {reason}\n");
     }
@@ -117,15 +118,15 @@ fn headline(report: &BackupReport) -> String {
     text
 }
 
-fn section(text: &mut String, title: &str, named: &[Named]) {
+fn section(text: &mut String, title: &str, named: &[Named], most: usize) {
     if named.is_empty() {
         return;
     }
     *text += &format!("\n{title}:\n");
-    for entry in named.iter().take(NAMED_MAX) {
+    for entry in named.iter().take(most) {
         *text += &format!("  {}: {}\n", entry.path, entry.reason);
     }
-    if let Some(more) = named.len().checked_sub(NAMED_MAX).filter(|&more| more > 0) {
+    if let Some(more) = named.len().checked_sub(most).filter(|&more| more > 0) {
         *text += &format!("  … and {more} more; --json names them all\n");
     }
 }

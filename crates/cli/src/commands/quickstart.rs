@@ -118,7 +118,12 @@ async fn sign_up(
         }
     }
     let storage = KeyStorage { keys: KeyPlace::Automatic };
-    profile::remember(output, general, profile, &session, &storage).await?;
+    if let Err(error) = profile::remember(output, general, profile, &session, &storage).await {
+        output.warn(format!("The account is made. Its 24 words: {}", words.as_str()));
+        return Err(
+            error.context("the keys could not be kept on this computer: `darkslide login` tries again")
+        );
+    }
     let made = Made {
         email: email.to_string(),
         password: generated.map(|password| password.to_string()),

@@ -77,3 +77,16 @@ fn questions_without_a_terminal_name_the_flag() {
     let error = machine.fails(&["login", &server.url, "--email", "a@example.org"]);
     assert!(error.contains("--password-file"), "{error}");
 }
+
+#[test]
+fn a_passphrase_that_nobody_gives_leaves_no_account_behind() {
+    let machine = Machine::new();
+    let server = machine.serve(&[]);
+    let code = machine.says(&["account", "--data-dir", "server", "code", "early@example.org"]);
+    let words =
+        ["signup", &server.url, "--email", "early@example.org", "--password-file", "password", "--code"];
+    let error = machine.fails(&[&words[..], &[code.trim(), "--keys", "passphrase"]].concat());
+    assert!(error.contains("DARKSLIDE_PASSPHRASE"), "{error}");
+    let made = machine.sign_up(&server, "early@example.org", "default");
+    assert!(made["recoveryPhrase"].is_string(), "the address is still free: {made}");
+}

@@ -36,6 +36,9 @@ fn accounts_are_invited_listed_shut_out_and_removed() {
     };
     machine.says(&["account", "--data-dir", "server", "add", "second@example.org", "--quota", "5GB"]);
     assert_eq!(of("second@example.org").unwrap()["standing"], "invited");
+    // The settings may also stand behind the action.
+    machine.says(&["account", "add", "second@example.org", "--quota", "6GB", "--data-dir", "server"]);
+    assert_eq!(of("second@example.org").unwrap()["quota"], 6_000_000_000u64);
     machine.says(&["account", "--data-dir", "server", "quota", "first@example.org", "7GB"]);
     assert_eq!(of("first@example.org").unwrap()["quota"], 7_000_000_000u64);
     machine.says(&["account", "--data-dir", "server", "disable", "first@example.org"]);
@@ -60,4 +63,22 @@ fn completions_and_manual_pages_are_made_for_every_command() {
     for page in ["darkslide.1", "darkslide-backup.1", "darkslide-trash-empty.1"] {
         assert!(machine.path("man").join(page).is_file(), "{page}");
     }
+}
+
+#[test]
+fn over_quota_nothing_is_sent() {
+    let machine = Machine::new();
+    let server = machine.serve(&[]);
+    machine.sign_up(&server, "full@example.org", "default");
+    machine.says(&["account", "--data-dir", "server", "quota", "full@example.org", "1MB"]);
+    // One megabyte and the grace of 50 MiB have no room for this.
+    let folder = machine.path("pictures");
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = std::fs::File::create(folder.join("long.mov")).unwrap();
+    file.set_len(80_000_000).unwrap();
+    let output = machine.run(&["backup", folder.to_str().unwrap(), "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["bytesSent"], 0, "{report}");
+    assert!(report["storageFull"].as_str().unwrap().contains("no room"), "{report}");
 }

@@ -3,6 +3,7 @@
 //! It refuses to carry URLs: those of objects are signed, and would let a reader of a log fetch them.
 
 use darkslide_protocol::ErrorBody;
+use darkslide_protocol::error::code::DISK_FULL;
 use http::StatusCode;
 use std::time::Duration;
 use thiserror::Error;
@@ -27,7 +28,7 @@ pub struct ApiFailure {
 #[derive(Debug, Error)]
 pub enum Reason {
     /// No complete answer came: name resolution, connection, TLS, or a time limit.
-    #[error("it does not answer; check that it is running and that its address is right")]
+    #[error("{}", no_answer(.0))]
     Unreachable(#[source] reqwest::Error),
     /// The server answered with a refusal.
     #[error("{}", explain(refusal))]
@@ -74,10 +75,29 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// Whether the server could not store because its own disk is full.
+    fn is_disk_full(&self) -> bool {
+        self.code.as_deref() == Some(DISK_FULL)
+    }
+}
+
 fn clipped_text(body: &[u8]) -> Option<String> {
     let clipped = body.get(..MESSAGE_BYTES_MAX).unwrap_or(body);
     let text = String::from_utf8_lossy(clipped).trim().to_owned();
     (!text.is_empty()).then_some(text)
+}
+
+/// What to do about a connection that failed, by how far it came.
+fn no_answer(error: &reqwest::Error) -> &'static str {
+    let causes = std::iter::successors(std::error::Error::source(error), |&cause| cause.source());
+    if causes.map(ToString::to_string).any(|cause| cause.contains("certificate")) {
+        "its certificate is not trusted; for a server that made its own, give its authority with --ca-file"
+    } else if error.is_body() || error.is_decode() {
+        "it broke off before the end of its answer; what it stores may be damaged, or the line is bad"
+    } else {
+        "it does not answer; check that it is running and that its address is right"
+    }
 }
 
 fn explain(refusal: &Refusal) -> String {
@@ -91,6 +111,7 @@ fn explain(refusal: &Refusal) -> String {
         413 => "it is larger than that server accepts",
         426 => "the account's storage is full; free some, or ask whoever runs the server for more",
         429 => "too many attempts; wait a little and try again",
+        _ if refusal.is_disk_full() => "the server's disk is full; tell whoever runs it",
         500..=599 => "the server has a fault; try again later, and tell whoever runs it",
         _ => "the server refused",
     };
@@ -125,7 +146,7 @@ impl ApiFailure {
     pub fn is_transient(&self) -> bool {
         match &self.reason {
             Reason::Unreachable(error) => !error.is_builder(),
-            Reason::Refused { refusal } => is_transient_status(refusal.status),
+            Reason::Refused { refusal } => is_transient_status(refusal.status) && !refusal.is_disk_full(),
             Reason::NotUnderstood(error) => error.is_eof(),
             Reason::Header(_) | Reason::TooLong | Reason::Address(_) => false,
         }
@@ -134,6 +155,11 @@ impl ApiFailure {
     /// Whether the session has ended (401): sign in again.
     pub fn is_signed_out(&self) -> bool {
         self.has_status(StatusCode::UNAUTHORIZED)
+    }
+
+    /// Whether the server's own disk is full: waiting a moment does not help.
+    pub fn is_disk_full(&self) -> bool {
+        self.refusal().is_some_and(Refusal::is_disk_full)
     }
 
     /// Whether the account may store no more (402, 426).

@@ -77,7 +77,8 @@ impl AssetError {
     pub fn is_storage_full(&self) -> bool {
         match self {
             Self::Api(failure) => {
-                failure.is_over_quota() || failure.status() == Some(http::StatusCode::INSUFFICIENT_STORAGE)
+                let insufficient = failure.status() == Some(http::StatusCode::INSUFFICIENT_STORAGE);
+                failure.is_over_quota() || failure.is_disk_full() || insufficient
             }
             Self::StorageFull(_) => true,
             _ => false,

@@ -92,6 +92,7 @@ pub async fn backup(
     let run = Arc::new(Run::new(session, catalog, settings.clone(), events.clone(), stop, now));
     // What the vault has must be known before anything is sent to it.
     feed::pull(&run.session, &run.catalog).await?;
+    run.measure_room().await;
     let mut plans = Vec::new();
     for root in roots {
         let scan = scan(root.clone(), events.clone()).await?;

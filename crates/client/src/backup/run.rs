@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use darkslide_crypto::stream::ciphertext_len;
+use darkslide_protocol::limits::QUOTA_GRACE_BYTES;
 use futures_util::StreamExt as _;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -70,6 +72,8 @@ pub(super) struct Run {
     pub(super) halt: CancellationToken,
     stop: CancellationToken,
     left: AtomicU64,
+    /// Ciphertext bytes that the account may still store; told by the server once a run.
+    room: AtomicI64,
     report: Mutex<BackupReport>,
     fatal: Mutex<Option<BackupError>>,
 }
@@ -101,9 +105,30 @@ impl Run {
             halt,
             stop: stop.clone(),
             left: AtomicU64::new(0),
+            room: AtomicI64::new(i64::MAX),
             report: Mutex::default(),
             fatal: Mutex::new(None),
         }
+    }
+
+    /// Asks how much the account may still store, so that nothing is sent for which there is no room. A server that does
+    /// not say decides at the commit.
+    pub(super) async fn measure_room(&self) {
+        if let Ok(details) = self.session.api.account_details(false).await {
+            let left = details.subscription.storage.saturating_sub(details.usage);
+            self.room.store(left.saturating_add(QUOTA_GRACE_BYTES), Ordering::Relaxed);
+        }
+    }
+
+    /// Sets room for one original of so many plaintext bytes aside, before its first byte is sent.
+    pub(super) fn take_room(&self, bytes: u64) -> Result<(), AssetError> {
+        let needed = ciphertext_len(bytes).and_then(|length| i64::try_from(length).ok()).unwrap_or(i64::MAX);
+        let taken = self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| {
+            room.checked_sub(needed).filter(|left| *left >= 0)
+        });
+        let full =
+            || "the account's storage has no room for it; free some, or ask whoever runs the server for more";
+        taken.map(drop).map_err(|_| AssetError::StorageFull(full().to_owned()))
     }
 
     /// Files that will be read, so that URLs are minted for about as many.

@@ -210,6 +210,7 @@ impl Run {
         if let Some(reason) = full {
             return Err(AssetError::StorageFull(reason));
         }
+        self.take_room(job.source.len())?;
         let album = self.resolve(&job.asset.album).await?;
         let (key, original) = self.send_original(job, &album).await?;
         let (thumbnail, is_placeholder) = self.send_thumbnail(job, &key).await?;

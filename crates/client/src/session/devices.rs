@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 /// Who is signed in, and how full the account is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct AccountSummary {
     /// The server's address.
     pub server: String,
@@ -27,6 +28,7 @@ pub struct AccountSummary {
 
 /// One signed-in device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Device {
     /// What [`Session::end_device`] takes; absent for this device, whose id would be its token.
     pub id: Option<String>,
