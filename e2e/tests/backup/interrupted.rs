@@ -61,7 +61,8 @@ async fn check_that_the_rest_is_sent(
     assert_eq!((report.uploaded, report.failed.len()), (1, 0), "{report:?}");
     let rest = ciphertext_len(LARGE as u64).unwrap() - acknowledged * PART_LEN;
     assert!(report.bytes_sent < rest + 100_000, "{report:?}, {rest}");
-    assert!(up < rest + 200_000, "{up} bytes went up, {rest} were missing");
+    // What the run before had put into sockets may still be passing the proxy; an acknowledged part is 20 MiB.
+    assert!(up < rest + PART_LEN / 4, "{up} bytes went up, {rest} were missing");
     scene.verify_all(1).await;
 }
 
