@@ -51,9 +51,9 @@ pub(crate) enum Command {
     /// Manage the accounts of a server, on the machine where it runs
     Account(Operator),
     /// Make an account on a server and sign in
-    Signup(SignUp),
+    Signup(SignIn),
     /// Sign in to an account
-    Login(LogIn),
+    Login(SignIn),
     /// Sign out; keys and the session are removed from this computer
     Logout,
     /// Show who is signed in, and where
@@ -229,18 +229,9 @@ pub(crate) enum OperatorAction {
     },
 }
 
+/// An account on a server, and where its keys shall rest here: for a new one and for one that exists.
 #[derive(Debug, Args)]
-pub(crate) struct SignUp {
-    /// The server, such as `https://photos.example.org`
-    pub(crate) server: darkslide_client::api::ServerUrl,
-    #[command(flatten)]
-    pub(crate) credentials: Credentials,
-    #[command(flatten)]
-    pub(crate) keys: KeyStorage,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct LogIn {
+pub(crate) struct SignIn {
     /// The server, such as `https://photos.example.org`
     pub(crate) server: darkslide_client::api::ServerUrl,
     #[command(flatten)]

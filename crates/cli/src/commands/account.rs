@@ -2,7 +2,7 @@
 
 use crate::Ending;
 use crate::arguments::{
-    ChangePassword, Credentials, DeleteAccount, General, KeyStorage, LogIn, Recover, Sessions, SignUp,
+    ChangePassword, Credentials, DeleteAccount, General, KeyStorage, Recover, Sessions, SignIn,
 };
 use crate::output::{Output, bytes, counted, date, table};
 use crate::{profile, questions};
@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 const CODE_ATTEMPTS: usize = 3;
 
 /// `signup`.
-pub(crate) async fn sign_up(output: Output, general: &General, arguments: SignUp) -> Result<Ending> {
+pub(crate) async fn sign_up(output: Output, general: &General, arguments: SignIn) -> Result<Ending> {
     let api = profile::connect(output, general, arguments.server)?;
     let email = email(&arguments.credentials)?;
     let password = new_password(arguments.credentials.password.password_file.as_deref(), "--password-file")?;
@@ -84,7 +84,7 @@ pub(crate) fn numbered(words: &str) -> String {
 }
 
 /// `login`.
-pub(crate) async fn log_in(output: Output, general: &General, arguments: LogIn) -> Result<Ending> {
+pub(crate) async fn log_in(output: Output, general: &General, arguments: SignIn) -> Result<Ending> {
     let api = profile::connect(output, general, arguments.server)?;
     let email = email(&arguments.credentials)?;
     let file = arguments.credentials.password.password_file.as_deref();
