@@ -8,6 +8,8 @@ pub mod ids;
 pub mod limits;
 pub mod magic;
 pub mod opaque;
+pub mod problem;
+pub mod server;
 pub mod trash;
 pub mod upload;
 
@@ -15,3 +17,4 @@ pub use error::ErrorBody;
 pub use ids::{AccountId, CollectionId, FileId, ObjectKey, Version};
 pub use magic::MagicMetadata;
 pub use opaque::Opaque;
+pub use problem::Problem;

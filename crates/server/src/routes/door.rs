@@ -5,6 +5,7 @@
 
 use crate::Shared;
 use crate::routes::origin;
+use crate::routes::v1::problem;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::header::{
@@ -15,6 +16,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use darkslide_protocol::problem::PROBLEM_JSON;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -82,6 +84,7 @@ pub(super) async fn pass(mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let origin = request.headers().get(ORIGIN).cloned();
     let method = request.method().clone();
+    let is_extension = problem::is_ours(request.uri().path());
     let route = request
         .extensions()
         .get::<MatchedPath>()
@@ -93,6 +96,7 @@ pub(super) async fn pass(mut request: Request, next: Next) -> Response {
     } else {
         next.run(request).await
     };
+    let response = if is_extension { problem::dress(response).await } else { response };
     let response = finish(response, &method, origin, id.clone());
     observe(&method, &route, response.status(), started, &id);
     response
@@ -114,7 +118,8 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 
 /// Whether a header's value is JSON.
 fn is_json(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
+    let is = |kind: &HeaderValue, name: &str| kind.as_bytes().starts_with(name.as_bytes());
+    headers.get(CONTENT_TYPE).is_some_and(|kind| is(kind, "application/json") || is(kind, PROBLEM_JSON))
 }
 
 /// Adds what every answer has, and replaces an error's body that is no JSON object: phones index into it.

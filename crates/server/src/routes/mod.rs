@@ -22,6 +22,7 @@ mod srp;
 mod stubs;
 pub mod trash;
 pub mod uploads;
+mod v1;
 
 use crate::Shared;
 use crate::config::JSON_BODY_BYTES_MAX;
@@ -34,7 +35,8 @@ use tower_http::timeout::RequestBodyTimeoutLayer;
 
 /// Every route of the server.
 pub fn router(server: Shared) -> Router {
-    let routes = account_routes().merge(file_routes()).fallback(|| async { ApiError::NOT_FOUND });
+    let routes =
+        account_routes().merge(file_routes()).merge(v1::routes()).fallback(|| async { ApiError::NOT_FOUND });
     with_door(routes.with_state(server.clone()), server)
 }
 

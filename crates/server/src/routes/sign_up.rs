@@ -79,7 +79,7 @@ async fn admits(server: &Shared, email: &Email) -> ApiResult<bool> {
     Ok(server.store.admits(email.as_str(), is_open(server)).await?)
 }
 
-fn is_open(server: &Shared) -> bool {
+pub(super) fn is_open(server: &Shared) -> bool {
     server.config.registration == Registration::Open
 }
 

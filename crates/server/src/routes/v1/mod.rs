@@ -1,0 +1,48 @@
+//! The extensions, under `/v1`: what the base API lacks, for clients that know it.
+//!
+//! Each file describes its calls with `utoipa`, so that `/v1/openapi.json` is made from the code that answers them. Failures
+//! are problems (RFC 9457), whatever a handler says in the base API's shape.
+
+pub(super) mod problem;
+mod server;
+
+use crate::Shared;
+use axum::routing::get;
+use axum::{Json, Router};
+use utoipa::OpenApi;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+
+/// What the document says before it comes to the calls.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Darkslide",
+        description = "What Darkslide's server adds to the API of the stock apps. Ids, times (microseconds since the \
+                       epoch) and sizes are integers below 2^53; binary members are standard base64 with padding.",
+        license(name = "MIT OR Apache-2.0")
+    ),
+    modifiers(&SessionToken)
+)]
+struct Document;
+
+/// How calls say whose they are.
+struct SessionToken;
+
+impl utoipa::Modify for SessionToken {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-Auth-Token")));
+        document.components.get_or_insert_default().add_security_scheme("session", scheme);
+    }
+}
+
+/// The routes of this folder, and the document that describes them.
+fn documented() -> OpenApiRouter<Shared> {
+    OpenApiRouter::with_openapi(Document::openapi()).merge(server::routes())
+}
+
+/// The routes of this folder.
+pub(crate) fn routes() -> Router<Shared> {
+    let (routes, document) = documented().split_for_parts();
+    routes.route("/v1/openapi.json", get(async || Json(document)))
+}

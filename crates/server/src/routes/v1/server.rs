@@ -1,0 +1,34 @@
+//! `GET /v1/server`: what this server is and can.
+
+use super::super::sign_up::is_open;
+use crate::Shared;
+use axum::Json;
+use axum::extract::State;
+use darkslide_protocol::limits::{BATCH_ITEMS_MAX, OBJECT_BYTES_MAX, TRASH_RETENTION_MICROS};
+use darkslide_protocol::server::{Extension, ServerInfo, ServerLimits};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// What this version has.
+const EXTENSIONS: [Extension; 0] = [];
+
+/// The routes of this file.
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(describe))
+}
+
+/// What this server is and can; asked before signing in.
+#[utoipa::path(get, path = "/v1/server", responses((status = 200, body = ServerInfo)))]
+async fn describe(State(server): State<Shared>) -> Json<ServerInfo> {
+    Json(ServerInfo {
+        name: "darkslide".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        extensions: EXTENSIONS.to_vec(),
+        limits: ServerLimits {
+            object_bytes_max: OBJECT_BYTES_MAX,
+            items_max: BATCH_ITEMS_MAX as u64,
+            trash_retention_micros: TRASH_RETENTION_MICROS,
+        },
+        sign_up_open: is_open(&server),
+    })
+}

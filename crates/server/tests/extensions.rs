@@ -1,0 +1,56 @@
+//! What all extensions have in common: the description of the server, the document, and failures as problems.
+
+mod support;
+
+use darkslide_protocol::problem::{PROBLEM_JSON, Problem};
+use darkslide_protocol::server::ServerInfo;
+use reqwest::Method;
+use serde_json::Value;
+use support::TestServer;
+
+#[tokio::test]
+async fn a_server_says_what_it_is_before_anybody_signs_in() {
+    let server = TestServer::start().await;
+    let answer = server.get("/v1/server", "").await;
+    let info: ServerInfo = serde_json::from_value(answer.ok()).unwrap();
+    assert_eq!((info.name.as_str(), info.version.as_str()), ("darkslide", env!("CARGO_PKG_VERSION")));
+    assert!(!info.sign_up_open);
+    insta::assert_json_snapshot!(info);
+}
+
+#[tokio::test]
+async fn failures_under_v1_are_problems_and_elsewhere_are_not() {
+    let server = TestServer::start().await;
+    for (method, path, status, code) in [
+        (Method::GET, "/v1/no/such/call", 404, "NOT_FOUND"),
+        (Method::PUT, "/v1/server", 405, "METHOD_NOT_ALLOWED"),
+    ] {
+        let answer = server.send(method, path, "", &Value::Null).await;
+        assert_eq!(answer.status.as_u16(), status);
+        assert_eq!(answer.header("content-type"), PROBLEM_JSON);
+        assert!(!answer.header("x-request-id").is_empty());
+        let problem: Problem = serde_json::from_str(&answer.text).unwrap();
+        assert_eq!((problem.status, problem.code.as_str()), (status, code));
+    }
+    for path in ["/v12", "/no/such/call"] {
+        let answer = server.get(path, "").await;
+        assert_eq!((answer.status.as_u16(), answer.text.as_str()), (404, "{}"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_document_describes_every_call_with_its_answers() {
+    let server = TestServer::start().await;
+    let document = server.get("/v1/openapi.json", "").await.ok();
+    let paths = document.get("paths").and_then(Value::as_object).unwrap();
+    assert!(paths.contains_key("/v1/server"));
+    for (path, calls) in paths {
+        assert!(path.starts_with("/v1/"), "{path}");
+        for (method, call) in calls.as_object().unwrap() {
+            let said = call.get("summary").or(call.get("description"));
+            assert!(said.is_some(), "{method} {path} says nothing of itself");
+            let answers = call.get("responses").and_then(Value::as_object).unwrap();
+            assert!(!answers.is_empty(), "{method} {path} has no answer");
+        }
+    }
+}
