@@ -3,6 +3,7 @@
 use crate::upload::ObjectReference;
 use crate::{AccountId, CollectionId, FileId, MagicMetadata, ObjectKey, Opaque, Version};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A file's key wrapped by one collection's key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +20,7 @@ pub struct FileKey {
 }
 
 /// The immutable metadata blob, which travels inline.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Metadata {
     /// Encrypted JSON; absent for purged files.
@@ -34,7 +35,7 @@ pub struct Metadata {
 }
 
 /// `POST /files`: commits two stored objects as one file in one collection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CommitRequest {
     /// Absent or 0; a commit with an id is an update.
@@ -61,6 +62,10 @@ pub struct CommitRequest {
     /// Public to everyone with access, mutable; stored with the version that it comes with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pub_magic_metadata: Option<MagicMetadata>,
+    /// Not of the base API: a keyed hash of the content hash. Two live files of an account never have the same one; a commit
+    /// whose tag a live file has is answered with that file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_tag: Option<Opaque>,
 }
 
 /// `PUT /files/update`: replaces the content under the same file key.
@@ -87,7 +92,7 @@ pub struct UpdateResponse {
 }
 
 /// One object as a file lists it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FileObject {
     /// Only in the answer to the commit.
@@ -102,7 +107,7 @@ pub struct FileObject {
 }
 
 /// Sizes of the two objects, in bytes of ciphertext.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FileInfo {
     /// The original.
@@ -115,7 +120,7 @@ pub struct FileInfo {
 
 /// One membership joined with its file. The same `id` appears in every collection that the file is in, with that
 /// collection's wrapping of its key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct File {
     /// The file.

@@ -2,9 +2,10 @@
 
 use crate::Opaque;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Encrypted JSON that its owner may change later.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MagicMetadata {
     /// In a request: the version that the client last saw. In a response: the stored one.
     #[serde(default)]

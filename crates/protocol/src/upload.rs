@@ -2,6 +2,7 @@
 
 use crate::{ObjectKey, Opaque};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// `POST /files/upload-url`: an URL for one object of known size and MD5.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +67,7 @@ pub struct WrappedPartUrls {
 }
 
 /// One object as a commit or an update names it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectReference {
     /// The key that was minted.

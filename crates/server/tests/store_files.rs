@@ -81,6 +81,7 @@ async fn new_file(store: &Store, account: AccountId, collection: CollectionId, l
         metadata: metadata(),
         magic_metadata: None,
         pub_magic_metadata: None,
+        content_tag: None,
     }
 }
 

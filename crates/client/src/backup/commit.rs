@@ -74,6 +74,7 @@ fn request(commit: Commit<'_>) -> CommitRequest {
         },
         magic_metadata: None,
         pub_magic_metadata: magic(commit.key, &public.to_json()),
+        content_tag: None,
     }
 }
 

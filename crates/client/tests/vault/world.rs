@@ -210,6 +210,7 @@ impl Person {
             },
             magic_metadata: None,
             pub_magic_metadata: None,
+            content_tag: None,
         };
         self.session.api.commit(&request).await.unwrap().id
     }

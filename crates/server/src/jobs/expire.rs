@@ -2,6 +2,7 @@
 //!
 //! Every function takes the time as an argument, may be run at any moment beside any request, and may be repeated.
 
+use super::compact::compact;
 use crate::Server;
 use crate::error::ApiError;
 use crate::objects::{ObjectError, SHARDS};
@@ -73,6 +74,7 @@ pub async fn remove_garbage(server: &Server, now: i64) -> Result<usize, ExpireEr
         server.objects.remove(garbage.blobs).await?;
         server.store.forget_garbage(&garbage.keys).await?;
         removed += garbage.keys.len();
+        compact(server, &garbage.shared).await?;
     }
 }
 

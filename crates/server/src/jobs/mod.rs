@@ -3,6 +3,7 @@
 //! Each job can be run at any time, by any number of servers at once, and be killed half-way. A job that fails is
 //! logged and tried again at the next round.
 
+pub mod compact;
 pub mod expire;
 
 use crate::Shared;

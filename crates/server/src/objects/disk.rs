@@ -5,7 +5,7 @@
 
 use super::flush::{Flusher, sync_folder};
 use super::incoming::{Incoming, blocking};
-use super::{BlobName, ObjectError};
+use super::{BlobName, IncomingPack, ObjectError};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,10 +67,26 @@ impl Objects {
         self.flusher.place(incoming.file, self.path_of(name)).await
     }
 
+    /// The same for a pack.
+    pub async fn place_pack(&self, pack: IncomingPack, name: &BlobName) -> Result<(), ObjectError> {
+        self.flusher.place(pack.file, self.path_of(name)).await
+    }
+
     /// Removes blobs. Those that are gone already do not matter: a removal may be repeated.
     pub async fn remove(&self, names: Vec<BlobName>) -> Result<(), ObjectError> {
         let paths: Vec<PathBuf> = names.iter().map(|name| self.path_of(name)).collect();
         blocking(move || paths.iter().try_for_each(|path| remove_file(path))).await?
+    }
+
+    /// A blob's bytes on the disk; `None` when it is not there.
+    pub async fn length_of(&self, name: &BlobName) -> Result<Option<u64>, ObjectError> {
+        let path = self.path_of(name);
+        blocking(move || match fs::metadata(&path) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(ObjectError::disk("look at", &path)(error)),
+        })
+        .await?
     }
 
     /// The blobs of one shard (0 to 255) that were written before a moment.
@@ -201,7 +217,11 @@ mod tests {
         let bytes: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
         let mut segments = Vec::new();
         for part in bytes.chunks(1_500_000) {
-            segments.push(Segment { name: store(&objects, part).await, length: part.len() as u64 });
+            segments.push(Segment {
+                name: store(&objects, part).await,
+                offset: 0,
+                length: part.len() as u64,
+            });
         }
         for range in
             [0..4_000_000, 0..1, 1_499_999..1_500_001, 1_400_000..3_100_000, 3_999_999..4_000_000, 5..5]

@@ -43,6 +43,11 @@ pub struct Incoming {
 pub(super) struct TemporaryFile(PathBuf);
 
 impl TemporaryFile {
+    /// A path at which a file will be made.
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
     pub(super) fn path(&self) -> &PathBuf {
         &self.0
     }

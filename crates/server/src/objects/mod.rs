@@ -7,10 +7,12 @@ pub(crate) mod checksum;
 mod disk;
 mod flush;
 mod incoming;
+mod pack;
 mod read;
 
 pub use disk::{Objects, SHARDS};
 pub use incoming::{Incoming, ReceiveLimits};
+pub use pack::{IncomingPack, PackWriter, Packed};
 pub use read::Segment;
 
 use std::io;

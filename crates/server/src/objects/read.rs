@@ -21,6 +21,8 @@ const READ_BYTES: usize = 256 * 1024;
 pub struct Segment {
     /// Where it lies.
     pub name: BlobName,
+    /// Where in the blob it begins, in bytes: not 0 in a pack.
+    pub offset: u64,
     /// Bytes.
     pub length: u64,
 }
@@ -51,7 +53,8 @@ impl Objects {
             let from = range.start.max(start);
             let to = range.end.min(end);
             if from < to {
-                wanted.push((self.path_of(&segment.name), from - start..to - start));
+                let offset = segment.offset;
+                wanted.push((self.path_of(&segment.name), offset + from - start..offset + to - start));
             }
             start = end;
         }

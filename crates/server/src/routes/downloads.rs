@@ -13,8 +13,8 @@ use crate::store::uploads::ReadableObject;
 use crate::{Server, Shared};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use std::ops::Range;
@@ -57,20 +57,38 @@ async fn redirect(
 }
 
 /// `GET` and `HEAD` of a signed URL.
-pub(crate) async fn get_blob(State(server): State<Shared>, request: Request) -> Response {
-    let uri = request.uri();
+pub(crate) async fn get_blob(
+    State(server): State<Shared>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
     let now = server.store.now();
-    let grant = Grant::parse(&server.signer, request.method(), uri.path(), uri.query().unwrap_or(""), now);
-    let object = match grant {
-        Some(grant) => server.store.readable_object(grant.at, now).await,
-        None => Ok(None),
-    };
-    match object {
-        Ok(Some(object)) => send(&server, &object, request.method(), request.headers())
-            .await
-            .unwrap_or_else(IntoResponse::into_response),
+    let grant = Grant::parse(&server.signer, &method, uri.path(), uri.query().unwrap_or(""), now);
+    match read_granted(&server, grant, now, &method, &headers).await {
+        Ok(Some(response)) => response,
         Ok(None) => super::blobs::no_such_upload().into_response(),
-        Err(error) => ApiError::from(error).into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+/// The answer to a good URL. A pack may be rewritten between the moment when a place is looked up and that when it is opened: then
+/// the object has another place, and is asked for once more.
+async fn read_granted(
+    server: &Server,
+    grant: Option<Grant>,
+    now: i64,
+    method: &Method,
+    headers: &HeaderMap,
+) -> ApiResult<Option<Response>> {
+    let Some(grant) = grant else { return Ok(None) };
+    let Some(object) = server.store.readable_object(grant.at, now).await? else { return Ok(None) };
+    match send(server, &object, method, headers).await {
+        Ok(response) => Ok(Some(response)),
+        Err(error) => match server.store.readable_object(grant.at, now).await? {
+            Some(moved) if moved != object => send(server, &moved, method, headers).await.map(Some),
+            _ => Err(error),
+        },
     }
 }
 

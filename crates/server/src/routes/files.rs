@@ -12,12 +12,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
-use darkslide_protocol::FileId;
+use darkslide_protocol::batch::ThumbnailRequest;
 use darkslide_protocol::file::{
     CommitRequest, FileIds, FilesInfo, MagicUpdateRequest, TotalSize, UpdateRequest, UpdateResponse,
 };
-use darkslide_protocol::upload::ObjectReference;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// The routes of this file.
@@ -63,20 +61,12 @@ async fn update(
     Ok(Json(server.store.update_file(caller.account, &request, quota).await?))
 }
 
-/// `PUT /files/thumbnail`.
-#[derive(Debug, Deserialize)]
-struct ThumbnailRequest {
-    #[serde(rename = "fileID")]
-    file_id: FileId,
-    thumbnail: ObjectReference,
-}
-
 async fn update_thumbnail(
     State(server): State<Shared>,
     caller: StorageCaller,
     Body(request): Body<ThumbnailRequest>,
 ) -> ApiResult<StatusCode> {
-    server.store.update_thumbnail(caller.account, request.file_id, &request.thumbnail).await?;
+    server.store.update_thumbnail(caller.account, &request, default_quota(&server)).await?;
     Ok(StatusCode::OK)
 }
 

@@ -105,7 +105,7 @@ async fn mint_parts_unsized(
 }
 
 /// Refuses with 426 when the account is over its quota, or these bytes would take it there.
-async fn check_quota(server: &Server, account: AccountId, bytes: i64) -> ApiResult<()> {
+pub(crate) async fn check_quota(server: &Server, account: AccountId, bytes: i64) -> ApiResult<()> {
     let usage = server.store.usage_of(account).await?;
     let default = default_quota(server);
     if usage.is_exceeded(default) || !usage.has_room_for(bytes, default) {

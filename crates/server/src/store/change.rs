@@ -8,7 +8,7 @@ use super::{Store, StoreError, Tx};
 use darkslide_protocol::limits::QUOTA_GRACE_BYTES;
 use darkslide_protocol::{AccountId, CollectionId, FileId, Version};
 use sqlx::Row as _;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// Why a change was not made. Nothing of it was.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +117,29 @@ pub(super) async fn collection_state(
         .await?
         .ok_or(ChangeError::NotFound)?;
     Ok(CollectionState { owner: AccountId(row.try_get(0)?), is_deleted: row.try_get::<i64, _>(1)? != 0 })
+}
+
+/// Collections as they are now, inside a transaction; those that are not there are left out.
+pub(super) async fn collection_states(
+    tx: &mut Tx,
+    collections: &[CollectionId],
+) -> Result<HashMap<CollectionId, CollectionState>, StoreError> {
+    let mut states = HashMap::new();
+    for chunk in collections.chunks(LIST_MAX) {
+        let text = format!(
+            "SELECT id, owner_id, is_deleted FROM collections WHERE id IN ({})",
+            list(1, chunk.len())
+        );
+        let query = chunk.iter().fold(statement(text), |query, id| query.bind(id.0));
+        for row in query.fetch_all(&mut **tx).await? {
+            let state = CollectionState {
+                owner: AccountId(row.try_get(1)?),
+                is_deleted: row.try_get::<i64, _>(2)? != 0,
+            };
+            states.insert(CollectionId(row.try_get(0)?), state);
+        }
+    }
+    Ok(states)
 }
 
 /// Locks the account and tells its usage, which stays true until the transaction ends. An account that was deleted since the

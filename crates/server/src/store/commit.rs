@@ -1,12 +1,13 @@
-//! Commits and updates: stored objects become a file's contents, in one transaction.
+//! One file's commit and its updates: stored objects become its contents, in one transaction.
 //!
-//! The checks are made in the order in which stock clients expect their answers. A request that is repeated is answered as the first
-//! time; one that names the same objects for something else is refused.
+//! A commit is a batch of one (`batch`). A request that is repeated is answered as the first time; one that names the same objects
+//! for something else is refused.
 
-use super::change::{ChangeError, Touch, Where, change_usage, collection_state, lock_usage};
-use super::files::magic_text;
+use super::batch::{BatchRequest, Committed, Created};
+use super::change::{ChangeError, Touch, Where, change_usage, lock_usage};
 use super::uploads::ObjectAddress;
-use super::{Store, Tx};
+use super::{Store, StoreError, Tx};
+use darkslide_protocol::batch::ThumbnailRequest;
 use darkslide_protocol::file::{
     CommitRequest, File, FileInfo, FileObject, Metadata, UpdateRequest, UpdateResponse,
 };
@@ -21,43 +22,43 @@ pub const EARLIER_CONTENTS_MICROS: i64 = 30 * DAY_MICROS;
 
 /// What a commit or an update brings.
 #[derive(Clone, Copy)]
-struct Contents<'r> {
-    file: &'r ObjectReference,
-    thumbnail: &'r ObjectReference,
-    metadata: &'r Metadata,
+pub(super) struct Contents<'r> {
+    pub(super) file: &'r ObjectReference,
+    pub(super) thumbnail: &'r ObjectReference,
+    pub(super) metadata: &'r Metadata,
 }
 
 /// A file's contents as the database has them.
-struct StoredFile {
-    id: FileId,
-    owner: AccountId,
+pub(super) struct StoredFile {
+    pub(super) id: FileId,
+    pub(super) owner: AccountId,
     file_object: String,
     file_header: String,
-    file_size: i64,
+    pub(super) file_size: i64,
     thumbnail_object: String,
     thumbnail_header: String,
-    thumbnail_size: i64,
+    pub(super) thumbnail_size: i64,
     metadata: String,
     metadata_header: String,
-    is_purged: bool,
+    pub(super) is_purged: bool,
     version: Version,
 }
 
 /// Both objects' sizes, in bytes of ciphertext.
-#[derive(Clone, Copy)]
-struct Sizes {
-    file: i64,
-    thumbnail: i64,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sizes {
+    pub(super) file: i64,
+    pub(super) thumbnail: i64,
 }
 
 impl Sizes {
-    fn sum(self) -> i64 {
+    pub(super) fn sum(self) -> i64 {
         self.file + self.thumbnail
     }
 }
 
 impl Contents<'_> {
-    fn check(&self, account: AccountId) -> Result<(), ChangeError> {
+    pub(super) fn check(&self, account: AccountId) -> Result<(), ChangeError> {
         for reference in [self.file, self.thumbnail] {
             let address = ObjectAddress::parse(&reference.object_key);
             if address.is_none_or(|address| address.account != account) {
@@ -83,7 +84,7 @@ impl Contents<'_> {
     }
 
     /// Whether they are what is stored: the request is a repetition.
-    fn are_those_of(&self, stored: &StoredFile) -> bool {
+    pub(super) fn are_those_of(&self, stored: &StoredFile) -> bool {
         let size = |reference: &ObjectReference, size| reference.size.is_none_or(|s| s == 0 || s == size);
         stored.file_object == self.file.object_key.0
             && stored.thumbnail_object == self.thumbnail.object_key.0
@@ -104,34 +105,19 @@ impl Store {
         request: &CommitRequest,
         default_quota: i64,
     ) -> Result<File, ChangeError> {
-        let contents =
-            Contents { file: &request.file, thumbnail: &request.thumbnail, metadata: &request.metadata };
-        contents.check(account)?;
-        check_envelope(request)?;
-        let id = FileId(self.next_id().await?);
-        let mut tx = self.begin().await?;
-        let usage = lock_usage(&mut tx, account).await?;
-        if let Some(stored) = file_by_object(&mut tx, &request.file.object_key.0).await? {
-            return repeated(&mut tx, account, request, contents, &stored).await;
-        }
-        collection_state(&mut tx, request.collection_id).await?.must_be_owned_and_live(account)?;
-        let sizes = stored_sizes(&mut tx, contents).await?;
-        if !usage.has_room_for(sizes.sum(), default_quota) {
-            return Err(ChangeError::QuotaExceeded);
-        }
-        let version = self.allocate_versions(&mut tx, account, 2).await?;
-        let now = self.now();
-        insert_file(&mut tx, id, account, request, contents, sizes, version, now).await?;
-        insert_membership(&mut tx, id, request, version, now).await?;
-        claim_objects(&mut tx, id, contents).await?;
-        change_usage(&mut tx, account, sizes.sum()).await?;
-        sqlx::query("UPDATE collections SET version = $1 WHERE id = $2")
-            .bind(version.0 + 1)
-            .bind(request.collection_id.0)
-            .execute(&mut *tx)
+        let outcome = self
+            .commit_batch(
+                account,
+                BatchRequest { objects: &[], commits: std::slice::from_ref(request), thumbnails: &[] },
+                default_quota,
+            )
             .await?;
-        tx.commit().await?;
-        Ok(answer(account, request, id, version, now, sizes))
+        match outcome.commits.into_iter().next().ok_or(ChangeError::NotFound)?? {
+            Committed::Created(created) => Ok(answer(account, request, created)),
+            Committed::Existing(file) => {
+                self.any_membership(account, file).await?.ok_or(ChangeError::NotFound)
+            }
+        }
     }
 
     /// Replaces a file's contents. The earlier ones are kept for [`EARLIER_CONTENTS_MICROS`].
@@ -170,20 +156,33 @@ impl Store {
         Ok(UpdateResponse { id: request.id, updation_time: version })
     }
 
-    /// Replaces a file's thumbnail by one that is not larger.
+    /// Replaces a file's thumbnail. `default_quota` is in bytes.
     pub async fn update_thumbnail(
         &self,
         account: AccountId,
-        file: FileId,
-        thumbnail: &ObjectReference,
+        request: &ThumbnailRequest,
+        default_quota: i64,
+    ) -> Result<(), ChangeError> {
+        let mut tx = self.begin().await?;
+        self.update_thumbnail_in(&mut tx, account, request, default_quota).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The same inside a transaction. The one before goes after a day: whoever was just told where it is may still read it.
+    pub(super) async fn update_thumbnail_in(
+        &self,
+        tx: &mut Tx,
+        account: AccountId,
+        ThumbnailRequest { file_id, thumbnail }: &ThumbnailRequest,
+        default_quota: i64,
     ) -> Result<(), ChangeError> {
         let minted = ObjectAddress::parse(&thumbnail.object_key);
         if minted.is_none_or(|address| address.account != account) || thumbnail.decryption_header.is_empty() {
             return Err(ChangeError::Malformed("the thumbnail was not minted for this account"));
         }
-        let mut tx = self.begin().await?;
-        self.lock_account(&mut tx, account).await?;
-        let stored = file_by_id(&mut tx, file).await?.ok_or(ChangeError::NotFound)?;
+        let usage = lock_usage(tx, account).await?;
+        let stored = file_by_id(tx, *file_id).await?.ok_or(ChangeError::NotFound)?;
         if stored.owner != account {
             return Err(ChangeError::NotOwner);
         }
@@ -193,13 +192,13 @@ impl Store {
         if stored.thumbnail_object == thumbnail.object_key.0 {
             return Ok(());
         }
-        let size = stored_size(&mut tx, thumbnail).await?;
-        if size > stored.thumbnail_size {
-            return Err(ChangeError::Malformed("the new thumbnail is larger"));
+        let size = stored_size(tx, thumbnail).await?;
+        let more = size - stored.thumbnail_size;
+        if more > 0 && !usage.has_room_for(more, default_quota) {
+            return Err(ChangeError::QuotaExceeded);
         }
-        keep_row(&mut tx, &stored, self.now()).await?;
-        discard(&mut tx, &stored.thumbnail_object, self.now()).await?;
-        let version = self.bump_file(&mut tx, account, file).await?;
+        discard(tx, &stored.thumbnail_object, self.now() + DAY_MICROS).await?;
+        let version = self.bump_file(tx, account, *file_id).await?;
         sqlx::query(
             "UPDATE files SET thumbnail_object = $1, thumbnail_header = $2, thumbnail_size = $3, version = $4
              WHERE id = $5",
@@ -208,12 +207,11 @@ impl Store {
         .bind(&thumbnail.decryption_header.0)
         .bind(size)
         .bind(version.0)
-        .bind(file.0)
-        .execute(&mut *tx)
+        .bind(file_id.0)
+        .execute(&mut **tx)
         .await?;
-        claim_object(&mut tx, file, &thumbnail.object_key.0).await?;
-        change_usage(&mut tx, account, size - stored.thumbnail_size).await?;
-        tx.commit().await?;
+        claim_object(tx, *file_id, &thumbnail.object_key.0).await?;
+        change_usage(tx, account, more).await?;
         Ok(())
     }
 
@@ -228,7 +226,7 @@ impl Store {
     }
 }
 
-fn check_envelope(request: &CommitRequest) -> Result<(), ChangeError> {
+pub(super) fn check_envelope(request: &CommitRequest) -> Result<(), ChangeError> {
     if request.encrypted_key.is_empty() || request.key_decryption_nonce.is_empty() {
         return Err(ChangeError::Malformed("the file's key is missing"));
     }
@@ -239,38 +237,9 @@ fn check_envelope(request: &CommitRequest) -> Result<(), ChangeError> {
     Ok(())
 }
 
-/// The answer to a commit that was made before.
-async fn repeated(
-    tx: &mut Tx,
-    account: AccountId,
-    request: &CommitRequest,
-    contents: Contents<'_>,
-    stored: &StoredFile,
-) -> Result<File, ChangeError> {
-    if stored.owner != account || stored.is_purged || !contents.are_those_of(stored) {
-        return Err(ChangeError::Malformed("the object belongs to another file"));
-    }
-    let membership =
-        sqlx::query("SELECT version, added_at FROM memberships WHERE collection_id = $1 AND file_id = $2")
-            .bind(request.collection_id.0)
-            .bind(stored.id.0)
-            .fetch_optional(&mut **tx)
-            .await?
-            .ok_or(ChangeError::Malformed("the file was committed to another collection"))?;
-    let sizes = Sizes { file: stored.file_size, thumbnail: stored.thumbnail_size };
-    let version = Version(membership.try_get(0)?);
-    Ok(answer(account, request, stored.id, version, membership.try_get(1)?, sizes))
-}
-
 /// The file as its commit's answer shows it: what was sent, and what the server adds.
-fn answer(
-    account: AccountId,
-    request: &CommitRequest,
-    id: FileId,
-    version: Version,
-    added_at: i64,
-    sizes: Sizes,
-) -> File {
+fn answer(account: AccountId, request: &CommitRequest, created: Created) -> File {
+    let Created { id, version, added_at, sizes } = created;
     let object = |reference: &ObjectReference, size| FileObject {
         object_key: Some(reference.object_key.clone()),
         decryption_header: reference.decryption_header.clone(),
@@ -323,25 +292,12 @@ async fn stored_size(tx: &mut Tx, reference: &ObjectReference) -> Result<i64, Ch
     Ok(size)
 }
 
-async fn file_by_object(tx: &mut Tx, key: &str) -> Result<Option<StoredFile>, ChangeError> {
-    let row = sqlx::query(
-        "SELECT file_id FROM objects WHERE key = $1 AND state <> 'stored' AND file_id IS NOT NULL",
-    )
-    .bind(key)
-    .fetch_optional(&mut **tx)
-    .await?;
-    match row {
-        Some(row) => file_by_id(tx, FileId(row.try_get(0)?)).await,
-        None => Ok(None),
-    }
-}
-
 async fn file_by_id(tx: &mut Tx, file: FileId) -> Result<Option<StoredFile>, ChangeError> {
     let row = sqlx::query("SELECT * FROM files WHERE id = $1").bind(file.0).fetch_optional(&mut **tx).await?;
     row.as_ref().map(stored_file).transpose()
 }
 
-fn stored_file(row: &AnyRow) -> Result<StoredFile, ChangeError> {
+pub(super) fn stored_file(row: &AnyRow) -> Result<StoredFile, ChangeError> {
     Ok(StoredFile {
         id: FileId(row.try_get("id")?),
         owner: AccountId(row.try_get("owner_id")?),
@@ -358,71 +314,12 @@ fn stored_file(row: &AnyRow) -> Result<StoredFile, ChangeError> {
     })
 }
 
-#[expect(clippy::too_many_arguments, reason = "they are the columns of one row")]
-async fn insert_file(
-    tx: &mut Tx,
-    id: FileId,
-    account: AccountId,
-    request: &CommitRequest,
-    contents: Contents<'_>,
-    sizes: Sizes,
-    version: Version,
-    now: i64,
-) -> Result<(), ChangeError> {
-    sqlx::query(
-        "INSERT INTO files (id, owner_id, file_object, file_header, file_size, thumbnail_object,
-                            thumbnail_header, thumbnail_size, metadata, metadata_header, magic_metadata,
-                            pub_magic_metadata, is_purged, version, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, $13, $14)",
-    )
-    .bind(id.0)
-    .bind(account.0)
-    .bind(&contents.file.object_key.0)
-    .bind(&contents.file.decryption_header.0)
-    .bind(sizes.file)
-    .bind(&contents.thumbnail.object_key.0)
-    .bind(&contents.thumbnail.decryption_header.0)
-    .bind(sizes.thumbnail)
-    .bind(contents.metadata_text())
-    .bind(&contents.metadata.decryption_header.0)
-    .bind(request.magic_metadata.as_ref().map(magic_text))
-    .bind(request.pub_magic_metadata.as_ref().map(magic_text))
-    .bind(version.0)
-    .bind(now)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-async fn insert_membership(
-    tx: &mut Tx,
-    id: FileId,
-    request: &CommitRequest,
-    version: Version,
-    now: i64,
-) -> Result<(), ChangeError> {
-    sqlx::query(
-        "INSERT INTO memberships (collection_id, file_id, encrypted_key, key_decryption_nonce, is_deleted,
-                                  added_at, version)
-         VALUES ($1, $2, $3, $4, 0, $5, $6)",
-    )
-    .bind(request.collection_id.0)
-    .bind(id.0)
-    .bind(&request.encrypted_key.0)
-    .bind(&request.key_decryption_nonce.0)
-    .bind(now)
-    .bind(version.0)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
 async fn claim_objects(tx: &mut Tx, file: FileId, contents: Contents<'_>) -> Result<(), ChangeError> {
     claim_object(tx, file, &contents.file.object_key.0).await?;
-    claim_object(tx, file, &contents.thumbnail.object_key.0).await
+    Ok(claim_object(tx, file, &contents.thumbnail.object_key.0).await?)
 }
 
-async fn claim_object(tx: &mut Tx, file: FileId, key: &str) -> Result<(), ChangeError> {
+pub(super) async fn claim_object(tx: &mut Tx, file: FileId, key: &str) -> Result<(), StoreError> {
     sqlx::query("UPDATE objects SET state = 'committed', file_id = $1 WHERE key = $2")
         .bind(file.0)
         .bind(key)
@@ -462,8 +359,9 @@ async fn replace_contents(
 /// Writes down what a file's contents were, and lets both objects go when the retention is over.
 async fn keep_earlier(tx: &mut Tx, stored: &StoredFile, now: i64) -> Result<(), ChangeError> {
     keep_row(tx, stored, now).await?;
-    discard(tx, &stored.file_object, now).await?;
-    discard(tx, &stored.thumbnail_object, now).await
+    let when = now + EARLIER_CONTENTS_MICROS;
+    discard(tx, &stored.file_object, when).await?;
+    discard(tx, &stored.thumbnail_object, when).await
 }
 
 async fn keep_row(tx: &mut Tx, stored: &StoredFile, now: i64) -> Result<(), ChangeError> {
@@ -488,9 +386,10 @@ async fn keep_row(tx: &mut Tx, stored: &StoredFile, now: i64) -> Result<(), Chan
     Ok(())
 }
 
-async fn discard(tx: &mut Tx, key: &str, now: i64) -> Result<(), ChangeError> {
+/// Lets an object go at a time, in µs since the epoch.
+async fn discard(tx: &mut Tx, key: &str, when: i64) -> Result<(), ChangeError> {
     sqlx::query("UPDATE objects SET state = 'garbage', expires_at = $1 WHERE key = $2")
-        .bind(now + EARLIER_CONTENTS_MICROS)
+        .bind(when)
         .bind(key)
         .execute(&mut **tx)
         .await?;

@@ -106,6 +106,19 @@ impl Store {
         row.map(|row| file_of(&row, account)).transpose()
     }
 
+    /// One of the live memberships of the account's own file, the earliest; `None` when it has none.
+    pub async fn any_membership(&self, account: AccountId, file: FileId) -> Result<Option<File>, StoreError> {
+        let text = format!(
+            "SELECT {FILE_COLUMNS} FROM memberships
+             JOIN files ON files.id = memberships.file_id
+             JOIN collections ON collections.id = memberships.collection_id
+             WHERE memberships.file_id = $1 AND memberships.is_deleted = 0 AND files.owner_id = $2
+             ORDER BY memberships.added_at, memberships.collection_id LIMIT 1"
+        );
+        let row = statement(text).bind(file.0).bind(account.0).fetch_optional(self.reader()).await?;
+        row.map(|row| file_of(&row, account)).transpose()
+    }
+
     /// Where a file's bytes are; `None` when it was purged or the account may not have it. Trashed files are there.
     pub async fn object_of_file(
         &self,

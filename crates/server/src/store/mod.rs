@@ -8,6 +8,7 @@
 //! client whose cursor is at `v` has seen everything up to `v`.
 
 pub mod accounts;
+pub mod batch;
 pub mod change;
 pub mod codes;
 pub mod collections;
@@ -16,6 +17,7 @@ pub mod files;
 pub mod magic;
 pub mod memberships;
 pub mod operator;
+pub mod packs;
 pub mod reap;
 pub mod sessions;
 pub mod settings;

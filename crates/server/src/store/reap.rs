@@ -6,7 +6,7 @@
 use super::change::ChangeError;
 use super::sql::{LIST_MAX, list, statement};
 use super::uploads::parse_blob;
-use super::{Store, StoreError};
+use super::{Store, StoreError, flag};
 use crate::objects::BlobName;
 use darkslide_protocol::{AccountId, FileId, ObjectKey};
 use sqlx::Row as _;
@@ -22,6 +22,8 @@ pub struct Garbage {
     pub keys: Vec<ObjectKey>,
     /// The bytes.
     pub blobs: Vec<BlobName>,
+    /// Packs that hold some of the bytes and others that are still needed.
+    pub shared: Vec<BlobName>,
 }
 
 impl Store {
@@ -63,7 +65,10 @@ impl Store {
     /// Garbage whose retention is over, a step of it.
     pub async fn due_garbage(&self, now: i64) -> Result<Garbage, StoreError> {
         let rows = sqlx::query(
-            "SELECT objects.key, objects.blob, object_parts.blob AS part_blob
+            "SELECT objects.key, objects.blob, object_parts.blob AS part_blob,
+                    CASE WHEN EXISTS (SELECT 1 FROM objects AS others WHERE others.blob = objects.blob
+                                      AND (others.state <> 'garbage' OR others.expires_at > $1))
+                         THEN 1 ELSE 0 END AS is_shared
              FROM (SELECT key, blob FROM objects WHERE state = 'garbage' AND expires_at <= $1
                    ORDER BY expires_at LIMIT $2) AS objects
              LEFT JOIN object_parts ON object_parts.object_key = objects.key",
@@ -72,16 +77,21 @@ impl Store {
         .bind(STEP)
         .fetch_all(self.reader())
         .await?;
-        let (mut keys, mut blobs) = (BTreeSet::new(), BTreeSet::new());
+        let (mut keys, mut blobs, mut shared) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for row in rows {
             keys.insert(row.try_get::<String, _>("key")?);
             for column in ["blob", "part_blob"] {
                 if let Some(blob) = row.try_get::<Option<String>, _>(column)? {
-                    blobs.insert(parse_blob(&blob)?);
+                    let among = if flag(&row, "is_shared")? { &mut shared } else { &mut blobs };
+                    among.insert(parse_blob(&blob)?);
                 }
             }
         }
-        Ok(Garbage { keys: keys.into_iter().map(ObjectKey).collect(), blobs: blobs.into_iter().collect() })
+        Ok(Garbage {
+            keys: keys.into_iter().map(ObjectKey).collect(),
+            blobs: blobs.into_iter().collect(),
+            shared: shared.into_iter().collect(),
+        })
     }
 
     /// Forgets garbage whose bytes are gone, and the earlier contents that it was.

@@ -231,7 +231,7 @@ impl Store {
         now: i64,
     ) -> Result<Option<ReadableObject>, StoreError> {
         let row = sqlx::query(
-            "SELECT length, etag, blob FROM objects WHERE key = $1
+            "SELECT length, etag, blob, blob_offset FROM objects WHERE key = $1
              AND (state IN ('stored', 'committed') OR (state = 'garbage' AND expires_at > $2 AND length IS NOT NULL))",
         )
         .bind(at.key().0)
@@ -241,7 +241,11 @@ impl Store {
         let Some(row) = row else { return Ok(None) };
         let length: i64 = row.try_get("length")?;
         let segments = match row.try_get::<Option<String>, _>("blob")? {
-            Some(blob) => vec![Segment { name: parse_blob(&blob)?, length: unsigned(length)? }],
+            Some(blob) => vec![Segment {
+                name: parse_blob(&blob)?,
+                offset: unsigned(row.try_get("blob_offset")?)?,
+                length: unsigned(length)?,
+            }],
             None => self.segments_of_parts(at).await?,
         };
         Ok(Some(ReadableObject { length: unsigned(length)?, etag: row.try_get("etag")?, segments }))
@@ -255,7 +259,7 @@ impl Store {
                 .await?;
         let segment = |row: &AnyRow| {
             let name = parse_blob(&row.try_get::<String, _>(0)?)?;
-            Ok(Segment { name, length: unsigned(row.try_get(1)?)? })
+            Ok(Segment { name, offset: 0, length: unsigned(row.try_get(1)?)? })
         };
         rows.iter().map(segment).collect()
     }

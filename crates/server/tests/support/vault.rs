@@ -186,3 +186,13 @@ pub fn keys(collection: i64, files: &[i64]) -> Value {
 pub fn file_keys(files: &[i64]) -> Vec<Value> {
     files.iter().map(|id| json!({ "id": id, "encryptedKey": "azI=", "keyDecryptionNonce": "bjI=" })).collect()
 }
+
+/// Bytes of all files below a folder.
+pub fn bytes_below(folder: &std::path::Path) -> u64 {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let size = |entry: std::fs::DirEntry| {
+        let metadata = entry.metadata().unwrap();
+        if metadata.is_dir() { bytes_below(&entry.path()) } else { metadata.len() }
+    };
+    entries.map(size).sum()
+}

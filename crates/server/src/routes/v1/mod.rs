@@ -3,6 +3,7 @@
 //! Each file describes its calls with `utoipa`, so that `/v1/openapi.json` is made from the code that answers them. Failures
 //! are problems (RFC 9457), whatever a handler says in the base API's shape.
 
+mod batch;
 pub(super) mod problem;
 mod server;
 
@@ -38,7 +39,7 @@ impl utoipa::Modify for SessionToken {
 
 /// The routes of this folder, and the document that describes them.
 fn documented() -> OpenApiRouter<Shared> {
-    OpenApiRouter::with_openapi(Document::openapi()).merge(server::routes())
+    OpenApiRouter::with_openapi(Document::openapi()).merge(server::routes()).merge(batch::routes())
 }
 
 /// The routes of this folder.

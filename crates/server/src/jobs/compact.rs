@@ -1,0 +1,54 @@
+//! Packs of which most is waste: what is still needed moves together into a new one.
+//!
+//! The new pack is durable before a row names it, and the old one goes after no row names it any more; killed in between, one of
+//! the two is an orphan, and is swept. A reader that was told of the old place asks again (`routes/downloads.rs`).
+
+use super::expire::ExpireError;
+use crate::Server;
+use crate::objects::{BlobName, Segment};
+use bytes::Bytes;
+use futures_util::{StreamExt as _, pin_mut};
+use uuid::Uuid;
+
+/// A pack is rewritten when less than one byte in so many of it is needed.
+const WASTE_FACTOR: u64 = 2;
+
+/// Looks at packs that have just lost some of their objects. Returns how many were rewritten.
+pub async fn compact(server: &Server, packs: &[BlobName]) -> Result<usize, ExpireError> {
+    let mut rewritten = 0;
+    for pack in packs {
+        rewritten += usize::from(compact_one(server, pack).await?);
+    }
+    Ok(rewritten)
+}
+
+async fn compact_one(server: &Server, pack: &BlobName) -> Result<bool, ExpireError> {
+    let needed = server.store.objects_in(pack).await?;
+    let bytes: u64 = needed.iter().map(|object| object.length).sum();
+    let Some(length) = server.objects.length_of(pack).await? else { return Ok(false) };
+    if needed.is_empty() || bytes.saturating_mul(WASTE_FACTOR) >= length {
+        return Ok(false);
+    }
+    let mut writer = server.objects.pack();
+    for object in &needed {
+        // The id is not stored: only the place in the new pack counts.
+        writer.begin(Uuid::nil());
+        let segment = Segment { name: pack.clone(), offset: object.offset, length: object.length };
+        let stream = server.objects.read(&[segment], 0..object.length).await?;
+        pin_mut!(stream);
+        while let Some(bytes) = stream.next().await {
+            let bytes: Bytes = bytes?;
+            writer.write(bytes).await?;
+        }
+        writer.end();
+    }
+    let mut written = writer.finish().await?;
+    let places = std::mem::take(&mut written.objects);
+    let name = BlobName::generate(Uuid::new_v4(), 0);
+    server.objects.place_pack(written, &name).await?;
+    server.store.move_objects(pack, &name, &needed, &places).await?;
+    // Rows that were made or changed meanwhile still name it: then it stays.
+    let unnamed = server.store.unnamed_blobs(&[pack.clone(), name]).await?;
+    server.objects.remove(unnamed).await?;
+    Ok(true)
+}

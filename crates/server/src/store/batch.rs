@@ -1,0 +1,644 @@
+//! Commits, one or a thousand in one transaction: stored objects become files.
+//!
+//! First everything that the decision needs is read under the account's lock, then [`decide`] says what becomes of each commit
+//! without touching the database, then what was decided is written in a few statements, however many commits there are.
+//!
+//! The checks are made in the order in which stock clients expect their answers. A commit that is repeated is answered as the
+//! first time; one that names the same objects for something else is refused. Of two live files of an account no two have the
+//! same content tag: a commit whose tag is taken makes nothing, and is answered with the file that has it.
+
+use super::change::{ChangeError, CollectionState, Usage, change_usage, collection_states, lock_usage};
+use super::commit::{Contents, Sizes, StoredFile, check_envelope, stored_file};
+use super::files::magic_text;
+use super::sql::{LIST_MAX, list, rows, statement};
+use super::uploads::{ObjectAddress, UNCOMMITTED_MICROS};
+use super::{Store, StoreError, Tx};
+use crate::auth::session::hex;
+use crate::objects::{BlobName, Packed};
+use darkslide_protocol::batch::ThumbnailRequest;
+use darkslide_protocol::file::CommitRequest;
+use darkslide_protocol::limits::OBJECT_BYTES_MAX;
+use darkslide_protocol::upload::ObjectReference;
+use darkslide_protocol::{AccountId, CollectionId, FileId, Version};
+use sqlx::Row as _;
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// Characters of a digest that make an ETag.
+const ETAG_LEN: usize = 32;
+
+/// An object that lies on the disk and has no row yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewObject {
+    /// Where it belongs.
+    pub at: ObjectAddress,
+    /// Its file.
+    pub blob: BlobName,
+    /// Where in that file it begins, in bytes.
+    pub offset: i64,
+    /// Bytes.
+    pub length: i64,
+    /// `b3:` and the hex of its BLAKE3.
+    pub digest: String,
+    /// What HTTP calls its version, without quotes.
+    pub etag: String,
+}
+
+impl NewObject {
+    /// One of the objects of a pack.
+    pub fn packed(at: ObjectAddress, blob: &BlobName, object: &Packed) -> Self {
+        let digest = hex(&object.digest);
+        let etag = digest.get(..ETAG_LEN).unwrap_or_default().to_owned();
+        let number = |value| i64::try_from(value).unwrap_or(i64::MAX);
+        Self {
+            at,
+            blob: blob.clone(),
+            offset: number(object.offset),
+            length: number(object.length),
+            digest: digest_text(&object.digest),
+            etag,
+        }
+    }
+}
+
+/// How a BLAKE3 is written down.
+pub(super) fn digest_text(digest: &[u8; 32]) -> String {
+    format!("b3:{}", hex(digest))
+}
+
+/// What one request brings.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchRequest<'r> {
+    /// Objects whose blob is durable.
+    pub objects: &'r [NewObject],
+    /// Files to be made of them, and of others that are stored.
+    pub commits: &'r [CommitRequest],
+    /// Files' new thumbnails, likewise.
+    pub thumbnails: &'r [ThumbnailRequest],
+}
+
+/// What became of one commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// It is a file, made now or when the same was asked before.
+    Created(Created),
+    /// A live file has its content tag.
+    Existing(FileId),
+}
+
+/// A file that a commit made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Created {
+    /// The file.
+    pub id: FileId,
+    /// Its membership's version.
+    pub version: Version,
+    /// When its membership began, µs since the epoch.
+    pub added_at: i64,
+    /// Both objects' sizes.
+    pub(super) sizes: Sizes,
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+pub struct BatchOutcome {
+    /// One for each commit, in their order.
+    pub commits: Vec<Result<Committed, ChangeError>>,
+    /// One for each thumbnail, in their order.
+    pub thumbnails: Vec<Result<(), ChangeError>>,
+    /// Whether a row names the blob of the new objects; if not, it can go.
+    pub blob_is_named: bool,
+}
+
+/// A row of `objects`.
+#[derive(Clone, Debug)]
+struct KnownObject {
+    state: String,
+    length: Option<i64>,
+    digest: Option<String>,
+    file: Option<FileId>,
+}
+
+/// All that a decision needs to know, read under the account's lock.
+struct World {
+    usage: Usage,
+    default_quota: i64,
+    objects: HashMap<String, KnownObject>,
+    files: HashMap<FileId, StoredFile>,
+    memberships: HashMap<(CollectionId, FileId), (Version, i64)>,
+    collections: HashMap<CollectionId, CollectionState>,
+    tagged: HashMap<String, FileId>,
+}
+
+/// What is to become of one commit.
+#[derive(Debug)]
+enum Decision {
+    /// A new file.
+    Create(Sizes),
+    /// It was made before.
+    Repeated(Created),
+    /// A file from before has its tag.
+    Existing(FileId),
+    /// The commit of that index in this batch has its tag.
+    SameAs(usize),
+    /// Nothing.
+    Refused(ChangeError),
+}
+
+impl Store {
+    /// Names new objects, makes files of them and of others that are stored, and replaces thumbnails. `default_quota` is in bytes.
+    pub async fn commit_batch(
+        &self,
+        account: AccountId,
+        BatchRequest { objects, commits, thumbnails }: BatchRequest<'_>,
+        default_quota: i64,
+    ) -> Result<BatchOutcome, ChangeError> {
+        let ids = self.next_ids(commits.len()).await?;
+        let mut tx = self.begin().await?;
+        let usage = lock_usage(&mut tx, account).await?;
+        let world = read_world(&mut tx, account, usage, default_quota, objects, commits).await?;
+        let decisions = decide(account, &world, objects, commits);
+        let (fresh, plan) = self.write(&mut tx, account, &world, objects, commits, &decisions, &ids).await?;
+        let thumbnails = self.replace_thumbnails(&mut tx, account, thumbnails, default_quota).await?;
+        tx.commit().await?;
+        let created = |index: usize| plan.get(&index).copied().ok_or(ChangeError::NotFound);
+        let committed = |(index, decision)| match decision {
+            Decision::Create(_) => created(index).map(Committed::Created),
+            Decision::Repeated(created) => Ok(Committed::Created(created)),
+            Decision::Existing(file) => Ok(Committed::Existing(file)),
+            Decision::SameAs(first) => created(first).map(|created| Committed::Existing(created.id)),
+            Decision::Refused(error) => Err(error),
+        };
+        let commits = decisions.into_iter().enumerate().map(committed).collect();
+        Ok(BatchOutcome { commits, thumbnails, blob_is_named: fresh > 0 })
+    }
+
+    /// One after the other: making a picture's thumbnail costs a thousand times what recording it does.
+    async fn replace_thumbnails(
+        &self,
+        tx: &mut Tx,
+        account: AccountId,
+        requests: &[ThumbnailRequest],
+        default_quota: i64,
+    ) -> Result<Vec<Result<(), ChangeError>>, ChangeError> {
+        let mut replaced = Vec::with_capacity(requests.len());
+        for request in requests {
+            match self.update_thumbnail_in(tx, account, request, default_quota).await {
+                // What the database refused has ended the transaction.
+                Err(ChangeError::Store(error)) => return Err(error.into()),
+                outcome => replaced.push(outcome),
+            }
+        }
+        Ok(replaced)
+    }
+
+    /// Writes what was decided. Tells how many objects are new, and the files that were made, by their commits' indices.
+    #[expect(clippy::too_many_arguments, reason = "it is the second half of one transaction")]
+    async fn write(
+        &self,
+        tx: &mut Tx,
+        account: AccountId,
+        world: &World,
+        objects: &[NewObject],
+        commits: &[CommitRequest],
+        decisions: &[Decision],
+        ids: &[i64],
+    ) -> Result<(usize, HashMap<usize, Created>), ChangeError> {
+        let now = self.now();
+        let chosen: Vec<(usize, &CommitRequest, Sizes, FileId)> = decisions
+            .iter()
+            .enumerate()
+            .zip(commits.iter().zip(ids))
+            .filter_map(|((index, decision), (commit, id))| match decision {
+                Decision::Create(sizes) => Some((index, commit, *sizes, FileId(*id))),
+                _ => None,
+            })
+            .collect();
+        let mut owners: HashMap<&str, FileId> = HashMap::new();
+        for (_, commit, _, id) in &chosen {
+            for reference in [&commit.file, &commit.thumbnail] {
+                owners.insert(&reference.object_key.0, *id);
+            }
+        }
+        let unneeded: HashSet<&str> = decisions
+            .iter()
+            .zip(commits)
+            .filter(|(decision, _)| matches!(decision, Decision::Existing(_) | Decision::SameAs(_)))
+            .flat_map(|(_, commit)| {
+                [commit.file.object_key.0.as_str(), commit.thumbnail.object_key.0.as_str()]
+            })
+            .collect();
+        let fresh: Vec<&NewObject> =
+            objects.iter().filter(|object| !world.objects.contains_key(&object.at.key().0)).collect();
+        insert_objects(tx, account, &fresh, &owners, &unneeded, now).await?;
+        claim_known(tx, world, &owners).await?;
+        discard_known(tx, world, &unneeded, now).await?;
+        let created = self.insert_files(tx, account, &chosen, now).await?;
+        Ok((fresh.len(), created))
+    }
+
+    /// Makes the files' rows, in their order, and moves their collections.
+    async fn insert_files(
+        &self,
+        tx: &mut Tx,
+        account: AccountId,
+        chosen: &[(usize, &CommitRequest, Sizes, FileId)],
+        now: i64,
+    ) -> Result<HashMap<usize, Created>, ChangeError> {
+        if chosen.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let first = self.allocate_versions(tx, account, chosen.len()).await?;
+        let numbered: Vec<NewFile<'_>> = chosen
+            .iter()
+            .zip(first.0..)
+            .map(|((index, commit, sizes, id), version)| NewFile {
+                index: *index,
+                commit,
+                created: Created { id: *id, version: Version(version), added_at: now, sizes: *sizes },
+            })
+            .collect();
+        for chunk in numbered.chunks(LIST_MAX) {
+            insert_file_rows(tx, account, chunk).await?;
+            insert_membership_rows(tx, chunk).await?;
+        }
+        let bytes = chosen.iter().map(|(_, _, sizes, _)| sizes.sum()).sum();
+        change_usage(tx, account, bytes).await?;
+        let collections: BTreeSet<CollectionId> =
+            chosen.iter().map(|(_, commit, ..)| commit.collection_id).collect();
+        self.bump_collections(tx, account, &collections).await?;
+        Ok(numbered.into_iter().map(|file| (file.index, file.created)).collect())
+    }
+
+    /// As many ids as are asked for, which nothing else has.
+    async fn next_ids(&self, count: usize) -> Result<Vec<i64>, StoreError> {
+        let mut ids = Vec::with_capacity(count);
+        for _ in 0..count {
+            ids.push(self.next_id().await?);
+        }
+        Ok(ids)
+    }
+}
+
+/// A file that is about to be written.
+struct NewFile<'c> {
+    index: usize,
+    commit: &'c CommitRequest,
+    created: Created,
+}
+
+/// Says what is to become of each commit. Pure.
+fn decide(
+    account: AccountId,
+    world: &World,
+    objects: &[NewObject],
+    commits: &[CommitRequest],
+) -> Vec<Decision> {
+    let lengths: HashMap<String, &NewObject> =
+        objects.iter().map(|object| (object.at.key().0, object)).collect();
+    let mut bench = Bench { account, world, lengths, more: 0, claimed: HashSet::new(), tags: HashMap::new() };
+    commits.iter().enumerate().map(|(index, commit)| bench.decide(index, commit)).collect()
+}
+
+/// What the commits before one have taken.
+struct Bench<'w> {
+    account: AccountId,
+    world: &'w World,
+    lengths: HashMap<String, &'w NewObject>,
+    more: i64,
+    claimed: HashSet<&'w str>,
+    tags: HashMap<&'w str, usize>,
+}
+
+impl<'w> Bench<'w> {
+    fn decide(&mut self, index: usize, commit: &'w CommitRequest) -> Decision {
+        match self.weigh(commit) {
+            Ok(Decision::Create(sizes)) => {
+                self.more += sizes.sum();
+                self.claimed
+                    .extend([commit.file.object_key.0.as_str(), commit.thumbnail.object_key.0.as_str()]);
+                self.tags.extend(commit.content_tag.as_ref().map(|tag| (tag.0.as_str(), index)));
+                Decision::Create(sizes)
+            }
+            Ok(decision) => decision,
+            Err(error) => Decision::Refused(error),
+        }
+    }
+
+    fn weigh(&self, commit: &CommitRequest) -> Result<Decision, ChangeError> {
+        let contents =
+            Contents { file: &commit.file, thumbnail: &commit.thumbnail, metadata: &commit.metadata };
+        contents.check(self.account)?;
+        check_envelope(commit)?;
+        if let Some(stored) = self.file_of(&commit.file) {
+            return self.repeated(commit, contents, stored).map(Decision::Repeated);
+        }
+        let collection = self.world.collections.get(&commit.collection_id).ok_or(ChangeError::NotFound)?;
+        collection.must_be_owned_and_live(self.account)?;
+        if let Some(decision) = self.by_tag(commit) {
+            return Ok(decision);
+        }
+        let sizes = Sizes { file: self.size_of(&commit.file)?, thumbnail: self.size_of(&commit.thumbnail)? };
+        let more = self.more.saturating_add(sizes.sum());
+        if !self.world.usage.has_room_for(more, self.world.default_quota) {
+            return Err(ChangeError::QuotaExceeded);
+        }
+        Ok(Decision::Create(sizes))
+    }
+
+    /// The file that an object was committed to before.
+    fn file_of(&self, reference: &ObjectReference) -> Option<&StoredFile> {
+        let object = self.world.objects.get(&reference.object_key.0)?;
+        let file = object.file.filter(|_| object.state != "stored")?;
+        self.world.files.get(&file)
+    }
+
+    fn repeated(
+        &self,
+        commit: &CommitRequest,
+        contents: Contents<'_>,
+        stored: &StoredFile,
+    ) -> Result<Created, ChangeError> {
+        if stored.owner != self.account || stored.is_purged || !contents.are_those_of(stored) {
+            return Err(ChangeError::Malformed("the object belongs to another file"));
+        }
+        let membership = self.world.memberships.get(&(commit.collection_id, stored.id));
+        let (version, added_at) =
+            *membership.ok_or(ChangeError::Malformed("the file was committed to another collection"))?;
+        let sizes = Sizes { file: stored.file_size, thumbnail: stored.thumbnail_size };
+        Ok(Created { id: stored.id, version, added_at, sizes })
+    }
+
+    fn by_tag(&self, commit: &CommitRequest) -> Option<Decision> {
+        let tag = commit.content_tag.as_ref()?.0.as_str();
+        let earlier = self.tags.get(tag).map(|index| Decision::SameAs(*index));
+        earlier.or_else(|| self.world.tagged.get(tag).map(|file| Decision::Existing(*file)))
+    }
+
+    /// The size of an object that is stored, unclaimed, and as long as the client says.
+    fn size_of(&self, reference: &ObjectReference) -> Result<i64, ChangeError> {
+        let key = reference.object_key.0.as_str();
+        let (known, fresh) = (self.world.objects.get(key), self.lengths.get(key));
+        let claimed = self.claimed.contains(key) || known.is_some_and(|known| known.state == "committed");
+        if claimed {
+            return Err(ChangeError::Malformed("the object belongs to another file"));
+        }
+        let size = match (known, fresh) {
+            (Some(known), _) if known.state != "stored" => return Err(ChangeError::ObjectMissing),
+            (Some(known), Some(fresh)) if !is_same(known, fresh) => {
+                return Err(ChangeError::Malformed("other bytes are stored under that key"));
+            }
+            (Some(known), _) => known.length.ok_or(ChangeError::ObjectMissing)?,
+            (None, Some(fresh)) => fresh.length,
+            (None, None) => return Err(ChangeError::ObjectMissing),
+        };
+        if u64::try_from(size).is_ok_and(|size| size > OBJECT_BYTES_MAX) {
+            return Err(ChangeError::TooLarge);
+        }
+        if reference.size.is_some_and(|said| said != 0 && said != size) {
+            return Err(ChangeError::Malformed("the object has another size"));
+        }
+        Ok(size)
+    }
+}
+
+fn is_same(known: &KnownObject, fresh: &NewObject) -> bool {
+    known.length == Some(fresh.length) && known.digest.as_ref() == Some(&fresh.digest)
+}
+
+async fn read_world(
+    tx: &mut Tx,
+    account: AccountId,
+    usage: Usage,
+    default_quota: i64,
+    objects: &[NewObject],
+    commits: &[CommitRequest],
+) -> Result<World, ChangeError> {
+    let named = commits.iter().flat_map(|commit| [&commit.file, &commit.thumbnail]);
+    let keys: BTreeSet<String> = named
+        .map(|reference| reference.object_key.0.clone())
+        .chain(objects.iter().map(|object| object.at.key().0))
+        .collect();
+    let known = lock_objects(tx, &keys.into_iter().collect::<Vec<_>>()).await?;
+    let claimed: BTreeSet<FileId> =
+        known.values().filter(|object| object.state != "stored").filter_map(|object| object.file).collect();
+    let claimed: Vec<FileId> = claimed.into_iter().collect();
+    let collections: BTreeSet<CollectionId> = commits.iter().map(|commit| commit.collection_id).collect();
+    let tags: BTreeSet<&str> =
+        commits.iter().filter_map(|commit| commit.content_tag.as_ref()).map(|tag| tag.0.as_str()).collect();
+    Ok(World {
+        usage,
+        default_quota,
+        objects: known,
+        files: stored_files(tx, &claimed).await?,
+        memberships: memberships_of(tx, &claimed).await?,
+        collections: collection_states(tx, &collections.into_iter().collect::<Vec<_>>()).await?,
+        tagged: tagged_files(tx, account, &tags.into_iter().collect::<Vec<_>>()).await?,
+    })
+}
+
+/// The rows of these keys, locked until the transaction ends: the reaper must not give them up meanwhile.
+async fn lock_objects(tx: &mut Tx, keys: &[String]) -> Result<HashMap<String, KnownObject>, StoreError> {
+    let mut known = HashMap::new();
+    for chunk in keys.chunks(LIST_MAX) {
+        let text = format!(
+            "UPDATE objects SET state = state WHERE key IN ({})
+             RETURNING key, state, length, digest, file_id",
+            list(1, chunk.len())
+        );
+        let query = chunk.iter().fold(statement(text), |query, key| query.bind(key.clone()));
+        for row in query.fetch_all(&mut **tx).await? {
+            let object = KnownObject {
+                state: row.try_get("state")?,
+                length: row.try_get("length")?,
+                digest: row.try_get("digest")?,
+                file: row.try_get::<Option<i64>, _>("file_id")?.map(FileId),
+            };
+            known.insert(row.try_get("key")?, object);
+        }
+    }
+    Ok(known)
+}
+
+async fn stored_files(tx: &mut Tx, files: &[FileId]) -> Result<HashMap<FileId, StoredFile>, ChangeError> {
+    let mut stored = HashMap::new();
+    for chunk in files.chunks(LIST_MAX) {
+        let text = format!("SELECT * FROM files WHERE id IN ({})", list(1, chunk.len()));
+        let query = chunk.iter().fold(statement(text), |query, file| query.bind(file.0));
+        for row in query.fetch_all(&mut **tx).await? {
+            let file = stored_file(&row)?;
+            stored.insert(file.id, file);
+        }
+    }
+    Ok(stored)
+}
+
+async fn memberships_of(
+    tx: &mut Tx,
+    files: &[FileId],
+) -> Result<HashMap<(CollectionId, FileId), (Version, i64)>, StoreError> {
+    let mut found = HashMap::new();
+    for chunk in files.chunks(LIST_MAX) {
+        let text = format!(
+            "SELECT collection_id, file_id, version, added_at FROM memberships WHERE file_id IN ({})",
+            list(1, chunk.len())
+        );
+        let query = chunk.iter().fold(statement(text), |query, file| query.bind(file.0));
+        for row in query.fetch_all(&mut **tx).await? {
+            let key = (CollectionId(row.try_get(0)?), FileId(row.try_get(1)?));
+            found.insert(key, (Version(row.try_get(2)?), row.try_get(3)?));
+        }
+    }
+    Ok(found)
+}
+
+/// Which live files of the account have these content tags.
+pub(super) async fn tagged_files(
+    tx: &mut Tx,
+    account: AccountId,
+    tags: &[&str],
+) -> Result<HashMap<String, FileId>, StoreError> {
+    let mut tagged = HashMap::new();
+    for chunk in tags.chunks(LIST_MAX) {
+        let text = format!(
+            "SELECT content_tag, id FROM files WHERE owner_id = $1 AND content_tag IN ({}) AND is_purged = 0
+             AND NOT EXISTS (SELECT 1 FROM trash WHERE trash.file_id = files.id AND trash.is_restored = 0)",
+            list(2, chunk.len())
+        );
+        let query =
+            chunk.iter().fold(statement(text).bind(account.0), |query, tag| query.bind((*tag).to_owned()));
+        for row in query.fetch_all(&mut **tx).await? {
+            tagged.insert(row.try_get(0)?, FileId(row.try_get(1)?));
+        }
+    }
+    Ok(tagged)
+}
+
+/// Makes the rows of new objects: committed where a file was made of them, garbage where they turned out not to be needed.
+async fn insert_objects(
+    tx: &mut Tx,
+    account: AccountId,
+    objects: &[&NewObject],
+    owners: &HashMap<&str, FileId>,
+    unneeded: &HashSet<&str>,
+    now: i64,
+) -> Result<(), StoreError> {
+    for chunk in objects.chunks(LIST_MAX) {
+        let text = format!(
+            "INSERT INTO objects (key, account_id, state, length, etag, digest, blob, blob_offset, file_id,
+                                  expires_at, created_at)
+             VALUES {}",
+            rows(1, chunk.len(), 11)
+        );
+        let mut query = statement(text);
+        for object in chunk {
+            let key = object.at.key().0;
+            let owner = owners.get(key.as_str());
+            let (state, expires) = match owner {
+                Some(_) => ("committed", now + UNCOMMITTED_MICROS),
+                None if unneeded.contains(key.as_str()) => ("garbage", now),
+                None => ("stored", now + UNCOMMITTED_MICROS),
+            };
+            query = query
+                .bind(key)
+                .bind(account.0)
+                .bind(state)
+                .bind(object.length)
+                .bind(object.etag.clone())
+                .bind(object.digest.clone())
+                .bind(object.blob.as_str().to_owned())
+                .bind(object.offset)
+                .bind(owner.map(|file| file.0))
+                .bind(expires)
+                .bind(now);
+        }
+        query.execute(&mut **tx).await?;
+    }
+    Ok(())
+}
+
+/// Objects that were stored before now belong to their files.
+async fn claim_known(tx: &mut Tx, world: &World, owners: &HashMap<&str, FileId>) -> Result<(), StoreError> {
+    for (key, file) in owners {
+        if world.objects.contains_key(*key) {
+            super::commit::claim_object(tx, *file, key).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Objects that were stored before and turned out not to be needed go with the next garbage.
+async fn discard_known(
+    tx: &mut Tx,
+    world: &World,
+    unneeded: &HashSet<&str>,
+    now: i64,
+) -> Result<(), StoreError> {
+    let stored: Vec<&str> = unneeded
+        .iter()
+        .filter(|key| world.objects.get(**key).is_some_and(|object| object.state == "stored"))
+        .copied()
+        .collect();
+    for chunk in stored.chunks(LIST_MAX) {
+        let text = format!(
+            "UPDATE objects SET state = 'garbage', expires_at = $1 WHERE key IN ({})",
+            list(2, chunk.len())
+        );
+        let query = chunk.iter().fold(statement(text).bind(now), |query, key| query.bind((*key).to_owned()));
+        query.execute(&mut **tx).await?;
+    }
+    Ok(())
+}
+
+async fn insert_file_rows(tx: &mut Tx, account: AccountId, files: &[NewFile<'_>]) -> Result<(), StoreError> {
+    let text = format!(
+        "INSERT INTO files (id, owner_id, file_object, file_header, file_size, thumbnail_object,
+                            thumbnail_header, thumbnail_size, metadata, metadata_header, magic_metadata,
+                            pub_magic_metadata, is_purged, version, created_at, content_tag)
+         VALUES {}",
+        rows(1, files.len(), 16)
+    );
+    let mut query = statement(text);
+    for NewFile { commit, created, .. } in files {
+        query = query
+            .bind(created.id.0)
+            .bind(account.0)
+            .bind(commit.file.object_key.0.clone())
+            .bind(commit.file.decryption_header.0.clone())
+            .bind(created.sizes.file)
+            .bind(commit.thumbnail.object_key.0.clone())
+            .bind(commit.thumbnail.decryption_header.0.clone())
+            .bind(created.sizes.thumbnail)
+            .bind(commit.metadata.encrypted_data.as_ref().map_or_else(String::new, |data| data.0.clone()))
+            .bind(commit.metadata.decryption_header.0.clone())
+            .bind(commit.magic_metadata.as_ref().map(magic_text))
+            .bind(commit.pub_magic_metadata.as_ref().map(magic_text))
+            .bind(0_i64)
+            .bind(created.version.0)
+            .bind(created.added_at)
+            .bind(commit.content_tag.as_ref().map(|tag| tag.0.clone()));
+    }
+    query.execute(&mut **tx).await?;
+    Ok(())
+}
+
+async fn insert_membership_rows(tx: &mut Tx, files: &[NewFile<'_>]) -> Result<(), StoreError> {
+    let text = format!(
+        "INSERT INTO memberships (collection_id, file_id, encrypted_key, key_decryption_nonce, is_deleted,
+                                  added_at, version)
+         VALUES {}",
+        rows(1, files.len(), 7)
+    );
+    let mut query = statement(text);
+    for NewFile { commit, created, .. } in files {
+        query = query
+            .bind(commit.collection_id.0)
+            .bind(created.id.0)
+            .bind(commit.encrypted_key.0.clone())
+            .bind(commit.key_decryption_nonce.0.clone())
+            .bind(0_i64)
+            .bind(created.added_at)
+            .bind(created.version.0);
+    }
+    query.execute(&mut **tx).await?;
+    Ok(())
+}

@@ -1,0 +1,324 @@
+//! `POST /v1/batch`: objects and commits in one request, replays, content tags, what is refused, and what purging leaves.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what a test needs and does not get fails the test"
+)]
+
+mod support;
+
+use darkslide_protocol::batch::{BATCH, FrameKind, object_head, object_key, record_head};
+use darkslide_server::jobs::expire;
+use reqwest::Method;
+use serde_json::{Value, json};
+use support::vault::{Vault, commit_body, noise};
+use support::{Answer, TestServer};
+use uuid::Uuid;
+
+/// A batch as a client writes it.
+#[derive(Clone, Default)]
+struct Batch(Vec<u8>);
+
+impl Batch {
+    fn object(mut self, id: Uuid, bytes: &[u8]) -> Self {
+        self.0.extend(object_head(id.as_bytes(), bytes.len() as u64));
+        self.0.extend(bytes);
+        self
+    }
+
+    fn record(mut self, kind: FrameKind, body: &Value) -> Self {
+        let text = body.to_string();
+        self.0.extend(record_head(kind, text.len() as u64));
+        self.0.extend(text.as_bytes());
+        self
+    }
+
+    /// A picture with its thumbnail, and the commit that makes them a file.
+    fn picture(self, vault: &Vault<'_>, picture: &Picture) -> Self {
+        self.object(picture.file, &picture.bytes)
+            .object(picture.thumbnail, b"tiny")
+            .record(FrameKind::Commit, &picture.commit(vault))
+    }
+}
+
+/// A picture that is committed once, perhaps in several requests.
+struct Picture {
+    file: Uuid,
+    thumbnail: Uuid,
+    bytes: Vec<u8>,
+    album: i64,
+    tag: Option<String>,
+}
+
+impl Picture {
+    fn new(album: i64, seed: u64) -> Self {
+        Self { file: Uuid::new_v4(), thumbnail: Uuid::new_v4(), bytes: noise(seed, 5000), album, tag: None }
+    }
+
+    fn tagged(self, tag: u8) -> Self {
+        Self { tag: Some(darkslide_protocol::Opaque::encode([tag; 32]).0), ..self }
+    }
+
+    fn commit(&self, vault: &Vault<'_>) -> Value {
+        let key = |id: &Uuid| object_key(vault.person.id, id.as_bytes()).0;
+        let (file, thumbnail) = (key(&self.file), key(&self.thumbnail));
+        let mut body = commit_body(self.album, (&file, self.bytes.len()), (&thumbnail, 4));
+        if let Some(tag) = &self.tag {
+            body["contentTag"] = json!(tag);
+        }
+        body
+    }
+}
+
+async fn send(vault: &Vault<'_>, batch: Batch) -> Answer {
+    let request = vault
+        .server
+        .request(Method::POST, "/v1/batch")
+        .header("X-Auth-Token", &vault.person.token)
+        .header("Content-Type", BATCH)
+        .body(batch.0);
+    Answer::of(request).await
+}
+
+async fn download(vault: &Vault<'_>, file: i64) -> Vec<u8> {
+    let redirect = vault.get(&format!("/files/download/{file}")).await;
+    vault.server.http.get(redirect.header("location")).send().await.unwrap().bytes().await.unwrap().to_vec()
+}
+
+fn outcomes(answer: &Value) -> Vec<&str> {
+    answer["commits"].as_array().unwrap().iter().map(|one| one["outcome"].as_str().unwrap()).collect()
+}
+
+fn blobs(server: &TestServer) -> usize {
+    let shards = std::fs::read_dir(server.folder().join("objects")).unwrap();
+    shards.map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap().count()).sum()
+}
+
+#[tokio::test]
+async fn many_pictures_go_in_with_one_request_and_one_file_on_disk() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "anna@example.org").await;
+    let (album, other) = (vault.album().await, vault.album().await);
+    let pictures: Vec<Picture> =
+        (0..40).map(|seed| Picture::new(if seed % 3 == 0 { other } else { album }, seed)).collect();
+    let batch = pictures.iter().fold(Batch::default(), |batch, picture| batch.picture(&vault, picture));
+    let answer = send(&vault, batch).await.ok();
+    assert_eq!(outcomes(&answer), vec!["created"; 40]);
+    assert_eq!(blobs(&server), 1);
+    let mut seen = Vec::new();
+    for collection in [album, other] {
+        let diff =
+            vault.get(&format!("/collections/v2/diff?collectionID={collection}&sinceTime=0")).await.ok();
+        seen.extend(
+            diff["diff"].as_array().unwrap().iter().map(|file| file["updationTime"].as_i64().unwrap()),
+        );
+    }
+    let mut said: Vec<i64> = answer["commits"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["updationTime"].as_i64().unwrap())
+        .collect();
+    assert!(said.is_sorted(), "versions are in the order of the commits");
+    seen.sort_unstable();
+    said.sort_unstable();
+    assert_eq!(seen, said);
+    for (picture, committed) in pictures.iter().zip(answer["commits"].as_array().unwrap()) {
+        assert_eq!(download(&vault, committed["id"].as_i64().unwrap()).await, picture.bytes);
+    }
+    let details = vault.get("/users/details/v2").await.ok();
+    assert_eq!(details["usage"], json!(40 * 5004));
+}
+
+#[tokio::test]
+async fn a_batch_whose_answer_was_lost_is_answered_as_the_first_time() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "anna@example.org").await;
+    let album = vault.album().await;
+    let pictures = [Picture::new(album, 1), Picture::new(album, 2).tagged(2)];
+    let batch = pictures.iter().fold(Batch::default(), |batch, picture| batch.picture(&vault, picture));
+    let first = send(&vault, batch.clone()).await.ok();
+    let second = send(&vault, batch.clone()).await.ok();
+    assert_eq!(first, second);
+    assert_eq!(blobs(&server), 1, "the second copy of the bytes is gone");
+    // And a batch that has something new beside what was there.
+    let third = send(&vault, batch.picture(&vault, &Picture::new(album, 3))).await.ok();
+    assert_eq!(third["commits"][0], first["commits"][0]);
+    assert_eq!(outcomes(&third), ["created"; 3]);
+    let details = vault.get("/users/details/v2").await.ok();
+    assert_eq!(details["usage"], json!(3 * 5004));
+}
+
+#[tokio::test]
+async fn one_refused_commit_does_not_touch_the_others() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "anna@example.org").await;
+    let stranger = Vault::new(&server, "bert@example.org").await;
+    let (album, theirs) = (vault.album().await, stranger.album().await);
+    let mut wrong_size = Picture::new(album, 3).commit(&vault);
+    wrong_size["file"]["size"] = json!(7);
+    let absent = Picture::new(album, 4);
+    let good = Picture::new(album, 5);
+    let mut foreign = Picture::new(album, 6).commit(&vault);
+    foreign["file"]["objectKey"] = json!(object_key(stranger.person.id, Uuid::new_v4().as_bytes()).0);
+    let batch = Batch::default()
+        .picture(&vault, &Picture::new(album, 1))
+        .picture(&vault, &Picture::new(theirs, 2))
+        .record(FrameKind::Commit, &wrong_size)
+        .record(FrameKind::Commit, &absent.commit(&vault))
+        .record(FrameKind::Commit, &foreign)
+        .picture(&vault, &Picture::new(999_999, 7))
+        .picture(&vault, &good)
+        .record(FrameKind::Commit, &good.commit(&vault));
+    let answer = send(&vault, batch).await.ok();
+    let said: Vec<String> = answer["commits"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| format!("{} {}", one["outcome"].as_str().unwrap(), one["problem"]["status"]))
+        .collect();
+    let expected = [
+        "created null",
+        "refused 403",
+        "refused 503",
+        "refused 503",
+        "refused 400",
+        "refused 404",
+        "created null",
+        "refused 400",
+    ];
+    assert_eq!(said, expected);
+}
+
+#[tokio::test]
+async fn what_is_no_batch_is_refused_whole_and_leaves_nothing() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "anna@example.org").await;
+    let album = vault.album().await;
+    let good = Batch::default().picture(&vault, &Picture::new(album, 1));
+    let twice = Uuid::new_v4();
+    let with = |tail: &[u8]| Batch([good.0.as_slice(), tail].concat());
+    for (batch, status) in [
+        (with(&[9]), 400),
+        (with(&[1, 2, 3]), 400),
+        (with(&object_head(&[1; 16], 10)), 400),
+        (with(&record_head(FrameKind::Commit, 2_000_000)), 413),
+        (good.clone().record(FrameKind::Commit, &json!([])), 400),
+        (good.clone().object(twice, b"a").object(twice, b"b"), 400),
+        (Batch(vec![0; 65 * 1024 * 1024]), 413),
+    ] {
+        let answer = send(&vault, batch).await;
+        assert_eq!(answer.status.as_u16(), status, "{answer:?}");
+        assert_eq!(answer.json()["status"], json!(status));
+    }
+    let request = server.request(Method::POST, "/v1/batch").header("X-Auth-Token", &vault.person.token);
+    assert_eq!(Answer::of(request.body(good.0)).await.status.as_u16(), 415);
+    assert_eq!(send(&vault, Batch::default()).await.ok(), json!({ "commits": [], "thumbnails": [] }));
+    assert_eq!(blobs(&server), 0);
+    let diff = vault.get(&format!("/collections/v2/diff?collectionID={album}&sinceTime=0")).await.ok();
+    assert_eq!(diff["diff"], json!([]));
+}
+
+#[tokio::test]
+async fn two_devices_that_race_with_one_picture_end_with_one_file() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "anna@example.org").await;
+    for round in 0..20 {
+        let (album, other) = (vault.album().await, vault.album().await);
+        let pictures = [album, other].map(|album| Picture::new(album, 1).tagged(round));
+        let [one, two] = pictures.each_ref().map(|picture| Batch::default().picture(&vault, picture));
+        let (one, two) = tokio::join!(send(&vault, one), send(&vault, two));
+        let (one, two) = (one.ok(), two.ok());
+        let mut both = [outcomes(&one), outcomes(&two)].concat();
+        both.sort_unstable();
+        assert_eq!(both, ["created", "existing"]);
+        let [made, found] = if outcomes(&one) == ["created"] { [one, two] } else { [two, one] };
+        assert_eq!(made["commits"][0]["id"], found["commits"][0]["file"]["id"]);
+    }
+}
+
+#[tokio::test]
+async fn a_tag_is_free_again_when_its_file_is_trashed_and_holds_within_a_batch_and_for_the_base_call() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "anna@example.org").await;
+    let album = vault.album().await;
+    let first = Picture::new(album, 1).tagged(7);
+    let same = Picture::new(album, 2).tagged(7);
+    let answer = send(&vault, Batch::default().picture(&vault, &first).picture(&vault, &same)).await.ok();
+    assert_eq!(outcomes(&answer), ["created", "existing"]);
+    let id = answer["commits"][0]["id"].as_i64().unwrap();
+    let mut base = vault.stored_pair(album, &noise(3, 100), b"thumb").await;
+    base["contentTag"] = json!(first.tag);
+    let existing = vault.post("/files", base).await.ok();
+    assert_eq!(existing["id"], json!(id));
+    vault.post("/files/trash", json!({ "items": [{ "fileID": id, "collectionID": album }] })).await.ok();
+    let again = send(&vault, Batch::default().picture(&vault, &Picture::new(album, 4).tagged(7))).await.ok();
+    assert_eq!(outcomes(&again), ["created"]);
+    // Another account's tags are its own.
+    let stranger = Vault::new(&server, "bert@example.org").await;
+    let theirs = Picture::new(stranger.album().await, 5).tagged(7);
+    assert_eq!(
+        outcomes(&send(&stranger, Batch::default().picture(&stranger, &theirs)).await.ok()),
+        ["created"]
+    );
+}
+
+#[tokio::test]
+async fn a_batch_replaces_thumbnails() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "anna@example.org").await;
+    let album = vault.album().await;
+    let made = send(&vault, Batch::default().picture(&vault, &Picture::new(album, 1))).await.ok();
+    let id = made["commits"][0]["id"].as_i64().unwrap();
+    let thumbnail = Uuid::new_v4();
+    let key = object_key(vault.person.id, thumbnail.as_bytes()).0;
+    let request = |file: i64| {
+        let reference = json!({ "objectKey": key, "decryptionHeader": "aGVhZA==", "size": 300 });
+        json!({ "fileID": file, "thumbnail": reference })
+    };
+    let batch = Batch::default()
+        .object(thumbnail, &noise(9, 300))
+        .record(FrameKind::Thumbnail, &request(id))
+        .record(FrameKind::Thumbnail, &request(999_999));
+    let answer = send(&vault, batch.clone()).await.ok();
+    let expected = |answer: &Value| {
+        assert_eq!(answer["thumbnails"][0], json!({ "outcome": "replaced" }));
+        assert_eq!(answer["thumbnails"][1]["problem"]["status"], json!(404));
+    };
+    expected(&answer);
+    expected(&send(&vault, batch).await.ok());
+    let diff = vault.get(&format!("/collections/v2/diff?collectionID={album}&sinceTime=0")).await.ok();
+    assert_eq!(diff["diff"][0]["info"]["thumbSize"], json!(300));
+    let redirect = vault.get(&format!("/files/preview/{id}")).await;
+    let bytes = server.http.get(redirect.header("location")).send().await.unwrap().bytes().await.unwrap();
+    assert_eq!(bytes, noise(9, 300));
+}
+
+#[tokio::test]
+async fn a_pack_goes_when_nothing_in_it_is_needed_and_not_before() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "anna@example.org").await;
+    let album = vault.album().await;
+    let pictures = [Picture::new(album, 1), Picture::new(album, 2), Picture::new(album, 3)];
+    let batch = pictures.iter().fold(Batch::default(), |batch, picture| batch.picture(&vault, picture));
+    let answer = send(&vault, batch).await.ok();
+    let ids: Vec<i64> =
+        answer["commits"].as_array().unwrap().iter().map(|one| one["id"].as_i64().unwrap()).collect();
+    let purge = async |id: i64| {
+        vault.post("/files/trash", json!({ "items": [{ "fileID": id, "collectionID": album }] })).await.ok();
+        vault.post("/trash/delete", json!({ "fileIDs": [id] })).await.ok();
+    };
+    let on_disk = || support::vault::bytes_below(&server.folder().join("objects"));
+    assert_eq!(on_disk(), 3 * 5004);
+    purge(ids[0]).await;
+    assert_eq!(download(&vault, ids[1]).await, pictures[1].bytes);
+    purge(ids[1]).await;
+    // More than half of the pack was waste: what is left has moved together.
+    assert_eq!(on_disk(), 5004);
+    assert_eq!(download(&vault, ids[2]).await, pictures[2].bytes);
+    purge(ids[2]).await;
+    assert_eq!((on_disk(), blobs(&server)), (0, 0));
+    let swept = expire::sweep_orphans(&server.shared, i64::MAX / 2).await.unwrap();
+    assert_eq!(swept.orphans, 0);
+}
