@@ -184,7 +184,7 @@ fn list_older(folder: &Path, moment: SystemTime) -> Result<Vec<BlobName>, Object
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::objects::{ReceiveLimits, Segment};
+    use crate::objects::{Digest, ReceiveLimits, Segment};
     use bytes::Bytes;
     use futures_util::{StreamExt as _, TryStreamExt as _, stream};
     use std::convert::Infallible;
@@ -199,7 +199,7 @@ mod tests {
     async fn store(objects: &Objects, bytes: &[u8]) -> BlobName {
         let incoming = objects.receive(body(bytes), LIMITS).await.unwrap();
         assert_eq!(incoming.length, bytes.len() as u64);
-        assert_eq!(incoming.digest, *blake2b_simd::Params::new().hash_length(32).hash(bytes).as_bytes());
+        assert_eq!(incoming.digest, Digest::of(bytes));
         let name = BlobName::generate(Uuid::new_v4(), 0);
         objects.place(incoming, &name).await.unwrap();
         name

@@ -3,8 +3,8 @@
 //! Memory stays at two batches an upload, whatever the object's size: while one batch is hashed and written on a blocking thread,
 //! the next is read from the network, and no third is begun. What is dropped half-way leaves no file behind.
 
+use super::digest::{Digest, Hasher};
 use super::{ObjectError, Objects};
-use blake2b_simd::State;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use md5::{Digest as _, Md5};
@@ -33,8 +33,8 @@ pub struct Incoming {
     pub length: u64,
     /// MD5 of the bytes: what clients compare.
     pub md5: [u8; 16],
-    /// BLAKE2b-256 of the bytes: what a later scrub compares.
-    pub digest: [u8; 32],
+    /// What is compared when the bytes are read back.
+    pub digest: Digest,
     pub(super) file: TemporaryFile,
 }
 
@@ -73,13 +73,12 @@ struct Writer {
     file: Option<File>,
     length: u64,
     md5: Md5,
-    digest: State,
+    digest: Hasher,
 }
 
 impl Writer {
     fn new(path: PathBuf) -> Self {
-        let digest = blake2b_simd::Params::new().hash_length(32).to_state();
-        Self { path: TemporaryFile(path), file: None, length: 0, md5: Md5::new(), digest }
+        Self { path: TemporaryFile(path), file: None, length: 0, md5: Md5::new(), digest: Hasher::new() }
     }
 
     fn write(&mut self, batch: &[Bytes]) -> Result<(), ObjectError> {
@@ -100,24 +99,12 @@ impl Writer {
     fn finish(self) -> Result<Incoming, ObjectError> {
         let file = self.file.expect("a batch, maybe an empty one, was written before the end");
         file.sync_data().map_err(ObjectError::disk("flush", self.path.path()))?;
-        let digest = self.digest.finalize();
         Ok(Incoming {
             length: self.length,
             md5: self.md5.finalize().into(),
-            digest: *digest.as_array_prefix(),
+            digest: self.digest.digest(),
             file: self.path,
         })
-    }
-}
-
-/// The first 32 bytes of a hash that has at least as many.
-trait ArrayPrefix {
-    fn as_array_prefix(&self) -> &[u8; 32];
-}
-
-impl ArrayPrefix for blake2b_simd::Hash {
-    fn as_array_prefix(&self) -> &[u8; 32] {
-        self.as_bytes().first_chunk().expect("the hash was asked for 32 bytes")
     }
 }
 

@@ -4,12 +4,14 @@
 //! survives a power cut; it is never written to again, so a reader needs no lock.
 
 pub(crate) mod checksum;
+mod digest;
 mod disk;
 mod flush;
 mod incoming;
 mod pack;
 mod read;
 
+pub use digest::{Digest, Hasher};
 pub use disk::{Objects, SHARDS};
 pub use incoming::{Incoming, ReceiveLimits};
 pub use pack::{IncomingPack, PackWriter, Packed};

@@ -236,7 +236,7 @@ async fn keep(server: &Server, grant: &Grant, incoming: Incoming) -> Result<(), 
         blob: BlobName::generate(grant.at.object, number),
         length: i64::try_from(incoming.length).map_err(|_| Refusal::IncompleteBody)?,
         md5: hex(&incoming.md5),
-        digest: hex(&incoming.digest),
+        digest: incoming.digest.to_string(),
     };
     server.objects.place(incoming, &body.blob).await?;
     let kept = match grant.count {

@@ -52,7 +52,7 @@ pub struct StoredBody {
     pub length: i64,
     /// Hex of its MD5.
     pub md5: String,
-    /// Hex of its BLAKE2b-256.
+    /// `b3:` and the hex of its BLAKE3; without the prefix, hex of its BLAKE2b-256.
     pub digest: String,
 }
 
