@@ -4,6 +4,7 @@
 //! [`Unreadable`] and stops nothing but itself. It calls no server and stores nothing.
 
 use crate::catalog::{CollectionRow, FileRow, TrashRow};
+use darkslide_crypto::ContentHash;
 use darkslide_crypto::account::AccountKeys;
 use darkslide_crypto::keys::{CollectionKey, FileKey, WrappedKey, Wraps as _};
 use darkslide_crypto::secret_box::{self, Nonce};
@@ -12,7 +13,7 @@ use darkslide_media::metadata::{FileMetadata, PublicMagicMetadata};
 use darkslide_protocol::collection::{Collection, CollectionType, CreateCollectionRequest, RenameRequest};
 use darkslide_protocol::file::{File, FileKey as WireFileKey};
 use darkslide_protocol::trash::TrashItem;
-use darkslide_protocol::{CollectionId, FileId, Opaque};
+use darkslide_protocol::{CollectionId, ContentTag, FileId, Opaque};
 use serde::Serialize;
 use std::collections::HashMap;
 use thiserror::Error;
@@ -69,6 +70,11 @@ pub fn wrap_file_key(collection: &CollectionKey, id: FileId, key: &FileKey) -> W
 /// A wrapped key from its two fields; `None` if they cannot be one.
 pub fn wrapped_key(ciphertext: &Opaque, nonce: &Opaque) -> Option<WrappedKey> {
     WrappedKey::from_parts(&ciphertext.decode().ok()?, &nonce.decode().ok()?).ok()
+}
+
+/// What the account's server may compare of a content: see [`darkslide_crypto::content_tag`].
+pub fn content_tag(keys: &AccountKeys, content: &ContentHash) -> ContentTag {
+    ContentTag::encode(keys.content_tag_key().tag(content))
 }
 
 /// A fresh key and the request that makes a collection under it.

@@ -4,7 +4,8 @@
 //! password ── Argon2id ──► KeyEncryptionKey ──► MasterKey ◄──► RecoveryKey (24 words)
 //!                              │                   ├──► SecretKey (X25519) ──► SessionToken, shared collections
 //!                              └─► LoginKey        ├──► CollectionKey ──► FileKey ──► object, thumbnail, metadata
-//!                                                  └──► EntityKey ──► small synced records
+//!                                                  ├──► EntityKey ──► small synced records
+//!                                                  └─► ContentTagKey (derived) ──► content tags
 //! ```
 //!
 //! A wrapped key is a [`secret_box`] of 32 bytes. A box says nothing about what it is for: a server can offer one
@@ -210,6 +211,10 @@ key! {
     LoginKey, 16, "a login key"
 }
 key! {
+    /// Derived from the master key; makes the tags by which a server recognises equal contents, and wraps nothing.
+    ContentTagKey, 32, "a content tag key"
+}
+key! {
     /// What authenticates requests once signed in: 32 bytes, sent as text.
     SessionToken, 32, "a session token"
 }
@@ -225,12 +230,19 @@ wraps! {
     CollectionKey => FileKey;
 }
 
-impl KeyEncryptionKey {
-    /// What a derivation made.
-    pub(crate) fn from_secret(secret: Secret<32>) -> Self {
-        Self(secret)
-    }
+/// Declares which keys a derivation makes.
+macro_rules! derived {
+    ($($name:ident)*) => {$(
+        impl $name {
+            /// What a derivation made.
+            pub(crate) fn from_secret(secret: Secret<32>) -> Self {
+                Self(secret)
+            }
+        }
+    )*};
 }
+
+derived!(KeyEncryptionKey ContentTagKey);
 
 impl SessionToken {
     /// The text of the `X-Auth-Token` header: URL-safe base64 with padding, 44 characters. Wiped when dropped.

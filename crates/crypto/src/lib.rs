@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod content_hash;
+pub mod content_tag;
 pub mod encoding;
 pub mod error;
 pub mod kdf;

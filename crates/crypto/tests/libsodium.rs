@@ -17,8 +17,9 @@ use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use darkslide_crypto::content_tag::derive_content_tag_key;
 use darkslide_crypto::kdf::{PasswordStrength, Salt, derive_key_encryption_key, derive_login_key};
-use darkslide_crypto::keys::{CollectionKey, FileKey, KeyEncryptionKey, KeyPair};
+use darkslide_crypto::keys::{CollectionKey, FileKey, KeyEncryptionKey, KeyPair, MasterKey};
 use darkslide_crypto::secret_box::{self, Nonce};
 use darkslide_crypto::stream::{
     CHUNK_LEN, SEALED_CHUNK_LEN, StreamDecryptor, StreamEncryptor, StreamHeader, blob,
@@ -103,6 +104,7 @@ fn libsodium_and_this_crate_open_each_others_messages() {
     blobs(&mut peer);
     files(&mut peer);
     hashes(&mut peer);
+    tags(&mut peer);
     peer.run(&python);
 }
 
@@ -187,6 +189,16 @@ fn hashes(peer: &mut Peer) {
         let plain = content(size);
         let expected = STANDARD.decode(ContentHash::of(&plain).to_string()).unwrap();
         peer.expect("hash", &[bytes(&plain)], Some(expected));
+    }
+}
+
+fn tags(peer: &mut Peer) {
+    let master_key = MasterKey::generate();
+    let key = derive_content_tag_key(&master_key);
+    let photo = ContentHash::of(b"a photo");
+    for content in [photo, ContentHash::live_photo(photo, ContentHash::of(b"a video")).unwrap()] {
+        let arguments = [bytes(master_key.expose()), bytes(content.to_string().as_bytes())];
+        peer.expect("content_tag", &arguments, Some(key.tag(&content).to_vec()));
     }
 }
 

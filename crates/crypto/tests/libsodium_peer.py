@@ -27,6 +27,13 @@ def login_key(key):
     )[:16]
 
 
+def content_tag(master_key, content_hash):
+    key = sodium.crypto_generichash_blake2b_salt_personal(
+        b"", digest_size=32, key=master_key, salt=(1).to_bytes(8, "little"), person=b"drkslide"
+    )
+    return sodium.crypto_generichash_blake2b_salt_personal(content_hash, digest_size=32, key=key)
+
+
 def encrypt(key, plain):
     state = sodium.crypto_secretstream_xchacha20poly1305_state()
     header = sodium.crypto_secretstream_xchacha20poly1305_init_push(state, key)
@@ -58,6 +65,7 @@ def decrypt(key, header, sealed):
 OPERATIONS = {
     "pwhash": pwhash,
     "login_key": login_key,
+    "content_tag": content_tag,
     "public_key": sodium.crypto_scalarmult_base,
     "box": lambda key, nonce, message: sodium.crypto_secretbox(message, nonce, key),
     "box_open": lambda key, nonce, sealed: sodium.crypto_secretbox_open(sealed, nonce, key),

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use darkslide_crypto::account::{AccountKeys, EncodedKeyAttributes, UnlockError};
+use darkslide_crypto::content_tag::derive_content_tag_key;
 use darkslide_crypto::kdf::{PasswordStrength, Salt, derive_key_encryption_key, derive_login_key};
 use darkslide_crypto::keys::{
     CollectionKey, FileKey, KeyEncryptionKey, KeyPair, LoginKey, MasterKey, PublicKey, RecoveryKey,
@@ -211,6 +212,28 @@ fn encrypt(key: &FileKey, header: &StreamHeader, plain: &[u8]) -> Vec<u8> {
     }
     encryptor.finish(rest, &mut sealed).unwrap();
     sealed
+}
+
+/// Made by Python's `hashlib` from the formula in the format's description, and equal to libsodium's.
+#[test]
+fn content_tags() {
+    let key = derive_content_tag_key(&MasterKey::take(std::array::from_fn(|i| u8::try_from(i).unwrap())));
+    assert_eq!(to_hex(key.expose()), "59f4c80846765bba847e2ca4f901f517af26aee1126549d7cd1a09fa89a8561c");
+    let (empty, abc) = (ContentHash::of(b""), ContentHash::of(b"abc"));
+    for (content, tag) in [
+        (empty, "BAlZC6M0qoCrxS6XQiD0O2jI2UpjXsOT5AQZHuVmS9M="),
+        (abc, "jgaFOEVOUc6Mxcx0w829dNNhkRrTK4IKIHnocqWIGUs="),
+        (ContentHash::live_photo(abc, empty).unwrap(), "A+41feD3m2Ix8v+sYZABt6Pn3u+y1/iE2syLNlW2OSU="),
+    ] {
+        assert_eq!(STANDARD.encode(key.tag(&content)), tag);
+    }
+}
+
+#[test]
+fn content_tags_of_two_accounts_have_nothing_in_common() {
+    let content = ContentHash::of(b"a well-known picture");
+    let [one, other] = [(); 2].map(|()| derive_content_tag_key(&MasterKey::generate()).tag(&content));
+    assert_ne!(one, other);
 }
 
 #[test]

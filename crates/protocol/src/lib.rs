@@ -7,6 +7,7 @@ pub mod error;
 pub mod file;
 pub mod ids;
 pub mod limits;
+pub mod lookup;
 pub mod magic;
 pub mod opaque;
 pub mod problem;
@@ -16,6 +17,7 @@ pub mod upload;
 
 pub use error::ErrorBody;
 pub use ids::{AccountId, CollectionId, FileId, ObjectKey, Version};
+pub use lookup::ContentTag;
 pub use magic::MagicMetadata;
 pub use opaque::Opaque;
 pub use problem::Problem;

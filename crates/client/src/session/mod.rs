@@ -20,9 +20,10 @@ pub use sign_in::{LockedSession, SignInMethod, sign_in_method};
 pub use sign_up::{NewSession, PendingSignUp};
 
 use crate::api::Api;
+use darkslide_crypto::ContentHash;
 use darkslide_crypto::account::AccountKeys;
 use darkslide_crypto::keys::SessionToken;
-use darkslide_protocol::AccountId;
+use darkslide_protocol::{AccountId, ContentTag};
 use std::fmt;
 
 /// An account's address, as every server looks it up: trimmed and lower-cased.
@@ -105,6 +106,11 @@ impl Session {
         token: SessionToken,
     ) -> Self {
         Self { api: api.with_token(&token), account, email, keys, token }
+    }
+
+    /// What this account's server may compare of a content.
+    pub fn content_tag(&self, content: &ContentHash) -> ContentTag {
+        crate::keys::content_tag(&self.keys, content)
     }
 
     /// Signs this device out. A session that the server has ended already counts as signed out.
