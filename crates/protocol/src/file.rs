@@ -1,7 +1,7 @@
 //! Files and their memberships, as commits name them and as diffs list them.
 
 use crate::upload::ObjectReference;
-use crate::{AccountId, CollectionId, FileId, MagicMetadata, ObjectKey, Opaque, Version};
+use crate::{AccountId, CollectionId, ContentTag, FileId, MagicMetadata, ObjectKey, Opaque, Version};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -65,7 +65,7 @@ pub struct CommitRequest {
     /// Not of the base API: a keyed hash of the content hash. Two live files of an account never have the same one; a commit
     /// whose tag a live file has is answered with that file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub content_tag: Option<Opaque>,
+    pub content_tag: Option<ContentTag>,
 }
 
 /// `PUT /files/update`: replaces the content under the same file key.

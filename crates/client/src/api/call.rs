@@ -171,7 +171,11 @@ impl Api {
         self.failure(attempt, Reason::Refused { refusal })
     }
 
-    async fn read_all(&self, attempt: &'static str, mut response: Response) -> Result<Vec<u8>, ApiFailure> {
+    pub(super) async fn read_all(
+        &self,
+        attempt: &'static str,
+        mut response: Response,
+    ) -> Result<Vec<u8>, ApiFailure> {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(attempt, error))? {
             if body.len() + chunk.len() > ANSWER_BYTES_MAX {
@@ -182,7 +186,11 @@ impl Api {
         Ok(body)
     }
 
-    fn parse<T: DeserializeOwned>(&self, attempt: &'static str, body: &[u8]) -> Result<T, ApiFailure> {
+    pub(super) fn parse<T: DeserializeOwned>(
+        &self,
+        attempt: &'static str,
+        body: &[u8],
+    ) -> Result<T, ApiFailure> {
         serde_json::from_slice(body).map_err(|error| self.failure(attempt, Reason::NotUnderstood(error)))
     }
 

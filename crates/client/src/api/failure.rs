@@ -2,8 +2,8 @@
 //!
 //! It refuses to carry URLs: those of objects are signed, and would let a reader of a log fetch them.
 
-use darkslide_protocol::ErrorBody;
 use darkslide_protocol::error::code::DISK_FULL;
+use darkslide_protocol::{ErrorBody, Problem};
 use http::StatusCode;
 use std::time::Duration;
 use thiserror::Error;
@@ -68,7 +68,7 @@ impl Refusal {
     pub(super) fn read(status: StatusCode, body: &[u8], retry_after: Option<Duration>) -> Self {
         let parsed = serde_json::from_slice::<ErrorBody>(body).ok();
         let (code, message) = match parsed {
-            Some(ErrorBody { code, message, error }) => (code, message.or(error)),
+            Some(ErrorBody { code, message, error }) => (code, message.or(error).or_else(|| detail(body))),
             None => (None, clipped_text(body)),
         };
         Self { status, code, message, retry_after }
@@ -80,6 +80,11 @@ impl Refusal {
     fn is_disk_full(&self) -> bool {
         self.code.as_deref() == Some(DISK_FULL)
     }
+}
+
+/// What a problem (RFC 9457) says for people.
+fn detail(body: &[u8]) -> Option<String> {
+    serde_json::from_slice::<Problem>(body).ok()?.detail
 }
 
 fn clipped_text(body: &[u8]) -> Option<String> {

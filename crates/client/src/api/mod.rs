@@ -5,6 +5,7 @@
 //! objects get no token at all.
 
 mod accounts;
+mod batch;
 mod call;
 mod collections;
 mod downloads;

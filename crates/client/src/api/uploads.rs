@@ -135,7 +135,7 @@ impl Api {
             .0
             .uploads
             .put(self.object_url(url)?)
-            .timeout(self.0.limits.read_idle + Duration::from_secs(length / SLOWEST_RATE))
+            .timeout(self.time_for(length))
             .header(header::CONTENT_LENGTH, length)
             .header(header::CONTENT_TYPE, "application/octet-stream")
             .body(body);
@@ -145,6 +145,11 @@ impl Api {
         let response = self.send(SEND, request).await?;
         let etag = response.headers().get(header::ETAG).and_then(|value| value.to_str().ok());
         Ok(etag.filter(|etag| !etag.is_empty()).map(|etag| ETag(etag.to_owned())))
+    }
+
+    /// How long a body of `length` bytes may take before its line is taken for dead.
+    pub(super) fn time_for(&self, length: u64) -> Duration {
+        self.0.limits.read_idle + Duration::from_secs(length / SLOWEST_RATE)
     }
 
     fn object_url(&self, url: &str) -> Result<url::Url, ApiFailure> {

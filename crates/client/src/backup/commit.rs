@@ -1,21 +1,16 @@
-//! The commit: two stored objects become one file of one collection, and after that the catalog hears of it.
+//! The commit: what makes one file of one collection of two objects.
 
 use darkslide_crypto::ContentHash;
 use darkslide_crypto::keys::{FileKey, Wraps as _};
 use darkslide_crypto::stream::blob::{self, Blob};
 use darkslide_protocol::file::{CommitRequest, Metadata};
 use darkslide_protocol::upload::ObjectReference;
-use darkslide_protocol::{FileId, MagicMetadata, Opaque};
+use darkslide_protocol::{ContentTag, MagicMetadata, Opaque};
 
 use super::albums::Album;
 use super::describe;
-use super::error::AssetError;
 use super::identify::Asset;
-use super::patience::Patience;
 use super::upload::StoredObject;
-use crate::catalog::Catalog;
-use crate::keys::open_file;
-use crate::session::Session;
 
 /// What is committed.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +19,8 @@ pub struct Commit<'a> {
     pub asset: &'a Asset,
     /// Its name by content.
     pub content: &'a ContentHash,
+    /// What the server may compare of that.
+    pub tag: &'a ContentTag,
     /// Where it goes.
     pub album: &'a Album,
     /// Its key.
@@ -36,26 +33,8 @@ pub struct Commit<'a> {
     pub is_placeholder: bool,
 }
 
-/// Commits, and records the file ahead of the feed. The same request is repeated until it is answered: the server
-/// gives the same file for the same objects.
-pub async fn commit(
-    session: &Session,
-    catalog: &Catalog,
-    patience: &Patience,
-    commit: Commit<'_>,
-) -> Result<FileId, AssetError> {
-    let request = request(commit);
-    let file = patience.persist(|| async { Ok(session.api.commit(&request).await?) }).await?;
-    // The answer is read as the feed would read it: what went in is what will come back.
-    let opened = open_file(Some(&commit.album.key), &file);
-    if let Some(damage) = opened.damage {
-        return Err(damage.into());
-    }
-    catalog.put_file(&opened.row).await?;
-    Ok(opened.row.id)
-}
-
-fn request(commit: Commit<'_>) -> CommitRequest {
+/// What makes a file of the two objects.
+pub(super) fn request(commit: Commit<'_>) -> CommitRequest {
     let wrapped = commit.album.key.wrap_key(commit.key);
     let metadata = describe::metadata(commit.asset, commit.content, commit.is_placeholder);
     let metadata = blob::seal(commit.key, &metadata.to_json());
@@ -74,7 +53,7 @@ fn request(commit: Commit<'_>) -> CommitRequest {
         },
         magic_metadata: None,
         pub_magic_metadata: magic(commit.key, &public.to_json()),
-        content_tag: None,
+        content_tag: Some(commit.tag.clone()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Why one asset is not in the vault, and why a whole run ended. One bad file never stops the others.
 
 use std::io;
+use std::sync::Arc;
 
 use crate::api::ApiFailure;
 use crate::catalog::CatalogError;
@@ -43,6 +44,9 @@ pub enum AssetError {
     /// The vault as a whole cannot be read.
     #[error(transparent)]
     Vault(VaultError),
+    /// It went with others, and all of them failed.
+    #[error(transparent)]
+    Batch(Arc<AssetError>),
     /// Somebody asked the run to stop.
     #[error("the backup was stopped before it was done")]
     Stopped,
@@ -69,6 +73,7 @@ impl AssetError {
         match self {
             Self::Api(failure) => failure.is_transient() && !self.is_storage_full(),
             Self::Damaged => true,
+            Self::Batch(error) => error.is_transient(),
             _ => false,
         }
     }
@@ -81,7 +86,25 @@ impl AssetError {
                 failure.is_over_quota() || failure.is_disk_full() || insufficient
             }
             Self::StorageFull(_) => true,
+            Self::Batch(error) => error.is_storage_full(),
             _ => false,
+        }
+    }
+
+    /// Whether no other asset would fare better: the catalog cannot be used, or the session has ended.
+    pub(super) fn ends_the_run(&self) -> bool {
+        match self.root() {
+            Self::Catalog(_) => true,
+            Self::Api(failure) => failure.is_signed_out(),
+            _ => false,
+        }
+    }
+
+    /// What went wrong, whether it went alone or with others.
+    pub(super) fn root(&self) -> &Self {
+        match self {
+            Self::Batch(error) => error.root(),
+            error => error,
         }
     }
 
@@ -102,6 +125,9 @@ pub enum BackupError {
         /// Why.
         source: io::Error,
     },
+    /// What one asset met, and any other would.
+    #[error(transparent)]
+    Asset(AssetError),
     /// The feed could not be read, the session has ended, or the catalog cannot be used.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -116,6 +142,10 @@ impl From<CatalogError> for BackupError {
 impl BackupError {
     /// Whether the same may succeed later without anybody doing anything.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Vault(error) if error.is_transient())
+        match self {
+            Self::Vault(error) => error.is_transient(),
+            Self::Asset(error) => error.is_transient(),
+            Self::Root { .. } => false,
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod albums;
 mod also;
+pub mod batch;
 pub mod commit;
 pub mod describe;
 pub mod encrypt;

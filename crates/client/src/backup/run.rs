@@ -3,7 +3,7 @@
 //! Two lanes: a big file never holds up the small ones. In each lane a few assets are in flight; hashing and
 //! sealing take turns on threads that may block.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Settings;
 use super::albums::Albums;
+use super::batch::{self, Counter, Courier};
 use super::error::{AssetError, BackupError};
 use super::identify::{Asset, Identified, Surroundings, identify};
 use super::in_flight::InFlight;
@@ -32,8 +33,14 @@ use crate::event::{Event, Events, Outcome};
 use crate::library::{PassedOver, raw};
 use crate::session::Session;
 
-/// Small assets in flight: each may hold a chunk of plaintext and one of ciphertext.
-const SMALL_IN_FLIGHT: usize = 8;
+/// Small assets in flight, as far as there is room in memory for them: enough to fill some batches.
+const SMALL_IN_FLIGHT: usize = 512;
+
+/// Bytes that one unit of room in memory stands for.
+pub(super) const ROOM_UNIT: u64 = 1024;
+
+/// Units of room for the bytes of all assets in flight, plain and sealed: 40 MiB.
+pub(super) const ROOM_UNITS: u32 = 40 * 1024;
 
 /// Large assets in flight: one is sent while the next is hashed.
 const LARGE_IN_FLIGHT: usize = 2;
@@ -53,6 +60,9 @@ const RECHECKED_AT_ONCE: usize = 8;
 /// Files that are identified in one go, when a folder has more.
 const IDENTIFIED_AT_ONCE: usize = 4096;
 
+/// Folders whose files are being looked at, or were, and have not all had their turn.
+const FOLDERS_IDENTIFIED_AHEAD: usize = 2;
+
 /// Everything that the work of one run shares.
 pub(super) struct Run {
     pub(super) session: Arc<Session>,
@@ -60,10 +70,15 @@ pub(super) struct Run {
     pub(super) settings: Settings,
     pub(super) events: Events,
     pub(super) now: i64,
-    pub(super) patience: Patience,
+    pub(super) patience: Arc<Patience>,
     pub(super) albums: Albums,
     pub(super) urls: UrlPool,
     pub(super) in_flight: InFlight<Job>,
+    pub(super) room_in_memory: Arc<Semaphore>,
+    /// Marks of the contents that are known already.
+    marks: Mutex<HashSet<u64>>,
+    /// Where small uploads are handed in, while assets are worked on.
+    counter: Mutex<Option<Counter>>,
     pub(super) hashing: Semaphore,
     pub(super) small_uploads: Semaphore,
     pub(super) large_uploads: Semaphore,
@@ -92,12 +107,15 @@ impl Run {
             session,
             catalog,
             now,
-            patience: Patience::new(settings.patience, halt.clone(), events.clone()),
+            patience: Arc::new(Patience::new(settings.patience, halt.clone(), events.clone())),
             settings,
             events,
             albums: Albums::new(),
             urls: UrlPool::new(),
             in_flight: InFlight::new(),
+            room_in_memory: Arc::new(Semaphore::new(ROOM_UNITS as usize)),
+            marks: Mutex::default(),
+            counter: Mutex::default(),
             hashing: Semaphore::new(HASHING),
             small_uploads: Semaphore::new(SMALL_UPLOADS),
             large_uploads: Semaphore::new(LARGE_UPLOADS),
@@ -141,6 +159,17 @@ impl Run {
         self.left.load(Ordering::Relaxed).saturating_mul(2).max(2)
     }
 
+    /// Marks of the contents that are known already: what is not among them need not be looked up.
+    pub(super) fn marks(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where small uploads are handed in.
+    pub(super) fn counter(&self) -> Counter {
+        let counter = self.counter.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        counter.expect("it is open while assets are worked on")
+    }
+
     pub(super) fn tally(&self) -> MutexGuard<'_, BackupReport> {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -163,8 +192,13 @@ impl Run {
         let (small, small_waiting) = mpsc::channel(1);
         // Descriptions only: their bytes are read when their turn comes.
         let (large, large_waiting) = mpsc::unbounded_channel();
+        *self.marks() = self.catalog.content_marks().await?;
+        let (counter, courier) = batch::open(self.courier());
+        *self.counter.lock().unwrap_or_else(PoisonError::into_inner) = Some(counter);
         // Owned here: a caller that drops this future ends the lanes with it.
         let mut tasks = JoinSet::new();
+        let mut sending = JoinSet::new();
+        sending.spawn(courier);
         tasks.spawn(small_lane(Arc::clone(self), small_waiting));
         tasks.spawn(large_lane(Arc::clone(self), large_waiting));
         let lanes = Lanes { small, large };
@@ -177,9 +211,21 @@ impl Run {
         }
         drop(lanes);
         tasks.join_all().await;
+        drop(self.counter.lock().unwrap_or_else(PoisonError::into_inner).take());
+        sending.join_all().await;
         fed?;
         let fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner).take();
         fatal.map_or(Ok(()), Err)
+    }
+
+    fn courier(&self) -> Courier {
+        Courier {
+            session: Arc::clone(&self.session),
+            catalog: self.catalog.clone(),
+            patience: Arc::clone(&self.patience),
+            events: self.events.clone(),
+            sent: Arc::clone(&self.sent),
+        }
     }
 
     async fn feed_lanes(&self, lanes: &Lanes, root: &Arc<Path>, plan: BackupPlan) -> Result<(), BackupError> {
@@ -202,15 +248,20 @@ impl Run {
             }
         }
         drop(steps);
-        for mut paths in to_read.into_values() {
+        let groups = to_read.into_values().flat_map(|mut paths| {
             paths.sort();
-            for paths in paths.chunks(IDENTIFIED_AT_ONCE) {
+            paths.chunks(IDENTIFIED_AT_ONCE).map(<[PathBuf]>::to_vec).collect::<Vec<_>>()
+        });
+        // The next folder is looked at while this one's files are sent.
+        let mut identified = futures_util::stream::iter(groups)
+            .map(|paths| self.identified(root, paths))
+            .buffered(FOLDERS_IDENTIFIED_AHEAD);
+        while let Some(group) = identified.next().await {
+            for one in group {
                 if self.halt.is_cancelled() {
                     return Ok(());
                 }
-                for identified in self.identified(root, paths.to_vec()).await {
-                    self.dispatch(lanes, root, identified).await?;
-                }
+                self.dispatch(lanes, root, one).await?;
             }
         }
         Ok(())
@@ -322,6 +373,21 @@ impl Run {
         let error = BackupError::Vault(error.into());
         self.fatal.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         self.halt.cancel();
+    }
+
+    /// Ends the run because of what one asset met.
+    pub(super) fn fail_with(&self, error: AssetError) {
+        match error {
+            AssetError::Catalog(error) => self.fail(error),
+            AssetError::Api(failure) => self.fail(failure),
+            error => {
+                self.fatal
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get_or_insert(BackupError::Asset(error));
+                self.halt.cancel();
+            }
+        }
     }
 
     /// The report, when everything is over.

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use darkslide_crypto::ContentHash;
 use darkslide_crypto::keys::FileKey;
-use darkslide_crypto::stream::blob;
-use darkslide_protocol::FileId;
+use darkslide_crypto::stream::{CHUNK_LEN, OVERHEAD, StreamEncryptor, StreamHeader, blob};
+use darkslide_protocol::batch::object_key;
 use darkslide_protocol::collection::AddFilesRequest;
 use darkslide_protocol::trash::RestoreRequest;
+use darkslide_protocol::{AccountId, ContentTag, FileId};
 
 use super::albums::Album;
+use super::batch::{Delivered, Parcel, SealedObject};
 use super::commit::{self, Commit};
 use super::describe;
 use super::encrypt::Source;
@@ -20,15 +22,16 @@ use super::error::{AssetError, BackupError};
 use super::hash::{Hashed, hash};
 use super::identify::Asset;
 use super::plan::{ContentDecision, Step, decide_content, deleted_reason};
-use super::run::Run;
+use super::run::{ROOM_UNIT, ROOM_UNITS, Run};
 use super::upload::{Original, StoredObject, Uploads, WHOLE_OBJECT_MAX};
 use crate::appearance::Appearance;
-use crate::catalog::{AssetRow, AssetState, CatalogError, FileRow, Fingerprint, TrashRow};
+use crate::catalog::{AssetRow, AssetState, CatalogError, FileRow, Fingerprint, TrashRow, content_mark};
 use crate::event::{Event, Outcome};
 use crate::feed;
 use crate::keys::{collection_key, file_key, trashed_file_key, wrap_file_key};
 use crate::library::{DeviceAlbum, raw};
-use crate::thumbnail::Subject;
+use crate::thumbnail::{Made, Subject};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// An asset whose content is known.
 #[derive(Debug)]
@@ -36,6 +39,10 @@ pub(super) struct Job {
     asset: Asset,
     content: ContentHash,
     source: Source,
+    /// Neither the vault nor this device ever had this content.
+    is_new: bool,
+    /// The room in memory that it takes.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 /// What is recorded of an asset, whichever way its content became known.
@@ -57,13 +64,25 @@ impl Place<'_> {
 struct Settled {
     outcome: Outcome,
     file: Option<FileId>,
+    /// The catalog has it already.
+    is_recorded: bool,
 }
 
 impl Settled {
     fn in_vault(outcome: Outcome, file: FileId) -> Self {
-        Self { outcome, file: Some(file) }
+        Self { outcome, file: Some(file), is_recorded: false }
+    }
+
+    fn outside(outcome: Outcome) -> Self {
+        Self { outcome, file: None, is_recorded: false }
     }
 }
+
+/// Bytes in memory of an asset beside its own: pieces that are on their way, its thumbnail, its records.
+const PIECES_BYTES: u64 = 128 * 1024;
+
+/// How often an asset is settled anew because another device was first.
+const OTHERS_FIRST_MAX: usize = 3;
 
 impl Run {
     /// Takes one asset all the way, and with it those that turn out to have the same content.
@@ -71,6 +90,7 @@ impl Run {
         if self.halt.is_cancelled() {
             return;
         }
+        let room = self.room_for(&asset).await;
         let name = asset.name();
         self.events.send(Event::Started { name: Arc::clone(&name), bytes: asset.size() }).await;
         let (asset, hashed) = self.hashed(asset).await;
@@ -79,9 +99,10 @@ impl Run {
             Err(error) => return self.conclude(&asset, None, Err(error)).await,
         };
         self.tally().bytes_hashed += asset.size();
-        let mut next = self.in_flight.claim(content, Job { asset, content, source });
-        while let Some(job) = next {
-            let settled = self.settle(&job).await;
+        let is_new = self.marks().insert(content_mark(&content));
+        let mut next = self.in_flight.claim(content, Job { asset, content, source, is_new, room });
+        while let Some(mut job) = next {
+            let settled = self.settle(&mut job).await;
             self.conclude(&job.asset, Some(content), settled).await;
             drop(job);
             next = self.in_flight.next(&content);
@@ -98,16 +119,34 @@ impl Run {
         (asset, hashed.map_err(AssetError::from))
     }
 
-    async fn settle(&self, job: &Job) -> Result<Settled, AssetError> {
-        if self.halt.is_cancelled() {
-            return Err(AssetError::Stopped);
+    /// Room in memory for an asset's bytes, plain and sealed; of one that is read piece by piece, for the pieces.
+    async fn room_for(&self, asset: &Asset) -> Option<OwnedSemaphorePermit> {
+        let bytes = asset.size().min(CHUNK_LEN as u64).saturating_mul(2) + PIECES_BYTES;
+        let room = u32::try_from(bytes / ROOM_UNIT).unwrap_or(u32::MAX).min(ROOM_UNITS);
+        Arc::clone(&self.room_in_memory).acquire_many_owned(room).await.ok()
+    }
+
+    async fn settle(&self, job: &mut Job) -> Result<Settled, AssetError> {
+        for _ in 0..OTHERS_FIRST_MAX {
+            if self.halt.is_cancelled() {
+                return Err(AssetError::Stopped);
+            }
+            if !job.is_new {
+                let place = job.place();
+                let decision = self.decide(&place, &job.content).await?;
+                if let Some(settled) = self.settle_unsent(&place, decision).await? {
+                    return Ok(settled);
+                }
+            }
+            if let Delivered::Created(file) = self.send(job).await? {
+                let uploaded = Settled::in_vault(Outcome::Uploaded, file);
+                return Ok(Settled { is_recorded: true, ..uploaded });
+            }
+            // Another device sent the same picture meanwhile: the feed tells which file it is.
+            job.is_new = false;
+            feed::pull(&self.session, &self.catalog).await?;
         }
-        let place = job.place();
-        let decision = self.decide(&place, &job.content).await?;
-        match self.settle_unsent(&place, decision).await? {
-            Some(settled) => Ok(settled),
-            None => self.send(job).await,
-        }
+        Err(AssetError::Changed)
     }
 
     async fn decide(
@@ -147,9 +186,7 @@ impl Run {
                 self.remember_here(place, row.file).await?;
                 settled
             }
-            ContentDecision::Deleted { at } => {
-                Settled { outcome: Outcome::Skipped(deleted_reason(at)), file: None }
-            }
+            ContentDecision::Deleted { at } => Settled::outside(Outcome::Skipped(deleted_reason(at))),
         };
         Ok(Some(settled))
     }
@@ -204,34 +241,62 @@ impl Run {
         self.albums.resolve(&self.session, &self.catalog, &self.patience, album).await
     }
 
-    /// The original is made safe first, the thumbnail follows.
-    async fn send(&self, job: &Job) -> Result<Settled, AssetError> {
+    /// Seals what is small, sends what is large, and hands in what makes a file of it.
+    async fn send(&self, job: &mut Job) -> Result<Delivered, AssetError> {
         let full = self.tally().storage_full.clone();
         if let Some(reason) = full {
             return Err(AssetError::StorageFull(reason));
         }
         self.take_room(job.source.len())?;
         let album = self.resolve(&job.asset.album).await?;
-        let (key, original) = self.send_original(job, &album).await?;
-        let (thumbnail, is_placeholder) = self.send_thumbnail(job, &key).await?;
-        let commit = Commit {
-            asset: &job.asset,
-            content: &job.content,
-            album: &album,
-            key: &key,
-            original: &original,
-            thumbnail: &thumbnail,
-            is_placeholder,
-        };
-        let committed = commit::commit(&self.session, &self.catalog, &self.patience, commit).await;
-        let refused = |error: &AssetError| matches!(error, AssetError::Api(_)) && !error.is_transient();
-        if committed.as_ref().map_or_else(refused, |_| true) {
+        let is_large = job.source.in_memory().is_none();
+        let original = if is_large { Some(self.send_original(job, &album).await?) } else { None };
+        let made = self.settings.thumbnailer.make(job.subject()).await;
+        let is_placeholder = made.is_placeholder;
+        let parcel = self.parcel(job, album, original, made).await?;
+        let delivered = self.counter().deliver(parcel).await;
+        let refused =
+            |error: &AssetError| matches!(error.root(), AssetError::Api(_)) && !error.is_transient();
+        if is_large && delivered.as_ref().map_or_else(refused, |_| true) {
             // Committed, or refused for good: either way this key and header are not used again.
             self.catalog.end_upload(&job.content).await?;
         }
-        let file = committed?;
-        self.tally().placeholders += u64::from(is_placeholder);
-        Ok(Settled::in_vault(Outcome::Uploaded, file))
+        if matches!(delivered, Ok(Delivered::Created(_))) {
+            self.tally().placeholders += u64::from(is_placeholder);
+        }
+        delivered
+    }
+
+    /// Sealing and wrapping, on a thread that may take its time.
+    async fn parcel(
+        &self,
+        job: &mut Job,
+        album: Arc<Album>,
+        original: Option<(FileKey, StoredObject)>,
+        thumbnail: Made,
+    ) -> Result<Parcel, AssetError> {
+        let row = self.row(&job.place(), Some(job.content), job.is_new, &Outcome::Uploaded, None).await?;
+        let packing = Packing {
+            asset: job.asset.clone(),
+            content: job.content,
+            tag: self.session.content_tag(&job.content),
+            plain: job.source.in_memory().cloned(),
+            original,
+            thumbnail,
+            album,
+            row,
+            account: self.session.account,
+        };
+        let mut room = job.room.take();
+        let sealing = tokio::task::spawn_blocking(move || {
+            let mut parcel = packing.pack();
+            // The plaintext is gone: half of the room is free again.
+            let half = room.as_ref().map_or(0, |room| room.num_permits() / 2);
+            drop(room.as_mut().and_then(|room| room.split(half)));
+            parcel.room = room;
+            parcel
+        });
+        Ok(sealing.await.expect("sealing does not panic"))
     }
 
     async fn send_original(&self, job: &Job, album: &Album) -> Result<(FileKey, StoredObject), AssetError> {
@@ -240,22 +305,6 @@ impl Run {
         let _turn = lane.acquire().await.expect("the semaphore is never closed");
         let original = Original { name: job.asset.name(), content: job.content, source: job.source.clone() };
         self.uploads().send_original(&original, album).await
-    }
-
-    async fn send_thumbnail(&self, job: &Job, key: &FileKey) -> Result<(StoredObject, bool), AssetError> {
-        let main = &job.asset.main;
-        let subject = Subject {
-            path: main.path.clone(),
-            bytes: job.source.in_memory().cloned(),
-            format: main.media.format,
-            orientation: job.asset.probe.orientation,
-            embedded: job.asset.probe.embedded_thumbnail,
-        };
-        let made = self.settings.thumbnailer.make(subject).await;
-        let sealed = blob::seal(key, &made.jpeg);
-        let size = sealed.ciphertext.len() as u64;
-        let object_key = self.uploads().send_sealed(Bytes::from(sealed.ciphertext)).await?;
-        Ok((StoredObject { object_key, header: sealed.header, size }, made.is_placeholder))
     }
 
     fn uploads(&self) -> Uploads<'_> {
@@ -280,15 +329,16 @@ impl Run {
     ) {
         let settled = match settled {
             Ok(settled) => settled,
-            Err(AssetError::Stopped) => return,
-            Err(AssetError::Catalog(error)) => return self.fail(error),
-            Err(AssetError::Api(failure)) if failure.is_signed_out() => return self.fail(failure),
+            Err(error) if matches!(error.root(), AssetError::Stopped) => return,
+            Err(error) if error.ends_the_run() => return self.fail_with(error),
             Err(error) => {
                 self.weigh(&error).await;
-                Settled { outcome: Outcome::Failed(error.to_string()), file: None }
+                Settled::outside(Outcome::Failed(error.to_string()))
             }
         };
-        if let Err(error) = self.record(&asset.place(), content, &settled).await {
+        if !settled.is_recorded
+            && let Err(error) = self.record(&asset.place(), content, &settled).await
+        {
             return self.fail(error);
         }
         self.finished(&asset.name(), settled.outcome).await;
@@ -300,30 +350,42 @@ impl Run {
         content: Option<ContentHash>,
         settled: &Settled,
     ) -> Result<(), CatalogError> {
-        let (state, reason) = match &settled.outcome {
+        let row = self.row(place, content, false, &settled.outcome, settled.file).await?;
+        self.catalog.put_asset(&row).await
+    }
+
+    /// What the catalog holds of an asset that ended so.
+    async fn row(
+        &self,
+        place: &Place<'_>,
+        content: Option<ContentHash>,
+        is_new: bool,
+        outcome: &Outcome,
+        file: Option<FileId>,
+    ) -> Result<AssetRow, CatalogError> {
+        let (state, reason) = match outcome {
             Outcome::Skipped(reason) => (AssetState::Skipped, Some(reason.clone())),
             Outcome::NotMedia(reason) => (AssetState::NotMedia, Some(reason.clone())),
             Outcome::Failed(reason) => (AssetState::Blocked, Some(reason.clone())),
             _ => (AssetState::BackedUp, None),
         };
         let first_seen = match &content {
-            Some(content) => self.first_seen(place, content).await?,
-            None => self.now,
+            Some(content) if !is_new => self.first_seen(place, content).await?,
+            _ => self.now,
         };
-        let row = AssetRow {
+        Ok(AssetRow {
             root: raw(place.root),
             path: raw(place.relative),
             fingerprint: place.fingerprint,
             motion: place.motion.map(|(path, fingerprint)| (raw(path), fingerprint)),
             album: place.album.key.clone(),
             content_hash: content,
-            file: settled.file,
+            file,
             state,
             reason,
             first_seen,
             last_seen: self.now,
-        };
-        self.catalog.put_asset(&row).await
+        })
     }
 
     /// Settles a step whose content is known from before, unless it turns out that its bytes must be sent.
@@ -366,4 +428,71 @@ impl Job {
     fn place(&self) -> Place<'_> {
         self.asset.place()
     }
+
+    fn subject(&self) -> Subject {
+        let main = &self.asset.main;
+        Subject {
+            path: main.path.clone(),
+            bytes: self.source.in_memory().cloned(),
+            format: main.media.format,
+            orientation: self.asset.probe.orientation,
+            embedded: self.asset.probe.embedded_thumbnail,
+        }
+    }
+}
+
+/// All that a parcel is made of.
+struct Packing {
+    asset: Asset,
+    content: ContentHash,
+    tag: ContentTag,
+    plain: Option<Bytes>,
+    original: Option<(FileKey, StoredObject)>,
+    thumbnail: Made,
+    album: Arc<Album>,
+    row: AssetRow,
+    account: AccountId,
+}
+
+impl Packing {
+    /// Seals what is not sealed yet. The plaintext is dropped.
+    fn pack(self) -> Parcel {
+        let mut objects = Vec::with_capacity(2);
+        let plain = self.plain.unwrap_or_default();
+        let (key, original) = self.original.unwrap_or_else(|| {
+            let (key, header) = (FileKey::generate(), StreamHeader::generate());
+            let mut sealed = Vec::with_capacity(plain.len() + OVERHEAD);
+            StreamEncryptor::new(&key, &header)
+                .finish(&plain, &mut sealed)
+                .expect("what is kept in memory is at most one chunk");
+            (key, stored(self.account, header, sealed, &mut objects))
+        });
+        drop(plain);
+        let thumbnail = blob::seal(&key, &self.thumbnail.jpeg);
+        let thumbnail = stored(self.account, thumbnail.header, thumbnail.ciphertext, &mut objects);
+        let commit = commit::request(Commit {
+            asset: &self.asset,
+            content: &self.content,
+            tag: &self.tag,
+            album: &self.album,
+            key: &key,
+            original: &original,
+            thumbnail: &thumbnail,
+            is_placeholder: self.thumbnail.is_placeholder,
+        });
+        Parcel { objects, commit, album: self.album, row: self.row, room: None }
+    }
+}
+
+/// An object that goes with its commit, under an id that is drawn here.
+fn stored(
+    account: AccountId,
+    header: StreamHeader,
+    sealed: Vec<u8>,
+    objects: &mut Vec<SealedObject>,
+) -> StoredObject {
+    let id = uuid::Uuid::new_v4().into_bytes();
+    let size = sealed.len() as u64;
+    objects.push(SealedObject { id, bytes: sealed.into() });
+    StoredObject { object_key: object_key(account, &id), header, size }
 }

@@ -2,9 +2,13 @@
 
 use darkslide_crypto::ContentHash;
 use darkslide_protocol::FileId;
-use sqlx::{FromRow, Row, sqlite::SqliteRow};
+use futures_util::TryStreamExt as _;
+use sqlx::{FromRow, Row, SqliteConnection, sqlite::SqliteRow};
+use std::collections::HashSet;
+use std::path::PathBuf;
 
-use super::{Catalog, CatalogError, DeviceAlbumKey, files::content_hash_of};
+use super::{Catalog, CatalogError, DeviceAlbumKey, FileRow, files, files::content_hash_of};
+use crate::library::path_of;
 
 /// What tells, at the price of one `stat`, that a file's bytes are what they were. The change time is not in it:
 /// it moves with every rename and change of rights.
@@ -73,6 +77,13 @@ pub struct AssetRow {
     pub first_seen: i64,
     /// When a run last dealt with it, µs since the epoch.
     pub last_seen: i64,
+}
+
+impl AssetRow {
+    /// The whole path of the file, or of the still.
+    pub fn whole_path(&self) -> PathBuf {
+        path_of(&self.root).join(path_of(&self.path))
+    }
 }
 
 impl FromRow<'_, SqliteRow> for AssetRow {
@@ -167,37 +178,82 @@ impl Catalog {
             .ok_or(CatalogError::Damaged { what: "asset state" })
     }
 
+    /// Records files that were just made, ahead of the feed, and the assets that they were made of.
+    pub async fn record_uploads(&self, rows: &[(FileRow, AssetRow)]) -> Result<(), CatalogError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = self.write().await?;
+        for (file, asset) in rows {
+            files::put(&mut transaction, file).await?;
+            put(&mut transaction, asset).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
     /// Records how an asset was dealt with.
     pub async fn put_asset(&self, row: &AssetRow) -> Result<(), CatalogError> {
-        let (motion_path, motion) = match &row.motion {
-            Some((path, fingerprint)) => (Some(path), Some(fingerprint)),
-            None => (None, None),
-        };
-        sqlx::query(
-            "INSERT OR REPLACE INTO assets (root, path, size, modified_ns, inode, motion_path, motion_size,
-                 motion_modified_ns, motion_inode, album_root, album_folder, content_hash, file, state, reason,
-                 first_seen, last_seen)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
-        )
-        .bind(&row.root)
-        .bind(&row.path)
-        .bind(row.fingerprint.size.cast_signed())
-        .bind(row.fingerprint.modified_ns)
-        .bind(row.fingerprint.inode.cast_signed())
-        .bind(motion_path)
-        .bind(motion.map(|motion| motion.size.cast_signed()))
-        .bind(motion.map(|motion| motion.modified_ns))
-        .bind(motion.map(|motion| motion.inode.cast_signed()))
-        .bind(&row.album.root)
-        .bind(&row.album.folder)
-        .bind(row.content_hash.map(|hash| hash.to_string()))
-        .bind(row.file.map(|file| file.0))
-        .bind(row.state.as_str())
-        .bind(&row.reason)
-        .bind(row.first_seen)
-        .bind(row.last_seen)
-        .execute(&self.pool)
-        .await?;
-        Ok(())
+        let mut connection = self.pool.acquire().await?;
+        put(&mut connection, row).await
     }
+
+    /// Marks of all contents that the vault or this device ever had, for [`content_mark`] to be looked up in: what is not among
+    /// them is new.
+    pub async fn content_marks(&self) -> Result<HashSet<u64>, CatalogError> {
+        let mut marks = HashSet::new();
+        let mut rows = sqlx::query_scalar::<_, String>(
+            "SELECT content_hash FROM files WHERE content_hash IS NOT NULL
+             UNION ALL SELECT content_hash FROM trash WHERE content_hash IS NOT NULL
+             UNION ALL SELECT content_hash FROM assets WHERE content_hash IS NOT NULL",
+        )
+        .fetch(&self.pool);
+        while let Some(text) = rows.try_next().await? {
+            marks.insert(mark_of(&text));
+        }
+        Ok(marks)
+    }
+}
+
+/// A short mark of a content: equal contents have equal marks.
+pub fn content_mark(content: &ContentHash) -> u64 {
+    mark_of(&content.to_string())
+}
+
+/// FNV-1a of 64 bits, over the text as it is stored.
+fn mark_of(text: &str) -> u64 {
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |mark, byte| (mark ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+async fn put(connection: &mut SqliteConnection, row: &AssetRow) -> Result<(), CatalogError> {
+    let (motion_path, motion) = match &row.motion {
+        Some((path, fingerprint)) => (Some(path), Some(fingerprint)),
+        None => (None, None),
+    };
+    sqlx::query(
+        "INSERT OR REPLACE INTO assets (root, path, size, modified_ns, inode, motion_path, motion_size,
+             motion_modified_ns, motion_inode, album_root, album_folder, content_hash, file, state, reason,
+             first_seen, last_seen)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+    )
+    .bind(&row.root)
+    .bind(&row.path)
+    .bind(row.fingerprint.size.cast_signed())
+    .bind(row.fingerprint.modified_ns)
+    .bind(row.fingerprint.inode.cast_signed())
+    .bind(motion_path)
+    .bind(motion.map(|motion| motion.size.cast_signed()))
+    .bind(motion.map(|motion| motion.modified_ns))
+    .bind(motion.map(|motion| motion.inode.cast_signed()))
+    .bind(&row.album.root)
+    .bind(&row.album.folder)
+    .bind(row.content_hash.map(|hash| hash.to_string()))
+    .bind(row.file.map(|file| file.0))
+    .bind(row.state.as_str())
+    .bind(&row.reason)
+    .bind(row.first_seen)
+    .bind(row.last_seen)
+    .execute(connection)
+    .await?;
+    Ok(())
 }

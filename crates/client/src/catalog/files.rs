@@ -185,7 +185,7 @@ impl Catalog {
 }
 
 /// A later version replaces an earlier one; what a tombstone no longer says is kept from before.
-async fn put(connection: &mut SqliteConnection, row: &FileRow) -> Result<(), CatalogError> {
+pub(super) async fn put(connection: &mut SqliteConnection, row: &FileRow) -> Result<(), CatalogError> {
     sqlx::query(
         "INSERT INTO files (collection, file, owner, encrypted_key, key_nonce, title, content_hash, kind, taken,
              modified, object_size, thumbnail_size, object_header, thumbnail_header, metadata, public_metadata,

@@ -22,7 +22,7 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 pub use albums::{CollectionRow, DeviceAlbumKey};
-pub use assets::{AssetRow, AssetState, Fingerprint};
+pub use assets::{AssetRow, AssetState, Fingerprint, content_mark};
 pub use cursor::Feed;
 pub use files::{FileFilter, FileRow};
 pub use trash::TrashRow;

@@ -316,7 +316,7 @@ impl<'w> Bench<'w> {
                 self.more += sizes.sum();
                 self.claimed
                     .extend([commit.file.object_key.0.as_str(), commit.thumbnail.object_key.0.as_str()]);
-                self.tags.extend(commit.content_tag.as_ref().map(|tag| (tag.0.as_str(), index)));
+                self.tags.extend(commit.content_tag.as_ref().map(|tag| (tag.as_str(), index)));
                 Decision::Create(sizes)
             }
             Ok(decision) => decision,
@@ -369,7 +369,7 @@ impl<'w> Bench<'w> {
     }
 
     fn by_tag(&self, commit: &CommitRequest) -> Option<Decision> {
-        let tag = commit.content_tag.as_ref()?.0.as_str();
+        let tag = commit.content_tag.as_ref()?.as_str();
         let earlier = self.tags.get(tag).map(|index| Decision::SameAs(*index));
         earlier.or_else(|| self.world.tagged.get(tag).map(|file| Decision::Existing(*file)))
     }
@@ -424,7 +424,7 @@ async fn read_world(
     let claimed: Vec<FileId> = claimed.into_iter().collect();
     let collections: BTreeSet<CollectionId> = commits.iter().map(|commit| commit.collection_id).collect();
     let tags: BTreeSet<&str> =
-        commits.iter().filter_map(|commit| commit.content_tag.as_ref()).map(|tag| tag.0.as_str()).collect();
+        commits.iter().filter_map(|commit| commit.content_tag.as_ref()).map(|tag| tag.as_str()).collect();
     Ok(World {
         usage,
         default_quota,
@@ -615,7 +615,7 @@ async fn insert_file_rows(tx: &mut Tx, account: AccountId, files: &[NewFile<'_>]
             .bind(0_i64)
             .bind(created.version.0)
             .bind(created.added_at)
-            .bind(commit.content_tag.as_ref().map(|tag| tag.0.clone()));
+            .bind(commit.content_tag.as_ref().map(|tag| tag.as_str().to_owned()));
     }
     query.execute(&mut **tx).await?;
     Ok(())

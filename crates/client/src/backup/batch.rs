@@ -1,0 +1,343 @@
+//! Small uploads on their way together: what is ready waits for a moment, goes in one request, and is recorded in one transaction.
+//!
+//! A parcel is one asset whose objects are sealed and whose commit is written. Its sender waits for its own answer, and learns
+//! nothing of the others. How much goes together follows the line: a batch that is lost should cost seconds, not minutes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use darkslide_protocol::batch::{BATCH_COMMITS_MAX, CommitAnswer, FrameKind, object_head, record_head};
+use darkslide_protocol::file::{CommitRequest, File, FileInfo, FileObject};
+use darkslide_protocol::upload::ObjectReference;
+use darkslide_protocol::{AccountId, FileId, Version};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use super::albums::Album;
+use super::error::AssetError;
+use super::patience::Patience;
+use crate::catalog::{AssetRow, Catalog, FileRow};
+use crate::event::{Event, Events};
+use crate::keys::open_file;
+use crate::session::Session;
+
+/// How long the first parcel of a batch waits for company.
+const LINGER: Duration = Duration::from_millis(15);
+
+/// Batches under way: one is received while the one before it is flushed and answered.
+const BATCHES_AT_ONCE: usize = 2;
+
+/// The most parcels in a batch.
+const PARCELS_MAX: usize = 256;
+const _: () = assert!(PARCELS_MAX <= BATCH_COMMITS_MAX);
+
+/// Bytes of a batch on an unknown line.
+const BYTES_AT_FIRST: u64 = 8 << 20;
+
+/// Bytes of a batch on the slowest line: less is not worth a round trip.
+const BYTES_LEAST: u64 = 256 << 10;
+
+/// Bytes of a batch on the fastest line.
+const BYTES_MOST: u64 = 16 << 20;
+
+/// A batch that took longer is too large for its line, and one that took less than a quarter may be larger.
+const TIME_FOR_A_BATCH: Duration = Duration::from_secs(4);
+
+/// An object that is ready to go: a client draws its id.
+#[derive(Debug)]
+pub struct SealedObject {
+    /// Random.
+    pub id: [u8; 16],
+    /// Its ciphertext.
+    pub bytes: Bytes,
+}
+
+/// One asset that is ready to go.
+#[derive(Debug)]
+pub struct Parcel {
+    /// Objects that the server does not have yet.
+    pub objects: Vec<SealedObject>,
+    /// What makes a file of them.
+    pub commit: CommitRequest,
+    /// Where it goes.
+    pub album: Arc<Album>,
+    /// What the catalog will hold of the asset, but for the file's id.
+    pub row: AssetRow,
+    /// The room in memory that it takes, if it takes any.
+    pub room: Option<OwnedSemaphorePermit>,
+}
+
+/// What became of a parcel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// It is in the vault, and in the catalog.
+    Created(FileId),
+    /// Another device was first: the vault has a live file of this content, which the feed will tell of.
+    Existing,
+}
+
+type Answer = oneshot::Sender<Result<Delivered, AssetError>>;
+
+/// Where parcels are handed in. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Counter(mpsc::Sender<(Parcel, Answer)>);
+
+impl Counter {
+    /// Hands a parcel in and waits for what becomes of it.
+    pub async fn deliver(&self, parcel: Parcel) -> Result<Delivered, AssetError> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send((parcel, answer)).await.map_err(|_| AssetError::Stopped)?;
+        answered.await.map_err(|_| AssetError::Stopped)?
+    }
+}
+
+/// What sending needs.
+#[derive(Clone, Debug)]
+pub struct Courier {
+    /// The account.
+    pub session: Arc<Session>,
+    /// Where files and assets are recorded.
+    pub catalog: Catalog,
+    /// How long failures are borne.
+    pub patience: Arc<Patience>,
+    /// Who hears of progress.
+    pub events: Events,
+    /// Ciphertext bytes that were handed to the network.
+    pub sent: Arc<AtomicU64>,
+}
+
+/// Where parcels are handed in, and the work that sends them, which ends when every counter is gone.
+pub fn open(courier: Courier) -> (Counter, impl Future<Output = ()> + Send) {
+    let (sender, waiting) = mpsc::channel(PARCELS_MAX);
+    (Counter(sender), run(Arc::new(courier), waiting))
+}
+
+async fn run(courier: Arc<Courier>, mut waiting: mpsc::Receiver<(Parcel, Answer)>) {
+    let turns = Arc::new(Semaphore::new(BATCHES_AT_ONCE));
+    let most = Arc::new(AtomicU64::new(BYTES_AT_FIRST));
+    let mut under_way = JoinSet::new();
+    let mut left_over = None;
+    loop {
+        // Parcels gather while the batches before are under way.
+        let turn = Arc::clone(&turns).acquire_owned().await.expect("the semaphore is never closed");
+        let (batch, next) = gather(&mut waiting, left_over.take(), most.load(Ordering::Relaxed)).await;
+        left_over = next;
+        if batch.is_empty() {
+            break;
+        }
+        let (courier, most) = (Arc::clone(&courier), Arc::clone(&most));
+        under_way.spawn(async move {
+            courier.send(batch, &most).await;
+            drop(turn);
+        });
+        while under_way.try_join_next().is_some() {}
+    }
+    under_way.join_all().await;
+}
+
+/// Parcels that go together, and one that is left over because it would have been too much. None at the end of all.
+async fn gather(
+    waiting: &mut mpsc::Receiver<(Parcel, Answer)>,
+    first: Option<(Parcel, Answer)>,
+    most: u64,
+) -> (Vec<(Parcel, Answer)>, Option<(Parcel, Answer)>) {
+    let first = match first {
+        Some(first) => first,
+        None => match waiting.recv().await {
+            Some(first) => first,
+            None => return (Vec::new(), None),
+        },
+    };
+    let deadline = tokio::time::Instant::now() + LINGER;
+    let mut bytes = first.0.len();
+    let mut batch = vec![first];
+    while bytes < most && batch.len() < PARCELS_MAX {
+        let Ok(Some(next)) = tokio::time::timeout_at(deadline, waiting.recv()).await else { break };
+        bytes += next.0.len();
+        if bytes > most {
+            return (batch, Some(next));
+        }
+        batch.push(next);
+    }
+    (batch, None)
+}
+
+impl Parcel {
+    fn len(&self) -> u64 {
+        self.objects.iter().map(|object| object.bytes.len() as u64).sum()
+    }
+
+    fn frames(&self, pieces: &mut Vec<Bytes>) {
+        for object in &self.objects {
+            let head = object_head(&object.id, object.bytes.len() as u64);
+            pieces.push(Bytes::copy_from_slice(&head));
+            pieces.push(object.bytes.clone());
+        }
+        let text = serde_json::to_vec(&self.commit).expect("a commit is JSON");
+        pieces.push(Bytes::copy_from_slice(&record_head(FrameKind::Commit, text.len() as u64)));
+        pieces.push(text.into());
+    }
+}
+
+impl Courier {
+    async fn send(&self, batch: Vec<(Parcel, Answer)>, most: &AtomicU64) {
+        let (parcels, answers): (Vec<Parcel>, Vec<Answer>) = batch.into_iter().unzip();
+        match self.try_send(parcels, most).await {
+            Ok(outcomes) => {
+                for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                    // Whoever asked has gone only when the run ends.
+                    let _ = answer.send(outcome);
+                }
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                for answer in answers {
+                    let _ = answer.send(Err(AssetError::Batch(Arc::clone(&error))));
+                }
+            }
+        }
+    }
+
+    async fn try_send(
+        &self,
+        parcels: Vec<Parcel>,
+        most: &AtomicU64,
+    ) -> Result<Vec<Result<Delivered, AssetError>>, AssetError> {
+        let mut pieces = Vec::with_capacity(parcels.len() * 6);
+        for parcel in &parcels {
+            parcel.frames(&mut pieces);
+        }
+        let attempt = || async {
+            let began = Instant::now();
+            let answer = self.session.api.batch(pieces.clone(), &self.sent).await?;
+            Ok((answer, began.elapsed()))
+        };
+        let (answer, took) = self.patience.persist(attempt).await?;
+        adapt(most, took);
+        if answer.commits.len() != parcels.len() {
+            return Err(AssetError::Damaged);
+        }
+        for parcel in &parcels {
+            let name: Arc<std::path::Path> = parcel.row.whole_path().into();
+            self.events.send(Event::Moved { name, bytes: parcel.len() }).await;
+        }
+        drop(pieces);
+        self.record(parcels, answer.commits).await
+    }
+
+    /// Files and assets go into the catalog together: what is half there would be looked up again in the next run, and no more.
+    async fn record(
+        &self,
+        parcels: Vec<Parcel>,
+        answers: Vec<CommitAnswer>,
+    ) -> Result<Vec<Result<Delivered, AssetError>>, AssetError> {
+        let owner = self.session.account;
+        let opening = tokio::task::spawn_blocking(move || {
+            let read = |(parcel, answer)| read_answer(owner, parcel, answer);
+            parcels.into_iter().zip(answers).map(read).collect::<Vec<_>>()
+        });
+        let read = opening.await.expect("reading answers does not panic");
+        let mut rows = Vec::with_capacity(read.len());
+        let mut outcomes = Vec::with_capacity(read.len());
+        for one in read {
+            outcomes.push(match one {
+                Read::Created(created) => {
+                    let (file, asset) = *created;
+                    let id = file.id;
+                    rows.push((file, asset));
+                    Ok(Delivered::Created(id))
+                }
+                Read::Existing => Ok(Delivered::Existing),
+                Read::Refused(problem) => Err(self.session.api.refusal(problem).into()),
+                Read::Damaged(error) => Err(error),
+            });
+        }
+        self.catalog.record_uploads(&rows).await?;
+        Ok(outcomes)
+    }
+}
+
+/// What an answer means for the catalog.
+enum Read {
+    Created(Box<(FileRow, AssetRow)>),
+    Existing,
+    Refused(darkslide_protocol::Problem),
+    Damaged(AssetError),
+}
+
+/// The file is read as the feed would tell of it: what went in is what will come back.
+fn read_answer(owner: AccountId, parcel: Parcel, answer: CommitAnswer) -> Read {
+    let (id, version) = match answer {
+        CommitAnswer::Created { id, updation_time } => (id, updation_time),
+        CommitAnswer::Existing { .. } => return Read::Existing,
+        CommitAnswer::Refused { problem } => return Read::Refused(problem),
+    };
+    let opened = open_file(Some(&parcel.album.key), &as_listed(owner, parcel.commit, id, version));
+    match opened.damage {
+        Some(damage) => Read::Damaged(damage.into()),
+        None => Read::Created(Box::new((opened.row, AssetRow { file: Some(id), ..parcel.row }))),
+    }
+}
+
+fn as_listed(owner: AccountId, commit: CommitRequest, id: FileId, version: Version) -> File {
+    let size = |reference: &ObjectReference| reference.size.unwrap_or_default();
+    let object = |reference: &ObjectReference| FileObject {
+        object_key: None,
+        decryption_header: reference.decryption_header.clone(),
+        size: 0,
+    };
+    File {
+        id,
+        owner_id: owner,
+        collection_id: commit.collection_id,
+        collection_owner_id: Some(owner),
+        collection_added_at: None,
+        file: object(&commit.file),
+        thumbnail: object(&commit.thumbnail),
+        is_deleted: false,
+        updation_time: version,
+        info: Some(FileInfo { file_size: size(&commit.file), thumb_size: size(&commit.thumbnail) }),
+        encrypted_key: commit.encrypted_key,
+        key_decryption_nonce: commit.key_decryption_nonce,
+        metadata: commit.metadata,
+        magic_metadata: commit.magic_metadata,
+        pub_magic_metadata: commit.pub_magic_metadata,
+    }
+}
+
+/// Follows the line.
+fn adapt(most: &AtomicU64, took: Duration) {
+    let now = most.load(Ordering::Relaxed);
+    let next = if took > TIME_FOR_A_BATCH {
+        now / 2
+    } else if took < TIME_FOR_A_BATCH / 4 {
+        now.saturating_mul(2)
+    } else {
+        now
+    };
+    most.store(next.clamp(BYTES_LEAST, BYTES_MOST), Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_follow_the_line() {
+        let most = AtomicU64::new(BYTES_AT_FIRST);
+        let after = |seconds: u64| {
+            adapt(&most, Duration::from_secs(seconds));
+            most.load(Ordering::Relaxed)
+        };
+        assert_eq!(after(0), BYTES_MOST);
+        assert_eq!(after(0), BYTES_MOST);
+        assert_eq!(after(2), BYTES_MOST);
+        assert_eq!(after(5), BYTES_MOST / 2);
+        for _ in 0..20 {
+            after(100);
+        }
+        assert_eq!(after(100), BYTES_LEAST);
+    }
+}
