@@ -4,7 +4,7 @@
 
 mod support;
 
-use darkslide_server::config::{LogFormat, LogSettings, RawConfig, SecretText};
+use darkslide_server::config::{ByteSize, LogFormat, LogSettings, RawConfig, SecretText};
 use darkslide_server::{Server, config::Config, logs, meter, operator};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -248,6 +248,19 @@ async fn a_panic_is_an_answer_like_any_other() {
     answer.failed(500, None);
     assert_eq!(answer.header("access-control-allow-origin"), "https://web.example");
     serving.abort();
+}
+
+#[tokio::test]
+async fn a_disk_without_room_is_not_ready_and_says_so() {
+    let of = async |floor: u64| {
+        let raw = RawConfig { free_space_floor: Some(ByteSize(floor)), ..raw_config() };
+        let server = TestServer::start_with(raw).await;
+        let answer = Answer::of(server.request(Method::GET, "/readyz")).await;
+        (answer.status.as_u16(), answer.json())
+    };
+    let parts = |space: bool| json!({ "database": true, "objects": true, "space": space });
+    assert_eq!(of(0).await, (200, parts(true)));
+    assert_eq!(of(u64::MAX).await, (503, parts(false)));
 }
 
 /// Asks for a code of a server that has no mail server. Run alone by the next test, it is also the program whose

@@ -14,6 +14,9 @@ use std::process::Command;
 /// Bytes of the whole disk.
 const DISK: &str = "size=48m";
 
+/// Less than this free, and the server calls itself not ready. An upload that no longer fits leaves less than its size.
+const FLOOR: &str = "--free-space-floor=4MiB";
+
 /// Bytes that are given back when the disk was full.
 const BALLAST: usize = 16 << 20;
 
@@ -48,7 +51,8 @@ async fn a_full_disk_loses_nothing() {
         eprintln!("no right to mount a small disk: what happens when the disk is full was NOT tested");
         return;
     };
-    let mut server = ServerProcess::start_at(disk.path(), &Engine::Sqlite, &[]).await;
+    let mut server = ServerProcess::start_at(disk.path(), &Engine::Sqlite, &[FLOOR]).await;
+    assert_eq!(readiness(&server).await, (200, true));
     let mut phone = mobile::sign_up(&server, ANDROID, "full@example.org", "password").await;
     let album = phone.create_collection("Full", CollectionKind::Album).await;
     std::fs::write(disk.path().join("ballast"), vec![0; BALLAST]).unwrap();
@@ -67,6 +71,7 @@ async fn a_full_disk_loses_nothing() {
     phone.http.reconnect();
     let (status, sealed, picture) = refused;
     assert!(kept.len() >= 3, "there was room at first");
+    assert_eq!(readiness(&server).await, (503, false), "there is room for a probe, not for pictures");
     assert!(status >= 500, "a passing fault, so that clients try again: {status}");
     check_kept(&mut phone, album, &kept).await;
     server.kill();
@@ -75,11 +80,21 @@ async fn a_full_disk_loses_nothing() {
     check_kept(&mut phone, album, &kept).await;
 
     std::fs::remove_file(disk.path().join("ballast")).unwrap();
+    assert_eq!(readiness(&server).await, (200, true));
     let id = attempt(&phone, album, &sealed).await.expect("with room again, the same upload succeeds");
     kept.push((id, picture));
     check_kept(&mut phone, album, &kept).await;
     server.stop();
     reap_and_compare(&server).await;
+}
+
+/// The status of `/readyz`, and whether it finds room. The database answers all the time.
+async fn readiness(server: &ServerProcess) -> (u16, bool) {
+    let answer = reqwest::get(format!("{}/readyz", server.base())).await.unwrap();
+    let status = answer.status().as_u16();
+    let parts: serde_json::Value = answer.json().await.unwrap();
+    assert_eq!(parts["database"], true, "{parts}");
+    (status, parts["space"].as_bool().unwrap())
 }
 
 /// One upload; the status of the first step that was refused.

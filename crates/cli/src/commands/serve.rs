@@ -3,37 +3,35 @@
 use crate::arguments::{Serve, ServerConfig};
 use crate::output::Output;
 use anyhow::{Context, Result};
-use darkslide_server::config::{Config, RawConfig};
+use darkslide_server::config::{Config, Layers, RawConfig};
 use std::path::Path;
 
 /// Serves until SIGINT or SIGTERM, or prints the settings.
 pub(crate) async fn run(output: Output, arguments: Serve) -> Result<()> {
-    let config = settings(&arguments.config)?;
+    let layers = layers(&arguments.config)?;
+    let config = layers.config()?;
     if arguments.print_config {
-        return print(output, &arguments.config);
+        let text = layers.print()?;
+        return output.answer(&config.to_raw(), |_| text);
     }
     darkslide_server::logs::start(&config.log)?;
     let listener = std::net::TcpListener::bind(config.listen).with_context(|| {
         format!("cannot listen on {}: choose another address with --listen", config.listen)
     })?;
-    output.notice(format!(
-        "darkslide serves on {} with its data in {}",
-        config.listen,
-        config.data_dir.display()
-    ));
+    let address = listener.local_addr()?;
+    output.notice(format!("darkslide serves on {address} with its data in {}", config.data_dir.display()));
     darkslide_server::serve(config, listener, stop_signal()).await?;
     Ok(())
 }
 
 /// The settings that are in force: flag over environment over file over default.
 pub(crate) fn settings(arguments: &ServerConfig) -> Result<Config> {
-    let file = raw_file(arguments.config.as_deref())?;
-    Ok(Config::from_layers(arguments.flags.clone(), raw_environment()?, file)?)
+    Ok(layers(arguments)?.config()?)
 }
 
-fn print(output: Output, arguments: &ServerConfig) -> Result<()> {
-    let config = settings(arguments)?;
-    output.answer(&config.to_raw(), |_| config.print())
+fn layers(arguments: &ServerConfig) -> Result<Layers> {
+    let file = raw_file(arguments.config.as_deref())?;
+    Ok(Layers { flags: arguments.flags.clone(), environment: raw_environment()?, file })
 }
 
 fn raw_environment() -> Result<RawConfig> {

@@ -20,6 +20,17 @@ fn settings_are_flags_over_environment_over_file_over_defaults() {
     let seen = ["idle_timeout", "header_timeout", "max_connections", "shutdown_timeout"]
         .map(|name| settings[name].as_u64());
     assert_eq!(seen, [Some(3), Some(4), Some(7), Some(30)], "{settings}");
+    let text = machine.says(&["serve", "--print-config", "--config", "config.toml", "--idle-timeout", "3"]);
+    for line in [
+        "idle_timeout = 3 # flag --idle-timeout",
+        "max_connections = 7 # file",
+        "sign_in_rate = 10 # default",
+    ] {
+        assert!(text.lines().any(|printed| printed == line), "{line} is not in\n{text}");
+    }
+    std::fs::write(machine.path("again.toml"), &text).unwrap();
+    let again = machine.json(&["serve", "--print-config", "--config", "again.toml"]);
+    assert_eq!(again["idle_timeout"], 3, "what is printed is a configuration file");
     std::fs::write(machine.path("config.toml"), "no_such_setting = 1\n").unwrap();
     let error = machine.fails(&["serve", "--print-config", "--config", "config.toml"]);
     assert!(error.contains("config.toml") && error.contains("no_such_setting"), "{error}");

@@ -2,9 +2,11 @@
 //!
 //! A pure function makes a [`Config`] from the three layers; it reads neither the environment nor a file itself.
 
+mod layers;
 mod raw;
 
-pub use raw::{ByteSize, LogFormat, RawConfig, RawConfigError, SecretText, variable_of};
+pub use layers::{Layers, Source};
+pub use raw::{ByteSize, LogFormat, RawConfig, RawConfigError, SecretText, flag_of, variable_of};
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -114,6 +116,8 @@ pub struct Config {
     pub registration: Registration,
     /// Bytes for each account without a quota of its own.
     pub default_quota: u64,
+    /// Bytes that must be free for the server to call itself ready; absent means a share of the disk.
+    pub free_space_floor: Option<u64>,
     /// How one-time codes are mailed; absent means they are printed.
     pub mail: Option<MailSettings>,
     /// What is logged.
@@ -129,7 +133,11 @@ impl Config {
         environment: RawConfig,
         file: RawConfig,
     ) -> Result<Self, ConfigError> {
-        let raw = flags.or(environment).or(file);
+        Layers { flags, environment, file }.config()
+    }
+
+    /// Makes the settings from all that was said.
+    fn from_raw(raw: RawConfig) -> Result<Self, ConfigError> {
         let config = Self {
             listen: raw.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
             metrics_listen: raw.metrics_listen,
@@ -148,6 +156,7 @@ impl Config {
                 _ => Registration::FirstAndInvited,
             },
             default_quota: quota(raw.default_quota)?,
+            free_space_floor: raw.free_space_floor.map(|size| size.0),
             log: LogSettings {
                 format: raw.log_format.unwrap_or_default(),
                 filter: raw.log_level.unwrap_or_else(|| "info".to_owned()),
@@ -185,6 +194,7 @@ impl Config {
             trust_proxy: Some(self.trust_proxy),
             open_registration: Some(self.registration == Registration::Open),
             default_quota: Some(ByteSize(self.default_quota)),
+            free_space_floor: self.free_space_floor.map(ByteSize),
             smtp_url: self.mail.as_ref().map(|mail| mail.url.clone()),
             smtp_from: self.mail.as_ref().map(|mail| mail.from.clone()),
             log_format: Some(self.log.format),
@@ -198,17 +208,21 @@ impl Config {
         }
     }
 
-    /// What `darkslide serve --print-config` prints: a TOML file with every setting, secrets blanked out.
-    pub fn print(&self) -> String {
-        self.to_raw().to_toml().expect("every setting is a TOML value")
-    }
-
     /// The database's URL, whether given or not.
     pub fn effective_database_url(&self) -> SecretText {
         match &self.database_url {
             Some(url) => url.clone(),
             None => SecretText::new(crate::store::Store::sqlite_url(&self.data_dir.join("darkslide.db"))),
         }
+    }
+
+    /// The file of a SQLite database; `None` when the database is elsewhere, or in memory.
+    pub fn sqlite_file(&self) -> Option<PathBuf> {
+        let url = self.effective_database_url();
+        let path = url.expose().strip_prefix("sqlite:")?;
+        let path = path.strip_prefix("//").unwrap_or(path);
+        let path = path.split_once('?').map_or(path, |(path, _)| path);
+        (!path.is_empty() && path != ":memory:").then(|| PathBuf::from(path))
     }
 
     /// Where objects are kept.

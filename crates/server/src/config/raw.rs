@@ -48,6 +48,14 @@ macro_rules! settings {
                 Self { $($name: self.$name.or(lower.$name)),* }
             }
 
+            /// Whether this layer says anything about a setting; `false` for a name that is none.
+            pub fn gives(&self, name: &str) -> bool {
+                match name {
+                    $(stringify!($name) => self.$name.is_some(),)*
+                    _ => false,
+                }
+            }
+
             /// The layer of the environment; `get` looks a variable up.
             pub fn from_environment(get: impl Fn(&str) -> Option<String>) -> Result<Self, RawConfigError> {
                 Ok(Self { $($name: parse_variable(stringify!($name), &get)?),* })
@@ -87,6 +95,10 @@ settings! {
     /// Storage for each account that has no quota of its own, such as 200GiB [default: 1 PiB, which means no limit]
     #[arg(long, value_name = "SIZE")]
     default_quota: ByteSize,
+    /// Free space on the data folder's disk below which /readyz says 503, such as 2GiB [default: 1 % of the disk, 256 MiB
+    /// at most]
+    #[arg(long, value_name = "SIZE")]
+    free_space_floor: ByteSize,
     /// Mail server for one-time codes: smtp://user:password@host:port?tls=required or smtps://…; without it codes are
     /// printed on the terminal
     #[arg(long, value_name = "URL", hide_env_values = true)]
@@ -126,10 +138,15 @@ impl RawConfig {
         Ok(toml::from_str(text)?)
     }
 
-    /// As a TOML file; secrets are blanked out, so it is for people to read.
-    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
-        toml::to_string(self)
+    /// As members of a TOML file, by name; secrets are blanked out, so they are for people to read.
+    pub fn to_table(&self) -> Result<toml::Table, toml::ser::Error> {
+        toml::Table::try_from(self)
     }
+}
+
+/// The flag of a setting.
+pub fn flag_of(name: &str) -> String {
+    format!("--{}", name.replace('_', "-"))
 }
 
 /// The environment variable of a setting.
@@ -349,6 +366,6 @@ mod tests {
     #[test]
     fn secrets_are_blanked_out() {
         let raw = RawConfig { smtp_url: Some(SecretText::new("smtp://u:hunter2@h")), ..RawConfig::default() };
-        assert!(!format!("{raw:?}{}", raw.to_toml().unwrap()).contains("hunter2"));
+        assert!(!format!("{raw:?}{}", raw.to_table().unwrap()).contains("hunter2"));
     }
 }
