@@ -19,16 +19,16 @@ pub fn parse(text: &str) -> Option<Vec<(u32, String)>> {
     (!parts.is_empty() && distinct).then_some(parts)
 }
 
-/// The text inside the first element of that name, and what follows it.
+/// The text inside the first element of that name, and what follows it. No byte is looked at more than a few times, however many tags
+/// are begun and not ended: who may upload a part may send megabytes of them.
 fn element<'t>(text: &'t str, name: &str) -> Option<(&'t str, &'t str)> {
     let mut rest = text;
     loop {
         let (_, after) = rest.split_once('<')?;
         rest = after;
-        let Some(attributes) = rest.strip_prefix(name) else { continue };
-        let Some((inside_tag, content)) = attributes.split_once('>') else { continue };
-        let named_so = inside_tag.is_empty() || inside_tag.starts_with(char::is_whitespace);
-        if named_so {
+        let Some(inside_tag) = rest.strip_prefix(name) else { continue };
+        if inside_tag.starts_with(|next: char| next == '>' || next.is_whitespace()) {
+            let (_, content) = inside_tag.split_once('>')?;
             return content.split_once(&format!("</{name}>"));
         }
     }
@@ -73,6 +73,17 @@ mod tests {
             "<Part><PartNumber>1</PartNumber><ETag>a</ETag></Part><Part><PartNumber>1</PartNumber><ETag>b</ETag></Part>",
         ] {
             check(bad, &None);
+        }
+    }
+
+    #[test]
+    fn tags_that_never_end_cost_no_more_than_their_length() {
+        // A second look at what follows each of them would take hours.
+        for bad in ["<Part", "<Part ", "<PartNumber", "<Part<", "<"] {
+            let text = bad.repeat(1_000_000);
+            assert_eq!(parse(&text), None);
+            assert_eq!(parse(&format!("{text}>")), None);
+            assert_eq!(parse(&format!("<Part>{text}></Part>")), None);
         }
     }
 
