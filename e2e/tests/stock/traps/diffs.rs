@@ -4,7 +4,7 @@ use crate::scene::{album, another, new_web, on_each_engine, small_picture, uploa
 use darkslide_e2e::process::ServerProcess;
 use darkslide_e2e::stock::mobile::{self, ANDROID};
 use darkslide_e2e::stock::reading::read_wrapped_collection;
-use darkslide_e2e::stock::{CollectionKind, PullRule, web};
+use darkslide_e2e::stock::{CollectionKind, Device, FileRow, PullRule, web};
 use darkslide_e2e::vault::{Picture, seal_picture};
 use reqwest::Method;
 use std::collections::BTreeSet;
@@ -106,6 +106,74 @@ async fn trap_38_an_empty_account_has_empty_diffs() {
         }
     })
     .await;
+}
+
+/// Trap 17: no two rows of a diff have the same time, so that none is skipped where a page ends; oldest first, over several pages.
+#[tokio::test]
+async fn trap_17_no_two_rows_share_a_time_where_a_page_may_end() {
+    on_each_engine(async |server: &mut ServerProcess| {
+        let mut device = new_web(server).await;
+        let first = album(&mut device, "First").await;
+        let second = album(&mut device, "Second").await;
+        let (_, seed) = small_picture(&mut device, first, "seed.jpg").await;
+        let ids = copy_file(server, &seed).await;
+        let rows: Vec<FileRow> = ids.iter().map(|id| FileRow { id: *id, ..seed.clone() }).collect();
+        for chunk in rows.chunks(1000) {
+            device.add_to(second, &chunk.iter().collect::<Vec<_>>()).await.ok();
+        }
+        let mut times = times_of(&device, second, "/collections/v2/diff", "updationTime").await;
+        assert_eq!(times.len(), ids.len());
+        assert!(times.is_sorted_by(|earlier, later| earlier < later), "two rows with one time");
+        for chunk in ids.chunks(1000) {
+            device.trash(&chunk.iter().map(|id| (*id, second)).collect::<Vec<_>>()).await.ok();
+        }
+        times = times_of(&device, second, "/trash/v2/diff", "updatedAt").await;
+        assert_eq!(times.len(), ids.len());
+        assert!(times.is_sorted_by(|earlier, later| earlier < later), "two items with one time");
+        times = times_of(&device, second, "/collections/v2/diff", "updationTime").await;
+        assert_eq!(times.len(), ids.len(), "tombstones");
+        assert!(times.is_sorted_by(|earlier, later| earlier < later), "two tombstones with one time");
+    })
+    .await;
+}
+
+/// More rows than two pages of the server hold.
+const COPIES: i64 = 6000;
+
+/// Copies of a file, under new ids, beside the server: as many uploads would take minutes. Only the file is copied; everything that
+/// has a time is left to the server.
+async fn copy_file(server: &ServerProcess, seed: &FileRow) -> Vec<i64> {
+    // Beyond every id that the server gives out itself, and small enough for JavaScript.
+    let first = 1_i64 << 40;
+    let pool = darkslide_e2e::engine::open(server.database_url()).await;
+    let columns = "owner_id, file_object, file_header, file_size, thumbnail_object, thumbnail_header, thumbnail_size, metadata,
+        metadata_header, magic_metadata, pub_magic_metadata, is_purged, version, created_at";
+    let copies = format!(
+        "WITH RECURSIVE numbers(number) AS (SELECT $1 UNION ALL SELECT number + 1 FROM numbers WHERE number + 1 < $2)
+         INSERT INTO files (id, {columns}) SELECT number, {columns} FROM numbers, files WHERE id = $3"
+    );
+    let copies = sqlx::query(sqlx::AssertSqlSafe(copies)).bind(first).bind(first + COPIES).bind(seed.id);
+    let made = copies.execute(&pool).await.unwrap().rows_affected();
+    pool.close().await;
+    assert_eq!(made, COPIES.cast_unsigned());
+    (first..first + COPIES).collect()
+}
+
+/// The times of all rows of a diff, in the order that they come in, page by page from the last time that was seen.
+async fn times_of(device: &Device, album: i64, path: &str, name: &str) -> Vec<i64> {
+    let mut times: Vec<i64> = Vec::new();
+    for page in 1.. {
+        let since = times.last().copied().unwrap_or(0);
+        let path = format!("{path}?collectionID={album}&sinceTime={since}");
+        let answer = device.http.call(Method::GET, &path, None).await.ok();
+        let rows = answer["diff"].as_array().unwrap();
+        times.extend(rows.iter().map(|row| row[name].as_i64().unwrap()));
+        if answer["hasMore"] == false {
+            assert!(page > 2, "this many rows are more than one page");
+            break;
+        }
+    }
+    times
 }
 
 /// Trap 18: while many write, a reader that follows its cursor misses nothing.
