@@ -11,6 +11,7 @@ use darkslide_protocol::account::{
     SrpCreateSessionResponse, SrpSetupRequest, SrpSetupResponse, SrpUpdateRequest, SrpVerifySessionRequest,
     VerifyEmailRequest,
 };
+use darkslide_protocol::server::ServerInfo;
 use serde::Deserialize;
 
 /// What `GET /ping` answers.
@@ -24,6 +25,13 @@ impl Api {
     pub async fn ping(&self) -> Result<bool, ApiFailure> {
         let pong: Pong = self.ask(Call::get("reach the server", "/ping"), NOTHING).await?;
         Ok(pong.message == "pong")
+    }
+
+    /// Whether anybody may sign up, as the server says before anybody has signed in; 404 where it says nothing of the kind.
+    pub async fn sign_up_open(&self) -> Result<bool, ApiFailure> {
+        let info: ServerInfo =
+            self.ask_once(Call::get("ask what the server can", "/v1/server"), NOTHING).await?;
+        Ok(info.sign_up_open)
     }
 
     /// Has a one-time code sent.

@@ -96,12 +96,33 @@ fn clipped_text(body: &[u8]) -> Option<String> {
 /// What to do about a connection that failed, by how far it came.
 fn no_answer(error: &reqwest::Error) -> &'static str {
     let causes = std::iter::successors(std::error::Error::source(error), |&cause| cause.source());
-    if causes.map(ToString::to_string).any(|cause| cause.contains("certificate")) {
-        "its certificate is not trusted; for a server that made its own, give its authority with --ca-file"
+    if let Some(advice) = causes.map(ToString::to_string).find_map(|cause| bad_certificate(&cause)) {
+        advice
     } else if error.is_body() || error.is_decode() {
         "it broke off before the end of its answer; what it stores may be damaged, or the line is bad"
     } else {
         "it does not answer; check that it is running and that its address is right"
+    }
+}
+
+/// What to do about a certificate that was refused; `None` when the cause is no such thing. The words are those of rustls: it
+/// tells the reason, but reqwest has no type for it.
+fn bad_certificate(cause: &str) -> Option<&'static str> {
+    if !cause.contains("certificate") {
+        None
+    } else if cause.contains("CaUsedAsEndEntity") {
+        Some(
+            "its certificate says that it is an authority (CA:TRUE), and such a one may not be a server's own; whoever runs it \
+             must make another with `basicConstraints=critical,CA:FALSE`, as docs/operations.md shows",
+        )
+    } else if cause.contains("not valid for name") {
+        Some("its certificate is for another name or address; reach it by the one that the certificate has")
+    } else if cause.contains("expired") {
+        Some("its certificate has expired, or this computer's clock is wrong; tell whoever runs it")
+    } else {
+        Some(
+            "its certificate is not trusted; for a server that made its own, give its authority with --ca-file",
+        )
     }
 }
 

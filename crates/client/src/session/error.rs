@@ -33,6 +33,12 @@ pub enum SessionError {
     /// The server takes no new accounts.
     #[error("that server is not open for new accounts; ask whoever runs it for an invitation")]
     RegistrationClosed,
+    /// No code is good for the address, on a server that is closed for those without an invitation.
+    #[error(
+        "no code is good for this address there (any more). That server is closed for sign-up, but for its first account and for \
+         addresses that were invited: ask whoever runs it for an invitation, and then for a new code"
+    )]
+    NotInvited,
     /// The account is protected by something that this program cannot do.
     #[error("the account asks for a second factor, which this program does not support")]
     SecondFactor,

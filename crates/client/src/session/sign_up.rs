@@ -50,7 +50,10 @@ impl PendingSignUp {
     pub async fn finish(&self, code: &str, password: &PasswordKey) -> Result<NewSession, SessionError> {
         let request =
             VerifyEmailRequest { email: self.email.as_str().to_owned(), ott: code.trim().to_owned() };
-        let answer = self.api.verify_email(&request).await.map_err(SessionError::of_code)?;
+        let answer = match self.api.verify_email(&request).await.map_err(SessionError::of_code) {
+            Err(SessionError::CodeExpired) => return Err(self.without_a_good_code().await),
+            other => other?,
+        };
         let token = answer.token.ok_or(SessionError::AlreadyRegistered)?;
         let token =
             SessionToken::from_header_value(&token).map_err(|_| SessionError::Answer("session token"))?;
@@ -61,5 +64,14 @@ impl PendingSignUp {
         register_verifier(&api, &password.key).await?;
         let session = Session { api, account: answer.id, email: self.email.clone(), keys, token };
         Ok(NewSession { session, recovery_phrase: recovery::to_phrase(&recovery_key) })
+    }
+
+    /// Why no code is good. The server answers alike for one that is too old and for an address that it never sent one, so what
+    /// it tells everybody decides: whether it is open at all.
+    async fn without_a_good_code(&self) -> SessionError {
+        match self.api.sign_up_open().await {
+            Ok(false) => SessionError::NotInvited,
+            Ok(true) | Err(_) => SessionError::CodeExpired,
+        }
     }
 }

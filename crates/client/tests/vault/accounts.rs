@@ -67,6 +67,18 @@ async fn wrong_passwords_codes_and_addresses_are_told_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_closed_server_says_so_to_who_comes_with_a_code() {
+    for (open, message) in [(false, "closed for sign-up"), (true, "expired")] {
+        let settings = RawConfig { open_registration: Some(open), ..RawConfig::default() };
+        let world = World::start_with(tempfile::tempdir().unwrap(), settings).await;
+        world.sign_up("first@example.org", "right").await;
+        let late = PendingSignUp::expecting(&world.api(), &email("late@example.org"));
+        let refused = late.finish("123456", &quick_key("right")).await.unwrap_err().to_string();
+        assert!(refused.contains(message), "{refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_code_signs_in_and_the_password_opens_the_keys() {
     let world = World::start().await;
     let new = world.sign_up("ada@example.org", "right").await;
@@ -136,29 +148,64 @@ async fn one_person_s_token_opens_nothing_of_another_s() {
     assert!(failure.is_err());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_of_one_s_own_is_trusted_when_it_is_named_and_not_before() {
+/// A server at home with a certificate that it signed itself, made of these parameters. Returns its address, for calls that trust it
+/// or do not.
+async fn at_home(parameters: rcgen::CertificateParams) -> (World, impl Fn(bool) -> Api) {
     let folder = tempfile::tempdir().unwrap();
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let signing_key = rcgen::KeyPair::generate().unwrap();
+    let made = parameters.self_signed(&signing_key).unwrap();
     let (certificate, key) = (folder.path().join("home.pem"), folder.path().join("home.key"));
-    std::fs::write(&certificate, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let settings = RawConfig {
-        tls_certificate: Some(certificate.clone()),
-        tls_key: Some(key.clone()),
-        ..RawConfig::default()
-    };
+    std::fs::write(&certificate, made.pem()).unwrap();
+    std::fs::write(&key, signing_key.serialize_pem()).unwrap();
+    let settings =
+        RawConfig { tls_certificate: Some(certificate.clone()), tls_key: Some(key), ..RawConfig::default() };
     let world = World::start_with(folder, settings).await;
     let server = ServerUrl::parse(&format!("https://localhost:{}", world.address.port())).unwrap();
-    let api = |extra_authorities| {
+    let api = move |trusting: bool| {
+        let extra_authorities = trusting.then(|| certificate.clone());
         let limits = Limits { retries: 0, extra_authorities, ..Limits::default() };
-        Api::new(server.clone(), None, limits)
+        Api::new(server.clone(), None, limits).unwrap()
     };
-    assert!(api(Some(certificate)).unwrap().ping().await.unwrap());
-    let stranger = api(None).unwrap().ping().await.unwrap_err();
+    (world, api)
+}
+
+fn certificate_for(name: &str) -> rcgen::CertificateParams {
+    let mut parameters = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    parameters.is_ca = rcgen::IsCa::ExplicitNoCa;
+    parameters
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_of_one_s_own_is_trusted_when_it_is_named_and_not_before() {
+    let (world, api) = at_home(certificate_for("localhost")).await;
+    assert!(api(true).ping().await.unwrap());
+    let stranger = api(false).ping().await.unwrap_err();
     assert!(matches!(stranger.reason, Reason::Unreachable(_)), "{stranger}");
-    let missing = api(Some(world.folder.path().join("nowhere.pem")));
+    assert!(stranger.to_string().contains("--ca-file"), "{stranger}");
+    let missing = Some(world.folder.path().join("nowhere.pem"));
+    let missing = Api::new(
+        ServerUrl::parse("https://localhost").unwrap(),
+        None,
+        Limits { extra_authorities: missing, ..Limits::default() },
+    );
     assert!(matches!(missing, Err(ConnectionError::Authorities { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_no_client_takes_is_told_with_what_to_do() {
+    let mut authority = certificate_for("localhost");
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let mut expired = certificate_for("localhost");
+    expired.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    for (parameters, advice) in [
+        (authority, "CA:FALSE"),
+        (certificate_for("elsewhere.example"), "another name"),
+        (expired, "has expired"),
+    ] {
+        let (_world, api) = at_home(parameters).await;
+        let failure = api(true).ping().await.unwrap_err().to_string();
+        assert!(failure.contains(advice), "{failure}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -53,7 +53,7 @@ impl World {
             upload_url_rate: Some(100_000),
             ..RawConfig::default()
         };
-        let config = Config::from_layers(raw, settings, RawConfig::default()).unwrap();
+        let config = Config::from_layers(settings, raw, RawConfig::default()).unwrap();
         let server = Server::open(config).await.unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
