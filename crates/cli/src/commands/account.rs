@@ -30,21 +30,12 @@ pub(crate) async fn sign_up(output: Output, general: &General, arguments: SignIn
         PendingSignUp::expecting(&api, &email)
     } else {
         let pending = PendingSignUp::begin(&api, &email).await?;
-        output.notice(format!("A code is on its way to {email} (or on the terminal of the server)."));
+        tell_code_sent(output, &email);
         pending
     };
     let key = derive(output, &password).await?;
-    let mut attempts = 0;
-    let new = loop {
-        let code = questions::text(arguments.credentials.code.as_deref(), "Code", "--code")?;
-        attempts += 1;
-        match pending.finish(&code, &key).await {
-            Err(SessionError::WrongCode) if may_ask_again(&arguments.credentials, attempts) => {
-                output.warn("That code is wrong. Once more, please.");
-            }
-            other => break other?,
-        }
-    };
+    let new =
+        with_code(output, &arguments.credentials, async |code| pending.finish(code, &key).await).await?;
     // Whatever happens to the keys now, the words are shown.
     let kept = match profile::open(general) {
         Ok(profile) => profile::remember_as(output, general, &profile, &new.session, choice).await,
@@ -255,23 +246,33 @@ async fn unlock_by_code(
 ) -> Result<LockedSession> {
     if credentials.code.is_none() {
         LockedSession::send_code(api, email).await?;
-        output.notice(format!("A code is on its way to {email} (or on the terminal of the server)."));
+        tell_code_sent(output, email);
     }
+    with_code(output, credentials, async |code| LockedSession::with_code(api, email, code).await).await
+}
+
+fn tell_code_sent(output: Output, email: &Email) {
+    output.notice(format!("A code is on its way to {email} (or on the terminal of the server)."));
+}
+
+/// Does what needs a code with the one that was given, or else with one that is asked for; a wrong one is asked for again.
+async fn with_code<T>(
+    output: Output,
+    credentials: &Credentials,
+    attempt: impl AsyncFn(&str) -> Result<T, SessionError>,
+) -> Result<T> {
+    let given = credentials.code.as_deref();
     let mut attempts = 0;
     loop {
-        let code = questions::text(credentials.code.as_deref(), "Code", "--code")?;
+        let code = questions::text(given, "Code", "--code")?;
         attempts += 1;
-        match LockedSession::with_code(api, email, &code).await {
-            Err(SessionError::WrongCode) if may_ask_again(credentials, attempts) => {
+        match attempt(&code).await {
+            Err(SessionError::WrongCode) if given.is_none() && attempts < CODE_ATTEMPTS => {
                 output.warn("That code is wrong. Once more, please.");
             }
             other => return Ok(other?),
         }
     }
-}
-
-fn may_ask_again(credentials: &Credentials, attempts: usize) -> bool {
-    credentials.code.is_none() && attempts < CODE_ATTEMPTS
 }
 
 fn email(credentials: &Credentials) -> Result<Email> {

@@ -69,6 +69,18 @@ fn a_forgotten_password_is_replaced_with_the_words_and_with_nothing_else() {
 }
 
 #[test]
+fn a_closed_server_sends_uninvited_people_to_its_operator() {
+    let machine = Machine::new();
+    let server = machine.serve(&[]);
+    machine.sign_up(&server, "first@example.org", "default");
+    let words = ["signup", &server.url, "--email", "late@example.org", "--password-file", "password"];
+    for further in [&["--code", "123456"][..], &[]] {
+        let error = machine.fails(&[&words[..], further, &["--profile", "late"]].concat());
+        assert!(error.contains("invitation") && !error.contains("expired"), "{error}");
+    }
+}
+
+#[test]
 fn questions_without_a_terminal_name_the_flag() {
     let machine = Machine::new();
     let server = machine.serve(&[]);
