@@ -14,6 +14,14 @@ pub async fn explain(catalog: &Catalog, path: &Path) -> Result<String, CatalogEr
     let Ok(path) = path.canonicalize() else {
         return Ok("There is no such file, or it may not be read.".to_owned());
     };
+    match path.metadata() {
+        Ok(metadata) if metadata.is_dir() => {
+            return Ok("It is a folder: name a picture in it.".to_owned());
+        }
+        Ok(metadata) if !metadata.is_file() => return Ok("Not backed up: it is not a file.".to_owned()),
+        // One that may not be looked at may still be known.
+        _ => {}
+    }
     // Folders above a root decide nothing: somebody chose the root.
     let mut below = path.file_name().map_or(path.as_path(), Path::new).to_owned();
     for root in catalog.asset_roots().await? {
@@ -37,14 +45,14 @@ async fn of_row(
         _ => &row.fingerprint,
     };
     let day = from_micros(row.last_seen).map(|instant| instant.date().to_string()).unwrap_or_default();
-    if path.metadata().is_ok_and(|metadata| fingerprint(&metadata) != *known) {
-        return Ok(format!("Waiting: it changed since {day}; the next backup reads it again."));
-    }
     let reason = row.reason.as_deref().unwrap_or("no reason was kept");
+    let changed = path.metadata().is_ok_and(|metadata| fingerprint(&metadata) != *known);
     Ok(match row.state {
+        // Of a file that could not be read there may be no fingerprint; changed or not, it is read again.
+        AssetState::Blocked => format!("Blocked on {day}: {reason}. The next backup tries again."),
+        _ if changed => format!("Waiting: it changed since {day}; the next backup reads it again."),
         AssetState::NotMedia => format!("Not backed up: {reason}."),
         AssetState::Skipped => format!("Skipped: {reason}."),
-        AssetState::Blocked => format!("Blocked on {day}: {reason}. The next backup tries again."),
         AssetState::BackedUp => backed_up(catalog, row, &day).await?,
     })
 }
@@ -70,5 +78,36 @@ fn unseen(path: &Path) -> String {
     match ignored {
         Some(reason) => format!("Not backed up: {reason}."),
         None => "Waiting: no backup has seen it yet.".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{DeviceAlbumKey, Fingerprint};
+
+    #[tokio::test]
+    async fn what_could_not_be_read_is_explained_by_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        std::fs::write(root.join("a.jpg"), b"x").unwrap();
+        let catalog = Catalog::open(&root.join("catalog")).await.unwrap();
+        let row = AssetRow {
+            root: raw(&root),
+            path: raw(Path::new("a.jpg")),
+            fingerprint: Fingerprint { size: 0, modified_ns: 0, inode: 0 },
+            motion: None,
+            album: DeviceAlbumKey { root: raw(&root), folder: Vec::new() },
+            content_hash: None,
+            file: None,
+            state: AssetState::Blocked,
+            reason: Some("permission denied".to_owned()),
+            first_seen: 0,
+            last_seen: 0,
+        };
+        catalog.put_asset(&row).await.unwrap();
+        let sentence = explain(&catalog, &root.join("a.jpg")).await.unwrap();
+        assert_eq!(sentence, "Blocked on 1970-01-01: permission denied. The next backup tries again.");
+        assert!(explain(&catalog, &root).await.unwrap().contains("folder"));
     }
 }

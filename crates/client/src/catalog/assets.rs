@@ -225,16 +225,29 @@ fn mark_of(text: &str) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |mark, byte| (mark ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
+/// Writes an asset's row. One whose content could not be read this time keeps the content that was seen last, and since when: what
+/// its owner deleted from the vault must not come back because of a bad moment of the disk's.
 async fn put(connection: &mut SqliteConnection, row: &AssetRow) -> Result<(), CatalogError> {
     let (motion_path, motion) = match &row.motion {
         Some((path, fingerprint)) => (Some(path), Some(fingerprint)),
         None => (None, None),
     };
     sqlx::query(
-        "INSERT OR REPLACE INTO assets (root, path, size, modified_ns, inode, motion_path, motion_size,
+        "INSERT INTO assets (root, path, size, modified_ns, inode, motion_path, motion_size,
              motion_modified_ns, motion_inode, album_root, album_folder, content_hash, file, state, reason,
              first_seen, last_seen)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+         ON CONFLICT (root, path) DO UPDATE SET
+             size = excluded.size, modified_ns = excluded.modified_ns, inode = excluded.inode,
+             motion_path = excluded.motion_path, motion_size = excluded.motion_size,
+             motion_modified_ns = excluded.motion_modified_ns, motion_inode = excluded.motion_inode,
+             album_root = excluded.album_root, album_folder = excluded.album_folder,
+             content_hash = CASE WHEN excluded.state = 'blocked'
+                 THEN coalesce(excluded.content_hash, assets.content_hash) ELSE excluded.content_hash END,
+             file = excluded.file, state = excluded.state, reason = excluded.reason,
+             first_seen = CASE WHEN excluded.state = 'blocked' AND excluded.content_hash IS NULL
+                 THEN assets.first_seen ELSE excluded.first_seen END,
+             last_seen = excluded.last_seen",
     )
     .bind(&row.root)
     .bind(&row.path)

@@ -182,6 +182,28 @@ async fn assets_come_back_as_they_went() {
 }
 
 #[tokio::test]
+async fn an_unreadable_moment_does_not_make_an_old_picture_a_new_one() {
+    let (_folder, catalog) = catalog().await;
+    let row = asset(b"a.heic", AssetState::BackedUp);
+    catalog.put_asset(&row).await.unwrap();
+    let unread =
+        AssetRow { content_hash: None, file: None, first_seen: 30, ..asset(b"a.heic", AssetState::Blocked) };
+    for _ in 0..2 {
+        catalog.put_asset(&unread).await.unwrap();
+    }
+    let content = row.content_hash.unwrap();
+    let nowhere = Fingerprint { inode: 0, ..row.fingerprint };
+    let seen = catalog.first_seen(&content, b"/pictures", b"a.heic", &nowhere).await.unwrap();
+    assert_eq!(seen, Some(10));
+    let kept = catalog.asset(b"/pictures", b"a.heic").await.unwrap().unwrap();
+    assert_eq!((kept.state, kept.file), (AssetState::Blocked, None));
+    // Other content at the same path is another picture.
+    let edited = AssetRow { content_hash: Some(ContentHash::of(b"b")), first_seen: 40, ..row };
+    catalog.put_asset(&edited).await.unwrap();
+    assert_eq!(catalog.asset(b"/pictures", b"a.heic").await.unwrap(), Some(edited));
+}
+
+#[tokio::test]
 async fn a_moved_file_was_first_seen_where_it_was_before() {
     let (_folder, catalog) = catalog().await;
     let row = asset(b"a.heic", AssetState::BackedUp);

@@ -100,15 +100,19 @@ fn look_at(entry: DirEntry) -> Result<Seen, (PassedOver, Descend)> {
     match entry.metadata() {
         Ok(metadata) => Ok(Seen::File(entry.into_path(), fingerprint(&metadata))),
         Err(error) => {
-            let reason = PassReason::Unreadable(error.into());
-            pass(reason, Descend::NotApplicable)
+            let text = error.to_string();
+            let error = error.into_io_error().unwrap_or_else(|| io::Error::other(text));
+            pass(PassReason::Unreadable(error), Descend::NotApplicable)
         }
     }
 }
 
 fn unreadable(root: &Path, error: walkdir::Error) -> (PassedOver, Descend) {
     let path = error.path().unwrap_or(root).to_owned();
-    (PassedOver { path, reason: PassReason::Unreadable(error.into()) }, Descend::NotApplicable)
+    // The path is told beside the reason, not once more in it.
+    let text = error.to_string();
+    let error = error.into_io_error().unwrap_or_else(|| io::Error::other(text));
+    (PassedOver { path, reason: PassReason::Unreadable(error) }, Descend::NotApplicable)
 }
 
 /// The fingerprint of a file that was just looked at.
