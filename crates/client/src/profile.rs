@@ -265,7 +265,13 @@ impl Profile {
             && (&before.server, before.account) != (&server, session.account)
         {
             self.forget_catalog()?;
+            // Before there are other keys: a token must never be sent to the server of before.
+            remove(&self.folder.join(CONFIG))?;
         }
+        // The next command may be run in another folder.
+        let certificate_authorities = certificate_authorities
+            .map(|path| std::path::absolute(&path).map_err(|source| ProfileError::File { path, source }))
+            .transpose()?;
         let (kind, keychain) = self.choose(choice).await;
         let description = keychain.describe();
         let stored = copy_of(session);
@@ -437,8 +443,12 @@ mod tests {
         assert!(matches!(nobody, Err(ProfileError::NotLoggedIn(_))));
 
         let before = session("http://127.0.0.1:1", 7);
-        let said = profile.remember(&before, KeychainChoice::File, None).await.unwrap();
+        let authority = Some(PathBuf::from("home.pem"));
+        let said = profile.remember(&before, KeychainChoice::File, authority).await.unwrap();
+        let config = profile.config().unwrap().unwrap();
+        assert!(config.certificate_authorities.unwrap().is_absolute(), "commands run in other folders, too");
         assert!(said.contains("no keyring") && said.contains("keys.key"), "{said}");
+        profile.remember(&before, KeychainChoice::File, None).await.unwrap();
         let after = profile.session(Limits::default(), None).await.unwrap();
         assert_eq!((after.account, &after.email), (before.account, &before.email));
         assert!(after.keys == before.keys && after.token == before.token);
