@@ -61,7 +61,8 @@ fn fail(output: Output, error: &anyhow::Error) -> ExitCode {
             serde_json::json!({ "error": { "message": lines.first(), "causes": lines.get(1..) } })
         );
     } else {
-        eprintln!("error: {}", lines.join("\n  because: "));
+        // A server's own words may be among them.
+        eprintln!("error: {}", output::printable(&lines.join("\n  because: ")));
     }
     ExitCode::FAILURE
 }

@@ -34,14 +34,14 @@ impl Output {
     /// Something to know that is not the answer.
     pub(crate) fn notice(self, text: impl AsRef<str>) {
         if !self.quiet {
-            eprintln!("{}", text.as_ref());
+            eprintln!("{}", printable(text.as_ref()));
         }
     }
 
     /// Something to know even in silence.
     #[expect(clippy::unused_self, reason = "reads as the sentence it is")]
     pub(crate) fn warn(self, text: impl AsRef<str>) {
-        eprintln!("{}", text.as_ref());
+        eprintln!("{}", printable(text.as_ref()));
     }
 
     /// Whether progress is shown: to a person at a terminal only.
@@ -80,13 +80,18 @@ pub(crate) fn printable(text: &str) -> String {
         .collect()
 }
 
+/// The same for what has one line: a name with a line end in it must not look like two answers.
+pub(crate) fn on_one_line(text: &str) -> String {
+    printable(&text.replace('\n', "\u{fffd}"))
+}
+
 /// The widest that a column is made for one cell: a longer one sticks out instead of pushing all others away.
 const COLUMN_CHARACTERS: usize = 40;
 
 /// A table for people: columns as wide as their widest cell, the last one free.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
-    let on_one_line = |cell: &String| printable(&cell.replace('\n', "\u{fffd}"));
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(on_one_line).collect()).collect();
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| on_one_line(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());

@@ -31,21 +31,27 @@ pub(crate) fn password(file: Option<&Path>, question: &str, flag: &str) -> Resul
     Ok(Zeroizing::new(dialoguer::Password::new().with_prompt(question).interact()?))
 }
 
-/// A password to be: from a file, or typed twice.
+/// A password to be: from a file, or typed twice, and again while it is too short.
 pub(crate) fn new_password(file: Option<&Path>, question: &str, flag: &str) -> Result<Secret> {
-    let password = if let Some(file) = file {
-        first_line(file)?
-    } else {
-        at_terminal(question, flag)?;
-        let prompt = dialoguer::Password::new()
-            .with_prompt(question)
-            .with_confirmation("Again", "The two are not the same. Once more, please.");
-        Zeroizing::new(prompt.interact()?)
-    };
-    if password.chars().count() < PASSWORD_CHARACTERS_MIN {
-        bail!("the password is too short: at least {PASSWORD_CHARACTERS_MIN} characters, better a sentence");
+    if let Some(file) = file {
+        let password = first_line(file)?;
+        return long_enough(&password).map(|()| password).map_err(anyhow::Error::msg);
     }
-    Ok(password)
+    at_terminal(question, flag)?;
+    let prompt = dialoguer::Password::new()
+        .with_prompt(question)
+        .with_confirmation("Again", "The two are not the same. Once more, please.")
+        .validate_with(|password: &String| long_enough(password));
+    Ok(Zeroizing::new(prompt.interact()?))
+}
+
+fn long_enough(password: &str) -> Result<(), String> {
+    if password.chars().count() < PASSWORD_CHARACTERS_MIN {
+        return Err(format!(
+            "the password is too short: at least {PASSWORD_CHARACTERS_MIN} characters, better a sentence"
+        ));
+    }
+    Ok(())
 }
 
 /// Yes or no, before something that cannot be undone.
@@ -91,5 +97,8 @@ mod tests {
         std::fs::write(file.path(), "  correct horse \r\nsecond\n").unwrap();
         assert_eq!(first_line(file.path()).unwrap().as_str(), "  correct horse ");
         assert!(new_password(Some(Path::new("/nonexistent")), "?", "--x").is_err());
+        std::fs::write(file.path(), "1234567\n").unwrap();
+        let error = new_password(Some(file.path()), "?", "--x").unwrap_err().to_string();
+        assert!(error.contains("at least 8"), "{error}");
     }
 }

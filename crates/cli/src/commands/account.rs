@@ -300,15 +300,25 @@ async fn keep(output: Output, general: &General, session: &Session, storage: &Ke
     profile::remember(output, general, &profile, session, storage).await
 }
 
-/// For the quickstart: an account on a server whose code is known already.
+/// For the quickstart: an account on a server whose operator we are. One that is there already was made by a run that was cut off:
+/// its password opens it.
 pub(crate) async fn make_account(
+    output: Output,
     api: &Api,
     email: &Email,
-    code: &str,
-    key: &PasswordKey,
+    password: &Password,
+    code: impl AsyncFn() -> Result<Zeroizing<String>>,
 ) -> Result<(Session, Zeroizing<String>)> {
-    let new = PendingSignUp::expecting(api, email).finish(code, key).await?;
-    Ok((new.session, new.recovery_phrase))
+    let key = derive(output, password).await?;
+    match PendingSignUp::expecting(api, email).finish(&code().await?, &key).await {
+        Err(SessionError::AlreadyRegistered) => {
+            let locked = LockedSession::with_code(api, email, &code().await?).await?;
+            let session = locked.unlock_with_password(password).await?;
+            let words = session.recovery_phrase().await?;
+            Ok((session, words))
+        }
+        other => other.map(|new| (new.session, new.recovery_phrase)).map_err(Into::into),
+    }
 }
 
 /// For the quickstart: the address of a server on this machine.

@@ -2,7 +2,7 @@
 
 use crate::Ending;
 use crate::arguments::{Backup, General};
-use crate::output::{Output, counted};
+use crate::output::{Output, counted, on_one_line};
 use crate::profile;
 use crate::progress::{Progress, rate};
 use anyhow::Result;
@@ -124,7 +124,7 @@ fn section(text: &mut String, title: &str, named: &[Named], most: usize) {
     }
     *text += &format!("\n{title}:\n");
     for entry in named.iter().take(most) {
-        *text += &format!("  {}: {}\n", entry.path, entry.reason);
+        *text += &format!("  {}: {}\n", on_one_line(&entry.path), entry.reason);
     }
     if let Some(more) = named.len().checked_sub(most).filter(|&more| more > 0) {
         *text += &format!("  … and {more} more; --json names them all\n");
@@ -152,7 +152,7 @@ mod tests {
             uploaded: 2,
             linked: 1,
             not_media: vec![named("/p/a.xmp", "a sidecar")],
-            failed: vec![named("/p/b.jpg", "it may not be read")],
+            failed: vec![named("/p/b\n.jpg", "it may not be read")],
             bytes_sent: 1_500_000,
             ..BackupReport::default()
         };
@@ -164,7 +164,7 @@ mod tests {
           /p/a.xmp: a sidecar
 
         Failed; the next run tries again:
-          /p/b.jpg: it may not be read
+          /p/b�.jpg: it may not be read
         ");
     }
 }

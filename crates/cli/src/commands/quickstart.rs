@@ -15,6 +15,7 @@ use darkslide_server::config::{Config, RawConfig};
 use darkslide_server::listen::serve_opened;
 use darkslide_server::{Server, Shared, operator};
 use serde_json::json;
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -103,13 +104,13 @@ async fn sign_up(
     place: &Place,
     arguments: &Quickstart,
 ) -> Result<(Session, Made)> {
-    let (email, password, generated) = credentials(arguments)?;
-    let key = account::derive(output, &password).await?;
-    let code = operator::code(&running.server.store, email.as_str()).await?;
+    let (email, password, generated) = credentials(profile, arguments)?;
+    let code = async || Ok(operator::code(&running.server.store, email.as_str()).await?);
     let api = Api::new(account::loopback(place.listen.port())?, None, profile::limits(general))?;
-    let (session, words) = account::make_account(&api, &email, &code, &key)
-        .await
-        .context("the account could not be made; if it is there already, `darkslide login` opens it")?;
+    let made = account::make_account(output, &api, &email, &password, code).await;
+    let (session, words) = made.with_context(|| {
+        format!("the account {email} could not be made; if it is there already, give its password, or another --data-dir")
+    })?;
     // Shown before anything else can fail: from here on, these words are the only other way in.
     if !output.json {
         eprintln!("\n{}", account::welcome(&email, &words));
@@ -124,6 +125,7 @@ async fn sign_up(
             error.context("the keys could not be kept on this computer: `darkslide login` tries again")
         );
     }
+    forget_generated_password(profile)?;
     let made = Made {
         email: email.to_string(),
         password: generated.map(|password| password.to_string()),
@@ -132,7 +134,10 @@ async fn sign_up(
     Ok((session, made))
 }
 
-fn credentials(arguments: &Quickstart) -> Result<(Email, Password, Option<Zeroizing<String>>)> {
+fn credentials(
+    profile: &Profile,
+    arguments: &Quickstart,
+) -> Result<(Email, Password, Option<Zeroizing<String>>)> {
     let given = &arguments.credentials;
     let email = match (&given.email, arguments.yes) {
         (None, true) => "me@darkslide.local".to_owned(),
@@ -141,12 +146,55 @@ fn credentials(arguments: &Quickstart) -> Result<(Email, Password, Option<Zeroiz
         }
     };
     if given.password.password_file.is_none() && arguments.yes {
-        let password = generate_password()?;
+        let password = generated_password(profile)?;
         return Ok((Email::parse(&email)?, Password::new(password.to_string()), Some(password)));
     }
     let password =
         account::new_password(given.password.password_file.as_deref(), "--password-file or --yes")?;
     Ok((Email::parse(&email)?, password, None))
+}
+
+/// Where a generated password lies until the account's keys are kept on this computer.
+fn generated_password_path(profile: &Profile) -> PathBuf {
+    profile.folder().join("quickstart-password")
+}
+
+/// A generated password. It is kept before anything is made with it: a run that is cut off between making the account and showing
+/// the password would otherwise leave an account that nobody can open, and the next run needs the same one.
+fn generated_password(profile: &Profile) -> Result<Zeroizing<String>> {
+    let path = generated_password_path(profile);
+    if path.exists() {
+        return questions::first_line(&path);
+    }
+    let password = generate_password()?;
+    write_whole(&path, password.as_bytes())?;
+    Ok(password)
+}
+
+fn forget_generated_password(profile: &Profile) -> Result<()> {
+    let path = generated_password_path(profile);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("could not remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a file that only this user can read, whole or not at all: under another name first, then renamed.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let half = path.with_extension("new");
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let write = || {
+        let mut file = options.open(&half)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&half, path)
+    };
+    write().with_context(|| format!("could not write {}", path.display()))
 }
 
 fn generate_password() -> Result<Zeroizing<String>> {
@@ -236,9 +284,12 @@ fn place(profile: &Profile, arguments: &Quickstart) -> Result<Place> {
         .listen
         .or(before.map(|before| before.listen))
         .unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)));
+    ensure!(
+        listen.port() != 0,
+        "give --listen a port of its own: the profile and your phone know the server by it"
+    );
     let place = Place { data_dir, listen };
-    std::fs::write(&file, serde_json::to_vec_pretty(&place)?)
-        .with_context(|| format!("could not write {}", file.display()))?;
+    write_whole(&file, &serde_json::to_vec_pretty(&place)?)?;
     Ok(place)
 }
 

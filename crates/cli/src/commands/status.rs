@@ -2,7 +2,7 @@
 
 use crate::Ending;
 use crate::arguments::{Explain, General};
-use crate::output::{Output, bytes, counted};
+use crate::output::{Output, bytes, counted, on_one_line};
 use crate::profile;
 use anyhow::Result;
 use darkslide_client::backup::explain;
@@ -113,7 +113,9 @@ pub(crate) async fn explain_paths(output: Output, general: &General, arguments: 
         answers.push(Explained { path, explanation });
     }
     output.answer(&answers, |answers| {
-        let line = |answer: &Explained| format!("{}: {}", answer.path.display(), answer.explanation);
+        let line = |answer: &Explained| {
+            format!("{}: {}", on_one_line(&answer.path.to_string_lossy()), answer.explanation)
+        };
         answers.iter().map(line).collect::<Vec<_>>().join("\n")
     })?;
     Ok(Ending::Done)

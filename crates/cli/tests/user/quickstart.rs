@@ -33,6 +33,44 @@ fn one_command_backs_a_folder_up_and_the_same_one_goes_on() {
     assert!(report.contains("0 files uploaded, 3 unchanged"), "{report}");
 }
 
+/// A run that was killed between making the account and keeping its keys: what the server has stays, what the profile has is gone.
+fn forget_the_account(machine: &Machine) {
+    for name in ["config.toml", "keys", "keys.key"] {
+        std::fs::remove_file(machine.path("home/quickstart").join(name)).unwrap();
+    }
+}
+
+#[test]
+fn a_run_that_was_cut_off_while_it_made_the_account_is_taken_up_again() {
+    let machine = Machine::new();
+    let folder = machine.pictures();
+    let listen = free_address();
+    let words = ["quickstart", folder.to_str().unwrap(), "--yes", "--once", "--listen", &listen];
+    let first = machine.json(&words);
+    let password = first["account"]["password"].as_str().unwrap();
+    let kept = machine.path("home/quickstart/quickstart-password");
+    assert!(!kept.exists(), "the password is kept no longer than it is needed");
+
+    forget_the_account(&machine);
+    let error = machine.fails(&words);
+    assert!(error.contains("give its password"), "{error}");
+    std::fs::write(&kept, password).unwrap();
+    let again = machine.json(&words);
+    assert_eq!(again["account"], first["account"], "the same account, password and words");
+    assert_eq!(
+        (&again["backup"]["uploaded"], again["backup"]["failed"].as_array()),
+        (&0.into(), Some(&vec![]))
+    );
+    assert!(!kept.exists());
+
+    // The same with a password that somebody chose.
+    forget_the_account(&machine);
+    std::fs::write(machine.path("password"), password).unwrap();
+    let words = [&words[..2], &["--once", "--listen", &listen, "--email", "me@darkslide.local"]].concat();
+    let again = machine.json(&[&words[..], &["--password-file", "password"]].concat());
+    assert_eq!(again["account"]["recoveryPhrase"], first["account"]["recoveryPhrase"]);
+}
+
 #[test]
 fn what_it_stored_can_be_restored_by_the_profile_that_it_made() {
     let machine = Machine::new();
@@ -67,9 +105,11 @@ fn a_missing_folder_and_an_address_in_use_are_explained() {
     let machine = Machine::new();
     let error = machine.fails(&["quickstart", "nowhere", "--yes"]);
     assert!(error.contains("nowhere is not there"), "{error}");
+    let folder = machine.pictures();
+    let error = machine.fails(&["quickstart", folder.to_str().unwrap(), "--yes", "--listen", "127.0.0.1:0"]);
+    assert!(error.contains("port of its own"), "{error}");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let folder = machine.pictures();
     let error = machine.fails(&["quickstart", folder.to_str().unwrap(), "--yes", "--listen", &address]);
     assert!(
         error.contains("choose another address with --listen") || error.contains("Choose another"),

@@ -82,6 +82,7 @@ fn every_file_has_an_explanation_and_status_tells_the_whole() {
     assert!(explain("new.jpg").starts_with("Waiting: "));
     write(&folder.join("a.jpg"), &jpeg(10));
     assert!(explain("a.jpg").starts_with("Waiting: "));
+    assert!(explain("trip").contains("It is a folder"));
     let status = machine.json(&["status"]);
     assert_eq!((status["backedUp"].as_i64(), status["notMedia"].as_i64()), (Some(3), Some(1)), "{status}");
     drop(server);
