@@ -257,7 +257,8 @@ async fn rows(catalog: &Catalog, scope: &RestoreScope) -> Result<Vec<FileRow>, V
 }
 
 /// Makes the folders, removes what a killed run left in them, and makes sure that this is the only run. The lock is on
-/// the folder itself; where folders cannot be opened (Windows) there is none.
+/// the folder itself; where folders cannot be opened (Windows) there is none. A folder below it that cannot be made, for
+/// something else has its name, is told with each of its files, and stops no others.
 async fn prepare(target: &Path, jobs: &[Job]) -> Result<Option<File>, RestoreError> {
     let target = target.to_owned();
     let places = jobs.iter().flat_map(|job| &job.places);
@@ -267,9 +268,8 @@ async fn prepare(target: &Path, jobs: &[Job]) -> Result<Option<File>, RestoreErr
         std::fs::create_dir_all(&target).map_err(|error| failed(&target, error))?;
         let lock = lock(&target)?;
         for folder in folders {
-            std::fs::create_dir_all(&folder)
-                .and_then(|()| place::remove_leftovers(&folder))
-                .map_err(|error| failed(&folder, error))?;
+            let _told_with_its_files =
+                std::fs::create_dir_all(&folder).and_then(|()| place::remove_leftovers(&folder));
         }
         Ok(lock)
     })
@@ -295,10 +295,12 @@ async fn sync_folders<'a>(
     target: &Path,
     folders: impl Iterator<Item = &'a PathBuf>,
 ) -> Result<(), RestoreError> {
-    let mut all: BTreeSet<PathBuf> = folders.cloned().collect();
+    // With those in between: a folder's own name is in the one above.
+    let below = |folder: &'a PathBuf| folder.ancestors().take_while(|above| above.starts_with(target));
+    let mut all: BTreeSet<PathBuf> = folders.flat_map(below).map(Path::to_owned).collect();
     all.insert(target.to_owned());
     blocking(move || {
-        all.into_iter().try_for_each(|path| {
+        all.into_iter().filter(|path| path.is_dir()).try_for_each(|path| {
             place::sync_folder(&path).map_err(|source| RestoreError::Folder { path, source })
         })
     })

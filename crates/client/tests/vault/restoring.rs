@@ -241,6 +241,27 @@ async fn two_runs_into_one_folder_do_not_meet() {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_cannot_be_made_stops_no_other() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    let deep =
+        |name: &str, folder: &str| Picture::new(name, 10).with("darkslide", json!({ "folder": folder }));
+    ada.put(&ada.album, &deep("a.jpg", "taken/Paris")).await;
+    let other = deep("b.jpg", "free/Rome");
+    ada.put(&ada.album, &other).await;
+    ada.pull().await;
+    let target = world.folder.path().join("restored");
+    fs::create_dir_all(target.join("Holidays")).unwrap();
+    fs::write(target.join("Holidays/taken"), "a file of this name").unwrap();
+    let summary = restored(&ada, &target).await;
+    assert_eq!((summary.restored, summary.failed.len()), (1, 1), "{summary:?}");
+    assert_eq!(summary.failed[0].name.as_deref(), Some("a.jpg"));
+    let expected =
+        map(&[("Holidays/taken", b"a file of this name"), ("Holidays/free/Rome/b.jpg", &other.content)]);
+    assert_eq!(contents(&target), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn restored_files_have_the_rights_that_new_files_have() {
     use std::os::unix::fs::PermissionsExt as _;
     let world = World::start().await;
