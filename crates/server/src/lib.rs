@@ -67,7 +67,7 @@ pub enum ServerError {
 impl Server {
     /// Opens what the configuration names, creating the data folder and bringing the database up to date.
     pub async fn open(config: Config) -> Result<Shared, ServerError> {
-        private_folder(&config.data_dir)
+        make_data_folder(&config.data_dir)
             .map_err(|error| ServerError::DataFolder(config.data_dir.clone(), error))?;
         let store = Store::open(config.effective_database_url().expose()).await?;
         let signer = store.signer().await?;
@@ -84,7 +84,7 @@ impl Server {
 
 /// Makes a folder that only this user can open: the database in it has the keys that sign URLs, and enough to guess
 /// passwords with. One that is there already is left as its owner wants it.
-fn private_folder(path: &std::path::Path) -> std::io::Result<()> {
+pub fn make_data_folder(path: &std::path::Path) -> std::io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }

@@ -14,7 +14,7 @@ use serde_json::json;
 /// Opens the database that the settings name and does one thing to it.
 pub(crate) async fn run(output: Output, arguments: Operator) -> Result<Ending> {
     let config = settings(&arguments.server)?;
-    std::fs::create_dir_all(&config.data_dir)
+    darkslide_server::make_data_folder(&config.data_dir)
         .with_context(|| format!("could not make the data folder {}", config.data_dir.display()))?;
     let store = Store::open(config.effective_database_url().expose()).await?;
     let done = act(output, &store, &config, arguments.action).await;

@@ -293,8 +293,9 @@ fn place(profile: &Profile, arguments: &Quickstart) -> Result<Place> {
     Ok(place)
 }
 
+/// The data folder's whole path; it is made when it is not there, for this user only.
 fn absolute(path: &Path) -> Result<PathBuf> {
-    std::fs::create_dir_all(path).with_context(|| format!("could not make {}", path.display()))?;
+    darkslide_server::make_data_folder(path).with_context(|| format!("could not make {}", path.display()))?;
     Ok(path.canonicalize()?)
 }
 

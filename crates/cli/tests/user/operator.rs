@@ -63,6 +63,22 @@ fn accounts_are_invited_listed_shut_out_and_removed() {
     assert!(error.contains("nobody@example.org"), "{error}");
 }
 
+#[cfg(unix)]
+#[test]
+fn whichever_command_makes_the_data_folder_makes_it_for_its_user_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let machine = Machine::new();
+    let folder = machine.pictures();
+    machine.says(&["account", "--data-dir", "by account", "add", "a@example.org"]);
+    // It makes the folder before it finds that the port will not do.
+    let words = ["quickstart", folder.to_str().unwrap(), "--yes", "--data-dir", "by quickstart"];
+    machine.fails(&[&words[..], &["--listen", "127.0.0.1:0"]].concat());
+    for name in ["by account", "by quickstart"] {
+        let mode = std::fs::metadata(machine.path(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{name}");
+    }
+}
+
 #[test]
 fn completions_and_manual_pages_are_made_for_every_command() {
     let machine = Machine::new();
