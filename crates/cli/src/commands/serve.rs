@@ -19,7 +19,7 @@ pub(crate) async fn run(output: Output, arguments: Serve) -> Result<()> {
         format!("cannot listen on {}: choose another address with --listen", config.listen)
     })?;
     let address = listener.local_addr()?;
-    output.notice(format!("darkslide serves on {address} with its data in {}", config.data_dir.display()));
+    output.notice(format!("darkslide starts on {address} with its data in {}", config.data_dir.display()));
     darkslide_server::serve(config, listener, stop_signal()).await?;
     Ok(())
 }

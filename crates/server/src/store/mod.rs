@@ -28,10 +28,10 @@ pub mod uploads;
 
 use darkslide_protocol::{AccountId, Version};
 use sqlx::any::{AnyPoolOptions, AnyRow};
-use sqlx::{Any, AnyPool, Row, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Row, Transaction};
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Mutex;
 
 /// How many ids are taken from the database at a time; those not used before a restart are lost, which is harmless.
@@ -39,6 +39,9 @@ const ID_BLOCK: i64 = 256;
 
 /// Connections that read, on SQLite; and all connections on PostgreSQL.
 const READERS: u32 = 8;
+
+/// How long a request waits for a connection to PostgreSQL, and the server at its start, for both may have been started at once.
+const POSTGRES_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a database says when the same statement may succeed later: SQLite's BUSY, LOCKED and BUSY_SNAPSHOT; PostgreSQL's
 /// serialization failure, deadlock, too many connections, shutdown, crash and start-up.
@@ -110,7 +113,7 @@ impl Store {
             let (read, write) = open_sqlite(url).await?;
             (Engine::Sqlite, read, write)
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            let pool = AnyPoolOptions::new().max_connections(READERS * 2).connect(url).await?;
+            let pool = open_postgres(url, POSTGRES_PATIENCE).await?;
             (Engine::Postgres, pool.clone(), pool)
         } else {
             // Only the scheme: the rest may hold a password.
@@ -238,6 +241,19 @@ async fn open_sqlite(url: &str) -> Result<(AnyPool, AnyPool), StoreError> {
     Ok((read, write))
 }
 
+/// Opens a pool of connections to PostgreSQL. A server that is not there yet gets some time to come.
+async fn open_postgres(url: &str, patience: Duration) -> Result<AnyPool, sqlx::Error> {
+    let options = AnyPoolOptions::new().max_connections(READERS * 2).acquire_timeout(patience);
+    match options.clone().connect(url).await {
+        Err(sqlx::Error::PoolTimedOut) => {
+            // All that the pool says is that time is up; one more try says why.
+            AnyConnection::connect(url).await?.close().await?;
+            options.connect(url).await
+        }
+        other => other,
+    }
+}
+
 /// A flag column.
 pub(crate) fn flag(row: &AnyRow, column: &str) -> Result<bool, StoreError> {
     Ok(row.try_get::<i64, _>(column)? != 0)
@@ -246,6 +262,18 @@ pub(crate) fn flag(row: &AnyRow, column: &str) -> Result<bool, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_postgres_that_is_not_there_is_told_with_the_reason() {
+        sqlx::any::install_default_drivers();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let url = format!("postgres://u:hunter2@{address}/d");
+        let error = open_postgres(&url, Duration::from_millis(50)).await.unwrap_err();
+        assert!(matches!(error, sqlx::Error::Io(_)), "{error}");
+        assert!(!format!("{error} {error:?}").contains("hunter2"));
+    }
 
     #[tokio::test]
     async fn versions_increase_even_when_the_clock_does_not() {
