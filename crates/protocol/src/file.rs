@@ -195,7 +195,7 @@ pub struct FileMagic {
 }
 
 /// A list of files.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FileIds {
     /// The files.
     #[serde(rename = "fileIDs")]

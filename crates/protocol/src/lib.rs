@@ -11,11 +11,13 @@ pub mod lookup;
 pub mod magic;
 pub mod opaque;
 pub mod problem;
+pub mod receipt;
 pub mod server;
 pub mod trash;
 pub mod upload;
 
 pub use error::ErrorBody;
+pub use file::FileIds;
 pub use ids::{AccountId, CollectionId, FileId, ObjectKey, Version};
 pub use lookup::ContentTag;
 pub use magic::MagicMetadata;

@@ -18,6 +18,9 @@ pub const MINT_COUNT_MAX: u32 = 50;
 /// The most items in the body of one batch call.
 pub const BATCH_ITEMS_MAX: usize = 1000;
 
+/// How many bytes one call for receipts reads back before it begins no further file: 512 MiB, seconds on a slow disk.
+pub const RECEIPT_BYTES: u64 = 512 * 1024 * 1024;
+
 /// The most ids in one call that purges from the trash.
 pub const PURGE_ITEMS_MAX: usize = 2500;
 

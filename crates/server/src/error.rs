@@ -5,6 +5,7 @@
 use crate::objects::ObjectError;
 use crate::store::StoreError;
 use crate::store::change::ChangeError;
+use crate::vouch::VouchError;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -49,6 +50,15 @@ impl ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<VouchError> for ApiError {
+    fn from(error: VouchError) -> Self {
+        match error {
+            VouchError::Store(error) => Self::Store(error),
+            VouchError::Objects(error) => Self::Objects(error),
+        }
     }
 }
 

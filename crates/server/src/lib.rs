@@ -11,6 +11,7 @@ pub mod objects;
 pub mod operator;
 pub mod routes;
 pub mod store;
+pub mod vouch;
 
 pub use listen::serve;
 pub use routes::router;

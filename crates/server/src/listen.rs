@@ -78,6 +78,7 @@ pub async fn serve_opened(
         });
     }
     owned.spawn(jobs::run(server.clone()));
+    owned.spawn(jobs::scrub::run(server.clone()));
     let door = Door { router: router(server.clone()), limits: server.config.limits, tls };
     tracing::info!(address = ?listener.local_addr().ok(), https = door.tls.is_some(), "listening");
     door.serve(listener, shutdown).await;

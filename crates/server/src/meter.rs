@@ -43,6 +43,14 @@ fn describe() {
     );
     describe_counter!("darkslide_rate_limited_total", "Requests refused because there were too many.");
     describe_gauge!("darkslide_connections", "Connections being served.");
+    describe_counter!("darkslide_scrub_objects_total", "Stored objects that the scrub has read back.");
+    describe_counter!("darkslide_scrub_bytes_total", "Bytes that the scrub has read back.");
+    describe_gauge!("darkslide_objects_damaged", "Stored objects whose bytes are not what was uploaded.");
+    describe_gauge!("darkslide_objects_missing", "Stored objects whose bytes are not there.");
+    describe_gauge!(
+        "darkslide_oldest_verification_seconds",
+        "Seconds since the object that was read back least recently was; or since it was stored."
+    );
     describe_gauge!("darkslide_accounts", "Accounts that are not deleted.");
     describe_gauge!("darkslide_stored_bytes", "Bytes of ciphertext that accounts have stored.");
 }

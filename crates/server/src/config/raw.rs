@@ -130,6 +130,9 @@ settings! {
     /// Calls a minute for upload URLs, from one account [default: 500]
     #[arg(long, value_name = "COUNT")]
     upload_url_rate: u32,
+    /// Bytes a second at which stored objects are read back and verified; 0 turns it off [default: 8MiB]
+    #[arg(long, value_name = "SIZE")]
+    scrub_rate: ByteSize,
 }
 
 impl RawConfig {

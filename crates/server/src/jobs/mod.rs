@@ -5,6 +5,7 @@
 
 pub mod compact;
 pub mod expire;
+pub mod scrub;
 
 use crate::Shared;
 use crate::auth::session::IDLE_MICROS_MAX;
@@ -59,6 +60,7 @@ pub async fn run_once(server: &Shared) {
     report("remove deleted accounts' rows", remove_deleted_rows(server).await);
     report_expired("expire trash and objects", expire::expire(server, server.store.now()).await);
     count(server).await;
+    scrub::report_logged(server).await;
     crate::meter::start().run_upkeep();
 }
 

@@ -34,7 +34,10 @@ impl Digest {
     pub fn hasher(&self) -> Hasher {
         match self {
             Self::Blake3(_) => Hasher::new(),
-            Self::Blake2b(_) => Hasher::Blake2b(blake2b_simd::Params::new().hash_length(32).to_state()),
+            Self::Blake2b(_) => {
+                let state = blake2b_simd::Params::new().hash_length(32).to_state();
+                Hasher::Blake2b(Box::new(state))
+            }
         }
     }
 }
@@ -50,21 +53,17 @@ impl fmt::Display for Digest {
 
 /// A digest under way.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one for each body under way, and it never moves while it works"
-)]
 pub enum Hasher {
     /// Of the kind that is taken now.
-    Blake3(blake3::Hasher),
+    Blake3(Box<blake3::Hasher>),
     /// Of the kind that earlier versions took.
-    Blake2b(blake2b_simd::State),
+    Blake2b(Box<blake2b_simd::State>),
 }
 
 impl Hasher {
     /// Begins a digest of the kind that is taken now.
     pub fn new() -> Self {
-        Self::Blake3(blake3::Hasher::new())
+        Self::Blake3(Box::new(blake3::Hasher::new()))
     }
 
     /// Goes on with these bytes.

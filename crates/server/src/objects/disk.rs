@@ -10,7 +10,7 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 /// How many folders blobs are spread over: 256, one for each value of a name's first two hex digits.
@@ -18,6 +18,9 @@ pub const SHARDS: u16 = 256;
 
 /// The most files that are flushed at the same moment: more would only fill the pool of blocking threads.
 const FLUSHES_AT_ONCE: usize = 64;
+
+/// The most objects that are read back for receipts at the same moment: more would only make the disk seek, and uploads wait.
+const READINGS_AT_ONCE: usize = 2;
 
 /// How long a process may take between making its folder and locking it.
 const STARTING_AT_MOST: Duration = Duration::from_hours(1);
@@ -32,6 +35,7 @@ pub struct Objects {
     incoming: PathBuf,
     number: AtomicU64,
     pub(super) flushes: Semaphore,
+    readings: Semaphore,
     flusher: Flusher,
     /// Held as long as this process may have files in `incoming`.
     _lock: File,
@@ -57,6 +61,7 @@ impl Objects {
             incoming,
             number: AtomicU64::new(0),
             flushes: Semaphore::new(FLUSHES_AT_ONCE),
+            readings: Semaphore::new(READINGS_AT_ONCE),
             flusher: Flusher::start()?,
             _lock: lock,
         })
@@ -87,6 +92,23 @@ impl Objects {
             Err(error) => Err(ObjectError::disk("look at", &path)(error)),
         })
         .await?
+    }
+
+    /// Waits for a turn to read an object back for somebody who waits for it.
+    pub async fn reading_turn(&self) -> Result<SemaphorePermit<'_>, ObjectError> {
+        self.readings.acquire().await.map_err(|_| ObjectError::Stopping)
+    }
+
+    /// The lock of the one process that scrubs; `None` when another one has it. It ends with the process.
+    pub fn try_scrub_lock(&self) -> Result<Option<File>, ObjectError> {
+        let path = self.folder.with_file_name("scrub-lock");
+        let open = File::options().create(true).truncate(false).write(true).open(&path);
+        let lock = open.map_err(ObjectError::disk("open", &path))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Some(lock)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(ObjectError::disk("lock", &path)(error)),
+        }
     }
 
     /// The blobs of one shard (0 to 255) that were written before a moment.

@@ -10,12 +10,14 @@ mod flush;
 mod incoming;
 mod pack;
 mod read;
+mod read_back;
 
 pub use digest::{Digest, Hasher};
 pub use disk::{Objects, SHARDS};
 pub use incoming::{Incoming, ReceiveLimits};
 pub use pack::{IncomingPack, PackWriter, Packed};
 pub use read::Segment;
+pub use read_back::{Found, Progress, ReadBack, STEP_BYTES, Stretch};
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -10,6 +10,7 @@
 pub mod accounts;
 pub mod batch;
 pub mod change;
+pub mod checks;
 pub mod codes;
 pub mod collections;
 pub mod commit;

@@ -357,7 +357,7 @@ pub(super) fn parse_blob(text: &str) -> Result<BlobName, StoreError> {
     BlobName::parse(text).ok_or(StoreError::Malformed("blob name"))
 }
 
-fn unsigned(length: i64) -> Result<u64, StoreError> {
+pub(super) fn unsigned(length: i64) -> Result<u64, StoreError> {
     u64::try_from(length).map_err(|_| StoreError::Malformed("length"))
 }
 

@@ -12,11 +12,12 @@
 )]
 #![expect(unreachable_pub, reason = "test programs have no public interface")]
 
+pub mod damage;
 pub mod person;
 pub mod reader;
 pub mod vault;
 
-use darkslide_server::config::{Config, RawConfig};
+use darkslide_server::config::{ByteSize, Config, RawConfig};
 use darkslide_server::listen::serve_opened;
 use darkslide_server::store::Store;
 use darkslide_server::{Server, Shared};
@@ -37,9 +38,14 @@ pub struct TestServer {
     task: Option<JoinHandle<()>>,
 }
 
-/// Settings that tests need: rates high enough not to be met by chance.
+/// Settings that tests need: rates high enough not to be met by chance, and no scrub that comes first.
 pub fn raw_config() -> RawConfig {
-    RawConfig { sign_in_rate: Some(100_000), upload_url_rate: Some(100_000), ..RawConfig::default() }
+    RawConfig {
+        sign_in_rate: Some(100_000),
+        upload_url_rate: Some(100_000),
+        scrub_rate: Some(ByteSize(0)),
+        ..RawConfig::default()
+    }
 }
 
 impl TestServer {

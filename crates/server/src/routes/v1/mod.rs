@@ -5,6 +5,7 @@
 
 mod batch;
 pub(super) mod problem;
+mod receipts;
 mod server;
 
 use crate::Shared;
@@ -39,7 +40,10 @@ impl utoipa::Modify for SessionToken {
 
 /// The routes of this folder, and the document that describes them.
 fn documented() -> OpenApiRouter<Shared> {
-    OpenApiRouter::with_openapi(Document::openapi()).merge(server::routes()).merge(batch::routes())
+    OpenApiRouter::with_openapi(Document::openapi())
+        .merge(server::routes())
+        .merge(batch::routes())
+        .merge(receipts::routes())
 }
 
 /// The routes of this folder.
