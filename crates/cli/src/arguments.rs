@@ -13,10 +13,11 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-/// The whole command line. The settings of `account` may stand before or after its action.
+/// The whole command line. The settings of `account` and of `server` may stand before or after their action.
 pub(crate) fn command() -> clap::Command {
     use clap::CommandFactory as _;
-    Arguments::command().mut_subcommand("account", |account| account.mut_args(|setting| setting.global(true)))
+    let with_settings = |command: clap::Command| command.mut_args(|setting| setting.global(true));
+    Arguments::command().mut_subcommand("account", with_settings).mut_subcommand("server", with_settings)
 }
 
 /// What the command line says; ends the process with help or an error when it says something else.
@@ -50,6 +51,8 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Manage the accounts of a server, on the machine where it runs
     Account(Operator),
+    /// Look after a server, on the machine where it runs
+    Server(ServerCommand),
     /// Make an account on a server and sign in
     Signup(SignIn),
     /// Sign in to an account
@@ -227,6 +230,21 @@ pub(crate) enum OperatorAction {
         /// E-mail address
         email: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServerCommand {
+    #[command(flatten)]
+    pub(crate) server: ServerConfig,
+    #[command(subcommand)]
+    pub(crate) action: ServerAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServerAction {
+    /// Show how much a server holds, and whether all of it was read back whole; the exit status is 1 when something is damaged or
+    /// missing
+    Status,
 }
 
 /// An account on a server, and where its keys shall rest here: for a new one and for one that exists.

@@ -10,6 +10,7 @@ pub mod meter;
 pub mod objects;
 pub mod operator;
 pub mod routes;
+pub mod status;
 pub mod store;
 pub mod vouch;
 

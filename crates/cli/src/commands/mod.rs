@@ -6,6 +6,7 @@ mod operator;
 mod quickstart;
 mod restore;
 mod serve;
+mod server;
 mod shell;
 mod status;
 mod vault;
@@ -22,6 +23,7 @@ pub(crate) async fn run(output: Output, arguments: Arguments) -> Result<Ending> 
         Command::Quickstart(arguments) => quickstart::run(output, general, arguments).await,
         Command::Serve(arguments) => serve::run(output, arguments).await.map(|()| Ending::Done),
         Command::Account(arguments) => operator::run(output, arguments).await,
+        Command::Server(arguments) => server::run(output, arguments).await,
         Command::Signup(arguments) => account::sign_up(output, general, arguments).await,
         Command::Login(arguments) => account::log_in(output, general, arguments).await,
         Command::Logout => account::log_out(output, general).await,

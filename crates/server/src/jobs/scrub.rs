@@ -112,7 +112,8 @@ pub async fn round(server: &Server, pace: Pace, now: i64) -> Result<Scrubbed, Vo
         let Some(object) = server.store.checkable_object(&key).await? else { continue };
         let found = vouch::read_back(server, &object, |bytes| pace.pause(bytes)).await?;
         pace.pause(OBJECT_COST.saturating_sub(found.read)).await;
-        checks.push(Check { key, outcome: found.outcome, at: now.max(server.store.now()) });
+        let at = now.max(server.store.now());
+        checks.push(Check { key, place: object.place, outcome: found.outcome, at });
         scrubbed.objects += 1;
         scrubbed.bytes += found.read;
         unrecorded += found.read;

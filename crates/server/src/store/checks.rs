@@ -1,7 +1,7 @@
 //! What is known of the bytes of committed objects: what they were, when they were last read back, and what came of it.
 //!
-//! A check is made first and written down after it, and counts only while the object is still committed: one that was purged
-//! meanwhile is not missing. Nothing here is deleted or mended; what is damaged stays known until it is whole again or purged.
+//! A check is made first and written down after it, and counts only while the object is still committed and where it was: one that was
+//! purged or moved meanwhile is not missing. Nothing here is deleted or mended; what is damaged stays known until it is whole again or purged.
 
 use super::sql::{LIST_MAX, list, statement};
 use super::uploads::{ObjectAddress, parse_blob, unsigned};
@@ -25,6 +25,17 @@ pub struct CheckableObject {
     pub stretches: Result<Vec<Stretch>, Damage>,
     /// The digest of the whole object, if it is known.
     pub digest: Option<Digest>,
+    /// Where its row says that it lies.
+    pub place: Place,
+}
+
+/// Where a row says that an object lies: packs are rewritten, and what was found at another place says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The blob; empty for an object in parts, which never moves.
+    pub blob: String,
+    /// Where in it, in bytes.
+    pub offset: i64,
 }
 
 /// What a reading of one object found.
@@ -32,6 +43,8 @@ pub struct CheckableObject {
 pub struct Check {
     /// The object.
     pub key: ObjectKey,
+    /// Where it was read.
+    pub place: Place,
     /// The BLAKE3 of the whole object, or what is wrong with it.
     pub outcome: Result<Digest, Damage>,
     /// When, µs since the epoch.
@@ -45,7 +58,7 @@ pub enum Recorded {
     Known,
     /// It is written down, and is the first to say that the object is damaged.
     NewDamage,
-    /// The object is not committed any more: the check says nothing.
+    /// The object is not committed any more, or has moved: the check says nothing.
     Gone,
 }
 
@@ -83,6 +96,15 @@ pub struct ObjectsHealth {
     pub damaged: i64,
     /// Objects whose bytes are not there.
     pub missing: i64,
+}
+
+/// Objects that wait for their commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Uncommitted {
+    /// How many.
+    pub objects: i64,
+    /// Bytes of theirs that are stored.
+    pub bytes: i64,
 }
 
 /// What the metrics show of committed objects; found by indexes alone.
@@ -146,11 +168,13 @@ impl Store {
         let Some(row) = row else { return Ok(None) };
         let length = unsigned(row.try_get::<Option<i64>, _>("length")?.unwrap_or(0))?;
         let digest = row.try_get::<Option<String>, _>("digest")?.as_deref().and_then(Digest::parse);
-        let stretches = match row.try_get::<Option<String>, _>("blob")? {
-            Some(blob) => whole_stretch(key, &row, &blob, length, digest)?,
+        let blob: Option<String> = row.try_get("blob")?;
+        let stretches = match &blob {
+            Some(blob) => whole_stretch(key, &row, blob, length, digest)?,
             None => self.stretches_of_parts(key, length).await?,
         };
-        Ok(Some(CheckableObject { key: key.clone(), length, stretches, digest }))
+        let place = Place { blob: blob.unwrap_or_default(), offset: row.try_get("blob_offset")? };
+        Ok(Some(CheckableObject { key: key.clone(), length, stretches, digest, place }))
     }
 
     async fn stretches_of_parts(
@@ -251,6 +275,18 @@ impl Store {
         })
     }
 
+    /// Objects that wait for their commit, those of which parts are missing included.
+    pub async fn uncommitted(&self) -> Result<Uncommitted, StoreError> {
+        let row = sqlx::query(
+            "SELECT count(*), CAST(COALESCE(SUM(COALESCE(length, (SELECT SUM(object_parts.length) FROM object_parts
+                                                             WHERE object_key = key))), 0) AS BIGINT)
+             FROM objects WHERE state IN ('open', 'stored')",
+        )
+        .fetch_one(self.reader())
+        .await?;
+        Ok(Uncommitted { objects: row.try_get(0)?, bytes: row.try_get(1)? })
+    }
+
     /// What the metrics show: cheap however many objects there are.
     pub async fn scrub_standing(&self) -> Result<ScrubStanding, StoreError> {
         let damaged = sqlx::query(
@@ -326,18 +362,21 @@ async fn record(tx: &mut super::Tx, check: &Check) -> Result<Recorded, StoreErro
     let query = match check.outcome {
         Ok(digest) => sqlx::query(
             "UPDATE objects SET verified_at = $1, checked_at = $1, damaged_at = NULL, damage = NULL, digest = $2
-             WHERE key = $3 AND state = 'committed' RETURNING damaged_at",
+             WHERE key = $3 AND state = 'committed' AND COALESCE(blob, '') = $4 AND blob_offset = $5
+             RETURNING damaged_at",
         )
         .bind(check.at)
         .bind(digest.to_string()),
         Err(damage) => sqlx::query(
             "UPDATE objects SET checked_at = $1, damaged_at = COALESCE(damaged_at, $1), damage = $2
-             WHERE key = $3 AND state = 'committed' RETURNING damaged_at",
+             WHERE key = $3 AND state = 'committed' AND COALESCE(blob, '') = $4 AND blob_offset = $5
+             RETURNING damaged_at",
         )
         .bind(check.at)
         .bind(damage.name()),
     };
-    let Some(row) = query.bind(&check.key.0).fetch_optional(&mut **tx).await? else {
+    let query = query.bind(&check.key.0).bind(&check.place.blob).bind(check.place.offset);
+    let Some(row) = query.fetch_optional(&mut **tx).await? else {
         return Ok(Recorded::Gone);
     };
     let since: Option<i64> = row.try_get(0)?;

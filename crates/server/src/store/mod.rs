@@ -52,7 +52,8 @@ const TRANSIENT_CODES: [&str; 9] = ["5", "6", "517", "40001", "40P01", "53300", 
 pub(crate) type Tx = Transaction<'static, Any>;
 
 /// Which SQL engine is behind the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Engine {
     /// A file beside the server. One writer at a time, queued.
     Sqlite,

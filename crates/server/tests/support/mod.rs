@@ -15,6 +15,7 @@
 pub mod damage;
 pub mod person;
 pub mod reader;
+pub mod stored;
 pub mod vault;
 
 use darkslide_server::config::{ByteSize, Config, RawConfig};

@@ -123,13 +123,13 @@ impl Call {
         let _turn = server.objects.reading_turn().await?;
         let found = vouch::read_back(server, &object, |_| std::future::ready(())).await?;
         self.read += found.read;
-        self.checks.push(Check { key: object.key, outcome: found.outcome, at: server.store.now() });
+        let at = server.store.now();
+        self.checks.push(Check { key: object.key, place: object.place, outcome: found.outcome, at });
         Ok(Some(self.checks.len() - 1))
     }
 }
 
-/// What is said of a file. An object that was given up while it was read belongs to a file that was purged or edited meanwhile: of
-/// that nothing is said.
+/// What is said of a file. An object that was given up or moved while it was read says nothing of its file: to be asked again.
 fn receipt(file_id: FileId, looked: Looked, checks: &[Check], recorded: &[Recorded]) -> Receipt {
     let nothing = |verdict| Receipt { file_id, verdict, objects: Vec::new() };
     let objects = match looked {
