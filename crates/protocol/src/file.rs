@@ -82,7 +82,7 @@ pub struct UpdateRequest {
 }
 
 /// What an update answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UpdateResponse {
     /// The file.

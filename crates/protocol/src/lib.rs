@@ -15,6 +15,7 @@ pub mod receipt;
 pub mod server;
 pub mod trash;
 pub mod upload;
+pub mod version;
 
 pub use error::ErrorBody;
 pub use file::FileIds;

@@ -1,4 +1,4 @@
--- What is known of the bytes on the disk, and the devices of an account.
+-- What is known of the bytes on the disk, earlier contents that were brought back, and the devices of an account.
 
 -- When an object was last read back and was whole, in µs since the epoch; NULL until then.
 ALTER TABLE objects ADD COLUMN verified_at BIGINT;
@@ -9,6 +9,9 @@ ALTER TABLE objects ADD COLUMN damaged_at BIGINT;
 ALTER TABLE objects ADD COLUMN damage TEXT;
 CREATE INDEX objects_by_check ON objects (state, checked_at, created_at);
 CREATE INDEX objects_by_damage ON objects (damaged_at) WHERE damaged_at IS NOT NULL;
+
+-- The version that came of bringing these contents back: the same request again finds it here. NULL while they are only kept.
+ALTER TABLE file_versions ADD COLUMN restored_as BIGINT;
 
 -- The devices of an account, under ids that they choose themselves. The name is sealed under a key that only the account has.
 CREATE TABLE devices (

@@ -9,7 +9,7 @@ use super::request::StorageCaller;
 use crate::error::{ApiError, ApiResult};
 use crate::objects::ObjectError;
 use crate::store::files::Which;
-use crate::store::uploads::ReadableObject;
+use crate::store::uploads::{ObjectAddress, ReadableObject};
 use crate::{Server, Shared};
 use axum::Router;
 use axum::body::Body;
@@ -51,9 +51,14 @@ async fn redirect(
 ) -> ApiResult<Response> {
     let address =
         server.store.object_of_file(caller.account, id(file)?, which).await?.ok_or(ApiError::NOT_FOUND)?;
+    Ok(redirect_to(server, address, headers))
+}
+
+/// Sends a caller who may have an object to its signed URL.
+pub(super) fn redirect_to(server: &Server, address: ObjectAddress, headers: &HeaderMap) -> Response {
     let grant = Grant::new(address, Purpose::Download, server.store.now());
     let location = grant.url(&server.signer, &origin_of(server, headers));
-    Ok((StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response())
+    (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response()
 }
 
 /// `GET` and `HEAD` of a signed URL.

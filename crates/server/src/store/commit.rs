@@ -216,7 +216,12 @@ impl Store {
     }
 
     /// Numbers all memberships of a file anew, or its place in the trash, and tells the last version.
-    async fn bump_file(&self, tx: &mut Tx, account: AccountId, file: FileId) -> Result<Version, ChangeError> {
+    pub(super) async fn bump_file(
+        &self,
+        tx: &mut Tx,
+        account: AccountId,
+        file: FileId,
+    ) -> Result<Version, ChangeError> {
         let trashed = self.touch_trash(tx, account, &[file]).await?;
         let live = self.touch_memberships(tx, account, &[file], Where::Everywhere, Touch::Bump).await?;
         match live.or(trashed) {
@@ -292,7 +297,7 @@ async fn stored_size(tx: &mut Tx, reference: &ObjectReference) -> Result<i64, Ch
     Ok(size)
 }
 
-async fn file_by_id(tx: &mut Tx, file: FileId) -> Result<Option<StoredFile>, ChangeError> {
+pub(super) async fn file_by_id(tx: &mut Tx, file: FileId) -> Result<Option<StoredFile>, ChangeError> {
     let row = sqlx::query("SELECT * FROM files WHERE id = $1").bind(file.0).fetch_optional(&mut **tx).await?;
     row.as_ref().map(stored_file).transpose()
 }
@@ -314,7 +319,11 @@ pub(super) fn stored_file(row: &AnyRow) -> Result<StoredFile, ChangeError> {
     })
 }
 
-async fn claim_objects(tx: &mut Tx, file: FileId, contents: Contents<'_>) -> Result<(), ChangeError> {
+pub(super) async fn claim_objects(
+    tx: &mut Tx,
+    file: FileId,
+    contents: Contents<'_>,
+) -> Result<(), ChangeError> {
     claim_object(tx, file, &contents.file.object_key.0).await?;
     Ok(claim_object(tx, file, &contents.thumbnail.object_key.0).await?)
 }
@@ -328,7 +337,7 @@ pub(super) async fn claim_object(tx: &mut Tx, file: FileId, key: &str) -> Result
     Ok(())
 }
 
-async fn replace_contents(
+pub(super) async fn replace_contents(
     tx: &mut Tx,
     file: FileId,
     contents: Contents<'_>,
@@ -357,7 +366,7 @@ async fn replace_contents(
 }
 
 /// Writes down what a file's contents were, and lets both objects go when the retention is over.
-async fn keep_earlier(tx: &mut Tx, stored: &StoredFile, now: i64) -> Result<(), ChangeError> {
+pub(super) async fn keep_earlier(tx: &mut Tx, stored: &StoredFile, now: i64) -> Result<(), ChangeError> {
     keep_row(tx, stored, now).await?;
     let when = now + EARLIER_CONTENTS_MICROS;
     discard(tx, &stored.file_object, when).await?;

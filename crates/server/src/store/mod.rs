@@ -26,6 +26,7 @@ mod sql;
 pub mod srp;
 pub mod trash;
 pub mod uploads;
+pub mod versions;
 
 use darkslide_protocol::{AccountId, Version};
 use sqlx::any::{AnyPoolOptions, AnyRow};

@@ -7,6 +7,7 @@ mod batch;
 pub(super) mod problem;
 mod receipts;
 mod server;
+mod versions;
 
 use crate::Shared;
 use axum::routing::get;
@@ -44,6 +45,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .merge(server::routes())
         .merge(batch::routes())
         .merge(receipts::routes())
+        .merge(versions::routes())
 }
 
 /// The routes of this folder.

@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// What this version has.
-const EXTENSIONS: &[Extension] = &[Extension::Batch, Extension::Receipts];
+const EXTENSIONS: &[Extension] = &[Extension::Batch, Extension::Receipts, Extension::Versions];
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<Shared> {
