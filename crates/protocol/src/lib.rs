@@ -3,6 +3,7 @@
 pub mod account;
 pub mod batch;
 pub mod collection;
+pub mod device;
 pub mod error;
 pub mod file;
 pub mod ids;

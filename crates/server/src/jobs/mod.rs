@@ -57,6 +57,7 @@ pub async fn run_once(server: &Shared) {
     report("expire sign-ins", server.store.expire_srp().await);
     let used_since = server.store.now() - IDLE_MICROS_MAX;
     report("expire sessions", server.store.expire_sessions(used_since).await);
+    report("forget devices", server.store.forget_unused_devices().await);
     report("remove deleted accounts' rows", remove_deleted_rows(server).await);
     report_expired("expire trash and objects", expire::expire(server, server.store.now()).await);
     count(server).await;

@@ -82,7 +82,7 @@ async fn end(
 }
 
 /// A device's name for people, from its `User-Agent`: “Firefox on Linux”, “Android”, or the product's own name.
-fn name_of(user_agent: &str) -> String {
+pub(super) fn name_of(user_agent: &str) -> String {
     let first = |names: &[(&str, &'static str)]| {
         names.iter().find(|(mark, _)| user_agent.contains(mark)).map(|(_, name)| *name)
     };

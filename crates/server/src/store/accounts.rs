@@ -295,6 +295,7 @@ impl Store {
         }
         for statement in [
             "DELETE FROM sessions WHERE account_id = $1",
+            "DELETE FROM devices WHERE account_id = $1",
             "DELETE FROM srp_setups WHERE account_id = $1",
             "DELETE FROM srp_credentials WHERE account_id = $1",
             "DELETE FROM key_attributes WHERE account_id = $1",

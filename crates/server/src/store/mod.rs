@@ -14,6 +14,7 @@ pub mod checks;
 pub mod codes;
 pub mod collections;
 pub mod commit;
+pub mod devices;
 pub mod files;
 pub mod magic;
 pub mod memberships;

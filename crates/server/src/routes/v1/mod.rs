@@ -4,6 +4,7 @@
 //! are problems (RFC 9457), whatever a handler says in the base API's shape.
 
 mod batch;
+mod devices;
 pub(super) mod problem;
 mod receipts;
 mod server;
@@ -46,6 +47,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .merge(batch::routes())
         .merge(receipts::routes())
         .merge(versions::routes())
+        .merge(devices::routes())
 }
 
 /// The routes of this folder.

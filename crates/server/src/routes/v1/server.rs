@@ -10,7 +10,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// What this version has.
-const EXTENSIONS: &[Extension] = &[Extension::Batch, Extension::Receipts, Extension::Versions];
+const EXTENSIONS: &[Extension] =
+    &[Extension::Batch, Extension::Receipts, Extension::Devices, Extension::Versions];
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<Shared> {

@@ -1,0 +1,171 @@
+//! Devices in the database. A device is there as long as a session is on it: with the last one it is forgotten, and its push endpoint
+//! with it.
+//!
+//! Whatever changes an account's devices holds the lock of its row, so a device cannot be revoked and registered at once. Names are
+//! sealed, and nothing here is sent anywhere.
+
+use super::{Store, StoreError, Tx};
+use darkslide_protocol::device::RegisterDevice;
+use darkslide_protocol::{AccountId, Opaque};
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+
+/// A session, and the device that it is on when it said so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceSession {
+    /// The session's id.
+    pub session: String,
+    /// The SHA-256 of its token, in hex.
+    pub token_hash: String,
+    /// The device that it is on.
+    pub device: Option<StoredDevice>,
+    /// The address that it was last used from.
+    pub ip: String,
+    /// What it called itself then.
+    pub user_agent: String,
+    /// µs since the epoch.
+    pub created_at: i64,
+    /// µs since the epoch, to the minute.
+    pub last_used_at: i64,
+}
+
+/// A device that has said which it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredDevice {
+    /// The id that it chose.
+    pub id: String,
+    /// Its name, sealed.
+    pub sealed_name: Opaque,
+    /// Its platform.
+    pub platform: String,
+    /// Whether it has a push endpoint.
+    pub can_be_woken: bool,
+    /// When it was first registered, µs since the epoch.
+    pub created_at: i64,
+}
+
+impl Store {
+    /// Says which device a session is on, and what it is. False when the session is gone.
+    pub async fn register_device(
+        &self,
+        account: AccountId,
+        token_hash: &str,
+        device: &RegisterDevice,
+    ) -> Result<bool, StoreError> {
+        let push = device.push.as_ref().map(|push| serde_json::to_string(push).expect("an endpoint is JSON"));
+        let mut tx = self.begin().await?;
+        self.lock_account(&mut tx, account).await?;
+        let placed =
+            sqlx::query("UPDATE sessions SET device_id = $1 WHERE token_hash = $2 AND account_id = $3")
+                .bind(&device.id)
+                .bind(token_hash)
+                .bind(account.0)
+                .execute(&mut *tx)
+                .await?
+                .rows_affected();
+        if placed == 0 {
+            return Ok(false);
+        }
+        sqlx::query(
+            "INSERT INTO devices (account_id, id, sealed_name, platform, push, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (account_id, id)
+             DO UPDATE SET sealed_name = excluded.sealed_name, platform = excluded.platform, push = excluded.push",
+        )
+        .bind(account.0)
+        .bind(&device.id)
+        .bind(&device.sealed_name.0)
+        .bind(&device.platform)
+        .bind(push)
+        .bind(self.now())
+        .execute(&mut *tx)
+        .await?;
+        forget_unused(&mut tx, account).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Ends all sessions on a device, or the session with that id, and forgets the device with its push endpoint.
+    pub async fn revoke_device(&self, account: AccountId, id: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        self.lock_account(&mut tx, account).await?;
+        sqlx::query("DELETE FROM sessions WHERE account_id = $1 AND (device_id = $2 OR (device_id IS NULL AND id = $2))")
+            .bind(account.0)
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
+        forget_unused(&mut tx, account).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The account's sessions that were used since `used_since`, with their devices, the most recently used first.
+    pub async fn device_sessions(
+        &self,
+        account: AccountId,
+        used_since: i64,
+    ) -> Result<Vec<DeviceSession>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT sessions.id AS session, sessions.token_hash, sessions.ip, sessions.user_agent,
+                    sessions.created_at, sessions.last_used_at, devices.id AS device, devices.sealed_name,
+                    devices.platform, devices.created_at AS device_created_at,
+                    CASE WHEN devices.push IS NULL THEN 0 ELSE 1 END AS can_be_woken
+             FROM sessions
+             LEFT JOIN devices ON devices.account_id = sessions.account_id AND devices.id = sessions.device_id
+             WHERE sessions.account_id = $1 AND sessions.last_used_at >= $2
+             ORDER BY sessions.last_used_at DESC, sessions.id",
+        )
+        .bind(account.0)
+        .bind(used_since)
+        .fetch_all(self.reader())
+        .await?;
+        rows.iter().map(device_session).collect()
+    }
+
+    /// Forgets devices whose last session has ended. Returns how many.
+    pub async fn forget_unused_devices(&self) -> Result<u64, StoreError> {
+        let mut tx = self.begin().await?;
+        let forgotten = sqlx::query(
+            "DELETE FROM devices WHERE NOT EXISTS
+               (SELECT 1 FROM sessions WHERE sessions.account_id = devices.account_id AND device_id = devices.id)",
+        )
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        tx.commit().await?;
+        Ok(forgotten)
+    }
+}
+
+/// Forgets an account's devices on which no session is.
+async fn forget_unused(tx: &mut Tx, account: AccountId) -> Result<(), StoreError> {
+    sqlx::query(
+        "DELETE FROM devices WHERE account_id = $1 AND NOT EXISTS
+           (SELECT 1 FROM sessions WHERE sessions.account_id = devices.account_id AND device_id = devices.id)",
+    )
+    .bind(account.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+fn device_session(row: &AnyRow) -> Result<DeviceSession, StoreError> {
+    let device = match row.try_get::<Option<String>, _>("device")? {
+        None => None,
+        Some(id) => Some(StoredDevice {
+            id,
+            sealed_name: Opaque(row.try_get("sealed_name")?),
+            platform: row.try_get("platform")?,
+            can_be_woken: row.try_get::<i64, _>("can_be_woken")? != 0,
+            created_at: row.try_get("device_created_at")?,
+        }),
+    };
+    Ok(DeviceSession {
+        session: row.try_get("session")?,
+        token_hash: row.try_get("token_hash")?,
+        device,
+        ip: row.try_get("ip")?,
+        user_agent: row.try_get("user_agent")?,
+        created_at: row.try_get("created_at")?,
+        last_used_at: row.try_get("last_used_at")?,
+    })
+}

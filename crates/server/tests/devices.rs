@@ -1,0 +1,94 @@
+//! Devices over HTTP: said, listed, revoked at once.
+
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
+
+mod support;
+
+use darkslide_server::auth::session::Device;
+use reqwest::Method;
+use serde_json::{Value, json};
+use support::{TestServer, vault::Vault};
+
+const LAPTOP: &str = "6a3c8f5e-0000-4000-8000-000000000001";
+
+fn laptop() -> Value {
+    json!({
+        "id": LAPTOP, "sealedName": "bmFtZQ==", "platform": "linux",
+        "push": { "endpoint": "https://push.example.org/abc", "p256dh": "cA", "auth": "YQ" },
+    })
+}
+
+/// A second session of the same account, as another app would have it.
+async fn another_session(vault: &Vault<'_>, user_agent: &str) -> String {
+    let token = format!("token of {user_agent}");
+    let device = Device { ip: "192.0.2.7".to_owned(), user_agent: user_agent.to_owned() };
+    let store = &vault.server.shared.store;
+    let hash = darkslide_server::auth::session::hash_of(&token);
+    assert!(store.insert_session(vault.person.id, "photos", &hash, &device).await.unwrap());
+    token
+}
+
+#[tokio::test]
+async fn devices_are_said_listed_and_revoked_at_once() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "a@example.org").await;
+    let stock = another_session(&vault, "ente/4.0 Android").await;
+    let put = server.send(Method::PUT, "/v1/devices/self", &stock, &laptop()).await;
+    assert_eq!((put.status.as_u16(), put.text.as_str()), (204, ""));
+    let mut list = vault.get("/v1/devices").await.ok();
+    let devices = list["devices"].as_array_mut().unwrap();
+    assert_eq!(devices.len(), 2);
+    devices.sort_by_key(|device| device["isThis"] == true);
+    assert_eq!((&devices[0]["id"], &devices[0]["canBeWoken"]), (&json!(LAPTOP), &json!(true)));
+    assert!(!list.to_string().contains("push.example.org"), "the endpoint is the server's to use");
+    let own = list["devices"][1]["id"].clone();
+    for device in list["devices"].as_array_mut().unwrap() {
+        for member in ["createdAt", "lastSeenAt"] {
+            assert!(device[member].as_i64().unwrap() > 1_700_000_000_000_000);
+            device[member] = "(µs)".into();
+        }
+    }
+    list["devices"][1]["id"] = "(id of the session)".into();
+    list["devices"][1]["address"] = "(address)".into();
+    insta::assert_json_snapshot!(list);
+    for _ in 0..2 {
+        assert_eq!(vault.delete(&format!("/v1/devices/{LAPTOP}")).await.status, 204);
+        server.get("/v1/devices", &stock).await.failed(401, Some("UNAUTHORIZED"));
+        server.get("/collections/v2?sinceTime=0", &stock).await.failed(401, None);
+    }
+    server.send(Method::PUT, "/v1/devices/self", &stock, &laptop()).await.failed(401, Some("UNAUTHORIZED"));
+    assert_eq!(vault.get("/v1/devices").await.ok()["devices"].as_array().unwrap().len(), 1);
+    // One's own, by the session's id.
+    assert_eq!(vault.delete(&format!("/v1/devices/{}", own.as_str().unwrap())).await.status, 204);
+    vault.get("/v1/devices").await.failed(401, Some("UNAUTHORIZED"));
+}
+
+#[tokio::test]
+async fn what_is_not_a_device_is_refused() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "a@example.org").await;
+    let with = |member: &str, value: Value| {
+        let mut device = laptop();
+        device[member] = value;
+        device
+    };
+    for refused in [
+        json!({}),
+        with("id", "laptop".into()),
+        with("id", LAPTOP.to_uppercase().into()),
+        with("sealedName", "".into()),
+        with("sealedName", "My laptop".into()),
+        with("sealedName", "AAAA".repeat(300).into()),
+        with("platform", "".into()),
+        with("platform", "My Phone".into()),
+        with("push", json!({ "endpoint": "http://127.0.0.1/" })),
+        with("push", json!({ "endpoint": "https://h/", "auth": "x".repeat(3000) })),
+    ] {
+        let answer = vault.put("/v1/devices/self", refused.clone()).await;
+        assert_eq!(answer.status, 400, "{refused}");
+        answer.failed(400, Some("BAD_REQUEST"));
+    }
+    assert_eq!(vault.put("/v1/devices/self", with("push", Value::Null)).await.status, 204);
+    assert_eq!(vault.get("/v1/devices").await.ok()["devices"][0]["canBeWoken"], false);
+    server.get("/v1/devices", "").await.failed(401, Some("UNAUTHORIZED"));
+}

@@ -1,0 +1,124 @@
+//! Devices in the database: they live as long as a session is on them; the same on SQLite and on PostgreSQL.
+
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
+
+mod support;
+
+use darkslide_protocol::AccountId;
+use darkslide_protocol::Opaque;
+use darkslide_protocol::device::{PushEndpoint, RegisterDevice};
+use darkslide_server::auth::session::Device;
+use darkslide_server::store::Store;
+use support::stored::vault;
+use support::stores;
+
+const LAPTOP: &str = "6a3c8f5e-0000-4000-8000-000000000001";
+const PHONE: &str = "6a3c8f5e-0000-4000-8000-000000000002";
+
+async fn session(store: &Store, account: AccountId, token: &str) {
+    let device = Device { ip: "192.0.2.1".to_owned(), user_agent: "darkslide/0.1.0".to_owned() };
+    assert!(store.insert_session(account, "photos", token, &device).await.unwrap());
+}
+
+fn device(id: &str, push: bool) -> RegisterDevice {
+    let endpoint =
+        || PushEndpoint { endpoint: "https://push.example.org/x".to_owned(), p256dh: None, auth: None };
+    RegisterDevice {
+        id: id.to_owned(),
+        sealed_name: Opaque("bmFtZQ==".to_owned()),
+        platform: "linux".to_owned(),
+        push: push.then(endpoint),
+    }
+}
+
+/// Every session as token, device, and whether that can be woken.
+async fn seen(store: &Store, account: AccountId) -> Vec<(String, Option<(String, bool)>)> {
+    let sessions = store.device_sessions(account, 0).await.unwrap();
+    let mut seen: Vec<_> = sessions
+        .into_iter()
+        .map(|session| (session.token_hash, session.device.map(|device| (device.id, device.can_be_woken))))
+        .collect();
+    seen.sort();
+    seen
+}
+
+fn on(token: &str, device: Option<(&str, bool)>) -> (String, Option<(String, bool)>) {
+    (token.to_owned(), device.map(|(id, woken)| (id.to_owned(), woken)))
+}
+
+#[tokio::test]
+async fn a_device_has_sessions_and_is_replaced_not_doubled() {
+    for (_folder, store) in stores().await {
+        let (account, _) = vault(&store, "a@example.org").await;
+        for token in ["t1", "t2", "t3"] {
+            session(&store, account, token).await;
+        }
+        assert!(store.register_device(account, "t1", &device(LAPTOP, true)).await.unwrap());
+        assert!(store.register_device(account, "t2", &device(LAPTOP, true)).await.unwrap());
+        assert_eq!(
+            seen(&store, account).await,
+            [on("t1", Some((LAPTOP, true))), on("t2", Some((LAPTOP, true))), on("t3", None)]
+        );
+        // Said again without an endpoint, it cannot be woken any more.
+        assert!(store.register_device(account, "t2", &device(LAPTOP, false)).await.unwrap());
+        assert_eq!(seen(&store, account).await[0], on("t1", Some((LAPTOP, false))));
+        // A session that moves leaves nothing behind.
+        assert!(store.register_device(account, "t1", &device(PHONE, false)).await.unwrap());
+        assert!(store.register_device(account, "t2", &device(PHONE, false)).await.unwrap());
+        assert_eq!(store.forget_unused_devices().await.unwrap(), 0, "forgotten already");
+        assert!(!store.register_device(account, "no such token", &device(PHONE, false)).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn revoking_ends_all_sessions_on_a_device_and_no_other() {
+    for (_folder, store) in stores().await {
+        let (account, _) = vault(&store, "a@example.org").await;
+        let (other, _) = vault(&store, "b@example.org").await;
+        for token in ["t1", "t2", "t3", "t4"] {
+            session(&store, account, token).await;
+        }
+        session(&store, other, "o1").await;
+        store.register_device(account, "t1", &device(LAPTOP, true)).await.unwrap();
+        store.register_device(account, "t2", &device(LAPTOP, true)).await.unwrap();
+        store.register_device(account, "t3", &device(PHONE, true)).await.unwrap();
+        // The same id in another account is another device.
+        store.register_device(other, "o1", &device(LAPTOP, true)).await.unwrap();
+        for _ in 0..2 {
+            store.revoke_device(account, LAPTOP).await.unwrap();
+            assert_eq!(seen(&store, account).await, [on("t3", Some((PHONE, true))), on("t4", None)]);
+            assert_eq!(seen(&store, other).await, [on("o1", Some((LAPTOP, true)))]);
+        }
+        assert_eq!(store.session("t1", "photos", 0).await.unwrap(), None);
+        assert!(!store.register_device(account, "t1", &device(LAPTOP, true)).await.unwrap());
+        // A session that never said is revoked by its own id; one that did only with its device.
+        let sessions = store.device_sessions(account, 0).await.unwrap();
+        for session in &sessions {
+            store.revoke_device(account, &session.session).await.unwrap();
+        }
+        assert_eq!(seen(&store, account).await, [on("t3", Some((PHONE, true)))]);
+        store.delete_session(account, "photos", "t3", "").await.unwrap();
+        assert_eq!(store.forget_unused_devices().await.unwrap(), 1, "logged out");
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_is_revoked_while_it_registers_is_not_left_half() {
+    for (_folder, store) in stores().await {
+        let (account, _) = vault(&store, "a@example.org").await;
+        for round in 0..20 {
+            let token = format!("t{round}");
+            session(&store, account, &token).await;
+            store.register_device(account, &token, &device(LAPTOP, true)).await.unwrap();
+            let again = device(LAPTOP, true);
+            let (registered, revoked) = tokio::join!(
+                store.register_device(account, &token, &again),
+                store.revoke_device(account, LAPTOP)
+            );
+            registered.unwrap();
+            revoked.unwrap();
+            assert_eq!(seen(&store, account).await, []);
+            assert_eq!(store.forget_unused_devices().await.unwrap(), 0);
+        }
+    }
+}
