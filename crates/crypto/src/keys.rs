@@ -5,7 +5,8 @@
 //!                              │                   ├──► SecretKey (X25519) ──► SessionToken, shared collections
 //!                              └─► LoginKey        ├──► CollectionKey ──► FileKey ──► object, thumbnail, metadata
 //!                                                  ├──► EntityKey ──► small synced records
-//!                                                  └─► ContentTagKey (derived) ──► content tags
+//!                                                  ├─► ContentTagKey (derived) ──► content tags
+//!                                                  └─► DeviceNameKey (derived) ──► names of devices
 //! ```
 //!
 //! A wrapped key is a [`secret_box`] of 32 bytes. A box says nothing about what it is for: a server can offer one
@@ -215,12 +216,16 @@ key! {
     ContentTagKey, 32, "a content tag key"
 }
 key! {
+    /// Derived from the master key; seals the names of the account's devices, and wraps nothing.
+    DeviceNameKey, 32, "a device name key"
+}
+key! {
     /// What authenticates requests once signed in: 32 bytes, sent as text.
     SessionToken, 32, "a session token"
 }
 
 generated!(MasterKey RecoveryKey SecretKey CollectionKey FileKey EntityKey);
-box_keys!(KeyEncryptionKey MasterKey RecoveryKey CollectionKey);
+box_keys!(KeyEncryptionKey MasterKey RecoveryKey CollectionKey DeviceNameKey);
 blob_keys!(CollectionKey FileKey EntityKey);
 wrappable!(MasterKey RecoveryKey SecretKey CollectionKey FileKey EntityKey);
 wraps! {
@@ -242,7 +247,7 @@ macro_rules! derived {
     )*};
 }
 
-derived!(KeyEncryptionKey ContentTagKey);
+derived!(KeyEncryptionKey ContentTagKey DeviceNameKey);
 
 impl SessionToken {
     /// The text of the `X-Auth-Token` header: URL-safe base64 with padding, 44 characters. Wiped when dropped.

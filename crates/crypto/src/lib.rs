@@ -3,6 +3,7 @@
 pub mod account;
 pub mod content_hash;
 pub mod content_tag;
+pub mod device_name;
 pub mod encoding;
 pub mod error;
 pub mod kdf;

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use darkslide_crypto::account::{AccountKeys, EncodedKeyAttributes, UnlockError};
 use darkslide_crypto::content_tag::derive_content_tag_key;
+use darkslide_crypto::device_name::derive_device_name_key;
 use darkslide_crypto::kdf::{PasswordStrength, Salt, derive_key_encryption_key, derive_login_key};
 use darkslide_crypto::keys::{
     CollectionKey, FileKey, KeyEncryptionKey, KeyPair, LoginKey, MasterKey, PublicKey, RecoveryKey,
@@ -234,6 +235,27 @@ fn content_tags_of_two_accounts_have_nothing_in_common() {
     let content = ContentHash::of(b"a well-known picture");
     let [one, other] = [(); 2].map(|()| derive_content_tag_key(&MasterKey::generate()).tag(&content));
     assert_ne!(one, other);
+}
+
+/// Sealed by libsodium (PyNaCl) under the nonce `seq(0..24)`, the key made by Python's `hashlib`.
+#[test]
+fn device_names() {
+    let key = derive_device_name_key(&MasterKey::take(std::array::from_fn(|i| u8::try_from(i).unwrap())));
+    assert_eq!(to_hex(key.expose()), "9bb5ff8e0166106ccb050d86f2e010d9873de7306650b430d2906fdd2b005147");
+    let device = 0x6a3c_8f5e_0000_4000_8000_0000_0000_0001_u128.to_be_bytes();
+    for (name, sealed) in [
+        (
+            "Ada's laptop",
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXDGCQitTBTKH9PH8JXZ2VwKLdYOF9AZgBhldSE7XJ5k2lzNV/PzkRe78PNP9QxKR4",
+        ),
+        (
+            "Zürich, 書斎のノートパソコン",
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXxdjNEPW0F69xsM8VRacZO6LdYOF9AZgBhldSE7XJ5k2+awgqJXoVNu+dwDe2Uiqba47L6n7R\
+        gnn1JA7lY433BVXyty2DYsm27H+hEYWgPfs=",
+        ),
+    ] {
+        assert_eq!(key.open(&device, &STANDARD.decode(sealed).unwrap()).unwrap(), name);
+    }
 }
 
 #[test]
