@@ -67,7 +67,9 @@ pub(crate) enum Command {
     Password(ChangePassword),
     /// Show the 24 recovery words again
     RecoveryPhrase(PasswordQuestion),
-    /// List the devices that are signed in, or sign one out
+    /// List the devices that are signed in, name this one, or sign one out
+    Devices(DevicesCommand),
+    /// List the devices that are signed in, or sign one out; the same as `devices`
     Sessions(Sessions),
     /// Delete the account with all that it holds
     DeleteAccount(DeleteAccount),
@@ -81,8 +83,10 @@ pub(crate) enum Command {
     Album(Album),
     /// List, restore or purge what was deleted
     Trash(Trash),
-    /// Download, decrypt and compare with what was backed up
+    /// Download, decrypt and compare with what was backed up; or have the server read it back
     Verify(Verify),
+    /// List what a file was before it was edited, and bring it back
+    Versions(Versions),
     /// Show what is safe and what is not
     Status,
     /// Say why a picture is or is not backed up
@@ -291,6 +295,37 @@ pub(crate) struct Sessions {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct DevicesCommand {
+    #[command(subcommand)]
+    pub(crate) action: Option<DevicesAction>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DevicesAction {
+    /// List the devices that are signed in
+    List,
+    /// Give this device a name; only your own devices can read it
+    Rename {
+        /// Its new name
+        name: String,
+    },
+    /// Sign a device out at once
+    Revoke {
+        /// Its id, as listed
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Versions {
+    /// The file: its number, as `list` shows it, or its name
+    pub(crate) file: String,
+    /// Bring this version back, by the number that is listed; what the file is now becomes an earlier version
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) restore: Option<i64>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct DeleteAccount {
     #[command(flatten)]
     pub(crate) password: PasswordQuestion,
@@ -461,6 +496,9 @@ pub(crate) struct Verify {
     /// Only those in this album
     #[arg(long, value_name = "NAME", conflicts_with = "sample")]
     pub(crate) album: Option<String>,
+    /// Have the server read its disk and compare, instead of downloading: fast, and the server's word
+    #[arg(long)]
+    pub(crate) server: bool,
 }
 
 #[derive(Debug, Args)]

@@ -6,8 +6,8 @@ use crate::questions::{self, Secret};
 use anyhow::Result;
 use darkslide_client::api::{Api, Limits, ServerUrl};
 use darkslide_client::catalog::Catalog;
-use darkslide_client::profile::{Home, KeychainChoice, Profile, ProfileName};
-use darkslide_client::session::Session;
+use darkslide_client::profile::{DeviceIdentity, Home, KeychainChoice, Profile, ProfileName, new_device_id};
+use darkslide_client::session::{Session, SessionError};
 use darkslide_client::{feed, keys::Unreadable};
 use std::path::PathBuf;
 use zeroize::Zeroizing;
@@ -81,7 +81,40 @@ pub(crate) async fn remember_as(
 ) -> Result<String> {
     let description = profile.remember(session, choice, general.ca_file.clone()).await?;
     output.notice(&description);
+    if let Err(error) = introduce(profile, session).await {
+        output.warn(format!(
+            "warning: this device could not be named ({error}); `darkslide devices rename` tries again"
+        ));
+    }
     Ok(description)
+}
+
+/// Tells the account's other devices which one this is: by the name that it had here, or else by this computer's. Servers that know
+/// no devices are not told.
+async fn introduce(profile: &Profile, session: &Session) -> Result<()> {
+    let known = profile.device()?;
+    let is_new = known.is_none();
+    let device = known.unwrap_or_else(|| DeviceIdentity { id: new_device_id(), name: computer_name() });
+    match session.name_device(device.id, &device.name).await {
+        Err(SessionError::Api(failure)) if failure.status().is_some_and(|status| status == 404) => {
+            return Ok(());
+        }
+        told => told?,
+    }
+    if is_new {
+        profile.remember_device(&device)?;
+    }
+    Ok(())
+}
+
+/// What this computer is called, as far as that is easily known.
+fn computer_name() -> String {
+    let from_system = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name =
+        from_system.or_else(|| std::env::var("COMPUTERNAME").or_else(|_| std::env::var("HOSTNAME")).ok());
+    let name = name.map(|name| name.trim().to_owned()).unwrap_or_default();
+    let is_usable = (1..=64).contains(&name.len()) && !name.contains('\0');
+    if is_usable { name } else { format!("a computer with {}", std::env::consts::OS) }
 }
 
 /// Where the keys shall rest; asks for the passphrase when there is to be one.

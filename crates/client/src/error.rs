@@ -3,7 +3,7 @@
 use crate::api::ApiFailure;
 use crate::catalog::CatalogError;
 use crate::keys::Unreadable;
-use darkslide_protocol::{CollectionId, FileId};
+use darkslide_protocol::{CollectionId, FileId, Version};
 use thiserror::Error;
 
 /// Why something that was asked of the vault was not done.
@@ -27,6 +27,9 @@ pub enum VaultError {
     /// No such file, or no longer.
     #[error("there is no file {0} (any more)")]
     NoSuchFile(FileId),
+    /// No such earlier version, or no longer; or the server keeps none.
+    #[error("file {0} has no earlier version {1} (any more); `darkslide versions {0}` shows which there are")]
+    NoSuchVersion(FileId, Version),
     /// An album of that name exists already.
     #[error("there is an album named {0:?} already")]
     AlbumExists(String),

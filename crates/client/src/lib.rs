@@ -14,10 +14,12 @@ pub mod keys;
 pub mod library;
 pub mod list;
 pub mod profile;
+pub mod receipt;
 pub mod restore;
 pub mod session;
 pub mod thumbnail;
 pub mod trash;
 pub mod verify;
+pub mod versions;
 
-pub use darkslide_protocol::{CollectionId, FileId};
+pub use darkslide_protocol::{CollectionId, FileId, Version};

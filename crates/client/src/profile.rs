@@ -3,6 +3,7 @@
 //! ```text
 //! <home>/<profile>/            mode 0700
 //!     config.toml              server, address, account, where the keys rest; no secret
+//!     device.toml              which device this is to the account, and its name
 //!     catalog.sqlite           what this device knows of the vault
 //!     keys, keys.key           the keys, where the system has no keyring
 //!     lock                     held while a run changes the profile
@@ -24,6 +25,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 /// How long the system's keyring may take to answer before it counts as absent: somebody may be typing a password.
@@ -156,6 +158,8 @@ impl Home {
 
 const CONFIG: &str = "config.toml";
 
+const DEVICE: &str = "device.toml";
+
 /// One profile's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
@@ -184,6 +188,36 @@ pub struct ProfileConfig {
     /// Certificate authorities to trust besides the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_authorities: Option<PathBuf>,
+}
+
+/// Which device this is to the account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceIdentity {
+    /// Chosen once.
+    #[serde(with = "uuid_text")]
+    pub id: Uuid,
+    /// What its owner calls it.
+    pub name: String,
+}
+
+/// An id for a device that has none yet.
+pub fn new_device_id() -> Uuid {
+    Uuid::new_v4()
+}
+
+/// A UUID as text.
+mod uuid_text {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+    use uuid::Uuid;
+
+    pub(super) fn serialize<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(id)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Uuid, D::Error> {
+        Uuid::try_parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
 }
 
 /// A kind of keychain.
@@ -241,6 +275,22 @@ impl Profile {
         };
         let parsed = toml::from_str(&text);
         parsed.map(Some).map_err(|source| ProfileError::Config { path, source: Box::new(source) })
+    }
+
+    /// Which device this is to the account: an id that stays, and the name that it was given; `None` until it was named.
+    pub fn device(&self) -> Result<Option<DeviceIdentity>, ProfileError> {
+        let path = self.folder.join(DEVICE);
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(|source| ProfileError::File { path: path.clone(), source })?,
+        };
+        let parsed = toml::from_str(&text);
+        parsed.map(Some).map_err(|source| ProfileError::Config { path, source: Box::new(source) })
+    }
+
+    /// Remembers which device this is.
+    pub fn remember_device(&self, device: &DeviceIdentity) -> Result<(), ProfileError> {
+        self.write_toml(&self.folder.join(DEVICE), device)
     }
 
     /// Opens the profile's catalog.
@@ -319,6 +369,7 @@ impl Profile {
     pub async fn forget_all(&self) -> Result<(), ProfileError> {
         self.forget().await?;
         self.forget_catalog()?;
+        remove(&self.folder.join(DEVICE))?;
         remove(&self.folder.join(CONFIG))
     }
 
@@ -363,15 +414,18 @@ impl Profile {
     }
 
     fn write_config(&self, config: &ProfileConfig) -> Result<(), ProfileError> {
-        let path = self.folder.join(CONFIG);
-        let text = toml::to_string_pretty(config).expect("a flat table of text and numbers is TOML");
+        self.write_toml(&self.folder.join(CONFIG), config)
+    }
+
+    fn write_toml(&self, path: &Path, value: &impl Serialize) -> Result<(), ProfileError> {
+        let text = toml::to_string_pretty(value).expect("a flat table of text and numbers is TOML");
         let write = || {
             let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
             file.write_all(text.as_bytes())?;
             file.as_file().sync_all()?;
-            file.persist(&path).map(drop).map_err(|error| error.error)
+            file.persist(path).map(drop).map_err(|error| error.error)
         };
-        write().map_err(|source| ProfileError::File { path: path.clone(), source })
+        write().map_err(|source| ProfileError::File { path: path.to_owned(), source })
     }
 }
 

@@ -66,7 +66,7 @@ pub struct VerifyFailure {
     /// The album that it was looked up in.
     pub album: String,
     /// What is wrong: `missing`, `truncated`, `trailingData`, `altered`, `header`, `hashMismatch`, `thumbnail`,
-    /// `container`, `unreadable`; or `server` and `write` where it could not be checked.
+    /// `container`, `unreadable`, and `damaged` of a receipt; or `server` and `write` where it could not be checked.
     pub problem: &'static str,
     /// The same for people.
     pub reason: String,
@@ -150,14 +150,14 @@ fn is_everywhere(failure: &ApiFailure) -> bool {
 }
 
 /// One file to check, with the key that opens it.
-struct Subject {
-    row: FileRow,
-    album: String,
+pub(crate) struct Subject {
+    pub(crate) row: FileRow,
+    pub(crate) album: String,
     key: Result<FileKey, Unreadable>,
 }
 
 impl Subject {
-    fn name(&self) -> Arc<Path> {
+    pub(crate) fn name(&self) -> Arc<Path> {
         let title = self.row.title.clone().unwrap_or_else(|| format!("file {}", self.row.id));
         Path::new(&title).into()
     }
@@ -179,7 +179,7 @@ impl Subject {
 }
 
 /// Each file once, whichever of its albums comes first.
-async fn subjects(
+pub(crate) async fn subjects(
     session: &Session,
     catalog: &Catalog,
     scope: VerifyScope,

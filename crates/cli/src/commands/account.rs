@@ -2,12 +2,14 @@
 
 use crate::Ending;
 use crate::arguments::{
-    ChangePassword, Credentials, DeleteAccount, General, KeyStorage, Recover, Sessions, SignIn,
+    ChangePassword, Credentials, DeleteAccount, DevicesAction, DevicesCommand, General, KeyStorage, Recover,
+    Sessions, SignIn,
 };
 use crate::output::{Output, bytes, counted, date, table};
 use crate::{profile, questions};
 use anyhow::{Context, Result, bail};
 use darkslide_client::api::{Api, ServerUrl};
+use darkslide_client::profile::{DeviceIdentity, new_device_id};
 use darkslide_client::session::{
     Device, Email, LockedSession, Password, PasswordKey, PendingSignUp, Session, SessionError, SignInMethod,
     change_password, sign_in_method,
@@ -182,25 +184,54 @@ pub(crate) async fn recovery_phrase(
     Ok(Ending::Done)
 }
 
-/// `sessions`.
+/// `sessions`: what `devices` lists and revokes.
 pub(crate) async fn sessions(output: Output, general: &General, arguments: Sessions) -> Result<Ending> {
     let profile = profile::open(general)?;
     let session = profile::session(general, &profile).await?;
     if let Some(id) = arguments.revoke {
-        session.end_device(&id).await?;
-        output.answer(&json!({ "revoked": id }), |_| "That device is logged out.".to_owned())?;
-        return Ok(Ending::Done);
+        return revoke(output, &session, &id).await;
     }
     let devices = session.devices().await?;
     output.answer(&json!({ "sessions": devices }), |_| device_list(&devices))?;
     Ok(Ending::Done)
 }
 
+/// `devices`.
+pub(crate) async fn devices(output: Output, general: &General, arguments: DevicesCommand) -> Result<Ending> {
+    let profile = profile::open(general)?;
+    let session = profile::session(general, &profile).await?;
+    match arguments.action.unwrap_or(DevicesAction::List) {
+        DevicesAction::List => {
+            let devices = session.devices().await?;
+            output.answer(&json!({ "devices": devices }), |_| device_list(&devices))?;
+        }
+        DevicesAction::Rename { name } => {
+            let id = profile.device()?.map_or_else(new_device_id, |device| device.id);
+            // What the server refuses is not remembered.
+            session.name_device(id, &name).await?;
+            profile.remember_device(&DeviceIdentity { id, name: name.clone() })?;
+            output.answer(&json!({ "id": id.to_string(), "name": name }), |_| {
+                format!("This device is {name} now.")
+            })?;
+        }
+        DevicesAction::Revoke { id } => return revoke(output, &session, &id).await,
+    }
+    Ok(Ending::Done)
+}
+
+async fn revoke(output: Output, session: &Session, id: &str) -> Result<Ending> {
+    session.end_device(id).await?;
+    output.answer(&json!({ "revoked": id }), |_| "That device is logged out.".to_owned())?;
+    Ok(Ending::Done)
+}
+
 fn device_list(devices: &[Device]) -> String {
-    let mut rows = vec![["program", "address", "signed in", "last used", "id"].map(str::to_owned).to_vec()];
+    let header = ["name", "program", "address", "signed in", "last used", "id"];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
     rows.extend(devices.iter().map(|device| {
         let id = device.id.clone().unwrap_or_else(|| "this device".to_owned());
         vec![
+            device.name.clone().unwrap_or_default(),
             device.program.clone(),
             device.address.clone(),
             date(device.signed_in_at),

@@ -10,6 +10,7 @@ mod server;
 mod shell;
 mod status;
 mod vault;
+mod versions;
 
 use crate::Ending;
 use crate::arguments::{Arguments, Command};
@@ -33,6 +34,7 @@ pub(crate) async fn run(output: Output, arguments: Arguments) -> Result<Ending> 
         Command::RecoveryPhrase(question) => {
             account::recovery_phrase(output, general, question.password_file.as_deref()).await
         }
+        Command::Devices(arguments) => account::devices(output, general, arguments).await,
         Command::Sessions(arguments) => account::sessions(output, general, arguments).await,
         Command::DeleteAccount(arguments) => account::delete(output, general, arguments).await,
         Command::Backup(arguments) => backup::run(output, general, arguments).await,
@@ -41,6 +43,7 @@ pub(crate) async fn run(output: Output, arguments: Arguments) -> Result<Ending> 
         Command::Album(arguments) => vault::album(output, general, arguments.action).await,
         Command::Trash(arguments) => vault::trash(output, general, arguments.action).await,
         Command::Verify(arguments) => restore::check(output, general, arguments).await,
+        Command::Versions(arguments) => versions::run(output, general, arguments).await,
         Command::Status => status::run(output, general).await,
         Command::Explain(arguments) => status::explain_paths(output, general, arguments).await,
         Command::Completions { shell } => shell::completions(output, shell),

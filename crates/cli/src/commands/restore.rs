@@ -6,11 +6,12 @@ use crate::arguments::{FileFilter, General, Restore, Verify};
 use crate::output::{Output, bytes, counted};
 use crate::profile;
 use crate::progress::Progress;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use darkslide_client::FileId;
 use darkslide_client::albums::find_album;
 use darkslide_client::catalog::Catalog;
 use darkslide_client::list::list_files;
+use darkslide_client::receipt::{ReceiptSummary, ask_for_receipts};
 use darkslide_client::restore::{RestoreScope, RestoreSummary, restore};
 use darkslide_client::session::Session;
 use darkslide_client::verify::{VerifyScope, VerifySummary, verify};
@@ -69,12 +70,45 @@ pub(crate) async fn check(output: Output, general: &General, arguments: Verify) 
         (None, Some(name)) => VerifyScope::Collection(find_album(&session, &catalog, name).await?.id),
         (None, None) => VerifyScope::Everything,
     };
+    if arguments.server {
+        return check_by_receipts(output, &session, &catalog, scope).await;
+    }
     let progress = Progress::begin(output, "verifying");
     let summary = verify(&session, &catalog, scope, &progress.events).await;
     progress.end().await;
     let summary = summary?;
     output.answer(&summary, verified)?;
     Ok(Ending::unless(!summary.failed.is_empty()))
+}
+
+/// `verify --server`.
+async fn check_by_receipts(
+    output: Output,
+    session: &Session,
+    catalog: &Catalog,
+    scope: VerifyScope,
+) -> Result<Ending> {
+    let progress = Progress::begin(output, "having the server read back");
+    let summary = ask_for_receipts(session, catalog, scope, &progress.events).await;
+    progress.end().await;
+    let Some(summary) = summary? else {
+        bail!("this server gives no receipts; `darkslide verify` downloads and compares instead");
+    };
+    output.answer(&summary, vouched)?;
+    Ok(Ending::unless(!summary.failed.is_empty()))
+}
+
+fn vouched(summary: &ReceiptSummary) -> String {
+    let mut text = format!(
+        "{} read back by the server and as they were uploaded ({}).\nThis is the server's word for its own disk; nothing was downloaded. \
+         `darkslide verify` downloads, decrypts and compares.\n",
+        counted(summary.vouched_for, "file"),
+        bytes(summary.bytes)
+    );
+    for failure in &summary.failed {
+        text += &failed(failure.file, failure.name.as_deref(), &failure.reason);
+    }
+    text
 }
 
 fn verified(summary: &VerifySummary) -> String {

@@ -10,5 +10,6 @@ mod corpus;
 mod crash;
 mod machine;
 mod operator;
+mod proof;
 mod quickstart;
 mod vault;

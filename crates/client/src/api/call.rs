@@ -91,6 +91,22 @@ impl Api {
         self.body_of(call, body).await.map(drop)
     }
 
+    /// As [`ask`](Self::ask), for calls over which the server may take as long as it needs.
+    pub(super) async fn ask_patiently<T: DeserializeOwned>(
+        &self,
+        call: Call<'_>,
+        body: &(impl Serialize + Sync),
+    ) -> Result<T, ApiFailure> {
+        let attempt = || async {
+            let url = self.server().at(call.path);
+            let request = self.authenticated(self.0.uploads.request(call.method.clone(), url)).json(body);
+            let response = self.send(call.attempt, request).await?;
+            self.read_all(call.attempt, response).await
+        };
+        let answer = self.repeat(attempt).await?;
+        self.parse(call.attempt, &answer)
+    }
+
     /// Repeats `attempt` after transient failures, as patiently as the limits say.
     pub(super) async fn repeat<T, F, Fut>(&self, attempt: F) -> Result<T, ApiFailure>
     where

@@ -11,6 +11,7 @@ mod collections;
 mod downloads;
 mod failure;
 mod files;
+mod receipts;
 mod trash;
 mod uploads;
 

@@ -2,10 +2,14 @@
 
 use super::attributes::from_wire;
 use super::{Session, SessionError};
+use darkslide_crypto::keys::DeviceNameKey;
 use darkslide_crypto::{recovery, sealed_box};
-use darkslide_protocol::AccountId;
 use darkslide_protocol::account::{DeleteAccountRequest, Session as WireSession};
+use darkslide_protocol::device::{Device as WireDevice, RegisterDevice};
+use darkslide_protocol::{AccountId, Opaque};
+use http::StatusCode;
 use serde::Serialize;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 /// Who is signed in, and how full the account is.
@@ -34,6 +38,10 @@ pub struct Device {
     pub id: Option<String>,
     /// Whether it is the one that asks.
     pub is_this: bool,
+    /// Its name, where it has said one and the server did not exchange it.
+    pub name: Option<String>,
+    /// Its platform, where it has said one.
+    pub platform: Option<String>,
     /// Program and system, as far as the server could tell.
     pub program: String,
     /// The address that it was last used from.
@@ -58,18 +66,48 @@ impl Session {
         })
     }
 
-    /// All signed-in devices, the most recently used first.
+    /// All signed-in devices, this one first, then the most recently used. A server that knows only sessions lists those.
     pub async fn devices(&self) -> Result<Vec<Device>, SessionError> {
-        let own = self.token.to_header_value();
-        let mut devices: Vec<Device> =
-            self.api.sessions().await?.sessions.into_iter().map(|session| device(session, &own)).collect();
+        let mut devices = match self.api.devices().await {
+            Err(failure) if failure.status() == Some(StatusCode::NOT_FOUND) => {
+                self.sessions_as_devices().await?
+            }
+            listed => {
+                let key = self.keys.device_name_key();
+                listed?.devices.into_iter().map(|device| opened(device, &key)).collect()
+            }
+        };
         devices.sort_by_key(|device| (!device.is_this, std::cmp::Reverse(device.last_used_at)));
         Ok(devices)
     }
 
-    /// Signs another device out.
+    async fn sessions_as_devices(&self) -> Result<Vec<Device>, SessionError> {
+        let own = self.token.to_header_value();
+        let sessions = self.api.sessions().await?.sessions;
+        Ok(sessions.into_iter().map(|session| device(session, &own)).collect())
+    }
+
+    /// Says that this session is on the device with this id (a UUID that it keeps), and gives that a name.
+    pub async fn name_device(&self, id: Uuid, name: &str) -> Result<(), SessionError> {
+        let sealed =
+            self.keys.device_name_key().seal(id.as_bytes(), name).map_err(SessionError::DeviceName)?;
+        let device = RegisterDevice {
+            id: id.to_string(),
+            sealed_name: Opaque::encode(sealed),
+            platform: std::env::consts::OS.to_owned(),
+            push: None,
+        };
+        Ok(self.api.register_device(&device).await?)
+    }
+
+    /// Signs another device out: all its sessions end, and nothing wakes it any more.
     pub async fn end_device(&self, id: &str) -> Result<(), SessionError> {
-        Ok(self.api.end_session(id).await?)
+        match self.api.revoke_device(id).await {
+            Err(failure) if failure.status() == Some(StatusCode::NOT_FOUND) => {
+                Ok(self.api.end_session(id).await?)
+            }
+            answer => Ok(answer?),
+        }
     }
 
     /// The 24 words once more, from the server's copy and the master key.
@@ -92,12 +130,32 @@ impl Session {
     }
 }
 
+/// A listed device with its name. A name that does not open is none: what the server says is not taken for the device's word.
+fn opened(device: WireDevice, key: &DeviceNameKey) -> Device {
+    let name = device.sealed_name.as_ref().and_then(|sealed| {
+        let id = Uuid::try_parse(&device.id).ok()?;
+        key.open(id.as_bytes(), &sealed.decode().ok()?).ok()
+    });
+    Device {
+        id: (!device.is_this).then_some(device.id),
+        is_this: device.is_this,
+        name,
+        platform: device.platform,
+        program: device.program,
+        address: device.address,
+        signed_in_at: device.created_at,
+        last_used_at: device.last_seen_at,
+    }
+}
+
 fn device(session: WireSession, own: &str) -> Device {
     let is_this = session.token == own;
     let program = if session.pretty_ua.is_empty() { session.ua } else { session.pretty_ua };
     Device {
         id: (!is_this).then_some(session.token),
         is_this,
+        name: None,
+        platform: None,
         program,
         address: session.ip,
         signed_in_at: session.creation_time,

@@ -3,6 +3,7 @@
 use crate::api::{ApiFailure, ConnectionError};
 use darkslide_crypto::OpenError;
 use darkslide_crypto::account::{AttributesError, UnlockError};
+use darkslide_crypto::device_name::NotADeviceName;
 use darkslide_crypto::kdf::KdfError;
 use darkslide_crypto::srp::SrpError;
 use darkslide_protocol::error::code;
@@ -62,6 +63,9 @@ pub enum SessionError {
     /// Something that the server sealed for this account does not open.
     #[error("what the server sealed for this account does not open with its keys")]
     Sealed(#[source] OpenError),
+    /// A text that cannot name a device.
+    #[error(transparent)]
+    DeviceName(NotADeviceName),
     /// A field of the server's answer is missing or malformed.
     #[error("the server's answer lacks a usable {0}")]
     Answer(&'static str),

@@ -11,6 +11,7 @@
 mod accounts;
 mod albums;
 mod copies;
+mod proof;
 mod restoring;
 mod verifying;
 mod world;

@@ -2,15 +2,15 @@
 
 use darkslide_client::albums::create_album;
 use darkslide_client::api::{Api, Limits, ServerUrl};
-use darkslide_client::catalog::{Catalog, CollectionRow};
+use darkslide_client::catalog::{Catalog, CollectionRow, FileFilter};
 use darkslide_client::feed;
-use darkslide_client::keys::{collection_key, wrap_file_key};
+use darkslide_client::keys::{collection_key, file_key, wrap_file_key};
 use darkslide_client::session::{Email, LockedSession, NewSession, PasswordKey, PendingSignUp, Session};
 use darkslide_crypto::ContentHash;
 use darkslide_crypto::kdf::{PasswordStrength, Salt};
 use darkslide_crypto::keys::{CollectionKey, FileKey, KeyEncryptionKey};
 use darkslide_crypto::stream::{EncryptingReader, StreamHeader, blob};
-use darkslide_protocol::file::{CommitRequest, Metadata};
+use darkslide_protocol::file::{CommitRequest, Metadata, UpdateRequest};
 use darkslide_protocol::upload::ObjectReference;
 use darkslide_protocol::{FileId, Opaque};
 use darkslide_server::config::{Config, RawConfig};
@@ -188,31 +188,47 @@ impl Person {
         picture: &Picture,
     ) -> FileId {
         let key = FileKey::generate();
-        let header = StreamHeader::generate();
-        let mut sealed = Vec::new();
-        let content = picture.content.as_slice();
-        let mut reader = EncryptingReader::new(content, content.len() as u64, &key, &header);
-        reader.read_to_end(&mut sealed).unwrap();
-        let thumbnail = blob::seal(&key, &picture.thumbnail);
-        let metadata = blob::seal(&key, picture.metadata.to_string().as_bytes());
+        let (file, thumbnail, metadata) = self.seal(&key, picture).await;
         let wrapped = wrap_file_key(collection, FileId(0), &key);
         let request = CommitRequest {
             id: None,
             collection_id: album.id,
             encrypted_key: wrapped.encrypted_key,
             key_decryption_nonce: wrapped.key_decryption_nonce,
-            file: self.upload(sealed, header.as_bytes()).await,
-            thumbnail: self.upload(thumbnail.ciphertext, thumbnail.header.as_bytes()).await,
-            metadata: Metadata {
-                encrypted_data: Some(Opaque::encode(metadata.ciphertext)),
-                decryption_header: Opaque::encode(metadata.header.as_bytes()),
-                size: 0,
-            },
+            file,
+            thumbnail,
+            metadata,
             magic_metadata: None,
             pub_magic_metadata: None,
             content_tag: None,
         };
         self.session.api.commit(&request).await.unwrap().id
+    }
+
+    /// Gives a file of the album other contents under its own key, as stock apps edit.
+    pub(crate) async fn edit(&self, id: FileId, picture: &Picture) {
+        let rows = self.catalog.files(&FileFilter { file: Some(id), ..FileFilter::default() }).await.unwrap();
+        let key = file_key(&collection_key(&self.session.keys, &self.album).unwrap(), &rows[0]).unwrap();
+        let (file, thumbnail, metadata) = self.seal(&key, picture).await;
+        self.session.api.update_file(&UpdateRequest { id, file, thumbnail, metadata }).await.unwrap();
+    }
+
+    /// Seals a picture under a file's key and stores both objects.
+    async fn seal(&self, key: &FileKey, picture: &Picture) -> (ObjectReference, ObjectReference, Metadata) {
+        let header = StreamHeader::generate();
+        let mut sealed = Vec::new();
+        let content = picture.content.as_slice();
+        let mut reader = EncryptingReader::new(content, content.len() as u64, key, &header);
+        reader.read_to_end(&mut sealed).unwrap();
+        let thumbnail = blob::seal(key, &picture.thumbnail);
+        let metadata = blob::seal(key, picture.metadata.to_string().as_bytes());
+        let metadata = Metadata {
+            encrypted_data: Some(Opaque::encode(metadata.ciphertext)),
+            decryption_header: Opaque::encode(metadata.header.as_bytes()),
+            size: 0,
+        };
+        let file = self.upload(sealed, header.as_bytes()).await;
+        (file, self.upload(thumbnail.ciphertext, thumbnail.header.as_bytes()).await, metadata)
     }
 
     async fn upload(&self, bytes: Vec<u8>, header: &[u8]) -> ObjectReference {

@@ -1,0 +1,120 @@
+//! What a server is asked to prove, what it keeps of edits, and which devices it knows: all from the command line.
+
+use crate::machine::{Machine, jpeg, tree, write};
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// The one answer of a command that ends with status 1.
+fn incomplete(machine: &Machine, arguments: &[&str]) -> Value {
+    let output = machine.run(&[arguments, &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn blobs(machine: &Machine) -> Vec<PathBuf> {
+    let objects = machine.path("server").join("objects");
+    tree(&objects).into_keys().map(|name| objects.join(name)).collect()
+}
+
+#[test]
+fn the_server_proves_what_it_holds_and_admits_what_it_lost() {
+    let machine = Machine::new();
+    let _server = machine.with_account("proof@example.org");
+    let folder = machine.pictures();
+    machine.json(&["backup", folder.to_str().unwrap()]);
+    let status = ["server", "status", "--data-dir", "server"];
+    let proof = machine.json(&["verify", "--server"]);
+    assert_eq!((&proof["proof"], &proof["vouchedFor"]), (&"serverReceipt".into(), &3.into()), "{proof}");
+    let text = machine.says(&["verify", "--server"]);
+    assert!(text.contains("3 files") && text.contains("the server's word"), "{text}");
+    let health = machine.json(&status);
+    assert_eq!(
+        (&health["accounts"], &health["files"], &health["database"]),
+        (&1.into(), &3.into(), &"sqlite".into())
+    );
+    assert_eq!(health["objects"]["verifiedObjects"], health["objects"]["objects"], "{health}");
+    assert!(machine.says(&status).contains("Nothing is known to be damaged"));
+
+    let blobs = blobs(&machine);
+    let whole: Vec<Vec<u8>> = blobs.iter().map(|blob| std::fs::read(blob).unwrap()).collect();
+    for (blob, bytes) in blobs.iter().zip(&whole) {
+        let mut bytes = bytes.clone();
+        bytes[10] ^= 1;
+        std::fs::write(blob, bytes).unwrap();
+    }
+    let lost = incomplete(&machine, &["verify", "--server"]);
+    let failed = lost["failed"].as_array().unwrap();
+    assert!(!failed.is_empty() && failed.iter().all(|file| file["damaged"] == true), "{lost}");
+    assert!(lost.to_string().contains("altered"), "{lost}");
+    let health = incomplete(&machine, &status);
+    assert!(health["objects"]["damaged"].as_i64().unwrap() >= 1, "{health}");
+    assert_eq!(health["notWhole"][0]["damage"], "altered");
+    for blob in &blobs {
+        std::fs::remove_file(blob).unwrap();
+    }
+    let lost = incomplete(&machine, &["verify", "--server"]);
+    assert_eq!((lost["failed"].as_array().unwrap().len(), &lost["vouchedFor"]), (3, &0.into()), "{lost}");
+    let health = incomplete(&machine, &status);
+    assert_eq!(health["objects"]["missing"], health["objects"]["objects"], "{health}");
+
+    for (blob, bytes) in blobs.iter().zip(&whole) {
+        std::fs::write(blob, bytes).unwrap();
+    }
+    machine.says(&["verify", "--server"]);
+    machine.says(&status);
+    let error = machine.fails(&["server", "status", "--data-dir", "nowhere"]);
+    assert!(error.contains("nowhere") && !machine.path("nowhere").exists(), "{error}");
+}
+
+#[test]
+fn versions_are_asked_for_by_name_or_number() {
+    let machine = Machine::new();
+    let _server = machine.with_account("edits@example.org");
+    let folder = machine.pictures();
+    machine.json(&["backup", folder.to_str().unwrap()]);
+    let list = machine.json(&["versions", "a.jpg"]);
+    assert_eq!(list["versions"], Value::Array(Vec::new()), "{list}");
+    let number = list["file"].to_string();
+    let text = machine.says(&["versions", &number]);
+    assert!(text.contains(&number) && text.contains("was not edited"), "{text}");
+    let error = machine.fails(&["versions", "a.jpg", "--restore", "7"]);
+    assert!(error.contains("no earlier version 7"), "{error}");
+    assert!(machine.fails(&["versions", "no such.jpg"]).contains("no such.jpg"));
+    // Another content under the same name is another file.
+    write(&folder.join("trip/a.jpg"), &jpeg(9));
+    machine.json(&["backup", folder.to_str().unwrap()]);
+    let error = machine.fails(&["versions", "a.jpg"]);
+    assert!(error.contains("several files") && error.contains(&number), "{error}");
+}
+
+#[test]
+fn devices_know_each_other_by_name_and_the_server_does_not() {
+    let machine = Machine::new();
+    let server = machine.with_account("devices@example.org");
+    let login = ["login", &server.url, "--email", "devices@example.org", "--password-file", "password"];
+    machine.says(&[&login[..], &["--keys", "key-file", "--profile", "second"]].concat());
+    machine.says(&["devices", "rename", "Laptop of a secret agent", "--profile", "second"]);
+    let list = machine.json(&["devices"]);
+    let devices = list["devices"].as_array().unwrap();
+    assert_eq!((devices.len(), &devices[0]["isThis"]), (2, &true.into()), "{list}");
+    assert!(devices[0]["name"].is_string(), "named when it signed in: {list}");
+    assert_eq!(devices[1]["name"], "Laptop of a secret agent");
+    assert_eq!(devices[1]["platform"], std::env::consts::OS);
+    let id = devices[1]["id"].as_str().unwrap();
+    assert!(machine.says(&["devices", "list"]).contains("Laptop of a secret agent"));
+    for (path, (bytes, _)) in tree(&machine.path("server")) {
+        let has_name = bytes.windows(12).any(|window| window == b"secret agent");
+        assert!(!has_name, "{} has a device's name", path.display());
+    }
+    // Signing in again, it is still the same device with the same name.
+    machine.says(&[&login[..], &["--keys", "key-file", "--profile", "second"]].concat());
+    let again = machine.json(&["devices"]);
+    assert_eq!(again["devices"].as_array().unwrap().len(), 2, "{again}");
+    assert_eq!((&again["devices"][1]["id"], &again["devices"][1]["name"]), (&id.into(), &devices[1]["name"]));
+    machine.says(&["devices", "revoke", id]);
+    machine.fails(&["whoami", "--profile", "second"]);
+    machine.says(&["whoami"]);
+    assert_eq!(machine.json(&["devices"])["devices"].as_array().unwrap().len(), 1);
+    let error = machine.fails(&["devices", "rename", ""]);
+    assert!(error.contains("device's name"), "{error}");
+}

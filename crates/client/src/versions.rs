@@ -1,0 +1,110 @@
+//! What a file was before it was edited: listed with the names that it had, and brought back.
+//!
+//! The server keeps earlier contents for 30 days; this decides nothing about that.
+
+use crate::catalog::{Catalog, CollectionRow, FileFilter, FileRow};
+use crate::error::VaultError;
+use crate::keys::{KeyRing, open_file};
+use crate::session::Session;
+use darkslide_crypto::stream::plaintext_len;
+use darkslide_protocol::file::{File, FileInfo};
+use darkslide_protocol::version::EarlierVersion;
+use darkslide_protocol::{FileId, Version};
+use http::StatusCode;
+use serde::Serialize;
+
+/// What a file was for a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EarlierEntry {
+    /// What brings it back.
+    pub version: Version,
+    /// The name that it had; none where it does not open.
+    pub name: Option<String>,
+    /// Bytes of plaintext; of a Live Photo those of its container.
+    pub bytes: u64,
+    /// When it was taken, µs since the epoch.
+    pub taken: i64,
+    /// When it was modified, µs since the epoch.
+    pub modified: i64,
+    /// When it was replaced, µs since the epoch.
+    pub replaced_at: i64,
+    /// Until when it can be brought back, µs since the epoch.
+    pub expires_at: i64,
+}
+
+/// The files of the vault with this name, as it was backed up.
+pub async fn files_named(catalog: &Catalog, name: &str) -> Result<Vec<FileId>, VaultError> {
+    let rows = catalog.files(&FileFilter::default()).await?;
+    let mut files: Vec<FileId> =
+        rows.into_iter().filter(|row| row.title.as_deref() == Some(name)).map(|row| row.id).collect();
+    files.sort_unstable();
+    files.dedup();
+    Ok(files)
+}
+
+/// What a file was, the latest first.
+pub async fn list_versions(
+    session: &Session,
+    catalog: &Catalog,
+    file: FileId,
+) -> Result<Vec<EarlierEntry>, VaultError> {
+    let rows = catalog.files(&FileFilter { file: Some(file), ..FileFilter::default() }).await?;
+    let row = rows.into_iter().next().ok_or(VaultError::NoSuchFile(file))?;
+    let collections = catalog.collections().await?;
+    let collection = collections.iter().find(|collection| collection.id == row.collection);
+    let listed = session.api.earlier_versions(file).await?;
+    Ok(listed.versions.into_iter().map(|version| entry(session, collection, &row, version)).collect())
+}
+
+/// Makes an earlier version what the file is. Pull the feed afterwards.
+pub async fn restore_version(session: &Session, file: FileId, version: Version) -> Result<(), VaultError> {
+    match session.api.restore_version(file, version).await {
+        Err(failure) if failure.status() == Some(StatusCode::NOT_FOUND) => {
+            Err(VaultError::NoSuchVersion(file, version))
+        }
+        answer => Ok(answer.map(drop)?),
+    }
+}
+
+fn entry(
+    session: &Session,
+    collection: Option<&CollectionRow>,
+    row: &FileRow,
+    earlier: EarlierVersion,
+) -> EarlierEntry {
+    let mut keys = KeyRing::default();
+    let key = collection.and_then(|collection| keys.key(&session.keys, collection));
+    let (version, replaced_at, expires_at) = (earlier.version, earlier.replaced_at, earlier.expires_at);
+    let opened = open_file(key, &as_it_was(row, earlier)).row;
+    EarlierEntry {
+        version,
+        name: opened.title,
+        bytes: u64::try_from(opened.object_size).ok().and_then(plaintext_len).unwrap_or_default(),
+        taken: opened.taken,
+        modified: opened.modified,
+        replaced_at,
+        expires_at,
+    }
+}
+
+/// The file with its earlier contents: they are under the key that it still has.
+fn as_it_was(row: &FileRow, earlier: EarlierVersion) -> File {
+    File {
+        id: row.id,
+        owner_id: row.owner,
+        collection_id: row.collection,
+        collection_owner_id: None,
+        collection_added_at: None,
+        encrypted_key: row.encrypted_key.clone(),
+        key_decryption_nonce: row.key_nonce.clone(),
+        info: Some(FileInfo { file_size: earlier.file.size, thumb_size: earlier.thumbnail.size }),
+        file: earlier.file,
+        thumbnail: earlier.thumbnail,
+        metadata: earlier.metadata,
+        is_deleted: false,
+        updation_time: earlier.version,
+        magic_metadata: None,
+        pub_magic_metadata: None,
+    }
+}
