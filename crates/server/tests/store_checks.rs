@@ -10,7 +10,7 @@ use darkslide_server::objects::{BlobName, Digest};
 use darkslide_server::store::Store;
 use darkslide_server::store::checks::{Check, ObjectsHealth, Place, Recorded, ScrubStanding};
 use darkslide_server::store::uploads::{ObjectAddress, StoredBody};
-use support::stored::{file, object, vault};
+use support::checked::{file, object, vault};
 use support::stores;
 
 const LATE: i64 = i64::MAX / 2;

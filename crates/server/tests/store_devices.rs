@@ -9,7 +9,7 @@ use darkslide_protocol::Opaque;
 use darkslide_protocol::device::{PushEndpoint, RegisterDevice};
 use darkslide_server::auth::session::Device;
 use darkslide_server::store::Store;
-use support::stored::vault;
+use support::checked::vault;
 use support::stores;
 
 const LAPTOP: &str = "6a3c8f5e-0000-4000-8000-000000000001";

@@ -12,101 +12,20 @@
 
 mod support;
 
-use darkslide_protocol::account::KeyAttributes;
-use darkslide_protocol::collection::{CollectionType, CreateCollectionRequest};
-use darkslide_protocol::file::{CommitRequest, FileKey, FileMagic, Metadata, UpdateRequest};
-use darkslide_protocol::upload::ObjectReference;
-use darkslide_protocol::{AccountId, CollectionId, FileId, MagicMetadata, Opaque};
-use darkslide_server::objects::BlobName;
+use darkslide_protocol::collection::CollectionType;
+use darkslide_protocol::file::{FileKey, FileMagic, UpdateRequest};
+use darkslide_protocol::{AccountId, CollectionId, FileId};
 use darkslide_server::store::Store;
-use darkslide_server::store::accounts::Admission;
 use darkslide_server::store::change::ChangeError;
 use darkslide_server::store::magic::Envelope;
-use darkslide_server::store::uploads::{Completed, Kept, ObjectAddress, StoredBody};
+use darkslide_server::store::uploads::{Completed, Kept, ObjectAddress};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use support::reader::Reader;
+use support::stored::{
+    QUOTA, account, album, body, file, key, magic, metadata, new_collection, new_file, object,
+};
 use support::stores;
-
-const QUOTA: i64 = 1 << 40;
-
-async fn account(store: &Store, email: &str) -> AccountId {
-    let Admission::Account(account) = store.admit(email, true).await.unwrap() else { panic!("refused") };
-    store.insert_key_attributes(account, &KeyAttributes::default()).await.unwrap();
-    account
-}
-
-fn new_collection(kind: CollectionType) -> CreateCollectionRequest {
-    CreateCollectionRequest {
-        encrypted_key: Opaque::encode([1; 48]),
-        key_decryption_nonce: Opaque::encode([2; 24]),
-        encrypted_name: Opaque("bmFtZQ==".into()),
-        name_decryption_nonce: Opaque("bm4=".into()),
-        kind,
-        attributes: None,
-        magic_metadata: None,
-        pub_magic_metadata: None,
-    }
-}
-
-async fn album(store: &Store, account: AccountId) -> CollectionId {
-    store.create_collection(account, &new_collection(CollectionType::Album)).await.unwrap().id
-}
-
-fn body(at: ObjectAddress, part: u32, length: i64, md5: u8) -> StoredBody {
-    StoredBody {
-        blob: BlobName::generate(at.object, part),
-        length,
-        md5: format!("{md5:02x}").repeat(16),
-        digest: "00".repeat(32),
-    }
-}
-
-/// A stored object, as a commit names it.
-async fn object(store: &Store, account: AccountId, length: i64) -> ObjectReference {
-    let at = ObjectAddress::generate(account);
-    let kept = store.store_whole(at, &body(at, 0, length, 7)).await.unwrap();
-    assert_eq!(kept, Kept::Stored { replaced: None });
-    ObjectReference { object_key: at.key(), decryption_header: Opaque("aA==".into()), size: Some(length) }
-}
-
-async fn new_file(store: &Store, account: AccountId, collection: CollectionId, length: i64) -> CommitRequest {
-    CommitRequest {
-        id: None,
-        collection_id: collection,
-        encrypted_key: Opaque("a2V5".into()),
-        key_decryption_nonce: Opaque("bm9uY2U=".into()),
-        file: object(store, account, length).await,
-        thumbnail: object(store, account, 1).await,
-        metadata: metadata(),
-        magic_metadata: None,
-        pub_magic_metadata: None,
-        content_tag: None,
-    }
-}
-
-fn metadata() -> Metadata {
-    Metadata {
-        encrypted_data: Some(Opaque("bQ==".into())),
-        decryption_header: Opaque("aA==".into()),
-        size: 0,
-    }
-}
-
-async fn file(store: &Store, account: AccountId, collection: CollectionId) -> FileId {
-    let request = new_file(store, account, collection, 10).await;
-    store.commit_file(account, &request, QUOTA).await.unwrap().id
-}
-
-fn key(id: FileId) -> FileKey {
-    FileKey { id, encrypted_key: Opaque("azI=".into()), key_decryption_nonce: Opaque("bjI=".into()) }
-}
-
-fn magic(id: FileId, version: i64) -> FileMagic {
-    let magic_metadata =
-        MagicMetadata { version, count: 1, data: Opaque("ZA==".into()), header: Opaque("aA==".into()) };
-    FileMagic { id, magic_metadata }
-}
 
 /// One thing that somebody does. The numbers choose among what there is, also among what is somebody else's.
 #[derive(Clone, Debug)]

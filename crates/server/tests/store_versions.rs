@@ -15,7 +15,7 @@ use darkslide_server::store::change::ChangeError;
 use darkslide_server::store::commit::EARLIER_CONTENTS_MICROS;
 use darkslide_server::store::files::Which;
 use support::reader::Reader;
-use support::stored::{commit, vault};
+use support::checked::{commit, vault};
 use support::stores;
 
 const QUOTA: i64 = 1 << 40;

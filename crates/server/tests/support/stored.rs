@@ -1,73 +1,96 @@
-//! Accounts, objects and files in a database, without a disk: what tests of the store begin with.
+//! What tests of the store put into it: accounts, collections and files whose contents nobody reads.
 
 use darkslide_protocol::account::KeyAttributes;
 use darkslide_protocol::collection::{CollectionType, CreateCollectionRequest};
-use darkslide_protocol::file::{CommitRequest, Metadata};
+use darkslide_protocol::file::{CommitRequest, FileKey, FileMagic, Metadata};
 use darkslide_protocol::upload::ObjectReference;
-use darkslide_protocol::{AccountId, CollectionId, FileId, ObjectKey, Opaque};
-use darkslide_server::objects::{BlobName, Digest};
+use darkslide_protocol::{AccountId, CollectionId, FileId, MagicMetadata, Opaque};
+use darkslide_server::objects::BlobName;
 use darkslide_server::store::Store;
 use darkslide_server::store::accounts::Admission;
 use darkslide_server::store::uploads::{Kept, ObjectAddress, StoredBody};
 
-/// An account with an album.
-pub async fn vault(store: &Store, email: &str) -> (AccountId, CollectionId) {
+pub const QUOTA: i64 = 1 << 40;
+
+pub async fn account(store: &Store, email: &str) -> AccountId {
     let Admission::Account(account) = store.admit(email, true).await.unwrap() else { panic!("refused") };
     store.insert_key_attributes(account, &KeyAttributes::default()).await.unwrap();
-    let request = CreateCollectionRequest {
+    account
+}
+
+pub fn new_collection(kind: CollectionType) -> CreateCollectionRequest {
+    CreateCollectionRequest {
         encrypted_key: Opaque::encode([1; 48]),
         key_decryption_nonce: Opaque::encode([2; 24]),
         encrypted_name: Opaque("bmFtZQ==".into()),
         name_decryption_nonce: Opaque("bm4=".into()),
-        kind: CollectionType::Album,
+        kind,
         attributes: None,
         magic_metadata: None,
         pub_magic_metadata: None,
-    };
-    (account, store.create_collection(account, &request).await.unwrap().id)
+    }
+}
+
+pub async fn album(store: &Store, account: AccountId) -> CollectionId {
+    store.create_collection(account, &new_collection(CollectionType::Album)).await.unwrap().id
+}
+
+pub fn body(at: ObjectAddress, part: u32, length: i64, md5: u8) -> StoredBody {
+    StoredBody {
+        blob: BlobName::generate(at.object, part),
+        length,
+        md5: format!("{md5:02x}").repeat(16),
+        digest: "00".repeat(32),
+    }
 }
 
 /// A stored object, as a commit names it.
 pub async fn object(store: &Store, account: AccountId, length: i64) -> ObjectReference {
     let at = ObjectAddress::generate(account);
-    let body = StoredBody {
-        blob: BlobName::generate(at.object, 0),
-        length,
-        md5: "00".repeat(16),
-        digest: Digest::of(&length.to_le_bytes()).to_string(),
-    };
-    assert_eq!(store.store_whole(at, &body).await.unwrap(), Kept::Stored { replaced: None });
+    let kept = store.store_whole(at, &body(at, 0, length, 7)).await.unwrap();
+    assert_eq!(kept, Kept::Stored { replaced: None });
     ObjectReference { object_key: at.key(), decryption_header: Opaque("aA==".into()), size: Some(length) }
 }
 
-/// A commit of two stored objects of these lengths.
-pub async fn commit(
+pub async fn new_file(
     store: &Store,
     account: AccountId,
-    collection_id: CollectionId,
-    lengths: [i64; 2],
+    collection: CollectionId,
+    length: i64,
 ) -> CommitRequest {
     CommitRequest {
         id: None,
-        collection_id,
+        collection_id: collection,
         encrypted_key: Opaque("a2V5".into()),
         key_decryption_nonce: Opaque("bm9uY2U=".into()),
-        file: object(store, account, lengths[0]).await,
-        thumbnail: object(store, account, lengths[1]).await,
-        metadata: Metadata {
-            encrypted_data: Some(Opaque("bQ==".into())),
-            decryption_header: Opaque("aA==".into()),
-            size: 0,
-        },
+        file: object(store, account, length).await,
+        thumbnail: object(store, account, 1).await,
+        metadata: metadata(),
         magic_metadata: None,
         pub_magic_metadata: None,
         content_tag: None,
     }
 }
 
-/// A file of 10 and 1 bytes, and its objects' keys.
-pub async fn file(store: &Store, account: AccountId, collection: CollectionId) -> (FileId, [ObjectKey; 2]) {
-    let request = commit(store, account, collection, [10, 1]).await;
-    let keys = [request.file.object_key.clone(), request.thumbnail.object_key.clone()];
-    (store.commit_file(account, &request, 1 << 40).await.unwrap().id, keys)
+pub fn metadata() -> Metadata {
+    Metadata {
+        encrypted_data: Some(Opaque("bQ==".into())),
+        decryption_header: Opaque("aA==".into()),
+        size: 0,
+    }
+}
+
+pub async fn file(store: &Store, account: AccountId, collection: CollectionId) -> FileId {
+    let request = new_file(store, account, collection, 10).await;
+    store.commit_file(account, &request, QUOTA).await.unwrap().id
+}
+
+pub fn key(id: FileId) -> FileKey {
+    FileKey { id, encrypted_key: Opaque("azI=".into()), key_decryption_nonce: Opaque("bjI=".into()) }
+}
+
+pub fn magic(id: FileId, version: i64) -> FileMagic {
+    let magic_metadata =
+        MagicMetadata { version, count: 1, data: Opaque("ZA==".into()), header: Opaque("aA==".into()) };
+    FileMagic { id, magic_metadata }
 }
