@@ -259,7 +259,7 @@ impl Store {
             .collect();
         for chunk in numbered.chunks(LIST_MAX) {
             insert_file_rows(tx, account, chunk).await?;
-            insert_membership_rows(tx, chunk).await?;
+            insert_membership_rows(tx, account, chunk).await?;
         }
         let bytes = chosen.iter().map(|(_, _, sizes, _)| sizes.sum()).sum();
         change_usage(tx, account, bytes).await?;
@@ -621,18 +621,23 @@ async fn insert_file_rows(tx: &mut Tx, account: AccountId, files: &[NewFile<'_>]
     Ok(())
 }
 
-async fn insert_membership_rows(tx: &mut Tx, files: &[NewFile<'_>]) -> Result<(), StoreError> {
+async fn insert_membership_rows(
+    tx: &mut Tx,
+    account: AccountId,
+    files: &[NewFile<'_>],
+) -> Result<(), StoreError> {
     let text = format!(
-        "INSERT INTO memberships (collection_id, file_id, encrypted_key, key_decryption_nonce, is_deleted,
-                                  added_at, version)
+        "INSERT INTO memberships (collection_id, file_id, account_id, encrypted_key, key_decryption_nonce,
+                                  is_deleted, added_at, version)
          VALUES {}",
-        rows(1, files.len(), 7)
+        rows(1, files.len(), 8)
     );
     let mut query = statement(text);
     for NewFile { commit, created, .. } in files {
         query = query
             .bind(commit.collection_id.0)
             .bind(created.id.0)
+            .bind(account.0)
             .bind(commit.encrypted_key.0.clone())
             .bind(commit.key_decryption_nonce.0.clone())
             .bind(0_i64)

@@ -131,7 +131,7 @@ impl Store {
         Ok(trashed)
     }
 
-    /// Makes files live in a collection, each with a version of its own. False when all were already.
+    /// Makes files live in a collection of the account's, each with a version of its own. False when all were already.
     async fn upsert(
         &self,
         tx: &mut Tx,
@@ -147,18 +147,19 @@ impl Store {
         let mut changed = 0;
         for chunk in files.chunks(ROWS) {
             let text = format!(
-                "INSERT INTO memberships (collection_id, file_id, encrypted_key, key_decryption_nonce,
-                                          is_deleted, added_at, version)
+                "INSERT INTO memberships (collection_id, file_id, account_id, encrypted_key,
+                                          key_decryption_nonce, is_deleted, added_at, version)
                  VALUES {} ON CONFLICT (collection_id, file_id)
                  DO UPDATE SET is_deleted = 0, added_at = excluded.added_at, version = excluded.version
                  WHERE memberships.is_deleted = 1",
-                rows(1, chunk.len(), 7)
+                rows(1, chunk.len(), 8)
             );
             let mut query = statement(text);
             for file in chunk {
                 query = query
                     .bind(collection.0)
                     .bind(file.id.0)
+                    .bind(account.0)
                     .bind(file.encrypted_key.0.clone())
                     .bind(file.key_decryption_nonce.0.clone())
                     .bind(0_i64)

@@ -204,8 +204,8 @@ mod tests {
             "INSERT INTO files (id, owner_id, file_object, file_header, file_size, thumbnail_object, thumbnail_header,
                thumbnail_size, metadata, metadata_header, is_purged, version, created_at)
              SELECT $3, $2, '', '', 0, '', '', 0, '', '', 0, $1 - $1, 0",
-            "INSERT INTO memberships (collection_id, file_id, encrypted_key, key_decryption_nonce, is_deleted, added_at,
-               version) SELECT $1, $3, '', '', 0, 0, $2 - $2",
+            "INSERT INTO memberships (collection_id, file_id, account_id, encrypted_key, key_decryption_nonce,
+               is_deleted, added_at, version) SELECT $1, $3, $2, '', '', 0, 0, 0",
             "INSERT INTO trash (file_id, account_id, collection_id, is_restored, is_purged, delete_by, created_at,
                version) SELECT $3, $2, $1, 0, 0, 0, 0, 0",
         ] {
