@@ -3,9 +3,10 @@
 use crate::file::FileKey;
 use crate::{AccountId, CollectionId, FileId, MagicMetadata, Opaque, Version};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What a collection is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CollectionType {
     /// Made by a person.
@@ -47,7 +48,7 @@ impl CollectionType {
 }
 
 /// A person, as far as a collection mentions one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Person {
     /// The account.
     pub id: AccountId,
@@ -63,7 +64,7 @@ pub struct Person {
 }
 
 /// Where on a device a folder collection comes from. Never null in answers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Attributes {
     /// The encrypted device path.
@@ -106,7 +107,7 @@ pub struct CreateCollectionRequest {
 }
 
 /// A collection as clients see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Collection {
     /// The collection.
@@ -138,6 +139,7 @@ pub struct Collection {
     pub sharees: Vec<Person>,
     /// Its public links: none on this server.
     #[serde(rename = "publicURLs", default, deserialize_with = "null_as_default")]
+    #[schema(value_type = Vec<Object>)]
     pub public_urls: Vec<serde_json::Value>,
     /// Later than, or equal to, that of every membership in it.
     pub updation_time: Version,

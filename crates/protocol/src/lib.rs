@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod batch;
+pub mod change;
 pub mod collection;
 pub mod device;
 pub mod error;

@@ -2,6 +2,7 @@
 
 use crate::{CollectionId, FileId, Opaque, Version, file::File, file::FileKey};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// `POST /files/trash`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +23,7 @@ pub struct TrashRequestItem {
 }
 
 /// One entry of the trash feed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TrashItem {
     /// The file, with the key pair of the collection that it was trashed from.

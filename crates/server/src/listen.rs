@@ -79,8 +79,14 @@ pub async fn serve_opened(
     }
     owned.spawn(jobs::run(server.clone()));
     owned.spawn(jobs::scrub::run(server.clone()));
+    owned.spawn(jobs::look::run(server.clone()));
     let door = Door { router: router(server.clone()), limits: server.config.limits, tls };
     tracing::info!(address = ?listener.local_addr().ok(), https = door.tls.is_some(), "listening");
+    let shutdown = async {
+        shutdown.await;
+        // Streams of news have no end of their own that could be waited for.
+        server.store.end_watches();
+    };
     door.serve(listener, shutdown).await;
     owned.shutdown().await;
     server.store.close().await;

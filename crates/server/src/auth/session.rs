@@ -6,6 +6,7 @@ use crate::Server;
 use crate::error::{ApiError, ApiResult};
 use crate::routes::origin;
 use crate::routes::request::{App, Caller};
+use crate::store::StoreError;
 use axum::http::{HeaderMap, StatusCode};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE};
 use sha2::{Digest, Sha256};
@@ -91,6 +92,12 @@ pub async fn authenticate(
         server.store.touch_session(&token_hash, &Device::of(headers), now).await?;
     }
     Ok(Caller { account: session.account, app, token_hash })
+}
+
+/// Whether a caller who was let in before would still be. Does not count as a use of the session.
+pub async fn is_good(server: &Server, caller: &Caller) -> Result<bool, StoreError> {
+    let used_since = server.store.now() - IDLE_MICROS_MAX;
+    Ok(server.store.session(&caller.token_hash, caller.app.as_str(), used_since).await?.is_some())
 }
 
 /// Lower-case hexadecimal.

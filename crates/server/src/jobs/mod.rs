@@ -6,6 +6,7 @@
 pub mod compact;
 pub mod expire;
 pub mod scrub;
+pub mod look;
 
 use crate::Shared;
 use crate::auth::session::IDLE_MICROS_MAX;

@@ -12,7 +12,9 @@ use darkslide_protocol::{AccountId, CollectionId, FileId, MagicMetadata, Opaque,
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-const COLUMNS: &str = "collections.id, collections.owner_id, collections.kind, collections.encrypted_key,
+/// The columns that [`collection_of`] reads.
+pub(super) const COLUMNS: &str =
+    "collections.id, collections.owner_id, collections.kind, collections.encrypted_key,
     collections.key_decryption_nonce, collections.encrypted_name, collections.name_decryption_nonce,
     collections.encrypted_path, collections.path_decryption_nonce, collections.attributes_version,
     collections.magic_metadata, collections.pub_magic_metadata, collections.is_deleted, collections.version";
@@ -263,7 +265,7 @@ async fn live_files(
     Ok((own, others))
 }
 
-fn collection_of(row: &AnyRow, owner_email: String) -> Result<Collection, StoreError> {
+pub(super) fn collection_of(row: &AnyRow, owner_email: String) -> Result<Collection, StoreError> {
     let kind: String = row.try_get("kind")?;
     let owner = Person {
         id: AccountId(row.try_get("owner_id")?),

@@ -11,6 +11,7 @@ pub mod accounts;
 pub mod batch;
 pub mod change;
 pub mod checks;
+pub mod changes;
 pub mod codes;
 pub mod collections;
 pub mod commit;
@@ -25,17 +26,22 @@ pub mod sessions;
 pub mod settings;
 mod sql;
 pub mod srp;
+mod transaction;
 pub mod trash;
 pub mod uploads;
 pub mod versions;
+pub mod watch;
 
 use darkslide_protocol::{AccountId, Version};
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Row, Transaction};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Mutex;
+pub(crate) use transaction::Tx;
+use watch::{Watch, WatchRefused, Watches};
 
 /// How many ids are taken from the database at a time; those not used before a restart are lost, which is harmless.
 const ID_BLOCK: i64 = 256;
@@ -49,9 +55,6 @@ const POSTGRES_PATIENCE: Duration = Duration::from_secs(30);
 /// What a database says when the same statement may succeed later: SQLite's BUSY, LOCKED and BUSY_SNAPSHOT; PostgreSQL's
 /// serialization failure, deadlock, too many connections, shutdown, crash and start-up.
 const TRANSIENT_CODES: [&str; 9] = ["5", "6", "517", "40001", "40P01", "53300", "57P01", "57P02", "57P03"];
-
-/// One pooled connection that is inside a transaction.
-pub(crate) type Tx = Transaction<'static, Any>;
 
 /// Which SQL engine is behind the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -106,6 +109,7 @@ pub struct Store {
     write: AnyPool,
     ids: Mutex<std::ops::Range<i64>>,
     last_time: AtomicI64,
+    watches: Arc<Watches>,
 }
 
 impl Store {
@@ -125,7 +129,14 @@ impl Store {
             return Err(StoreError::UnknownEngine(scheme.to_owned()));
         };
         sqlx::migrate!("./migrations").run(&write).await?;
-        let store = Self { engine, read, write, ids: Mutex::new(0..0), last_time: AtomicI64::new(0) };
+        let store = Self {
+            engine,
+            read,
+            write,
+            ids: Mutex::new(0..0),
+            last_time: AtomicI64::new(0),
+            watches: Arc::default(),
+        };
         Ok(store)
     }
 
@@ -159,9 +170,20 @@ impl Store {
     /// Begins a transaction that writes. On SQLite it holds the one write lock from here to its end, so it must be short,
     /// and must not wait for another of its kind.
     pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
-        Ok(match self.engine {
+        let transaction = match self.engine {
             Engine::Sqlite => self.write.begin_with("BEGIN IMMEDIATE").await?,
             Engine::Postgres => self.write.begin().await?,
+        };
+        Ok(Tx::new(transaction, self.watches.clone()))
+    }
+
+    /// Begins a transaction that only reads, and sees one moment of the database however many statements it reads with.
+    pub(crate) async fn begin_snapshot(&self) -> Result<Transaction<'static, Any>, StoreError> {
+        Ok(match self.engine {
+            Engine::Sqlite => self.read.begin().await?,
+            Engine::Postgres => {
+                self.read.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?
+            }
         })
     }
 
@@ -209,7 +231,18 @@ impl Store {
         .fetch_one(&mut **tx)
         .await?
         .try_get(0)?;
+        tx.allocated(account, Version(last));
         Ok(Version(last - further))
+    }
+
+    /// Begins to wait for an account's changes. Waiting ends when the store is told to stop.
+    pub fn watch(&self, account: AccountId) -> Result<Watch, WatchRefused> {
+        self.watches.watch(account)
+    }
+
+    /// Ends all waiting for changes: the server stops.
+    pub fn end_watches(&self) {
+        self.watches.close();
     }
 
     /// Locks an account's row until the transaction ends, so that what it reads next stays true until it commits.

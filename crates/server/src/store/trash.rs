@@ -18,6 +18,19 @@ use std::collections::BTreeSet;
 /// How many files one transaction purges at most.
 const PURGE_AT_ONCE: i64 = 1000;
 
+/// The statement up to its condition that reads what [`item_of`] makes items of.
+pub(super) fn trash_items() -> String {
+    format!(
+        "SELECT {FILE_COLUMNS}, trash.is_restored, trash.is_purged AS trash_purged, trash.delete_by,
+                trash.created_at AS trashed_at, trash.version AS trash_version
+         FROM trash
+         JOIN files ON files.id = trash.file_id
+         JOIN collections ON collections.id = trash.collection_id
+         JOIN memberships ON memberships.file_id = trash.file_id
+                         AND memberships.collection_id = trash.collection_id"
+    )
+}
+
 impl Store {
     /// Trashes files of the account's. Each is remembered with one of its collections, of the account's too.
     pub async fn trash_files(
@@ -76,14 +89,8 @@ impl Store {
         page: i64,
     ) -> Result<TrashDiff, StoreError> {
         let text = format!(
-            "SELECT {FILE_COLUMNS}, trash.is_restored, trash.is_purged AS trash_purged, trash.delete_by,
-                    trash.created_at AS trashed_at, trash.version AS trash_version
-             FROM trash
-             JOIN files ON files.id = trash.file_id
-             JOIN collections ON collections.id = trash.collection_id
-             JOIN memberships ON memberships.file_id = trash.file_id
-                             AND memberships.collection_id = trash.collection_id
-             WHERE trash.account_id = $1 AND trash.version > $2 ORDER BY trash.version LIMIT $3"
+            "{} WHERE trash.account_id = $1 AND trash.version > $2 ORDER BY trash.version LIMIT $3",
+            trash_items()
         );
         let query = statement(text).bind(account.0).bind(since.0).bind(page + 1);
         let rows = query.fetch_all(self.reader()).await?;
@@ -326,7 +333,7 @@ async fn discard_objects(tx: &mut Tx, files: &[FileId], now: i64) -> Result<(), 
     Ok(())
 }
 
-fn item_of(row: &AnyRow, account: AccountId, strip: bool) -> Result<TrashItem, StoreError> {
+pub(super) fn item_of(row: &AnyRow, account: AccountId, strip: bool) -> Result<TrashItem, StoreError> {
     let is_deleted = row.try_get::<i64, _>("trash_purged")? != 0;
     let file = File { collection_owner_id: None, is_deleted: false, ..file_of(row, account)? };
     Ok(TrashItem {

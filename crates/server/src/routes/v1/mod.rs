@@ -5,6 +5,7 @@
 
 mod batch;
 mod devices;
+mod changes;
 pub(super) mod problem;
 mod receipts;
 mod server;
@@ -48,6 +49,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .merge(receipts::routes())
         .merge(versions::routes())
         .merge(devices::routes())
+        .merge(changes::routes())
 }
 
 /// The routes of this folder.

@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 /// What this version has.
 const EXTENSIONS: &[Extension] =
     &[Extension::Batch, Extension::Receipts, Extension::Devices, Extension::Versions];
+const EXTENSIONS: &[Extension] = &[Extension::Changes, Extension::Batch];
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<Shared> {

@@ -1,0 +1,212 @@
+//! The ordered feed of an account: collections, memberships and trash merged by version.
+//!
+//! A page is read from one snapshot, so nothing can be committed between its statements that one of them has passed already. It is
+//! cut at a version and then read up to it, so that no version is ever split. Its cost is that of its own length: each table has
+//! an index that gives an account's rows in version order.
+
+use super::collections::{COLUMNS, collection_of};
+use super::files::{FILE_COLUMNS, file_of};
+use super::sql::{LIST_MAX, list, statement};
+use super::trash::{item_of, trash_items};
+use super::{Engine, Store, StoreError};
+use darkslide_protocol::change::{Change, Changes};
+use darkslide_protocol::collection::Collection;
+use darkslide_protocol::{AccountId, CollectionId, Version};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
+use std::collections::BTreeSet;
+
+/// Makes a change of a row of its table, as an account may see it.
+type MakeChange = fn(&AnyRow, AccountId) -> Result<Change, StoreError>;
+
+/// Where a page ends.
+#[derive(Clone, Copy)]
+struct Bound {
+    until: Version,
+    has_more: bool,
+}
+
+impl Store {
+    /// What changed of an account after `after`, oldest change first: `limit` (at least 1) changes, or fewer at the end.
+    pub async fn changes(
+        &self,
+        account: AccountId,
+        after: Version,
+        limit: u16,
+    ) -> Result<Changes, StoreError> {
+        let mut snapshot = self.begin_snapshot().await?;
+        let bound = bound_of(&mut snapshot, account, after, limit).await?;
+        let mut changes = Vec::new();
+        for (text, change) in [
+            (collections_text(), collection_change as MakeChange),
+            (memberships_text(), membership_change),
+            (trash_text(), trash_change),
+        ] {
+            let query = statement(text).bind(account.0).bind(after.0).bind(bound.until.0);
+            for row in query.fetch_all(&mut *snapshot).await? {
+                changes.push(change(&row, account)?);
+            }
+        }
+        changes.sort_by_key(Change::version);
+        let ahead = collections_ahead(&mut snapshot, &changes, bound.until).await?;
+        snapshot.commit().await?;
+        Ok(Changes { changes, ahead, next: bound.until, has_more: bound.has_more })
+    }
+
+    /// The newest version that an account can see.
+    pub async fn version_of(&self, account: AccountId) -> Result<Version, StoreError> {
+        version_of(&mut *self.reader().acquire().await?, account).await
+    }
+
+    /// Whether other processes may write to the same database, so that their changes have to be looked for.
+    pub fn has_other_writers(&self) -> bool {
+        self.engine() == Engine::Postgres
+    }
+
+    /// Looks at every account that somebody waits for, and passes on what is new.
+    pub async fn look_for_changes(&self) -> Result<(), StoreError> {
+        for chunk in self.watches.accounts().chunks(LIST_MAX) {
+            let text = format!("SELECT id, version FROM accounts WHERE id IN ({})", list(1, chunk.len()));
+            let query = chunk.iter().fold(statement(text), |query, account| query.bind(account.0));
+            for row in query.fetch_all(self.reader()).await? {
+                self.watches.announce(AccountId(row.try_get(0)?), Version(row.try_get(1)?));
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn version_of(connection: &mut AnyConnection, account: AccountId) -> Result<Version, StoreError> {
+    let row = sqlx::query("SELECT version FROM accounts WHERE id = $1")
+        .bind(account.0)
+        .fetch_one(connection)
+        .await?;
+    Ok(Version(row.try_get(0)?))
+}
+
+/// The last page ends at the account's own version, so that who has read everything does not read its end again.
+async fn bound_of(
+    connection: &mut AnyConnection,
+    account: AccountId,
+    after: Version,
+    limit: u16,
+) -> Result<Bound, StoreError> {
+    let limit = i64::from(limit.max(1));
+    let query = statement(bound_text()).bind(account.0).bind(after.0).bind(limit + 1).bind(limit - 1);
+    let rows = query.fetch_all(&mut *connection).await?;
+    match rows.as_slice() {
+        [last, _] => Ok(Bound { until: Version(last.try_get(0)?), has_more: true }),
+        _ => Ok(Bound { until: version_of(connection, account).await?.max(after), has_more: false }),
+    }
+}
+
+/// The version of the last change of a full page, and that of the first change of the next. `$3` is one more than the page has, `$4`
+/// one less.
+fn bound_text() -> String {
+    let of = |table: &str, owner: &str| {
+        format!(
+            "SELECT version FROM (SELECT version FROM {table} WHERE {owner} = $1 AND version > $2
+                                  ORDER BY version LIMIT $3) AS {table}_after"
+        )
+    };
+    format!(
+        "SELECT version FROM ({} UNION ALL {} UNION ALL {}) AS versions ORDER BY version LIMIT 2 OFFSET $4",
+        of("collections", "owner_id"),
+        of("memberships", "account_id"),
+        of("trash", "account_id"),
+    )
+}
+
+fn collections_text() -> String {
+    format!("SELECT {COLUMNS} FROM collections WHERE owner_id = $1 AND version > $2 AND version <= $3")
+}
+
+fn collection_change(row: &AnyRow, _: AccountId) -> Result<Change, StoreError> {
+    let collection = collection_of(row, String::new())?;
+    Ok(Change::Collection { version: collection.updation_time, collection })
+}
+
+fn memberships_text() -> String {
+    format!(
+        "SELECT {FILE_COLUMNS} FROM memberships
+         JOIN files ON files.id = memberships.file_id
+         JOIN collections ON collections.id = memberships.collection_id
+         WHERE memberships.account_id = $1 AND memberships.version > $2 AND memberships.version <= $3"
+    )
+}
+
+fn membership_change(row: &AnyRow, account: AccountId) -> Result<Change, StoreError> {
+    let file = file_of(row, account)?;
+    Ok(Change::Membership { version: file.updation_time, file })
+}
+
+fn trash_text() -> String {
+    let items = trash_items();
+    format!("{items} WHERE trash.account_id = $1 AND trash.version > $2 AND trash.version <= $3")
+}
+
+fn trash_change(row: &AnyRow, account: AccountId) -> Result<Change, StoreError> {
+    let item = item_of(row, account, true)?;
+    Ok(Change::Trash { version: item.updated_at, item })
+}
+
+/// The collections that the changes mention and that come later than all of them.
+async fn collections_ahead(
+    connection: &mut AnyConnection,
+    changes: &[Change],
+    until: Version,
+) -> Result<Vec<Collection>, StoreError> {
+    let mentioned: BTreeSet<CollectionId> = changes.iter().filter_map(mentioned_by).collect();
+    let mentioned: Vec<CollectionId> = mentioned.into_iter().collect();
+    let mut ahead = Vec::new();
+    for chunk in mentioned.chunks(LIST_MAX) {
+        let text = format!(
+            "SELECT {COLUMNS} FROM collections WHERE version > $1 AND id IN ({}) ORDER BY id",
+            list(2, chunk.len())
+        );
+        let query = chunk.iter().fold(statement(text).bind(until.0), |query, id| query.bind(id.0));
+        for row in query.fetch_all(&mut *connection).await? {
+            ahead.push(collection_of(&row, String::new())?);
+        }
+    }
+    Ok(ahead)
+}
+
+fn mentioned_by(change: &Change) -> Option<CollectionId> {
+    match change {
+        Change::Membership { file, .. } => Some(file.collection_id),
+        Change::Trash { item, .. } => Some(item.file.collection_id),
+        Change::Collection { .. } | Change::Unknown => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLES: [&str; 4] = ["collections", "memberships", "trash", "files"];
+
+    /// How SQLite reads each table that a statement names.
+    async fn plan_of(store: &Store, text: &str) -> Vec<String> {
+        let plan = statement(format!("EXPLAIN QUERY PLAN {text}"));
+        let rows =
+            plan.bind(1_i64).bind(2_i64).bind(3_i64).bind(4_i64).fetch_all(store.reader()).await.unwrap();
+        let steps = rows.iter().map(|row| row.try_get::<String, _>("detail").unwrap());
+        steps.filter(|step| step.split(' ').nth(1).is_some_and(|table| TABLES.contains(&table))).collect()
+    }
+
+    #[tokio::test]
+    async fn a_page_costs_its_own_length_and_not_the_account_s() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&Store::sqlite_url(&folder.path().join("db"))).await.unwrap();
+        for text in [bound_text(), collections_text(), memberships_text(), trash_text()] {
+            let plan = plan_of(&store, &text).await;
+            assert!(!plan.is_empty());
+            for step in plan {
+                let is_bounded =
+                    step.contains("version>?") || step.ends_with("(id=?)") || step.contains("file_id=?");
+                assert!(step.starts_with("SEARCH") && is_bounded, "{step} in {text}");
+            }
+        }
+    }
+}

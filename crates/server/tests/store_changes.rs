@@ -1,0 +1,345 @@
+//! The ordered feed on both engines: whoever writes meanwhile, a reader that pages from any cursor misses nothing and sees nothing
+//! out of order.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what a test needs and does not get fails the test")]
+
+mod support;
+
+use darkslide_protocol::change::Change;
+use darkslide_protocol::collection::{CollectionType, RenameRequest};
+use darkslide_protocol::file::{FileKey, UpdateRequest};
+use darkslide_protocol::{AccountId, CollectionId, FileId, Opaque, Version};
+use darkslide_server::store::Store;
+use darkslide_server::store::change::ChangeError;
+use darkslide_server::store::magic::Envelope;
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use support::mirror::Mirror;
+use support::stored::{QUOTA, account, album, file, key, magic, metadata, new_collection, new_file, object};
+use support::stores;
+
+/// Writers of one account, all at once.
+const WRITERS: usize = 3;
+
+/// What each of them does before it stops.
+const STEPS: usize = 24;
+
+/// Numbers that look random and are the same for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn throw(&mut self, below: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).unwrap() % below.max(1)
+    }
+
+    fn one<T: Copy>(&mut self, of: &[T]) -> Option<T> {
+        of.get(self.throw(of.len())).copied()
+    }
+}
+
+/// What the writers of one account share: they tread on each other's toes as a family's devices do.
+struct Shelf {
+    account: AccountId,
+    collections: Mutex<Vec<CollectionId>>,
+    files: Mutex<Vec<FileId>>,
+    writing: AtomicUsize,
+}
+
+impl Shelf {
+    async fn new(store: &Store, email: &str) -> Arc<Self> {
+        let account = account(store, email).await;
+        let collections = Mutex::new(vec![album(store, account).await, album(store, account).await]);
+        Arc::new(Self { account, collections, files: Mutex::default(), writing: AtomicUsize::new(WRITERS) })
+    }
+
+    fn collection(&self, dice: &mut Dice) -> CollectionId {
+        dice.one(&self.collections.lock().unwrap()).unwrap()
+    }
+
+    /// One of its files, or one that never was.
+    fn file(&self, dice: &mut Dice) -> FileId {
+        dice.one(&self.files.lock().unwrap()).unwrap_or(FileId(1 << 40))
+    }
+
+    fn some_files(&self, dice: &mut Dice) -> Vec<FileId> {
+        let mut files: Vec<FileId> = (0..=dice.throw(3)).map(|_| self.file(dice)).collect();
+        files.sort_unstable();
+        files.dedup();
+        files
+    }
+
+    async fn write(&self, store: &Store, seed: u64) {
+        let mut dice = Dice(seed | 1);
+        for _ in 0..STEPS {
+            // Refusals are part of it: nobody knows what the others have just done.
+            if let Err(ChangeError::Store(error)) = self.step(store, &mut dice).await {
+                panic!("{error:?}");
+            }
+        }
+        self.writing.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    async fn step(&self, store: &Store, dice: &mut Dice) -> Result<(), ChangeError> {
+        let (account, here, there) = (self.account, self.collection(dice), self.collection(dice));
+        let files = self.some_files(dice);
+        let keys: Vec<FileKey> = files.iter().copied().map(key).collect();
+        match dice.throw(16) {
+            0 => {
+                let made = store.create_collection(account, &new_collection(CollectionType::Album)).await?;
+                self.collections.lock().unwrap().push(made.id);
+            }
+            1..=4 => {
+                let made =
+                    store.commit_file(account, &new_file(store, account, here, 10).await, QUOTA).await?;
+                self.files.lock().unwrap().push(made.id);
+            }
+            5 => store.add_files(account, here, &keys).await?,
+            6 | 7 => store.move_files(account, here, there, &keys).await?,
+            8 => {
+                let items: Vec<_> = files.iter().map(|file| (*file, here)).collect();
+                store.trash_files(account, &items).await?;
+            }
+            9 => store.restore_files(account, here, &keys).await?,
+            10 => drop(store.purge_files(account, &files).await?),
+            11 => store.rename_collection(account, &rename(here, dice)).await?,
+            12 => {
+                let updates: Vec<_> = files.iter().map(|file| magic(*file, 1)).collect();
+                store.update_magic(account, Envelope::Public, &updates, true).await?;
+            }
+            13 => {
+                let envelope = magic(FileId(0), 1).magic_metadata;
+                store.update_collection_magic(account, here, Envelope::Private, &envelope).await?;
+            }
+            14 => {
+                let (new, thumbnail) = (object(store, account, 20).await, object(store, account, 2).await);
+                let update =
+                    UpdateRequest { id: self.file(dice), file: new, thumbnail, metadata: metadata() };
+                store.update_file(account, &update, QUOTA).await?;
+            }
+            _ if dice.throw(3) == 0 => store.delete_collection(account, here, false).await?,
+            _ => drop(store.empty_trash(account, Version(i64::MAX / 2)).await?),
+        }
+        Ok(())
+    }
+
+    /// Reads in small pages as long as anybody writes, and then to the end.
+    async fn read(&self, store: &Store, mut mirror: Mirror, seed: u64) {
+        let mut dice = Dice(seed | 1);
+        while self.writing.load(Ordering::SeqCst) > 0 {
+            let has_more = mirror.read(store, u16::try_from(1 + dice.throw(9)).unwrap()).await;
+            if !has_more {
+                tokio::task::yield_now().await;
+            }
+        }
+        while mirror.read(store, 7).await {}
+        mirror.must_be_complete(store).await;
+        if mirror.start == Version(0) {
+            mirror.must_be_what_the_base_says(store).await;
+        }
+    }
+}
+
+fn rename(collection_id: CollectionId, dice: &mut Dice) -> RenameRequest {
+    let encrypted_name = Opaque::encode(dice.throw(1000).to_be_bytes());
+    RenameRequest { collection_id, encrypted_name, name_decryption_nonce: Opaque("bm4=".into()) }
+}
+
+/// Writers and readers of two accounts, all at the same time. Some readers begin where others have been already.
+async fn check(seed: u64) {
+    for (_folder, store) in stores().await {
+        let store = Arc::new(store);
+        let mut tasks = Vec::new();
+        let mut dice = Dice(seed | 1);
+        for email in ["a@example.org", "b@example.org"] {
+            let shelf = Shelf::new(&store, email).await;
+            let middle = store.version_of(shelf.account).await.unwrap();
+            for start in [Version(0), Version(0), middle] {
+                let (shelf, store, seed) = (shelf.clone(), store.clone(), dice.throw(1 << 30) as u64);
+                let mirror = Mirror::after(shelf.account, start);
+                tasks.push(tokio::spawn(async move { shelf.read(&store, mirror, seed).await }));
+            }
+            for _ in 0..WRITERS {
+                let (shelf, store, seed) = (shelf.clone(), store.clone(), dice.throw(1 << 30) as u64);
+                tasks.push(tokio::spawn(async move { shelf.write(&store, seed).await }));
+            }
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+        store.close().await;
+    }
+}
+
+#[test]
+fn beside_any_writers_no_change_is_skipped_and_none_is_seen_out_of_order() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    // What happens when is not the seed's to say, so a failure cannot be shrunk.
+    let config = ProptestConfig {
+        cases: 3,
+        failure_persistence: None,
+        max_shrink_iters: 0,
+        ..ProptestConfig::default()
+    };
+    TestRunner::new(config)
+        .run(&any::<u64>(), |seed| {
+            let outcome = runtime.block_on(async { tokio::spawn(check(seed)).await });
+            outcome.map_err(|panic| TestCaseError::fail(panic.to_string()))
+        })
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_new_device_is_complete_after_one_pass_and_an_idle_one_reads_nothing() {
+    for (_folder, store) in stores().await {
+        let owner = account(&store, "a@example.org").await;
+        let (one, two) = (album(&store, owner).await, album(&store, owner).await);
+        let mut files = Vec::new();
+        for round in 0..30 {
+            files.push(file(&store, owner, if round % 2 == 0 { one } else { two }).await);
+        }
+        store.trash_files(owner, &[(files[0], one), (files[2], one), (files[4], one)]).await.unwrap();
+        store.restore_files(owner, two, &[key(files[2])]).await.unwrap();
+        store.purge_files(owner, &[files[4]]).await.unwrap();
+        for limit in [1, 2, 7, 5000] {
+            let mut mirror = Mirror::after(owner, Version(0));
+            while mirror.read(&store, limit).await {}
+            mirror.must_be_what_the_base_says(&store).await;
+            let end = store.changes(owner, mirror.cursor, limit).await.unwrap();
+            assert_eq!(
+                (end.changes, end.ahead, end.next, end.has_more),
+                (vec![], vec![], mirror.cursor, false)
+            );
+        }
+        let all = store.changes(owner, Version(0), 5000).await.unwrap();
+        // 2 collections, 31 memberships, 3 places in the trash.
+        assert_eq!((all.changes.len(), all.ahead.len()), (36, 0));
+        let purged = all.changes.iter().find_map(|change| match change {
+            Change::Trash { item, .. } if item.is_deleted => Some(item),
+            _ => None,
+        });
+        let purged = purged.unwrap();
+        assert_eq!((purged.file.id, &purged.file.metadata.encrypted_data), (files[4], &None));
+    }
+}
+
+#[tokio::test]
+async fn an_album_s_key_comes_with_the_first_page_that_mentions_it() {
+    for (_folder, store) in stores().await {
+        let owner = account(&store, "a@example.org").await;
+        let shelf = album(&store, owner).await;
+        for _ in 0..3 {
+            file(&store, owner, shelf).await;
+        }
+        // The album itself is last, for each of its files has moved it on.
+        let page = store.changes(owner, Version(0), 3).await.unwrap();
+        assert!(
+            page.has_more && page.changes.iter().all(|change| matches!(change, Change::Membership { .. }))
+        );
+        let ahead: Vec<CollectionId> = page.ahead.iter().map(|collection| collection.id).collect();
+        assert_eq!(ahead, [shelf]);
+        let last = store.changes(owner, page.next, 3).await.unwrap();
+        assert_eq!((last.changes.len(), last.ahead.len(), last.has_more), (1, 0, false));
+    }
+}
+
+#[tokio::test]
+async fn nobody_s_feed_has_what_is_somebody_else_s() {
+    for (_folder, store) in stores().await {
+        let (ada, bob) = (account(&store, "a@example.org").await, account(&store, "b@example.org").await);
+        let shelf = album(&store, ada).await;
+        file(&store, ada, shelf).await;
+        let page = store.changes(bob, Version(0), 10).await.unwrap();
+        assert_eq!((page.changes, page.ahead), (vec![], vec![]));
+    }
+}
+
+#[tokio::test]
+async fn a_commit_wakes_who_waits_and_a_rollback_does_not() {
+    for (_folder, store) in stores().await {
+        let owner = account(&store, "a@example.org").await;
+        let seen = store.version_of(owner).await.unwrap();
+        let mut watch = store.watch(owner).unwrap();
+        let missing = store.move_files(owner, CollectionId(1), CollectionId(2), &[]).await;
+        assert!(missing.is_err());
+        let shelf = album(&store, owner).await;
+        let made = watch.later_than(seen).await.unwrap();
+        assert_eq!(made, store.version_of(owner).await.unwrap());
+        file(&store, owner, shelf).await;
+        assert_eq!(watch.later_than(made).await.unwrap(), store.version_of(owner).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn what_another_process_commits_is_found_by_looking() {
+    for url in support::database_urls().await {
+        let folder = tempfile::tempdir().unwrap();
+        let url = url.unwrap_or_else(|| Store::sqlite_url(&folder.path().join("db")));
+        let (here, there) = (Store::open(&url).await.unwrap(), Store::open(&url).await.unwrap());
+        let owner = account(&here, "a@example.org").await;
+        let seen = here.version_of(owner).await.unwrap();
+        let mut watch = here.watch(owner).unwrap();
+        album(&there, owner).await;
+        here.look_for_changes().await.unwrap();
+        assert_eq!(watch.later_than(seen).await.unwrap(), there.version_of(owner).await.unwrap());
+        here.close().await;
+        there.close().await;
+    }
+}
+
+/// The tables as they were before a membership said whose it is.
+async fn as_it_was(url: &str) -> sqlx::AnyPool {
+    sqlx::any::install_default_drivers();
+    let mode = if url.starts_with("sqlite") { "?mode=rwc" } else { "" };
+    let pool = sqlx::AnyPool::connect(&format!("{url}{mode}")).await.unwrap();
+    let all = sqlx::migrate!("./migrations");
+    let earlier: Vec<_> = all.migrations.iter().filter(|migration| migration.version < 5).cloned().collect();
+    let migrator = sqlx::migrate::Migrator { migrations: earlier.into(), ..sqlx::migrate::Migrator::DEFAULT };
+    migrator.run(&pool).await.unwrap();
+    pool
+}
+
+#[tokio::test]
+async fn a_database_of_before_has_its_memberships_in_the_feed() {
+    for url in support::database_urls().await {
+        let folder = tempfile::tempdir().unwrap();
+        let url = url.unwrap_or_else(|| Store::sqlite_url(&folder.path().join("db")));
+        let pool = as_it_was(&url).await;
+        for text in [
+            "INSERT INTO accounts (id, status, version, usage, email_mfa, created_at)
+             VALUES (1, 'active', 30, 0, 0, 0), (2, 'active', 30, 0, 0, 0)",
+            "INSERT INTO collections (id, owner_id, kind, encrypted_key, key_decryption_nonce, encrypted_name,
+                                      name_decryption_nonce, attributes_version, is_deleted, version, created_at)
+             VALUES (11, 1, 'album', 'k', 'n', '', '', 0, 0, 21, 0), (12, 2, 'album', 'k', 'n', '', '', 0, 0, 22, 0)",
+            "INSERT INTO files (id, owner_id, file_object, file_header, file_size, thumbnail_object,
+                                thumbnail_header, thumbnail_size, metadata, metadata_header, is_purged, version,
+                                created_at)
+             VALUES (101, 1, 'o', 'h', 5, 't', 'h', 1, 'm', 'h', 0, 1, 0), (102, 2, 'p', 'h', 5, 'u', 'h', 1, 'm', 'h', 0, 1, 0)",
+            "INSERT INTO memberships (collection_id, file_id, encrypted_key, key_decryption_nonce, is_deleted,
+                                      added_at, version)
+             VALUES (11, 101, 'key one', 'n', 0, 7, 10), (12, 102, 'key two', 'n', 1, 8, 10)",
+        ] {
+            sqlx::query(text).execute(&pool).await.unwrap();
+        }
+        pool.close().await;
+        let store = Store::open(&url).await.unwrap();
+        for (account, collection, key, is_deleted) in [(1, 11, "key one", false), (2, 12, "key two", true)] {
+            let account = AccountId(account);
+            let page = store.changes(account, Version(0), 10).await.unwrap();
+            let [Change::Membership { version, file }, Change::Collection { .. }] = page.changes.as_slice()
+            else {
+                panic!("{page:?}");
+            };
+            assert_eq!((*version, file.collection_id), (Version(10), CollectionId(collection)));
+            assert_eq!((file.encrypted_key.0.as_str(), file.is_deleted), (key, is_deleted));
+            let mut mirror = Mirror::after(account, Version(0));
+            mirror.take(page, 10);
+            mirror.must_be_what_the_base_says(&store).await;
+        }
+        store.close().await;
+    }
+}
