@@ -7,24 +7,29 @@
 mod accounts;
 mod batch;
 mod call;
+mod changes;
 mod collections;
 mod downloads;
 mod failure;
 mod files;
 mod receipts;
+mod server;
 mod trash;
 mod uploads;
 
+pub use changes::NewsStream;
 pub use downloads::{ObjectBody, ObjectKind};
 pub use failure::{ApiFailure, Reason, Refusal};
 pub use uploads::{AcknowledgedPart, ETag};
 
 use darkslide_crypto::keys::SessionToken;
+use darkslide_protocol::server::ServerInfo;
 use http::HeaderValue;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
+use tokio::sync::OnceCell;
 use url::Url;
 
 /// What stock servers tell apps apart by; anything that is not theirs counts as the photos app.
@@ -211,6 +216,8 @@ struct Inner {
     uploads: reqwest::Client,
     token: Option<HeaderValue>,
     limits: Limits,
+    /// What the server said of itself; none if it knows no extensions.
+    info: OnceCell<Option<ServerInfo>>,
 }
 
 impl Api {
@@ -222,7 +229,8 @@ impl Api {
     ) -> Result<Self, ConnectionError> {
         let http = http_client(&limits, Some(limits.read_idle))?;
         let uploads = http_client(&limits, None)?;
-        Ok(Self(Arc::new(Inner { server, http, uploads, token: token.map(token_header), limits })))
+        let token = token.map(token_header);
+        Ok(Self(Arc::new(Inner { server, http, uploads, token, limits, info: OnceCell::new() })))
     }
 
     /// The same server and connections, signed in as somebody.
@@ -233,6 +241,7 @@ impl Api {
             uploads: self.0.uploads.clone(),
             token: Some(token_header(token)),
             limits: self.0.limits.clone(),
+            info: self.0.info.clone(),
         }))
     }
 

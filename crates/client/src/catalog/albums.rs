@@ -3,7 +3,9 @@
 use darkslide_protocol::collection::CollectionType;
 use darkslide_protocol::{AccountId, CollectionId, Opaque, Version};
 use sqlx::{FromRow, Row, SqliteConnection, sqlite::SqliteRow};
+use std::slice;
 
+use super::changes::{ROWS, placeholders, statement};
 use super::{Catalog, CatalogError, Feed, cursor};
 
 /// A collection with its name opened. Its key stays wrapped: it is opened when needed, under the account's keys.
@@ -61,9 +63,7 @@ impl Catalog {
         cursor: Version,
     ) -> Result<(), CatalogError> {
         let mut transaction = self.write().await?;
-        for row in rows {
-            put(&mut transaction, row).await?;
-        }
+        put_all(&mut transaction, rows).await?;
         cursor::store(&mut transaction, Feed::Collections, cursor).await?;
         Ok(transaction.commit().await?)
     }
@@ -71,7 +71,7 @@ impl Catalog {
     /// Records one collection that this client just made or changed, ahead of the feed.
     pub async fn put_collection(&self, row: &CollectionRow) -> Result<(), CatalogError> {
         let mut transaction = self.write().await?;
-        put(&mut transaction, row).await?;
+        put_all(&mut transaction, slice::from_ref(row)).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -140,24 +140,38 @@ impl Catalog {
     }
 }
 
-async fn put(connection: &mut SqliteConnection, row: &CollectionRow) -> Result<(), CatalogError> {
-    sqlx::query(
-        "INSERT INTO collections (id, owner, name, type, encrypted_key, key_nonce, version, deleted)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-         ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, name = excluded.name, type = excluded.type,
-             encrypted_key = excluded.encrypted_key, key_nonce = excluded.key_nonce,
-             version = excluded.version, deleted = excluded.deleted
-         WHERE excluded.version >= collections.version",
-    )
-    .bind(row.id.0)
-    .bind(row.owner.0)
-    .bind(&row.name)
-    .bind(row.kind.as_str())
-    .bind(&row.encrypted_key.0)
-    .bind(row.key_nonce.as_ref().map(|nonce| &nonce.0))
-    .bind(row.version.0)
-    .bind(row.deleted)
-    .execute(connection)
-    .await?;
+/// The columns that are written.
+const COLUMNS: usize = 8;
+
+const INSERT: &str =
+    "INSERT INTO collections (id, owner, name, type, encrypted_key, key_nonce, version, deleted) VALUES";
+
+/// A later version replaces an earlier one.
+const OR_UPDATE: &str =
+    "ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, name = excluded.name, type = excluded.type,
+    encrypted_key = excluded.encrypted_key, key_nonce = excluded.key_nonce,
+    version = excluded.version, deleted = excluded.deleted
+    WHERE excluded.version >= collections.version";
+
+pub(super) async fn put_all(
+    connection: &mut SqliteConnection,
+    rows: &[CollectionRow],
+) -> Result<(), CatalogError> {
+    for chunk in rows.chunks(ROWS) {
+        let values = |text: &mut String, first| placeholders(text, first, COLUMNS);
+        let mut query = statement(INSERT, chunk.len(), COLUMNS, values, OR_UPDATE);
+        for row in chunk {
+            query = query
+                .bind(row.id.0)
+                .bind(row.owner.0)
+                .bind(row.name.clone())
+                .bind(row.kind.as_str())
+                .bind(row.encrypted_key.0.clone())
+                .bind(row.key_nonce.as_ref().map(|nonce| nonce.0.clone()))
+                .bind(row.version.0)
+                .bind(row.deleted);
+        }
+        query.execute(&mut *connection).await?;
+    }
     Ok(())
 }

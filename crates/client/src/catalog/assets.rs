@@ -185,7 +185,7 @@ impl Catalog {
         }
         let mut transaction = self.write().await?;
         for (file, asset) in rows {
-            files::put(&mut transaction, file).await?;
+            files::put_all(&mut transaction, std::slice::from_ref(file)).await?;
             put(&mut transaction, asset).await?;
         }
         Ok(transaction.commit().await?)

@@ -8,6 +8,8 @@ use super::{Catalog, CatalogError};
 /// A list of changes that the server keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Feed {
+    /// Everything, in one order.
+    Account,
     /// Collections, shared ones included.
     Collections,
     /// The trash.
@@ -19,6 +21,7 @@ pub enum Feed {
 impl Feed {
     fn key(self) -> String {
         match self {
+            Self::Account => "account".to_owned(),
             Self::Collections => "collections".to_owned(),
             Self::Trash => "trash".to_owned(),
             Self::Files(collection) => format!("collection/{collection}"),
@@ -27,12 +30,15 @@ impl Feed {
 }
 
 impl Catalog {
-    /// The latest version of this feed that is in the catalog; 0 before the first page.
+    /// The latest version of this feed that is in the catalog; 0 before the first page. The feed of everything vouches for each of
+    /// the others too.
     pub async fn cursor(&self, feed: Feed) -> Result<Version, CatalogError> {
-        let version: Option<i64> = sqlx::query_scalar("SELECT version FROM cursors WHERE feed = $1")
-            .bind(feed.key())
-            .fetch_optional(&self.pool)
-            .await?;
+        let version: Option<i64> =
+            sqlx::query_scalar("SELECT max(version) FROM cursors WHERE feed IN ($1, $2)")
+                .bind(feed.key())
+                .bind(Feed::Account.key())
+                .fetch_one(&self.pool)
+                .await?;
         Ok(Version(version.unwrap_or_default()))
     }
 

@@ -3,7 +3,9 @@
 use darkslide_crypto::ContentHash;
 use darkslide_protocol::{AccountId, CollectionId, FileId, Opaque, Version};
 use sqlx::{FromRow, Row, SqliteConnection, sqlite::SqliteRow};
+use std::slice;
 
+use super::changes::{ROWS, placeholders, statement};
 use super::{Catalog, CatalogError, Feed, cursor};
 
 /// One membership with its metadata opened. The file's key stays wrapped by the collection's.
@@ -106,9 +108,7 @@ impl Catalog {
         cursor: Version,
     ) -> Result<(), CatalogError> {
         let mut transaction = self.write().await?;
-        for row in rows {
-            put(&mut transaction, row).await?;
-        }
+        put_all(&mut transaction, rows).await?;
         cursor::store(&mut transaction, Feed::Files(collection), cursor).await?;
         Ok(transaction.commit().await?)
     }
@@ -116,7 +116,7 @@ impl Catalog {
     /// Records one membership that this client just made, ahead of the feed.
     pub async fn put_file(&self, row: &FileRow) -> Result<(), CatalogError> {
         let mut transaction = self.write().await?;
-        put(&mut transaction, row).await?;
+        put_all(&mut transaction, slice::from_ref(row)).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -184,46 +184,54 @@ impl Catalog {
     }
 }
 
+/// The columns that are written.
+const COLUMNS: usize = 19;
+
+const INSERT: &str = "INSERT INTO files (collection, file, owner, encrypted_key, key_nonce, title, content_hash, kind, taken,
+    modified, object_size, thumbnail_size, object_header, thumbnail_header, metadata, public_metadata, private_metadata,
+    version, deleted) VALUES";
+
 /// A later version replaces an earlier one; what a tombstone no longer says is kept from before.
-pub(super) async fn put(connection: &mut SqliteConnection, row: &FileRow) -> Result<(), CatalogError> {
-    sqlx::query(
-        "INSERT INTO files (collection, file, owner, encrypted_key, key_nonce, title, content_hash, kind, taken,
-             modified, object_size, thumbnail_size, object_header, thumbnail_header, metadata, public_metadata,
-             private_metadata, version, deleted)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
-         ON CONFLICT (collection, file) DO UPDATE SET owner = excluded.owner,
-             encrypted_key = excluded.encrypted_key, key_nonce = excluded.key_nonce,
-             title = coalesce(excluded.title, files.title),
-             content_hash = coalesce(excluded.content_hash, files.content_hash),
-             kind = excluded.kind, taken = excluded.taken, modified = excluded.modified,
-             object_size = excluded.object_size, thumbnail_size = excluded.thumbnail_size,
-             object_header = excluded.object_header, thumbnail_header = excluded.thumbnail_header,
-             metadata = coalesce(excluded.metadata, files.metadata),
-             public_metadata = coalesce(excluded.public_metadata, files.public_metadata),
-             private_metadata = coalesce(excluded.private_metadata, files.private_metadata),
-             version = excluded.version, deleted = excluded.deleted
-         WHERE excluded.version >= files.version",
-    )
-    .bind(row.collection.0)
-    .bind(row.id.0)
-    .bind(row.owner.0)
-    .bind(&row.encrypted_key.0)
-    .bind(&row.key_nonce.0)
-    .bind(&row.title)
-    .bind(row.content_hash.map(|hash| hash.to_string()))
-    .bind(row.kind)
-    .bind(row.taken)
-    .bind(row.modified)
-    .bind(row.object_size)
-    .bind(row.thumbnail_size)
-    .bind(&row.object_header.0)
-    .bind(&row.thumbnail_header.0)
-    .bind(&row.metadata)
-    .bind(&row.public_metadata)
-    .bind(&row.private_metadata)
-    .bind(row.version.0)
-    .bind(row.deleted)
-    .execute(connection)
-    .await?;
+const OR_UPDATE: &str = "ON CONFLICT (collection, file) DO UPDATE SET owner = excluded.owner,
+    encrypted_key = excluded.encrypted_key, key_nonce = excluded.key_nonce,
+    title = coalesce(excluded.title, files.title),
+    content_hash = coalesce(excluded.content_hash, files.content_hash),
+    kind = excluded.kind, taken = excluded.taken, modified = excluded.modified,
+    object_size = excluded.object_size, thumbnail_size = excluded.thumbnail_size,
+    object_header = excluded.object_header, thumbnail_header = excluded.thumbnail_header,
+    metadata = coalesce(excluded.metadata, files.metadata),
+    public_metadata = coalesce(excluded.public_metadata, files.public_metadata),
+    private_metadata = coalesce(excluded.private_metadata, files.private_metadata),
+    version = excluded.version, deleted = excluded.deleted
+    WHERE excluded.version >= files.version";
+
+pub(super) async fn put_all(connection: &mut SqliteConnection, rows: &[FileRow]) -> Result<(), CatalogError> {
+    for chunk in rows.chunks(ROWS) {
+        let values = |text: &mut String, first| placeholders(text, first, COLUMNS);
+        let mut query = statement(INSERT, chunk.len(), COLUMNS, values, OR_UPDATE);
+        for row in chunk {
+            query = query
+                .bind(row.collection.0)
+                .bind(row.id.0)
+                .bind(row.owner.0)
+                .bind(row.encrypted_key.0.clone())
+                .bind(row.key_nonce.0.clone())
+                .bind(row.title.clone())
+                .bind(row.content_hash.map(|hash| hash.to_string()))
+                .bind(row.kind)
+                .bind(row.taken)
+                .bind(row.modified)
+                .bind(row.object_size)
+                .bind(row.thumbnail_size)
+                .bind(row.object_header.0.clone())
+                .bind(row.thumbnail_header.0.clone())
+                .bind(row.metadata.clone())
+                .bind(row.public_metadata.clone())
+                .bind(row.private_metadata.clone())
+                .bind(row.version.0)
+                .bind(row.deleted);
+        }
+        query.execute(&mut *connection).await?;
+    }
     Ok(())
 }

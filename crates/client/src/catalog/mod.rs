@@ -9,6 +9,7 @@
 
 mod albums;
 mod assets;
+mod changes;
 mod cursor;
 mod files;
 mod trash;
@@ -23,6 +24,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 
 pub use albums::{CollectionRow, DeviceAlbumKey};
 pub use assets::{AssetRow, AssetState, Fingerprint, content_mark};
+pub use changes::ChangedRows;
 pub use cursor::Feed;
 pub use files::{FileFilter, FileRow};
 pub use trash::TrashRow;

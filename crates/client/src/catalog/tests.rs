@@ -102,6 +102,31 @@ async fn a_page_and_its_cursor_are_written_together() {
 }
 
 #[tokio::test]
+async fn a_page_of_the_ordered_feed_is_written_whole_and_vouches_for_every_feed() {
+    let (_folder, catalog) = catalog().await;
+    // More than one statement writes, and not a multiple of that.
+    let files: Vec<FileRow> = (1..=230).map(|id| file(id, 1, 10 + id)).collect();
+    let rows = ChangedRows {
+        collections: vec![collection(1, "One", 300)],
+        files: files.clone(),
+        trash: vec![trashed(230, 301), trashed(999, 302)],
+    };
+    for _ in 0..2 {
+        catalog.apply_changes(&rows, Version(302)).await.unwrap();
+        assert_eq!(catalog.files(&FileFilter::default()).await.unwrap(), files);
+        let purged = catalog.trashed_with_content(&ContentHash::of(b"a")).await.unwrap();
+        let named: Vec<_> = purged.iter().map(|row| (row.file, row.title.as_deref())).collect();
+        assert_eq!(named, [(FileId(230), Some("a.jpg"))], "a purged file's name is its membership's");
+    }
+    for feed in [Feed::Account, Feed::Collections, Feed::Trash, Feed::Files(CollectionId(1))] {
+        assert_eq!(catalog.cursor(feed).await.unwrap(), Version(302));
+    }
+    catalog.set_cursor(Feed::Trash, Version(400)).await.unwrap();
+    assert_eq!(catalog.cursor(Feed::Trash).await.unwrap(), Version(400));
+    assert_eq!(catalog.cursor(Feed::Account).await.unwrap(), Version(302), "but none for it");
+}
+
+#[tokio::test]
 async fn an_earlier_version_never_replaces_a_later_one() {
     let (_folder, catalog) = catalog().await;
     for row in [collection(1, "new", 5), collection(1, "old", 4)] {

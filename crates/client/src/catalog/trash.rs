@@ -3,7 +3,9 @@
 use darkslide_crypto::ContentHash;
 use darkslide_protocol::{CollectionId, FileId, Opaque, Version};
 use sqlx::{FromRow, Row, SqliteConnection, sqlite::SqliteRow};
+use std::fmt::Write as _;
 
+use super::changes::{ROWS, statement};
 use super::{Catalog, CatalogError, Feed, cursor, files::content_hash_of};
 
 /// One entry of the trash feed, opened.
@@ -58,9 +60,7 @@ impl Catalog {
     /// Records a page of the trash feed, and its cursor with it.
     pub async fn apply_trash(&self, rows: &[TrashRow], cursor: Version) -> Result<(), CatalogError> {
         let mut transaction = self.write().await?;
-        for row in rows {
-            put(&mut transaction, row).await?;
-        }
+        put_all(&mut transaction, rows).await?;
         cursor::store(&mut transaction, Feed::Trash, cursor).await?;
         Ok(transaction.commit().await?)
     }
@@ -91,38 +91,62 @@ impl Catalog {
     }
 }
 
-/// A purged entry no longer says what it was: name and content hash are kept from the entry before, or from the
+/// The columns that are written.
+const COLUMNS: usize = 12;
+
+const INSERT: &str =
+    "INSERT INTO trash (file, collection, encrypted_key, key_nonce, title, content_hash, object_size,
+    trashed_at, delete_by, restored, purged, version) VALUES";
+
+/// A later version replaces an earlier one.
+const OR_UPDATE: &str = "ON CONFLICT (file) DO UPDATE SET collection = excluded.collection,
+    encrypted_key = excluded.encrypted_key, key_nonce = excluded.key_nonce,
+    title = coalesce(excluded.title, trash.title),
+    content_hash = coalesce(excluded.content_hash, trash.content_hash),
+    object_size = max(excluded.object_size, trash.object_size),
+    trashed_at = excluded.trashed_at, delete_by = excluded.delete_by,
+    restored = excluded.restored, purged = excluded.purged, version = excluded.version
+    WHERE excluded.version >= trash.version";
+
+/// One row's values. A purged entry no longer says what it was: name and content hash are kept from the entry before, or from the
 /// file's memberships.
-async fn put(connection: &mut SqliteConnection, row: &TrashRow) -> Result<(), CatalogError> {
-    sqlx::query(
-        "INSERT INTO trash (file, collection, encrypted_key, key_nonce, title, content_hash, object_size,
-             trashed_at, delete_by, restored, purged, version)
-         VALUES ($1, $2, $3, $4,
-             coalesce($5, (SELECT title FROM files WHERE file = $1 AND title IS NOT NULL LIMIT 1)),
-             coalesce($6, (SELECT content_hash FROM files WHERE file = $1 AND content_hash IS NOT NULL LIMIT 1)),
-             $7, $8, $9, $10, $11, $12)
-         ON CONFLICT (file) DO UPDATE SET collection = excluded.collection,
-             encrypted_key = excluded.encrypted_key, key_nonce = excluded.key_nonce,
-             title = coalesce(excluded.title, trash.title),
-             content_hash = coalesce(excluded.content_hash, trash.content_hash),
-             object_size = max(excluded.object_size, trash.object_size),
-             trashed_at = excluded.trashed_at, delete_by = excluded.delete_by,
-             restored = excluded.restored, purged = excluded.purged, version = excluded.version
-         WHERE excluded.version >= trash.version",
+fn values(text: &mut String, first: usize) {
+    let number = |column: usize| first + column - 1;
+    write!(
+        text,
+        "(${file}, ${}, ${}, ${},
+          coalesce(${}, (SELECT title FROM files WHERE file = ${file} AND title IS NOT NULL LIMIT 1)),
+          coalesce(${}, (SELECT content_hash FROM files WHERE file = ${file} AND content_hash IS NOT NULL LIMIT 1)),
+          ${}, ${}, ${}, ${}, ${}, ${})",
+        number(2), number(3), number(4), number(5), number(6),
+        number(7), number(8), number(9), number(10), number(11), number(12),
+        file = first,
     )
-    .bind(row.file.0)
-    .bind(row.collection.0)
-    .bind(&row.encrypted_key.0)
-    .bind(&row.key_nonce.0)
-    .bind(&row.title)
-    .bind(row.content_hash.map(|hash| hash.to_string()))
-    .bind(row.object_size)
-    .bind(row.trashed_at)
-    .bind(row.delete_by)
-    .bind(row.restored)
-    .bind(row.purged)
-    .bind(row.version.0)
-    .execute(connection)
-    .await?;
+    .expect("a string takes any text");
+}
+
+pub(super) async fn put_all(
+    connection: &mut SqliteConnection,
+    rows: &[TrashRow],
+) -> Result<(), CatalogError> {
+    for chunk in rows.chunks(ROWS) {
+        let mut query = statement(INSERT, chunk.len(), COLUMNS, values, OR_UPDATE);
+        for row in chunk {
+            query = query
+                .bind(row.file.0)
+                .bind(row.collection.0)
+                .bind(row.encrypted_key.0.clone())
+                .bind(row.key_nonce.0.clone())
+                .bind(row.title.clone())
+                .bind(row.content_hash.map(|hash| hash.to_string()))
+                .bind(row.object_size)
+                .bind(row.trashed_at)
+                .bind(row.delete_by)
+                .bind(row.restored)
+                .bind(row.purged)
+                .bind(row.version.0);
+        }
+        query.execute(&mut *connection).await?;
+    }
     Ok(())
 }

@@ -12,6 +12,7 @@ mod accounts;
 mod albums;
 mod copies;
 mod proof;
+mod feed;
 mod restoring;
 mod verifying;
 mod world;

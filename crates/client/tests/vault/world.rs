@@ -284,6 +284,40 @@ pub(crate) fn flip(path: &Path, at: usize) {
     std::fs::write(path, bytes).unwrap();
 }
 
+/// A line to a server on which every path under `/v1` leads nowhere, as on a stock one.
+pub(crate) struct StockLine;
+
+impl StockLine {
+    pub(crate) async fn start(server: SocketAddr) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(hide_extensions(client, server));
+            }
+        });
+        address
+    }
+}
+
+/// The beginning of a request comes in one piece: the client writes it so.
+async fn hide_extensions(client: TcpStream, server: SocketAddr) {
+    let Ok(upstream) = TcpStream::connect(server).await else { return };
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = upstream.into_split();
+    let down = tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(count @ 1..) = from_client.read(&mut buffer).await {
+        if buffer.starts_with(b"GET /v1/") {
+            buffer[..8].copy_from_slice(b"GET /no/");
+        }
+        if to_server.write_all(&buffer[..count]).await.is_err() {
+            break;
+        }
+    }
+    down.abort();
+}
+
 /// A line to the server that breaks: of every connection that carries more, only `limit` bytes come back, until it
 /// has broken `breaks` times.
 pub(crate) struct BrokenLine {
