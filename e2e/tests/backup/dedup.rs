@@ -15,8 +15,10 @@ async fn album_names(scene: &Scene) -> Vec<String> {
 /// Moves everything that the vault has to the trash.
 async fn trash_everything(scene: &Scene) {
     let rows = scene.vault().await;
-    let mut items: Vec<TrashRequestItem> =
-        rows.iter().map(|row| TrashRequestItem { file_id: row.id, collection_id: row.collection }).collect();
+    let mut items: Vec<TrashRequestItem> = rows
+        .iter()
+        .map(|row| TrashRequestItem { file_id: row.id, collection_id: row.collection, if_version: None })
+        .collect();
     items.dedup_by_key(|item| item.file_id);
     scene.session.api.trash_files(&TrashRequest { items }).await.unwrap();
 }

@@ -38,6 +38,7 @@ impl Api {
             code: Some(problem.code),
             message: problem.detail,
             retry_after: None,
+            conflicts: None,
         };
         self.failure(SEND, Reason::Refused { refusal })
     }

@@ -1,7 +1,7 @@
 //! How one call is made: the request with its headers, the answer within bounds, the refusal explained, and the
 //! repetition of calls that may be repeated.
 
-use super::failure::MESSAGE_BYTES_MAX;
+use super::failure::REFUSAL_BYTES_MAX;
 use super::{Api, ApiFailure, CLIENT_PACKAGE, Reason, Refusal};
 use backon::{ExponentialBuilder, Retryable};
 use http::{Method, StatusCode, header};
@@ -177,7 +177,7 @@ impl Api {
         let retry_after = retry_after(&response);
         let mut body = Vec::new();
         // A refusal whose text is lost is still that refusal.
-        while body.len() < 8 * MESSAGE_BYTES_MAX {
+        while body.len() < REFUSAL_BYTES_MAX {
             match response.chunk().await {
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) | Err(_) => break,

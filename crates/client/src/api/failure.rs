@@ -4,9 +4,13 @@
 
 use darkslide_protocol::error::code::DISK_FULL;
 use darkslide_protocol::{ErrorBody, Problem};
+use darkslide_protocol::error::{VersionConflict, VersionConflicts};
 use http::StatusCode;
 use std::time::Duration;
 use thiserror::Error;
+
+/// The most bytes of a refusal that are read: as many conflicts as the largest call can have.
+pub(super) const REFUSAL_BYTES_MAX: usize = 256 * 1024;
 
 /// The longest piece of an answer that is not JSON which is kept to explain a refusal, in bytes.
 pub(super) const MESSAGE_BYTES_MAX: usize = 512;
@@ -61,6 +65,8 @@ pub struct Refusal {
     pub message: Option<String>,
     /// How long the server asks to be left alone.
     pub retry_after: Option<Duration>,
+    /// What is not as this client has seen it, when the call was conditional.
+    pub conflicts: Option<Box<VersionConflicts>>,
 }
 
 impl Refusal {
@@ -71,7 +77,8 @@ impl Refusal {
             Some(ErrorBody { code, message, error }) => (code, message.or(error).or_else(|| detail(body))),
             None => (None, clipped_text(body)),
         };
-        Self { status, code, message, retry_after }
+        let conflicts = serde_json::from_slice(body).ok();
+        Self { status, code, message, retry_after, conflicts }
     }
 }
 
@@ -203,6 +210,13 @@ impl ApiFailure {
         self.has_status(StatusCode::CONFLICT)
     }
 
+    /// The files of a conditional call that are not as this client has seen them; nothing of it was done. Read the feed first,
+    /// then decide again.
+    pub fn conflicts(&self) -> &[VersionConflict] {
+        let said = self.refusal().and_then(|refusal| refusal.conflicts.as_ref());
+        said.map_or(&[], |said| &said.conflicts)
+    }
+
     fn has_status(&self, status: StatusCode) -> bool {
         self.status() == Some(status)
     }
@@ -216,6 +230,7 @@ fn is_transient_status(status: StatusCode) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use darkslide_protocol::{FileId, Version};
 
     fn refused(status: u16, body: &str) -> ApiFailure {
         let status = StatusCode::from_u16(status).unwrap();
@@ -242,6 +257,11 @@ mod tests {
     fn reads_every_shape_of_refusal() {
         assert_eq!(refused(409, r#"{"code":"FILE_IN_TRASH","message":"x"}"#).code(), Some("FILE_IN_TRASH"));
         assert_eq!(refused(404, "{}").code(), None);
+        let conflict = r#"{"code":"VERSION_CONFLICT","message":"x","conflicts":[{"fileID":1,"version":2}]}"#;
+        let conflict = refused(409, conflict);
+        assert_eq!(conflict.code(), Some("VERSION_CONFLICT"));
+        assert_eq!(conflict.conflicts(), [VersionConflict { file_id: FileId(1), version: Version(2) }]);
+        assert_eq!(refused(409, "{}").conflicts(), []);
         let message = |body: &str| refused(400, body).refusal().unwrap().message.clone();
         assert_eq!(message(r#"{"error":"slow down"}"#).as_deref(), Some("slow down"));
         assert_eq!(message("BadDigest").as_deref(), Some("BadDigest"));

@@ -10,8 +10,8 @@ use darkslide_crypto::keys::FileKey;
 use darkslide_crypto::stream::{CHUNK_LEN, OVERHEAD, StreamEncryptor, StreamHeader, blob};
 use darkslide_protocol::batch::object_key;
 use darkslide_protocol::collection::AddFilesRequest;
-use darkslide_protocol::trash::RestoreRequest;
 use darkslide_protocol::{AccountId, ContentTag, FileId};
+use darkslide_protocol::trash::{RestoreItem, RestoreRequest};
 
 use super::albums::Album;
 use super::batch::{Delivered, Parcel, SealedObject};
@@ -228,7 +228,7 @@ impl Run {
         let collection = collection.ok_or(crate::keys::Unreadable::CollectionKey(row.collection))?;
         let key = trashed_file_key(&collection_key(&self.session.keys, &collection)?, row)?;
         let album = self.resolve(album).await?;
-        let files = vec![wrap_file_key(&album.key, row.file, &key)];
+        let files = vec![RestoreItem::new(wrap_file_key(&album.key, row.file, &key), None)];
         let request = RestoreRequest { collection_id: album.id, files };
         self.patience.persist(|| async { Ok(self.session.api.restore_files(&request).await?) }).await?;
         self.catalog.mark_untrashed(row.file).await?;

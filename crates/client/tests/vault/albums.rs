@@ -111,13 +111,36 @@ async fn emptying_spares_what_was_trashed_since_it_was_looked_at() {
     let (ada, first, second) = two_pictures(&world).await;
     trash_files(&ada.session, &ada.catalog, &[first]).await.unwrap();
     // Another device trashes the second picture; this one has not looked since.
-    let item = darkslide_protocol::trash::TrashRequestItem { file_id: second, collection_id: ada.album.id };
+    let item = darkslide_protocol::trash::TrashRequestItem {
+        file_id: second,
+        collection_id: ada.album.id,
+        if_version: None,
+    };
     let request = darkslide_protocol::trash::TrashRequest { items: vec![item] };
     ada.session.api.trash_files(&request).await.unwrap();
     assert_eq!(empty_trash(&ada.session, &ada.catalog).await.unwrap(), 1);
     let left: Vec<FileId> =
         list_trash(&ada.catalog).await.unwrap().into_iter().map(|entry| entry.id).collect();
     assert_eq!(left, [second]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn purging_spares_what_another_device_has_taken_out_of_the_trash() {
+    let world = World::start().await;
+    let (ada, first, second) = two_pictures(&world).await;
+    trash_files(&ada.session, &ada.catalog, &[first, second]).await.unwrap();
+    let path = world.folder.path().join("other.sqlite");
+    let other = darkslide_client::catalog::Catalog::open(&path).await.unwrap();
+    darkslide_client::feed::pull(&ada.session, &other).await.unwrap();
+    restore_from_trash(&ada.session, &other, &[first], None).await.unwrap();
+    let refused = purge_files(&ada.session, &ada.catalog, &[first, second]).await.unwrap_err();
+    let VaultError::Api(failure) = &refused else { panic!("{refused}") };
+    assert!(failure.is_conflict());
+    assert_eq!(failure.conflicts().iter().map(|conflict| conflict.file_id).collect::<Vec<_>>(), [first]);
+    ada.pull().await;
+    ada.expect(&[("Holidays", &["a.jpg"])]).await;
+    purge_files(&ada.session, &ada.catalog, &[second]).await.unwrap();
+    assert!(list_trash(&ada.catalog).await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

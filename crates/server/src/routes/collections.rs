@@ -15,9 +15,9 @@ use darkslide_protocol::collection::{
     RemoveFilesRequest, RenameRequest, WrappedCollection,
 };
 use darkslide_protocol::error::code;
-use darkslide_protocol::file::{FileDiff, WrappedFile};
+use darkslide_protocol::file::{FileDiff, FileKey, WrappedFile};
 use darkslide_protocol::limits::BATCH_ITEMS_MAX;
-use darkslide_protocol::trash::RestoreRequest;
+use darkslide_protocol::trash::{RestoreItem, RestoreRequest};
 use serde_json::{Value, json};
 
 /// How many collections a page of `v3` has at most.
@@ -184,7 +184,10 @@ async fn restore_files(
     Body(request): Body<RestoreRequest>,
 ) -> ApiResult<StatusCode> {
     check_batch(request.files.len())?;
-    server.store.restore_files(caller.account, request.collection_id, &request.files).await?;
+    let RestoreRequest { collection_id, files } = request;
+    let conditions = files.iter().filter_map(|item| Some((item.id, item.if_version?))).collect();
+    let files: Vec<FileKey> = files.into_iter().map(RestoreItem::key).collect();
+    server.store.restore_files_if(caller.account, collection_id, &files, &conditions).await?;
     Ok(StatusCode::OK)
 }
 

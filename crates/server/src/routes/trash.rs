@@ -6,6 +6,7 @@ use super::request::{Body, StorageCaller};
 use crate::Shared;
 use crate::error::{ApiError, ApiResult};
 use crate::jobs::expire;
+use crate::store::conditions::Conditions;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
@@ -30,7 +31,8 @@ async fn trash(
 ) -> ApiResult<StatusCode> {
     check_batch(request.items.len())?;
     let items: Vec<_> = request.items.iter().map(|item| (item.file_id, item.collection_id)).collect();
-    server.store.trash_files(caller.account, &items).await?;
+    let conditions = request.items.iter().filter_map(|item| Some((item.file_id, item.if_version?))).collect();
+    server.store.trash_files_if(caller.account, &items, &conditions).await?;
     Ok(StatusCode::OK)
 }
 
@@ -55,10 +57,14 @@ async fn purge(
     caller: StorageCaller,
     Body(request): Body<PurgeRequest>,
 ) -> ApiResult<StatusCode> {
-    if request.file_ids.len() > PURGE_ITEMS_MAX {
+    if request.file_ids.len() + request.items.len() > PURGE_ITEMS_MAX {
         return Err(ApiError::TOO_LARGE);
     }
-    server.store.purge_files(caller.account, &request.file_ids).await?;
+    let conditions: Conditions = request.items.iter().map(|item| (item.file_id, item.if_version)).collect();
+    if conditions.len() < request.items.len() {
+        return Err(ApiError::BAD_REQUEST);
+    }
+    server.store.purge_files_if(caller.account, &request.file_ids, &conditions).await?;
     remove_bytes(&server).await
 }
 

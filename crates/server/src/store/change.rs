@@ -5,6 +5,7 @@
 
 use super::sql::{LIST_MAX, list, statement};
 use super::{Store, StoreError, Tx};
+use darkslide_protocol::error::VersionConflict;
 use darkslide_protocol::limits::QUOTA_GRACE_BYTES;
 use darkslide_protocol::{AccountId, CollectionId, FileId, Version};
 use sqlx::Row as _;
@@ -37,6 +38,9 @@ pub enum ChangeError {
     /// Another device changed it first.
     #[error("the version that the client saw is not the stored one")]
     VersionConflict,
+    /// Files are not as the client of a conditional call has seen them: all such, with their versions.
+    #[error("files have changed since the client saw them")]
+    Unseen(Vec<VersionConflict>),
     /// An object that is named is not stored.
     #[error("an object is not stored")]
     ObjectMissing,

@@ -6,6 +6,7 @@
 use super::change::{
     ChangeError, Touch, Where, collection_state, must_be_distinct, must_not_be_in_trash, must_own_files,
 };
+use super::conditions::{Conditions, must_be_restorable};
 use super::sql::{list, rows, statement};
 use super::{Store, Tx};
 use darkslide_protocol::file::FileKey;
@@ -97,12 +98,24 @@ impl Store {
         collection: CollectionId,
         files: &[FileKey],
     ) -> Result<(), ChangeError> {
+        self.restore_files_if(account, collection, files, &Conditions::new()).await
+    }
+
+    /// The same, on conditions: none when one of them does not hold.
+    pub async fn restore_files_if(
+        &self,
+        account: AccountId,
+        collection: CollectionId,
+        files: &[FileKey],
+        conditions: &Conditions,
+    ) -> Result<(), ChangeError> {
         let ids = check_keys(files)?;
         let mut tx = self.begin().await?;
         self.lock_account(&mut tx, account).await?;
         // A deleted collection is as absent here as one that never was.
         collection_state(&mut tx, collection).await?.must_be_owned_and_live(account)?;
         must_own_files(&mut tx, account, &ids).await?;
+        must_be_restorable(&mut tx, conditions, collection).await?;
         let trashed = self.restorable(&mut tx, collection, &ids).await?;
         let first = self.allocate_versions(&mut tx, account, trashed.len()).await?;
         super::trash::mark_restored(&mut tx, &trashed, first).await?;

@@ -16,6 +16,7 @@ pub mod codes;
 pub mod collections;
 pub mod commit;
 pub mod devices;
+pub mod conditions;
 pub mod files;
 pub mod magic;
 pub mod memberships;

@@ -4,6 +4,7 @@
 //! transaction on.
 
 use super::change::{ChangeError, Touch, Where, change_usage, must_be_distinct, must_own_files};
+use super::conditions::{Conditions, due_for_purge, due_for_trash, file_versions};
 use super::files::{FILE_COLUMNS, PAGE, cut, file_of};
 use super::sql::{LIST_MAX, list, rows, statement};
 use super::{Store, StoreError, Tx};
@@ -13,7 +14,7 @@ use darkslide_protocol::trash::{TrashDiff, TrashItem};
 use darkslide_protocol::{AccountId, CollectionId, FileId, Version};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many files one transaction purges at most.
 const PURGE_AT_ONCE: i64 = 1000;
@@ -38,6 +39,17 @@ impl Store {
         account: AccountId,
         items: &[(FileId, CollectionId)],
     ) -> Result<(), ChangeError> {
+        self.trash_files_if(account, items, &Conditions::new()).await
+    }
+
+    /// The same, on conditions: all, or none when one of them does not hold. What was trashed from those versions before stays as
+    /// it is.
+    pub async fn trash_files_if(
+        &self,
+        account: AccountId,
+        items: &[(FileId, CollectionId)],
+        conditions: &Conditions,
+    ) -> Result<(), ChangeError> {
         let files: Vec<FileId> = items.iter().map(|(file, _)| *file).collect();
         must_be_distinct(&files)?;
         if items.is_empty() {
@@ -48,7 +60,10 @@ impl Store {
         must_own_files(&mut tx, account, &files).await?;
         must_own_collections(&mut tx, account, items).await?;
         must_have_been_in(&mut tx, items).await?;
-        self.trash_in(&mut tx, account, items).await?;
+        let due = due_for_trash(&mut tx, conditions).await?;
+        let is_due = |file: &FileId| due.binary_search(file).is_ok() || !conditions.contains_key(file);
+        let items: Vec<_> = items.iter().filter(|(file, _)| is_due(file)).copied().collect();
+        self.trash_in(&mut tx, account, &items).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -63,9 +78,10 @@ impl Store {
         let now = self.now();
         for chunk in items.chunks(LIST_MAX) {
             let files: Vec<FileId> = chunk.iter().map(|(file, _)| *file).collect();
+            let from = file_versions(tx, &files).await?;
             self.touch_memberships(tx, account, &files, Where::Everywhere, Touch::Remove).await?;
             let first = self.allocate_versions(tx, account, chunk.len()).await?;
-            insert_trash(tx, account, chunk, first, now).await?;
+            insert_trash(tx, account, chunk, &from, first, now).await?;
         }
         Ok(())
     }
@@ -100,10 +116,26 @@ impl Store {
 
     /// Purges those of the files that are in the account's trash. Returns how many.
     pub async fn purge_files(&self, account: AccountId, files: &[FileId]) -> Result<usize, ChangeError> {
-        let distinct: BTreeSet<FileId> = files.iter().copied().collect();
-        let files: Vec<FileId> = distinct.into_iter().collect();
+        self.purge_files_if(account, files, &Conditions::new()).await
+    }
+
+    /// The same, and further files on conditions: all, or none when one of them does not hold. What is purged already stays so.
+    pub async fn purge_files_if(
+        &self,
+        account: AccountId,
+        files: &[FileId],
+        conditions: &Conditions,
+    ) -> Result<usize, ChangeError> {
+        let mut distinct: BTreeSet<FileId> = files.iter().copied().collect();
+        if conditions.keys().any(|file| distinct.contains(file)) {
+            return Err(ChangeError::Malformed("a file is named with and without a condition"));
+        }
+        let conditional: Vec<FileId> = conditions.keys().copied().collect();
         let mut tx = self.begin().await?;
         self.lock_account(&mut tx, account).await?;
+        must_own_files(&mut tx, account, &conditional).await?;
+        distinct.extend(due_for_purge(&mut tx, conditions).await?);
+        let files: Vec<FileId> = distinct.into_iter().collect();
         let mut purged = 0;
         for chunk in files.chunks(LIST_MAX) {
             let due = in_trash_of(&mut tx, account, chunk).await?;
@@ -240,19 +272,22 @@ async fn insert_trash(
     tx: &mut Tx,
     account: AccountId,
     items: &[(FileId, CollectionId)],
+    from: &BTreeMap<FileId, Version>,
     first: Version,
     now: i64,
 ) -> Result<(), ChangeError> {
     let text = format!(
         "INSERT INTO trash (file_id, account_id, collection_id, is_restored, is_purged, delete_by, created_at,
-                            version)
+                            version, trashed_from)
          VALUES {} ON CONFLICT (file_id)
          DO UPDATE SET collection_id = excluded.collection_id, is_restored = 0, delete_by = excluded.delete_by,
                        created_at = CASE WHEN trash.is_restored = 1 THEN excluded.created_at
                                          ELSE trash.created_at END,
+                       trashed_from = CASE WHEN trash.is_restored = 1 THEN excluded.trashed_from
+                                           ELSE trash.trashed_from END,
                        version = excluded.version
          WHERE trash.is_purged = 0",
-        rows(1, items.len(), 8)
+        rows(1, items.len(), 9)
     );
     let mut query = statement(text);
     for ((file, collection), version) in items.iter().zip(first.0..) {
@@ -264,7 +299,8 @@ async fn insert_trash(
             .bind(0_i64)
             .bind(now + TRASH_RETENTION_MICROS)
             .bind(now)
-            .bind(version);
+            .bind(version)
+            .bind(from.get(file).map(|version| version.0));
     }
     query.execute(&mut **tx).await?;
     Ok(())
@@ -294,7 +330,7 @@ async fn renumber_trash(
 }
 
 pub(super) async fn mark_restored(tx: &mut Tx, files: &[FileId], first: Version) -> Result<(), ChangeError> {
-    renumber_trash(tx, files, first, "is_restored = 1").await
+    renumber_trash(tx, files, first, "is_restored = 1, restored_from = trash.version").await
 }
 
 async fn mark_purged(tx: &mut Tx, files: &[FileId], first: Version) -> Result<(), ChangeError> {

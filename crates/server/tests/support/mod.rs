@@ -18,6 +18,7 @@ pub mod mirror;
 pub mod person;
 pub mod reader;
 pub mod stored;
+pub mod shelf;
 pub mod vault;
 
 use darkslide_server::config::{ByteSize, Config, RawConfig};

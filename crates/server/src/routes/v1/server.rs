@@ -13,6 +13,7 @@ use utoipa_axum::routes;
 const EXTENSIONS: &[Extension] =
     &[Extension::Batch, Extension::Receipts, Extension::Devices, Extension::Versions];
 const EXTENSIONS: &[Extension] = &[Extension::Changes, Extension::Batch];
+const EXTENSIONS: &[Extension] = &[Extension::Batch, Extension::Conditions];
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<Shared> {
