@@ -70,6 +70,7 @@ pub struct CommitRequest {
 
 /// `PUT /files/update`: replaces the content under the same file key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct UpdateRequest {
     /// The file, owned by the caller.
     pub id: FileId,
@@ -79,6 +80,9 @@ pub struct UpdateRequest {
     pub thumbnail: ObjectReference,
     /// The new metadata.
     pub metadata: Metadata,
+    /// Not of the base API: the new contents' tag. Without it the file has none; nor has it one that another live file has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_tag: Option<ContentTag>,
 }
 
 /// What an update answers.

@@ -86,11 +86,9 @@ pub struct FoundTag {
     pub state: TagState,
     /// The file.
     #[serde(rename = "fileID")]
-    #[schema(value_type = i64)]
     pub file_id: FileId,
     /// What `ifVersion` compares: of a live file its newest membership's `updationTime`, of one in the trash or purged the trash
     /// item's `updatedAt`.
-    #[schema(value_type = i64)]
     pub version: Version,
     /// When it was trashed, µs since the epoch; absent while it is live.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -147,8 +147,13 @@ impl World {
             Step::Update(who, file) => {
                 let account = self.accounts[*who];
                 let (new, thumbnail) = (object(store, account, 20).await, object(store, account, 2).await);
-                let update =
-                    UpdateRequest { id: self.file(*file), file: new, thumbnail, metadata: metadata() };
+                let update = UpdateRequest {
+                    id: self.file(*file),
+                    file: new,
+                    thumbnail,
+                    metadata: metadata(),
+                    content_tag: None,
+                };
                 store.update_file(account, &update, QUOTA).await.map(|_| ())
             }
             Step::Magic(who, files, version) => {
@@ -349,7 +354,7 @@ async fn a_file_that_is_edited_in_the_trash_shows_in_the_trash_feed() {
         let mut reader = Reader::new(owner, 10);
         reader.sync(&store).await;
         let (file, thumbnail) = (object(&store, owner, 20).await, object(&store, owner, 2).await);
-        let update = UpdateRequest { id, file, thumbnail, metadata: metadata() };
+        let update = UpdateRequest { id, file, thumbnail, metadata: metadata(), content_tag: None };
         store.update_file(owner, &update, QUOTA).await.unwrap();
         reader.sync(&store).await;
         assert_eq!(reader.trash[&id].file.info.unwrap().file_size, 20);

@@ -14,6 +14,7 @@ mod failure;
 mod files;
 mod receipts;
 mod server;
+mod lookup;
 mod trash;
 mod uploads;
 

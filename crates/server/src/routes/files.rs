@@ -45,8 +45,8 @@ async fn commit(
             Ok(Json(file).into_response())
         }
         Some(id) => {
-            let CommitRequest { file, thumbnail, metadata, .. } = request;
-            let update = UpdateRequest { id, file, thumbnail, metadata };
+            let CommitRequest { file, thumbnail, metadata, content_tag, .. } = request;
+            let update = UpdateRequest { id, file, thumbnail, metadata, content_tag };
             Ok(Json(server.store.update_file(caller.account, &update, quota).await?).into_response())
         }
     }

@@ -616,6 +616,7 @@ async fn insert_file_rows(tx: &mut Tx, account: AccountId, files: &[NewFile<'_>]
             .bind(created.version.0)
             .bind(created.added_at)
             .bind(commit.content_tag.as_ref().map(|tag| tag.as_str().to_owned()));
+            .bind(commit.content_tag.as_ref().map(ToString::to_string));
     }
     query.execute(&mut **tx).await?;
     Ok(())

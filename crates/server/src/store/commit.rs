@@ -3,7 +3,7 @@
 //! A commit is a batch of one (`batch`). A request that is repeated is answered as the first time; one that names the same objects
 //! for something else is refused.
 
-use super::batch::{BatchRequest, Committed, Created};
+use super::batch::{BatchRequest, Committed, Created, tagged_files};
 use super::change::{ChangeError, Touch, Where, change_usage, lock_usage};
 use super::uploads::ObjectAddress;
 use super::{Store, StoreError, Tx};
@@ -13,7 +13,7 @@ use darkslide_protocol::file::{
 };
 use darkslide_protocol::limits::{DAY_MICROS, OBJECT_BYTES_MAX};
 use darkslide_protocol::upload::ObjectReference;
-use darkslide_protocol::{AccountId, FileId, Opaque, Version};
+use darkslide_protocol::{AccountId, ContentTag, FileId, Opaque, Version};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
@@ -150,6 +150,7 @@ impl Store {
         keep_earlier(&mut tx, &stored, self.now()).await?;
         let version = self.bump_file(&mut tx, account, request.id).await?;
         replace_contents(&mut tx, request.id, contents, sizes, version).await?;
+        replace_tag(&mut tx, account, request).await?;
         claim_objects(&mut tx, request.id, contents).await?;
         change_usage(&mut tx, account, more).await?;
         tx.commit().await?;
@@ -362,6 +363,21 @@ pub(super) async fn replace_contents(
     .bind(file.0)
     .execute(&mut **tx)
     .await?;
+    Ok(())
+}
+
+/// The tag goes with the contents that it was of. The new one is kept unless another live file has it.
+async fn replace_tag(tx: &mut Tx, account: AccountId, request: &UpdateRequest) -> Result<(), ChangeError> {
+    let mut tag = request.content_tag.as_ref().map(ContentTag::as_str);
+    if let Some(wanted) = tag {
+        let holder = tagged_files(tx, account, &[wanted]).await?.remove(wanted);
+        tag = tag.filter(|_| holder.is_none_or(|holder| holder == request.id));
+    }
+    sqlx::query("UPDATE files SET content_tag = $1 WHERE id = $2")
+        .bind(tag)
+        .bind(request.id.0)
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 

@@ -119,6 +119,7 @@ impl Store {
         let trashed = self.restorable(&mut tx, collection, &ids).await?;
         let first = self.allocate_versions(&mut tx, account, trashed.len()).await?;
         super::trash::mark_restored(&mut tx, &trashed, first).await?;
+        super::lookup::yield_tags(&mut tx, &trashed).await?;
         if self.upsert(&mut tx, account, collection, files).await? {
             self.bump_collections(&mut tx, account, &BTreeSet::from([collection])).await?;
         }

@@ -5,7 +5,7 @@ use darkslide_protocol::collection::{CollectionType, CreateCollectionRequest};
 use darkslide_protocol::file::{CommitRequest, FileKey, FileMagic, Metadata, UpdateRequest};
 use darkslide_protocol::trash::TrashItem;
 use darkslide_protocol::upload::ObjectReference;
-use darkslide_protocol::{AccountId, CollectionId, FileId, MagicMetadata, Opaque, Version};
+use darkslide_protocol::{AccountId, CollectionId, ContentTag, FileId, MagicMetadata, Opaque, Version};
 use darkslide_server::objects::BlobName;
 use darkslide_server::store::Store;
 use darkslide_server::store::accounts::Admission;
@@ -55,9 +55,14 @@ impl<'s> Shelf<'s> {
     }
 
     pub async fn file(&self, collection_id: CollectionId) -> FileId {
+        self.tagged_file(collection_id, None).await
+    }
+
+    pub async fn tagged_file(&self, collection_id: CollectionId, tag: Option<&ContentTag>) -> FileId {
         let request = serde_json::json!({
             "collectionID": collection_id, "encryptedKey": "a2V5", "keyDecryptionNonce": "bm9uY2U=",
             "file": self.object().await, "thumbnail": self.object().await, "metadata": metadata(),
+            "contentTag": tag,
         });
         let request: CommitRequest = serde_json::from_value(request).unwrap();
         self.store.commit_file(self.owner, &request, QUOTA).await.unwrap().id

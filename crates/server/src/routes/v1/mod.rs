@@ -6,6 +6,7 @@
 mod batch;
 mod devices;
 mod changes;
+mod lookup;
 pub(super) mod problem;
 mod receipts;
 mod server;
@@ -50,6 +51,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .merge(versions::routes())
         .merge(devices::routes())
         .merge(changes::routes())
+        .merge(lookup::routes())
 }
 
 /// The routes of this folder.

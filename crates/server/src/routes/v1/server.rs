@@ -14,6 +14,7 @@ const EXTENSIONS: &[Extension] =
     &[Extension::Batch, Extension::Receipts, Extension::Devices, Extension::Versions];
 const EXTENSIONS: &[Extension] = &[Extension::Changes, Extension::Batch];
 const EXTENSIONS: &[Extension] = &[Extension::Batch, Extension::Conditions];
+const EXTENSIONS: &[Extension] = &[Extension::Batch, Extension::Conditions, Extension::Lookup];
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<Shared> {
