@@ -1,10 +1,6 @@
 //! Content tags: what an account is told of them, and what trash, restoration, purge and update do to them.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "what a test needs and does not get fails the test"
-)]
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
 
 mod support;
 

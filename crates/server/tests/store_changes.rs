@@ -117,8 +117,13 @@ impl Shelf {
             }
             14 => {
                 let (new, thumbnail) = (object(store, account, 20).await, object(store, account, 2).await);
-                let update =
-                    UpdateRequest { id: self.file(dice), file: new, thumbnail, metadata: metadata() };
+                let update = UpdateRequest {
+                    id: self.file(dice),
+                    file: new,
+                    thumbnail,
+                    metadata: metadata(),
+                    content_tag: None,
+                };
                 store.update_file(account, &update, QUOTA).await?;
             }
             _ if dice.throw(3) == 0 => store.delete_collection(account, here, false).await?,

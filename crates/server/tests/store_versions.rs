@@ -14,8 +14,8 @@ use darkslide_server::store::Store;
 use darkslide_server::store::change::ChangeError;
 use darkslide_server::store::commit::EARLIER_CONTENTS_MICROS;
 use darkslide_server::store::files::Which;
-use support::reader::Reader;
 use support::checked::{commit, vault};
+use support::reader::Reader;
 use support::stores;
 
 const QUOTA: i64 = 1 << 40;
@@ -28,7 +28,13 @@ async fn edit(
     lengths: [i64; 2],
 ) -> UpdateRequest {
     let new = commit(store, account, album, lengths).await;
-    let update = UpdateRequest { id, file: new.file, thumbnail: new.thumbnail, metadata: new.metadata };
+    let update = UpdateRequest {
+        id,
+        file: new.file,
+        thumbnail: new.thumbnail,
+        metadata: new.metadata,
+        content_tag: None,
+    };
     store.update_file(account, &update, QUOTA).await.unwrap();
     update
 }

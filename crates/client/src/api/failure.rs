@@ -3,8 +3,8 @@
 //! It refuses to carry URLs: those of objects are signed, and would let a reader of a log fetch them.
 
 use darkslide_protocol::error::code::DISK_FULL;
-use darkslide_protocol::{ErrorBody, Problem};
 use darkslide_protocol::error::{VersionConflict, VersionConflicts};
+use darkslide_protocol::{ErrorBody, Problem};
 use http::StatusCode;
 use std::time::Duration;
 use thiserror::Error;

@@ -12,9 +12,9 @@ mod collections;
 mod downloads;
 mod failure;
 mod files;
+mod lookup;
 mod receipts;
 mod server;
-mod lookup;
 mod trash;
 mod uploads;
 

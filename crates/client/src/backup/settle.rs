@@ -10,8 +10,8 @@ use darkslide_crypto::keys::FileKey;
 use darkslide_crypto::stream::{CHUNK_LEN, OVERHEAD, StreamEncryptor, StreamHeader, blob};
 use darkslide_protocol::batch::object_key;
 use darkslide_protocol::collection::AddFilesRequest;
-use darkslide_protocol::{AccountId, ContentTag, FileId};
 use darkslide_protocol::trash::{RestoreItem, RestoreRequest};
+use darkslide_protocol::{AccountId, ContentTag, FileId};
 
 use super::albums::Album;
 use super::batch::{Delivered, Parcel, SealedObject};

@@ -11,8 +11,8 @@
 mod accounts;
 mod albums;
 mod copies;
-mod proof;
 mod feed;
+mod proof;
 mod restoring;
 mod verifying;
 mod world;

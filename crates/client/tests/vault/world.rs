@@ -210,7 +210,11 @@ impl Person {
         let rows = self.catalog.files(&FileFilter { file: Some(id), ..FileFilter::default() }).await.unwrap();
         let key = file_key(&collection_key(&self.session.keys, &self.album).unwrap(), &rows[0]).unwrap();
         let (file, thumbnail, metadata) = self.seal(&key, picture).await;
-        self.session.api.update_file(&UpdateRequest { id, file, thumbnail, metadata }).await.unwrap();
+        self.session
+            .api
+            .update_file(&UpdateRequest { id, file, thumbnail, metadata, content_tag: None })
+            .await
+            .unwrap();
     }
 
     /// Seals a picture under a file's key and stores both objects.

@@ -5,8 +5,8 @@
 
 pub mod compact;
 pub mod expire;
-pub mod scrub;
 pub mod look;
+pub mod scrub;
 
 use crate::Shared;
 use crate::auth::session::IDLE_MICROS_MAX;

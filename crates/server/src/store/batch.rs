@@ -1,6 +1,7 @@
-//! Commits, one or a thousand in one transaction: stored objects become files.
+//! Commits, one or a thousand in one transaction: stored objects become files. It is long because what is decided, and the
+//! statements that carry it out, are read together.
 //!
-//! First everything that the decision needs is read under the account's lock, then [`decide`] says what becomes of each commit
+//! First everything that the decision needs is read under the account's lock, then `decide` says what becomes of each commit
 //! without touching the database, then what was decided is written in a few statements, however many commits there are.
 //!
 //! The checks are made in the order in which stock clients expect their answers. A commit that is repeated is answered as the
@@ -22,6 +23,9 @@ use darkslide_protocol::upload::ObjectReference;
 use darkslide_protocol::{AccountId, CollectionId, FileId, Version};
 use sqlx::Row as _;
 use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// Rows that one statement inserts: SQLite looks a placeholder's number up by going through all of them.
+const ROWS_AT_ONCE: usize = 16;
 
 /// Characters of a digest that make an ETag.
 const ETAG_LEN: usize = 32;
@@ -257,7 +261,7 @@ impl Store {
                 created: Created { id: *id, version: Version(version), added_at: now, sizes: *sizes },
             })
             .collect();
-        for chunk in numbered.chunks(LIST_MAX) {
+        for chunk in numbered.chunks(ROWS_AT_ONCE) {
             insert_file_rows(tx, account, chunk).await?;
             insert_membership_rows(tx, account, chunk).await?;
         }
@@ -423,8 +427,11 @@ async fn read_world(
         known.values().filter(|object| object.state != "stored").filter_map(|object| object.file).collect();
     let claimed: Vec<FileId> = claimed.into_iter().collect();
     let collections: BTreeSet<CollectionId> = commits.iter().map(|commit| commit.collection_id).collect();
-    let tags: BTreeSet<&str> =
-        commits.iter().filter_map(|commit| commit.content_tag.as_ref()).map(|tag| tag.as_str()).collect();
+    let tags: BTreeSet<&str> = commits
+        .iter()
+        .filter_map(|commit| commit.content_tag.as_ref())
+        .map(darkslide_protocol::ContentTag::as_str)
+        .collect();
     Ok(World {
         usage,
         default_quota,
@@ -522,7 +529,7 @@ async fn insert_objects(
     unneeded: &HashSet<&str>,
     now: i64,
 ) -> Result<(), StoreError> {
-    for chunk in objects.chunks(LIST_MAX) {
+    for chunk in objects.chunks(ROWS_AT_ONCE) {
         let text = format!(
             "INSERT INTO objects (key, account_id, state, length, etag, digest, blob, blob_offset, file_id,
                                   expires_at, created_at)
@@ -615,7 +622,6 @@ async fn insert_file_rows(tx: &mut Tx, account: AccountId, files: &[NewFile<'_>]
             .bind(0_i64)
             .bind(created.version.0)
             .bind(created.added_at)
-            .bind(commit.content_tag.as_ref().map(|tag| tag.as_str().to_owned()));
             .bind(commit.content_tag.as_ref().map(ToString::to_string));
     }
     query.execute(&mut **tx).await?;

@@ -10,13 +10,13 @@
 pub mod accounts;
 pub mod batch;
 pub mod change;
-pub mod checks;
 pub mod changes;
+pub mod checks;
 pub mod codes;
 pub mod collections;
 pub mod commit;
-pub mod devices;
 pub mod conditions;
+pub mod devices;
 pub mod files;
 pub mod lookup;
 pub mod magic;
@@ -181,16 +181,6 @@ impl Store {
 
     /// Begins a transaction that only reads, and sees one moment of the database however many statements it reads with.
     pub(crate) async fn begin_snapshot(&self) -> Result<Transaction<'static, Any>, StoreError> {
-        Ok(match self.engine {
-            Engine::Sqlite => self.read.begin().await?,
-            Engine::Postgres => {
-                self.read.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?
-            }
-        })
-    }
-
-    /// Begins a transaction that only reads, and sees the database as it was when it first read, whatever is written meanwhile.
-    pub(crate) async fn begin_snapshot(&self) -> Result<Tx, StoreError> {
         Ok(match self.engine {
             Engine::Sqlite => self.read.begin().await?,
             Engine::Postgres => {

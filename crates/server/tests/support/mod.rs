@@ -17,8 +17,8 @@ pub mod damage;
 pub mod mirror;
 pub mod person;
 pub mod reader;
-pub mod stored;
 pub mod shelf;
+pub mod stored;
 pub mod vault;
 
 use darkslide_server::config::{ByteSize, Config, RawConfig};

@@ -4,8 +4,8 @@
 //! are problems (RFC 9457), whatever a handler says in the base API's shape.
 
 mod batch;
-mod devices;
 mod changes;
+mod devices;
 mod lookup;
 pub(super) mod problem;
 mod receipts;

@@ -10,11 +10,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// What this version has.
-const EXTENSIONS: &[Extension] =
-    &[Extension::Batch, Extension::Receipts, Extension::Devices, Extension::Versions];
-const EXTENSIONS: &[Extension] = &[Extension::Changes, Extension::Batch];
-const EXTENSIONS: &[Extension] = &[Extension::Batch, Extension::Conditions];
-const EXTENSIONS: &[Extension] = &[Extension::Batch, Extension::Conditions, Extension::Lookup];
+const EXTENSIONS: &[Extension] = &[
+    Extension::Changes,
+    Extension::Batch,
+    Extension::Conditions,
+    Extension::Lookup,
+    Extension::Receipts,
+    Extension::Devices,
+    Extension::Versions,
+];
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<Shared> {
