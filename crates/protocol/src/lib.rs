@@ -16,6 +16,7 @@ pub mod problem;
 pub mod receipt;
 pub mod server;
 pub mod trash;
+pub mod tus;
 pub mod upload;
 pub mod version;
 

@@ -12,6 +12,7 @@ pub mod operator;
 pub mod routes;
 pub mod status;
 pub mod store;
+pub mod turns;
 pub mod vouch;
 
 pub use listen::serve;
@@ -34,6 +35,8 @@ pub struct Server {
     pub objects: Objects,
     /// Signs upload and download URLs and deletion challenges.
     pub signer: auth::signer::Signer,
+    /// Whose turn it is to write a resumable upload.
+    pub turns: turns::Turns,
     /// Rates that protect accounts and the machine.
     pub rates: auth::rates::Rates,
     /// Sends one-time codes.
@@ -75,6 +78,7 @@ impl Server {
         let signer = store.signer().await?;
         Ok(Arc::new(Self {
             objects: Objects::open(&config.data_dir)?,
+            turns: turns::Turns::default(),
             rates: auth::rates::Rates::new(&config.limits),
             mail: auth::mail::Mail::new(config.mail.as_ref())?,
             signer,

@@ -86,9 +86,12 @@ pub async fn serve_opened(
         shutdown.await;
         // Streams of news have no end of their own that could be waited for.
         server.store.end_watches();
+        // An upload may take hours; what has come of it is recorded, and its client goes on when there is a server again.
+        server.turns.stop();
     };
     door.serve(listener, shutdown).await;
     owned.shutdown().await;
+    server.turns.ended().await;
     server.store.close().await;
     tracing::info!("stopped");
     Ok(())

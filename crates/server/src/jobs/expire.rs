@@ -1,4 +1,4 @@
-//! What expires: overdue trash, objects that nobody committed, garbage, and blobs that no row names.
+//! What expires: overdue trash, objects that nobody committed, garbage, uploads that nobody went on with, and files that no row names.
 //!
 //! Every function takes the time as an argument, may be run at any moment beside any request, and may be repeated.
 
@@ -45,7 +45,9 @@ pub struct Expired {
     pub files: usize,
     /// Objects whose bytes were removed.
     pub objects: usize,
-    /// Blobs that no row named.
+    /// Uploads that were forgotten.
+    pub uploads: usize,
+    /// Blobs and uploads' files that no row named.
     pub orphans: usize,
 }
 
@@ -60,7 +62,24 @@ pub async fn expire(server: &Server, now: i64) -> Result<Expired, ExpireError> {
     }
     server.store.give_up_uncommitted(now).await?;
     let objects = remove_garbage(server, now).await?;
-    Ok(Expired { files, objects, orphans: 0 })
+    let uploads = forget_uploads(server, now).await?;
+    Ok(Expired { files, objects, uploads, orphans: 0 })
+}
+
+/// Forgets uploads whose time is up, and removes the bytes of those that never became objects. Returns how many.
+async fn forget_uploads(server: &Server, now: i64) -> Result<usize, ExpireError> {
+    let mut forgotten = 0;
+    loop {
+        let uploads = server.store.forget_expired_uploads(now).await?;
+        if uploads.is_empty() {
+            return Ok(forgotten);
+        }
+        forgotten += uploads.len();
+        let unstored: Vec<_> = uploads.into_iter().filter(|upload| !upload.is_stored).collect();
+        server.objects.remove_growing(unstored.iter().map(|upload| upload.at.object).collect()).await?;
+        // A crash may have left one between its two places.
+        server.objects.remove(unstored.into_iter().map(|upload| upload.blob).collect()).await?;
+    }
 }
 
 /// Removes the bytes of garbage whose retention is over. Returns how many objects.
@@ -78,7 +97,8 @@ pub async fn remove_garbage(server: &Server, now: i64) -> Result<usize, ExpireEr
     }
 }
 
-/// Looks through all blobs, a shard at a time, and removes those that no row names and that are older than a day.
+/// Looks through all blobs, a shard at a time, and all uploads' files, and removes those that no row names and that are older than a
+/// day.
 pub async fn sweep_orphans(server: &Server, now: i64) -> Result<Expired, ExpireError> {
     let moment = moment(now - ORPHAN_MICROS);
     let mut orphans = 0;
@@ -88,6 +108,10 @@ pub async fn sweep_orphans(server: &Server, now: i64) -> Result<Expired, ExpireE
         orphans += unnamed.len();
         server.objects.remove(unnamed).await?;
     }
+    let old = server.objects.growing_older_than(moment).await?;
+    let unknown = server.store.unknown_uploads(&old).await?;
+    orphans += unknown.len();
+    server.objects.remove_growing(unknown).await?;
     Ok(Expired { orphans, ..Expired::default() })
 }
 

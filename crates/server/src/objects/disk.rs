@@ -1,4 +1,5 @@
-//! The folder that blobs lie in: `objects/<two hex digits>/<name>`, and `incoming/<process>/<number>` for those on their way.
+//! The folder that blobs lie in: `objects/<two hex digits>/<name>`, `incoming/<process>/<number>` for those on their way, and
+//! `uploads/<id>` for those that come in several requests.
 //!
 //! Several processes may share it: each has its own folder below `incoming`, held by a lock that ends with the process, and the
 //! next process to start removes the folders whose lock nobody holds.
@@ -33,6 +34,7 @@ const LOCK: &str = "lock";
 pub struct Objects {
     folder: PathBuf,
     incoming: PathBuf,
+    pub(super) growing: PathBuf,
     number: AtomicU64,
     pub(super) flushes: Semaphore,
     readings: Semaphore,
@@ -50,7 +52,10 @@ impl Objects {
             fs::create_dir_all(&path).map_err(ObjectError::disk("create", &path))?;
         }
         let all_incoming = data.join("incoming");
-        fs::create_dir_all(&all_incoming).map_err(ObjectError::disk("create", &all_incoming))?;
+        let growing = data.join("uploads");
+        for path in [&all_incoming, &growing] {
+            fs::create_dir_all(path).map_err(ObjectError::disk("create", path))?;
+        }
         sync_folder(&folder)?;
         sync_folder(data)?;
         remove_abandoned(&all_incoming)?;
@@ -59,6 +64,7 @@ impl Objects {
         Ok(Self {
             folder,
             incoming,
+            growing,
             number: AtomicU64::new(0),
             flushes: Semaphore::new(FLUSHES_AT_ONCE),
             readings: Semaphore::new(READINGS_AT_ONCE),
@@ -178,7 +184,7 @@ fn is_old(folder: &Path) -> bool {
     changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age > STARTING_AT_MOST))
 }
 
-fn remove_file(path: &Path) -> Result<(), ObjectError> {
+pub(super) fn remove_file(path: &Path) -> Result<(), ObjectError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(ObjectError::disk("remove", path)(error))

@@ -7,13 +7,16 @@ pub(crate) mod checksum;
 mod digest;
 mod disk;
 mod flush;
+mod growing;
 mod incoming;
 mod pack;
 mod read;
 mod read_back;
 
+pub use checksum::Announced;
 pub use digest::{Digest, Hasher};
 pub use disk::{Objects, SHARDS};
+pub use growing::{Growing, RunningDigest};
 pub use incoming::{Incoming, ReceiveLimits};
 pub use pack::{IncomingPack, PackWriter, Packed};
 pub use read::Segment;
@@ -47,6 +50,12 @@ pub enum ObjectError {
     /// The sender sent more than was agreed.
     #[error("the sender sent more than {0} bytes")]
     TooLong(u64),
+    /// Another process still writes the file.
+    #[error("another server still writes {0}")]
+    Locked(PathBuf),
+    /// The file has not the bytes that were recorded as flushed.
+    #[error("{0} has lost bytes that were flushed")]
+    Lost(PathBuf),
     /// The thread or task that should have done it is gone: the process is ending.
     #[error("the server is stopping")]
     Stopping,
@@ -57,8 +66,8 @@ impl ObjectError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Disk { source, .. } => source.kind() != io::ErrorKind::NotFound,
-            Self::Stopping => true,
-            Self::BrokenOff(_) | Self::Stalled(_) | Self::TooLong(_) => false,
+            Self::Stopping | Self::Locked(_) => true,
+            Self::Lost(_) | Self::BrokenOff(_) | Self::Stalled(_) | Self::TooLong(_) => false,
         }
     }
 

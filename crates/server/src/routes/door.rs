@@ -5,7 +5,7 @@
 
 use crate::Shared;
 use crate::routes::origin;
-use crate::routes::v1::problem;
+use crate::routes::v1::{problem, uploads};
 use axum::body::Body;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::header::{
@@ -25,10 +25,12 @@ const ALLOW_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 const ALLOW_HEADERS: &str = "Content-Type, Content-Length, Accept-Encoding, X-CSRF-Token, X-Auth-Token, \
     X-Auth-Access-Token, X-Auth-Access-Token-JWT, X-Auth-Link-Device-Token, X-Cast-Access-Token, X-Client-Package, \
     X-Client-Version, X-Paste-Consume, X-Request-Id, Authorization, Accept, Origin, Cache-Control, X-Requested-With, \
-    Upgrade-Insecure-Requests, Range, Content-MD5, UPLOAD-URL";
+    Upgrade-Insecure-Requests, Range, Content-MD5, UPLOAD-URL, Tus-Resumable, Upload-Length, Upload-Offset, \
+    Upload-Metadata, Upload-Checksum, Upload-Defer-Length, Upload-Concat, X-HTTP-Method-Override";
 
-const EXPOSE_HEADERS: &str =
-    "X-Request-Id, X-Ente-Link-Device-Token, ETag, Content-Length, Content-Range, Accept-Ranges";
+const EXPOSE_HEADERS: &str = "X-Request-Id, X-Ente-Link-Device-Token, ETag, Content-Length, Content-Range, \
+    Accept-Ranges, Location, Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm, \
+    Upload-Length, Upload-Offset, Upload-Expires, Darkslide-Object-Key, Darkslide-Chunk-Offset, Darkslide-Chunk-Digest";
 
 /// How long browsers may remember the answer to a preflight, in seconds: 20 days.
 const MAX_AGE: &str = "1728000";
@@ -42,6 +44,9 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 pub(super) async fn enter(State(server): State<Shared>, mut request: Request, next: Next) -> Response {
     if let Some(plain) = plain_uri(request.uri()) {
         *request.uri_mut() = plain;
+    }
+    if let Some(method) = uploads::intended_method(&request) {
+        *request.method_mut() = method;
     }
     let socket =
         request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
@@ -85,6 +90,7 @@ pub(super) async fn pass(mut request: Request, next: Next) -> Response {
     let origin = request.headers().get(ORIGIN).cloned();
     let method = request.method().clone();
     let is_extension = problem::is_ours(request.uri().path());
+    let is_upload = uploads::is_ours(request.uri().path());
     let route = request
         .extensions()
         .get::<MatchedPath>()
@@ -96,7 +102,10 @@ pub(super) async fn pass(mut request: Request, next: Next) -> Response {
     } else {
         next.run(request).await
     };
-    let response = if is_extension { problem::dress(response).await } else { response };
+    let mut response = if is_extension { problem::dress(response).await } else { response };
+    if is_upload {
+        uploads::announce(&method, &mut response);
+    }
     let response = finish(response, &method, origin, id.clone());
     observe(&method, &route, response.status(), started, &id);
     response

@@ -304,11 +304,12 @@ impl Store {
         ] {
             sqlx::query(statement).bind(account.0).execute(&mut *tx).await?;
         }
-        sqlx::query("UPDATE objects SET state = 'garbage', expires_at = $1 WHERE account_id = $2")
-            .bind(now)
-            .bind(account.0)
-            .execute(&mut *tx)
-            .await?;
+        for statement in [
+            "UPDATE objects SET state = 'garbage', expires_at = $1 WHERE account_id = $2",
+            "UPDATE uploads SET expires_at = $1 WHERE account_id = $2",
+        ] {
+            sqlx::query(statement).bind(now).bind(account.0).execute(&mut *tx).await?;
+        }
         tx.commit().await?;
         Ok(true)
     }

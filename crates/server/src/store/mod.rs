@@ -24,6 +24,7 @@ pub mod memberships;
 pub mod operator;
 pub mod packs;
 pub mod reap;
+pub mod resumable;
 pub mod sessions;
 pub mod settings;
 mod sql;

@@ -117,7 +117,7 @@ impl Store {
     pub async fn unnamed_blobs(&self, blobs: &[BlobName]) -> Result<Vec<BlobName>, StoreError> {
         let mut named = BTreeSet::new();
         for chunk in blobs.chunks(LIST_MAX) {
-            for table in ["objects", "object_parts"] {
+            for table in ["objects", "object_parts", "uploads"] {
                 let text = format!("SELECT blob FROM {table} WHERE blob IN ({})", list(1, chunk.len()));
                 let bind = |query: sqlx::query::Query<'static, _, _>, blob: &BlobName| {
                     query.bind(blob.as_str().to_owned())

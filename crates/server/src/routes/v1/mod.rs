@@ -10,6 +10,7 @@ mod lookup;
 pub(super) mod problem;
 mod receipts;
 mod server;
+pub(super) mod uploads;
 mod versions;
 
 use crate::Shared;
@@ -52,6 +53,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .merge(devices::routes())
         .merge(changes::routes())
         .merge(lookup::routes())
+        .merge(uploads::routes())
 }
 
 /// The routes of this folder.

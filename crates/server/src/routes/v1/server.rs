@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 /// What this version has.
 const EXTENSIONS: &[Extension] = &[
     Extension::Changes,
+    Extension::Uploads,
     Extension::Batch,
     Extension::Conditions,
     Extension::Lookup,

@@ -1,0 +1,313 @@
+//! Files that grow over several requests, until they are whole and become blobs.
+//!
+//! One writer a file, held by a lock that ends with its process. What lies behind the offset that the database recorded is never
+//! trusted: opening cuts it off. Nothing here decides which offset that is.
+
+use super::checksum::Announced;
+use super::disk::remove_file;
+use super::flush::sync_folder;
+use super::incoming::blocking;
+use super::{BlobName, ObjectError, Objects};
+use bytes::Bytes;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+use uuid::Uuid;
+
+/// The hash of an upload's bytes so far, kept between requests so that they need not be read again.
+#[derive(Clone, Debug)]
+pub struct RunningDigest {
+    offset: u64,
+    hasher: blake3::Hasher,
+}
+
+/// A file that is open for one request's bytes. Dropped, it is unlocked and stays.
+#[derive(Debug)]
+pub struct Growing {
+    path: PathBuf,
+    file: File,
+    offset: u64,
+    whole: Option<blake3::Hasher>,
+    chunk: blake3::Hasher,
+    announced: Option<Announced>,
+    /// Whether the file's name in its folder may not be flushed yet.
+    is_new: bool,
+}
+
+impl Growing {
+    fn open(
+        path: PathBuf,
+        offset: u64,
+        running: Option<RunningDigest>,
+        announced: Option<Announced>,
+    ) -> Result<Self, ObjectError> {
+        let mut options = File::options();
+        let opened = options.read(true).write(true).create(offset == 0).truncate(false).open(&path);
+        let mut file = opened.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound if offset > 0 => ObjectError::Lost(path.clone()),
+            _ => ObjectError::disk("open", &path)(error),
+        })?;
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => ObjectError::Locked(path.clone()),
+            TryLockError::Error(error) => ObjectError::disk("lock", &path)(error),
+        })?;
+        let length = file.metadata().map_err(ObjectError::disk("look at", &path))?.len();
+        if length < offset {
+            return Err(ObjectError::Lost(path));
+        }
+        if length > offset {
+            file.set_len(offset).map_err(ObjectError::disk("cut", &path))?;
+        }
+        file.seek(SeekFrom::Start(offset)).map_err(ObjectError::disk("seek in", &path))?;
+        let known = running.filter(|running| running.offset == offset).map(|running| running.hasher);
+        let whole = if offset == 0 { Some(blake3::Hasher::new()) } else { known };
+        Ok(Self { path, file, offset, whole, chunk: blake3::Hasher::new(), announced, is_new: offset == 0 })
+    }
+
+    /// Bytes of the whole upload that are written.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// BLAKE3 of what this request brought so far.
+    pub fn chunk_digest(&self) -> [u8; 32] {
+        *self.chunk.finalize().as_bytes()
+    }
+
+    /// The hash so far, when it is known.
+    pub fn running(&self) -> Option<RunningDigest> {
+        self.whole.clone().map(|hasher| RunningDigest { offset: self.offset, hasher })
+    }
+
+    /// Whether a hash was announced for this request's bytes: then they count only together.
+    pub fn is_announced(&self) -> bool {
+        self.announced.is_some()
+    }
+
+    /// Whether this request's bytes are those that were announced, if any were.
+    pub fn is_as_announced(&self) -> bool {
+        self.announced.as_ref().is_none_or(Announced::is_met)
+    }
+
+    /// Writes bytes behind those that are there. After a failure, the offset is that of what was written whole, and nothing more can
+    /// be written.
+    fn append(&mut self, batch: &[Bytes]) -> Result<(), ObjectError> {
+        for bytes in batch {
+            self.file.write_all(bytes).map_err(ObjectError::disk("write", &self.path))?;
+            self.offset += bytes.len() as u64;
+            self.chunk.update(bytes);
+            if let Some(whole) = &mut self.whole {
+                whole.update(bytes);
+            }
+            if let Some(announced) = &mut self.announced {
+                announced.update(bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes what is written survive a power cut.
+    fn flush(&mut self) -> Result<(), ObjectError> {
+        self.file.sync_data().map_err(ObjectError::disk("flush", &self.path))?;
+        if self.is_new {
+            sync_folder(self.path.parent().expect("an upload lies in a folder"))?;
+            self.is_new = false;
+        }
+        Ok(())
+    }
+
+    /// Writes bytes on a thread that may wait. The file comes back whatever became of them.
+    pub async fn append_batch(
+        mut self,
+        batch: Vec<Bytes>,
+    ) -> Result<(Self, Result<(), ObjectError>), ObjectError> {
+        if batch.is_empty() {
+            return Ok((self, Ok(())));
+        }
+        blocking(move || {
+            let appended = self.append(&batch);
+            (self, appended)
+        })
+        .await
+    }
+}
+
+impl Objects {
+    /// Opens an upload's file at an offset; at 0 it may not be there yet. `announced` is what this request's bytes must hash to.
+    pub async fn open_growing(
+        &self,
+        id: Uuid,
+        offset: u64,
+        running: Option<RunningDigest>,
+        announced: Option<Announced>,
+    ) -> Result<Growing, ObjectError> {
+        let path = self.growing_path(id);
+        blocking(move || Growing::open(path, offset, running, announced)).await?
+    }
+
+    /// Makes what was written survive a power cut.
+    pub async fn flush_growing(
+        &self,
+        mut growing: Growing,
+    ) -> Result<(Growing, Result<(), ObjectError>), ObjectError> {
+        let _turn = self.flushes.acquire().await.map_err(|_| ObjectError::Stopping)?;
+        blocking(move || {
+            let flushed = growing.flush();
+            (growing, flushed)
+        })
+        .await
+    }
+
+    /// Makes an upload's whole and flushed file a blob, and tells its BLAKE3, reading it for that unless it is known. May be
+    /// repeated, also when the file has become the blob before.
+    pub async fn place_growing(
+        &self,
+        id: Uuid,
+        length: u64,
+        running: Option<RunningDigest>,
+        blob: &BlobName,
+    ) -> Result<[u8; 32], ObjectError> {
+        let (from, to) = (self.growing_path(id), self.path_of(blob));
+        blocking(move || {
+            let here = if from.exists() { &from } else { &to };
+            let known = running.filter(|running| running.offset == length).map(|running| running.hasher);
+            let digest = digest_of(here, length, known)?;
+            move_durably(&from, &to)?;
+            Ok(digest)
+        })
+        .await?
+    }
+
+    /// Removes uploads' files. Those that are gone already do not matter.
+    pub async fn remove_growing(&self, ids: Vec<Uuid>) -> Result<(), ObjectError> {
+        let paths: Vec<PathBuf> = ids.into_iter().map(|id| self.growing_path(id)).collect();
+        blocking(move || paths.iter().try_for_each(|path| remove_file(path))).await?
+    }
+
+    /// The uploads whose files were last written before a moment.
+    pub async fn growing_older_than(&self, moment: SystemTime) -> Result<Vec<Uuid>, ObjectError> {
+        let folder = self.growing.clone();
+        blocking(move || list_older(&folder, moment)).await?
+    }
+
+    fn growing_path(&self, id: Uuid) -> PathBuf {
+        self.growing.join(id.to_string())
+    }
+}
+
+/// BLAKE3 of a file that must have `length` bytes.
+fn digest_of(path: &Path, length: u64, known: Option<blake3::Hasher>) -> Result<[u8; 32], ObjectError> {
+    let mut file = File::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => ObjectError::Lost(path.to_owned()),
+        _ => ObjectError::disk("open", path)(error),
+    })?;
+    let found = file.metadata().map_err(ObjectError::disk("look at", path))?.len();
+    if found != length {
+        return Err(ObjectError::Lost(path.to_owned()));
+    }
+    let hasher = match known {
+        Some(hasher) => hasher,
+        None => {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update_reader(&mut file).map_err(ObjectError::disk("read", path))?;
+            hasher
+        }
+    };
+    Ok(*hasher.finalize().as_bytes())
+}
+
+/// Renames a file, unless somebody did already, and flushes the folder that it is in now.
+fn move_durably(from: &Path, to: &Path) -> Result<(), ObjectError> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound || !to.exists() => {
+            return Err(ObjectError::disk("move a blob to", to)(error));
+        }
+        _ => {}
+    }
+    sync_folder(to.parent().expect("a blob lies in a folder"))
+}
+
+fn list_older(folder: &Path, moment: SystemTime) -> Result<Vec<Uuid>, ObjectError> {
+    let mut older = Vec::new();
+    for entry in fs::read_dir(folder).map_err(ObjectError::disk("list", folder))? {
+        let entry = entry.map_err(ObjectError::disk("list", folder))?;
+        let id = entry.file_name().to_str().and_then(|name| Uuid::try_parse(name).ok());
+        let written = entry.metadata().and_then(|metadata| metadata.modified());
+        if let (Some(id), Ok(written)) = (id, written)
+            && written < moment
+        {
+            older.push(id);
+        }
+    }
+    Ok(older)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: Uuid = Uuid::from_u128(7);
+
+    async fn grown(objects: &Objects, offset: u64, bytes: &'static [u8]) -> Growing {
+        let growing = objects.open_growing(ID, offset, None, None).await.unwrap();
+        let (growing, appended) = growing.append_batch(vec![Bytes::from_static(bytes)]).await.unwrap();
+        appended.unwrap();
+        let (growing, flushed) = objects.flush_growing(growing).await.unwrap();
+        flushed.unwrap();
+        growing
+    }
+
+    #[tokio::test]
+    async fn what_was_not_recorded_is_cut_off_and_what_was_lost_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let objects = Objects::open(folder.path()).unwrap();
+        drop(grown(&objects, 0, b"recorded, and not").await);
+        drop(grown(&objects, 8, b"!").await);
+        assert_eq!(fs::read(objects.growing_path(ID)).unwrap(), b"recorded!");
+        let error = objects.open_growing(ID, 10, None, None).await.unwrap_err();
+        assert!(matches!(error, ObjectError::Lost(_)), "{error}");
+        let error = objects.open_growing(Uuid::from_u128(8), 1, None, None).await.unwrap_err();
+        assert!(matches!(error, ObjectError::Lost(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_file_has_one_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (Objects::open(folder.path()).unwrap(), Objects::open(folder.path()).unwrap());
+        let growing = grown(&one, 0, b"mine").await;
+        let error = other.open_growing(ID, 0, None, None).await.unwrap_err();
+        assert!(matches!(error, ObjectError::Locked(_)), "{error}");
+        drop(growing);
+        drop(grown(&other, 4, b", then yours").await);
+    }
+
+    #[tokio::test]
+    async fn a_whole_file_becomes_a_blob_however_often_it_is_tried() {
+        let folder = tempfile::tempdir().unwrap();
+        let objects = Objects::open(folder.path()).unwrap();
+        let growing = grown(&objects, 0, b"whole").await;
+        let (running, blob) = (growing.running(), BlobName::generate(ID, 0));
+        drop(growing);
+        let error = objects.place_growing(ID, 6, running.clone(), &blob).await.unwrap_err();
+        assert!(matches!(error, ObjectError::Lost(_)), "{error}");
+        for running in [running, None] {
+            let digest = objects.place_growing(ID, 5, running, &blob).await.unwrap();
+            assert_eq!(digest, *blake3::hash(b"whole").as_bytes());
+            assert_eq!(fs::read(objects.path_of(&blob)).unwrap(), b"whole");
+        }
+    }
+
+    #[tokio::test]
+    async fn age_is_judged_by_the_moment_that_is_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let objects = Objects::open(folder.path()).unwrap();
+        drop(grown(&objects, 0, b"x").await);
+        let now = SystemTime::now();
+        let minute = std::time::Duration::from_mins(1);
+        assert!(objects.growing_older_than(now - minute).await.unwrap().is_empty());
+        assert_eq!(objects.growing_older_than(now + minute).await.unwrap(), [ID]);
+        objects.remove_growing(vec![ID, ID]).await.unwrap();
+        assert!(objects.growing_older_than(now + minute).await.unwrap().is_empty());
+    }
+}

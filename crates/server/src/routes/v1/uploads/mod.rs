@@ -1,0 +1,317 @@
+//! `/v1/uploads`: resumable uploads by tus 1.0, each of which becomes one object.
+//!
+//! An offset that was answered is durable. Names and other metadata are accepted and forgotten; uploads whose length is told later,
+//! or that come in pieces side by side, are refused. Only the account that began an upload sees it.
+
+mod headers;
+mod receive;
+
+pub(crate) use headers::{announce, intended_method, is_ours};
+
+use super::super::origin::origin_of;
+use super::super::request::StorageCaller;
+use super::super::uploads::check_quota;
+use crate::auth::rates::Route;
+use crate::error::{ApiError, ApiResult};
+use crate::objects::ObjectError;
+use crate::store::resumable::{Finished, Upload};
+use crate::store::uploads::ObjectAddress;
+use crate::turns::Turn;
+use crate::{Server, Shared};
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{StatusCode, request};
+use axum::response::{IntoResponse, Response};
+use darkslide_protocol::limits::OBJECT_BYTES_MAX;
+use darkslide_protocol::problem::Problem;
+use headers::{Asked, Spoken};
+use receive::{Delivery, Received};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+/// The routes of this folder.
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(create)).routes(routes!(stand, append, terminate))
+}
+
+/// Begins an upload; a body is its first bytes.
+///
+/// `Upload-Length` is needed; `Upload-Metadata` is forgotten. `Darkslide-Object-Key` is what a commit names the object by, once all
+/// bytes are there.
+#[utoipa::path(
+    post,
+    path = "/v1/uploads",
+    params(
+        ("Tus-Resumable" = String, Header, description = "1.0.0"),
+        ("Upload-Length" = u64, Header, description = "Bytes in all, at least 1"),
+    ),
+    request_body(
+        content = Option<Vec<u8>>,
+        content_type = "application/offset+octet-stream",
+        description = "The first bytes, or none"
+    ),
+    responses(
+        (status = 201, description = "It was begun", headers(
+            ("Location" = String, description = "Its absolute URL"),
+            ("Upload-Offset" = u64, description = "Bytes that are durable, when there was a body"),
+            ("Upload-Expires" = String, description = "When it is given up, as an HTTP date"),
+            ("Darkslide-Object-Key" = String, description = "What a commit names the object by"),
+            ("Darkslide-Chunk-Digest" = String, description = "`blake3 <base64>` of the body"),
+        )),
+        (status = 400, body = Problem, description = "No length, or one of a kind that is not offered"),
+        (status = 401, body = Problem),
+        (status = 412, body = Problem, description = "Another version of tus"),
+        (status = 413, body = Problem, description = "More bytes than an object may have"),
+        (status = 415, body = Problem, description = "A body of another type"),
+        (status = 426, body = Problem, description = "The account's quota is used up"),
+        (status = 429, body = Problem),
+        (status = 460, body = Problem, description = "The body has another hash than was announced"),
+        (status = 503, body = Problem, description = "`DISK_FULL`, or the server is about to stop"),
+    ),
+    security(("session" = []))
+)]
+async fn create(
+    State(server): State<Shared>,
+    _: Spoken,
+    caller: StorageCaller,
+    request: Request,
+) -> ApiResult<Response> {
+    server.rates.check(Route::Mint, caller.account)?;
+    let (parts, body) = request.into_parts();
+    let asked = Asked::of(&parts.headers)?;
+    let length = asked.length.ok_or(headers::malformed("Upload-Length is needed"))?;
+    if length > OBJECT_BYTES_MAX {
+        return Err(ApiError::TOO_LARGE);
+    }
+    let quota_bytes = i64::try_from(length).map_err(|_| ApiError::TOO_LARGE)?;
+    check_quota(&server, caller.account, quota_bytes).await?;
+    let upload = server.store.begin_upload(ObjectAddress::generate(caller.account), length).await?;
+    let location = format!("{}v1/uploads/{}", origin_of(&server, &parts.headers), upload.at.object);
+    let answer = if asked.has_body {
+        let received = first_bytes(&server, &upload, asked, body).await?;
+        (headers::received(&received), [("upload-offset", received.offset.to_string())]).into_response()
+    } else {
+        headers::begun(&upload).into_response()
+    };
+    let named = [("location", location), ("darkslide-object-key", upload.at.key().0)];
+    Ok((StatusCode::CREATED, named, answer).into_response())
+}
+
+/// The bytes that came with the creation. If they are refused, nobody has heard of the upload, and it goes.
+async fn first_bytes(server: &Shared, upload: &Upload, asked: Asked, body: Body) -> ApiResult<Received> {
+    let delivery = Delivery { offset: 0, announced: asked.announced, declared: asked.body_length, body };
+    let received = deliver(server, upload.at, delivery).await;
+    if received.is_err() {
+        give_up(server, upload).await?;
+    }
+    received
+}
+
+/// How far an upload is.
+///
+/// Whoever is sending to it is stopped first, so that the offset is true when it is read.
+#[utoipa::path(
+    head,
+    path = "/v1/uploads/{id}",
+    params(
+        ("id" = String, Path, description = "From the upload's URL"),
+        ("Tus-Resumable" = String, Header, description = "1.0.0"),
+    ),
+    responses(
+        (status = 200, description = "How it stands", headers(
+            ("Upload-Offset" = u64, description = "Bytes that are durable"),
+            ("Upload-Length" = u64, description = "Bytes in all"),
+            ("Upload-Expires" = String, description = "When it is given up, as an HTTP date"),
+            ("Darkslide-Object-Key" = String, description = "What a commit names the object by"),
+            ("Darkslide-Chunk-Offset" = u64, description = "Where the bytes of the newest request begin"),
+            ("Darkslide-Chunk-Digest" = String, description = "`blake3 <base64>` of those bytes, up to the offset"),
+        )),
+        (status = 401, description = "No session"),
+        (status = 404, description = "No such upload of this account"),
+        (status = 410, description = "It has expired, or its bytes were lost"),
+        (status = 412, description = "Another version of tus"),
+    ),
+    security(("session" = []))
+)]
+async fn stand(
+    State(server): State<Shared>,
+    _: Spoken,
+    caller: StorageCaller,
+    Path(id): Path<String>,
+) -> ApiResult<Response> {
+    let at = address(&caller, &id)?;
+    find(&server, at).await?;
+    let mut turn = server.turns.take(at.object).await;
+    let upload = find(&server, at).await?;
+    if upload.is_whole() {
+        finish(&server, &upload, &mut turn).await?;
+    }
+    Ok(headers::standing(&upload).into_response())
+}
+
+/// Sends bytes from the offset on.
+///
+/// However the request ends, what came is kept; only a body with an `Upload-Checksum` counts as a whole or not at all. When the last
+/// byte is there, the object is.
+#[utoipa::path(
+    patch,
+    path = "/v1/uploads/{id}",
+    params(
+        ("id" = String, Path, description = "From the upload's URL"),
+        ("Tus-Resumable" = String, Header, description = "1.0.0"),
+        ("Upload-Offset" = u64, Header, description = "Where the body begins: what `HEAD` told"),
+        ("Upload-Checksum" = Option<String>, Header, description = "`<algorithm> <base64>` of the body"),
+    ),
+    request_body(content = Vec<u8>, content_type = "application/offset+octet-stream"),
+    responses(
+        (status = 204, description = "The body is durable", headers(
+            ("Upload-Offset" = u64, description = "Bytes that are durable"),
+            ("Upload-Expires" = String, description = "When it is given up, as an HTTP date"),
+            ("Darkslide-Chunk-Digest" = String, description = "`blake3 <base64>` of the body"),
+        )),
+        (status = 400, body = Problem, description = "No offset, no usable checksum, or the body broke off"),
+        (status = 401, body = Problem),
+        (status = 404, body = Problem, description = "No such upload of this account"),
+        (status = 408, body = Problem, description = "The body stood still for too long"),
+        (status = 409, body = Problem, description = "Another offset, or a newer request took over"),
+        (status = 410, body = Problem, description = "It has expired, or its bytes were lost"),
+        (status = 412, body = Problem, description = "Another version of tus"),
+        (status = 413, body = Problem, description = "More bytes than are missing"),
+        (status = 415, body = Problem, description = "Not `application/offset+octet-stream`"),
+        (status = 423, body = Problem, description = "Another process still writes it"),
+        (status = 460, body = Problem, description = "The body has another hash than was announced"),
+        (status = 503, body = Problem, description = "`DISK_FULL`, or the server is about to stop"),
+    ),
+    security(("session" = []))
+)]
+async fn append(
+    State(server): State<Shared>,
+    _: Spoken,
+    caller: StorageCaller,
+    Path(id): Path<String>,
+    request: Request,
+) -> ApiResult<Response> {
+    let (parts, body) = request.into_parts();
+    match delivery_of(&caller, &id, &parts) {
+        Ok((at, asked, offset)) => {
+            let delivery = Delivery { offset, announced: asked.announced, declared: asked.body_length, body };
+            let received = deliver(&server, at, delivery).await?;
+            let offset = [("upload-offset", received.offset.to_string())];
+            Ok((StatusCode::NO_CONTENT, offset, headers::received(&received)).into_response())
+        }
+        Err(refusal) => {
+            receive::drain(&server, body).await;
+            Err(refusal)
+        }
+    }
+}
+
+/// Gives an upload up. One that has become an object is gone already, and the object stays.
+#[utoipa::path(
+    delete,
+    path = "/v1/uploads/{id}",
+    params(
+        ("id" = String, Path, description = "From the upload's URL"),
+        ("Tus-Resumable" = String, Header, description = "1.0.0"),
+    ),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 401, body = Problem),
+        (status = 404, body = Problem, description = "No such upload of this account"),
+        (status = 410, body = Problem, description = "It has expired, or has become an object"),
+        (status = 412, body = Problem, description = "Another version of tus"),
+    ),
+    security(("session" = []))
+)]
+async fn terminate(
+    State(server): State<Shared>,
+    _: Spoken,
+    caller: StorageCaller,
+    Path(id): Path<String>,
+) -> ApiResult<StatusCode> {
+    let at = address(&caller, &id)?;
+    find(&server, at).await?;
+    let _turn = server.turns.take(at.object).await;
+    let upload = find(&server, at).await?;
+    if give_up(&server, &upload).await? { Ok(StatusCode::NO_CONTENT) } else { Err(gone()) }
+}
+
+/// What a `PATCH` wants, before its body is touched.
+fn delivery_of(
+    caller: &StorageCaller,
+    id: &str,
+    parts: &request::Parts,
+) -> ApiResult<(ObjectAddress, Asked, u64)> {
+    let at = address(caller, id)?;
+    let asked = Asked::of(&parts.headers)?;
+    if !asked.is_offset_stream {
+        return Err(headers::wrong_type());
+    }
+    let offset = asked.offset.ok_or(headers::malformed("Upload-Offset is needed"))?;
+    Ok((at, asked, offset))
+}
+
+/// Takes a body in, on a task of its own that outlives the request.
+async fn deliver(server: &Shared, at: ObjectAddress, delivery: Delivery) -> ApiResult<Received> {
+    let shared = Shared::clone(server);
+    let work = server.turns.spawn(async move { Box::pin(receive::receive(&shared, at, delivery)).await });
+    work.await.map_err(|error| ApiError::Internal(format!("an upload's task ended: {error}")))?
+}
+
+/// Makes the object of an upload that has all its bytes. May be repeated.
+async fn finish(server: &Server, upload: &Upload, turn: &mut Turn) -> ApiResult<()> {
+    if upload.is_stored {
+        return Ok(());
+    }
+    let running = turn.running.take();
+    let placed = server.objects.place_growing(upload.at.object, upload.length, running, &upload.blob).await;
+    let digest = match placed {
+        Err(ObjectError::Lost(path)) => return Err(lost(server, upload, &path).await),
+        other => other?,
+    };
+    let finished = server.store.finish_upload(upload, &digest).await?;
+    server.turns.forget(upload.at.object);
+    if finished == Finished::Gone {
+        server.objects.remove(vec![upload.blob.clone()]).await?;
+        return Err(gone());
+    }
+    Ok(())
+}
+
+/// Forgets an upload and its bytes; false when it has become an object.
+async fn give_up(server: &Server, upload: &Upload) -> ApiResult<bool> {
+    if !server.store.forget_upload(upload.at).await? {
+        return Ok(false);
+    }
+    server.turns.forget(upload.at.object);
+    server.objects.remove_growing(vec![upload.at.object]).await?;
+    // A crash may have left it between its two places.
+    server.objects.remove(vec![upload.blob.clone()]).await?;
+    Ok(true)
+}
+
+/// The disk has not what it acknowledged: told loudly, and begun anew by the client.
+async fn lost(server: &Server, upload: &Upload, path: &std::path::Path) -> ApiError {
+    tracing::error!(path = %path.display(), "an upload's flushed bytes are lost");
+    metrics::counter!("darkslide_blobs_lost_total").increment(1);
+    match give_up(server, upload).await {
+        Ok(_) => gone(),
+        Err(error) => error,
+    }
+}
+
+/// The upload as it stands; 404 when there is none, 410 when its time is up.
+async fn find(server: &Server, at: ObjectAddress) -> ApiResult<Upload> {
+    let upload = server.store.upload(at).await?.ok_or(ApiError::NOT_FOUND)?;
+    if upload.is_expired(server.store.now()) { Err(gone()) } else { Ok(upload) }
+}
+
+fn address(caller: &StorageCaller, id: &str) -> ApiResult<ObjectAddress> {
+    let object = Uuid::try_parse(id).map_err(|_| ApiError::NOT_FOUND)?;
+    Ok(ObjectAddress { account: caller.account, object })
+}
+
+fn gone() -> ApiError {
+    ApiError::Status(StatusCode::GONE)
+}

@@ -1,0 +1,327 @@
+//! A request's bytes on their way into an upload's file: written as they come, flushed and recorded now and then and at the end.
+//!
+//! Memory stays at two batches a request. However it ends (whole, cut, silent, overtaken, the disk full, the server stopping), what was
+//! written is recorded, unless a hash was announced that it cannot have.
+
+use super::{ApiError, ApiResult, find, finish, lost};
+use crate::objects::{Announced, Growing, ObjectError};
+use crate::store::resumable::{Chunk, Recorded, Upload};
+use crate::store::uploads::ObjectAddress;
+use crate::turns::Turn;
+use crate::{Server, Shared};
+use axum::body::{Body, BodyDataStream, Bytes};
+use axum::http::StatusCode;
+use darkslide_protocol::Opaque;
+use futures_util::StreamExt as _;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How many bytes are gathered before they are written.
+const BATCH_BYTES: usize = 512 * 1024;
+
+/// How many bytes may be written that are not recorded yet: what a power cut costs a fast sender.
+const CHECKPOINT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// How long bytes may be written that are not recorded yet: what a power cut costs a slow one. Nothing but that depends on it.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How much of a refused body is read before the refusal is told: a client that is still sending never hears it.
+const DRAIN_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// What a request brings.
+pub(super) struct Delivery {
+    /// Where it begins.
+    pub(super) offset: u64,
+    /// What it must hash to.
+    pub(super) announced: Option<Announced>,
+    /// How many bytes it says that it has.
+    pub(super) declared: Option<u64>,
+    pub(super) body: Body,
+}
+
+/// What was taken of it: all.
+#[derive(Debug)]
+pub(super) struct Received {
+    /// Bytes of the whole upload that are durable.
+    pub(super) offset: u64,
+    /// BLAKE3 of the body.
+    pub(super) chunk_digest: [u8; 32],
+    /// µs since the epoch.
+    pub(super) expires_at: i64,
+}
+
+/// How a body ended.
+#[derive(Debug)]
+enum Ending {
+    /// By itself.
+    Whole,
+    /// A newer request came, or the server stops.
+    Stopped,
+    /// It has more bytes than are missing.
+    TooLong,
+    /// The sender broke off or fell silent.
+    Cut(ObjectError),
+    /// We could not go on.
+    Ours(ApiError),
+}
+
+/// Takes a body in, and makes the object when it was the last.
+pub(super) async fn receive(server: &Shared, at: ObjectAddress, delivery: Delivery) -> ApiResult<Received> {
+    let Delivery { offset, announced, declared, body } = delivery;
+    let (upload, mut turn) = match admit(server, at, offset, declared).await {
+        Ok(admitted) => admitted,
+        Err(refusal) => {
+            drain(server, body).await;
+            return Err(refusal);
+        }
+    };
+    if upload.is_whole() {
+        return repeat_the_end(server, &upload, &mut turn).await;
+    }
+    let mut inflow = match Inflow::open(server, &upload, &mut turn, announced).await {
+        Err(ApiError::Objects(ObjectError::Lost(path))) => return Err(lost(server, &upload, &path).await),
+        other => other?,
+    };
+    let ending = inflow.pump(body.into_data_stream(), &turn.stop).await;
+    let received = Box::pin(inflow.settle(ending, &mut turn)).await?;
+    if received.offset == upload.length {
+        let upload = Upload { offset: received.offset, ..upload };
+        finish(server, &upload, &mut turn).await?;
+    }
+    Ok(received)
+}
+
+/// Waits for the turn, and refuses what does not go on from where the upload stands.
+async fn admit(
+    server: &Server,
+    at: ObjectAddress,
+    offset: u64,
+    declared: Option<u64>,
+) -> ApiResult<(Upload, Turn)> {
+    find(server, at).await?;
+    let turn = server.turns.take(at.object).await;
+    let upload = find(server, at).await?;
+    if upload.offset != offset {
+        return Err(conflict("the upload stands at another offset"));
+    }
+    if declared.is_some_and(|declared| declared > upload.length - upload.offset) {
+        return Err(ApiError::TOO_LARGE);
+    }
+    Ok((upload, turn))
+}
+
+/// The last bytes were taken before, and the answer was lost.
+async fn repeat_the_end(server: &Server, upload: &Upload, turn: &mut Turn) -> ApiResult<Received> {
+    finish(server, upload, turn).await?;
+    let chunk_digest = *blake3::hash(b"").as_bytes();
+    Ok(Received { offset: upload.offset, chunk_digest, expires_at: upload.expires_at })
+}
+
+/// One request's bytes and how far they are.
+struct Inflow<'s> {
+    server: &'s Server,
+    at: ObjectAddress,
+    /// Proves to the database that this is the newest writer.
+    writer: Uuid,
+    /// `None` once the file was lost to a thread that died.
+    growing: Option<Growing>,
+    /// Where the whole upload ends.
+    length: u64,
+    /// Where this request began.
+    began: u64,
+    /// Bytes of the whole upload that are recorded.
+    recorded: u64,
+    recorded_at: Instant,
+    expires_at: i64,
+}
+
+impl<'s> Inflow<'s> {
+    async fn open(
+        server: &'s Server,
+        upload: &Upload,
+        turn: &mut Turn,
+        announced: Option<Announced>,
+    ) -> ApiResult<Self> {
+        let writer = Uuid::new_v4();
+        let taken = server.store.take_upload(upload.at, upload.offset, writer).await?;
+        let Recorded::Until(expires_at) = taken else { return Err(overtaken()) };
+        let running = turn.running.clone();
+        let opened = server.objects.open_growing(upload.at.object, upload.offset, running, announced).await;
+        let growing = match opened {
+            Err(ObjectError::Locked(_)) => return Err(locked()),
+            other => other?,
+        };
+        Ok(Self {
+            server,
+            at: upload.at,
+            writer,
+            growing: Some(growing),
+            length: upload.length,
+            began: upload.offset,
+            recorded: upload.offset,
+            recorded_at: Instant::now(),
+            expires_at,
+        })
+    }
+
+    /// Writes a body as it comes: one batch to the disk while the next is read from the network.
+    async fn pump(&mut self, mut body: BodyDataStream, stop: &CancellationToken) -> Ending {
+        let idle = self.server.config.limits.idle_timeout;
+        let mut room = self.length - self.began;
+        let mut batch = Vec::new();
+        loop {
+            let gathering = gather(&mut body, stop, idle, &mut room);
+            let ((next, ending), written) = tokio::join!(gathering, self.write(std::mem::take(&mut batch)));
+            if let Err(error) = written {
+                return Ending::Ours(error);
+            }
+            if let Some(ending) = ending {
+                return match self.write(next).await {
+                    Ok(()) => ending,
+                    Err(error) => Ending::Ours(error),
+                };
+            }
+            batch = next;
+            if let Err(error) = self.checkpoint().await {
+                return Ending::Ours(error);
+            }
+        }
+    }
+
+    async fn write(&mut self, batch: Vec<Bytes>) -> ApiResult<()> {
+        let growing = self.growing.take().ok_or(ObjectError::Stopping)?;
+        let (growing, written) = growing.append_batch(batch).await?;
+        self.growing = Some(growing);
+        Ok(written?)
+    }
+
+    /// Records what was written, when that is much or long ago. With a hash announced, bytes count only together.
+    async fn checkpoint(&mut self) -> ApiResult<()> {
+        let Some(growing) = &self.growing else { return Ok(()) };
+        let unrecorded = growing.offset() - self.recorded;
+        let due = unrecorded >= CHECKPOINT_BYTES || self.recorded_at.elapsed() >= CHECKPOINT_INTERVAL;
+        if due && !growing.is_announced() { self.record().await } else { Ok(()) }
+    }
+
+    /// Flushes what was written, and records it.
+    async fn record(&mut self) -> ApiResult<()> {
+        let growing = self.growing.take().ok_or(ObjectError::Stopping)?;
+        if growing.offset() == self.recorded {
+            self.growing = Some(growing);
+            return Ok(());
+        }
+        let (growing, flushed) = self.server.objects.flush_growing(growing).await?;
+        let (offset, digest) = (growing.offset(), growing.chunk_digest());
+        self.growing = Some(growing);
+        flushed?;
+        let chunk = Chunk { offset: self.began, digest: Opaque::encode(digest).0 };
+        let store = &self.server.store;
+        match store.record_upload(self.at, self.writer, self.recorded, offset, &chunk).await? {
+            Recorded::Superseded => Err(overtaken()),
+            Recorded::Until(expires_at) => {
+                metrics::counter!("darkslide_blob_bytes_received_total").increment(offset - self.recorded);
+                (self.recorded, self.recorded_at, self.expires_at) = (offset, Instant::now(), expires_at);
+                Ok(())
+            }
+        }
+    }
+
+    /// Records what counts, leaves the running hash for the next request, and says what became of the body.
+    async fn settle(mut self, ending: Ending, turn: &mut Turn) -> ApiResult<Received> {
+        let announced = self.growing.as_ref().is_some_and(Growing::is_announced);
+        let met = self.growing.as_ref().is_some_and(Growing::is_as_announced);
+        let counts = !announced || (met && matches!(ending, Ending::Whole));
+        let recorded = if counts { self.record().await } else { Ok(()) };
+        let growing = self.growing.take();
+        if let Some(growing) = growing.as_ref().filter(|growing| growing.offset() == self.recorded) {
+            *turn.running = growing.running();
+        }
+        match ending {
+            Ending::Whole if !counts => Err(mismatch()),
+            Ending::Whole => {
+                recorded?;
+                let growing = growing.ok_or(ObjectError::Stopping)?;
+                let chunk_digest = growing.chunk_digest();
+                Ok(Received { offset: self.recorded, chunk_digest, expires_at: self.expires_at })
+            }
+            Ending::Stopped if self.server.turns.is_stopping() => Err(ObjectError::Stopping.into()),
+            Ending::Stopped => Err(overtaken()),
+            Ending::TooLong => Err(ApiError::TOO_LARGE),
+            Ending::Cut(error) => Err(cut(&error)),
+            Ending::Ours(error) => Err(error),
+        }
+    }
+}
+
+/// Reads until a batch is full or the body ends, and says how it ended.
+async fn gather(
+    body: &mut BodyDataStream,
+    stop: &CancellationToken,
+    idle: Duration,
+    room: &mut u64,
+) -> (Vec<Bytes>, Option<Ending>) {
+    let mut batch = Vec::new();
+    let mut size = 0;
+    while size < BATCH_BYTES {
+        let next = tokio::select! {
+            biased;
+            () = stop.cancelled() => return (batch, Some(Ending::Stopped)),
+            next = tokio::time::timeout(idle, body.next()) => next,
+        };
+        let bytes = match next {
+            Ok(Some(Ok(bytes))) => bytes,
+            Ok(Some(Err(error))) => {
+                return (batch, Some(Ending::Cut(ObjectError::BrokenOff(error.into()))));
+            }
+            Ok(None) => return (batch, Some(Ending::Whole)),
+            Err(_) => return (batch, Some(Ending::Cut(ObjectError::Stalled(idle)))),
+        };
+        let length = bytes.len() as u64;
+        let Some(left) = room.checked_sub(length) else { return (batch, Some(Ending::TooLong)) };
+        *room = left;
+        size += bytes.len();
+        batch.push(bytes);
+    }
+    (batch, None)
+}
+
+/// Reads a refused body and forgets it.
+pub(super) async fn drain(server: &Server, body: Body) {
+    let mut stream = body.into_data_stream();
+    let mut read = 0;
+    let idle = server.config.limits.idle_timeout;
+    while let Ok(Some(Ok(bytes))) = tokio::time::timeout(idle, stream.next()).await {
+        read += bytes.len() as u64;
+        if read > DRAIN_BYTES_MAX {
+            return;
+        }
+    }
+}
+
+fn conflict(what: &'static str) -> ApiError {
+    ApiError::Coded(StatusCode::CONFLICT, "CONFLICT", what)
+}
+
+/// 409: a newer request, here or at another process, has taken the upload over.
+fn overtaken() -> ApiError {
+    conflict("a newer request has taken this upload over")
+}
+
+/// 423: another process has the file still open; it lets go when its own client has gone, or at its next record.
+fn locked() -> ApiError {
+    ApiError::Coded(StatusCode::LOCKED, "LOCKED", "another server still writes this upload; try again")
+}
+
+/// 460, which is tus's own.
+fn mismatch() -> ApiError {
+    let status = StatusCode::from_u16(460).expect("460 is a status");
+    ApiError::Coded(status, "CHECKSUM_MISMATCH", "the body has another hash than was announced")
+}
+
+fn cut(error: &ObjectError) -> ApiError {
+    match error {
+        ObjectError::Stalled(_) => ApiError::Status(StatusCode::REQUEST_TIMEOUT),
+        _ => ApiError::Coded(StatusCode::BAD_REQUEST, "INCOMPLETE_BODY", "the body broke off"),
+    }
+}

@@ -1,0 +1,290 @@
+//! Resumable uploads in the database: how far each has come, who may write it, and the object that it becomes.
+//!
+//! The bytes are flushed before an offset is recorded here. A record is refused unless its writer is the newest and the offset is
+//! the one that the writer left: of two processes that write one upload, at most one gets on.
+
+use super::uploads::{ObjectAddress, UNCOMMITTED_MICROS, parse_blob};
+use super::{Store, StoreError, Tx};
+use crate::objects::{BlobName, Digest};
+use darkslide_protocol::AccountId;
+use darkslide_protocol::limits::DAY_MICROS;
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+use uuid::Uuid;
+
+/// How long an upload is kept after its last byte, and an answered one after it was whole: 7 days.
+pub const UPLOAD_LIFETIME_MICROS: i64 = 7 * DAY_MICROS;
+
+/// How many uploads one step of expiring takes.
+const STEP: i64 = 500;
+
+/// The columns of an [`Upload`].
+const COLUMNS: &str =
+    "id, account_id, state, length, durable_offset, chunk_offset, chunk_digest, blob, expires_at";
+
+/// One upload as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upload {
+    /// The object that it becomes; the UUID is the upload's id.
+    pub at: ObjectAddress,
+    /// Whether the object is there.
+    pub is_stored: bool,
+    /// Bytes in all.
+    pub length: u64,
+    /// Bytes that are flushed.
+    pub offset: u64,
+    /// What the newest request brought.
+    pub chunk: Option<Chunk>,
+    /// The blob's name, once it is whole.
+    pub blob: BlobName,
+    /// µs since the epoch.
+    pub expires_at: i64,
+}
+
+/// What one request brought, as far as it is recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Where it begins, in bytes.
+    pub offset: u64,
+    /// Base64 of the BLAKE3 of its bytes.
+    pub digest: String,
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It counts; the upload now lives until then (µs since the epoch).
+    Until(i64),
+    /// Another writer has taken over, or the upload is gone.
+    Superseded,
+}
+
+/// What became of a whole file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finished {
+    /// The object is stored, now or before.
+    Stored,
+    /// There is no such upload any more; the blob must go.
+    Gone,
+}
+
+impl Upload {
+    /// Whether its time is up at `now` (µs since the epoch).
+    pub fn is_expired(&self, now: i64) -> bool {
+        self.expires_at <= now
+    }
+
+    /// Whether all its bytes are there.
+    pub fn is_whole(&self) -> bool {
+        self.offset == self.length
+    }
+}
+
+impl Store {
+    /// Begins an upload of `length` bytes.
+    pub async fn begin_upload(&self, at: ObjectAddress, length: u64) -> Result<Upload, StoreError> {
+        let now = self.now();
+        let upload = Upload {
+            at,
+            is_stored: false,
+            length,
+            offset: 0,
+            chunk: None,
+            blob: BlobName::generate(at.object, 0),
+            expires_at: now + UPLOAD_LIFETIME_MICROS,
+        };
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO uploads (id, account_id, state, length, durable_offset, chunk_offset, blob, expires_at, created_at)
+             VALUES ($1, $2, 'open', $3, 0, 0, $4, $5, $6)",
+        )
+        .bind(at.object.to_string())
+        .bind(at.account.0)
+        .bind(signed(length)?)
+        .bind(upload.blob.as_str())
+        .bind(upload.expires_at)
+        .bind(now)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(upload)
+    }
+
+    /// One upload of an account's, expired or not.
+    pub async fn upload(&self, at: ObjectAddress) -> Result<Option<Upload>, StoreError> {
+        let text = format!("SELECT {COLUMNS} FROM uploads WHERE id = $1 AND account_id = $2");
+        let row = sqlx::query(sqlx::AssertSqlSafe(text))
+            .bind(at.object.to_string())
+            .bind(at.account.0)
+            .fetch_optional(self.reader())
+            .await?;
+        row.as_ref().map(upload_of).transpose()
+    }
+
+    /// Makes `writer` the only one that may record, if the upload still stands at `offset`. Earlier writers are refused from here on.
+    pub async fn take_upload(
+        &self,
+        at: ObjectAddress,
+        offset: u64,
+        writer: Uuid,
+    ) -> Result<Recorded, StoreError> {
+        let mut tx = self.begin().await?;
+        let row = sqlx::query(
+            "UPDATE uploads SET writer = $1 WHERE id = $2 AND account_id = $3 AND state = 'open'
+             AND durable_offset = $4 AND expires_at > $5 RETURNING expires_at",
+        )
+        .bind(writer.to_string())
+        .bind(at.object.to_string())
+        .bind(at.account.0)
+        .bind(signed(offset)?)
+        .bind(self.now())
+        .fetch_optional(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        row.map_or(Ok(Recorded::Superseded), |row| Ok(Recorded::Until(row.try_get(0)?)))
+    }
+
+    /// Records that the bytes up to `to` are flushed, of which those from `chunk.offset` on are the newest request's.
+    pub async fn record_upload(
+        &self,
+        at: ObjectAddress,
+        writer: Uuid,
+        from: u64,
+        to: u64,
+        chunk: &Chunk,
+    ) -> Result<Recorded, StoreError> {
+        let now = self.now();
+        let expires_at = now + UPLOAD_LIFETIME_MICROS;
+        let mut tx = self.begin().await?;
+        let recorded = sqlx::query(
+            "UPDATE uploads SET durable_offset = $1, chunk_offset = $2, chunk_digest = $3, expires_at = $4
+             WHERE id = $5 AND writer = $6 AND durable_offset = $7 AND state = 'open' AND expires_at > $8",
+        )
+        .bind(signed(to)?)
+        .bind(signed(chunk.offset)?)
+        .bind(&chunk.digest)
+        .bind(expires_at)
+        .bind(at.object.to_string())
+        .bind(writer.to_string())
+        .bind(signed(from)?)
+        .bind(now)
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        tx.commit().await?;
+        Ok(if recorded == 1 { Recorded::Until(expires_at) } else { Recorded::Superseded })
+    }
+
+    /// Makes the object of an upload that is whole and whose blob is in its place. May be repeated.
+    pub async fn finish_upload(&self, upload: &Upload, digest: &[u8; 32]) -> Result<Finished, StoreError> {
+        let mut tx = self.begin().await?;
+        let row = sqlx::query(
+            "UPDATE uploads SET writer = NULL
+             WHERE id = $1 AND account_id = $2 AND durable_offset = length AND expires_at > $3 RETURNING state",
+        )
+        .bind(upload.at.object.to_string())
+        .bind(upload.at.account.0)
+        .bind(self.now())
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(row) = row else { return Ok(Finished::Gone) };
+        // Once only: an object that was made, committed and purged since must not come back.
+        if row.try_get::<String, _>(0)? == "open" {
+            sqlx::query("UPDATE uploads SET state = 'stored' WHERE id = $1")
+                .bind(upload.at.object.to_string())
+                .execute(&mut *tx)
+                .await?;
+            self.insert_object(&mut tx, upload, digest).await?;
+            tx.commit().await?;
+        }
+        Ok(Finished::Stored)
+    }
+
+    async fn insert_object(&self, tx: &mut Tx, upload: &Upload, digest: &[u8; 32]) -> Result<(), StoreError> {
+        let now = self.now();
+        let hex = crate::auth::session::hex(digest);
+        sqlx::query(
+            "INSERT INTO objects (key, account_id, state, length, etag, digest, blob, expires_at, created_at)
+             VALUES ($1, $2, 'stored', $3, $4, $5, $6, $7, $8) ON CONFLICT (key) DO NOTHING",
+        )
+        .bind(upload.at.key().0)
+        .bind(upload.at.account.0)
+        .bind(signed(upload.length)?)
+        .bind(hex.chars().take(32).collect::<String>())
+        .bind(Digest::Blake3(*digest).to_string())
+        .bind(upload.blob.as_str())
+        .bind(now + UNCOMMITTED_MICROS)
+        .bind(now)
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Forgets an upload that is not whole yet. False when there is none: its object, if there is one, stays.
+    pub async fn forget_upload(&self, at: ObjectAddress) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        let forgotten =
+            sqlx::query("DELETE FROM uploads WHERE id = $1 AND account_id = $2 AND state = 'open'")
+                .bind(at.object.to_string())
+                .bind(at.account.0)
+                .execute(&mut *tx)
+                .await?
+                .rows_affected();
+        tx.commit().await?;
+        Ok(forgotten == 1)
+    }
+
+    /// Forgets uploads whose time is up at `now` (µs since the epoch), a step of them, and tells which. The files of those that were
+    /// not stored can go.
+    pub async fn forget_expired_uploads(&self, now: i64) -> Result<Vec<Upload>, StoreError> {
+        let text = format!(
+            "DELETE FROM uploads WHERE expires_at <= $1 AND id IN
+                 (SELECT id FROM uploads WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)
+             RETURNING {COLUMNS}"
+        );
+        let mut tx = self.begin().await?;
+        let rows = sqlx::query(sqlx::AssertSqlSafe(text)).bind(now).bind(STEP).fetch_all(&mut *tx).await?;
+        let uploads = rows.iter().map(upload_of).collect::<Result<_, _>>()?;
+        tx.commit().await?;
+        Ok(uploads)
+    }
+
+    /// Those of the ids that no upload has.
+    pub async fn unknown_uploads(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+        let mut unknown = Vec::new();
+        for id in ids {
+            let row = sqlx::query("SELECT 1 FROM uploads WHERE id = $1")
+                .bind(id.to_string())
+                .fetch_optional(self.reader())
+                .await?;
+            if row.is_none() {
+                unknown.push(*id);
+            }
+        }
+        Ok(unknown)
+    }
+}
+
+fn upload_of(row: &AnyRow) -> Result<Upload, StoreError> {
+    let id: String = row.try_get("id")?;
+    let object = Uuid::try_parse(&id).map_err(|_| StoreError::Malformed("upload id"))?;
+    let digest: Option<String> = row.try_get("chunk_digest")?;
+    let chunk_offset = unsigned(row.try_get("chunk_offset")?)?;
+    Ok(Upload {
+        at: ObjectAddress { account: AccountId(row.try_get("account_id")?), object },
+        is_stored: row.try_get::<String, _>("state")? == "stored",
+        length: unsigned(row.try_get("length")?)?,
+        offset: unsigned(row.try_get("durable_offset")?)?,
+        chunk: digest.map(|digest| Chunk { offset: chunk_offset, digest }),
+        blob: parse_blob(&row.try_get::<String, _>("blob")?)?,
+        expires_at: row.try_get("expires_at")?,
+    })
+}
+
+fn signed(bytes: u64) -> Result<i64, StoreError> {
+    i64::try_from(bytes).map_err(|_| StoreError::Malformed("number of bytes"))
+}
+
+fn unsigned(bytes: i64) -> Result<u64, StoreError> {
+    u64::try_from(bytes).map_err(|_| StoreError::Malformed("number of bytes"))
+}
