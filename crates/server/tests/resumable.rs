@@ -1,4 +1,5 @@
 //! Resumable uploads over HTTP: every header that tus 1.0 asks for, every way to be cut, and what is durable when.
+//! It is long because each way in which an upload can be cut is a test of its own.
 
 #![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
 

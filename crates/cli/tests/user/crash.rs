@@ -1,6 +1,7 @@
 //! The client killed in the middle, with -9: the next run goes on from the last part that the server acknowledged.
 
 use crate::machine::{Machine, jpeg, tree, write};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -14,19 +15,23 @@ const PART: u64 = 20_971_605;
 /// Parts that are whole in the server's folder; what is on its way lies elsewhere.
 fn parts(machine: &Machine) -> usize {
     let objects = machine.path("server/objects");
-    if objects.is_dir() { count_large(&objects) } else { 0 }
+    if objects.is_dir() { large(&objects).len() } else { 0 }
 }
 
-fn count_large(folder: &Path) -> usize {
-    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+/// The parts below a folder, each once: one that is sent again lies there twice for a moment, under the same name but for its end.
+fn large(folder: &Path) -> BTreeSet<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return BTreeSet::new() };
     entries
         .filter_map(Result::ok)
-        .map(|entry| match entry.metadata() {
-            Ok(metadata) if metadata.is_dir() => count_large(&entry.path()),
-            Ok(metadata) => usize::from(metadata.len() == PART),
-            Err(_) => 0,
+        .flat_map(|entry| match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => large(&entry.path()),
+            Ok(metadata) if metadata.len() == PART => {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                BTreeSet::from([name.rsplit_once('.').map_or(name.clone(), |(part, _)| part.to_owned())])
+            }
+            _ => BTreeSet::new(),
         })
-        .sum()
+        .collect()
 }
 
 #[test]
