@@ -195,13 +195,19 @@ async fn trap_18_a_cursor_passes_over_nothing() {
             futures_util::future::join_all((0..40).map(upload)).await
         };
         let mut reader = another(server, &device, ANDROID).await;
-        let mut uploads = std::pin::pin!(uploads);
-        let ids = loop {
-            tokio::select! {
-                ids = &mut uploads => break ids,
-                _ = reader.pull(PullRule::Later, None) => {}
+        let over = std::cell::Cell::new(false);
+        let uploads = async {
+            let ids = uploads.await;
+            over.set(true);
+            ids
+        };
+        // A pull is never broken off: a mirror that is half told believes that it is whole.
+        let reads = async {
+            while !over.get() {
+                reader.pull(PullRule::Later, None).await;
             }
         };
+        let (ids, ()) = tokio::join!(uploads, reads);
         reader.pull(PullRule::Later, None).await;
         let seen: BTreeSet<i64> = reader.mirror.live(album).iter().map(|row| row.id).collect();
         assert_eq!(seen, ids.into_iter().collect());
