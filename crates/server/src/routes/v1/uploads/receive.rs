@@ -26,6 +26,12 @@ const CHECKPOINT_BYTES: u64 = 16 * 1024 * 1024;
 /// How long bytes may be written that are not recorded yet: what a power cut costs a slow one. Nothing but that depends on it.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How long a stopped body may fall silent before it is left: what is on its way from a connection that was cut still comes.
+const LATE_SILENCE: Duration = Duration::from_millis(100);
+
+/// How much of a stopped body is still taken.
+const LATE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
 /// How much of a refused body is read before the refusal is told: a client that is still sending never hears it.
 const DRAIN_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
@@ -168,7 +174,7 @@ impl<'s> Inflow<'s> {
     /// Writes a body as it comes: one batch to the disk while the next is read from the network.
     async fn pump(&mut self, mut body: BodyDataStream, stop: &CancellationToken) -> Ending {
         let idle = self.server.config.limits.idle_timeout;
-        let mut room = self.length - self.began;
+        let mut room = Room { left: self.length - self.began, late: LATE_BYTES_MAX };
         let mut batch = Vec::new();
         loop {
             let gathering = gather(&mut body, stop, idle, &mut room);
@@ -254,32 +260,60 @@ impl<'s> Inflow<'s> {
     }
 }
 
+/// What a body may still bring.
+struct Room {
+    /// Bytes that are missing.
+    left: u64,
+    /// Bytes after it was stopped.
+    late: u64,
+}
+
+impl Room {
+    /// Takes bytes in, or says why not.
+    fn take(&mut self, bytes: u64, is_stopped: bool) -> Result<(), Ending> {
+        if is_stopped {
+            self.late = self.late.checked_sub(bytes).ok_or(Ending::Stopped)?;
+        }
+        self.left = self.left.checked_sub(bytes).ok_or(Ending::TooLong)?;
+        Ok(())
+    }
+}
+
+/// Ends when a body has been silent for too long.
+async fn silence(stop: &CancellationToken, idle: Duration) -> Ending {
+    let late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(LATE_SILENCE).await;
+    };
+    tokio::select! {
+        () = late => Ending::Stopped,
+        () = tokio::time::sleep(idle) => Ending::Cut(ObjectError::Stalled(idle)),
+    }
+}
+
 /// Reads until a batch is full or the body ends, and says how it ended.
 async fn gather(
     body: &mut BodyDataStream,
     stop: &CancellationToken,
     idle: Duration,
-    room: &mut u64,
+    room: &mut Room,
 ) -> (Vec<Bytes>, Option<Ending>) {
     let mut batch = Vec::new();
     let mut size = 0;
     while size < BATCH_BYTES {
         let next = tokio::select! {
             biased;
-            () = stop.cancelled() => return (batch, Some(Ending::Stopped)),
-            next = tokio::time::timeout(idle, body.next()) => next,
+            next = body.next() => next,
+            ending = silence(stop, idle) => return (batch, Some(ending)),
         };
         let bytes = match next {
-            Ok(Some(Ok(bytes))) => bytes,
-            Ok(Some(Err(error))) => {
-                return (batch, Some(Ending::Cut(ObjectError::BrokenOff(error.into()))));
-            }
-            Ok(None) => return (batch, Some(Ending::Whole)),
-            Err(_) => return (batch, Some(Ending::Cut(ObjectError::Stalled(idle)))),
+            Some(Ok(bytes)) => bytes,
+            Some(Err(error)) => return (batch, Some(Ending::Cut(ObjectError::BrokenOff(error.into())))),
+            None => return (batch, Some(Ending::Whole)),
         };
-        let length = bytes.len() as u64;
-        let Some(left) = room.checked_sub(length) else { return (batch, Some(Ending::TooLong)) };
-        *room = left;
+        if let Err(ending) = room.take(bytes.len() as u64, stop.is_cancelled()) {
+            return (batch, Some(ending));
+        }
         size += bytes.len();
         batch.push(bytes);
     }
