@@ -1,4 +1,4 @@
-//! A wire between client and server that counts what goes up, and can be cut.
+//! A wire between client and server that counts what goes up, can be cut, and can hide what stock servers lack.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,9 +16,18 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
+    /// In front of the server at `base`, which then looks like one without extensions.
+    pub(crate) async fn hiding(base: &str) -> Self {
+        Self::begin(base, Wire { cut_after: u64::MAX, hides: true }, 0).await
+    }
+
     /// In front of the server at `base`. Every connection is cut after `cut_after` bytes went up through it, as long
     /// as there are `cuts` left to make.
     pub(crate) async fn start(base: &str, cut_after: u64, cuts: u64) -> Self {
+        Self::begin(base, Wire { cut_after, hides: false }, cuts).await
+    }
+
+    async fn begin(base: &str, wire: Wire, cuts: u64) -> Self {
         let server = base.strip_prefix("http://").unwrap().to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -29,7 +38,7 @@ impl Proxy {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(&server).await.unwrap();
-                connections.spawn(carry(client, server, Arc::clone(&counted), Arc::clone(&left), cut_after));
+                connections.spawn(carry(client, server, Arc::clone(&counted), Arc::clone(&left), wire));
             }
         });
         Self { address, up, cuts, _task: task }
@@ -50,12 +59,27 @@ impl Proxy {
     }
 }
 
+/// What a wire does to what goes up.
+#[derive(Clone, Copy)]
+struct Wire {
+    cut_after: u64,
+    hides: bool,
+}
+
+/// Asks for another path where the server would describe itself. Requests begin where a buffer does: clients wait for each answer.
+fn hide(request: &mut [u8]) {
+    const ASKED: &[u8] = b"GET /v1/server ";
+    if request.starts_with(ASKED) {
+        request[..ASKED.len()].copy_from_slice(b"GET /v1/absent ");
+    }
+}
+
 async fn carry(
     mut client: TcpStream,
     mut server: TcpStream,
     counted: Arc<AtomicU64>,
     cuts: Arc<AtomicU64>,
-    cut_after: u64,
+    wire: Wire,
 ) {
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = server.split();
@@ -68,8 +92,11 @@ async fn carry(
                 Ok(count) => {
                     through += count as u64;
                     counted.fetch_add(count as u64, Ordering::Relaxed);
-                    if through > cut_after && take_one(&cuts) {
+                    if through > wire.cut_after && take_one(&cuts) {
                         return;
+                    }
+                    if wire.hides {
+                        hide(&mut buffer[..count]);
                     }
                     if to_server.write_all(&buffer[..count]).await.is_err() {
                         return;

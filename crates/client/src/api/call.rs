@@ -14,6 +14,10 @@ use std::time::Duration;
 /// paged, and 100,000 of them stay below this.
 const ANSWER_BYTES_MAX: usize = 128 * 1024 * 1024;
 
+/// Bytes a second below which a connection is no use: half of what a modem of 1998 sent, and 2 % of the slowest
+/// broadband uplink.
+pub(super) const SLOWEST_RATE: u64 = 2048;
+
 /// The longest wait that a server may ask for before a repetition.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
 

@@ -174,7 +174,7 @@ impl ApiFailure {
         }
     }
 
-    /// Whether the same call may succeed later without anybody doing anything: no answer, 408, 429, 5xx (but not
+    /// Whether the same call may succeed later without anybody doing anything: no answer, 408, 423, 429, 5xx (but not
     /// 501, which will never be there).
     pub fn is_transient(&self) -> bool {
         match &self.reason {
@@ -223,8 +223,8 @@ impl ApiFailure {
 }
 
 fn is_transient_status(status: StatusCode) -> bool {
-    let waits = status == StatusCode::REQUEST_TIMEOUT || status == StatusCode::TOO_MANY_REQUESTS;
-    waits || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
+    let waits = [StatusCode::REQUEST_TIMEOUT, StatusCode::LOCKED, StatusCode::TOO_MANY_REQUESTS];
+    waits.contains(&status) || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
 }
 
 #[cfg(test)]
@@ -244,10 +244,18 @@ mod tests {
 
     #[test]
     fn tells_what_is_worth_retrying() {
-        for (status, transient) in
-            [(400, false), (401, false), (404, false), (408, true), (426, false), (429, true), (500, true)]
-                .into_iter()
-                .chain([(501, false), (503, true)])
+        for (status, transient) in [
+            (400, false),
+            (401, false),
+            (404, false),
+            (408, true),
+            (423, true),
+            (426, false),
+            (429, true),
+            (500, true),
+        ]
+        .into_iter()
+        .chain([(501, false), (503, true)])
         {
             assert_eq!(refused(status, "{}").is_transient(), transient, "status {status}");
         }

@@ -16,11 +16,13 @@ mod lookup;
 mod receipts;
 mod server;
 mod trash;
+mod tus;
 mod uploads;
 
 pub use changes::NewsStream;
 pub use downloads::{ObjectBody, ObjectKind};
 pub use failure::{ApiFailure, Reason, Refusal};
+pub use tus::{BegunUpload, Standing, StandingChunk};
 pub use uploads::{AcknowledgedPart, ETag};
 
 use darkslide_crypto::keys::SessionToken;

@@ -3,7 +3,7 @@
 //! Bodies that are in memory are sent again after transient failures; streams are sent once, for only their maker
 //! can make them again.
 
-use super::call::{Call, NOTHING};
+use super::call::{Call, NOTHING, SLOWEST_RATE};
 use super::{Api, ApiFailure, Reason};
 use bytes::Bytes;
 use darkslide_protocol::Opaque;
@@ -30,10 +30,6 @@ pub struct AcknowledgedPart {
 }
 
 const SEND: &str = "send a file";
-
-/// Bytes a second below which a connection is no use: half of what a modem of 1998 sent, and 2 % of the slowest
-/// broadband uplink.
-const SLOWEST_RATE: u64 = 2048;
 
 impl Api {
     /// An URL for one object whose size and MD5 are known.

@@ -5,15 +5,21 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
+use std::ops::Range;
 use std::path::PathBuf;
 
 use bytes::Bytes;
 use darkslide_crypto::keys::FileKey;
-use darkslide_crypto::stream::{EncryptingReader, StreamHeader, StreamPosition, ciphertext_len};
+use darkslide_crypto::stream::{
+    EncryptingReader, SEALED_CHUNK_LEN, StreamHeader, StreamPosition, ciphertext_len,
+};
 use md5::{Digest as _, Md5};
 
 use crate::catalog::Fingerprint;
 use crate::library::folder::fingerprint;
+
+/// Ciphertext bytes of every chunk but the last.
+const SEALED_CHUNK: u64 = SEALED_CHUNK_LEN as u64;
 
 /// Ciphertext bytes handed on at once.
 const PIECE_LEN: usize = 256 * 1024;
@@ -171,7 +177,53 @@ pub struct Sealed {
     pub after: Option<StreamPosition>,
 }
 
+/// What sealing a stretch left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretched {
+    /// BLAKE3 of the stretch's ciphertext.
+    pub digest: [u8; 32],
+    /// Where the cipher stood before the chunk that the next byte belongs to.
+    pub position: StreamPosition,
+}
+
 impl Seal {
+    /// Seals the bytes of ciphertext in `stretch`, handing them to `send` in pieces until it says that nobody wants more.
+    /// `position` is before the chunk that they begin in, or before an earlier one: what lies in front of them is sealed and
+    /// forgotten. Blocks.
+    pub fn seal_stretch(
+        &self,
+        position: StreamPosition,
+        stretch: Range<u64>,
+        mut send: impl FnMut(Bytes) -> bool,
+    ) -> io::Result<Stretched> {
+        let (plain_offset, mut at) = (position.plaintext_offset(), position.ciphertext_offset());
+        let plain = self.source.open_at(plain_offset)?;
+        let remaining = self.source.len().checked_sub(plain_offset).ok_or_else(changed)?;
+        let mut reader = EncryptingReader::resume(plain, remaining, &self.key, &self.header, position);
+        let (mut digest, mut position) = (blake3::Hasher::new(), position);
+        while at < stretch.end {
+            let border = (at / SEALED_CHUNK + 1) * SEALED_CHUNK;
+            let goal = if at < stretch.start { stretch.start } else { stretch.end };
+            let wanted = goal.min(border).min(at + PIECE_LEN as u64) - at;
+            let mut piece = Vec::with_capacity(PIECE_LEN);
+            if (&mut reader).take(wanted).read_to_end(&mut piece)? as u64 != wanted {
+                return Err(changed());
+            }
+            let is_wanted = at >= stretch.start;
+            at += wanted;
+            if let (true, Some(border)) = (at == border, reader.position()) {
+                position = border;
+            }
+            if is_wanted {
+                digest.update(&piece);
+                if !send(piece.into()) {
+                    return Err(io::ErrorKind::BrokenPipe.into());
+                }
+            }
+        }
+        Ok(Stretched { digest: *digest.finalize().as_bytes(), position })
+    }
+
     /// Seals `len` bytes of ciphertext from `position` on, handing them to `send` in pieces until it says that
     /// nobody wants more. `len` ends at a chunk's border or at the object's end. Blocks.
     pub fn seal_range(
@@ -206,7 +258,7 @@ impl Seal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use darkslide_crypto::stream::{CHUNK_LEN, SEALED_CHUNK_LEN};
+    use darkslide_crypto::stream::CHUNK_LEN;
 
     fn all(seal: &Seal, position: StreamPosition, len: u64) -> (Vec<u8>, Sealed) {
         let mut bytes = Vec::new();
@@ -246,6 +298,42 @@ mod tests {
         joined.extend(rest);
         assert!(joined == whole);
         assert!(last.after.is_none());
+    }
+
+    #[test]
+    fn a_stretch_is_the_same_from_whichever_chunk_it_is_made() {
+        let plain: Vec<u8> = (0..3 * CHUNK_LEN + 1000).map(|at| at.to_le_bytes()[0]).collect();
+        let source = Source::new(vec![Segment::Bytes(plain.into())]);
+        let seal = Seal { source, key: FileKey::generate(), header: StreamHeader::generate() };
+        let len = seal.source.sealed_len().unwrap();
+        let start = StreamPosition::start(&seal.header);
+        let (whole, _) = all(&seal, start, len);
+        let stretch = |position, range: Range<u64>| {
+            let mut bytes = Vec::new();
+            let take = |piece: Bytes| {
+                bytes.extend_from_slice(&piece);
+                true
+            };
+            let stretched = seal.seal_stretch(position, range, take).unwrap();
+            assert_eq!(stretched.digest, *blake3::hash(&bytes).as_bytes());
+            (bytes, stretched.position)
+        };
+        for (from, to) in [
+            (0, 0),
+            (0, 1),
+            (0, SEALED_CHUNK),
+            (1, SEALED_CHUNK + 1),
+            (SEALED_CHUNK - 1, 2 * SEALED_CHUNK),
+            (SEALED_CHUNK + 7, len),
+            (len - 1, len),
+        ] {
+            let (bytes, position) = stretch(start, from..to);
+            let within = usize::try_from(from).unwrap()..usize::try_from(to).unwrap();
+            assert!(bytes == whole[within], "{from}..{to}");
+            assert_eq!(u64::from(position.chunk_index()), to / SEALED_CHUNK, "{from}..{to}");
+            let (rest, _) = stretch(position, to..len);
+            assert!(rest == whole[usize::try_from(to).unwrap()..], "{to}..");
+        }
     }
 
     #[test]

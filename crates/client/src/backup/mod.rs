@@ -18,6 +18,7 @@ mod in_flight;
 pub mod patience;
 pub mod plan;
 pub mod report;
+mod resumable;
 mod run;
 mod settle;
 pub mod upload;

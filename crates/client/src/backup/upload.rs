@@ -1,7 +1,8 @@
-//! Ciphertext on its way to the server: whole objects, and objects in parts that go on where they were.
+//! Ciphertext on its way to the server: whole objects, and large ones that go on where they were.
 //!
-//! Small objects are sealed in memory, with their MD5 said beforehand. Everything else is sealed while it is sent,
-//! and the server's `ETag` must then be the MD5 of what was sent. Nothing is committed here.
+//! Small objects are sealed in memory, with their MD5 said beforehand. Everything else is sealed while it is sent: resumably where the
+//! server can (`resumable.rs`), in parts where it cannot. What the server says that it took must then be what was sent. Nothing is
+//! committed here.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,12 +11,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use darkslide_crypto::ContentHash;
 use darkslide_crypto::keys::{FileKey, Wraps as _};
-use darkslide_crypto::stream::{SEALED_CHUNK_LEN, StreamEncryptor, StreamHeader, StreamPosition};
+use darkslide_crypto::stream::{CHUNK_LEN, SEALED_CHUNK_LEN, StreamEncryptor, StreamHeader, StreamPosition};
 use darkslide_protocol::limits::{MINT_COUNT_MAX, OBJECT_BYTES_MAX};
 use darkslide_protocol::upload::UploadUrl;
 use darkslide_protocol::{ObjectKey, Opaque};
 use md5::{Digest as _, Md5};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OnceCell, Semaphore, mpsc};
 
 use super::albums::Album;
 use super::encrypt::{Seal, Sealed, Source};
@@ -30,11 +31,14 @@ use crate::session::Session;
 /// Ciphertext bytes up to which an object is put whole: below this a lost connection costs little.
 pub const WHOLE_OBJECT_MAX: u64 = 16 << 20;
 
+/// Plaintext bytes from which an object goes up resumably, where the server can: one chunk.
+pub const RESUMABLE_MIN: u64 = CHUNK_LEN as u64;
+
 /// Chunks in a part: 20,971,605 bytes of ciphertext, as stock clients cut them.
 const PART_CHUNKS: u64 = 5;
 
 /// Pieces that may wait between the cipher and the network.
-const PIECES_WAITING_MAX: usize = 4;
+pub(super) const PIECES_WAITING_MAX: usize = 4;
 
 /// How long minted URLs are kept in the pool. They are good for seven days.
 const POOLED_URL_AGE_MAX: Duration = Duration::from_hours(24);
@@ -43,19 +47,21 @@ const POOLED_URL_AGE_MAX: Duration = Duration::from_hours(24);
 const RESUMABLE_AGE_MAX: i64 = 6 * 24 * 60 * 60 * 1_000_000;
 
 /// How often an upload whose session the server forgot is begun anew.
-const SESSIONS_MAX: usize = 3;
+pub(super) const SESSIONS_MAX: usize = 3;
 
 /// Upload URLs, minted many at a time so that small files cost few round trips.
 #[derive(Debug)]
 pub struct UrlPool {
     urls: Mutex<Vec<(Instant, UploadUrl)>>,
     minting: Semaphore,
+    /// Whether the server takes uploads that can be resumed, asked once a run.
+    resumable: OnceCell<bool>,
 }
 
 impl UrlPool {
     /// Empty.
     pub fn new() -> Self {
-        Self { urls: Mutex::default(), minting: Semaphore::new(1) }
+        Self { urls: Mutex::default(), minting: Semaphore::new(1), resumable: OnceCell::new() }
     }
 
     fn pop(&self) -> Option<UploadUrl> {
@@ -141,6 +147,9 @@ impl Uploads<'_> {
         if let Some(plain) = original.source.in_memory() {
             return self.send_in_memory(original, plain).await;
         }
+        if original.source.len() >= RESUMABLE_MIN && self.are_resumable().await? {
+            return self.send_resumable(original, album, len).await;
+        }
         if len <= WHOLE_OBJECT_MAX {
             return self.patience.persist(|| self.send_whole(original, len)).await;
         }
@@ -161,6 +170,11 @@ impl Uploads<'_> {
             Err(error) if error.is_missing() => self.patience.persist(attempt).await,
             other => other,
         }
+    }
+
+    async fn are_resumable(self) -> Result<bool, AssetError> {
+        let ask = || async { Ok(self.session.api.takes_resumable_uploads().await?) };
+        self.urls.resumable.get_or_try_init(|| self.patience.persist(ask)).await.copied()
     }
 
     async fn send_in_memory(

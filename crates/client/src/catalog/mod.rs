@@ -12,6 +12,7 @@ mod assets;
 mod changes;
 mod cursor;
 mod files;
+mod resumable;
 mod trash;
 mod uploads;
 
@@ -27,6 +28,7 @@ pub use assets::{AssetRow, AssetState, Fingerprint, content_mark};
 pub use changes::ChangedRows;
 pub use cursor::Feed;
 pub use files::{FileFilter, FileRow};
+pub use resumable::ResumableRow;
 pub use trash::TrashRow;
 pub use uploads::{PartRow, UploadRow};
 

@@ -277,6 +277,53 @@ async fn an_upload_belongs_to_its_content_alone() {
 }
 
 #[tokio::test]
+async fn a_resumable_upload_belongs_to_its_content_alone_and_replaces_one_in_parts() {
+    let (_folder, catalog) = catalog().await;
+    let content = ContentHash::of(b"large");
+    let row = ResumableRow {
+        content_hash: content,
+        server: "http://a".into(),
+        collection: CollectionId(1),
+        encrypted_key: Opaque("key".into()),
+        key_nonce: Opaque("nonce".into()),
+        header: Opaque("header".into()),
+        object_key: ObjectKey("7/a".into()),
+        upload: "a".into(),
+        length: 30_000_000,
+        began: 1,
+        checked: 0,
+        position: Opaque("start".into()),
+    };
+    let parts = UploadRow {
+        content_hash: content,
+        server: row.server.clone(),
+        collection: row.collection,
+        encrypted_key: row.encrypted_key.clone(),
+        key_nonce: row.key_nonce.clone(),
+        header: row.header.clone(),
+        object_key: row.object_key.clone(),
+        part_urls: vec!["http://a/1".into()],
+        complete_url: "http://a/done".into(),
+        part_chunks: 5,
+        length: row.length,
+        began: 1,
+    };
+    catalog.begin_upload(&parts).await.unwrap();
+    catalog.begin_resumable_upload(&row).await.unwrap();
+    assert_eq!(catalog.upload(&content).await.unwrap(), None);
+    let position = Opaque("later".into());
+    catalog.advance_resumable_upload(&content, 7, &position).await.unwrap();
+    let advanced = ResumableRow { checked: 7, position, ..row.clone() };
+    assert_eq!(catalog.resumable_upload(&content).await.unwrap(), Some(advanced));
+    assert_eq!(catalog.resumable_upload(&ContentHash::of(b"other")).await.unwrap(), None);
+    let anew = ResumableRow { upload: "b".into(), header: Opaque("another".into()), ..row };
+    catalog.begin_resumable_upload(&anew).await.unwrap();
+    assert_eq!(catalog.resumable_upload(&content).await.unwrap(), Some(anew));
+    catalog.end_upload(&content).await.unwrap();
+    assert_eq!(catalog.resumable_upload(&content).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn albums_are_linked_by_id() {
     let (_folder, catalog) = catalog().await;
     let key = DeviceAlbumKey { root: b"/pictures".to_vec(), folder: Vec::new() };

@@ -145,12 +145,15 @@ impl Catalog {
         Ok(())
     }
 
-    /// Forgets an upload: it was committed, or its session is gone. Its key and header are never used again.
+    /// Forgets an upload, of whichever kind: it was committed, or its session is gone. Its key and header are never used again.
     pub async fn end_upload(&self, content: &ContentHash) -> Result<(), CatalogError> {
-        sqlx::query("DELETE FROM uploads WHERE content_hash = $1")
-            .bind(content.to_string())
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+        let mut transaction = self.write().await?;
+        for table in [
+            "DELETE FROM uploads WHERE content_hash = $1",
+            "DELETE FROM resumable_uploads WHERE content_hash = $1",
+        ] {
+            sqlx::query(table).bind(content.to_string()).execute(&mut *transaction).await?;
+        }
+        Ok(transaction.commit().await?)
     }
 }

@@ -1,0 +1,280 @@
+//! Large objects on their way to a server that speaks tus: sent on from any byte, and compared as they are acknowledged.
+//!
+//! The server answers the digest of what it took, so nothing is hashed beforehand. After a cut it is asked how far it is, and the
+//! bytes that came before the cut are made again and compared, without being sent. A difference ends the upload: the content begins
+//! anew under another key and header, as everything does that is not known to be the same.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use darkslide_crypto::keys::{FileKey, Wraps as _};
+use darkslide_crypto::stream::{StreamHeader, StreamPosition};
+use darkslide_protocol::Opaque;
+use darkslide_protocol::tus::chunk_digest;
+use tokio::sync::{Mutex, mpsc};
+
+use super::albums::Album;
+use super::encrypt::{Seal, Stretched};
+use super::error::AssetError;
+use super::upload::{Original, PIECES_WAITING_MAX, SESSIONS_MAX, StoredObject, Uploads};
+use crate::api::{ApiFailure, Standing};
+use crate::catalog::ResumableRow;
+use crate::event::Event;
+use crate::keys::{collection_key, stream_header, wrapped_key};
+
+/// The most bytes in one request: what a resumed run may have to make again to compare it.
+const REQUEST_BYTES_MAX: u64 = 256 << 20;
+
+/// How often in a row another request may take the upload over before that is a failure.
+const CONFLICTS_MAX: u32 = 8;
+
+/// An upload that is under way.
+#[derive(Debug)]
+struct Upload {
+    seal: Arc<Seal>,
+    row: ResumableRow,
+    /// Before the chunk that the next byte belongs to.
+    position: StreamPosition,
+    /// Whether the server must be asked how far it is.
+    is_unsure: bool,
+    conflicts: u32,
+}
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// There is more to do.
+    Forward,
+    /// The server has every byte.
+    Whole,
+    /// The server has other bytes than were sent.
+    Spoilt,
+}
+
+impl Uploads<'_> {
+    /// Sends an object, or the rest of it; gives the file key that was made or gone on with.
+    pub(super) async fn send_resumable(
+        self,
+        original: &Original,
+        album: &Album,
+        len: u64,
+    ) -> Result<(FileKey, StoredObject), AssetError> {
+        for _ in 0..SESSIONS_MAX {
+            let upload = match self.taken_up(original, len).await? {
+                Some(upload) => upload,
+                None => self.begun_resumable(original, album, len).await?,
+            };
+            let name = upload.row.upload.clone();
+            match self.send_to_the_end(original, upload).await {
+                Err(error) if error.is_missing() => self.catalog.end_upload(&original.content).await?,
+                Err(AssetError::Damaged) => self.give_up(original, &name).await?,
+                Err(AssetError::Changed) => {
+                    self.give_up(original, &name).await?;
+                    return Err(AssetError::Changed);
+                }
+                other => return other,
+            }
+        }
+        Err(AssetError::Damaged)
+    }
+
+    /// Its key and header are never used again, whether or not the server hears of it.
+    async fn give_up(self, original: &Original, upload: &str) -> Result<(), AssetError> {
+        self.catalog.end_upload(&original.content).await?;
+        if let Err(failure) = self.session.api.terminate_upload(upload).await {
+            tracing::debug!(%failure, "an upload that is given up will expire by itself");
+        }
+        Ok(())
+    }
+
+    /// The upload of this very content that was begun before, if its key still opens.
+    async fn taken_up(self, original: &Original, len: u64) -> Result<Option<Upload>, AssetError> {
+        let Some(row) = self.catalog.resumable_upload(&original.content).await? else { return Ok(None) };
+        let fits = row.length == len && row.server == self.session.api.server().to_string();
+        let collection = self.catalog.collection(row.collection).await?.filter(|_| fits);
+        Ok(collection.and_then(|collection| {
+            let collection = collection_key(&self.session.keys, &collection).ok()?;
+            let key = collection.unwrap_key(&wrapped_key(&row.encrypted_key, &row.key_nonce)?).ok()?;
+            let header = stream_header(&row.header)?;
+            let position = StreamPosition::from_slice(&row.position.decode().ok()?).ok()?;
+            let seal = Arc::new(Seal { source: original.source.clone(), key, header });
+            let usable = position.ciphertext_offset() <= row.checked && row.checked <= len;
+            usable.then_some(Upload { seal, row, position, is_unsure: true, conflicts: 0 })
+        }))
+    }
+
+    /// A new upload under a new key and header, pinned to the content before the first byte is sent.
+    async fn begun_resumable(
+        self,
+        original: &Original,
+        album: &Album,
+        len: u64,
+    ) -> Result<Upload, AssetError> {
+        let begin = || async { Ok(self.session.api.begin_upload(len).await?) };
+        let begun = self.patience.persist(begin).await?;
+        let (key, header) = (FileKey::generate(), StreamHeader::generate());
+        let wrapped = album.key.wrap_key(&key);
+        let position = StreamPosition::start(&header);
+        let row = ResumableRow {
+            content_hash: original.content,
+            server: self.session.api.server().to_string(),
+            collection: album.id,
+            encrypted_key: Opaque::encode(wrapped.ciphertext),
+            key_nonce: Opaque::encode(wrapped.nonce.as_bytes()),
+            header: Opaque::encode(header.as_bytes()),
+            object_key: begun.object_key,
+            upload: begun.upload,
+            length: len,
+            began: self.now,
+            checked: 0,
+            position: Opaque::encode(position.to_bytes()),
+        };
+        self.catalog.begin_resumable_upload(&row).await?;
+        let seal = Arc::new(Seal { source: original.source.clone(), key, header });
+        Ok(Upload { seal, row, position, is_unsure: false, conflicts: 0 })
+    }
+
+    async fn send_to_the_end(
+        self,
+        original: &Original,
+        upload: Upload,
+    ) -> Result<(FileKey, StoredObject), AssetError> {
+        let upload = Mutex::new(upload);
+        let step = || async { self.step(original, &mut *upload.lock().await).await };
+        loop {
+            match self.patience.persist(step).await? {
+                Step::Forward => {}
+                Step::Whole => break,
+                Step::Spoilt => return Err(AssetError::Damaged),
+            }
+        }
+        let Upload { seal, row, .. } = upload.into_inner();
+        if !seal.source.is_unchanged() {
+            return Err(AssetError::Changed);
+        }
+        let Seal { key, header, .. } = Arc::into_inner(seal).expect("the sealing threads have ended");
+        Ok((key, StoredObject { object_key: row.object_key, header, size: row.length }))
+    }
+
+    /// Asks how far the server is, if that is not known, and sends on from there.
+    async fn step(self, original: &Original, upload: &mut Upload) -> Result<Step, AssetError> {
+        if upload.is_unsure {
+            let standing = self.session.api.standing(&upload.row.upload).await?;
+            let before = upload.row.checked;
+            if !self.has_caught_up(upload, &standing).await? {
+                return Ok(Step::Spoilt);
+            }
+            upload.is_unsure = false;
+            // A line that breaks again and again, but carries something each time, is borne for as long as it takes.
+            if upload.row.checked > before {
+                return Ok(Step::Forward);
+            }
+        }
+        let row = &upload.row;
+        if row.checked == row.length {
+            return Ok(Step::Whole);
+        }
+        let stretch = row.checked..row.length.min(row.checked + REQUEST_BYTES_MAX);
+        // Until its answer is there, nobody knows how much of it came.
+        upload.is_unsure = true;
+        match self.send_stretch(&original.name, upload, stretch.clone()).await {
+            Ok((told, sealed)) if told == chunk_digest(&sealed.digest) => {
+                self.advance(upload, stretch.end, sealed.position).await?;
+                upload.is_unsure = false;
+                Ok(Step::Forward)
+            }
+            Ok(_) => Ok(Step::Spoilt),
+            Err(AssetError::Api(failure)) if failure.is_conflict() && upload.conflicts < CONFLICTS_MAX => {
+                upload.conflicts += 1;
+                Ok(Step::Forward)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Compares what the server has beyond what was compared before. False when it is not what was sent.
+    async fn has_caught_up(self, upload: &mut Upload, standing: &Standing) -> Result<bool, AssetError> {
+        let checked = upload.row.checked;
+        if standing.length != upload.row.length || standing.offset < checked {
+            return Ok(false);
+        }
+        if standing.offset == checked {
+            return Ok(true);
+        }
+        // Every request of ours begins where the one before was compared to.
+        let Some(chunk) = standing.chunk.as_ref().filter(|chunk| chunk.offset == checked) else {
+            return Ok(false);
+        };
+        let (seal, position, stretch) = (Arc::clone(&upload.seal), upload.position, checked..standing.offset);
+        let sealing = tokio::task::spawn_blocking(move || seal.seal_stretch(position, stretch, |_| true));
+        let sealed = sealing.await.expect("sealing does not panic").map_err(AssetError::reading)?;
+        if chunk.digest != chunk_digest(&sealed.digest) {
+            return Ok(false);
+        }
+        self.advance(upload, standing.offset, sealed.position).await?;
+        Ok(true)
+    }
+
+    async fn advance(
+        self,
+        upload: &mut Upload,
+        checked: u64,
+        position: StreamPosition,
+    ) -> Result<(), AssetError> {
+        let text = Opaque::encode(position.to_bytes());
+        self.catalog.advance_resumable_upload(&upload.row.content_hash, checked, &text).await?;
+        (upload.row.checked, upload.row.position, upload.position) = (checked, text, position);
+        upload.conflicts = 0;
+        Ok(())
+    }
+
+    /// Seals and sends one stretch at once: the cipher on a thread of its own, a few pieces ahead of the network. Gives the digest that
+    /// the server told, and what was sealed.
+    async fn send_stretch(
+        self,
+        name: &Arc<Path>,
+        upload: &Upload,
+        stretch: Range<u64>,
+    ) -> Result<(String, Stretched), AssetError> {
+        let (pieces, mut waiting) = mpsc::channel::<std::io::Result<Bytes>>(PIECES_WAITING_MAX);
+        let (seal, position, name) = (Arc::clone(&upload.seal), upload.position, Arc::clone(name));
+        let (events, sent) = (self.events.clone(), Arc::clone(self.sent));
+        let (offset, len) = (stretch.start, stretch.end - stretch.start);
+        let sealing = tokio::task::spawn_blocking(move || {
+            let send = |piece: Bytes| {
+                let bytes = piece.len() as u64;
+                let taken = pieces.blocking_send(Ok(piece)).is_ok();
+                if taken {
+                    sent.fetch_add(bytes, Ordering::Relaxed);
+                    events.send_blocking(Event::Moved { name: Arc::clone(&name), bytes });
+                }
+                taken
+            };
+            let sealed = seal.seal_stretch(position, stretch, send);
+            if sealed.is_err() {
+                // Breaks the request off: it must not look like one that ended early by itself.
+                let _ = pieces.blocking_send(Err(std::io::ErrorKind::InvalidData.into()));
+            }
+            sealed
+        });
+        let body = reqwest::Body::wrap_stream(futures_util::stream::poll_fn(move |cx| waiting.poll_recv(cx)));
+        let told = self.session.api.append_upload(&upload.row.upload, offset, body, len).await;
+        outcome(told, sealing.await.expect("sealing does not panic"))
+    }
+}
+
+fn outcome(
+    told: Result<String, ApiFailure>,
+    sealed: std::io::Result<Stretched>,
+) -> Result<(String, Stretched), AssetError> {
+    match (told, sealed) {
+        (Ok(told), Ok(sealed)) => Ok((told, sealed)),
+        // The thread only noticed that nobody was listening any more.
+        (Err(failure), Err(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(failure.into()),
+        (_, Err(error)) => Err(AssetError::reading(error)),
+        (Err(failure), Ok(_)) => Err(failure.into()),
+    }
+}
