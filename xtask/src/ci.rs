@@ -36,7 +36,7 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// The tests, with a private PostgreSQL and the Python environment at hand.
+/// The tests, with a private PostgreSQL and the environments of Python and Node at hand.
 pub(crate) fn test(tools: &Tools, arguments: &[String]) -> Result<()> {
     let cluster = Cluster::start()?;
     let mut words = vec!["test", "--workspace", "--locked"];
@@ -47,6 +47,7 @@ pub(crate) fn test(tools: &Tools, arguments: &[String]) -> Result<()> {
         cargo(&words)
             .env("DARKSLIDE_TEST_POSTGRES", cluster.url())
             .env("DARKSLIDE_PYTHON", tools.path("python"))
+            .env("DARKSLIDE_NODE_MODULES", &tools.node_modules)
             .env("DARKSLIDE_CORPUS", corpus),
     )
 }

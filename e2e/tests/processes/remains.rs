@@ -49,6 +49,8 @@ async fn compare(server: &ServerProcess) {
     assert_eq!(named.difference(&stored).collect::<Vec<_>>(), Vec::<&String>::new(), "rows without bytes");
     let incoming = files_below(&server.data_dir().join("incoming"));
     assert_eq!(incoming, BTreeSet::new(), "half-written files");
+    let uploads = files_below(&server.data_dir().join("uploads"));
+    assert_eq!(uploads, BTreeSet::new(), "half-sent uploads");
     let open_states = "SELECT key FROM objects WHERE state IN ('open', 'stored')";
     assert_eq!(names(&pool, open_states).await, BTreeSet::new(), "rows that nobody committed");
     let parentless = "SELECT object_key FROM object_parts WHERE object_key NOT IN (SELECT key FROM objects)";
