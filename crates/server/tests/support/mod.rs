@@ -19,6 +19,7 @@ pub mod person;
 pub mod reader;
 pub mod shelf;
 pub mod stored;
+pub mod tus;
 pub mod vault;
 
 use darkslide_server::config::{ByteSize, Config, RawConfig};
