@@ -71,7 +71,15 @@ pub struct Changes {
     pub has_more: bool,
 }
 
-/// One event of `GET /v1/changes/live`.
+/// One event in the stream of `GET /v1/changes/live`, as a reader of server-sent events gets it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NewestEvent {
+    /// A [`Newest`] as JSON: `{"version":n}`.
+    #[schema(pattern = r#"^\{"version":[0-9]+\}$"#)]
+    pub data: String,
+}
+
+/// The data of one event of `GET /v1/changes/live`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Newest {

@@ -20,10 +20,16 @@ pub const PUSH_ENDPOINT_MAX: usize = 2048;
 #[serde(rename_all = "camelCase")]
 pub struct RegisterDevice {
     /// A UUID that the device chose once, in lower case; the same in all its sessions.
+    #[schema(pattern = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
     pub id: String,
     /// Its name, sealed.
+    #[schema(
+        value_type = String, max_length = 1024,
+        pattern = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==)$"
+    )]
     pub sealed_name: Opaque,
     /// A short word in lower case, such as `linux` or `android`.
+    #[schema(pattern = "^[a-z0-9-]{1,32}$")]
     pub platform: String,
     /// Where it can be woken; absent when it cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,13 +40,16 @@ pub struct RegisterDevice {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PushEndpoint {
-    /// An `https` URL.
+    /// An `https` URL without credentials.
+    #[schema(format = "uri", max_length = 2048)]
     pub endpoint: String,
     /// The public key that messages are encrypted to (RFC 8291), base64url without padding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 2048)]
     pub p256dh: Option<String>,
     /// The secret that authenticates them (RFC 8291), base64url without padding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 2048)]
     pub auth: Option<String>,
 }
 

@@ -203,6 +203,7 @@ pub struct FileMagic {
 pub struct FileIds {
     /// The files.
     #[serde(rename = "fileIDs")]
+    #[schema(value_type = std::collections::BTreeSet<FileId>, max_items = 1000)]
     pub file_ids: Vec<FileId>,
 }
 

@@ -53,6 +53,20 @@ async fn the_document_describes_every_call_with_its_answers() {
             assert!(said.is_some(), "{method} {path} says nothing of itself");
             let answers = call.get("responses").and_then(Value::as_object).unwrap();
             assert!(!answers.is_empty(), "{method} {path} has no answer");
+            let needs_session = call.get("security").is_some();
+            for (status, always) in
+                [("401", needs_session), ("403", needs_session), ("500", true), ("503", true)]
+            {
+                assert!(answers.contains_key(status) || !always, "{method} {path} does not declare {status}");
+            }
+            for (status, answer) in answers.iter().filter(|(status, _)| status.starts_with(['4', '5'])) {
+                let types = answer
+                    .get("content")
+                    .and_then(Value::as_object)
+                    .into_iter()
+                    .flat_map(|types| types.keys());
+                assert!(types.eq([PROBLEM_JSON]) || method == "head", "{method} {path} {status}");
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, Sse};
-use darkslide_protocol::change::{CHANGES_DEFAULT, CHANGES_MAX, Changes, Newest};
+use darkslide_protocol::change::{CHANGES_DEFAULT, CHANGES_MAX, Changes, Newest, NewestEvent};
 use darkslide_protocol::{Problem, Version};
 use futures_util::stream;
 use std::convert::Infallible;
@@ -44,7 +44,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     path = "/v1/changes",
     params(
         ("after" = Option<Version>, Query, description = "The cursor: `next` of the page before. Absent: from the beginning."),
-        ("limit" = Option<u16>, Query, description = "The most changes in the page: 2500 when absent, 5000 at most."),
+        ("limit" = Option<i64>, Query, minimum = 1, description = "The most changes in the page: 2500 when absent; more than 5000 are 5000."),
     ),
     responses(
         (status = 200, body = Changes),
@@ -72,9 +72,9 @@ fn limit_of(parameters: &Parameters) -> ApiResult<u16> {
     if parameters.get("limit").is_none() {
         return Ok(CHANGES_DEFAULT);
     }
-    let asked: u64 = parameters.required("limit")?;
-    let limit = u16::try_from(asked).unwrap_or(CHANGES_MAX).min(CHANGES_MAX);
-    if limit == 0 { Err(ApiError::BAD_REQUEST) } else { Ok(limit) }
+    let asked: i64 = parameters.required("limit")?;
+    let limit = asked.min(CHANGES_MAX.into());
+    u16::try_from(limit).ok().filter(|limit| *limit > 0).ok_or(ApiError::BAD_REQUEST)
 }
 
 /// The newest version of the account as server-sent events: at once, and after every change.
@@ -85,7 +85,7 @@ fn limit_of(parameters: &Parameters) -> ApiResult<u16> {
     get,
     path = "/v1/changes/live",
     responses(
-        (status = 200, body = Newest, content_type = "text/event-stream"),
+        (status = 200, body = NewestEvent, content_type = "text/event-stream"),
         (status = 401, body = Problem, description = "No session, or one that is over"),
         (status = 403, body = Problem, description = "A session of an app that stores no pictures"),
         (status = 429, body = Problem, description = "The account has 16 streams already"),

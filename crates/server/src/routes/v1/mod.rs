@@ -6,6 +6,7 @@
 mod batch;
 mod changes;
 mod devices;
+mod failures;
 mod lookup;
 pub(super) mod problem;
 mod receipts;
@@ -26,7 +27,7 @@ use utoipa_axum::router::OpenApiRouter;
     info(
         title = "Darkslide",
         description = "What Darkslide's server adds to the API of the stock apps. Ids, times (microseconds since the \
-                       epoch) and sizes are integers below 2^53; binary members are standard base64 with padding.",
+                       epoch) and sizes are integers below 2^53, written without a fraction; binary members are standard base64 with padding.",
         license(name = "MIT OR Apache-2.0")
     ),
     modifiers(&SessionToken)
@@ -58,6 +59,7 @@ fn documented() -> OpenApiRouter<Shared> {
 
 /// The routes of this folder.
 pub(crate) fn routes() -> Router<Shared> {
-    let (routes, document) = documented().split_for_parts();
+    let (routes, mut document) = documented().split_for_parts();
+    failures::declare(&mut document);
     routes.route("/v1/openapi.json", get(async || Json(document)))
 }

@@ -43,8 +43,9 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     post,
     path = "/v1/uploads",
     params(
-        ("Tus-Resumable" = String, Header, description = "1.0.0"),
-        ("Upload-Length" = u64, Header, description = "Bytes in all, at least 1"),
+        ("Tus-Resumable" = String, Header, pattern = r"^1\.0\.0$", description = "1.0.0"),
+        ("Upload-Length" = u64, Header, minimum = 1, maximum = 10_737_418_240_u64,
+         description = "Bytes in all"),
     ),
     request_body(
         content = Option<Vec<u8>>,
@@ -116,7 +117,7 @@ async fn first_bytes(server: &Shared, upload: &Upload, asked: Asked, body: Body)
     path = "/v1/uploads/{id}",
     params(
         ("id" = String, Path, description = "From the upload's URL"),
-        ("Tus-Resumable" = String, Header, description = "1.0.0"),
+        ("Tus-Resumable" = String, Header, pattern = r"^1\.0\.0$", description = "1.0.0"),
     ),
     responses(
         (status = 200, description = "How it stands", headers(
@@ -159,7 +160,7 @@ async fn stand(
     path = "/v1/uploads/{id}",
     params(
         ("id" = String, Path, description = "From the upload's URL"),
-        ("Tus-Resumable" = String, Header, description = "1.0.0"),
+        ("Tus-Resumable" = String, Header, pattern = r"^1\.0\.0$", description = "1.0.0"),
         ("Upload-Offset" = u64, Header, description = "Where the body begins: what `HEAD` told"),
         ("Upload-Checksum" = Option<String>, Header, description = "`<algorithm> <base64>` of the body"),
     ),
@@ -213,7 +214,7 @@ async fn append(
     path = "/v1/uploads/{id}",
     params(
         ("id" = String, Path, description = "From the upload's URL"),
-        ("Tus-Resumable" = String, Header, description = "1.0.0"),
+        ("Tus-Resumable" = String, Header, pattern = r"^1\.0\.0$", description = "1.0.0"),
     ),
     responses(
         (status = 204, description = "It is gone"),
