@@ -5,7 +5,7 @@
 use crate::postgres::Cluster;
 use crate::setup::{self, Tools};
 use crate::shell::{cargo, command, execute, root};
-use crate::{fuzz, tidy, wall};
+use crate::{api, fuzz, tidy, wall};
 use anyhow::Result;
 use std::time::Instant;
 
@@ -25,6 +25,7 @@ fn check_all(tools: &Tools) -> Result<()> {
         execute(cargo(&["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings"))
     })?;
     step("tests", || test(tools, &[]))?;
+    step("api", || api::run(tools))?;
     step("fuzz", || fuzz::run(tools, FUZZ_SECONDS))
 }
 

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod api;
 mod bench;
 mod ci;
 mod fuzz;
@@ -30,6 +31,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Calls made up from the API's document, on the real server: every answer must be as it says
+    Api,
     /// House rules that no compiler knows
     Tidy,
     /// Prove that the server cannot come to depend on the crypto crate
@@ -62,6 +65,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Ci => ci::run(),
         Task::Setup => setup::run().map(drop),
         Task::Test { arguments } => ci::test(&setup::run()?, &arguments),
+        Task::Api => api::run(&setup::run()?),
         Task::Tidy => tidy::run(),
         Task::Wall => wall::run(&setup::run()?),
         Task::Bench(arguments) => bench::run(&arguments),
