@@ -136,6 +136,8 @@ def map_path_parameters(context, path_parameters):
             path_parameters["version"] = version
     # The call that ends an upload keeps its made-up ids: the others still need it.
     is_upload = path == "/v1/uploads/{id}" and context.operation.method != "delete"
-    if path_parameters and is_upload and is_even(path_parameters.get("id")):
+    # Bytes are always sent to the upload that is there: of a few dozen calls too many would meet nothing else.
+    is_meant = context.operation.method == "patch" or is_even((path_parameters or {}).get("id"))
+    if path_parameters and is_upload and is_meant:
         path_parameters["id"] = UPLOAD
     return path_parameters
