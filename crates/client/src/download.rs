@@ -19,6 +19,7 @@ use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 use std::sync::Arc;
 use thiserror::Error;
+use tokio::task::JoinHandle;
 use url::Url;
 
 /// The largest thumbnail that is read, in bytes of ciphertext; stock clients aim at 100 KiB.
@@ -107,7 +108,8 @@ impl Progress<'_> {
     }
 }
 
-/// Writes a file's plaintext to `writer`, and gives the writer back when all of it is there and authentic.
+/// Writes a file's plaintext to `writer`, and gives the writer back when all of it is there and authentic. While one chunk is
+/// opened and written, the next one arrives, and no third is begun.
 pub async fn download<W: Write + Send + 'static>(
     api: &Api,
     source: &Source<'_>,
@@ -115,7 +117,7 @@ pub async fn download<W: Write + Send + 'static>(
     progress: &Progress<'_>,
 ) -> Result<W, ContentError> {
     let mut incoming = Incoming::new(api, source.file, ObjectKind::Original);
-    let mut opener = Opener::new(source, writer);
+    let mut opening = Opening::Idle(Box::new(Opener::new(source, writer)), Vec::new());
     let mut sealed = Vec::new();
     while let Some(mut piece) = incoming.next().await? {
         progress.moved(piece.len()).await;
@@ -123,12 +125,14 @@ pub async fn download<W: Write + Send + 'static>(
             let room = SEALED_CHUNK_LEN - sealed.len();
             sealed.extend_from_slice(&piece.split_to(room.min(piece.len())));
             if sealed.len() == SEALED_CHUNK_LEN {
-                (opener, sealed) = opener.open(sealed).await?;
+                let (opener, emptied) = opening.ended().await?;
+                opening = opener.open(std::mem::replace(&mut sealed, emptied));
             }
         }
     }
+    let (mut opener, _) = opening.ended().await?;
     if !sealed.is_empty() {
-        (opener, _) = opener.open(sealed).await?;
+        (opener, _) = opener.open(sealed).ended().await?;
     }
     opener.finish()
 }
@@ -215,6 +219,25 @@ impl<'a> Incoming<'a> {
     }
 }
 
+/// What an opener gives back: itself, and the buffer of the chunk, emptied.
+type Opened<W> = (Box<Opener<W>>, Vec<u8>);
+
+/// An opener, at work or not.
+enum Opening<W> {
+    Idle(Box<Opener<W>>, Vec<u8>),
+    Busy(JoinHandle<Result<Opened<W>, ContentError>>),
+}
+
+impl<W> Opening<W> {
+    /// Waits for the chunk that is being opened.
+    async fn ended(self) -> Result<Opened<W>, ContentError> {
+        match self {
+            Self::Idle(opener, buffer) => Ok((opener, buffer)),
+            Self::Busy(work) => work.await.expect("opening a chunk does not panic and is not aborted"),
+        }
+    }
+}
+
 /// The blocking half: opens a chunk and writes it.
 struct Opener<W> {
     decryptor: StreamDecryptor,
@@ -227,16 +250,15 @@ impl<W: Write + Send + 'static> Opener<W> {
         Self { decryptor: StreamDecryptor::new(source.key, &source.header), plain: Vec::new(), writer }
     }
 
-    /// Opens one chunk off the async threads; gives the emptied buffer back.
-    async fn open(mut self, mut sealed: Vec<u8>) -> Result<(Self, Vec<u8>), ContentError> {
-        blocking(move || {
+    /// Opens one chunk off the async threads.
+    fn open(mut self: Box<Self>, mut sealed: Vec<u8>) -> Opening<W> {
+        Opening::Busy(tokio::task::spawn_blocking(move || {
             self.plain.clear();
             self.decryptor.decrypt_chunk(&sealed, &mut self.plain)?;
             self.writer.write_all(&self.plain)?;
             sealed.clear();
             Ok((self, sealed))
-        })
-        .await
+        }))
     }
 
     fn finish(self) -> Result<W, ContentError> {

@@ -52,14 +52,40 @@ pub fn hash(asset: &Asset) -> Result<Hashed, HashError> {
 /// A small file is kept as it was read, so that the bytes that are sent are the bytes that were hashed, whatever
 /// becomes of the file meanwhile.
 fn hash_single(component: &Component) -> Result<Hashed, HashError> {
-    let mut kept = (component.fingerprint.size <= CHUNK_LEN as u64).then(Vec::new);
-    let read = read(component, |bytes| {
-        if let Some(kept) = &mut kept {
-            kept.extend_from_slice(bytes);
-        }
-    })?;
-    let segment = kept.map_or_else(|| file_segment(component), |kept| Segment::Bytes(kept.into()));
-    Ok(Hashed { content: read.content, source: Source::new(vec![segment]) })
+    if component.fingerprint.size > CHUNK_LEN as u64 {
+        let content = read(component, |_| ())?.content;
+        return Ok(Hashed { content, source: on_disk(component) });
+    }
+    let kept = read_whole(component)?;
+    let content = ContentHash::of(&kept);
+    Ok(Hashed { content, source: Source::new(vec![Segment::Bytes(kept.into())]) })
+}
+
+/// The source that reads a file again.
+pub(super) fn on_disk(component: &Component) -> Source {
+    Source::new(vec![file_segment(component)])
+}
+
+/// All bytes of a small file, in a buffer of just that length.
+fn read_whole(component: &Component) -> Result<Vec<u8>, HashError> {
+    let size = usize::try_from(component.fingerprint.size).map_err(|_| HashError::Changed)?;
+    let mut file = open_unchanged(component)?;
+    // One more than there should be: a file that grew is noticed without reading it all.
+    let mut kept = Vec::with_capacity(size + 1);
+    (&mut file).take(size as u64 + 1).read_to_end(&mut kept)?;
+    if kept.len() != size || !is_unchanged(&file, component)? {
+        return Err(HashError::Changed);
+    }
+    Ok(kept)
+}
+
+fn open_unchanged(component: &Component) -> Result<File, HashError> {
+    let file = File::open(&component.path)?;
+    if is_unchanged(&file, component)? { Ok(file) } else { Err(HashError::Changed) }
+}
+
+fn is_unchanged(file: &File, component: &Component) -> io::Result<bool> {
+    Ok(fingerprint(&file.metadata()?) == component.fingerprint)
 }
 
 fn hash_live(still: &Component, video: &Component) -> Result<Hashed, HashError> {
@@ -93,11 +119,7 @@ struct ReadOnce {
 }
 
 fn read(component: &Component, mut also: impl FnMut(&[u8])) -> Result<ReadOnce, HashError> {
-    let mut file = File::open(&component.path)?;
-    let unchanged = |file: &File| Ok::<_, io::Error>(fingerprint(&file.metadata()?) == component.fingerprint);
-    if !unchanged(&file)? {
-        return Err(HashError::Changed);
-    }
+    let mut file = open_unchanged(component)?;
     let mut hasher = ContentHasher::new();
     let mut checksum = crc32fast::Hasher::new();
     let mut len = 0;
@@ -118,7 +140,7 @@ fn read(component: &Component, mut also: impl FnMut(&[u8])) -> Result<ReadOnce, 
             return Err(HashError::Changed);
         }
     }
-    if len != component.fingerprint.size || !unchanged(&file)? {
+    if len != component.fingerprint.size || !is_unchanged(&file, component)? {
         return Err(HashError::Changed);
     }
     Ok(ReadOnce { content: hasher.finish(), size: Content { len, crc32: checksum.finalize() } })

@@ -19,7 +19,7 @@ use super::commit::{self, Commit};
 use super::describe;
 use super::encrypt::Source;
 use super::error::{AssetError, BackupError};
-use super::hash::{Hashed, hash};
+use super::hash::{Hashed, hash, on_disk};
 use super::identify::Asset;
 use super::plan::{ContentDecision, Step, decide_content, deleted_reason};
 use super::run::{ROOM_UNIT, ROOM_UNITS, Run};
@@ -276,11 +276,16 @@ impl Run {
         thumbnail: Made,
     ) -> Result<Parcel, AssetError> {
         let row = self.row(&job.place(), Some(job.content), job.is_new, &Outcome::Uploaded, None).await?;
+        // The job does not keep what is sealed now: whoever must seal it again reads it again.
+        let plain = job.source.in_memory().cloned();
+        if plain.is_some() {
+            job.source = on_disk(&job.asset.main);
+        }
         let packing = Packing {
             asset: job.asset.clone(),
             content: job.content,
             tag: self.session.content_tag(&job.content),
-            plain: job.source.in_memory().cloned(),
+            plain,
             original,
             thumbnail,
             album,
