@@ -10,7 +10,8 @@ use darkslide_protocol::{CollectionId, FileId, Version};
 use darkslide_server::store::change::ChangeError;
 use darkslide_server::store::conditions::Conditions;
 use serde_json::{Value, json};
-use support::shelf::{Shelf, key};
+use support::shelf::Shelf;
+use support::stored::key;
 use support::vault::Vault;
 use support::{Answer, TestServer, stores};
 

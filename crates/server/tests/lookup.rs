@@ -9,7 +9,8 @@ use darkslide_protocol::lookup::{FoundTag, LookupResponse, TagState};
 use darkslide_protocol::problem::PROBLEM_JSON;
 use darkslide_protocol::{ContentTag, FileId, Version};
 use serde_json::json;
-use support::shelf::{Shelf, key};
+use support::shelf::Shelf;
+use support::stored::key;
 use support::vault::{Vault, noise};
 use support::{TestServer, stores};
 

@@ -7,23 +7,19 @@
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use darkslide_crypto::keys::{FileKey, Wraps as _};
 use darkslide_crypto::stream::{StreamHeader, StreamPosition};
 use darkslide_protocol::Opaque;
 use darkslide_protocol::tus::chunk_digest;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::Mutex;
 
 use super::albums::Album;
 use super::encrypt::{Seal, Stretched};
 use super::error::AssetError;
-use super::upload::{Original, PIECES_WAITING_MAX, SESSIONS_MAX, StoredObject, Uploads};
-use crate::api::{ApiFailure, Standing};
+use super::upload::{Original, SESSIONS_MAX, StoredObject, Uploads, outcome};
+use crate::api::Standing;
 use crate::catalog::ResumableRow;
-use crate::event::Event;
-use crate::keys::{collection_key, stream_header, wrapped_key};
 
 /// The most bytes in one request: what a resumed run may have to make again to compare it.
 const REQUEST_BYTES_MAX: u64 = 256 << 20;
@@ -96,11 +92,9 @@ impl Uploads<'_> {
         let fits = row.length == len && row.server == self.session.api.server().to_string();
         let collection = self.catalog.collection(row.collection).await?.filter(|_| fits);
         Ok(collection.and_then(|collection| {
-            let collection = collection_key(&self.session.keys, &collection).ok()?;
-            let key = collection.unwrap_key(&wrapped_key(&row.encrypted_key, &row.key_nonce)?).ok()?;
-            let header = stream_header(&row.header)?;
+            let wrapped = (&row.encrypted_key, &row.key_nonce);
+            let seal = Arc::new(self.seal(original, &collection, wrapped, &row.header)?);
             let position = StreamPosition::from_slice(&row.position.decode().ok()?).ok()?;
-            let seal = Arc::new(Seal { source: original.source.clone(), key, header });
             let usable = position.ciphertext_offset() <= row.checked && row.checked <= len;
             usable.then_some(Upload { seal, row, position, is_unsure: true, conflicts: 0 })
         }))
@@ -239,42 +233,10 @@ impl Uploads<'_> {
         upload: &Upload,
         stretch: Range<u64>,
     ) -> Result<(String, Stretched), AssetError> {
-        let (pieces, mut waiting) = mpsc::channel::<std::io::Result<Bytes>>(PIECES_WAITING_MAX);
-        let (seal, position, name) = (Arc::clone(&upload.seal), upload.position, Arc::clone(name));
-        let (events, sent) = (self.events.clone(), Arc::clone(self.sent));
+        let (seal, position) = (Arc::clone(&upload.seal), upload.position);
         let (offset, len) = (stretch.start, stretch.end - stretch.start);
-        let sealing = tokio::task::spawn_blocking(move || {
-            let send = |piece: Bytes| {
-                let bytes = piece.len() as u64;
-                let taken = pieces.blocking_send(Ok(piece)).is_ok();
-                if taken {
-                    sent.fetch_add(bytes, Ordering::Relaxed);
-                    events.send_blocking(Event::Moved { name: Arc::clone(&name), bytes });
-                }
-                taken
-            };
-            let sealed = seal.seal_stretch(position, stretch, send);
-            if sealed.is_err() {
-                // Breaks the request off: it must not look like one that ended early by itself.
-                let _ = pieces.blocking_send(Err(std::io::ErrorKind::InvalidData.into()));
-            }
-            sealed
-        });
-        let body = reqwest::Body::wrap_stream(futures_util::stream::poll_fn(move |cx| waiting.poll_recv(cx)));
+        let (body, sealing) = self.sealed_body(name, move |send| seal.seal_stretch(position, stretch, send));
         let told = self.session.api.append_upload(&upload.row.upload, offset, body, len).await;
         outcome(told, sealing.await.expect("sealing does not panic"))
-    }
-}
-
-fn outcome(
-    told: Result<String, ApiFailure>,
-    sealed: std::io::Result<Stretched>,
-) -> Result<(String, Stretched), AssetError> {
-    match (told, sealed) {
-        (Ok(told), Ok(sealed)) => Ok((told, sealed)),
-        // The thread only noticed that nobody was listening any more.
-        (Err(failure), Err(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(failure.into()),
-        (_, Err(error)) => Err(AssetError::reading(error)),
-        (Err(failure), Ok(_)) => Err(failure.into()),
     }
 }

@@ -1,6 +1,6 @@
-//! Ciphertext on its way to the server: whole objects, and large ones that go on where they were.
+//! Large originals on their way to the server: whole, or so that they go on where they were.
 //!
-//! Small objects are sealed in memory, with their MD5 said beforehand. Everything else is sealed while it is sent: resumably where the
+//! What is small goes in batches (`batch.rs`). Everything else comes here, and is sealed while it is sent: resumably where the
 //! server can (`resumable.rs`), in parts where it cannot. What the server says that it took must then be what was sent. Nothing is
 //! committed here.
 
@@ -11,19 +11,19 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use darkslide_crypto::ContentHash;
 use darkslide_crypto::keys::{FileKey, Wraps as _};
-use darkslide_crypto::stream::{CHUNK_LEN, SEALED_CHUNK_LEN, StreamEncryptor, StreamHeader, StreamPosition};
+use darkslide_crypto::stream::{CHUNK_LEN, SEALED_CHUNK_LEN, StreamHeader, StreamPosition};
 use darkslide_protocol::limits::{MINT_COUNT_MAX, OBJECT_BYTES_MAX};
 use darkslide_protocol::upload::UploadUrl;
 use darkslide_protocol::{ObjectKey, Opaque};
-use md5::{Digest as _, Md5};
 use tokio::sync::{OnceCell, Semaphore, mpsc};
+use tokio::task::JoinHandle;
 
 use super::albums::Album;
 use super::encrypt::{Seal, Sealed, Source};
 use super::error::AssetError;
 use super::patience::Patience;
-use crate::api::{AcknowledgedPart, Api, ETag};
-use crate::catalog::{Catalog, PartRow, UploadRow};
+use crate::api::{AcknowledgedPart, Api, ApiFailure, ETag};
+use crate::catalog::{Catalog, CollectionRow, PartRow, UploadRow};
 use crate::event::{Event, Events};
 use crate::keys::{collection_key, stream_header, wrapped_key};
 use crate::session::Session;
@@ -38,7 +38,7 @@ pub const RESUMABLE_MIN: u64 = CHUNK_LEN as u64;
 const PART_CHUNKS: u64 = 5;
 
 /// Pieces that may wait between the cipher and the network.
-pub(super) const PIECES_WAITING_MAX: usize = 4;
+const PIECES_WAITING_MAX: usize = 4;
 
 /// How long minted URLs are kept in the pool. They are good for seven days.
 const POOLED_URL_AGE_MAX: Duration = Duration::from_hours(24);
@@ -144,9 +144,6 @@ impl Uploads<'_> {
     ) -> Result<(FileKey, StoredObject), AssetError> {
         let len = original.source.sealed_len().filter(|len| *len <= OBJECT_BYTES_MAX);
         let len = len.ok_or(AssetError::TooLarge)?;
-        if let Some(plain) = original.source.in_memory() {
-            return self.send_in_memory(original, plain).await;
-        }
         if original.source.len() >= RESUMABLE_MIN && self.are_resumable().await? {
             return self.send_resumable(original, album, len).await;
         }
@@ -156,47 +153,9 @@ impl Uploads<'_> {
         self.send_parts(original, album, len).await
     }
 
-    /// Sends bytes that are sealed already: thumbnails.
-    pub async fn send_sealed(self, sealed: Bytes) -> Result<ObjectKey, AssetError> {
-        let md5: [u8; 16] = Md5::digest(&sealed).into();
-        let attempt = || async {
-            let url = self.urls.take(&self.session.api, self.expected).await?;
-            self.session.api.put_object_bytes(&url.url, sealed.clone(), Some(md5)).await?;
-            self.sent.fetch_add(sealed.len() as u64, Ordering::Relaxed);
-            Ok(url.object_key)
-        };
-        match self.patience.persist(attempt).await {
-            // The URL was minted long ago and is gone; another one is taken.
-            Err(error) if error.is_missing() => self.patience.persist(attempt).await,
-            other => other,
-        }
-    }
-
     async fn are_resumable(self) -> Result<bool, AssetError> {
         let ask = || async { Ok(self.session.api.takes_resumable_uploads().await?) };
         self.urls.resumable.get_or_try_init(|| self.patience.persist(ask)).await.copied()
-    }
-
-    async fn send_in_memory(
-        self,
-        original: &Original,
-        plain: &Bytes,
-    ) -> Result<(FileKey, StoredObject), AssetError> {
-        let (key, header) = (FileKey::generate(), StreamHeader::generate());
-        let plain = plain.clone();
-        let sealing = tokio::task::spawn_blocking(move || {
-            let mut sealed = Vec::with_capacity(plain.len() + darkslide_crypto::stream::OVERHEAD);
-            let finished = StreamEncryptor::new(&key, &header).finish(&plain, &mut sealed);
-            finished.map(|()| (key, Bytes::from(sealed)))
-        });
-        let (key, sealed) = sealing
-            .await
-            .expect("sealing does not panic")
-            .expect("what is kept in memory is at most one chunk");
-        let size = sealed.len() as u64;
-        let object_key = self.send_sealed(sealed).await?;
-        self.events.send(Event::Moved { name: Arc::clone(&original.name), bytes: size }).await;
-        Ok((key, StoredObject { object_key, header, size }))
     }
 
     /// Every attempt has a key, a header and an URL of its own: there is nothing to go on with.
@@ -241,13 +200,22 @@ impl Uploads<'_> {
         let reachable = row.server == self.session.api.server().to_string();
         let fresh = self.now.saturating_sub(row.began) < RESUMABLE_AGE_MAX && row.length == len && reachable;
         let collection = self.catalog.collection(row.collection).await?.filter(|_| fresh);
-        let opened = collection.and_then(|collection| {
-            let collection = collection_key(&self.session.keys, &collection).ok()?;
-            let key = collection.unwrap_key(&wrapped_key(&row.encrypted_key, &row.key_nonce)?).ok()?;
-            let header = stream_header(&row.header)?;
-            Some(Seal { source: original.source.clone(), key, header })
-        });
+        let wrapped = (&row.encrypted_key, &row.key_nonce);
+        let opened = collection.and_then(|collection| self.seal(original, &collection, wrapped, &row.header));
         Ok(opened.and_then(|seal| Upload::at_last_part(seal, row, parts)))
+    }
+
+    /// The key and header that a record pinned to this very content; `None` if they do not open.
+    pub(super) fn seal(
+        self,
+        original: &Original,
+        collection: &CollectionRow,
+        (encrypted_key, key_nonce): (&Opaque, &Opaque),
+        header: &Opaque,
+    ) -> Option<Seal> {
+        let collection = collection_key(&self.session.keys, collection).ok()?;
+        let key = collection.unwrap_key(&wrapped_key(encrypted_key, key_nonce)?).ok()?;
+        Some(Seal { source: original.source.clone(), key, header: stream_header(header)? })
     }
 
     /// A new session under a new key and header, pinned to the content before the first byte is sent.
@@ -323,11 +291,25 @@ impl Uploads<'_> {
         position: StreamPosition,
         len: u64,
     ) -> Result<(ETag, Sealed), AssetError> {
+        let seal = Arc::clone(seal);
+        let (body, sealing) = self.sealed_body(name, move |send| seal.seal_range(position, len, send));
+        let put = self.session.api.put_part(url, body, len, None).await;
+        match outcome(put, sealing.await.expect("sealing does not panic"))? {
+            (etag, sealed) if is_md5(&etag, &sealed.md5) => Ok((etag, sealed)),
+            _ => Err(AssetError::Damaged),
+        }
+    }
+
+    /// A body that is sealed while it is sent, on a thread of its own, a few pieces ahead of the network; and what sealing comes to.
+    pub(super) fn sealed_body<T: Send + 'static>(
+        self,
+        name: &Arc<std::path::Path>,
+        seal: impl FnOnce(&mut dyn FnMut(Bytes) -> bool) -> std::io::Result<T> + Send + 'static,
+    ) -> (reqwest::Body, JoinHandle<std::io::Result<T>>) {
         let (pieces, mut waiting) = mpsc::channel::<std::io::Result<Bytes>>(PIECES_WAITING_MAX);
-        let (for_thread, name) = (Arc::clone(seal), Arc::clone(name));
-        let (events, sent) = (self.events.clone(), Arc::clone(self.sent));
+        let (events, sent, name) = (self.events.clone(), Arc::clone(self.sent), Arc::clone(name));
         let sealing = tokio::task::spawn_blocking(move || {
-            let send = |piece: Bytes| {
+            let mut send = |piece: Bytes| {
                 let bytes = piece.len() as u64;
                 let taken = pieces.blocking_send(Ok(piece)).is_ok();
                 if taken {
@@ -336,26 +318,29 @@ impl Uploads<'_> {
                 }
                 taken
             };
-            let sealed = for_thread.seal_range(position, len, send);
+            let sealed = seal(&mut send);
             if sealed.is_err() {
                 // Breaks the request off: it must not look like one that ended early by itself.
                 let _ = pieces.blocking_send(Err(std::io::ErrorKind::InvalidData.into()));
             }
             sealed
         });
-        let body = reqwest::Body::wrap_stream(futures_util::stream::poll_fn(move |cx| waiting.poll_recv(cx)));
-        let put = self.session.api.put_part(url, body, len, None).await;
-        let sealed = sealing.await.expect("sealing does not panic");
-        match (put, sealed) {
-            (Ok(etag), Ok(sealed)) if is_md5(&etag, &sealed.md5) => Ok((etag, sealed)),
-            (Ok(_), Ok(_)) => Err(AssetError::Damaged),
-            // The thread only noticed that nobody was listening any more.
-            (Err(failure), Err(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
-                Err(failure.into())
-            }
-            (_, Err(error)) => Err(AssetError::reading(error)),
-            (Err(failure), Ok(_)) => Err(failure.into()),
-        }
+        let body = futures_util::stream::poll_fn(move |context| waiting.poll_recv(context));
+        (reqwest::Body::wrap_stream(body), sealing)
+    }
+}
+
+/// What a request and the sealing of its body came to together.
+pub(super) fn outcome<A, S>(
+    answered: Result<A, ApiFailure>,
+    sealed: std::io::Result<S>,
+) -> Result<(A, S), AssetError> {
+    match (answered, sealed) {
+        (Ok(answered), Ok(sealed)) => Ok((answered, sealed)),
+        // The thread only noticed that nobody was listening any more.
+        (Err(failure), Err(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(failure.into()),
+        (_, Err(error)) => Err(AssetError::reading(error)),
+        (Err(failure), Ok(_)) => Err(failure.into()),
     }
 }
 

@@ -30,6 +30,12 @@ impl Digest {
         }
     }
 
+    /// What HTTP calls the version of an object that has it, without quotes: its first half, in hex.
+    pub fn etag(&self) -> String {
+        let (Self::Blake3(bytes) | Self::Blake2b(bytes)) = self;
+        hex(bytes.split_at(bytes.len() / 2).0)
+    }
+
     /// What computes a digest of this one's kind.
     pub fn hasher(&self) -> Hasher {
         match self {

@@ -4,7 +4,7 @@
 //! again. It is removed when nothing names a part of it; what a purge leaves in it is moved together by `jobs/compact`.
 
 use super::incoming::{TemporaryFile, blocking};
-use super::{ObjectError, Objects};
+use super::{Digest, ObjectError, Objects};
 use bytes::Bytes;
 use std::fs::File;
 use std::io::Write as _;
@@ -24,8 +24,8 @@ pub struct Packed {
     pub offset: u64,
     /// Bytes.
     pub length: u64,
-    /// BLAKE3 of its bytes.
-    pub digest: [u8; 32],
+    /// Of its bytes.
+    pub digest: Digest,
 }
 
 /// A pack that has arrived whole and is flushed, under a temporary name. Dropped, it is removed.
@@ -80,7 +80,7 @@ impl Disk {
 
     fn close_object(&mut self) {
         if let Some((id, offset, hasher)) = self.open.take() {
-            let digest = *hasher.finalize().as_bytes();
+            let digest = Digest::Blake3(hasher.finalize().into());
             self.objects.push(Packed { id, offset, length: self.length - offset, digest });
         }
     }

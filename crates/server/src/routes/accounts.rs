@@ -76,7 +76,7 @@ async fn own_row(server: &Shared, caller: &Caller) -> ApiResult<AccountRow> {
 
 /// The quota in the shape of a plan.
 fn subscription_of(server: &Shared, account: AccountId, row: &AccountRow) -> Subscription {
-    let default = i64::try_from(server.config.default_quota).unwrap_or(i64::MAX);
+    let default = super::uploads::default_quota(server);
     Subscription {
         id: account.0,
         user_id: account,

@@ -165,7 +165,7 @@ async fn put_to(server: &Server, target: Option<&Target>, request: Request) -> R
         Ok((grant, announced)) => receive(server, &grant, &announced, body).await,
         Err(refusal) => {
             if !parts.headers.contains_key(header::EXPECT) {
-                drain(server, body).await;
+                drain(server, body, DRAIN_BYTES_MAX).await;
             }
             Err(refusal)
         }
@@ -257,14 +257,14 @@ async fn keep(server: &Server, grant: &Grant, incoming: Incoming) -> Result<(), 
     result
 }
 
-/// Reads a refused body and forgets it.
-async fn drain(server: &Server, body: Body) {
+/// Reads a refused body and forgets it, up to `most` bytes.
+pub(super) async fn drain(server: &Server, body: Body, most: u64) {
     let mut stream = body.into_data_stream();
     let mut read = 0;
     let idle = server.config.limits.idle_timeout;
     while let Ok(Some(Ok(bytes))) = tokio::time::timeout(idle, stream.next()).await {
         read += bytes.len() as u64;
-        if read > DRAIN_BYTES_MAX {
+        if read > most {
             return;
         }
     }

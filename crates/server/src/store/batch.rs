@@ -9,16 +9,14 @@
 //! same content tag: a commit whose tag is taken makes nothing, and is answered with the file that has it.
 
 use super::change::{ChangeError, CollectionState, Usage, change_usage, collection_states, lock_usage};
-use super::commit::{Contents, Sizes, StoredFile, check_envelope, stored_file};
+use super::commit::{Contents, Sizes, StoredFile, agreed_size, check_envelope, stored_file};
 use super::files::magic_text;
 use super::sql::{LIST_MAX, list, rows, statement};
 use super::uploads::{ObjectAddress, UNCOMMITTED_MICROS};
 use super::{Store, StoreError, Tx};
-use crate::auth::session::hex;
 use crate::objects::{BlobName, Packed};
 use darkslide_protocol::batch::ThumbnailRequest;
 use darkslide_protocol::file::CommitRequest;
-use darkslide_protocol::limits::OBJECT_BYTES_MAX;
 use darkslide_protocol::upload::ObjectReference;
 use darkslide_protocol::{AccountId, CollectionId, FileId, Version};
 use sqlx::Row as _;
@@ -26,9 +24,6 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Rows that one statement inserts: SQLite looks a placeholder's number up by going through all of them.
 const ROWS_AT_ONCE: usize = 16;
-
-/// Characters of a digest that make an ETag.
-const ETAG_LEN: usize = 32;
 
 /// An object that lies on the disk and has no row yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,23 +45,16 @@ pub struct NewObject {
 impl NewObject {
     /// One of the objects of a pack.
     pub fn packed(at: ObjectAddress, blob: &BlobName, object: &Packed) -> Self {
-        let digest = hex(&object.digest);
-        let etag = digest.get(..ETAG_LEN).unwrap_or_default().to_owned();
         let number = |value| i64::try_from(value).unwrap_or(i64::MAX);
         Self {
             at,
             blob: blob.clone(),
             offset: number(object.offset),
             length: number(object.length),
-            digest: digest_text(&object.digest),
-            etag,
+            digest: object.digest.to_string(),
+            etag: object.digest.etag(),
         }
     }
-}
-
-/// How a BLAKE3 is written down.
-pub(super) fn digest_text(digest: &[u8; 32]) -> String {
-    format!("b3:{}", hex(digest))
 }
 
 /// What one request brings.
@@ -395,13 +383,7 @@ impl<'w> Bench<'w> {
             (None, Some(fresh)) => fresh.length,
             (None, None) => return Err(ChangeError::ObjectMissing),
         };
-        if u64::try_from(size).is_ok_and(|size| size > OBJECT_BYTES_MAX) {
-            return Err(ChangeError::TooLarge);
-        }
-        if reference.size.is_some_and(|said| said != 0 && said != size) {
-            return Err(ChangeError::Malformed("the object has another size"));
-        }
-        Ok(size)
+        agreed_size(size, reference)
     }
 }
 

@@ -289,6 +289,11 @@ async fn stored_size(tx: &mut Tx, reference: &ObjectReference) -> Result<i64, Ch
         _ => return Err(ChangeError::ObjectMissing),
     }
     let size: i64 = row.try_get("length")?;
+    agreed_size(size, reference)
+}
+
+/// The size of a stored object, when one may be so large and the client says the same.
+pub(super) fn agreed_size(size: i64, reference: &ObjectReference) -> Result<i64, ChangeError> {
     if u64::try_from(size).is_ok_and(|size| size > OBJECT_BYTES_MAX) {
         return Err(ChangeError::TooLarge);
     }

@@ -50,7 +50,7 @@ impl Store {
         let whole: Vec<(&ObjectInPack, &Packed)> = objects
             .iter()
             .zip(places)
-            .filter(|(object, place)| object.digest == super::batch::digest_text(&place.digest))
+            .filter(|(object, place)| object.digest == place.digest.to_string())
             .collect();
         let mut moved = 0;
         let mut tx = self.begin().await?;

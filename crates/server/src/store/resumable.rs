@@ -202,7 +202,7 @@ impl Store {
 
     async fn insert_object(&self, tx: &mut Tx, upload: &Upload, digest: &[u8; 32]) -> Result<(), StoreError> {
         let now = self.now();
-        let hex = crate::auth::session::hex(digest);
+        let digest = Digest::Blake3(*digest);
         sqlx::query(
             "INSERT INTO objects (key, account_id, state, length, etag, digest, blob, expires_at, created_at)
              VALUES ($1, $2, 'stored', $3, $4, $5, $6, $7, $8) ON CONFLICT (key) DO NOTHING",
@@ -210,8 +210,8 @@ impl Store {
         .bind(upload.at.key().0)
         .bind(upload.at.account.0)
         .bind(signed(upload.length)?)
-        .bind(hex.chars().take(32).collect::<String>())
-        .bind(Digest::Blake3(*digest).to_string())
+        .bind(digest.etag())
+        .bind(digest.to_string())
         .bind(upload.blob.as_str())
         .bind(now + UNCOMMITTED_MICROS)
         .bind(now)

@@ -58,13 +58,23 @@ pub async fn new_file(
     collection: CollectionId,
     length: i64,
 ) -> CommitRequest {
+    let file = object(store, account, length).await;
+    commit_of(collection, file, object(store, account, 1).await)
+}
+
+/// A commit of two stored objects.
+pub fn commit_of(
+    collection_id: CollectionId,
+    file: ObjectReference,
+    thumbnail: ObjectReference,
+) -> CommitRequest {
     CommitRequest {
         id: None,
-        collection_id: collection,
+        collection_id,
         encrypted_key: Opaque("a2V5".into()),
         key_decryption_nonce: Opaque("bm9uY2U=".into()),
-        file: object(store, account, length).await,
-        thumbnail: object(store, account, 1).await,
+        file,
+        thumbnail,
         metadata: metadata(),
         magic_metadata: None,
         pub_magic_metadata: None,

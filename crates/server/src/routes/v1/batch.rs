@@ -43,14 +43,12 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     security(("session" = [])),
     responses(
         (status = 200, body = BatchAnswer),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 408, body = Problem, content_type = "application/problem+json"),
-        (status = 413, body = Problem, content_type = "application/problem+json"),
-        (status = 415, body = Problem, content_type = "application/problem+json"),
-        (status = 426, body = Problem, content_type = "application/problem+json"),
-        (status = 503, body = Problem, content_type = "application/problem+json"),
+        (status = 400, body = Problem),
+        (status = 408, body = Problem),
+        (status = 413, body = Problem),
+        (status = 415, body = Problem),
+        (status = 426, body = Problem),
+        (status = 503, body = Problem),
     )
 )]
 async fn batch(

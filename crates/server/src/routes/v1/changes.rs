@@ -49,8 +49,6 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     responses(
         (status = 200, body = Changes),
         (status = 400, body = Problem, description = "`after` or `limit` is not a number"),
-        (status = 401, body = Problem, description = "No session, or one that is over"),
-        (status = 403, body = Problem, description = "A session of an app that stores no pictures"),
         (status = 503, body = Problem, description = "The database is away"),
     ),
     security(("session" = []))
@@ -86,8 +84,6 @@ fn limit_of(parameters: &Parameters) -> ApiResult<u16> {
     path = "/v1/changes/live",
     responses(
         (status = 200, body = NewestEvent, content_type = "text/event-stream"),
-        (status = 401, body = Problem, description = "No session, or one that is over"),
-        (status = 403, body = Problem, description = "A session of an app that stores no pictures"),
         (status = 429, body = Problem, description = "The account has 16 streams already"),
         (status = 503, body = Problem, description = "The database is away, or the server is stopping"),
     ),

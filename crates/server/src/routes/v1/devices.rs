@@ -31,8 +31,6 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     get, path = "/v1/devices", security(("session" = [])),
     responses(
         (status = 200, body = Devices),
-        (status = 401, body = Problem, description = "Not signed in"),
-        (status = 403, body = Problem, description = "A session of the authenticator")
     )
 )]
 async fn list(State(server): State<Shared>, caller: Caller) -> ApiResult<Json<Devices>> {
@@ -50,8 +48,6 @@ async fn list(State(server): State<Shared>, caller: Caller) -> ApiResult<Json<De
     responses(
         (status = 204, description = "Known now"),
         (status = 400, body = Problem, description = "No UUID in lower case, no sealed name, no such platform or endpoint"),
-        (status = 401, body = Problem, description = "Not signed in"),
-        (status = 403, body = Problem, description = "A session of the authenticator")
     )
 )]
 async fn register(
@@ -78,8 +74,6 @@ async fn register(
     params(("id" = String, Path, description = "As listed")),
     responses(
         (status = 204, description = "Signed out"),
-        (status = 401, body = Problem, description = "Not signed in"),
-        (status = 403, body = Problem, description = "A session of the authenticator")
     )
 )]
 async fn revoke(

@@ -2,7 +2,6 @@
 //!
 //! What a call declares itself stays, but for its media type: every failure is a problem ([`problem`](super::problem)).
 
-use super::problem::problem;
 use axum::http::StatusCode;
 use darkslide_protocol::Problem;
 use darkslide_protocol::problem::PROBLEM_JSON;
@@ -10,18 +9,30 @@ use utoipa::PartialSchema as _;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 
-/// Those of every call: the server has a fault, or its database is away.
-const ALWAYS: [StatusCode; 2] = [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::SERVICE_UNAVAILABLE];
+/// A status, and what it means.
+type Failure = (StatusCode, &'static str);
 
-/// Those of calls that need a session: there is none, or it is one of an app that stores no pictures.
-const SIGNED_IN: [StatusCode; 2] = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+/// Those of every call.
+const ALWAYS: [Failure; 2] = [
+    (StatusCode::INTERNAL_SERVER_ERROR, "The server has a fault"),
+    (StatusCode::SERVICE_UNAVAILABLE, "The database or the disk is away"),
+];
+
+/// Those of calls that need a session.
+const SIGNED_IN: [Failure; 2] = [
+    (StatusCode::UNAUTHORIZED, "No session, or one that is over"),
+    (StatusCode::FORBIDDEN, "A session of an app that stores no pictures"),
+];
 
 /// Those of calls with parameters.
-const WITH_PARAMETERS: [StatusCode; 1] = [StatusCode::BAD_REQUEST];
+const WITH_PARAMETERS: [Failure; 1] = [(StatusCode::BAD_REQUEST, "A parameter is not what it should be")];
 
-/// Those of calls with a body: it is not what it should be, too slow, or too large.
-const WITH_BODY: [StatusCode; 3] =
-    [StatusCode::BAD_REQUEST, StatusCode::REQUEST_TIMEOUT, StatusCode::PAYLOAD_TOO_LARGE];
+/// Those of calls with a body.
+const WITH_BODY: [Failure; 3] = [
+    (StatusCode::BAD_REQUEST, "The body is not what it should be"),
+    (StatusCode::REQUEST_TIMEOUT, "The body stood still for too long"),
+    (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
+];
 
 /// Declares them.
 pub(super) fn declare(document: &mut OpenApi) {
@@ -57,9 +68,9 @@ fn complete(operation: &mut Operation) {
     if operation.request_body.is_some() {
         statuses.extend(WITH_BODY);
     }
-    for status in statuses {
+    for (status, meaning) in statuses {
         let answers = &mut operation.responses.responses;
-        answers.entry(status.as_str().to_owned()).or_insert_with(|| RefOr::T(failure(status)));
+        answers.entry(status.as_str().to_owned()).or_insert_with(|| RefOr::T(failure(meaning)));
     }
 }
 
@@ -70,10 +81,10 @@ fn dress(answer: &mut Response) {
     }
 }
 
-fn failure(status: StatusCode) -> Response {
+fn failure(meaning: &str) -> Response {
     let schema = Some(Ref::from_schema_name("Problem"));
     ResponseBuilder::new()
-        .description(problem(status).title)
+        .description(meaning)
         .content(PROBLEM_JSON, ContentBuilder::new().schema(schema).build())
         .build()
 }

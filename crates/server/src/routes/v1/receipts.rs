@@ -36,8 +36,6 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     responses(
         (status = 200, body = Receipts),
         (status = 400, body = Problem, description = "No list of ids, or an id twice"),
-        (status = 401, body = Problem, description = "Not signed in"),
-        (status = 403, body = Problem, description = "A session of an app that stores no files"),
         (status = 413, body = Problem, description = "More than 1000 ids"),
         (status = 503, body = Problem, description = "The disk or the database is away")
     )

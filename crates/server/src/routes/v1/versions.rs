@@ -4,9 +4,10 @@
 
 use super::super::downloads::redirect_to;
 use super::super::request::StorageCaller;
-use crate::Shared;
+use super::super::uploads::default_quota;
 use crate::error::ApiResult;
 use crate::store::files::Which;
+use crate::{Server, Shared};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
@@ -33,8 +34,6 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     responses(
         (status = 200, body = EarlierVersions),
         (status = 400, body = Problem, description = "Not an id"),
-        (status = 401, body = Problem, description = "Not signed in"),
-        (status = 403, body = Problem, description = "A session of an app that stores no files"),
         (status = 404, body = Problem, description = "No such file, purged, or somebody else's")
     )
 )]
@@ -53,20 +52,16 @@ async fn list(
     responses(
         (status = 307, description = "`Location` is a signed URL, as of a download"),
         (status = 400, body = Problem, description = "Not an id"),
-        (status = 401, body = Problem, description = "Not signed in"),
-        (status = 403, body = Problem, description = "A session of an app that stores no files"),
         (status = 404, body = Problem, description = "There is no such version")
     )
 )]
 async fn original(
     State(server): State<Shared>,
     caller: StorageCaller,
-    Path((file, version)): Path<(i64, i64)>,
+    Path(path): Path<(i64, i64)>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    let (file, version) = (FileId(file), Version(version));
-    let at = server.store.object_of_version(caller.account, file, version, Which::Original).await?;
-    Ok(redirect_to(&server, at, &headers))
+    redirect(&server, &caller, path, Which::Original, &headers).await
 }
 
 /// Redirects to the bytes of an earlier thumbnail.
@@ -76,20 +71,27 @@ async fn original(
     responses(
         (status = 307, description = "`Location` is a signed URL, as of a download"),
         (status = 400, body = Problem, description = "Not an id"),
-        (status = 401, body = Problem, description = "Not signed in"),
-        (status = 403, body = Problem, description = "A session of an app that stores no files"),
         (status = 404, body = Problem, description = "There is no such version")
     )
 )]
 async fn thumbnail(
     State(server): State<Shared>,
     caller: StorageCaller,
-    Path((file, version)): Path<(i64, i64)>,
+    Path(path): Path<(i64, i64)>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    let (file, version) = (FileId(file), Version(version));
-    let at = server.store.object_of_version(caller.account, file, version, Which::Thumbnail).await?;
-    Ok(redirect_to(&server, at, &headers))
+    redirect(&server, &caller, path, Which::Thumbnail, &headers).await
+}
+
+async fn redirect(
+    server: &Server,
+    caller: &StorageCaller,
+    (file, version): (i64, i64),
+    which: Which,
+    headers: &HeaderMap,
+) -> ApiResult<Response> {
+    let at = server.store.object_of_version(caller.account, FileId(file), Version(version), which).await?;
+    Ok(redirect_to(server, at, headers))
 }
 
 /// Makes an earlier version of a file what the file is; what it is now becomes an earlier version.
@@ -101,8 +103,6 @@ async fn thumbnail(
     responses(
         (status = 200, body = UpdateResponse),
         (status = 400, body = Problem, description = "Not an id"),
-        (status = 401, body = Problem, description = "Not signed in"),
-        (status = 403, body = Problem, description = "A session of an app that stores no files"),
         (status = 404, body = Problem, description = "There is no such version"),
         (status = 426, body = Problem, description = "The quota has no room for what it has more")
     )
@@ -112,7 +112,7 @@ async fn restore(
     caller: StorageCaller,
     Path((file, version)): Path<(i64, i64)>,
 ) -> ApiResult<Json<UpdateResponse>> {
-    let quota = i64::try_from(server.config.default_quota).unwrap_or(i64::MAX);
+    let quota = default_quota(&server);
     let (file, version) = (FileId(file), Version(version));
     Ok(Json(server.store.restore_version(caller.account, file, version, quota).await?))
 }

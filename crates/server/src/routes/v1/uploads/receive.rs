@@ -3,6 +3,7 @@
 //! Memory stays at two batches a request. However it ends (whole, cut, silent, overtaken, the disk full, the server stopping), what was
 //! written is recorded, unless a hash was announced that it cannot have.
 
+use super::super::super::blobs;
 use super::{ApiError, ApiResult, find, finish, lost};
 use crate::objects::{Announced, Growing, ObjectError};
 use crate::store::resumable::{Chunk, Recorded, Upload};
@@ -322,15 +323,7 @@ async fn gather(
 
 /// Reads a refused body and forgets it.
 pub(super) async fn drain(server: &Server, body: Body) {
-    let mut stream = body.into_data_stream();
-    let mut read = 0;
-    let idle = server.config.limits.idle_timeout;
-    while let Ok(Some(Ok(bytes))) = tokio::time::timeout(idle, stream.next()).await {
-        read += bytes.len() as u64;
-        if read > DRAIN_BYTES_MAX {
-            return;
-        }
-    }
+    blobs::drain(server, body, DRAIN_BYTES_MAX).await;
 }
 
 fn conflict(what: &'static str) -> ApiError {
