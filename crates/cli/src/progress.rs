@@ -58,6 +58,7 @@ struct Line {
     working_on: VecDeque<Arc<Path>>,
     files: u64,
     done: u64,
+    thumbnails_left: u64,
 }
 
 impl Line {
@@ -67,7 +68,7 @@ impl Line {
         let bar = ProgressBar::with_draw_target(Some(0), target);
         bar.set_style(ProgressStyle::with_template("{spinner} {msg}").expect("the template is valid"));
         bar.enable_steady_tick(TICK);
-        Self { output, verb, bar, working_on: VecDeque::new(), files: 0, done: 0 }
+        Self { output, verb, bar, working_on: VecDeque::new(), files: 0, done: 0, thumbnails_left: 0 }
     }
 
     fn show(&mut self, event: Event) {
@@ -80,6 +81,7 @@ impl Line {
             Event::Waiting { reason, delay } => {
                 self.say(&format!("{reason}; trying again in {:.0} s", delay.as_secs_f32().max(1.0)));
             }
+            Event::ThumbnailsLeft { left } => self.thumbnails_left = left,
             Event::StorageFull { reason } => {
                 self.say(&format!("the server takes no more: {reason}\nFree some space, or ask for more, and run this again."));
             }
@@ -105,6 +107,10 @@ impl Line {
     }
 
     fn describe(&self) {
+        if self.thumbnails_left > 0 && self.done >= self.files {
+            let left = self.thumbnails_left;
+            return self.bar.set_message(format!("all originals are safe; thumbnails to make: {left}"));
+        }
         if self.files == 0 {
             return;
         }

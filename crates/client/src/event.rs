@@ -54,6 +54,11 @@ pub enum Event {
         /// How long nothing is tried.
         delay: Duration,
     },
+    /// All that is left of the run, or will be behind the originals: so many thumbnails are still to be made.
+    ThumbnailsLeft {
+        /// Of files that are in the vault.
+        left: u64,
+    },
     /// The account's storage is used up, or the server's disk is full. Told once a run; nothing more is sent.
     StorageFull {
         /// The server's words.

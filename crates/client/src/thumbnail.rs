@@ -1,31 +1,33 @@
 //! The small picture beside every file: the codec of `darkslide_media` where it knows the format, a tool of the
-//! system where one is installed, and a black placeholder otherwise.
+//! system where one is installed, and none otherwise.
 //!
-//! It never fails: **a thumbnail never stops a backup**. Whatever a hostile file does to a decoder ends in the
-//! placeholder: a crash, an endless loop, too much memory. Decoders beside this process run in a group of their own
+//! **A thumbnail never stops a backup**, and never slows one down: it is made behind everything else. Whatever a hostile file does to
+//! a decoder ends in no thumbnail: a crash, an endless loop, too much memory. Decoders beside this process run in a group of their own
 //! with limits on time, memory and output, and are killed as a group.
 
 use std::ffi::OsString;
-use std::io::{Cursor, Read as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use darkslide_media::file_type::{Format, MediaKind};
-use darkslide_media::thumbnail::{self, PLACEHOLDER, Thumbnail};
+use darkslide_media::thumbnail::{self, Thumbnail};
 use tokio::process::{Child, Command};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 /// How many thumbnails are made at once: decoding is the most that a backup asks of processor and memory.
 const THUMBNAILS_MAX: usize = 2;
 
-/// The longest that one thumbnail may take, waiting for its turn included.
-const TIME_MAX: Duration = Duration::from_mins(2);
+/// The longest that one thumbnail may take, waiting for its turn and for a processor included.
+const TIME_MAX: Duration = Duration::from_mins(20);
 
-/// The longest that one tool may take.
-const TOOL_TIME_MAX: Duration = Duration::from_secs(30);
+/// The longest that one tool may take, waiting for a processor included.
+const TOOL_TIME_MAX: Duration = Duration::from_mins(5);
+
+/// The longest that one tool may keep a processor.
+const TOOL_PROCESSOR_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The most address space that a tool may have, in bytes: what a picture of 100 megapixels needs, with its buffers.
 const TOOL_MEMORY_MAX: u64 = 1536 << 20;
@@ -38,23 +40,12 @@ const TOOL_OUTPUT_MAX: u64 = 64 << 20;
 pub struct Subject {
     /// The picture or video; of a Live Photo the still.
     pub path: PathBuf,
-    /// Its bytes, where they are in memory anyway.
-    pub bytes: Option<Bytes>,
     /// What it is.
     pub format: Format,
     /// EXIF orientation, 1 to 8.
     pub orientation: u8,
     /// Where in the file the camera's own thumbnail lies: offset and length.
     pub embedded: Option<(u64, u64)>,
-}
-
-/// A JPEG, and whether it says anything.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Made {
-    /// The encoded picture.
-    pub jpeg: Vec<u8>,
-    /// It is the placeholder.
-    pub is_placeholder: bool,
 }
 
 /// Makes thumbnails, a few at a time. Cheap to clone.
@@ -157,25 +148,36 @@ impl Thumbnailer {
         Self { enabled: false, ..Self::without_tools() }
     }
 
-    /// The thumbnail, or the placeholder.
-    pub async fn make(&self, subject: Subject) -> Made {
+    /// Whether any are made.
+    pub fn is_on(&self) -> bool {
+        self.enabled
+    }
+
+    /// Whether it is worth trying: somebody here reads the format, or a camera put a small picture inside.
+    pub fn may_make(&self, subject: &Subject) -> bool {
+        let by_tool = || self.tools.iter().any(|tool| tool.program.may_read(subject.format));
+        self.enabled && (subject.embedded.is_some() || thumbnail::is_decoded(subject.format) || by_tool())
+    }
+
+    /// The thumbnail as a JPEG; none where none can be made. It takes its time, and leaves the processor to whatever else wants it.
+    pub async fn make(&self, subject: Subject) -> Option<Vec<u8>> {
         if !self.enabled {
-            return Made { jpeg: PLACEHOLDER.to_vec(), is_placeholder: true };
+            return None;
         }
         let name = subject.path.clone();
-        match tokio::time::timeout(TIME_MAX, self.try_make(subject)).await {
-            Ok(Some(thumbnail)) => Made { jpeg: thumbnail.jpeg, is_placeholder: false },
-            outcome => {
-                tracing::debug!(file = %name.display(), late = outcome.is_err(), "no thumbnail could be made");
-                Made { jpeg: PLACEHOLDER.to_vec(), is_placeholder: true }
-            }
+        let made = tokio::time::timeout(TIME_MAX, self.try_make(subject)).await;
+        let late = made.is_err();
+        let made = made.ok().flatten();
+        if made.is_none() {
+            tracing::debug!(file = %name.display(), late, "no thumbnail could be made");
         }
+        made.map(|thumbnail| thumbnail.jpeg)
     }
 
     async fn try_make(&self, subject: Subject) -> Option<Thumbnail> {
         let turn = Arc::clone(&self.turns).acquire_owned().await.ok()?;
         let for_codec = subject.clone();
-        let decoded = tokio::task::spawn_blocking(move || {
+        let decoded = behind_everything_else(move || {
             let thumbnail = decode(&for_codec);
             // A decoder that never ends keeps its turn: it keeps a processor, too.
             (thumbnail, turn)
@@ -207,10 +209,11 @@ impl Thumbnailer {
         let format = tool.program.output_format();
         let output = folder.path().join(if format == Format::Png { "out.png" } else { "out.jpg" });
         let child = self.command(tool, input, &output).spawn().ok()?;
+        step_back(child.id());
         if !ends_well(child).await {
             return None;
         }
-        let encoded = tokio::task::spawn_blocking(move || {
+        let encoded = behind_everything_else(move || {
             let mut bytes = Vec::new();
             let file = std::fs::File::open(&output).ok()?;
             file.take(TOOL_OUTPUT_MAX).read_to_end(&mut bytes).ok()?;
@@ -227,7 +230,7 @@ impl Thumbnailer {
                 command
                     .arg(format!("--as={TOOL_MEMORY_MAX}"))
                     .arg(format!("--fsize={TOOL_OUTPUT_MAX}"))
-                    .arg(format!("--cpu={}", TOOL_TIME_MAX.as_secs()))
+                    .arg(format!("--cpu={}", TOOL_PROCESSOR_TIME_MAX.as_secs()))
                     .arg(&tool.path);
                 command
             }
@@ -247,14 +250,38 @@ impl Default for Thumbnailer {
     }
 }
 
+/// Runs work on a thread of its own that gets what the others leave of the processors.
+fn behind_everything_else<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> oneshot::Receiver<T> {
+    let (done, result) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("thumbnail".to_owned()).spawn(move || {
+        step_back(None);
+        // Nobody waits any more only when the run is over.
+        let _ = done.send(work());
+    });
+    if let Err(error) = thread {
+        tracing::debug!(%error, "no thread for a thumbnail");
+    }
+    result
+}
+
+/// Lets everything else go first: this thread, or another process. Where that cannot be had, work is done all the same.
+fn step_back(process: Option<u32>) {
+    #[cfg(target_os = "linux")]
+    {
+        const LEAST_URGENT: i32 = 19;
+        let process = process.and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        let _ = rustix::process::setpriority_process(process, LEAST_URGENT);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = process;
+}
+
 fn decode(subject: &Subject) -> Option<Thumbnail> {
     let Subject { format, orientation, embedded, .. } = *subject;
-    let made = match &subject.bytes {
-        Some(bytes) => thumbnail::from_reader(Cursor::new(bytes), format, orientation, embedded),
-        None => {
-            thumbnail::from_reader(std::fs::File::open(&subject.path).ok()?, format, orientation, embedded)
-        }
-    };
+    let file = std::fs::File::open(&subject.path).ok()?;
+    let made = thumbnail::from_reader(file, format, orientation, embedded);
     made.inspect_err(|error| tracing::debug!(file = %subject.path.display(), %error, "not decoded")).ok()
 }
 
@@ -301,11 +328,11 @@ mod tests {
     use super::*;
 
     fn subject(path: &Path, format: Format) -> Subject {
-        Subject { path: path.to_owned(), bytes: None, format, orientation: 1, embedded: None }
+        Subject { path: path.to_owned(), format, orientation: 1, embedded: None }
     }
 
     #[tokio::test]
-    async fn a_damaged_or_missing_picture_gets_the_placeholder() {
+    async fn a_damaged_or_missing_picture_has_none() {
         let folder = tempfile::tempdir().unwrap();
         let damaged = folder.path().join("a.jpg");
         std::fs::write(&damaged, b"\xff\xd8\xff\xe0 nothing").unwrap();
@@ -315,10 +342,17 @@ mod tests {
             (damaged.as_path(), Format::Heif),
             (Path::new("/gone.mp4"), Format::Mp4),
         ] {
-            let made = thumbnailer.make(subject(path, format)).await;
-            assert!(made.is_placeholder, "{}", path.display());
-            assert_eq!(made.jpeg, PLACEHOLDER);
+            assert_eq!(thumbnailer.make(subject(path, format)).await, None, "{}", path.display());
         }
+    }
+
+    #[test]
+    fn only_what_somebody_reads_is_tried() {
+        let picture = |format| subject(Path::new("/a"), format);
+        let codec = Thumbnailer::without_tools();
+        assert!(codec.may_make(&picture(Format::Jpeg)) && !codec.may_make(&picture(Format::Mp4)));
+        assert!(codec.may_make(&Subject { embedded: Some((10, 20)), ..picture(Format::Heif) }));
+        assert!(!Thumbnailer::off().may_make(&picture(Format::Jpeg)));
     }
 
     #[cfg(unix)]
@@ -336,10 +370,10 @@ mod tests {
     async fn a_tool_is_used_where_the_codec_does_not_know_the_format() {
         let folder = tempfile::tempdir().unwrap();
         let poster = folder.path().join("poster.jpg");
-        std::fs::write(&poster, PLACEHOLDER).unwrap();
+        std::fs::write(&poster, thumbnail::PLACEHOLDER).unwrap();
         let script = format!("for last; do :; done; cp {} \"$last\"", poster.display());
         let made = scripted(folder.path(), &script).make(subject(Path::new("/v.mp4"), Format::Mp4)).await;
-        assert!(!made.is_placeholder);
+        assert!(made.is_some());
     }
 
     #[cfg(unix)]
@@ -348,7 +382,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for script in ["exit 3", "exit 0", "kill -9 $$"] {
             let made = scripted(folder.path(), script).make(subject(Path::new("/v.mp4"), Format::Mp4)).await;
-            assert!(made.is_placeholder, "{script}");
+            assert!(made.is_none(), "{script}");
         }
     }
 

@@ -119,17 +119,28 @@ pub fn from_rgb(
     finish(DynamicImage::ImageRgb8(image), orientation)
 }
 
+/// Whether files of this format are decoded here.
+pub fn is_decoded(format: Format) -> bool {
+    codec_of(format).is_some()
+}
+
+fn codec_of(format: Format) -> Option<ImageFormat> {
+    match format {
+        Format::Jpeg => Some(ImageFormat::Jpeg),
+        Format::Png => Some(ImageFormat::Png),
+        Format::Gif => Some(ImageFormat::Gif),
+        Format::Webp => Some(ImageFormat::WebP),
+        Format::Tiff => Some(ImageFormat::Tiff),
+        Format::Bmp => Some(ImageFormat::Bmp),
+        _ => None,
+    }
+}
+
 fn decode<R: Read + Seek>(reader: &mut R, format: Format) -> Result<DynamicImage, ThumbnailError> {
-    let format = match format {
-        Format::Jpeg => return decode_jpeg(reader),
-        Format::Png => ImageFormat::Png,
-        Format::Gif => ImageFormat::Gif,
-        Format::Webp => ImageFormat::WebP,
-        Format::Tiff => ImageFormat::Tiff,
-        Format::Bmp => ImageFormat::Bmp,
-        other => return Err(ThumbnailError::Unsupported(other)),
-    };
-    decode_whole(reader, format)
+    match codec_of(format).ok_or(ThumbnailError::Unsupported(format))? {
+        ImageFormat::Jpeg => decode_jpeg(reader),
+        other => decode_whole(reader, other),
+    }
 }
 
 /// Decodes at full size, within the limits.

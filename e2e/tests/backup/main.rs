@@ -11,3 +11,4 @@ mod dedup;
 mod interrupted;
 mod proxy;
 mod scene;
+mod thumbnails;

@@ -115,6 +115,10 @@ fn headline(report: &BackupReport) -> String {
     if report.placeholders > 0 {
         text += &format!("{} got a placeholder for a thumbnail.\n", counted(report.placeholders, "file"));
     }
+    if report.thumbnails_left > 0 {
+        let left = counted(report.thumbnails_left, "thumbnail");
+        text += &format!("{left} will be made by the next run; the originals are safe.\n");
+    }
     text
 }
 

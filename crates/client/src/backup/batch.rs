@@ -12,13 +12,13 @@ use darkslide_protocol::batch::{BATCH_COMMITS_MAX, CommitAnswer, FrameKind, obje
 use darkslide_protocol::file::{CommitRequest, File, FileInfo, FileObject};
 use darkslide_protocol::upload::ObjectReference;
 use darkslide_protocol::{AccountId, FileId, Version};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::albums::Album;
 use super::error::AssetError;
 use super::patience::Patience;
-use crate::catalog::{AssetRow, Catalog, FileRow};
+use crate::catalog::{AssetRow, Catalog, FileRow, UploadedRows};
 use crate::event::{Event, Events};
 use crate::keys::open_file;
 use crate::session::Session;
@@ -65,6 +65,8 @@ pub struct Parcel {
     pub album: Arc<Album>,
     /// What the catalog will hold of the asset, but for the file's id.
     pub row: AssetRow,
+    /// Whether its thumbnail is still to be made, and the placeholder goes for now.
+    pub thumbnail_is_due: bool,
     /// The room in memory that it takes, if it takes any.
     pub room: Option<OwnedSemaphorePermit>,
 }
@@ -106,6 +108,8 @@ pub struct Courier {
     pub events: Events,
     /// Ciphertext bytes that were handed to the network.
     pub sent: Arc<AtomicU64>,
+    /// Told when thumbnails became due.
+    pub thumbnails_due: Arc<Notify>,
 }
 
 /// Where parcels are handed in, and the work that sends them, which ends when every counter is gone.
@@ -239,14 +243,18 @@ impl Courier {
             parcels.into_iter().zip(answers).map(read).collect::<Vec<_>>()
         });
         let read = opening.await.expect("reading answers does not panic");
-        let mut rows = Vec::with_capacity(read.len());
+        let mut rows = UploadedRows::default();
         let mut outcomes = Vec::with_capacity(read.len());
         for one in read {
             outcomes.push(match one {
                 Read::Created(created) => {
-                    let (file, asset) = *created;
+                    let Created { file, asset, thumbnail_is_due } = *created;
                     let id = file.id;
-                    rows.push((file, asset));
+                    rows.files.push(file);
+                    rows.assets.push(asset);
+                    if thumbnail_is_due {
+                        rows.thumbnails_due.insert(id);
+                    }
                     Ok(Delivered::Created(id))
                 }
                 Read::Existing => Ok(Delivered::Existing),
@@ -255,16 +263,25 @@ impl Courier {
             });
         }
         self.catalog.record_uploads(&rows).await?;
+        if !rows.thumbnails_due.is_empty() {
+            self.thumbnails_due.notify_one();
+        }
         Ok(outcomes)
     }
 }
 
 /// What an answer means for the catalog.
 enum Read {
-    Created(Box<(FileRow, AssetRow)>),
+    Created(Box<Created>),
     Existing,
     Refused(darkslide_protocol::Problem),
     Damaged(AssetError),
+}
+
+struct Created {
+    file: FileRow,
+    asset: AssetRow,
+    thumbnail_is_due: bool,
 }
 
 /// The file is read as the feed would tell of it: what went in is what will come back.
@@ -277,7 +294,11 @@ fn read_answer(owner: AccountId, parcel: Parcel, answer: CommitAnswer) -> Read {
     let opened = open_file(Some(&parcel.album.key), &as_listed(owner, parcel.commit, id, version));
     match opened.damage {
         Some(damage) => Read::Damaged(damage.into()),
-        None => Read::Created(Box::new((opened.row, AssetRow { file: Some(id), ..parcel.row }))),
+        None => Read::Created(Box::new(Created {
+            file: opened.row,
+            asset: AssetRow { file: Some(id), ..parcel.row },
+            thumbnail_is_due: parcel.thumbnail_is_due,
+        })),
     }
 }
 

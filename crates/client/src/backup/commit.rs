@@ -29,7 +29,7 @@ pub struct Commit<'a> {
     pub original: &'a StoredObject,
     /// The thumbnail.
     pub thumbnail: &'a StoredObject,
-    /// Whether that is the placeholder.
+    /// Whether that is the placeholder for good.
     pub is_placeholder: bool,
 }
 

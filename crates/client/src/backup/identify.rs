@@ -15,6 +15,7 @@ use darkslide_media::probe::{Probe, ProbeError, probe_reader};
 use crate::catalog::Fingerprint;
 use crate::library::DeviceAlbum;
 use crate::library::folder::fingerprint;
+use crate::thumbnail::Subject;
 
 /// One file on disk, as it was when it was identified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +54,20 @@ impl Asset {
     /// Plaintext bytes of its components.
     pub fn size(&self) -> u64 {
         self.main.fingerprint.size + self.motion.as_ref().map_or(0, |motion| motion.fingerprint.size)
+    }
+
+    /// What its thumbnail is made of.
+    pub fn subject(&self) -> Subject {
+        subject(&self.main, &self.probe)
+    }
+}
+
+fn subject(main: &Component, probe: &Probe) -> Subject {
+    Subject {
+        path: main.path.clone(),
+        format: main.media.format,
+        orientation: probe.orientation,
+        embedded: probe.embedded_thumbnail,
     }
 }
 
@@ -125,6 +140,19 @@ pub fn identify(
         Identified::Asset(Box::new(Asset { root, main, motion, probe, album }))
     }));
     identified
+}
+
+/// What the thumbnail of one file is made of, if it still is what the fingerprint says; none if it became something else.
+pub fn subject_of(
+    around: Surroundings<'_>,
+    relative: &Path,
+    expected: &Fingerprint,
+) -> io::Result<Option<Subject>> {
+    match look(around, relative) {
+        Ok(Look::Media(seen)) if seen.0.fingerprint == *expected => Ok(Some(subject(&seen.0, &seen.1))),
+        Ok(_) | Err(IdentifyError::Probe(_)) => Ok(None),
+        Err(IdentifyError::Read(error)) => Err(error),
+    }
 }
 
 enum Look {

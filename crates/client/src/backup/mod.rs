@@ -21,6 +21,7 @@ pub mod report;
 mod resumable;
 mod run;
 mod settle;
+mod thumbnails;
 pub mod upload;
 
 use std::path::PathBuf;

@@ -35,8 +35,10 @@ pub struct BackupReport {
     pub not_media: Vec<Named>,
     /// What did not work. The next run tries again.
     pub failed: Vec<Named>,
-    /// Files whose thumbnail is the placeholder, among those uploaded.
+    /// Files of which this run found that they have no thumbnail but the placeholder.
     pub placeholders: u64,
+    /// Files in the vault whose thumbnail the next run makes.
+    pub thumbnails_left: u64,
     /// Ciphertext bytes that were sent, thumbnails and repetitions included.
     pub bytes_sent: u64,
     /// Plaintext bytes that were read to be hashed.

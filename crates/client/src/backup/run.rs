@@ -26,6 +26,7 @@ use super::patience::Patience;
 use super::plan::{BackupPlan, Decision, Step};
 use super::report::BackupReport;
 use super::settle::Job;
+use super::thumbnails::{self, Signals};
 use super::upload::{UrlPool, WHOLE_OBJECT_MAX};
 use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, Fingerprint};
 use crate::error::VaultError;
@@ -87,6 +88,9 @@ pub(super) struct Run {
     pub(super) halt: CancellationToken,
     stop: CancellationToken,
     left: AtomicU64,
+    /// What is due behind the originals.
+    thumbnails: Arc<Signals>,
+    pub(super) thumbnails_left: AtomicU64,
     /// Ciphertext bytes that the account may still store; told by the server once a run.
     room: AtomicI64,
     report: Mutex<BackupReport>,
@@ -123,6 +127,8 @@ impl Run {
             halt,
             stop: stop.clone(),
             left: AtomicU64::new(0),
+            thumbnails: Arc::default(),
+            thumbnails_left: AtomicU64::new(0),
             room: AtomicI64::new(i64::MAX),
             report: Mutex::default(),
             fatal: Mutex::new(None),
@@ -199,6 +205,8 @@ impl Run {
         let mut tasks = JoinSet::new();
         let mut sending = JoinSet::new();
         sending.spawn(courier);
+        let mut following = JoinSet::new();
+        following.spawn(thumbnails::follow(Arc::clone(self), Arc::clone(&self.thumbnails)));
         tasks.spawn(small_lane(Arc::clone(self), small_waiting));
         tasks.spawn(large_lane(Arc::clone(self), large_waiting));
         let lanes = Lanes { small, large };
@@ -213,6 +221,8 @@ impl Run {
         tasks.join_all().await;
         drop(self.counter.lock().unwrap_or_else(PoisonError::into_inner).take());
         sending.join_all().await;
+        self.thumbnails.last.cancel();
+        following.join_all().await;
         fed?;
         let fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner).take();
         fatal.map_or(Ok(()), Err)
@@ -225,6 +235,7 @@ impl Run {
             patience: Arc::clone(&self.patience),
             events: self.events.clone(),
             sent: Arc::clone(&self.sent),
+            thumbnails_due: Arc::clone(&self.thumbnails.due),
         }
     }
 
@@ -397,6 +408,7 @@ impl Run {
         }
         let mut report = std::mem::take(&mut *self.tally());
         report.bytes_sent = self.sent.load(Ordering::Relaxed);
+        report.thumbnails_left = self.thumbnails_left.load(Ordering::Relaxed);
         report.duration = duration;
         report.sort();
         report

@@ -30,7 +30,7 @@ use crate::event::{Event, Outcome};
 use crate::feed;
 use crate::keys::{collection_key, file_key, trashed_file_key, wrap_file_key};
 use crate::library::{DeviceAlbum, raw};
-use crate::thumbnail::{Made, Subject};
+use darkslide_media::thumbnail::PLACEHOLDER;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// An asset whose content is known.
@@ -251,9 +251,8 @@ impl Run {
         let album = self.resolve(&job.asset.album).await?;
         let is_large = job.source.in_memory().is_none();
         let original = if is_large { Some(self.send_original(job, &album).await?) } else { None };
-        let made = self.settings.thumbnailer.make(job.subject()).await;
-        let is_placeholder = made.is_placeholder;
-        let parcel = self.parcel(job, album, original, made).await?;
+        let thumbnail_is_due = self.settings.thumbnailer.may_make(&job.asset.subject());
+        let parcel = self.parcel(job, album, original, thumbnail_is_due).await?;
         let delivered = self.counter().deliver(parcel).await;
         let refused =
             |error: &AssetError| matches!(error.root(), AssetError::Api(_)) && !error.is_transient();
@@ -262,7 +261,7 @@ impl Run {
             self.catalog.end_upload(&job.content).await?;
         }
         if matches!(delivered, Ok(Delivered::Created(_))) {
-            self.tally().placeholders += u64::from(is_placeholder);
+            self.tally().placeholders += u64::from(!thumbnail_is_due);
         }
         delivered
     }
@@ -273,7 +272,7 @@ impl Run {
         job: &mut Job,
         album: Arc<Album>,
         original: Option<(FileKey, StoredObject)>,
-        thumbnail: Made,
+        thumbnail_is_due: bool,
     ) -> Result<Parcel, AssetError> {
         let row = self.row(&job.place(), Some(job.content), job.is_new, &Outcome::Uploaded, None).await?;
         // The job does not keep what is sealed now: whoever must seal it again reads it again.
@@ -287,7 +286,7 @@ impl Run {
             tag: self.session.content_tag(&job.content),
             plain,
             original,
-            thumbnail,
+            thumbnail_is_due,
             album,
             row,
             account: self.session.account,
@@ -433,17 +432,6 @@ impl Job {
     fn place(&self) -> Place<'_> {
         self.asset.place()
     }
-
-    fn subject(&self) -> Subject {
-        let main = &self.asset.main;
-        Subject {
-            path: main.path.clone(),
-            bytes: self.source.in_memory().cloned(),
-            format: main.media.format,
-            orientation: self.asset.probe.orientation,
-            embedded: self.asset.probe.embedded_thumbnail,
-        }
-    }
 }
 
 /// All that a parcel is made of.
@@ -453,7 +441,7 @@ struct Packing {
     tag: ContentTag,
     plain: Option<Bytes>,
     original: Option<(FileKey, StoredObject)>,
-    thumbnail: Made,
+    thumbnail_is_due: bool,
     album: Arc<Album>,
     row: AssetRow,
     account: AccountId,
@@ -473,7 +461,7 @@ impl Packing {
             (key, stored(self.account, header, sealed, &mut objects))
         });
         drop(plain);
-        let thumbnail = blob::seal(&key, &self.thumbnail.jpeg);
+        let thumbnail = blob::seal(&key, PLACEHOLDER);
         let thumbnail = stored(self.account, thumbnail.header, thumbnail.ciphertext, &mut objects);
         let commit = commit::request(Commit {
             asset: &self.asset,
@@ -483,9 +471,10 @@ impl Packing {
             key: &key,
             original: &original,
             thumbnail: &thumbnail,
-            is_placeholder: self.thumbnail.is_placeholder,
+            is_placeholder: !self.thumbnail_is_due,
         });
-        Parcel { objects, commit, album: self.album, row: self.row, room: None }
+        let Self { album, row, thumbnail_is_due, .. } = self;
+        Parcel { objects, commit, album, row, thumbnail_is_due, room: None }
     }
 }
 

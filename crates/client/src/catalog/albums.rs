@@ -158,8 +158,7 @@ pub(super) async fn put_all(
     rows: &[CollectionRow],
 ) -> Result<(), CatalogError> {
     for chunk in rows.chunks(ROWS) {
-        let values = |text: &mut String, first| placeholders(text, first, COLUMNS);
-        let mut query = statement(INSERT, chunk.len(), COLUMNS, values, OR_UPDATE);
+        let mut query = statement(INSERT, chunk.len(), &placeholders(COLUMNS), OR_UPDATE);
         for row in chunk {
             query = query
                 .bind(row.id.0)

@@ -6,8 +6,11 @@ use futures_util::TryStreamExt as _;
 use sqlx::{FromRow, Row, SqliteConnection, sqlite::SqliteRow};
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::slice;
 
-use super::{Catalog, CatalogError, DeviceAlbumKey, FileRow, files, files::content_hash_of};
+use super::changes::{ROWS, placeholders, statement};
+use super::files::{self, content_hash_of};
+use super::{Catalog, CatalogError, DeviceAlbumKey, FileRow, thumbnails};
 use crate::library::path_of;
 
 /// What tells, at the price of one `stat`, that a file's bytes are what they were. The change time is not in it:
@@ -77,6 +80,17 @@ pub struct AssetRow {
     pub first_seen: i64,
     /// When a run last dealt with it, µs since the epoch.
     pub last_seen: i64,
+}
+
+/// Files that were just made, and what they were made of, in the same order.
+#[derive(Clone, Debug, Default)]
+pub struct UploadedRows {
+    /// The files.
+    pub files: Vec<FileRow>,
+    /// The assets.
+    pub assets: Vec<AssetRow>,
+    /// Those of the files whose thumbnails are still to be made.
+    pub thumbnails_due: HashSet<FileId>,
 }
 
 impl AssetRow {
@@ -179,14 +193,17 @@ impl Catalog {
     }
 
     /// Records files that were just made, ahead of the feed, and the assets that they were made of.
-    pub async fn record_uploads(&self, rows: &[(FileRow, AssetRow)]) -> Result<(), CatalogError> {
-        if rows.is_empty() {
+    pub async fn record_uploads(&self, uploaded: &UploadedRows) -> Result<(), CatalogError> {
+        if uploaded.files.is_empty() {
             return Ok(());
         }
         let mut transaction = self.write().await?;
-        for (file, asset) in rows {
-            files::put_all(&mut transaction, std::slice::from_ref(file)).await?;
-            put(&mut transaction, asset).await?;
+        files::put_all(&mut transaction, &uploaded.files).await?;
+        put_all(&mut transaction, &uploaded.assets).await?;
+        for asset in &uploaded.assets {
+            if let Some(file) = asset.file.filter(|file| uploaded.thumbnails_due.contains(file)) {
+                thumbnails::put(&mut transaction, file, asset).await?;
+            }
         }
         Ok(transaction.commit().await?)
     }
@@ -194,7 +211,7 @@ impl Catalog {
     /// Records how an asset was dealt with.
     pub async fn put_asset(&self, row: &AssetRow) -> Result<(), CatalogError> {
         let mut connection = self.pool.acquire().await?;
-        put(&mut connection, row).await
+        put_all(&mut connection, slice::from_ref(row)).await
     }
 
     /// Marks of all contents that the vault or this device ever had, for [`content_mark`] to be looked up in: what is not among
@@ -225,48 +242,55 @@ fn mark_of(text: &str) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |mark, byte| (mark ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// Writes an asset's row. One whose content could not be read this time keeps the content that was seen last, and since when: what
-/// its owner deleted from the vault must not come back because of a bad moment of the disk's.
-async fn put(connection: &mut SqliteConnection, row: &AssetRow) -> Result<(), CatalogError> {
-    let (motion_path, motion) = match &row.motion {
-        Some((path, fingerprint)) => (Some(path), Some(fingerprint)),
-        None => (None, None),
-    };
-    sqlx::query(
-        "INSERT INTO assets (root, path, size, modified_ns, inode, motion_path, motion_size,
-             motion_modified_ns, motion_inode, album_root, album_folder, content_hash, file, state, reason,
-             first_seen, last_seen)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
-         ON CONFLICT (root, path) DO UPDATE SET
-             size = excluded.size, modified_ns = excluded.modified_ns, inode = excluded.inode,
-             motion_path = excluded.motion_path, motion_size = excluded.motion_size,
-             motion_modified_ns = excluded.motion_modified_ns, motion_inode = excluded.motion_inode,
-             album_root = excluded.album_root, album_folder = excluded.album_folder,
-             content_hash = CASE WHEN excluded.state = 'blocked'
-                 THEN coalesce(excluded.content_hash, assets.content_hash) ELSE excluded.content_hash END,
-             file = excluded.file, state = excluded.state, reason = excluded.reason,
-             first_seen = CASE WHEN excluded.state = 'blocked' AND excluded.content_hash IS NULL
-                 THEN assets.first_seen ELSE excluded.first_seen END,
-             last_seen = excluded.last_seen",
-    )
-    .bind(&row.root)
-    .bind(&row.path)
-    .bind(row.fingerprint.size.cast_signed())
-    .bind(row.fingerprint.modified_ns)
-    .bind(row.fingerprint.inode.cast_signed())
-    .bind(motion_path)
-    .bind(motion.map(|motion| motion.size.cast_signed()))
-    .bind(motion.map(|motion| motion.modified_ns))
-    .bind(motion.map(|motion| motion.inode.cast_signed()))
-    .bind(&row.album.root)
-    .bind(&row.album.folder)
-    .bind(row.content_hash.map(|hash| hash.to_string()))
-    .bind(row.file.map(|file| file.0))
-    .bind(row.state.as_str())
-    .bind(&row.reason)
-    .bind(row.first_seen)
-    .bind(row.last_seen)
-    .execute(connection)
-    .await?;
+/// The columns that are written.
+const COLUMNS: usize = 17;
+
+const INSERT: &str =
+    "INSERT INTO assets (root, path, size, modified_ns, inode, motion_path, motion_size, motion_modified_ns,
+    motion_inode, album_root, album_folder, content_hash, file, state, reason, first_seen, last_seen) VALUES";
+
+/// An asset whose content could not be read this time keeps the content that was seen last, and since when: what its owner deleted
+/// from the vault must not come back because of a bad moment of the disk's.
+const OR_UPDATE: &str = "ON CONFLICT (root, path) DO UPDATE SET
+    size = excluded.size, modified_ns = excluded.modified_ns, inode = excluded.inode,
+    motion_path = excluded.motion_path, motion_size = excluded.motion_size,
+    motion_modified_ns = excluded.motion_modified_ns, motion_inode = excluded.motion_inode,
+    album_root = excluded.album_root, album_folder = excluded.album_folder,
+    content_hash = CASE WHEN excluded.state = 'blocked'
+        THEN coalesce(excluded.content_hash, assets.content_hash) ELSE excluded.content_hash END,
+    file = excluded.file, state = excluded.state, reason = excluded.reason,
+    first_seen = CASE WHEN excluded.state = 'blocked' AND excluded.content_hash IS NULL
+        THEN assets.first_seen ELSE excluded.first_seen END,
+    last_seen = excluded.last_seen";
+
+async fn put_all(connection: &mut SqliteConnection, rows: &[AssetRow]) -> Result<(), CatalogError> {
+    for chunk in rows.chunks(ROWS) {
+        let mut query = statement(INSERT, chunk.len(), &placeholders(COLUMNS), OR_UPDATE);
+        for row in chunk {
+            let (motion_path, motion) = match &row.motion {
+                Some((path, fingerprint)) => (Some(path.clone()), Some(fingerprint)),
+                None => (None, None),
+            };
+            query = query
+                .bind(row.root.clone())
+                .bind(row.path.clone())
+                .bind(row.fingerprint.size.cast_signed())
+                .bind(row.fingerprint.modified_ns)
+                .bind(row.fingerprint.inode.cast_signed())
+                .bind(motion_path)
+                .bind(motion.map(|motion| motion.size.cast_signed()))
+                .bind(motion.map(|motion| motion.modified_ns))
+                .bind(motion.map(|motion| motion.inode.cast_signed()))
+                .bind(row.album.root.clone())
+                .bind(row.album.folder.clone())
+                .bind(row.content_hash.map(|hash| hash.to_string()))
+                .bind(row.file.map(|file| file.0))
+                .bind(row.state.as_str())
+                .bind(row.reason.clone())
+                .bind(row.first_seen)
+                .bind(row.last_seen);
+        }
+        query.execute(&mut *connection).await?;
+    }
     Ok(())
 }

@@ -5,7 +5,6 @@ use darkslide_protocol::Version;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Sqlite};
-use std::fmt::Write as _;
 
 /// Rows that one statement writes: enough that preparing and passing it on no longer count.
 pub(super) const ROWS: usize = 100;
@@ -34,31 +33,19 @@ impl Catalog {
     }
 }
 
-/// A statement for so many rows: `before`, each row's values as `row` writes them from its first placeholder's number on, `after`.
-/// It is kept prepared when it is for as many as there can be.
+/// A statement for so many rows: `before`, each row's values, `after`. It is kept prepared when it is for as many as there can be.
+/// Placeholders have no numbers: SQLite looks a number up among all that it has, once for each.
 pub(super) fn statement(
     before: &str,
     count: usize,
-    columns: usize,
-    row: impl Fn(&mut String, usize),
+    values: &str,
     after: &str,
 ) -> Query<'static, Sqlite, SqliteArguments> {
-    let mut text = String::with_capacity(before.len() + after.len() + count * columns * 6);
-    text.push_str(before);
-    for index in 0..count {
-        text.push_str(if index == 0 { " " } else { ", " });
-        row(&mut text, 1 + index * columns);
-    }
-    text.push(' ');
-    text.push_str(after);
+    let text = format!("{before} {} {after}", vec![values; count].join(", "));
     sqlx::query(AssertSqlSafe(text)).persistent(count == ROWS)
 }
 
-/// `($first, …)`: so many placeholders.
-pub(super) fn placeholders(text: &mut String, first: usize, columns: usize) {
-    for number in first..first + columns {
-        let before = if number == first { '(' } else { ',' };
-        write!(text, "{before}${number}").expect("a string takes any text");
-    }
-    text.push(')');
+/// `(?, …)`: so many placeholders.
+pub(super) fn placeholders(columns: usize) -> String {
+    format!("({})", vec!["?"; columns].join(","))
 }

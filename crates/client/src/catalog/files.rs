@@ -207,8 +207,7 @@ const OR_UPDATE: &str = "ON CONFLICT (collection, file) DO UPDATE SET owner = ex
 
 pub(super) async fn put_all(connection: &mut SqliteConnection, rows: &[FileRow]) -> Result<(), CatalogError> {
     for chunk in rows.chunks(ROWS) {
-        let values = |text: &mut String, first| placeholders(text, first, COLUMNS);
-        let mut query = statement(INSERT, chunk.len(), COLUMNS, values, OR_UPDATE);
+        let mut query = statement(INSERT, chunk.len(), &placeholders(COLUMNS), OR_UPDATE);
         for row in chunk {
             query = query
                 .bind(row.collection.0)

@@ -1,7 +1,7 @@
 //! The catalog: one SQLite database a profile, holding what this device knows.
 //!
 //! Two halves meet here. The *mirror* (`collections`, `files`, `trash`, `cursors`) is what the change feed said of
-//! the vault. The *library* (`assets`, `device_albums`, `uploads`) is what was done with the folders on this
+//! the vault. The *library* (`assets`, `device_albums`, `uploads`, `thumbnails_due`) is what was done with the folders on this
 //! device. It is a cache with one exception, `first_seen`: losing it costs time, never pictures.
 //!
 //! Rows are written after the effect that they record. It holds names, dates and content hashes in the clear and
@@ -13,6 +13,7 @@ mod changes;
 mod cursor;
 mod files;
 mod resumable;
+mod thumbnails;
 mod trash;
 mod uploads;
 
@@ -24,11 +25,12 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 pub use albums::{CollectionRow, DeviceAlbumKey};
-pub use assets::{AssetRow, AssetState, Fingerprint, content_mark};
+pub use assets::{AssetRow, AssetState, Fingerprint, UploadedRows, content_mark};
 pub use changes::ChangedRows;
 pub use cursor::Feed;
 pub use files::{FileFilter, FileRow};
 pub use resumable::ResumableRow;
+pub use thumbnails::DueRow;
 pub use trash::TrashRow;
 pub use uploads::{PartRow, UploadRow};
 

@@ -3,7 +3,6 @@
 use darkslide_crypto::ContentHash;
 use darkslide_protocol::{CollectionId, FileId, Opaque, Version};
 use sqlx::{FromRow, Row, SqliteConnection, sqlite::SqliteRow};
-use std::fmt::Write as _;
 
 use super::changes::{ROWS, statement};
 use super::{Catalog, CatalogError, Feed, cursor, files::content_hash_of};
@@ -84,15 +83,19 @@ impl Catalog {
         .await?)
     }
 
+    /// Whether a file can be taken out of the trash.
+    pub async fn is_in_trash(&self, file: FileId) -> Result<bool, CatalogError> {
+        let text = "SELECT count(*) FROM trash WHERE file = $1 AND restored = 0 AND purged = 0";
+        let count: i64 = sqlx::query_scalar(text).bind(file.0).fetch_one(&self.pool).await?;
+        Ok(count > 0)
+    }
+
     /// Records that a file was taken out of the trash by this client, ahead of the feed.
     pub async fn mark_untrashed(&self, file: FileId) -> Result<(), CatalogError> {
         sqlx::query("UPDATE trash SET restored = 1 WHERE file = $1").bind(file.0).execute(&self.pool).await?;
         Ok(())
     }
 }
-
-/// The columns that are written.
-const COLUMNS: usize = 12;
 
 const INSERT: &str =
     "INSERT INTO trash (file, collection, encrypted_key, key_nonce, title, content_hash, object_size,
@@ -110,27 +113,17 @@ const OR_UPDATE: &str = "ON CONFLICT (file) DO UPDATE SET collection = excluded.
 
 /// One row's values. A purged entry no longer says what it was: name and content hash are kept from the entry before, or from the
 /// file's memberships.
-fn values(text: &mut String, first: usize) {
-    let number = |column: usize| first + column - 1;
-    write!(
-        text,
-        "(${file}, ${}, ${}, ${},
-          coalesce(${}, (SELECT title FROM files WHERE file = ${file} AND title IS NOT NULL LIMIT 1)),
-          coalesce(${}, (SELECT content_hash FROM files WHERE file = ${file} AND content_hash IS NOT NULL LIMIT 1)),
-          ${}, ${}, ${}, ${}, ${}, ${})",
-        number(2), number(3), number(4), number(5), number(6),
-        number(7), number(8), number(9), number(10), number(11), number(12),
-        file = first,
-    )
-    .expect("a string takes any text");
-}
+const VALUES: &str = "(?, ?, ?, ?,
+    coalesce(?, (SELECT title FROM files WHERE file = ? AND title IS NOT NULL LIMIT 1)),
+    coalesce(?, (SELECT content_hash FROM files WHERE file = ? AND content_hash IS NOT NULL LIMIT 1)),
+    ?, ?, ?, ?, ?, ?)";
 
 pub(super) async fn put_all(
     connection: &mut SqliteConnection,
     rows: &[TrashRow],
 ) -> Result<(), CatalogError> {
     for chunk in rows.chunks(ROWS) {
-        let mut query = statement(INSERT, chunk.len(), COLUMNS, values, OR_UPDATE);
+        let mut query = statement(INSERT, chunk.len(), VALUES, OR_UPDATE);
         for row in chunk {
             query = query
                 .bind(row.file.0)
@@ -138,7 +131,9 @@ pub(super) async fn put_all(
                 .bind(row.encrypted_key.0.clone())
                 .bind(row.key_nonce.0.clone())
                 .bind(row.title.clone())
+                .bind(row.file.0)
                 .bind(row.content_hash.map(|hash| hash.to_string()))
+                .bind(row.file.0)
                 .bind(row.object_size)
                 .bind(row.trashed_at)
                 .bind(row.delete_by)

@@ -1,0 +1,260 @@
+//! Thumbnails follow: a picture goes into the vault with the placeholder, so as to be safe early, and its thumbnail comes after it.
+//!
+//! What is due stands in the catalog, so that a run that was killed leaves nothing behind that the next one does not do. Thumbnails
+//! are made from the file on this device while it is the one that was sent; where that is over, or no decoder reads it, the file is
+//! marked as having none. Nothing here stops a backup.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use darkslide_crypto::keys::FileKey;
+use darkslide_crypto::stream::blob;
+use darkslide_protocol::batch::{
+    FrameKind, ThumbnailAnswer, ThumbnailRequest, object_head, object_key, record_head,
+};
+use darkslide_protocol::file::{FileMagic, MagicUpdateRequest};
+use darkslide_protocol::upload::ObjectReference;
+use darkslide_protocol::{FileId, MagicMetadata, Opaque};
+use futures_util::StreamExt as _;
+use serde_json::{Map, Value};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::error::AssetError;
+use super::identify::{Surroundings, subject_of};
+use super::run::Run;
+use crate::catalog::{CatalogError, DueRow, FileRow};
+use crate::event::Event;
+use crate::keys::{Unreadable, collection_key, file_key, open_file};
+use crate::library::path_of;
+
+/// Thumbnails that go together: some megabytes at most.
+const TOGETHER: u32 = 32;
+
+/// Thumbnails that are made at once: the thumbnailer has turns of its own.
+const MADE_AT_ONCE: usize = 2;
+
+/// How often another device may be first with a change of the same file's settings.
+const CONFLICTS_MAX: usize = 5;
+
+/// When there is something to do, and when no more will come.
+#[derive(Debug, Default)]
+pub(super) struct Signals {
+    /// Told when thumbnails became due.
+    pub(super) due: Arc<Notify>,
+    /// All originals are where they will be.
+    pub(super) last: CancellationToken,
+}
+
+/// What came of trying to make one.
+enum Made {
+    /// A JPEG, and what seals it.
+    Jpeg(Vec<u8>, FileKey),
+    /// There will never be one.
+    Never,
+    /// The file is in the trash, or cannot be looked at: it, or its disk, may be back in another run.
+    NotNow,
+}
+
+/// Makes what is due until no more will come.
+pub(super) async fn follow(run: Arc<Run>, signals: Arc<Signals>) {
+    if !run.settings.thumbnailer.is_on() {
+        return;
+    }
+    let mut after = 0;
+    while !run.halt.is_cancelled() {
+        // Asked before looking: what comes due behind the look is told again.
+        let is_last = signals.last.is_cancelled();
+        match some(&run, after).await {
+            Ok(Some(next)) => after = next,
+            Ok(None) if is_last => return,
+            Ok(None) => tokio::select! {
+                () = run.halt.cancelled() => return,
+                () = signals.last.cancelled() => {}
+                () = signals.due.notified() => {}
+            },
+            Err(AssetError::Stopped) => return,
+            Err(AssetError::Catalog(error)) => return run.fail(error),
+            Err(error) => {
+                // The pictures are safe; the next run makes what is left.
+                tracing::debug!(%error, "thumbnails wait for the next run");
+                return;
+            }
+        }
+    }
+}
+
+/// Makes and sends the next ones behind `after`; says how far it came, or that there are none.
+async fn some(run: &Run, after: i64) -> Result<Option<i64>, AssetError> {
+    let rows = run.catalog.thumbnails_due(after, TOGETHER).await?;
+    let Some(last) = rows.last().map(|row| row.number) else { return Ok(None) };
+    let mut making = futures_util::stream::iter(rows)
+        .map(|row| async { (make(run, &row).await, row) })
+        .buffer_unordered(MADE_AT_ONCE);
+    let (mut sealed, mut never) = (Vec::new(), Vec::new());
+    while let Some((made, row)) = making.next().await {
+        if run.halt.is_cancelled() {
+            return Err(AssetError::Stopped);
+        }
+        match made? {
+            Made::Jpeg(jpeg, key) => sealed.push(Sealed::new(row, &jpeg, &key)),
+            Made::Never => never.push(row),
+            Made::NotNow => {}
+        }
+    }
+    drop(making);
+    run.send_thumbnails(sealed).await?;
+    for row in never {
+        run.give_up(row).await?;
+    }
+    run.tell_thumbnails_left().await?;
+    Ok(Some(last))
+}
+
+async fn make(run: &Run, row: &DueRow) -> Result<Made, AssetError> {
+    let memberships = run.catalog.memberships(row.file).await?;
+    let Some(membership) = memberships.iter().find(|membership| !membership.deleted) else {
+        let may_return = run.catalog.is_in_trash(row.file).await?;
+        return Ok(if may_return { Made::NotNow } else { Made::Never });
+    };
+    let Some(asset) = run.catalog.asset(&row.root, &row.path).await? else { return Ok(Made::Never) };
+    if asset.file != Some(row.file) {
+        return Ok(Made::Never);
+    }
+    let root: Arc<Path> = path_of(&row.root).into();
+    let (zone, now) = (Arc::clone(&run.settings.zone), run.now);
+    let looking = tokio::task::spawn_blocking(move || {
+        let around = Surroundings { root: &root, zone: &*zone, now };
+        let subject = subject_of(around, &path_of(&asset.path), &asset.fingerprint);
+        // A file that is gone while its library is there was deleted; with its library, it may come back.
+        let may_return = subject.as_ref().is_err_and(|_| !root.exists());
+        (subject, may_return)
+    });
+    let subject = match looking.await.expect("looking at a file does not panic") {
+        (Ok(Some(subject)), _) => subject,
+        (Err(_), true) => return Ok(Made::NotNow),
+        _ => return Ok(Made::Never),
+    };
+    let Some(jpeg) = run.settings.thumbnailer.make(subject).await else { return Ok(Made::Never) };
+    Ok(Made::Jpeg(jpeg, run.key_of(membership).await?))
+}
+
+/// A thumbnail that is ready to go.
+struct Sealed {
+    row: DueRow,
+    id: [u8; 16],
+    bytes: Bytes,
+    header: Opaque,
+}
+
+impl Sealed {
+    fn new(row: DueRow, jpeg: &[u8], key: &FileKey) -> Self {
+        let sealed = blob::seal(key, jpeg);
+        let header = Opaque::encode(sealed.header.as_bytes());
+        Self { row, id: uuid::Uuid::new_v4().into_bytes(), bytes: sealed.ciphertext.into(), header }
+    }
+
+    fn frames(&self, run: &Run, pieces: &mut Vec<Bytes>) {
+        let request = ThumbnailRequest {
+            file_id: self.row.file,
+            thumbnail: ObjectReference {
+                object_key: object_key(run.session.account, &self.id),
+                decryption_header: self.header.clone(),
+                size: i64::try_from(self.bytes.len()).ok(),
+            },
+        };
+        let text = serde_json::to_vec(&request).expect("a thumbnail's record is JSON");
+        pieces.push(Bytes::copy_from_slice(&object_head(&self.id, self.bytes.len() as u64)));
+        pieces.push(self.bytes.clone());
+        pieces.push(Bytes::copy_from_slice(&record_head(FrameKind::Thumbnail, text.len() as u64)));
+        pieces.push(text.into());
+    }
+}
+
+impl Run {
+    async fn key_of(&self, membership: &FileRow) -> Result<FileKey, AssetError> {
+        let collection = self.catalog.collection(membership.collection).await?;
+        let collection = collection.ok_or(Unreadable::CollectionKey(membership.collection))?;
+        Ok(file_key(&collection_key(&self.session.keys, &collection)?, membership)?)
+    }
+
+    async fn send_thumbnails(&self, sealed: Vec<Sealed>) -> Result<(), AssetError> {
+        if sealed.is_empty() {
+            return Ok(());
+        }
+        let mut pieces = Vec::with_capacity(sealed.len() * 4);
+        for thumbnail in &sealed {
+            thumbnail.frames(self, &mut pieces);
+        }
+        let send = || async { Ok(self.session.api.batch(pieces.clone(), &self.sent).await?) };
+        let answer = self.patience.persist(send).await?;
+        if answer.thumbnails.len() != sealed.len() {
+            return Err(AssetError::Damaged);
+        }
+        for (thumbnail, answer) in sealed.iter().zip(&answer.thumbnails) {
+            if let ThumbnailAnswer::Refused { problem } = answer {
+                // Deleted meanwhile, or replaced by another device: it is nobody's any more.
+                tracing::debug!(file = %thumbnail.row.file, code = %problem.code, "a thumbnail was refused");
+            }
+        }
+        let rows: Vec<DueRow> = sealed.into_iter().map(|thumbnail| thumbnail.row).collect();
+        Ok(self.catalog.end_thumbnails_due(&rows).await?)
+    }
+
+    /// Marks a file as having no thumbnail, as stock clients mark theirs.
+    async fn give_up(&self, row: DueRow) -> Result<(), AssetError> {
+        self.tally().placeholders += 1;
+        for _ in 0..CONFLICTS_MAX {
+            match self.patience.persist(|| self.mark_without_thumbnail(row.file)).await {
+                Err(AssetError::Api(failure)) if failure.is_conflict() => {}
+                // Other refusals say that the file is no longer there to be marked.
+                Ok(()) | Err(AssetError::Api(_) | AssetError::Unreadable(_)) => break,
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(self.catalog.end_thumbnails_due(std::slice::from_ref(&row)).await?)
+    }
+
+    async fn mark_without_thumbnail(&self, file: FileId) -> Result<(), AssetError> {
+        let memberships = self.catalog.memberships(file).await?;
+        let Some(membership) = memberships.iter().find(|membership| !membership.deleted) else {
+            return Ok(());
+        };
+        let collection = self.catalog.collection(membership.collection).await?;
+        let collection = collection.ok_or(Unreadable::CollectionKey(membership.collection))?;
+        let collection = collection_key(&self.session.keys, &collection)?;
+        let key = file_key(&collection, membership)?;
+        let file = self.session.api.file_in(membership.collection, file).await?;
+        let known = open_file(Some(&collection), &file).row.public_metadata;
+        if known.is_none() && file.pub_magic_metadata.is_some() {
+            // What does not open is not overwritten.
+            return Ok(());
+        }
+        let known = known.and_then(|text| serde_json::from_str::<Map<String, Value>>(&text).ok());
+        let mut keys = known.unwrap_or_default();
+        if keys.insert("noThumb".to_owned(), true.into()) == Some(true.into()) {
+            return Ok(());
+        }
+        let version = file.pub_magic_metadata.map_or(1, |magic| magic.version);
+        let count = i64::try_from(keys.len()).expect("few keys");
+        let blob::Blob { ciphertext, header } = blob::seal(&key, Value::Object(keys).to_string().as_bytes());
+        let magic_metadata = MagicMetadata {
+            version,
+            count,
+            data: Opaque::encode(ciphertext),
+            header: Opaque::encode(header.as_bytes()),
+        };
+        let metadata_list = vec![FileMagic { id: file.id, magic_metadata }];
+        let request = MagicUpdateRequest { metadata_list, skip_version: None };
+        Ok(self.session.api.set_file_public_magic(&request).await?)
+    }
+
+    async fn tell_thumbnails_left(&self) -> Result<(), CatalogError> {
+        let left = self.catalog.count_thumbnails_due().await?;
+        self.thumbnails_left.store(left, Ordering::Relaxed);
+        self.events.send(Event::ThumbnailsLeft { left }).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,76 @@
+//! Thumbnails that are still to be made: of files that went into the vault with the placeholder, so as to be safe earlier.
+//!
+//! A row is written with the file's own, and goes when its thumbnail is in the vault or can never be.
+
+use darkslide_protocol::FileId;
+use sqlx::{FromRow, Row, SqliteConnection, sqlite::SqliteRow};
+
+use super::{AssetRow, Catalog, CatalogError};
+
+/// One thumbnail that is still to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueRow {
+    /// Its place in the order in which they became due.
+    pub number: i64,
+    /// The file that waits for it.
+    pub file: FileId,
+    /// The library's root, raw bytes.
+    pub root: Vec<u8>,
+    /// The path of the picture or video under the root, raw bytes.
+    pub path: Vec<u8>,
+}
+
+impl FromRow<'_, SqliteRow> for DueRow {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            number: row.try_get("number")?,
+            file: FileId(row.try_get("file")?),
+            root: row.try_get("root")?,
+            path: row.try_get("path")?,
+        })
+    }
+}
+
+impl Catalog {
+    /// The next thumbnails to be made, behind the given place in the order.
+    pub async fn thumbnails_due(&self, after: i64, limit: u32) -> Result<Vec<DueRow>, CatalogError> {
+        Ok(sqlx::query_as("SELECT * FROM thumbnails_due WHERE number > $1 ORDER BY number LIMIT $2")
+            .bind(after)
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await?)
+    }
+
+    /// How many thumbnails are still to be made.
+    pub async fn count_thumbnails_due(&self) -> Result<u64, CatalogError> {
+        let count: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM thumbnails_due").fetch_one(&self.pool).await?;
+        Ok(count.cast_unsigned())
+    }
+
+    /// Forgets thumbnails that are in the vault now, or that can never be made.
+    pub async fn end_thumbnails_due(&self, rows: &[DueRow]) -> Result<(), CatalogError> {
+        let mut transaction = self.write().await?;
+        for row in rows {
+            sqlx::query("DELETE FROM thumbnails_due WHERE number = $1")
+                .bind(row.number)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+}
+
+pub(super) async fn put(
+    connection: &mut SqliteConnection,
+    file: FileId,
+    asset: &AssetRow,
+) -> Result<(), CatalogError> {
+    sqlx::query("INSERT OR IGNORE INTO thumbnails_due (file, root, path) VALUES ($1, $2, $3)")
+        .bind(file.0)
+        .bind(&asset.root)
+        .bind(&asset.path)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
