@@ -153,10 +153,12 @@ impl Store {
         self.engine
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, and takes writes.
     pub async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1").fetch_one(&self.read).await?;
-        Ok(())
+        let mut tx = self.begin().await?;
+        sqlx::query("UPDATE id_blocks SET next = next").execute(&mut *tx).await?;
+        Ok(tx.roll_back().await?)
     }
 
     /// Closes all connections; on SQLite the log is folded into the file.
@@ -262,7 +264,11 @@ impl Store {
 async fn open_sqlite(url: &str) -> Result<(AnyPool, AnyPool), StoreError> {
     let url = if url.contains('?') { url.to_owned() } else { format!("{url}?mode=rwc") };
     let pool = |connections| {
-        AnyPoolOptions::new().max_connections(connections).after_connect(|connection, _| {
+        let options = AnyPoolOptions::new().max_connections(connections);
+        // A full disk makes SQLite roll back by itself; the connection then takes itself for inside a transaction, and is of no more use.
+        let options = options
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }));
+        options.after_connect(|connection, _| {
             Box::pin(async move {
                 // The patience comes first: switching to WAL wants the database for itself, and a process that was
                 // killed may be a moment away from letting go. FULL: a committed transaction survives a power cut.
@@ -313,6 +319,25 @@ mod tests {
         let error = open_postgres(&url, Duration::from_millis(50)).await.unwrap_err();
         assert!(matches!(error, sqlx::Error::Io(_)), "{error}");
         assert!(!format!("{error} {error:?}").contains("hunter2"));
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_over_when_there_is_room_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&Store::sqlite_url(&folder.path().join("db"))).await.unwrap();
+        for pages in [1, i64::MAX] {
+            let mut tx = store.begin().await.unwrap();
+            // As a disk without room, SQLite then answers SQLITE_FULL and rolls back by itself.
+            sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}")))
+                .execute(&mut *tx)
+                .await
+                .unwrap();
+            let fill = "INSERT INTO server_secrets (name, value) VALUES ('filler', hex(zeroblob(1000000)))";
+            let filled = sqlx::query(fill).execute(&mut *tx).await;
+            assert_eq!(filled.is_err(), pages == 1);
+            drop(tx);
+            store.ping().await.unwrap();
+        }
     }
 
     #[tokio::test]

@@ -38,6 +38,13 @@ impl Tx {
     }
 }
 
+impl Tx {
+    /// Undoes it all.
+    pub(super) async fn roll_back(self) -> Result<(), sqlx::Error> {
+        self.transaction.rollback().await
+    }
+}
+
 impl Deref for Tx {
     type Target = AnyConnection;
 
