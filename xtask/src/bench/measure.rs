@@ -1,10 +1,12 @@
-//! One measured run of one program: wall time and peak memory.
+//! One measured run of one program: wall time, peak memory, and the time until its work is on the disk.
 //!
 //! Memory is the kernel's own high-water mark, read from `/proc` while the program runs.
 
 use crate::shell::describe;
 use anyhow::{Context, Result, bail};
-use std::process::{Child, Command, Stdio};
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How often a running program's high-water mark is read.
@@ -19,8 +21,35 @@ pub(crate) struct Measured {
     pub(crate) memory: u64,
 }
 
+/// A run, and how long it took until nothing of it was in memory only.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OnDisk {
+    /// The run itself.
+    pub(crate) measured: Measured,
+    /// Its wall time and that of flushing what it left to the kernel.
+    pub(crate) time: Duration,
+}
+
+/// Does something to a folder, and then has the kernel write what it still holds back. What others left there is flushed before.
+pub(crate) fn until_on_disk(
+    folder: &Path,
+    work: impl FnOnce() -> Result<Option<Measured>>,
+) -> Result<Option<OnDisk>> {
+    let folder = File::open(folder)?;
+    rustix::fs::syncfs(&folder)?;
+    let Some(measured) = work()? else { return Ok(None) };
+    let begin = Instant::now();
+    rustix::fs::syncfs(&folder)?;
+    Ok(Some(OnDisk { measured, time: measured.time + begin.elapsed() }))
+}
+
 /// Runs a program to its end, in silence; a failure shows what it said.
 pub(crate) fn measure(command: &mut Command) -> Result<Measured> {
+    measure_while(command, || Ok(()))
+}
+
+/// The same; `look` is called again and again while the program runs.
+pub(crate) fn measure_while(command: &mut Command, mut look: impl FnMut() -> Result<()>) -> Result<Measured> {
     let line = describe(command);
     let log = tempfile::NamedTempFile::new()?;
     let begin = Instant::now();
@@ -36,6 +65,7 @@ pub(crate) fn measure(command: &mut Command) -> Result<Measured> {
         if let Some(status) = child.try_wait()? {
             break status;
         }
+        look()?;
         std::thread::sleep(POLL);
     };
     let time = begin.elapsed();
@@ -51,48 +81,4 @@ pub(crate) fn high_water_mark(process: u32) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kibibytes * 1024)
-}
-
-/// A program in the background; dropping it ends it.
-pub(crate) struct Background(Child);
-
-impl Background {
-    /// Starts it in silence.
-    pub(crate) fn start(command: &mut Command) -> Result<Self> {
-        let line = describe(command);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Ok(Self(command.spawn().with_context(|| format!("could not start: {line}"))?))
-    }
-
-    /// Its most resident memory so far, in bytes.
-    pub(crate) fn memory(&self) -> Option<u64> {
-        high_water_mark(self.0.id())
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        // Both fail only when the process is gone already, which is what is wanted.
-        let _gone = self.0.kill();
-        let _gone = self.0.wait();
-    }
-}
-
-/// Waits until a TCP port answers.
-pub(crate) fn wait_for_port(port: u16) -> Result<()> {
-    let begin = Instant::now();
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        if begin.elapsed() > Duration::from_secs(20) {
-            bail!("nothing listens on port {port} after 20 s");
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    Ok(())
-}
-
-/// The middle one.
-pub(crate) fn median<T: Copy + Ord>(values: &[T]) -> Option<T> {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable();
-    sorted.get(sorted.len() / 2).copied()
 }
