@@ -4,7 +4,7 @@
 
 use crate::output::{Output, bytes, printable};
 use darkslide_client::event::{Event, Events, Outcome};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ impl Line {
         let target =
             if output.shows_progress() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(0), target);
-        bar.set_style(ProgressStyle::with_template("{spinner} {msg}").expect("the template is valid"));
+        bar.set_style(ProgressStyle::with_template("{spinner} {wide_msg}").expect("the template is valid"));
         bar.enable_steady_tick(TICK);
         Self { output, verb, bar, working_on: VecDeque::new(), files: 0, done: 0, thumbnails_left: 0 }
     }
@@ -93,9 +93,10 @@ impl Line {
         self.files += files;
         self.bar.inc_length(bytes);
         let style = ProgressStyle::with_template(
-            "{spinner} {msg}\n  [{bar:30}] {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left",
+            "{spinner} {wide_msg}\n  [{bar:30}] {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}{left}",
         );
-        self.bar.set_style(style.expect("the template is valid").progress_chars("=> "));
+        let style = style.expect("the template is valid").progress_chars("=> ");
+        self.bar.set_style(style.with_key("left", time_left));
     }
 
     fn finish(&mut self, name: &Path, outcome: &Outcome) {
@@ -126,6 +127,14 @@ impl Line {
         } else {
             self.bar.println(text);
         }
+    }
+}
+
+/// Nothing is said before anything has moved: nobody knows yet.
+fn time_left(state: &ProgressState, text: &mut dyn std::fmt::Write) {
+    if state.pos() > 0 {
+        // What cannot be drawn is not worth a failure.
+        let _ = write!(text, ", {:#} left", HumanDuration(state.eta()));
     }
 }
 

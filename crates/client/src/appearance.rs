@@ -86,8 +86,10 @@ pub(crate) fn appearances(row: &FileRow) -> Vec<Appearance> {
         all.push(first(row));
     }
     for Also { appearance, .. } in here {
-        if !all.iter().any(|known| known.is_same_place(&appearance)) {
-            all.push(appearance);
+        // What was seen of a place last is what it is.
+        match all.iter_mut().find(|known| known.is_same_place(&appearance)) {
+            Some(known) => *known = appearance,
+            None => all.push(appearance),
         }
     }
     all
@@ -102,29 +104,38 @@ pub(crate) fn first(row: &FileRow) -> Appearance {
     Appearance { title, modification_time: row.modified, ..own }
 }
 
-/// The private magic metadata with one more copy in their list; `None` where it is remembered already, or too many are.
-/// `instead`: the file came to the collection by this copy.
+/// The private magic metadata with a copy in their list, in the stead of one at the same place; `None` where it is remembered already,
+/// or too many are. `instead`: the file came to the collection by this copy.
 pub(crate) fn remember(
     private: Option<&str>,
     collection: CollectionId,
     appearance: &Appearance,
     instead: bool,
 ) -> Option<Map<String, Value>> {
-    let known = also_in(private);
-    let is_known = |also: &Also| also.collection == collection && also.appearance.is_same_place(appearance);
-    if known.iter().any(is_known) {
-        return None;
-    }
-    let also = Also { collection, instead, appearance: appearance.clone() };
-    let also = serde_json::to_value(also).expect("text and numbers are JSON");
+    let mut also = Also { collection, instead, appearance: appearance.clone() };
     let mut private = private.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let list = list_of(&mut private);
+    let read = |entry: &Value| serde_json::from_value::<Also>(entry.clone()).ok();
+    let is_here = |also: &Also| also.collection == collection && also.appearance.is_same_place(appearance);
+    for entry in &mut *list {
+        let Some(known) = read(entry).filter(is_here) else { continue };
+        if known.appearance == *appearance {
+            return None;
+        }
+        also.instead |= known.instead;
+        *entry = value(&also);
+        return Some(private);
+    }
     // Damaged entries count: the bound is on what is stored.
     if list.len() >= ALSO_MAX {
         return None;
     }
-    list.push(also);
+    list.push(value(&also));
     Some(private)
+}
+
+fn value(also: &Also) -> Value {
+    serde_json::to_value(also).expect("text and numbers are JSON")
 }
 
 /// The list, made where it is not there. What stands in its place and is none is replaced.
@@ -171,6 +182,12 @@ mod tests {
         );
         assert_eq!(remember(Some(&text), album, &at("x", "a.jpg"), false), None);
         assert!(remember(Some(&text), album, &at("", "a.jpg"), false).is_some());
+        let later = Appearance { modification_time: 6, ..at("x", "a.jpg") };
+        let replaced = Value::Object(remember(Some(&text), album, &later, false).unwrap()).to_string();
+        assert_eq!(
+            also_in(Some(&replaced)).iter().map(|also| &also.appearance).collect::<Vec<_>>(),
+            [&later]
+        );
         assert!(remember(Some(&text), CollectionId(2), &at("x", "a.jpg"), true).is_some());
     }
 

@@ -123,7 +123,7 @@ async fn metrics_count_requests_by_route() {
 }
 
 #[tokio::test]
-async fn https_speaks_both_versions_of_http() {
+async fn trap_51_https_speaks_both_versions_of_http() {
     let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
@@ -189,6 +189,27 @@ async fn silent_and_stalled_clients_are_let_go() {
     assert!(!head.contains("200 OK"), "{head}");
     assert!(body.starts_with("HTTP/1.1 408"), "{body}");
     assert!(body.contains("\r\n\r\n{}"), "{body}");
+}
+
+/// A phone on a slow line sends one body for most of an hour: what is bounded is its silence.
+#[tokio::test]
+async fn trap_41_a_slow_sender_is_heard_out() {
+    let server = TestServer::start_with(RawConfig { idle_timeout: Some(1), ..raw_config() }).await;
+    let body = r#"{"email":"slow@example.org","purpose":"signup"}"#;
+    let head = format!(
+        "POST /users/ott HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut stream = connect(server.address, &head).await;
+    let mut pace = tokio::time::interval(Duration::from_millis(50));
+    let began = Instant::now();
+    for byte in body.as_bytes() {
+        pace.tick().await;
+        stream.write_all(&[*byte]).await.unwrap();
+    }
+    assert!(began.elapsed() > Duration::from_secs(2), "longer than any silence may be");
+    let answer = rest(stream).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
 #[tokio::test]

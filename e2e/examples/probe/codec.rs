@@ -3,7 +3,7 @@
 use anyhow::{Result, bail, ensure};
 use darkslide_client::backup::identify::{Asset, Identified, Surroundings, identify};
 use darkslide_client::library::{AlbumRule, folder};
-use darkslide_client::thumbnail::{Subject, Thumbnailer};
+use darkslide_client::thumbnail::Thumbnailer;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -28,17 +28,8 @@ pub(crate) async fn answer(folder: &Path) -> Result<Value> {
 }
 
 async fn make(asset: Asset, thumbnailer: Thumbnailer) -> Result<()> {
-    let path = asset.main.path;
-    let bytes = tokio::fs::read(&path).await?;
-    let subject = Subject {
-        path: path.clone(),
-        bytes: Some(bytes.into()),
-        format: asset.main.media.format,
-        orientation: asset.probe.orientation,
-        embedded: asset.probe.embedded_thumbnail,
-    };
-    let made = thumbnailer.make(subject).await;
-    ensure!(!made.is_placeholder, "{} cannot be decoded", path.display());
+    let made = thumbnailer.make(asset.subject()).await;
+    ensure!(made.is_some(), "{} cannot be decoded", asset.main.path.display());
     Ok(())
 }
 

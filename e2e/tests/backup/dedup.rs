@@ -98,6 +98,9 @@ async fn what_its_owner_deleted_is_not_sent_again() {
     let path = scene.write("a.jpg", &picture(1, 5000));
     scene.back_up().await;
     trash_everything(&scene).await;
+    // It stands there as it was; nobody is told that it is safe.
+    let report = scene.back_up().await;
+    assert_eq!((report.unchanged, report.skipped.len()), (0, 1), "{report:?}");
     // Touched, so that it is read again; it is the same device asset, which was there before the deletion.
     let file = std::fs::File::options().append(true).open(&path).unwrap();
     file.set_modified(std::time::SystemTime::now()).unwrap();

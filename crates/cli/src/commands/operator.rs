@@ -1,11 +1,11 @@
 //! `darkslide account`: what the operator of a server does, on the machine where its data is. The server may be running.
 
-use super::serve::settings;
+use super::serve::{self, settings};
 use crate::Ending;
 use crate::arguments::{Operator, OperatorAction};
 use crate::output::{Output, bytes, date, table};
 use crate::questions;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use darkslide_server::config::{ByteSize, Config};
 use darkslide_server::operator::{self, ListedAccount, Standing};
 use darkslide_server::store::Store;
@@ -14,8 +14,7 @@ use serde_json::json;
 /// Opens the database that the settings name and does one thing to it.
 pub(crate) async fn run(output: Output, arguments: Operator) -> Result<Ending> {
     let config = settings(&arguments.server)?;
-    darkslide_server::make_data_folder(&config.data_dir)
-        .with_context(|| format!("could not make the data folder {}", config.data_dir.display()))?;
+    serve::expect_server(&config)?;
     let store = Store::open(config.effective_database_url().expose()).await?;
     let done = act(output, &store, &config, arguments.action).await;
     store.close().await;

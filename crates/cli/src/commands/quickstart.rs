@@ -9,6 +9,7 @@ use crate::output::Output;
 use crate::{profile, questions};
 use anyhow::{Context, Result, ensure};
 use darkslide_client::api::Api;
+use darkslide_client::backup::BackupReport;
 use darkslide_client::profile::Profile;
 use darkslide_client::session::{Email, Password, Session};
 use darkslide_server::config::{Config, RawConfig};
@@ -52,13 +53,14 @@ pub(crate) async fn run(output: Output, general: &General, arguments: Quickstart
         place.data_dir.display()
     ));
     let outcome = back_up(output, general, &profile, &running, &place, &arguments).await;
-    if outcome.is_ok() && !arguments.once {
+    let goes_on = outcome.as_ref().is_ok_and(|report| report.interrupted.is_none());
+    if goes_on && !arguments.once {
         output.notice(joining(&place));
         output.notice("Serving. Ctrl-C stops it; run the same command again to go on.");
         serve::stop_signal().await;
     }
     running.stop().await?;
-    outcome
+    Ok(Ending::unless(!outcome?.is_complete()))
 }
 
 async fn back_up(
@@ -68,7 +70,7 @@ async fn back_up(
     running: &Running,
     place: &Place,
     arguments: &Quickstart,
-) -> Result<Ending> {
+) -> Result<BackupReport> {
     let (session, made) = match profile.config()? {
         Some(_) => (profile::session(general, profile).await?, None),
         None => {
@@ -83,7 +85,7 @@ async fn back_up(
     let answer = json!({ "server": format!("http://{}", place.listen), "dataDir": place.data_dir,
         "profile": general.profile, "account": made, "backup": report });
     output.answer(&answer, |_| format!("\n{}\n{}", backup::summary(&report), next_steps(general)))?;
-    Ok(Ending::unless(!report.is_complete()))
+    Ok(report)
 }
 
 /// An account that this run made, with what must be written down.

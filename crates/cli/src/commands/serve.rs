@@ -2,7 +2,7 @@
 
 use crate::arguments::{Serve, ServerConfig};
 use crate::output::Output;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use darkslide_server::config::{Config, Layers, RawConfig};
 use std::path::Path;
 
@@ -27,6 +27,19 @@ pub(crate) async fn run(output: Output, arguments: Serve) -> Result<()> {
 /// The settings that are in force: flag over environment over file over default.
 pub(crate) fn settings(arguments: &ServerConfig) -> Result<Config> {
     Ok(layers(arguments)?.config()?)
+}
+
+/// Whoever asks about a server that never ran here has named the wrong folder.
+pub(crate) fn expect_server(config: &Config) -> Result<()> {
+    let missing = config.sqlite_file().filter(|file| !file.is_file());
+    let folder = config.data_dir.display();
+    match missing {
+        Some(file) => bail!(
+            "there is no server's data in {folder} ({} is not there): name its folder with --data-dir, or start `darkslide serve` there first",
+            file.display()
+        ),
+        None => Ok(()),
+    }
 }
 
 fn layers(arguments: &ServerConfig) -> Result<Layers> {

@@ -1,10 +1,10 @@
 //! `darkslide server`: how a server is, asked on the machine where its data is. The server may be running; nothing is changed.
 
-use super::serve::settings;
+use super::serve::{self, settings};
 use crate::Ending;
 use crate::arguments::{ServerAction, ServerCommand};
 use crate::output::{Output, bytes, counted, date, table};
-use anyhow::{Result, bail};
+use anyhow::Result;
 use darkslide_server::config::Config;
 use darkslide_server::status::ServerStatus;
 use darkslide_server::store::{Engine, Store};
@@ -21,9 +21,7 @@ pub(crate) async fn run(output: Output, arguments: ServerCommand) -> Result<Endi
 }
 
 async fn status(output: Output, config: &Config) -> Result<Ending> {
-    if !config.data_dir.is_dir() {
-        bail!("there is no server's data in {}: name its folder with --data-dir", config.data_dir.display());
-    }
+    serve::expect_server(config)?;
     let store = Store::open(config.effective_database_url().expose()).await?;
     let status = ServerStatus::read(&store, config).await;
     store.close().await;

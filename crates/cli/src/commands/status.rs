@@ -108,7 +108,9 @@ struct Explained {
 pub(crate) async fn explain_paths(output: Output, general: &General, arguments: Explain) -> Result<Ending> {
     let catalog: Catalog = profile::open(general)?.catalog().await?;
     let mut answers = Vec::with_capacity(arguments.paths.len());
+    let mut all_there = true;
     for path in arguments.paths {
+        all_there &= path.exists();
         let explanation = explain(&catalog, &path).await?;
         answers.push(Explained { path, explanation });
     }
@@ -118,5 +120,5 @@ pub(crate) async fn explain_paths(output: Output, general: &General, arguments: 
         };
         answers.iter().map(line).collect::<Vec<_>>().join("\n")
     })?;
-    Ok(Ending::Done)
+    Ok(Ending::unless(!all_there))
 }

@@ -65,18 +65,21 @@ fn accounts_are_invited_listed_shut_out_and_removed() {
 
 #[cfg(unix)]
 #[test]
-fn whichever_command_makes_the_data_folder_makes_it_for_its_user_alone() {
+fn a_data_folder_is_made_for_its_user_alone_and_never_by_a_question() {
     use std::os::unix::fs::PermissionsExt as _;
     let machine = Machine::new();
     let folder = machine.pictures();
-    machine.says(&["account", "--data-dir", "by account", "add", "a@example.org"]);
+    for words in
+        [&["account", "--data-dir", "nowhere", "list"][..], &["server", "--data-dir", "nowhere", "status"]]
+    {
+        assert!(machine.fails(words).contains("there is no server's data in nowhere"));
+        assert!(!machine.path("nowhere").exists());
+    }
     // It makes the folder before it finds that the port will not do.
     let words = ["quickstart", folder.to_str().unwrap(), "--yes", "--data-dir", "by quickstart"];
     machine.fails(&[&words[..], &["--listen", "127.0.0.1:0"]].concat());
-    for name in ["by account", "by quickstart"] {
-        let mode = std::fs::metadata(machine.path(name)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o700, "{name}");
-    }
+    let mode = std::fs::metadata(machine.path("by quickstart")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
 }
 
 #[test]

@@ -25,10 +25,9 @@ impl Run {
         copy: &Appearance,
         instead: bool,
     ) -> Result<(), AssetError> {
-        let is_first = first(row) == *copy;
-        let is_known = !instead && appearances(row).iter().any(|known| known.is_same_place(copy));
+        let is_known = if instead { first(row) == *copy } else { appearances(row).contains(copy) };
         let unknown = || remember(row.private_metadata.as_deref(), row.collection, copy, instead).is_some();
-        if is_first || is_known || !unknown() {
+        if is_known || !unknown() {
             return Ok(());
         }
         let collection = self.catalog.collection(row.collection).await?;

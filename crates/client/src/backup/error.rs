@@ -91,6 +91,14 @@ impl AssetError {
         }
     }
 
+    /// Why there is no room, in the words of whoever said it first.
+    pub(super) fn storage_reason(&self) -> String {
+        match self.root() {
+            Self::StorageFull(reason) => reason.clone(),
+            other => other.to_string(),
+        }
+    }
+
     /// Whether no other asset would fare better: the catalog cannot be used, or the session has ended.
     pub(super) fn ends_the_run(&self) -> bool {
         match self.root() {

@@ -37,7 +37,7 @@ pub use explain::explain;
 pub use report::{BackupReport, Named};
 
 use crate::catalog::Catalog;
-use crate::event::{Event, Events};
+use crate::event::{Event, Events, Outcome};
 use crate::feed;
 use crate::library::{AlbumRule, Scan, folder};
 use crate::session::Session;
@@ -97,9 +97,19 @@ pub async fn backup(
     feed::pull(&run.session, &run.catalog).await?;
     run.measure_room().await;
     let mut plans = Vec::new();
+    let mut first_missing = None;
     for root in roots {
-        let scan = scan(root.clone(), events.clone()).await?;
-        plans.push(plan_root(&run, scan).await?);
+        match scan(root.clone(), events.clone()).await {
+            Ok(scan) => plans.push(plan_root(&run, scan).await?),
+            Err(error) => {
+                run.tally().count(root, &Outcome::Failed(error.to_string()));
+                first_missing.get_or_insert(error);
+            }
+        }
+    }
+    // One that is not there never stops the others.
+    if let (Some(error), true) = (first_missing, plans.is_empty()) {
+        return Err(error);
     }
     let (files, bytes) = plans
         .iter()
@@ -129,6 +139,7 @@ async fn scan(root: PathBuf, events: Events) -> Result<Scan, BackupError> {
 async fn plan_root(run: &Run, scan: Scan) -> Result<(Arc<std::path::Path>, BackupPlan), BackupError> {
     run.pass_over(&scan.passed_over);
     let known = run.catalog.assets(&crate::library::raw(&scan.root)).await?;
-    let plan = plan::plan(&scan.root, &scan.files, &known, &run.settings.albums);
+    let deleted = run.catalog.deleted_files().await?;
+    let plan = plan::plan(&scan.root, &scan.files, &known, &deleted, &run.settings.albums);
     Ok((scan.root.into(), plan))
 }

@@ -1,7 +1,7 @@
 //! The decisions of a backup, as pure functions: what a run does with each file of a scan, and what it does with
 //! content once that is known. Nothing here reads a disk, a clock or the network.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -69,8 +69,15 @@ impl BackupPlan {
     }
 }
 
-/// Plans a run over one root: what was found there, what the catalog knows of it, which albums are wanted.
-pub fn plan(root: &Path, files: &[Found], known: &[AssetRow], rule: &AlbumRule) -> BackupPlan {
+/// Plans a run over one root: what was found there, what the catalog knows of it, which files their owner deleted from the vault, which
+/// albums are wanted.
+pub fn plan(
+    root: &Path,
+    files: &[Found],
+    known: &[AssetRow],
+    deleted: &BTreeSet<FileId>,
+    rule: &AlbumRule,
+) -> BackupPlan {
     let found: HashMap<Vec<u8>, &Found> = files.iter().map(|file| (raw(&file.path), file)).collect();
     let rows: HashMap<&[u8], &AssetRow> = known.iter().map(|row| (row.path.as_slice(), row)).collect();
     let videos = videos_of_intact_units(&found, &rows);
@@ -82,11 +89,20 @@ pub fn plan(root: &Path, files: &[Found], known: &[AssetRow], rule: &AlbumRule) 
         }
         let row = rows.get(path.as_slice()).copied();
         let (decision, motion) = decide_file(root, file, row, &found, rule);
+        let decision = match (decision, row.and_then(|row| row.content_hash)) {
+            // It is what it was, and the vault is not.
+            (Decision::Unchanged, Some(content)) if is_deleted(row, deleted) => Decision::Recheck(content),
+            (decision, _) => decision,
+        };
         let step = Step { path: file.path.clone(), fingerprint: file.fingerprint, motion, decision };
         steps.insert(file.path.clone(), step);
     }
     read_companions(&mut steps);
     BackupPlan { steps: steps.into_values().collect() }
+}
+
+fn is_deleted(row: Option<&AssetRow>, deleted: &BTreeSet<FileId>) -> bool {
+    row.and_then(|row| row.file).is_some_and(|file| deleted.contains(&file))
 }
 
 /// The videos that belong to Live Photos of which both halves are what they were.

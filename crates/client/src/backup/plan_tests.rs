@@ -37,7 +37,7 @@ fn live_row(path: &str, video: &str) -> AssetRow {
 }
 
 fn decisions(files: &[Found], known: &[AssetRow], rule: &AlbumRule) -> Vec<(String, Decision)> {
-    let plan = plan(Path::new(ROOT), files, known, rule);
+    let plan = plan(Path::new(ROOT), files, known, &BTreeSet::new(), rule);
     plan.steps.into_iter().map(|step| (step.path.display().to_string(), step.decision)).collect()
 }
 
@@ -218,7 +218,7 @@ fn world() -> impl Strategy<Value = (Vec<Found>, Vec<AssetRow>)> {
 proptest! {
     #[test]
     fn every_file_is_in_one_step_or_is_a_video_of_one((files, rows) in world()) {
-        let plan = plan(Path::new(ROOT), &files, &rows, &AlbumRule::PerRoot);
+        let plan = plan(Path::new(ROOT), &files, &rows, &BTreeSet::new(), &AlbumRule::PerRoot);
         let named: HashSet<_> = plan.steps.iter().map(|step| step.path.clone()).collect();
         prop_assert_eq!(named.len(), plan.steps.len());
         let with_videos: HashSet<_> = plan.steps.iter()
@@ -231,7 +231,7 @@ proptest! {
 
     #[test]
     fn nothing_is_left_alone_without_proof((files, rows) in world()) {
-        for step in plan(Path::new(ROOT), &files, &rows, &AlbumRule::PerRoot).steps {
+        for step in plan(Path::new(ROOT), &files, &rows, &BTreeSet::new(), &AlbumRule::PerRoot).steps {
             let row = rows.iter().find(|row| row.path == raw(&step.path));
             match step.decision {
                 Decision::Unchanged => {
@@ -254,14 +254,14 @@ proptest! {
     ) {
         let mut files: Vec<_> = paths.iter().map(|path| found(path, 1)).collect();
         let rows: Vec<_> = paths.iter().map(|path| row(path, 1, AssetState::BackedUp)).collect();
-        let before = plan(Path::new(ROOT), &files, &rows, &AlbumRule::PerRoot);
+        let before = plan(Path::new(ROOT), &files, &rows, &BTreeSet::new(), &AlbumRule::PerRoot);
         prop_assert!(before.steps.iter().all(|step| step.decision == Decision::Unchanged));
         prop_assert_eq!(before.to_read(), (0, 0));
         prop_assume!(!files.is_empty());
         let changed = changed.index(files.len());
         files[changed].fingerprint = print(2);
         let stem = |path: &Path| path.with_extension("");
-        for step in plan(Path::new(ROOT), &files, &rows, &AlbumRule::PerRoot).steps {
+        for step in plan(Path::new(ROOT), &files, &rows, &BTreeSet::new(), &AlbumRule::PerRoot).steps {
             if step.path == files[changed].path {
                 prop_assert_eq!(step.decision, Decision::Read(Why::Changed));
             } else if stem(&step.path) != stem(&files[changed].path) {
@@ -273,7 +273,7 @@ proptest! {
     #[test]
     fn the_order_of_the_scan_does_not_matter((files, rows) in world()) {
         let reversed: Vec<_> = files.iter().rev().cloned().collect();
-        let plan_of = |files: &[Found]| plan(Path::new(ROOT), files, &rows, &AlbumRule::PerRoot);
+        let plan_of = |files: &[Found]| plan(Path::new(ROOT), files, &rows, &BTreeSet::new(), &AlbumRule::PerRoot);
         prop_assert_eq!(plan_of(&files), plan_of(&reversed));
     }
 }
@@ -284,4 +284,16 @@ fn keys_of_albums_are_compared_not_names() {
     known.album = DeviceAlbumKey { root: b"/elsewhere".to_vec(), folder: Vec::new() };
     let expected = Decision::Recheck(ContentHash::of(b"a.jpg"));
     check(&[found("a.jpg", 1)], &[known], &[("a.jpg", expected)]);
+}
+
+#[test]
+fn what_its_owner_deleted_from_the_vault_is_not_called_safe() {
+    let rows = [row("a.jpg", 1, AssetState::BackedUp)];
+    let decision = |deleted: &[FileId]| {
+        let deleted = deleted.iter().copied().collect();
+        let plan = plan(Path::new(ROOT), &[found("a.jpg", 1)], &rows, &deleted, &AlbumRule::PerRoot);
+        plan.steps.into_iter().next().unwrap().decision
+    };
+    assert_eq!(decision(&[FileId(2)]), Decision::Unchanged);
+    assert_eq!(decision(&[FileId(1)]), Decision::Recheck(ContentHash::of(b"a.jpg")));
 }

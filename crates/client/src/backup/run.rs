@@ -362,7 +362,7 @@ impl Run {
     /// Looks whether a failure of one asset is one of the whole run.
     pub(super) async fn weigh(&self, error: &AssetError) {
         if error.is_storage_full() {
-            let reason = error.to_string();
+            let reason = error.storage_reason();
             let first = self.tally().storage_full.replace(reason.clone()).is_none();
             if first {
                 self.events.send(Event::StorageFull { reason }).await;

@@ -182,10 +182,15 @@ impl Catalog {
         Ok(sqlx::query_scalar("SELECT DISTINCT root FROM assets").fetch_all(&self.pool).await?)
     }
 
-    /// How many assets are in each state.
+    /// How many assets are in each state. What its owner deleted from the vault counts as left alone.
     pub async fn asset_counts(&self) -> Result<Vec<(AssetState, i64)>, CatalogError> {
-        let rows: Vec<(String, i64)> =
-            sqlx::query_as("SELECT state, count(*) FROM assets GROUP BY state").fetch_all(&self.pool).await?;
+        let rows: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT CASE WHEN state = 'backed_up' AND file IN (SELECT file FROM trash WHERE restored = 0)
+                     THEN 'skipped' ELSE state END AS now, count(*)
+                 FROM assets GROUP BY now",
+        )
+        .fetch_all(&self.pool)
+        .await?;
         rows.into_iter()
             .map(|(state, count)| Some((AssetState::parse(&state)?, count)))
             .collect::<Option<_>>()

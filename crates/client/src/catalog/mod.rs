@@ -21,8 +21,8 @@ use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection as _, SqlitePool};
 
 pub use albums::{CollectionRow, DeviceAlbumKey};
 pub use assets::{AssetRow, AssetState, Fingerprint, UploadedRows, content_mark};

@@ -3,6 +3,7 @@
 use darkslide_crypto::ContentHash;
 use darkslide_protocol::{CollectionId, FileId, Opaque, Version};
 use sqlx::{FromRow, Row, SqliteConnection, sqlite::SqliteRow};
+use std::collections::BTreeSet;
 
 use super::changes::{ROWS, statement};
 use super::{Catalog, CatalogError, Feed, cursor, files::content_hash_of};
@@ -81,6 +82,13 @@ impl Catalog {
         .bind(content.to_string())
         .fetch_all(&self.pool)
         .await?)
+    }
+
+    /// The files that their owner deleted, whether they can still be taken out of the trash or not.
+    pub async fn deleted_files(&self) -> Result<BTreeSet<FileId>, CatalogError> {
+        let ids: Vec<i64> =
+            sqlx::query_scalar("SELECT file FROM trash WHERE restored = 0").fetch_all(&self.pool).await?;
+        Ok(ids.into_iter().map(FileId).collect())
     }
 
     /// Whether a file can be taken out of the trash.

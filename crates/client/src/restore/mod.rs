@@ -266,6 +266,8 @@ async fn prepare(target: &Path, jobs: &[Job]) -> Result<Option<File>, RestoreErr
     blocking(move || {
         let failed = |path: &Path, source| RestoreError::Folder { path: path.to_owned(), source };
         std::fs::create_dir_all(&target).map_err(|error| failed(&target, error))?;
+        // A folder that takes nothing is told once, and not with every file.
+        drop(place::temporary(&target).map_err(|error| failed(&target, error))?);
         let lock = lock(&target)?;
         for folder in folders {
             let _told_with_its_files =
@@ -337,7 +339,7 @@ async fn look(job: &Job) -> io::Result<(Vec<Placed>, Vec<Place>)> {
         for place in places {
             match place::find_spot(&place, &expected)? {
                 Spot::Taken(number) => there.push(place::placed(&place, number, true)),
-                Spot::Free(_) => missing.push(place),
+                Spot::Free(..) => missing.push(place),
             }
         }
         Ok((there, missing))

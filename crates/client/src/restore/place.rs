@@ -35,8 +35,8 @@ pub(super) struct ExpectedPart {
 pub(super) enum Spot {
     /// All its parts are there under this number.
     Taken(u32),
-    /// Under this number nothing different is there.
-    Free(u32),
+    /// Under this number nothing different was there; of each part, whether it was there already.
+    Free(u32, Vec<bool>),
 }
 
 /// How a placement ended.
@@ -68,7 +68,14 @@ pub(super) fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     let permissions = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666);
     #[cfg(unix)]
     builder.permissions(permissions);
-    builder.tempfile_in(folder)
+    match builder.tempfile_in(folder) {
+        // What is told is why there is no such folder.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(folder)?;
+            builder.tempfile_in(folder)
+        }
+        other => other,
+    }
 }
 
 /// Removes what a killed run left in `folder`.
@@ -91,18 +98,16 @@ pub(super) fn remove_leftovers(folder: &Path) -> io::Result<()> {
 /// Finds the first number, from the planned one on, under which all parts are there already or nothing different is.
 pub(super) fn find_spot(place: &Place, expected: &[ExpectedPart]) -> io::Result<Spot> {
     for number in place.number..place.number.saturating_add(NUMBERS_MAX) {
-        let mut present = 0;
+        let mut present = Vec::with_capacity(place.parts.len());
         let mut different = false;
         for (part, expected) in place.parts.iter().zip(expected) {
-            match compare(&place.folder.join(part.name.candidate(number)), expected)? {
-                Some(true) => present += 1,
-                Some(false) => different = true,
-                None => {}
-            }
+            let found = compare(&place.folder.join(part.name.candidate(number)), expected)?;
+            different |= found == Some(false);
+            present.push(found == Some(true));
         }
         if !different {
-            let all = present == place.parts.len();
-            return Ok(if all { Spot::Taken(number) } else { Spot::Free(number) });
+            let all = present.iter().all(|present| *present);
+            return Ok(if all { Spot::Taken(number) } else { Spot::Free(number, present) });
         }
     }
     Err(io::Error::new(io::ErrorKind::AlreadyExists, "too many files of this name"))
@@ -162,7 +167,7 @@ pub(super) fn place(
     loop {
         match find_spot(place, expected)? {
             Spot::Taken(number) => return Ok(placed(place, number, true)),
-            Spot::Free(number) => match rename_all(place, staged, number)? {
+            Spot::Free(number, present) => match rename_all(place, staged, number, &present)? {
                 None => return Ok(placed(place, number, false)),
                 // A name was taken in this very moment: look again.
                 Some(returned) => staged = returned,
@@ -171,25 +176,28 @@ pub(super) fn place(
     }
 }
 
-/// Renames every part whose name is free; the others are there already with the same content. Returns the parts when
-/// one of the names was taken meanwhile.
+/// Renames every part but those that were seen to be there with the same content. Returns the parts when one of the names was taken
+/// meanwhile: what took it is another file until it has been compared.
 fn rename_all(
     place: &Place,
     staged: Vec<NamedTempFile>,
     number: u32,
+    present: &[bool],
 ) -> io::Result<Option<Vec<NamedTempFile>>> {
     let mut named: Vec<PathBuf> = Vec::new();
-    let mut waiting = staged.into_iter().zip(&place.parts);
-    while let Some((file, part)) = waiting.next() {
+    let mut kept = Vec::new();
+    let mut waiting = staged.into_iter().zip(&place.parts).zip(present);
+    while let Some(((file, part), present)) = waiting.next() {
         let path = place.folder.join(part.name.candidate(number));
-        if fs::symlink_metadata(&path).is_ok() {
+        if *present {
+            kept.push(file);
             continue;
         }
         match file.persist_noclobber(&path) {
             Ok(_) => named.push(path),
             Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists && named.is_empty() => {
-                let rest = waiting.map(|(file, _)| file);
-                return Ok(Some(std::iter::once(error.file).chain(rest).collect()));
+                let rest = waiting.map(|((file, _), _)| file);
+                return Ok(Some(kept.into_iter().chain([error.file]).chain(rest).collect()));
             }
             Err(error) => {
                 // Half a Live Photo is worse than none: the next run does it again.
@@ -210,4 +218,49 @@ pub(super) fn placed(place: &Place, number: u32, already_there: bool) -> Placed 
 /// Makes the names in `folder` durable. Where folders cannot be opened (Windows), the file system does it by itself.
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::{PartName, PlannedPart};
+    use super::*;
+    use std::io::Write as _;
+
+    fn staged(folder: &Path, bytes: &[u8]) -> NamedTempFile {
+        let mut file = temporary(folder).unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    /// A still and its video, under these names in this folder.
+    fn live_photo(folder: &Path) -> (Place, [ExpectedPart; 2]) {
+        let part = |title: &str| PlannedPart {
+            name: PartName::new(title.to_owned(), None),
+            modified: SystemTime::UNIX_EPOCH,
+        };
+        let parts = ["a.heic", "a.mov"].map(part).to_vec();
+        let expected =
+            [b"still", b"video"].map(|bytes| ExpectedPart { content: ContentHash::of(bytes), length: None });
+        (Place { folder: folder.to_owned(), parts, number: 0 }, expected)
+    }
+
+    #[test]
+    fn a_name_that_is_taken_after_it_was_looked_for_is_not_given_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let (whole, expected) = live_photo(folder.path());
+        fs::write(folder.path().join("a.heic"), b"still").unwrap();
+        let Spot::Free(0, present) = find_spot(&whole, &expected).unwrap() else {
+            panic!("the video is missing")
+        };
+        assert_eq!(present, [true, false]);
+        // In this moment another file takes the name.
+        fs::write(folder.path().join("a.mov"), b"other").unwrap();
+        let both = vec![staged(folder.path(), b"still"), staged(folder.path(), b"video")];
+        let returned = rename_all(&whole, both, 0, &present).unwrap().expect("nothing was named");
+        let placed = place(&whole, returned, &expected).unwrap();
+        assert_eq!(placed.path, folder.path().join("a (1).heic"));
+        let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
+        assert_eq!((read("a (1).heic"), read("a (1).mov")), (b"still".to_vec(), b"video".to_vec()));
+        assert_eq!(read("a.mov"), b"other");
+    }
 }

@@ -125,7 +125,7 @@ fn numbered(name: &str, number: u32) -> String {
 }
 
 impl PartName {
-    fn new(title: String, raw: Option<Vec<u8>>) -> Self {
+    pub(super) fn new(title: String, raw: Option<Vec<u8>>) -> Self {
         Self { title, raw: raw.filter(|raw| is_one_component(raw)), extension_unknown: false }
     }
 

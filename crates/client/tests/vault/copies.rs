@@ -123,3 +123,21 @@ async fn a_copy_that_arrives_later_comes_back_too() {
     let target = device.restored_elsewhere(&world, "restored").await;
     assert_eq!(times(&target.join("Photos")), times(&device.photos));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_that_is_set_later_comes_back() {
+    let world = World::start().await;
+    let device = device(&world).await;
+    device.back_up(&world, AlbumRule::PerRoot).await;
+    let names: Vec<String> = contents(&device.photos).into_keys().collect();
+    for number in [50, 60] {
+        for name in &names {
+            let time = SystemTime::UNIX_EPOCH + Duration::new(1_600_000_000 + number, 7);
+            File::options().write(true).open(device.photos.join(name)).unwrap().set_modified(time).unwrap();
+        }
+        let report = device.back_up(&world, AlbumRule::PerRoot).await;
+        assert_eq!((report.uploaded, report.bytes_sent), (0, 0), "{report:?}");
+    }
+    let target = device.restored_elsewhere(&world, "restored").await;
+    assert_eq!(times(&target.join("Photos")), times(&device.photos));
+}

@@ -226,11 +226,7 @@ impl Config {
 
     /// The file of a SQLite database; `None` when the database is elsewhere, or in memory.
     pub fn sqlite_file(&self) -> Option<PathBuf> {
-        let url = self.effective_database_url();
-        let path = url.expose().strip_prefix("sqlite:")?;
-        let path = path.strip_prefix("//").unwrap_or(path);
-        let path = path.split_once('?').map_or(path, |(path, _)| path);
-        (!path.is_empty() && path != ":memory:").then(|| PathBuf::from(path))
+        crate::store::Store::sqlite_path(self.effective_database_url().expose())
     }
 
     /// Where objects are kept.

@@ -38,7 +38,7 @@ pub mod watch;
 use darkslide_protocol::{AccountId, Version};
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Row, Transaction};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -131,7 +131,10 @@ impl Store {
             let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
             return Err(StoreError::UnknownEngine(scheme.to_owned()));
         };
+        // SQLite itself keeps no two processes from migrating at once.
+        let lock = if engine == Engine::Sqlite { lock_migrations(url).await } else { None };
         sqlx::migrate!("./migrations").run(&write).await?;
+        drop(lock);
         let store = Self {
             engine,
             read,
@@ -146,6 +149,14 @@ impl Store {
     /// The URL of a SQLite database in a file.
     pub fn sqlite_url(path: &Path) -> String {
         format!("sqlite:{}", path.display())
+    }
+
+    /// The file that such a URL names; `None` for a database elsewhere, or in memory.
+    pub fn sqlite_path(url: &str) -> Option<PathBuf> {
+        let path = url.strip_prefix("sqlite:")?;
+        let path = path.strip_prefix("//").unwrap_or(path);
+        let path = path.split_once('?').map_or(path, |(path, _)| path);
+        (!path.is_empty() && path != ":memory:").then(|| PathBuf::from(path))
     }
 
     /// Which engine is behind it.
@@ -285,6 +296,19 @@ async fn open_sqlite(url: &str) -> Result<(AnyPool, AnyPool), StoreError> {
     let write = pool(1).connect(&url).await?;
     let read = pool(READERS).connect(&url).await?;
     Ok((read, write))
+}
+
+/// Waits until no other process brings the tables up to date; the lock ends with its file, or its process. None where there is no file to
+/// lock, or no way to.
+async fn lock_migrations(url: &str) -> Option<std::fs::File> {
+    let mut path = Store::sqlite_path(url)?.into_os_string();
+    path.push("-migrate");
+    let locking = tokio::task::spawn_blocking(move || {
+        let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(path).ok()?;
+        file.lock().ok()?;
+        Some(file)
+    });
+    locking.await.ok().flatten()
 }
 
 /// Opens a pool of connections to PostgreSQL. A server that is not there yet gets some time to come.

@@ -65,6 +65,16 @@ async fn trap_52_what_an_account_is_told_does_not_change_by_itself() {
 }
 
 #[tokio::test]
+async fn trap_10_phones_are_told_that_they_may_resume() {
+    let server = on_sqlite().await;
+    let device = new_web(&server).await;
+    let flags = device.http.call(Method::GET, "/remote-store/feature-flags", None).await.ok();
+    assert_eq!(flags["enableMobMultiPart"], true);
+    assert_eq!(flags["disableCFWorker"], true);
+    assert_eq!(flags["serverApiFlag"], 1, "checksums; neither comments nor streaming");
+}
+
+#[tokio::test]
 async fn trap_account_09_settings_that_a_client_cannot_start_without() {
     on_each_engine(async |server: &mut ServerProcess| {
         let device = new_web(server).await;
