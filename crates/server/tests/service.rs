@@ -99,6 +99,7 @@ fn a_log_may_be_text_and_a_bad_filter_is_refused() {
 
 #[tokio::test]
 async fn metrics_count_requests_by_route() {
+    meter::start();
     let server = TestServer::start().await;
     server.get("/ping", "").await.ok();
     server.get("/some/strangers/path", "").await.failed(404, None);
