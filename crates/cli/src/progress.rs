@@ -75,7 +75,8 @@ impl Line {
         match event {
             Event::Scanned { found } => self.bar.set_message(format!("scanning: {found} files found")),
             Event::Planned { assets, bytes } => self.plan(assets, bytes),
-            Event::Started { name, .. } => self.working_on.push_back(name),
+            Event::Started { name, .. } if !self.bar.is_hidden() => self.working_on.push_back(name),
+            Event::Started { .. } => {}
             Event::Moved { bytes, .. } => self.bar.inc(bytes),
             Event::Finished { name, outcome } => self.finish(&name, &outcome),
             Event::Waiting { reason, delay } => {
@@ -101,7 +102,8 @@ impl Line {
 
     fn finish(&mut self, name: &Path, outcome: &Outcome) {
         self.done += 1;
-        self.working_on.retain(|other| other.as_ref() != name);
+        let place = self.working_on.iter().position(|other| other.as_os_str() == name.as_os_str());
+        drop(place.and_then(|place| self.working_on.remove(place)));
         if let Outcome::Failed(reason) = outcome {
             self.say(&format!("{}: {reason}", name.display()));
         }
@@ -112,7 +114,7 @@ impl Line {
             let left = self.thumbnails_left;
             return self.bar.set_message(format!("all originals are safe; thumbnails to make: {left}"));
         }
-        if self.files == 0 {
+        if self.files == 0 || self.bar.is_hidden() {
             return;
         }
         let names = self.working_on.iter().take(2).map(|name| short(name)).collect::<Vec<_>>().join(", ");

@@ -44,21 +44,28 @@ pub enum HashError {
 /// Reads an asset once. Blocks.
 pub fn hash(asset: &Asset) -> Result<Hashed, HashError> {
     match &asset.motion {
-        None => hash_single(&asset.main),
+        None if is_kept(asset) => hash_kept(std::slice::from_ref(asset)).remove(0),
+        None => Ok(Hashed { content: read(&asset.main, |_| ())?.content, source: on_disk(&asset.main) }),
         Some(motion) => hash_live(&asset.main, motion),
     }
 }
 
-/// A small file is kept as it was read, so that the bytes that are sent are the bytes that were hashed, whatever
-/// becomes of the file meanwhile.
-fn hash_single(component: &Component) -> Result<Hashed, HashError> {
-    if component.fingerprint.size > CHUNK_LEN as u64 {
-        let content = read(component, |_| ())?.content;
-        return Ok(Hashed { content, source: on_disk(component) });
-    }
-    let kept = read_whole(component)?;
-    let content = ContentHash::of(&kept);
-    Ok(Hashed { content, source: Source::new(vec![Segment::Bytes(kept.into())]) })
+/// Whether an asset is kept in memory from its hash to its upload.
+pub(super) fn is_kept(asset: &Asset) -> bool {
+    asset.motion.is_none() && asset.main.fingerprint.size <= CHUNK_LEN as u64
+}
+
+/// Reads assets that are [kept](is_kept), each once, and hashes them side by side. They are kept as they were read, so that the bytes
+/// that are sent are the bytes that were hashed, whatever becomes of the files meanwhile. One answer each, in their order. Blocks.
+pub(super) fn hash_kept(assets: &[Asset]) -> Vec<Result<Hashed, HashError>> {
+    let read: Vec<_> = assets.iter().map(|asset| read_whole(&asset.main)).collect();
+    let whole: Vec<&[u8]> = read.iter().flatten().map(Vec::as_slice).collect();
+    let mut contents = ContentHash::of_each(&whole).into_iter();
+    let mut with_hash = |kept: Vec<u8>| Hashed {
+        content: contents.next().expect("each that was read has a hash"),
+        source: Source::new(vec![Segment::Bytes(kept.into())]),
+    };
+    read.into_iter().map(|read| read.map(&mut with_hash)).collect()
 }
 
 /// The source that reads a file again.

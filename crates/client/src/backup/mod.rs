@@ -22,6 +22,7 @@ mod resumable;
 mod run;
 mod settle;
 mod thumbnails;
+mod together;
 pub mod upload;
 
 use std::path::PathBuf;

@@ -19,7 +19,7 @@ use super::commit::{self, Commit};
 use super::describe;
 use super::encrypt::Source;
 use super::error::{AssetError, BackupError};
-use super::hash::{Hashed, hash, on_disk};
+use super::hash::{Hashed, hash, is_kept, on_disk};
 use super::identify::Asset;
 use super::plan::{ContentDecision, Step, decide_content, deleted_reason};
 use super::run::{ROOM_UNIT, ROOM_UNITS, Run};
@@ -110,6 +110,11 @@ impl Run {
     }
 
     async fn hashed(&self, asset: Asset) -> (Asset, Result<Hashed, AssetError>) {
+        if is_kept(&asset) {
+            let bytes = asset.size();
+            let (asset, hashed) = self.hashing_small.ask(asset, bytes).await;
+            return (asset, hashed.map_err(AssetError::from));
+        }
         let _turn = self.hashing.acquire().await.expect("the semaphore is never closed");
         let hashing = tokio::task::spawn_blocking(move || {
             let hashed = hash(&asset);
@@ -119,9 +124,9 @@ impl Run {
         (asset, hashed.map_err(AssetError::from))
     }
 
-    /// Room in memory for an asset's bytes, plain and sealed; of one that is read piece by piece, for the pieces.
+    /// Room in memory for an asset's bytes, plain or sealed; of one that is read piece by piece, for the pieces.
     async fn room_for(&self, asset: &Asset) -> Option<OwnedSemaphorePermit> {
-        let bytes = asset.size().min(CHUNK_LEN as u64).saturating_mul(2) + PIECES_BYTES;
+        let bytes = asset.size().min(CHUNK_LEN as u64) + PIECES_BYTES;
         let room = u32::try_from(bytes / ROOM_UNIT).unwrap_or(u32::MAX).min(ROOM_UNITS);
         Arc::clone(&self.room_in_memory).acquire_many_owned(room).await.ok()
     }
@@ -290,17 +295,10 @@ impl Run {
             album,
             row,
             account: self.session.account,
+            room: job.room.take(),
         };
-        let mut room = job.room.take();
-        let sealing = tokio::task::spawn_blocking(move || {
-            let mut parcel = packing.pack();
-            // The plaintext is gone: half of the room is free again.
-            let half = room.as_ref().map_or(0, |room| room.num_permits() / 2);
-            drop(room.as_mut().and_then(|room| room.split(half)));
-            parcel.room = room;
-            parcel
-        });
-        Ok(sealing.await.expect("sealing does not panic"))
+        let bytes = packing.plain.as_ref().map_or(0, |plain| plain.len() as u64);
+        Ok(self.sealing.ask(packing, bytes).await)
     }
 
     async fn send_original(&self, job: &Job, album: &Album) -> Result<(FileKey, StoredObject), AssetError> {
@@ -435,7 +433,8 @@ impl Job {
 }
 
 /// All that a parcel is made of.
-struct Packing {
+#[derive(Debug)]
+pub(super) struct Packing {
     asset: Asset,
     content: ContentHash,
     tag: ContentTag,
@@ -445,11 +444,12 @@ struct Packing {
     album: Arc<Album>,
     row: AssetRow,
     account: AccountId,
+    room: Option<OwnedSemaphorePermit>,
 }
 
 impl Packing {
     /// Seals what is not sealed yet. The plaintext is dropped.
-    fn pack(self) -> Parcel {
+    pub(super) fn pack(self) -> Parcel {
         let mut objects = Vec::with_capacity(2);
         let plain = self.plain.unwrap_or_default();
         let (key, original) = self.original.unwrap_or_else(|| {
@@ -473,8 +473,8 @@ impl Packing {
             thumbnail: &thumbnail,
             is_placeholder: !self.thumbnail_is_due,
         });
-        let Self { album, row, thumbnail_is_due, .. } = self;
-        Parcel { objects, commit, album, row, thumbnail_is_due, room: None }
+        let Self { album, row, thumbnail_is_due, room, .. } = self;
+        Parcel { objects, commit, album, row, thumbnail_is_due, room }
     }
 }
 

@@ -99,7 +99,9 @@ impl Catalog {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT);
+            .busy_timeout(BUSY_TIMEOUT)
+            // A log of 16 MiB folds a page that many transactions changed into the file once.
+            .pragma("wal_autocheckpoint", "4096");
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             // A full disk makes SQLite roll back by itself; the connection then takes itself for inside a transaction.

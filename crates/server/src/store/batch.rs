@@ -11,7 +11,7 @@
 use super::change::{ChangeError, CollectionState, Usage, change_usage, collection_states, lock_usage};
 use super::commit::{Contents, Sizes, StoredFile, agreed_size, check_envelope, stored_file};
 use super::files::magic_text;
-use super::sql::{LIST_MAX, list, rows, statement};
+use super::sql::{LIST_MAX, list, long_statement, rows};
 use super::uploads::{ObjectAddress, UNCOMMITTED_MICROS};
 use super::{Store, StoreError, Tx};
 use crate::objects::{BlobName, Packed};
@@ -22,8 +22,8 @@ use darkslide_protocol::{AccountId, CollectionId, FileId, Version};
 use sqlx::Row as _;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// Rows that one statement inserts: SQLite looks a placeholder's number up by going through all of them.
-const ROWS_AT_ONCE: usize = 16;
+/// Rows that one statement inserts: enough that passing it on no longer counts.
+const ROWS_AT_ONCE: usize = 64;
 
 /// An object that lies on the disk and has no row yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -434,7 +434,8 @@ async fn lock_objects(tx: &mut Tx, keys: &[String]) -> Result<HashMap<String, Kn
              RETURNING key, state, length, digest, file_id",
             list(1, chunk.len())
         );
-        let query = chunk.iter().fold(statement(text), |query, key| query.bind(key.clone()));
+        let query =
+            chunk.iter().fold(long_statement(tx.engine(), text, false), |query, key| query.bind(key.clone()));
         for row in query.fetch_all(&mut **tx).await? {
             let object = KnownObject {
                 state: row.try_get("state")?,
@@ -452,7 +453,8 @@ async fn stored_files(tx: &mut Tx, files: &[FileId]) -> Result<HashMap<FileId, S
     let mut stored = HashMap::new();
     for chunk in files.chunks(LIST_MAX) {
         let text = format!("SELECT * FROM files WHERE id IN ({})", list(1, chunk.len()));
-        let query = chunk.iter().fold(statement(text), |query, file| query.bind(file.0));
+        let query =
+            chunk.iter().fold(long_statement(tx.engine(), text, false), |query, file| query.bind(file.0));
         for row in query.fetch_all(&mut **tx).await? {
             let file = stored_file(&row)?;
             stored.insert(file.id, file);
@@ -471,7 +473,8 @@ async fn memberships_of(
             "SELECT collection_id, file_id, version, added_at FROM memberships WHERE file_id IN ({})",
             list(1, chunk.len())
         );
-        let query = chunk.iter().fold(statement(text), |query, file| query.bind(file.0));
+        let query =
+            chunk.iter().fold(long_statement(tx.engine(), text, false), |query, file| query.bind(file.0));
         for row in query.fetch_all(&mut **tx).await? {
             let key = (CollectionId(row.try_get(0)?), FileId(row.try_get(1)?));
             found.insert(key, (Version(row.try_get(2)?), row.try_get(3)?));
@@ -494,7 +497,9 @@ pub(super) async fn tagged_files(
             list(2, chunk.len())
         );
         let query =
-            chunk.iter().fold(statement(text).bind(account.0), |query, tag| query.bind((*tag).to_owned()));
+            chunk.iter().fold(long_statement(tx.engine(), text, false).bind(account.0), |query, tag| {
+                query.bind((*tag).to_owned())
+            });
         for row in query.fetch_all(&mut **tx).await? {
             tagged.insert(row.try_get(0)?, FileId(row.try_get(1)?));
         }
@@ -518,7 +523,7 @@ async fn insert_objects(
              VALUES {}",
             rows(1, chunk.len(), 11)
         );
-        let mut query = statement(text);
+        let mut query = long_statement(tx.engine(), text, chunk.len() == ROWS_AT_ONCE);
         for object in chunk {
             let key = object.at.key().0;
             let owner = owners.get(key.as_str());
@@ -572,7 +577,9 @@ async fn discard_known(
             "UPDATE objects SET state = 'garbage', expires_at = $1 WHERE key IN ({})",
             list(2, chunk.len())
         );
-        let query = chunk.iter().fold(statement(text).bind(now), |query, key| query.bind((*key).to_owned()));
+        let query = chunk.iter().fold(long_statement(tx.engine(), text, false).bind(now), |query, key| {
+            query.bind((*key).to_owned())
+        });
         query.execute(&mut **tx).await?;
     }
     Ok(())
@@ -586,7 +593,7 @@ async fn insert_file_rows(tx: &mut Tx, account: AccountId, files: &[NewFile<'_>]
          VALUES {}",
         rows(1, files.len(), 16)
     );
-    let mut query = statement(text);
+    let mut query = long_statement(tx.engine(), text, files.len() == ROWS_AT_ONCE);
     for NewFile { commit, created, .. } in files {
         query = query
             .bind(created.id.0)
@@ -621,7 +628,7 @@ async fn insert_membership_rows(
          VALUES {}",
         rows(1, files.len(), 8)
     );
-    let mut query = statement(text);
+    let mut query = long_statement(tx.engine(), text, files.len() == ROWS_AT_ONCE);
     for NewFile { commit, created, .. } in files {
         query = query
             .bind(commit.collection_id.0)

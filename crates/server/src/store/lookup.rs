@@ -5,7 +5,7 @@
 
 use super::change::ChangeError;
 use super::conditions::FILE_VERSION;
-use super::sql::{LIST_MAX, list, statement};
+use super::sql::{LIST_MAX, list, long_statement, statement};
 use super::{Store, StoreError, Tx, flag};
 use darkslide_protocol::lookup::{FoundTag, TagState};
 use darkslide_protocol::{AccountId, ContentTag, FileId, Version};
@@ -38,8 +38,8 @@ impl Store {
                  WHERE files.owner_id = $1 AND files.content_tag IN ({})",
                 list(2, chunk.len())
             );
-            let query =
-                chunk.iter().fold(statement(text).bind(account.0), |query, tag| query.bind(tag.to_string()));
+            let query = long_statement(self.engine(), text, chunk.len() == LIST_MAX).bind(account.0);
+            let query = chunk.iter().fold(query, |query, tag| query.bind(tag.to_string()));
             for row in query.fetch_all(&mut *snapshot).await? {
                 keep_best(&mut best, found(&row)?);
             }

@@ -2,6 +2,7 @@
 //!
 //! Only placeholders are made here, never values: what a client sent is always bound.
 
+use super::Engine;
 use sqlx::any::AnyArguments;
 use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe};
@@ -34,6 +35,34 @@ pub(super) fn statement(text: String) -> Query<'static, Any, AnyArguments> {
     sqlx::query(AssertSqlSafe(text)).persistent(false)
 }
 
+/// A [`statement`] with many placeholders, each used once and in order. SQLite looks a numbered one up among all the others, twice for
+/// each, so there they lose their numbers. `prepared`: the same text comes again and again, and is kept prepared.
+pub(super) fn long_statement(
+    engine: Engine,
+    text: String,
+    prepared: bool,
+) -> Query<'static, Any, AnyArguments> {
+    let text = if engine == Engine::Sqlite { without_numbers(&text) } else { text };
+    sqlx::query(AssertSqlSafe(text)).persistent(prepared)
+}
+
+/// `$1, $2` as `?, ?`.
+fn without_numbers(text: &str) -> String {
+    let mut parts = text.split('$');
+    let mut short = parts.next().unwrap_or_default().to_owned();
+    for (index, part) in parts.enumerate() {
+        let rest = part.trim_start_matches(|letter: char| letter.is_ascii_digit());
+        debug_assert_eq!(
+            part.strip_suffix(rest),
+            Some((index + 1).to_string().as_str()),
+            "in order, once each"
+        );
+        short.push('?');
+        short.push_str(rest);
+    }
+    short
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,5 +72,6 @@ mod tests {
         assert_eq!(list(2, 3), "$2, $3, $4");
         assert_eq!(list(2, 0), "NULL");
         assert_eq!(rows(1, 2, 2), "($1, $2), ($3, $4)");
+        assert_eq!(without_numbers("a = $1 AND b IN ($2, $3)"), "a = ? AND b IN (?, ?)");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Whatever allocates a version is announced: there is no other way to commit.
 
+use super::Engine;
 use super::watch::Watches;
 use darkslide_protocol::{AccountId, Version};
 use sqlx::{Any, AnyConnection, Transaction};
@@ -13,13 +14,19 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Tx {
     transaction: Transaction<'static, Any>,
+    engine: Engine,
     watches: Arc<Watches>,
     newest: BTreeMap<AccountId, Version>,
 }
 
 impl Tx {
-    pub(super) fn new(transaction: Transaction<'static, Any>, watches: Arc<Watches>) -> Self {
-        Self { transaction, watches, newest: BTreeMap::new() }
+    pub(super) fn new(transaction: Transaction<'static, Any>, engine: Engine, watches: Arc<Watches>) -> Self {
+        Self { transaction, engine, watches, newest: BTreeMap::new() }
+    }
+
+    /// Which engine it is on.
+    pub(super) fn engine(&self) -> Engine {
+        self.engine
     }
 
     /// Remembers the last version that was allocated for an account.
