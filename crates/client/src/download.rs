@@ -4,6 +4,7 @@
 //! returned is a beginning, authentic but to be thrown away.
 
 use crate::api::{Api, ApiFailure, ObjectBody, ObjectKind};
+use crate::buffers::{Buffer, Buffers};
 use crate::event::{Event, Events};
 use crate::keys::Unreadable;
 use backon::BackoffBuilder as _;
@@ -135,6 +136,26 @@ pub async fn download<W: Write + Send + 'static>(
         (opener, _) = opener.open(sealed).ended().await?;
     }
     opener.finish()
+}
+
+/// A file's ciphertext as it lies in the vault, which is expected to have so many bytes; none if it has more than `most`.
+pub(crate) async fn download_sealed(
+    api: &Api,
+    source: &Source<'_>,
+    (expected, most): (usize, usize),
+    buffers: &Buffers,
+    progress: &Progress<'_>,
+) -> Result<Option<Buffer>, ContentError> {
+    let mut incoming = Incoming::new(api, source.file, ObjectKind::Original);
+    let mut sealed = buffers.take(expected.min(most));
+    while let Some(piece) = incoming.next().await? {
+        if sealed.len() + piece.len() > most {
+            return Ok(None);
+        }
+        sealed.extend_from_slice(&piece);
+    }
+    progress.moved(sealed.len()).await;
+    Ok(Some(sealed))
 }
 
 /// Fetches and opens a thumbnail: JPEG bytes.

@@ -13,6 +13,7 @@ use darkslide_media::live_container::{Content, LayoutError, LiveContainer};
 
 use super::encrypt::{Segment, Source};
 use super::identify::{Asset, Component};
+use crate::buffers::{Buffer, Buffers};
 use crate::library::folder::fingerprint;
 
 /// Bytes read at once.
@@ -44,7 +45,7 @@ pub enum HashError {
 /// Reads an asset once. Blocks.
 pub fn hash(asset: &Asset) -> Result<Hashed, HashError> {
     match &asset.motion {
-        None if is_kept(asset) => hash_kept(std::slice::from_ref(asset)).remove(0),
+        None if is_kept(asset) => hash_kept(std::slice::from_ref(asset), &Buffers::default()).remove(0),
         None => Ok(Hashed { content: read(&asset.main, |_| ())?.content, source: on_disk(&asset.main) }),
         Some(motion) => hash_live(&asset.main, motion),
     }
@@ -57,11 +58,11 @@ pub(super) fn is_kept(asset: &Asset) -> bool {
 
 /// Reads assets that are [kept](is_kept), each once, and hashes them side by side. They are kept as they were read, so that the bytes
 /// that are sent are the bytes that were hashed, whatever becomes of the files meanwhile. One answer each, in their order. Blocks.
-pub(super) fn hash_kept(assets: &[Asset]) -> Vec<Result<Hashed, HashError>> {
-    let read: Vec<_> = assets.iter().map(|asset| read_whole(&asset.main)).collect();
-    let whole: Vec<&[u8]> = read.iter().flatten().map(Vec::as_slice).collect();
+pub(super) fn hash_kept(assets: &[Asset], buffers: &Buffers) -> Vec<Result<Hashed, HashError>> {
+    let read: Vec<_> = assets.iter().map(|asset| read_whole(&asset.main, buffers)).collect();
+    let whole: Vec<&[u8]> = read.iter().flatten().map(|kept| kept.as_slice()).collect();
     let mut contents = ContentHash::of_each(&whole).into_iter();
-    let mut with_hash = |kept: Vec<u8>| Hashed {
+    let mut with_hash = |kept: Buffer| Hashed {
         content: contents.next().expect("each that was read has a hash"),
         source: Source::new(vec![Segment::Bytes(kept.into())]),
     };
@@ -74,11 +75,11 @@ pub(super) fn on_disk(component: &Component) -> Source {
 }
 
 /// All bytes of a small file, in a buffer of just that length.
-fn read_whole(component: &Component) -> Result<Vec<u8>, HashError> {
+fn read_whole(component: &Component, buffers: &Buffers) -> Result<Buffer, HashError> {
     let size = usize::try_from(component.fingerprint.size).map_err(|_| HashError::Changed)?;
     let mut file = open_unchanged(component)?;
     // One more than there should be: a file that grew is noticed without reading it all.
-    let mut kept = Vec::with_capacity(size + 1);
+    let mut kept = buffers.take(size + 1);
     (&mut file).take(size as u64 + 1).read_to_end(&mut kept)?;
     if kept.len() != size || !is_unchanged(&file, component)? {
         return Err(HashError::Changed);

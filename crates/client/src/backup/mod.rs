@@ -22,7 +22,6 @@ mod resumable;
 mod run;
 mod settle;
 mod thumbnails;
-mod together;
 pub mod upload;
 
 use std::path::PathBuf;

@@ -28,13 +28,14 @@ use super::plan::{BackupPlan, Decision, Step};
 use super::report::BackupReport;
 use super::settle::{Job, Packing};
 use super::thumbnails::{self, Signals};
-use super::together::{Most, Together};
 use super::upload::{UrlPool, WHOLE_OBJECT_MAX};
+use crate::buffers::Buffers;
 use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, Fingerprint};
 use crate::error::VaultError;
 use crate::event::{Event, Events, Outcome};
 use crate::library::{PassedOver, raw};
 use crate::session::Session;
+use crate::together::{Most, Together};
 
 /// Small assets in flight, as far as there is room in memory for them: enough to fill some batches.
 const SMALL_IN_FLIGHT: usize = 512;
@@ -121,6 +122,8 @@ impl Run {
         now: i64,
     ) -> Self {
         let halt = stop.child_token();
+        let buffers = Buffers::default();
+        let for_hashing = buffers.clone();
         Self {
             session,
             catalog,
@@ -134,9 +137,13 @@ impl Run {
             room_in_memory: Arc::new(Semaphore::new(ROOM_UNITS as usize)),
             marks: Mutex::default(),
             counter: Mutex::default(),
-            hashing_small: Together::new(HASHED_TOGETHER, Arc::new(Semaphore::new(1)), hash_together),
+            hashing_small: Together::new(HASHED_TOGETHER, Arc::new(Semaphore::new(1)), move |assets| {
+                hash_together(assets, &for_hashing)
+            }),
             hashing: Semaphore::new(HASHING),
-            sealing: Together::new(SEALED_TOGETHER, Arc::new(Semaphore::new(SEALING)), pack_together),
+            sealing: Together::new(SEALED_TOGETHER, Arc::new(Semaphore::new(SEALING)), move |packings| {
+                pack_together(packings, &buffers)
+            }),
             small_uploads: Semaphore::new(SMALL_UPLOADS),
             large_uploads: Semaphore::new(LARGE_UPLOADS),
             sent: Arc::default(),
@@ -450,13 +457,13 @@ impl Lanes {
     }
 }
 
-fn hash_together(assets: Vec<Asset>) -> Vec<(Asset, Result<Hashed, HashError>)> {
-    let hashed = hash_kept(&assets);
+fn hash_together(assets: Vec<Asset>, buffers: &Buffers) -> Vec<(Asset, Result<Hashed, HashError>)> {
+    let hashed = hash_kept(&assets, buffers);
     assets.into_iter().zip(hashed).collect()
 }
 
-fn pack_together(packings: Vec<Packing>) -> Vec<Parcel> {
-    packings.into_iter().map(Packing::pack).collect()
+fn pack_together(packings: Vec<Packing>, buffers: &Buffers) -> Vec<Parcel> {
+    packings.into_iter().map(|packing| packing.pack(buffers)).collect()
 }
 
 async fn small_lane(run: Arc<Run>, mut waiting: mpsc::Receiver<Box<Asset>>) {

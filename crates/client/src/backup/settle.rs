@@ -25,6 +25,7 @@ use super::plan::{ContentDecision, Step, decide_content, deleted_reason};
 use super::run::{ROOM_UNIT, ROOM_UNITS, Run};
 use super::upload::{Original, StoredObject, Uploads, WHOLE_OBJECT_MAX};
 use crate::appearance::Appearance;
+use crate::buffers::Buffers;
 use crate::catalog::{AssetRow, AssetState, CatalogError, FileRow, Fingerprint, TrashRow, content_mark};
 use crate::event::{Event, Outcome};
 use crate::feed;
@@ -449,20 +450,20 @@ pub(super) struct Packing {
 
 impl Packing {
     /// Seals what is not sealed yet. The plaintext is dropped.
-    pub(super) fn pack(self) -> Parcel {
+    pub(super) fn pack(self, buffers: &Buffers) -> Parcel {
         let mut objects = Vec::with_capacity(2);
         let plain = self.plain.unwrap_or_default();
         let (key, original) = self.original.unwrap_or_else(|| {
             let (key, header) = (FileKey::generate(), StreamHeader::generate());
-            let mut sealed = Vec::with_capacity(plain.len() + OVERHEAD);
+            let mut sealed = buffers.take(plain.len() + OVERHEAD);
             StreamEncryptor::new(&key, &header)
                 .finish(&plain, &mut sealed)
                 .expect("what is kept in memory is at most one chunk");
-            (key, stored(self.account, header, sealed, &mut objects))
+            (key, stored(self.account, header, sealed.into(), &mut objects))
         });
         drop(plain);
         let thumbnail = blob::seal(&key, PLACEHOLDER);
-        let thumbnail = stored(self.account, thumbnail.header, thumbnail.ciphertext, &mut objects);
+        let thumbnail = stored(self.account, thumbnail.header, thumbnail.ciphertext.into(), &mut objects);
         let commit = commit::request(Commit {
             asset: &self.asset,
             content: &self.content,
@@ -482,11 +483,11 @@ impl Packing {
 fn stored(
     account: AccountId,
     header: StreamHeader,
-    sealed: Vec<u8>,
+    bytes: Bytes,
     objects: &mut Vec<SealedObject>,
 ) -> StoredObject {
     let id = uuid::Uuid::new_v4().into_bytes();
-    let size = sealed.len() as u64;
-    objects.push(SealedObject { id, bytes: sealed.into() });
+    let size = bytes.len() as u64;
+    objects.push(SealedObject { id, bytes });
     StoredObject { object_key: object_key(account, &id), header, size }
 }

@@ -7,16 +7,20 @@
 mod place;
 mod plan;
 
+use crate::buffers::{Buffer, Buffers};
 use crate::catalog::{Catalog, CollectionRow, FileFilter, FileRow};
-use crate::download::{ContentError, Hashed, Progress, Source, blocking, download, split_live_photo};
+use crate::download::{
+    ContentError, Hashed, Progress, Source, blocking, download, download_sealed, split_live_photo,
+};
 use crate::error::VaultError;
 use crate::event::{Event, Events, Outcome};
 use crate::keys::{KeyRing, Unreadable, file_key, stream_header};
 use crate::session::Session;
+use crate::together::{Most, Together};
 use crate::verify::Unreached;
 use darkslide_crypto::ContentHash;
 use darkslide_crypto::keys::FileKey;
-use darkslide_crypto::stream::plaintext_len;
+use darkslide_crypto::stream::{SEALED_CHUNK_LEN, StreamDecryptor, plaintext_len};
 use darkslide_protocol::{CollectionId, FileId};
 use futures_util::StreamExt as _;
 use place::{ExpectedPart, Placed, Spot, expected_parts};
@@ -24,14 +28,18 @@ use plan::{Place, PlannedFile};
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::NamedTempFile;
 use thiserror::Error;
+use tokio::sync::Semaphore;
 
 /// Files that are restored at the same time; each holds two chunks (8 MiB) at most.
-const FILES_AT_ONCE: usize = 4;
+const FILES_AT_ONCE: usize = 6;
+
+/// Small files that are opened and hashed side by side.
+const OPENED_TOGETHER: Most = Most { count: 8, bytes: 12 << 20 };
 
 /// Which files to restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,8 +126,14 @@ pub async fn restore(
     let _lock = prepare(target, &jobs).await?;
     let bytes = jobs.iter().map(Job::plain_len).sum();
     events.send(Event::Planned { assets: jobs.len() as u64, bytes }).await;
+    let buffers = Buffers::default();
+    let for_opening = buffers.clone();
+    let opening = Together::new(OPENED_TOGETHER, Arc::new(Semaphore::new(1)), move |files| {
+        open_together(files, &for_opening)
+    });
+    let restoring = Restoring { session, opening: &opening, buffers: &buffers, events };
     let mut running = futures_util::stream::iter(&jobs)
-        .map(|job| async move { (job, restore_file(session, job, events).await) })
+        .map(|job| async move { (job, restoring.restore_file(job).await) })
         .buffer_unordered(FILES_AT_ONCE);
     let mut summary = RestoreSummary::default();
     let mut unreached = Unreached::default();
@@ -309,25 +323,95 @@ async fn sync_folders<'a>(
     .await
 }
 
-async fn restore_file(session: &Session, job: &Job, events: &Events) -> Result<Done, ContentError> {
-    let row = &job.planned.row;
-    let key = job.key.as_ref().map_err(|unreadable| ContentError::Unreadable(*unreadable))?;
-    if row.title.is_none() {
-        return Err(Unreadable::Metadata(row.id).into());
+/// What restoring a file needs.
+#[derive(Clone, Copy)]
+struct Restoring<'a> {
+    session: &'a Session,
+    opening: &'a Together<Unopened, Result<Fetched, ContentError>>,
+    buffers: &'a Buffers,
+    events: &'a Events,
+}
+
+impl Restoring<'_> {
+    async fn restore_file(self, job: &Job) -> Result<Done, ContentError> {
+        let row = &job.planned.row;
+        let key = job.key.as_ref().map_err(|unreadable| ContentError::Unreadable(*unreadable))?;
+        if row.title.is_none() {
+            return Err(Unreadable::Metadata(row.id).into());
+        }
+        let (mut places, missing) = look(job).await?;
+        let Some(first) = missing.first() else { return Ok(Done { places, fetched: 0 }) };
+        let name = job.name();
+        self.events.send(Event::Started { name: Arc::clone(&name), bytes: job.plain_len() }).await;
+        let header = stream_header(&row.object_header).ok_or(ContentError::Header)?;
+        let source = Source { file: row.id, key, header };
+        let progress = Progress { events: self.events, name };
+        let said = usize::try_from(row.object_size).ok().filter(|size| *size <= SEALED_CHUNK_LEN);
+        let small = match said {
+            Some(size) if first.parts.len() == 1 => {
+                self.fetch_small(size, &first.folder, &source, &progress).await?
+            }
+            _ => None,
+        };
+        let fetched = match small {
+            Some(fetched) => fetched,
+            None => fetch(self.session, first.clone(), &source, &progress).await?,
+        };
+        if row.content_hash.is_some_and(|expected| expected != fetched.content) {
+            return Err(ContentError::HashMismatch);
+        }
+        places.extend(blocking(move || fetched.place_all(missing)).await?);
+        Ok(Done { places, fetched: job.plain_len() })
     }
-    let (mut places, missing) = look(job).await?;
-    let Some(first) = missing.first() else { return Ok(Done { places, fetched: 0 }) };
-    let name = job.name();
-    events.send(Event::Started { name: Arc::clone(&name), bytes: job.plain_len() }).await;
-    let header = stream_header(&row.object_header).ok_or(ContentError::Header)?;
-    let source = Source { file: row.id, key, header };
-    let progress = Progress { events, name };
-    let fetched = fetch(session, first.clone(), &source, &progress).await?;
-    if row.content_hash.is_some_and(|expected| expected != fetched.content) {
-        return Err(ContentError::HashMismatch);
+
+    /// Fetches a file of one chunk, to be opened with others; none if it has more.
+    async fn fetch_small(
+        self,
+        expected: usize,
+        folder: &Path,
+        source: &Source<'_>,
+        progress: &Progress<'_>,
+    ) -> Result<Option<Fetched>, ContentError> {
+        let lengths = (expected, SEALED_CHUNK_LEN);
+        let sealed = download_sealed(&self.session.api, source, lengths, self.buffers, progress).await?;
+        let Some(sealed) = sealed else { return Ok(None) };
+        let decryptor = StreamDecryptor::new(source.key, &source.header);
+        let bytes = sealed.len() as u64;
+        let unopened = Unopened { sealed, decryptor, folder: folder.to_owned() };
+        self.opening.ask(unopened, bytes).await.map(Some)
     }
-    places.extend(blocking(move || fetched.place_all(missing)).await?);
-    Ok(Done { places, fetched: job.plain_len() })
+}
+
+/// A file of one chunk, as it came.
+struct Unopened {
+    sealed: Buffer,
+    decryptor: StreamDecryptor,
+    folder: PathBuf,
+}
+
+impl Unopened {
+    fn open(mut self, buffers: &Buffers) -> Result<(Buffer, PathBuf), ContentError> {
+        let mut plain = buffers.take(self.sealed.len());
+        if !self.sealed.is_empty() {
+            self.decryptor.decrypt_chunk(&self.sealed, &mut plain)?;
+        }
+        self.decryptor.finish()?;
+        Ok((plain, self.folder))
+    }
+}
+
+/// Opens files, hashes them side by side, and writes each under a temporary name.
+fn open_together(files: Vec<Unopened>, buffers: &Buffers) -> Vec<Result<Fetched, ContentError>> {
+    let opened: Vec<_> = files.into_iter().map(|file| file.open(buffers)).collect();
+    let plain: Vec<&[u8]> = opened.iter().flatten().map(|(plain, _)| plain.as_slice()).collect();
+    let mut contents = ContentHash::of_each(&plain).into_iter();
+    let mut write = |(plain, folder): (Buffer, PathBuf)| {
+        let content = contents.next().expect("each that was opened has a hash");
+        let mut file = place::temporary(&folder)?;
+        file.write_all(&plain)?;
+        Ok(Fetched { staged: vec![file], content, video_extension: String::new() })
+    };
+    opened.into_iter().map(|opened| opened.and_then(&mut write)).collect()
 }
 
 /// Splits a file's places into those where it is already, and those where it is missing.

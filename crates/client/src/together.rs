@@ -8,11 +8,11 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// How much goes together.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Most {
+pub(crate) struct Most {
     /// So many askers.
-    pub(super) count: usize,
+    pub(crate) count: usize,
     /// So many bytes, unless one alone has more.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 /// One who asks, and what answers.
@@ -24,11 +24,11 @@ struct Asked<In, Out> {
 
 /// Where work is handed in. The hands that do it end when it is dropped.
 #[derive(Debug)]
-pub(super) struct Together<In, Out>(mpsc::UnboundedSender<Asked<In, Out>>);
+pub(crate) struct Together<In, Out>(mpsc::UnboundedSender<Asked<In, Out>>);
 
 impl<In: Send + 'static, Out: Send + 'static> Together<In, Out> {
     /// `work` answers each of its inputs in their order. It takes one of `turns` each time. Must be called inside the runtime.
-    pub(super) fn new(
+    pub(crate) fn new(
         most: Most,
         turns: Arc<Semaphore>,
         work: impl Fn(Vec<In>) -> Vec<Out> + Send + Sync + 'static,
@@ -39,7 +39,7 @@ impl<In: Send + 'static, Out: Send + 'static> Together<In, Out> {
     }
 
     /// Waits for its turn, and for the answer. `bytes` is how much it weighs.
-    pub(super) async fn ask(&self, work: In, bytes: u64) -> Out {
+    pub(crate) async fn ask(&self, work: In, bytes: u64) -> Out {
         let (answer, answered) = oneshot::channel();
         let asked = Asked { work, bytes, answer };
         assert!(self.0.send(asked).is_ok(), "work is handed out for as long as somebody asks");
