@@ -3,7 +3,8 @@
 //! Bringing back is an update whose objects are stored already: what the file is now becomes an earlier version in the same
 //! transaction. What was brought back stays noted with the version that came of it, so that the same request again does nothing.
 
-use super::change::{ChangeError, change_usage, lock_usage};
+use super::change::{ChangeError, change_usage, locked_usage};
+use super::clocks::Reach;
 use super::commit::{Contents, Sizes, StoredFile, claim_objects, file_by_id, keep_earlier, replace_contents};
 use super::files::Which;
 use super::uploads::ObjectAddress;
@@ -84,8 +85,8 @@ impl Store {
         version: Version,
         default_quota: i64,
     ) -> Result<UpdateResponse, ChangeError> {
-        let mut tx = self.begin().await?;
-        let usage = lock_usage(&mut tx, account).await?;
+        let mut tx = self.begin_for(account, Reach::files(&[file])).await?;
+        let usage = locked_usage(&mut tx, account).await?;
         let stored = file_by_id(&mut tx, file).await?.ok_or(ChangeError::NotFound)?;
         if stored.owner != account || stored.is_purged {
             return Err(ChangeError::NotFound);
@@ -98,7 +99,7 @@ impl Store {
         if more > 0 && !usage.has_room_for(more, default_quota) {
             return Err(ChangeError::QuotaExceeded);
         }
-        let updation_time = self.swap(&mut tx, account, &stored, &earlier).await?;
+        let updation_time = self.swap(&mut tx, &stored, &earlier).await?;
         note_restored(&mut tx, file, version, updation_time).await?;
         change_usage(&mut tx, account, more).await?;
         tx.commit().await?;
@@ -109,14 +110,13 @@ impl Store {
     async fn swap(
         &self,
         tx: &mut Tx,
-        account: AccountId,
         stored: &StoredFile,
         earlier: &EarlierContents,
     ) -> Result<Version, ChangeError> {
         let contents =
             Contents { file: &earlier.file, thumbnail: &earlier.thumbnail, metadata: &earlier.metadata };
         keep_earlier(tx, stored, self.now()).await?;
-        let version = self.bump_file(tx, account, stored.id).await?;
+        let version = self.bump_file(tx, stored.id).await?;
         replace_contents(tx, stored.id, contents, earlier.sizes, version).await?;
         claim_objects(tx, stored.id, contents).await?;
         // A tag is that of the content that it came with, and is not kept for earlier ones.
