@@ -47,7 +47,7 @@ impl Store {
         }
         // It may have been deleted since its address was looked up.
         must_be_there(&mut tx, sharee).await?;
-        let is_new = role_of(&mut tx, id, sharee).await?.is_none();
+        let is_new = !is_shared_with(&mut tx, id, sharee).await?;
         put_share(&mut tx, request, sharee, role, self.now()).await?;
         if is_new {
             self.renumber_contents(&mut tx, id).await?;
@@ -129,7 +129,7 @@ impl Store {
     }
 
     /// Ends all shares of an account's collections, and all of others' with it. The transaction has them all in its reach.
-    pub(super) async fn end_all_shares(&self, tx: &mut Tx, account: AccountId) -> Result<(), ChangeError> {
+    pub(super) async fn end_all_shares(&self, tx: &mut Tx, account: AccountId) -> Result<(), StoreError> {
         let with = ids(tx, "SELECT collection_id FROM shares WHERE account_id = $1 AND is_deleted = 0", account);
         for id in with.await? {
             self.part(tx, id, account).await?;
@@ -156,8 +156,8 @@ impl Store {
     }
 
     /// Ends one account's share, when there is one: its files leave the collection, and it is told that this is gone.
-    async fn part(&self, tx: &mut Tx, id: CollectionId, sharee: AccountId) -> Result<(), ChangeError> {
-        if role_of(tx, id, sharee).await?.is_none() {
+    async fn part(&self, tx: &mut Tx, id: CollectionId, sharee: AccountId) -> Result<(), StoreError> {
+        if !is_shared_with(tx, id, sharee).await? {
             return Ok(());
         }
         let files = files_of(tx, id, sharee).await?;
@@ -168,7 +168,7 @@ impl Store {
     }
 
     /// Numbers all memberships of a collection anew, tombstones included.
-    async fn renumber_contents(&self, tx: &mut Tx, id: CollectionId) -> Result<(), ChangeError> {
+    async fn renumber_contents(&self, tx: &mut Tx, id: CollectionId) -> Result<(), StoreError> {
         let count: i64 = sqlx::query("SELECT count(*) FROM memberships WHERE collection_id = $1")
             .bind(id.0)
             .fetch_one(&mut **tx)
@@ -226,7 +226,7 @@ pub(super) async fn end_shares(
     tx: &mut Tx,
     id: CollectionId,
     sharee: Option<AccountId>,
-) -> Result<(), ChangeError> {
+) -> Result<(), StoreError> {
     let whose = sharee.map_or(String::new(), |sharee| format!("AND account_id = {sharee}"));
     for text in [
         format!(
@@ -344,10 +344,10 @@ async fn must_be_there(tx: &mut Tx, account: AccountId) -> Result<(), ChangeErro
     row.map(drop).ok_or(ChangeError::NotFound)
 }
 
-/// The role of an account that a collection is shared with.
-async fn role_of(tx: &mut Tx, id: CollectionId, account: AccountId) -> Result<Option<Role>, ChangeError> {
-    let state = collection_state(tx, account, id).await?;
-    Ok(state.role.filter(|role| *role != Role::Owner))
+async fn is_shared_with(tx: &mut Tx, id: CollectionId, account: AccountId) -> Result<bool, StoreError> {
+    let text = "SELECT 1 FROM shares WHERE collection_id = $1 AND account_id = $2 AND is_deleted = 0";
+    let row = sqlx::query(text).bind(id.0).bind(account.0).fetch_optional(&mut **tx).await?;
+    Ok(row.is_some())
 }
 
 async fn put_share(
@@ -375,7 +375,7 @@ async fn put_share(
 }
 
 /// An account's live files in a collection.
-async fn files_of(tx: &mut Tx, id: CollectionId, owner: AccountId) -> Result<Vec<FileId>, ChangeError> {
+async fn files_of(tx: &mut Tx, id: CollectionId, owner: AccountId) -> Result<Vec<FileId>, StoreError> {
     let rows = sqlx::query(
         "SELECT files.id FROM memberships JOIN files ON files.id = memberships.file_id
          WHERE memberships.collection_id = $1 AND memberships.is_deleted = 0 AND files.owner_id = $2",
@@ -387,7 +387,7 @@ async fn files_of(tx: &mut Tx, id: CollectionId, owner: AccountId) -> Result<Vec
     rows.iter().map(|row| Ok(FileId(row.try_get(0)?))).collect()
 }
 
-async fn ids(tx: &mut Tx, text: &'static str, account: AccountId) -> Result<Vec<CollectionId>, ChangeError> {
+async fn ids(tx: &mut Tx, text: &'static str, account: AccountId) -> Result<Vec<CollectionId>, StoreError> {
     let rows = sqlx::query(text).bind(account.0).fetch_all(&mut **tx).await?;
     rows.iter().map(|row| Ok(CollectionId(row.try_get(0)?))).collect()
 }
