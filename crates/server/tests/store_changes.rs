@@ -17,6 +17,7 @@ use proptest::test_runner::TestRunner;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use support::mirror::Mirror;
+use support::reader::Reader;
 use support::stored::{
     QUOTA, account, album, file, key, magic, metadata, new_collection, new_file, object, share_with,
 };
@@ -177,6 +178,18 @@ impl Shelf {
     }
 }
 
+impl Shelf {
+    /// Reads as stock clients do, which have no ordered feed.
+    async fn read_as_stock(&self, store: &Store, account: AccountId) {
+        let mut reader = Reader::new(account, 3);
+        while self.writing.load(Ordering::SeqCst) > 0 {
+            reader.sync(store).await;
+            tokio::task::yield_now().await;
+        }
+        reader.must_be_up_to_date(store).await;
+    }
+}
+
 fn mostly_own<T: Copy>(all: &[(AccountId, T)], account: AccountId, dice: &mut Dice) -> Option<T> {
     let own: Vec<_> = all.iter().filter(|(owner, _)| *owner == account).copied().collect();
     let from = if dice.throw(4) == 0 || own.is_empty() { all } else { &own };
@@ -213,6 +226,8 @@ async fn check(seed: u64) {
                 let mirror = Mirror::after(account, start);
                 tasks.push(tokio::spawn(async move { shelf.read(&store, mirror, seed).await }));
             }
+            let (reading, from) = (shelf.clone(), store.clone());
+            tasks.push(tokio::spawn(async move { reading.read_as_stock(&from, account).await }));
             for _ in 0..WRITERS {
                 let (shelf, store, seed) = (shelf.clone(), store.clone(), dice.throw(1 << 30) as u64);
                 tasks.push(tokio::spawn(async move { shelf.write(&store, account, seed).await }));

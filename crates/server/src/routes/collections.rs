@@ -62,8 +62,7 @@ async fn list(
     parameters: Parameters,
 ) -> ApiResult<Json<Collections>> {
     let since = parameters.cursor("sinceTime");
-    let mut collections = server.store.collections_since(caller.account, since, i64::MAX).await?;
-    collections.extend(server.store.shared_collections_since(caller.account, since, i64::MAX).await?);
+    let collections = server.store.all_collections_since(caller.account, since).await?;
     Ok(Json(Collections { collections }))
 }
 

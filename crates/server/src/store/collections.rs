@@ -4,15 +4,15 @@ use super::change::{ChangeError, Touch, Where, collection_state};
 use super::clocks::Reach;
 use super::files::{magic_of, magic_text};
 use super::magic::Envelope;
-use super::shares::{end_shares, fill_sharees, shared_collection};
+use super::shares::{end_shares, fill_sharees, shared_collection, shared_collections};
 use super::sql::statement;
 use super::{Store, StoreError, Tx};
 use darkslide_protocol::collection::{
     Attributes, Collection, CollectionType, CreateCollectionRequest, Person, RenameRequest,
 };
 use darkslide_protocol::{AccountId, CollectionId, FileId, MagicMetadata, Opaque, Version};
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 use std::collections::BTreeSet;
 
 /// The columns that [`collection_of`] reads.
@@ -57,15 +57,22 @@ impl Store {
         since: Version,
         limit: i64,
     ) -> Result<Vec<Collection>, StoreError> {
-        let text = format!(
-            "SELECT {COLUMNS} FROM collections WHERE owner_id = $1 AND version > $2 ORDER BY version LIMIT $3"
-        );
         let mut snapshot = self.begin_snapshot().await?;
-        let query = statement(text).bind(account.0).bind(since.0).bind(limit);
-        let rows = query.fetch_all(&mut *snapshot).await?;
-        let mut collections: Vec<Collection> =
-            rows.iter().map(|row| collection_of(row, String::new())).collect::<Result<_, _>>()?;
-        fill_sharees(&mut snapshot, &mut collections).await?;
+        let collections = own_collections(&mut snapshot, account, since, limit).await?;
+        snapshot.commit().await?;
+        Ok(collections)
+    }
+
+    /// All collections that changed after `since`, the account's and those that are or were shared with it. Of one moment: a client
+    /// goes on from the newest of them.
+    pub async fn all_collections_since(
+        &self,
+        account: AccountId,
+        since: Version,
+    ) -> Result<Vec<Collection>, StoreError> {
+        let mut snapshot = self.begin_snapshot().await?;
+        let mut collections = own_collections(&mut snapshot, account, since, i64::MAX).await?;
+        collections.extend(shared_collections(&mut snapshot, account, since, i64::MAX).await?);
         snapshot.commit().await?;
         Ok(collections)
     }
@@ -172,6 +179,23 @@ impl Store {
         tx.commit().await?;
         Ok(())
     }
+}
+
+async fn own_collections(
+    connection: &mut AnyConnection,
+    account: AccountId,
+    since: Version,
+    limit: i64,
+) -> Result<Vec<Collection>, StoreError> {
+    let text = format!(
+        "SELECT {COLUMNS} FROM collections WHERE owner_id = $1 AND version > $2 ORDER BY version LIMIT $3"
+    );
+    let query = statement(text).bind(account.0).bind(since.0).bind(limit);
+    let rows = query.fetch_all(&mut *connection).await?;
+    let mut collections: Vec<Collection> =
+        rows.iter().map(|row| collection_of(row, String::new())).collect::<Result<_, _>>()?;
+    fill_sharees(connection, &mut collections).await?;
+    Ok(collections)
 }
 
 /// Refuses unless the account owns the collection and that is not a tombstone.

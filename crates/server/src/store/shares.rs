@@ -117,13 +117,8 @@ impl Store {
         since: Version,
         limit: i64,
     ) -> Result<Vec<Collection>, StoreError> {
-        let text = format!("{} AND shares.version > $2 ORDER BY shares.version LIMIT $3", shared_text());
         let mut snapshot = self.begin_snapshot().await?;
-        let query = statement(text).bind(account.0).bind(since.0).bind(limit);
-        let rows = query.fetch_all(&mut *snapshot).await?;
-        let mut collections: Vec<Collection> =
-            rows.iter().map(shared_collection_of).collect::<Result<_, _>>()?;
-        fill_sharees(&mut snapshot, &mut collections).await?;
+        let collections = shared_collections(&mut snapshot, account, since, limit).await?;
         snapshot.commit().await?;
         Ok(collections)
     }
@@ -281,6 +276,20 @@ pub(super) fn shared_collection_of(row: &AnyRow) -> Result<Collection, StoreErro
         shared_magic_metadata: magic_of(row, "shared_magic_metadata")?,
         ..collection
     })
+}
+
+pub(super) async fn shared_collections(
+    connection: &mut AnyConnection,
+    account: AccountId,
+    since: Version,
+    limit: i64,
+) -> Result<Vec<Collection>, StoreError> {
+    let text = format!("{} AND shares.version > $2 ORDER BY shares.version LIMIT $3", shared_text());
+    let query = statement(text).bind(account.0).bind(since.0).bind(limit);
+    let rows = query.fetch_all(&mut *connection).await?;
+    let mut collections: Vec<Collection> = rows.iter().map(shared_collection_of).collect::<Result<_, _>>()?;
+    fill_sharees(connection, &mut collections).await?;
+    Ok(collections)
 }
 
 /// A collection that is shared with the account; `None` when it is not, or not any more.

@@ -117,8 +117,7 @@ impl Mirror {
 
     /// That it is what the three feeds of the base API say, each of which reads one table.
     pub async fn must_be_what_the_base_says(&self, store: &Store) {
-        let mut collections = store.collections_since(self.account, Version(0), i64::MAX).await.unwrap();
-        collections.extend(store.shared_collections_since(self.account, Version(0), i64::MAX).await.unwrap());
+        let collections = store.all_collections_since(self.account, Version(0)).await.unwrap();
         let listed: BTreeMap<_, _> = collections.iter().map(|one| (one.id, one.clone())).collect();
         must_be_same(&self.collections, &listed);
         let mut files = BTreeMap::new();
