@@ -340,6 +340,27 @@ async fn a_commit_wakes_who_waits_and_a_rollback_does_not() {
 }
 
 #[tokio::test]
+async fn a_change_of_a_shared_album_wakes_all_who_see_it_and_nobody_else() {
+    for (_folder, store) in stores().await {
+        let mut accounts = Vec::new();
+        for email in FAMILY {
+            accounts.push(account(&store, email).await);
+        }
+        let (shared, own) = (album(&store, accounts[0]).await, album(&store, accounts[0]).await);
+        store.share_collection(accounts[0], &share_with(shared, FAMILY[1], "VIEWER")).await.unwrap();
+        let seen = store.version_of(accounts[1]).await.unwrap();
+        assert_eq!(seen, store.version_of(accounts[0]).await.unwrap());
+        let mut watch = store.watch(accounts[1]).unwrap();
+        file(&store, accounts[0], own).await;
+        assert_eq!(store.version_of(accounts[1]).await.unwrap(), seen, "what is not shared is no news");
+        file(&store, accounts[0], shared).await;
+        let version = store.version_of(accounts[0]).await.unwrap();
+        assert_eq!(watch.later_than(seen).await, Some(version));
+        assert_eq!(store.version_of(accounts[2]).await.unwrap(), Version(0));
+    }
+}
+
+#[tokio::test]
 async fn what_another_process_commits_is_found_by_looking() {
     for url in support::database_urls().await {
         let folder = tempfile::tempdir().unwrap();

@@ -36,7 +36,7 @@ impl Store {
         account: AccountId,
         file_id: FileId,
     ) -> Result<EarlierVersions, ChangeError> {
-        self.object_of_file(account, file_id, Which::Original).await?.ok_or(ChangeError::NotFound)?;
+        self.must_own_unpurged(account, file_id).await?;
         let text = format!(
             "{EARLIER} WHERE earlier.file_id = $1 AND restored_as IS NULL ORDER BY earlier.version DESC"
         );
@@ -59,7 +59,7 @@ impl Store {
         version: Version,
         which: Which,
     ) -> Result<ObjectAddress, ChangeError> {
-        self.object_of_file(account, file, Which::Original).await?.ok_or(ChangeError::NotFound)?;
+        self.must_own_unpurged(account, file).await?;
         let text =
             format!("{EARLIER} WHERE earlier.file_id = $1 AND earlier.version = $2 AND restored_as IS NULL");
         let row = super::sql::statement(text)
@@ -74,6 +74,17 @@ impl Store {
             Which::Thumbnail => "thumbnail_object",
         })?);
         ObjectAddress::parse(&key).ok_or(ChangeError::NotFound)
+    }
+
+    /// Refuses with `NotFound` unless the file is the account's and not purged. Whom a file is shared with sees what it is, not what it
+    /// was.
+    async fn must_own_unpurged(&self, account: AccountId, file: FileId) -> Result<(), ChangeError> {
+        let row = sqlx::query("SELECT 1 FROM files WHERE id = $1 AND owner_id = $2 AND is_purged = 0")
+            .bind(file.0)
+            .bind(account.0)
+            .fetch_optional(self.reader())
+            .await?;
+        row.map(drop).ok_or(ChangeError::NotFound)
     }
 
     /// Makes an earlier version of a file what the file is. `default_quota` is in bytes. Repeated, it is answered as the first time
