@@ -78,10 +78,7 @@ async fn an_album_is_seen_by_whom_it_is_shared_with() {
     let listed = bob.collection(*album).await;
     assert_eq!(listed["encryptedKey"], json!(Opaque::encode([5; 80])));
     assert!(listed.get("keyDecryptionNonce").is_none() && listed["sharedAt"].as_i64().unwrap() > 0);
-    assert_eq!(
-        listed["owner"],
-        json!({ "id": ada.person.id.0, "email": ADA, "name": "", "role": "OWNER" })
-    );
+    assert_eq!(listed["owner"], json!({ "id": ada.person.id.0, "email": ADA, "name": "", "role": "OWNER" }));
     assert_eq!(listed["attributes"], json!({ "version": 0 }));
     assert_eq!(listed["isDeleted"], false);
     let sharees = json!([{ "id": bob.person.id.0, "email": BOB, "name": "", "role": "VIEWER" }]);
@@ -119,7 +116,9 @@ async fn what_the_owner_does_is_news_to_all() {
     assert_eq!((diff.len(), &diff[0]["id"]), (1, &json!(one)));
     assert!(diff[0].get("magicMetadata").is_none(), "the owner's alone");
     ada.put("/collections/magic-metadata", json!({ "id": album, "magicMetadata": envelope(1) })).await.ok();
-    ada.put("/collections/public-magic-metadata", json!({ "id": album, "magicMetadata": envelope(1) })).await.ok();
+    ada.put("/collections/public-magic-metadata", json!({ "id": album, "magicMetadata": envelope(1) }))
+        .await
+        .ok();
     let name = json!({ "collectionID": album, "encryptedName": "bmV3", "nameDecryptionNonce": "bm4=" });
     ada.post("/collections/rename", name).await.ok();
     let listed = bob.collections(seen).await;
@@ -151,10 +150,7 @@ async fn what_is_taken_back_is_a_tombstone_that_learns_nothing_more() {
     let seen = time(&bob.collection(*album).await);
     let unshare = json!({ "collectionID": album, "email": BOB });
     for _ in 0..2 {
-        assert_eq!(
-            ada.post("/collections/unshare", unshare.clone()).await.ok(),
-            json!({ "sharees": [] })
-        );
+        assert_eq!(ada.post("/collections/unshare", unshare.clone()).await.ok(), json!({ "sharees": [] }));
     }
     let name = json!({ "collectionID": album, "encryptedName": "bmV3", "nameDecryptionNonce": "bm4=" });
     ada.post("/collections/rename", name).await.ok();

@@ -159,7 +159,11 @@ impl Catalog {
     }
 
     /// The live memberships of one file in live collections of its owner's. Where else it is, in albums of others, is theirs to say.
-    pub async fn own_memberships(&self, owner: AccountId, file: FileId) -> Result<Vec<FileRow>, CatalogError> {
+    pub async fn own_memberships(
+        &self,
+        owner: AccountId,
+        file: FileId,
+    ) -> Result<Vec<FileRow>, CatalogError> {
         Ok(sqlx::query_as(
             "SELECT files.* FROM files JOIN collections ON collections.id = files.collection
              WHERE files.file = $1 AND files.owner = $2 AND collections.owner = $2

@@ -135,7 +135,8 @@ const WITH_SHARE: &str = "collections LEFT JOIN shares ON shares.collection_id =
 fn state_of(row: &AnyRow, account: AccountId) -> Result<CollectionState, StoreError> {
     let owner = AccountId(row.try_get("owner_id")?);
     let given: Option<String> = row.try_get("role")?;
-    let given = given.map(|word| Role::parse_given(&word).ok_or(StoreError::Malformed("role"))).transpose()?;
+    let given =
+        given.map(|word| Role::parse_given(&word).ok_or(StoreError::Malformed("role"))).transpose()?;
     let role = if owner == account { Some(Role::Owner) } else { given };
     Ok(CollectionState { owner, is_deleted: row.try_get::<i64, _>("is_deleted")? != 0, role })
 }
@@ -195,13 +196,11 @@ pub(super) async fn collection_states(
 /// The usage of an account whose row is locked, so that it stays true until the transaction ends. An account that was deleted since
 /// the request was let in is not found, so that nothing is committed that nobody would ever purge.
 pub(super) async fn locked_usage(tx: &mut Tx, account: AccountId) -> Result<Usage, ChangeError> {
-    let row = sqlx::query(
-        "SELECT usage, quota FROM accounts WHERE id = $1 AND status <> 'deleted'",
-    )
-    .bind(account.0)
-    .fetch_optional(&mut **tx)
-    .await?
-    .ok_or(ChangeError::NotFound)?;
+    let row = sqlx::query("SELECT usage, quota FROM accounts WHERE id = $1 AND status <> 'deleted'")
+        .bind(account.0)
+        .fetch_optional(&mut **tx)
+        .await?
+        .ok_or(ChangeError::NotFound)?;
     Ok(Usage { used: row.try_get(0)?, quota: row.try_get(1)? })
 }
 

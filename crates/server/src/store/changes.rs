@@ -206,7 +206,9 @@ async fn collections_ahead(
     let mut ahead = Vec::new();
     for chunk in mentioned.chunks(LIST_MAX) {
         let ids = list(3, chunk.len());
-        let own = format!("SELECT {COLUMNS} FROM collections WHERE owner_id = $1 AND version > $2 AND id IN ({ids})");
+        let own = format!(
+            "SELECT {COLUMNS} FROM collections WHERE owner_id = $1 AND version > $2 AND id IN ({ids})"
+        );
         let shared = format!("{} AND shares.version > $2 AND shares.collection_id IN ({ids})", shared_text());
         let bind = |text| {
             let query = statement(text).bind(account.0).bind(until.0);
@@ -236,9 +238,8 @@ fn mentioned_by(change: &Change) -> Option<CollectionId> {
 mod tests {
     use super::*;
 
-    const TABLES: [&str; 8] = [
-        "collections", "memberships", "trash", "files", "shares", "shared_memberships", "seen", "accounts",
-    ];
+    const TABLES: [&str; 8] =
+        ["collections", "memberships", "trash", "files", "shares", "shared_memberships", "seen", "accounts"];
 
     /// How SQLite reads each table that a statement names.
     async fn plan_of(store: &Store, text: &str) -> Vec<String> {

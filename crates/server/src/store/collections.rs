@@ -173,7 +173,10 @@ impl Store {
         let items: Vec<(FileId, CollectionId)> = own.iter().map(|file| (*file, id)).collect();
         self.trash_in(&mut tx, account, &items).await?;
         self.touch_memberships(&mut tx, &others, Where::In(id), Touch::Remove).await?;
-        sqlx::query("UPDATE collections SET is_deleted = 1 WHERE id = $1").bind(id.0).execute(&mut *tx).await?;
+        sqlx::query("UPDATE collections SET is_deleted = 1 WHERE id = $1")
+            .bind(id.0)
+            .execute(&mut *tx)
+            .await?;
         self.bump_collections(&mut tx, &BTreeSet::from([id])).await?;
         end_shares(&mut tx, id, None).await?;
         tx.commit().await?;

@@ -4,8 +4,8 @@
 //! it had.
 
 use super::change::{
-    ChangeError, CollectionState, Role, Touch, Where, collection_state, must_be_distinct, must_not_be_in_trash,
-    must_own_files,
+    ChangeError, CollectionState, Role, Touch, Where, collection_state, must_be_distinct,
+    must_not_be_in_trash, must_own_files,
 };
 use super::clocks::Reach;
 use super::collections::must_own;

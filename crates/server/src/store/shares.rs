@@ -40,7 +40,9 @@ impl Store {
         let state = collection_state(&mut tx, account, id).await?;
         state.must_be_live_for(Role::may_share)?;
         if sharee == account || sharee == state.owner {
-            return Err(ChangeError::Malformed("a collection is not shared with its owner, nor with oneself"));
+            return Err(ChangeError::Malformed(
+                "a collection is not shared with its owner, nor with oneself",
+            ));
         }
         if is_uncategorized(&mut tx, id).await? {
             return Err(ChangeError::Malformed("this collection cannot be shared"));
@@ -125,7 +127,8 @@ impl Store {
 
     /// Ends all shares of an account's collections, and all of others' with it. The transaction has them all in its reach.
     pub(super) async fn end_all_shares(&self, tx: &mut Tx, account: AccountId) -> Result<(), StoreError> {
-        let with = ids(tx, "SELECT collection_id FROM shares WHERE account_id = $1 AND is_deleted = 0", account);
+        let with =
+            ids(tx, "SELECT collection_id FROM shares WHERE account_id = $1 AND is_deleted = 0", account);
         for id in with.await? {
             self.part(tx, id, account).await?;
         }
@@ -198,11 +201,7 @@ pub(super) async fn show_changes(tx: &mut Tx, collections: &[CollectionId]) -> R
          WHERE is_deleted = 0 AND collection_id IN ({})",
         list(1, collections.len())
     );
-    collections
-        .iter()
-        .fold(statement(text), |query, id| query.bind(id.0))
-        .execute(&mut **tx)
-        .await?;
+    collections.iter().fold(statement(text), |query, id| query.bind(id.0)).execute(&mut **tx).await?;
     let text = format!(
         "INSERT INTO shared_memberships (account_id, collection_id, file_id, version)
          SELECT shares.account_id, memberships.collection_id, memberships.file_id, memberships.version
