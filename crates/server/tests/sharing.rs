@@ -1,6 +1,10 @@
 //! Albums shared between accounts over HTTP, as stock clients play it: given, seen, added to, taken back, left; and refused.
 
-#![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what a test needs and does not get fails the test"
+)]
 
 mod support;
 
