@@ -349,6 +349,22 @@ async fn who_is_sent_away_takes_their_files_along() {
 }
 
 #[tokio::test]
+async fn another_address_is_news_to_all_who_see_it() {
+    let server = TestServer::start().await;
+    let family = Family::new(&server, "VIEWER").await;
+    let Family { ada, bob, album, .. } = &family;
+    let store = &server.shared.store;
+    for (vault, email) in [(ada, "ida@example.org"), (bob, "rob@example.org")] {
+        let (seen, read) = (time(&ada.collection(*album).await), time(&bob.collection(*album).await));
+        store.change_email(vault.person.id, email).await.unwrap();
+        let sharee = ada.collections(seen).await[0]["sharees"][0]["email"].clone();
+        let owner = bob.collections(read).await[0]["owner"]["email"].clone();
+        assert!([sharee, owner].contains(&json!(email)));
+    }
+    family.must_agree().await;
+}
+
+#[tokio::test]
 async fn a_deleted_account_shares_nothing_and_sees_nothing() {
     let server = TestServer::start().await;
     let family = Family::new(&server, "COLLABORATOR").await;

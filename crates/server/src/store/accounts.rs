@@ -262,7 +262,8 @@ impl Store {
 
     /// Gives the account another address. Refused when that has an account.
     pub async fn change_email(&self, account: AccountId, email: &str) -> Result<WriteOutcome, StoreError> {
-        let mut tx = self.begin().await?;
+        let reach = Reach { all_shared: true, ..Reach::default() };
+        let mut tx = self.begin_for(account, reach).await?;
         let updated = sqlx::query("UPDATE accounts SET email = $1 WHERE id = $2 AND status = 'active'")
             .bind(email)
             .bind(account.0)
@@ -271,6 +272,7 @@ impl Store {
             .map_err(StoreError::from);
         match updated {
             Ok(updated) => {
+                self.tell_of_address(&mut tx, account).await?;
                 tx.commit().await?;
                 Ok(outcome(updated.rows_affected()))
             }

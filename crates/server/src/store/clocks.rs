@@ -71,6 +71,13 @@ impl Store {
     }
 }
 
+/// The collections that an account shares, and those that are shared with it.
+pub(super) const SHARED_EITHER_WAY: &str =
+    "SELECT collection_id FROM shares WHERE account_id = $1 AND is_deleted = 0
+     UNION SELECT collections.id FROM collections
+     JOIN shares ON shares.collection_id = collections.id AND shares.is_deleted = 0
+     WHERE collections.owner_id = $1";
+
 /// The account, and all who see what it reaches.
 async fn participants(
     tx: &mut Tx,
@@ -121,11 +128,7 @@ async fn reached(
         queries.push(statement(text.to_owned()).bind(collection.0));
     }
     if reach.all_shared {
-        let text = "SELECT collection_id FROM shares WHERE account_id = $1 AND is_deleted = 0
-                    UNION SELECT collections.id FROM collections
-                    JOIN shares ON shares.collection_id = collections.id AND shares.is_deleted = 0
-                    WHERE collections.owner_id = $1";
-        queries.push(statement(text.to_owned()).bind(account.0));
+        queries.push(statement(SHARED_EITHER_WAY.to_owned()).bind(account.0));
     }
     for query in queries {
         for row in query.fetch_all(&mut **tx).await? {

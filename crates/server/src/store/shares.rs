@@ -2,10 +2,10 @@
 //!
 //! The server learns who sees whose album and in which role. It cannot open the key that is passed on: that is sealed to the public key
 //! of whom it is for. What others see of a collection is brought up to date by the transaction that changes it, in
-//! [`show_changes`]; nothing that they see is newer, or older, than what its owner sees.
+//! `show_changes`; nothing that they see is newer, or older, than what its owner sees.
 
 use super::change::{ChangeError, Role, Touch, Where, collection_state};
-use super::clocks::Reach;
+use super::clocks::{Reach, SHARED_EITHER_WAY};
 use super::collections::{COLUMNS, collection_of, is_uncategorized};
 use super::files::{magic_of, magic_text};
 use super::sql::{LIST_MAX, list, statement};
@@ -123,6 +123,12 @@ impl Store {
         let collections = shared_collections(&mut snapshot, account, since, limit).await?;
         snapshot.commit().await?;
         Ok(collections)
+    }
+
+    /// Tells all who share collections with an account that its address is another. The transaction has them all in its reach.
+    pub(super) async fn tell_of_address(&self, tx: &mut Tx, account: AccountId) -> Result<(), StoreError> {
+        let seen: BTreeSet<CollectionId> = ids(tx, SHARED_EITHER_WAY, account).await?.into_iter().collect();
+        if seen.is_empty() { Ok(()) } else { self.bump_collections(tx, &seen).await.map(drop) }
     }
 
     /// Ends all shares of an account's collections, and all of others' with it. The transaction has them all in its reach.
