@@ -340,6 +340,20 @@ async fn a_commit_wakes_who_waits_and_a_rollback_does_not() {
 }
 
 #[tokio::test]
+async fn sharing_an_album_moves_what_shows_its_tombstones_in_the_trash() {
+    for (_folder, store) in stores().await {
+        let (ada, _) = (account(&store, FAMILY[0]).await, account(&store, FAMILY[1]).await);
+        let shelf = album(&store, ada).await;
+        let trashed = file(&store, ada, shelf).await;
+        store.trash_files(ada, &[(trashed, shelf)]).await.unwrap();
+        let mut mirror = Mirror::of_everything(&store, ada).await;
+        store.share_collection(ada, &share_with(shelf, FAMILY[1], "VIEWER")).await.unwrap();
+        while mirror.read(&store, 1).await {}
+        mirror.must_be_what_the_base_says(&store).await;
+    }
+}
+
+#[tokio::test]
 async fn a_change_of_a_shared_album_wakes_all_who_see_it_and_nobody_else() {
     for (_folder, store) in stores().await {
         let mut accounts = Vec::new();

@@ -171,8 +171,8 @@ impl Store {
         end_shares(tx, id, Some(sharee)).await
     }
 
-    /// Numbers all memberships of a collection anew, tombstones included.
-    async fn renumber_contents(&self, tx: &mut Tx, id: CollectionId) -> Result<(), StoreError> {
+    /// Numbers all memberships of a collection anew, tombstones included, and what shows these in its owner's trash.
+    async fn renumber_contents(&self, tx: &mut Tx, id: CollectionId) -> Result<(), ChangeError> {
         let count: i64 = sqlx::query("SELECT count(*) FROM memberships WHERE collection_id = $1")
             .bind(id.0)
             .fetch_one(&mut **tx)
@@ -190,6 +190,17 @@ impl Store {
         .bind(id.0)
         .execute(&mut **tx)
         .await?;
+        let rows = sqlx::query(
+            "SELECT trash.file_id FROM memberships
+             JOIN trash ON trash.file_id = memberships.file_id AND trash.collection_id = memberships.collection_id
+             WHERE memberships.collection_id = $1 AND memberships.is_deleted = 1",
+        )
+        .bind(id.0)
+        .fetch_all(&mut **tx)
+        .await?;
+        let files: Vec<FileId> =
+            rows.iter().map(|row| Ok(FileId(row.try_get(0)?))).collect::<Result<_, StoreError>>()?;
+        self.touch_trash(tx, &files).await?;
         Ok(())
     }
 }
