@@ -8,6 +8,7 @@ use crate::error::VaultError;
 use crate::feed;
 use crate::keys::{collection_key, file_key, new_collection, open_collection, rename_request, wrap_file_key};
 use crate::session::Session;
+use crate::trash::not_own;
 use darkslide_crypto::keys::{CollectionKey, FileKey};
 use darkslide_protocol::collection::{AddFilesRequest, CollectionType, MoveFilesRequest, RemoveFilesRequest};
 use darkslide_protocol::file::FileKey as WireFileKey;
@@ -200,7 +201,7 @@ async fn other_home(
     if home.id == row.collection { Err(VaultError::FixedAlbum(home.name)) } else { Ok(home) }
 }
 
-/// A file's key, opened by any collection that it is in and wrapped for another.
+/// An own file's key, opened by any own collection that it is in and wrapped for another.
 async fn rewrapped(
     session: &Session,
     catalog: &Catalog,
@@ -212,11 +213,11 @@ async fn rewrapped(
 }
 
 async fn key_of(session: &Session, catalog: &Catalog, file: FileId) -> Result<FileKey, VaultError> {
-    let filter = FileFilter { file: Some(file), ..FileFilter::default() };
-    let row = catalog.files(&filter).await?.into_iter().next().ok_or(VaultError::NoSuchFile(file))?;
+    let own = catalog.own_memberships(session.account, file).await?;
+    let Some(row) = own.first() else { return Err(not_own(catalog, file).await?) };
     let collection = catalog.collection(row.collection).await?;
     let collection = collection.ok_or(VaultError::NoSuchCollection(row.collection))?;
-    Ok(file_key(&collection_key(&session.keys, &collection)?, &row)?)
+    Ok(file_key(&collection_key(&session.keys, &collection)?, row)?)
 }
 
 async fn ids_in(catalog: &Catalog, album: CollectionId) -> Result<Vec<FileId>, VaultError> {

@@ -27,6 +27,9 @@ pub enum VaultError {
     /// No such file, or no longer.
     #[error("there is no file {0} (any more)")]
     NoSuchFile(FileId),
+    /// Somebody else's file, seen in an album that they share.
+    #[error("file {0} is not yours: only whoever owns it can delete it or put it into other albums")]
+    NotOwn(FileId),
     /// No such earlier version, or no longer; or the server keeps none.
     #[error("file {0} has no earlier version {1} (any more); `darkslide versions {0}` shows which there are")]
     NoSuchVersion(FileId, Version),

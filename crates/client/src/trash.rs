@@ -56,14 +56,21 @@ pub async fn list_trash(catalog: &Catalog) -> Result<Vec<TrashEntry>, VaultError
 pub async fn trash_files(session: &Session, catalog: &Catalog, files: &[FileId]) -> Result<(), VaultError> {
     let mut items = Vec::with_capacity(files.len());
     for file in files.iter().collect::<BTreeSet<_>>() {
-        let filter = FileFilter { file: Some(*file), ..FileFilter::default() };
-        let row = catalog.files(&filter).await?.into_iter().next().ok_or(VaultError::NoSuchFile(*file))?;
+        let own = catalog.own_memberships(session.account, *file).await?;
+        let Some(row) = own.first() else { return Err(not_own(catalog, *file).await?) };
         items.push(TrashRequestItem { file_id: row.id, collection_id: row.collection, if_version: None });
     }
     for items in batches(items) {
         session.api.trash_files(&TrashRequest { items }).await?;
     }
     feed::pull(session, catalog).await.map(drop)
+}
+
+/// Why a file that is in none of the account's own albums is not changed.
+pub(crate) async fn not_own(catalog: &Catalog, file: FileId) -> Result<VaultError, VaultError> {
+    let filter = FileFilter { file: Some(file), ..FileFilter::default() };
+    let is_there = !catalog.files(&filter).await?.is_empty();
+    Ok(if is_there { VaultError::NotOwn(file) } else { VaultError::NoSuchFile(file) })
 }
 
 /// Brings files back: into `album`, or into the album that each was trashed from, or into *Uncategorized* where that

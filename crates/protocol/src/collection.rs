@@ -114,7 +114,7 @@ pub struct Collection {
     pub id: CollectionId,
     /// Whose it is.
     pub owner: Person,
-    /// Its key, under the caller's master key.
+    /// Its key: under the master key for its owner, sealed to the public key for whom it is shared with.
     pub encrypted_key: Opaque,
     /// Its nonce; absent for sharees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -143,15 +143,21 @@ pub struct Collection {
     pub public_urls: Vec<serde_json::Value>,
     /// Later than, or equal to, that of every membership in it.
     pub updation_time: Version,
+    /// Since when it is shared with the caller, µs since the epoch; absent for its owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_at: Option<i64>,
     /// A tombstone: listed for ever, with its keys, since the trash needs them.
     #[serde(default)]
     pub is_deleted: bool,
-    /// Private, mutable.
+    /// Private, mutable; its owner's alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub magic_metadata: Option<MagicMetadata>,
     /// Visible to all with access, mutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pub_magic_metadata: Option<MagicMetadata>,
+    /// What the caller, with whom it is shared, keeps about it for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_magic_metadata: Option<MagicMetadata>,
     /// Always `photos`.
     #[serde(default)]
     pub app: String,
@@ -192,6 +198,40 @@ pub struct CollectionMagicRequest {
     pub id: CollectionId,
     /// Stored one version later; collections have no version check.
     pub magic_metadata: MagicMetadata,
+}
+
+/// `POST /collections/share`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShareRequest {
+    /// The collection.
+    #[serde(rename = "collectionID")]
+    pub collection_id: CollectionId,
+    /// With whom.
+    pub email: String,
+    /// The collection's key sealed to their public key: 80 bytes.
+    pub encrypted_key: Opaque,
+    /// `VIEWER` when absent, `COLLABORATOR` or `ADMIN`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+}
+
+/// `POST /collections/unshare`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnshareRequest {
+    /// The collection.
+    #[serde(rename = "collectionID")]
+    pub collection_id: CollectionId,
+    /// With whom no longer.
+    pub email: String,
+}
+
+/// Who else sees a collection: what sharing it is answered with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sharees {
+    /// In the order in which they came.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub sharees: Vec<Person>,
 }
 
 /// `POST /collections/add-files`.

@@ -283,7 +283,7 @@ async fn adding_and_removing_and_adding_again_keeps_the_first_key() {
 }
 
 #[tokio::test]
-async fn sharing_is_answered_though_it_is_not_offered() {
+async fn links_are_answered_though_they_are_not_offered() {
     let server = TestServer::start().await;
     let vault = Vault::new(&server, "a@example.org").await;
     let album = vault.album().await;
@@ -291,13 +291,7 @@ async fn sharing_is_answered_though_it_is_not_offered() {
         vault.get(&format!("/collections/sharees?collectionID={album}")).await.ok(),
         json!({ "sharees": [] })
     );
-    for path in [
-        "/collections/share",
-        "/collections/unshare",
-        "/collections/leave/1",
-        "/collections/share-url",
-        "/files/copy",
-    ] {
+    for path in ["/collections/join-link", "/collections/share-url", "/files/copy"] {
         vault.post(path, json!({})).await.failed(501, None);
     }
     vault.put("/collections/share-url", json!({})).await.failed(501, None);

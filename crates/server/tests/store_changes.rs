@@ -17,14 +17,20 @@ use proptest::test_runner::TestRunner;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use support::mirror::Mirror;
-use support::stored::{QUOTA, account, album, file, key, magic, metadata, new_collection, new_file, object};
+use support::reader::Reader;
+use support::stored::{
+    QUOTA, account, album, file, key, magic, metadata, new_collection, new_file, object, share_with,
+};
 use support::stores;
 
+/// A family, whose members share albums with each other.
+const FAMILY: [&str; 3] = ["a@example.org", "b@example.org", "c@example.org"];
+
 /// Writers of one account, all at once.
-const WRITERS: usize = 3;
+const WRITERS: usize = 2;
 
 /// What each of them does before it stops.
-const STEPS: usize = 24;
+const STEPS: usize = 32;
 
 /// Numbers that look random and are the same for the same seed.
 struct Dice(u64);
@@ -42,83 +48,90 @@ impl Dice {
     }
 }
 
-/// What the writers of one account share: they tread on each other's toes as a family's devices do.
+/// What the writers of a family share: they tread on each other's toes.
 struct Shelf {
-    account: AccountId,
-    collections: Mutex<Vec<CollectionId>>,
-    files: Mutex<Vec<FileId>>,
+    accounts: Vec<AccountId>,
+    collections: Mutex<Vec<(AccountId, CollectionId)>>,
+    files: Mutex<Vec<(AccountId, FileId)>>,
     writing: AtomicUsize,
 }
 
 impl Shelf {
-    async fn new(store: &Store, email: &str) -> Arc<Self> {
-        let account = account(store, email).await;
-        let collections = Mutex::new(vec![album(store, account).await, album(store, account).await]);
-        Arc::new(Self { account, collections, files: Mutex::default(), writing: AtomicUsize::new(WRITERS) })
+    async fn new(store: &Store) -> Arc<Self> {
+        let (mut accounts, mut collections) = (Vec::new(), Vec::new());
+        for email in FAMILY {
+            let account = account(store, email).await;
+            accounts.push(account);
+            collections.push((account, album(store, account).await));
+            collections.push((account, album(store, account).await));
+        }
+        let writing = AtomicUsize::new(accounts.len() * WRITERS);
+        Arc::new(Self { accounts, collections: Mutex::new(collections), files: Mutex::default(), writing })
     }
 
-    fn collection(&self, dice: &mut Dice) -> CollectionId {
-        dice.one(&self.collections.lock().unwrap()).unwrap()
+    /// Mostly one of the account's own.
+    fn collection(&self, account: AccountId, dice: &mut Dice) -> CollectionId {
+        mostly_own(&self.collections.lock().unwrap(), account, dice).unwrap()
     }
 
-    /// One of its files, or one that never was.
-    fn file(&self, dice: &mut Dice) -> FileId {
-        dice.one(&self.files.lock().unwrap()).unwrap_or(FileId(1 << 40))
+    /// Mostly one of its own files, or one that never was.
+    fn file(&self, account: AccountId, dice: &mut Dice) -> FileId {
+        mostly_own(&self.files.lock().unwrap(), account, dice).unwrap_or(FileId(1 << 40))
     }
 
-    fn some_files(&self, dice: &mut Dice) -> Vec<FileId> {
-        let mut files: Vec<FileId> = (0..=dice.throw(3)).map(|_| self.file(dice)).collect();
+    fn some_files(&self, account: AccountId, dice: &mut Dice) -> Vec<FileId> {
+        let mut files: Vec<FileId> = (0..=dice.throw(3)).map(|_| self.file(account, dice)).collect();
         files.sort_unstable();
         files.dedup();
         files
     }
 
-    async fn write(&self, store: &Store, seed: u64) {
+    async fn write(&self, store: &Store, account: AccountId, seed: u64) {
         let mut dice = Dice(seed | 1);
         for _ in 0..STEPS {
             // Refusals are part of it: nobody knows what the others have just done.
-            if let Err(ChangeError::Store(error)) = self.step(store, &mut dice).await {
+            if let Err(ChangeError::Store(error)) = self.step(store, account, &mut dice).await {
                 panic!("{error:?}");
             }
         }
         self.writing.fetch_sub(1, Ordering::SeqCst);
     }
 
-    async fn step(&self, store: &Store, dice: &mut Dice) -> Result<(), ChangeError> {
-        let (account, here, there) = (self.account, self.collection(dice), self.collection(dice));
-        let files = self.some_files(dice);
+    async fn step(&self, store: &Store, account: AccountId, dice: &mut Dice) -> Result<(), ChangeError> {
+        let (here, there) = (self.collection(account, dice), self.collection(account, dice));
+        let files = self.some_files(account, dice);
         let keys: Vec<FileKey> = files.iter().copied().map(key).collect();
-        match dice.throw(16) {
+        match dice.throw(24) {
             0 => {
                 let made = store.create_collection(account, &new_collection(CollectionType::Album)).await?;
-                self.collections.lock().unwrap().push(made.id);
+                self.collections.lock().unwrap().push((account, made.id));
             }
             1..=4 => {
                 let made =
                     store.commit_file(account, &new_file(store, account, here, 10).await, QUOTA).await?;
-                self.files.lock().unwrap().push(made.id);
+                self.files.lock().unwrap().push((account, made.id));
             }
-            5 => store.add_files(account, here, &keys).await?,
-            6 | 7 => store.move_files(account, here, there, &keys).await?,
-            8 => {
+            5 | 6 => store.add_files(account, here, &keys).await?,
+            7 | 8 => store.move_files(account, here, there, &keys).await?,
+            9 => {
                 let items: Vec<_> = files.iter().map(|file| (*file, here)).collect();
                 store.trash_files(account, &items).await?;
             }
-            9 => store.restore_files(account, here, &keys).await?,
-            10 => drop(store.purge_files(account, &files).await?),
-            11 => store.rename_collection(account, &rename(here, dice)).await?,
-            12 => {
+            10 => store.restore_files(account, here, &keys).await?,
+            11 => drop(store.purge_files(account, &files).await?),
+            12 => store.rename_collection(account, &rename(here, dice)).await?,
+            13 => {
                 let updates: Vec<_> = files.iter().map(|file| magic(*file, 1)).collect();
                 store.update_magic(account, Envelope::Public, &updates, true).await?;
             }
-            13 => {
+            14 => {
                 let envelope = magic(FileId(0), 1).magic_metadata;
                 store.update_collection_magic(account, here, Envelope::Private, &envelope).await?;
             }
-            14 => {
+            15 => {
                 let (new, thumbnail) = (object(store, account, 20).await, object(store, account, 2).await);
                 let update = UpdateRequest {
-                    id: self.file(dice),
+                    id: self.file(account, dice),
                     file: new,
                     thumbnail,
                     metadata: metadata(),
@@ -126,6 +139,22 @@ impl Shelf {
                 };
                 store.update_file(account, &update, QUOTA).await?;
             }
+            16..=18 => {
+                let role = dice.one(&["VIEWER", "COLLABORATOR", "ADMIN"]).unwrap();
+                let email = dice.one(&FAMILY).unwrap();
+                store.share_collection(account, &share_with(here, email, role)).await?;
+            }
+            19 => drop(store.unshare_collection(account, here, dice.one(&FAMILY).unwrap()).await?),
+            20 => {
+                let others = self.collections.lock().unwrap().clone();
+                store.leave_collection(account, dice.one(&others).unwrap().1).await?;
+            }
+            21 => {
+                let others = self.collections.lock().unwrap().clone();
+                let envelope = magic(FileId(0), 1).magic_metadata;
+                store.update_shared_magic(account, dice.one(&others).unwrap().1, &envelope).await?;
+            }
+            22 => store.remove_files(account, here, &files).await?,
             _ if dice.throw(3) == 0 => store.delete_collection(account, here, false).await?,
             _ => drop(store.empty_trash(account, Version(i64::MAX / 2)).await?),
         }
@@ -149,28 +178,59 @@ impl Shelf {
     }
 }
 
+impl Shelf {
+    /// Reads as stock clients do, which have no ordered feed.
+    async fn read_as_stock(&self, store: &Store, account: AccountId) {
+        let mut reader = Reader::new(account, 3);
+        while self.writing.load(Ordering::SeqCst) > 0 {
+            reader.sync(store).await;
+            tokio::task::yield_now().await;
+        }
+        reader.must_be_up_to_date(store).await;
+    }
+}
+
+fn mostly_own<T: Copy>(all: &[(AccountId, T)], account: AccountId, dice: &mut Dice) -> Option<T> {
+    let own: Vec<_> = all.iter().filter(|(owner, _)| *owner == account).copied().collect();
+    let from = if dice.throw(4) == 0 || own.is_empty() { all } else { &own };
+    dice.one(from).map(|(_, one)| one)
+}
+
 fn rename(collection_id: CollectionId, dice: &mut Dice) -> RenameRequest {
     let encrypted_name = Opaque::encode(dice.throw(1000).to_be_bytes());
     RenameRequest { collection_id, encrypted_name, name_decryption_nonce: Opaque("bm4=".into()) }
 }
 
-/// Writers and readers of two accounts, all at the same time. Some readers begin where others have been already.
+/// Sets the accounts' clocks ahead of the wall, each by another time, as they are when that was set back.
+async fn set_clocks_ahead(url: &str) {
+    let pool = sqlx::AnyPool::connect(url).await.unwrap();
+    let text = "UPDATE accounts SET version = version + 1000000000 * (4 - id % 3)";
+    sqlx::query(text).execute(&pool).await.unwrap();
+    pool.close().await;
+}
+
+/// Writers and readers of a family, all at the same time. Some readers begin where others have been already.
 async fn check(seed: u64) {
-    for (_folder, store) in stores().await {
-        let store = Arc::new(store);
+    for url in support::database_urls().await {
+        let folder = tempfile::tempdir().unwrap();
+        let url = url.unwrap_or_else(|| Store::sqlite_url(&folder.path().join("db")));
+        let store = Arc::new(Store::open(&url).await.unwrap());
         let mut tasks = Vec::new();
         let mut dice = Dice(seed | 1);
-        for email in ["a@example.org", "b@example.org"] {
-            let shelf = Shelf::new(&store, email).await;
-            let middle = store.version_of(shelf.account).await.unwrap();
-            for start in [Version(0), Version(0), middle] {
+        let shelf = Shelf::new(&store).await;
+        set_clocks_ahead(&url).await;
+        for account in shelf.accounts.clone() {
+            let middle = store.version_of(account).await.unwrap();
+            for start in [Version(0), middle] {
                 let (shelf, store, seed) = (shelf.clone(), store.clone(), dice.throw(1 << 30) as u64);
-                let mirror = Mirror::after(shelf.account, start);
+                let mirror = Mirror::after(account, start);
                 tasks.push(tokio::spawn(async move { shelf.read(&store, mirror, seed).await }));
             }
+            let (reading, from) = (shelf.clone(), store.clone());
+            tasks.push(tokio::spawn(async move { reading.read_as_stock(&from, account).await }));
             for _ in 0..WRITERS {
                 let (shelf, store, seed) = (shelf.clone(), store.clone(), dice.throw(1 << 30) as u64);
-                tasks.push(tokio::spawn(async move { shelf.write(&store, seed).await }));
+                tasks.push(tokio::spawn(async move { shelf.write(&store, account, seed).await }));
             }
         }
         for task in tasks {
@@ -276,6 +336,41 @@ async fn a_commit_wakes_who_waits_and_a_rollback_does_not() {
         assert_eq!(made, store.version_of(owner).await.unwrap());
         file(&store, owner, shelf).await;
         assert_eq!(watch.later_than(made).await.unwrap(), store.version_of(owner).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn sharing_an_album_moves_what_shows_its_tombstones_in_the_trash() {
+    for (_folder, store) in stores().await {
+        let (ada, _) = (account(&store, FAMILY[0]).await, account(&store, FAMILY[1]).await);
+        let shelf = album(&store, ada).await;
+        let trashed = file(&store, ada, shelf).await;
+        store.trash_files(ada, &[(trashed, shelf)]).await.unwrap();
+        let mut mirror = Mirror::of_everything(&store, ada).await;
+        store.share_collection(ada, &share_with(shelf, FAMILY[1], "VIEWER")).await.unwrap();
+        while mirror.read(&store, 1).await {}
+        mirror.must_be_what_the_base_says(&store).await;
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_a_shared_album_wakes_all_who_see_it_and_nobody_else() {
+    for (_folder, store) in stores().await {
+        let mut accounts = Vec::new();
+        for email in FAMILY {
+            accounts.push(account(&store, email).await);
+        }
+        let (shared, own) = (album(&store, accounts[0]).await, album(&store, accounts[0]).await);
+        store.share_collection(accounts[0], &share_with(shared, FAMILY[1], "VIEWER")).await.unwrap();
+        let seen = store.version_of(accounts[1]).await.unwrap();
+        assert_eq!(seen, store.version_of(accounts[0]).await.unwrap());
+        let mut watch = store.watch(accounts[1]).unwrap();
+        file(&store, accounts[0], own).await;
+        assert_eq!(store.version_of(accounts[1]).await.unwrap(), seen, "what is not shared is no news");
+        file(&store, accounts[0], shared).await;
+        let version = store.version_of(accounts[0]).await.unwrap();
+        assert_eq!(watch.later_than(seen).await, Some(version));
+        assert_eq!(store.version_of(accounts[2]).await.unwrap(), Version(0));
     }
 }
 

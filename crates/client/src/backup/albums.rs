@@ -88,14 +88,14 @@ impl Default for Albums {
     }
 }
 
-/// By link; a link to a deleted collection counts as none. Otherwise by name.
+/// By link; a link to a deleted collection, or to somebody else's, counts as none. Otherwise by name.
 async fn find(
     catalog: &Catalog,
     owner: AccountId,
     album: &DeviceAlbum,
 ) -> Result<Option<CollectionRow>, CatalogError> {
     match catalog.linked_collection(&album.key).await? {
-        Some(row) if !row.deleted => Ok(Some(row)),
+        Some(row) if !row.deleted && row.owner == owner => Ok(Some(row)),
         _ => catalog.collection_named(owner, &album.name).await,
     }
 }

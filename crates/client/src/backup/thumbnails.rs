@@ -114,8 +114,8 @@ async fn some(run: &Run, after: i64) -> Result<Option<i64>, AssetError> {
 }
 
 async fn make(run: &Run, row: &DueRow) -> Result<Made, AssetError> {
-    let memberships = run.catalog.memberships(row.file).await?;
-    let Some(membership) = memberships.iter().find(|membership| !membership.deleted) else {
+    let memberships = run.catalog.own_memberships(run.session.account, row.file).await?;
+    let Some(membership) = memberships.first() else {
         let may_return = run.catalog.is_in_trash(row.file).await?;
         return Ok(if may_return { Made::NotNow } else { Made::Never });
     };
@@ -218,8 +218,8 @@ impl Run {
     }
 
     async fn mark_without_thumbnail(&self, file: FileId) -> Result<(), AssetError> {
-        let memberships = self.catalog.memberships(file).await?;
-        let Some(membership) = memberships.iter().find(|membership| !membership.deleted) else {
+        let memberships = self.catalog.own_memberships(self.session.account, file).await?;
+        let Some(membership) = memberships.first() else {
             return Ok(());
         };
         let collection = self.catalog.collection(membership.collection).await?;

@@ -158,8 +158,26 @@ impl Catalog {
             .await?)
     }
 
-    /// Every membership of the account's own files that hold this content. Those of deleted collections count as
-    /// tombstones: the feed does not list them any more.
+    /// The live memberships of one file in live collections of its owner's. Where else it is, in albums of others, is theirs to say.
+    pub async fn own_memberships(
+        &self,
+        owner: AccountId,
+        file: FileId,
+    ) -> Result<Vec<FileRow>, CatalogError> {
+        Ok(sqlx::query_as(
+            "SELECT files.* FROM files JOIN collections ON collections.id = files.collection
+             WHERE files.file = $1 AND files.owner = $2 AND collections.owner = $2
+               AND files.deleted = 0 AND collections.deleted = 0
+             ORDER BY files.collection",
+        )
+        .bind(file.0)
+        .bind(owner.0)
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// Every membership of the account's own files that hold this content, in collections of its own. Those of deleted
+    /// collections count as tombstones: the feed does not list them any more.
     pub async fn files_with_content(
         &self,
         owner: AccountId,
@@ -168,7 +186,7 @@ impl Catalog {
         let rows = sqlx::query(
             "SELECT files.*, coalesce(collections.deleted, 1) AS collection_deleted
              FROM files LEFT JOIN collections ON collections.id = files.collection
-             WHERE files.content_hash = $1 AND files.owner = $2
+             WHERE files.content_hash = $1 AND files.owner = $2 AND coalesce(collections.owner, $2) = $2
              ORDER BY files.deleted, files.file, files.collection",
         )
         .bind(content.to_string())

@@ -14,5 +14,6 @@ mod copies;
 mod feed;
 mod proof;
 mod restoring;
+mod sharing;
 mod verifying;
 mod world;

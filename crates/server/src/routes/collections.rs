@@ -62,7 +62,7 @@ async fn list(
     parameters: Parameters,
 ) -> ApiResult<Json<Collections>> {
     let since = parameters.cursor("sinceTime");
-    let collections = server.store.collections_since(caller.account, since, i64::MAX).await?;
+    let collections = server.store.all_collections_since(caller.account, since).await?;
     Ok(Json(Collections { collections }))
 }
 
@@ -74,7 +74,9 @@ async fn list_paged(
     let since = parameters.cursor("sinceTime");
     let limit = parameters.parsed("limit").unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
     let owned = server.store.collections_since(caller.account, since, limit).await?;
-    Ok(Json(json!({ "owned": owned, "shared": [] })))
+    let since = parameters.cursor("sharedSinceTime");
+    let shared = server.store.shared_collections_since(caller.account, since, limit).await?;
+    Ok(Json(json!({ "owned": owned, "shared": shared })))
 }
 
 async fn read(

@@ -1,8 +1,9 @@
 //! Accounts and their wrapped keys in the database.
 //!
-//! An address belongs to at most one account that is not deleted. Deleting frees it, ends every session and gives the
-//! objects up in the same transaction; the rows that describe files are removed later, in pieces.
+//! An address belongs to at most one account that is not deleted. Deleting frees it, ends every session and every share and gives
+//! the objects up in the same transaction; the rows that describe files are removed later, in pieces.
 
+use super::clocks::Reach;
 use super::{Store, StoreError, Tx, flag};
 use darkslide_protocol::account::{KeyAttributes, RecoveryAttributes};
 use darkslide_protocol::{AccountId, Opaque};
@@ -261,7 +262,8 @@ impl Store {
 
     /// Gives the account another address. Refused when that has an account.
     pub async fn change_email(&self, account: AccountId, email: &str) -> Result<WriteOutcome, StoreError> {
-        let mut tx = self.begin().await?;
+        let reach = Reach { all_shared: true, ..Reach::default() };
+        let mut tx = self.begin_for(account, reach).await?;
         let updated = sqlx::query("UPDATE accounts SET email = $1 WHERE id = $2 AND status = 'active'")
             .bind(email)
             .bind(account.0)
@@ -270,6 +272,7 @@ impl Store {
             .map_err(StoreError::from);
         match updated {
             Ok(updated) => {
+                self.tell_of_address(&mut tx, account).await?;
                 tx.commit().await?;
                 Ok(outcome(updated.rows_affected()))
             }
@@ -282,7 +285,9 @@ impl Store {
     /// was gone already.
     pub async fn delete_account(&self, account: AccountId) -> Result<bool, StoreError> {
         let now = self.now();
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_for(account, Reach { all_shared: true, ..Reach::default() }).await?;
+        self.end_all_shares(&mut tx, account).await?;
+        forget_what_others_saw(&mut tx, account).await?;
         let deleted = sqlx::query(
             "UPDATE accounts SET status = 'deleted', email = NULL, usage = 0 WHERE id = $1 AND status <> 'deleted'",
         )
@@ -313,6 +318,24 @@ impl Store {
         tx.commit().await?;
         Ok(true)
     }
+}
+
+/// Others' feeds still name what they saw of the account: its collections and its files in theirs, all tombstones by now. These stay
+/// when the rest is removed, so nothing is left in them.
+async fn forget_what_others_saw(tx: &mut Tx, account: AccountId) -> Result<(), StoreError> {
+    for statement in [
+        "UPDATE collections SET encrypted_key = '-', key_decryption_nonce = '-', encrypted_name = '-',
+                                name_decryption_nonce = '-', encrypted_path = NULL, path_decryption_nonce = NULL,
+                                magic_metadata = NULL, pub_magic_metadata = NULL
+         WHERE owner_id = $1 AND EXISTS (SELECT 1 FROM shares WHERE shares.collection_id = collections.id)",
+        "UPDATE files SET is_purged = 1, metadata = '-', metadata_header = '-', file_header = '-',
+                          thumbnail_header = '-', magic_metadata = NULL, pub_magic_metadata = NULL
+         WHERE owner_id = $1 AND EXISTS (SELECT 1 FROM memberships WHERE memberships.file_id = files.id
+                                         AND memberships.account_id <> $1)",
+    ] {
+        sqlx::query(statement).bind(account.0).execute(&mut **tx).await?;
+    }
+    Ok(())
 }
 
 /// Whether a conditional statement changed its row.

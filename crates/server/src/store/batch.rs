@@ -8,7 +8,8 @@
 //! first time; one that names the same objects for something else is refused. Of two live files of an account no two have the
 //! same content tag: a commit whose tag is taken makes nothing, and is answered with the file that has it.
 
-use super::change::{ChangeError, CollectionState, Usage, change_usage, collection_states, lock_usage};
+use super::change::{ChangeError, CollectionState, Usage, change_usage, collection_states, locked_usage};
+use super::clocks::Reach;
 use super::commit::{Contents, Sizes, StoredFile, agreed_size, check_envelope, stored_file};
 use super::files::magic_text;
 use super::sql::{LIST_MAX, list, long_statement, rows};
@@ -145,8 +146,12 @@ impl Store {
         default_quota: i64,
     ) -> Result<BatchOutcome, ChangeError> {
         let ids = self.next_ids(commits.len()).await?;
-        let mut tx = self.begin().await?;
-        let usage = lock_usage(&mut tx, account).await?;
+        let named: BTreeSet<CollectionId> = commits.iter().map(|commit| commit.collection_id).collect();
+        let collections: Vec<CollectionId> = named.into_iter().collect();
+        let files: Vec<FileId> = thumbnails.iter().map(|thumbnail| thumbnail.file_id).collect();
+        let reach = Reach { files: &files, ..Reach::collections(&collections) };
+        let mut tx = self.begin_for(account, reach).await?;
+        let usage = locked_usage(&mut tx, account).await?;
         let world = read_world(&mut tx, account, usage, default_quota, objects, commits).await?;
         let decisions = decide(account, &world, objects, commits);
         let (fresh, plan) = self.write(&mut tx, account, &world, objects, commits, &decisions, &ids).await?;
@@ -239,7 +244,7 @@ impl Store {
         if chosen.is_empty() {
             return Ok(HashMap::new());
         }
-        let first = self.allocate_versions(tx, account, chosen.len()).await?;
+        let first = self.allocate_versions(tx, chosen.len()).await?;
         let numbered: Vec<NewFile<'_>> = chosen
             .iter()
             .zip(first.0..)
@@ -257,7 +262,7 @@ impl Store {
         change_usage(tx, account, bytes).await?;
         let collections: BTreeSet<CollectionId> =
             chosen.iter().map(|(_, commit, ..)| commit.collection_id).collect();
-        self.bump_collections(tx, account, &collections).await?;
+        self.bump_collections(tx, &collections).await?;
         Ok(numbered.into_iter().map(|file| (file.index, file.created)).collect())
     }
 
@@ -325,7 +330,7 @@ impl<'w> Bench<'w> {
             return self.repeated(commit, contents, stored).map(Decision::Repeated);
         }
         let collection = self.world.collections.get(&commit.collection_id).ok_or(ChangeError::NotFound)?;
-        collection.must_be_owned_and_live(self.account)?;
+        collection.must_be_owned_and_live()?;
         if let Some(decision) = self.by_tag(commit) {
             return Ok(decision);
         }
@@ -420,7 +425,7 @@ async fn read_world(
         objects: known,
         files: stored_files(tx, &claimed).await?,
         memberships: memberships_of(tx, &claimed).await?,
-        collections: collection_states(tx, &collections.into_iter().collect::<Vec<_>>()).await?,
+        collections: collection_states(tx, account, &collections.into_iter().collect::<Vec<_>>()).await?,
         tagged: tagged_files(tx, account, &tags.into_iter().collect::<Vec<_>>()).await?,
     })
 }

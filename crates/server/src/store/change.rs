@@ -8,7 +8,8 @@ use super::{Store, StoreError, Tx};
 use darkslide_protocol::error::VersionConflict;
 use darkslide_protocol::limits::QUOTA_GRACE_BYTES;
 use darkslide_protocol::{AccountId, CollectionId, FileId, Version};
-use sqlx::Row as _;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 use std::collections::{BTreeSet, HashMap};
 
 /// Why a change was not made. Nothing of it was.
@@ -58,11 +59,44 @@ impl From<sqlx::Error> for ChangeError {
     }
 }
 
-/// What an account may do with a collection. Accounts that it is shared with will have lesser ones.
+/// What an account may do with a collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Everything.
     Owner,
+    /// See it, share it with others, and add own files.
+    Admin,
+    /// See it, and add own files.
+    Collaborator,
+    /// See it.
+    Viewer,
+}
+
+impl Role {
+    /// The word on the wire and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner => "OWNER",
+            Self::Admin => "ADMIN",
+            Self::Collaborator => "COLLABORATOR",
+            Self::Viewer => "VIEWER",
+        }
+    }
+
+    /// The role that a word names which an owner can give.
+    pub fn parse_given(word: &str) -> Option<Self> {
+        [Self::Admin, Self::Collaborator, Self::Viewer].into_iter().find(|role| role.as_str() == word)
+    }
+
+    /// Whether it may put files of its own into the collection.
+    pub fn may_add(self) -> bool {
+        self != Self::Viewer
+    }
+
+    /// Whether it may say who else sees the collection.
+    pub fn may_share(self) -> bool {
+        matches!(self, Self::Owner | Self::Admin)
+    }
 }
 
 /// What checks need to know of a collection.
@@ -70,22 +104,41 @@ pub enum Role {
 pub(super) struct CollectionState {
     pub(super) owner: AccountId,
     pub(super) is_deleted: bool,
+    /// What the account that asks may do with it; `None` for nothing.
+    pub(super) role: Option<Role>,
 }
 
 impl CollectionState {
-    /// What the account may do with it; `None` for nothing.
-    pub(super) fn role_of(self, account: AccountId) -> Option<Role> {
-        (self.owner == account).then_some(Role::Owner)
+    /// Refuses unless the account that asks owns it and it is not a tombstone.
+    pub(super) fn must_be_owned_and_live(self) -> Result<(), ChangeError> {
+        self.must_be_live_for(|role| role == Role::Owner)
     }
 
-    /// Refuses unless the account owns it and it is not a tombstone.
-    pub(super) fn must_be_owned_and_live(self, account: AccountId) -> Result<(), ChangeError> {
-        match self.role_of(account) {
+    /// Refuses unless the account that asks has a role that may, and it is not a tombstone.
+    pub(super) fn must_be_live_for(self, may: impl Fn(Role) -> bool) -> Result<(), ChangeError> {
+        match self.role {
+            Some(role) if !may(role) => Err(ChangeError::NotOwner),
             None => Err(ChangeError::NotOwner),
-            Some(Role::Owner) if self.is_deleted => Err(ChangeError::CollectionDeleted),
-            Some(Role::Owner) => Ok(()),
+            Some(_) if self.is_deleted => Err(ChangeError::CollectionDeleted),
+            Some(_) => Ok(()),
         }
     }
+}
+
+/// The columns of a collection, joined with the share of the account that asks, from which [`state_of`] reads.
+const STATE_COLUMNS: &str = "collections.id, collections.owner_id, collections.is_deleted, shares.role";
+
+/// What joins them; the account comes first.
+const WITH_SHARE: &str = "collections LEFT JOIN shares ON shares.collection_id = collections.id
+    AND shares.account_id = $1 AND shares.is_deleted = 0";
+
+fn state_of(row: &AnyRow, account: AccountId) -> Result<CollectionState, StoreError> {
+    let owner = AccountId(row.try_get("owner_id")?);
+    let given: Option<String> = row.try_get("role")?;
+    let given =
+        given.map(|word| Role::parse_given(&word).ok_or(StoreError::Malformed("role"))).transpose()?;
+    let role = if owner == account { Some(Role::Owner) } else { given };
+    Ok(CollectionState { owner, is_deleted: row.try_get::<i64, _>("is_deleted")? != 0, role })
 }
 
 /// An account's bytes.
@@ -110,52 +163,44 @@ impl Usage {
     }
 }
 
-/// A collection as it is now, inside a transaction.
+/// A collection as it is now for an account.
 pub(super) async fn collection_state(
-    tx: &mut Tx,
+    connection: &mut AnyConnection,
+    account: AccountId,
     collection: CollectionId,
 ) -> Result<CollectionState, ChangeError> {
-    let row = sqlx::query("SELECT owner_id, is_deleted FROM collections WHERE id = $1")
-        .bind(collection.0)
-        .fetch_optional(&mut **tx)
-        .await?
-        .ok_or(ChangeError::NotFound)?;
-    Ok(CollectionState { owner: AccountId(row.try_get(0)?), is_deleted: row.try_get::<i64, _>(1)? != 0 })
+    let states = collection_states(connection, account, &[collection]).await?;
+    states.get(&collection).copied().ok_or(ChangeError::NotFound)
 }
 
-/// Collections as they are now, inside a transaction; those that are not there are left out.
+/// Collections as they are now for an account; those that are not there are left out.
 pub(super) async fn collection_states(
-    tx: &mut Tx,
+    connection: &mut AnyConnection,
+    account: AccountId,
     collections: &[CollectionId],
 ) -> Result<HashMap<CollectionId, CollectionState>, StoreError> {
     let mut states = HashMap::new();
     for chunk in collections.chunks(LIST_MAX) {
         let text = format!(
-            "SELECT id, owner_id, is_deleted FROM collections WHERE id IN ({})",
-            list(1, chunk.len())
+            "SELECT {STATE_COLUMNS} FROM {WITH_SHARE} WHERE collections.id IN ({})",
+            list(2, chunk.len())
         );
-        let query = chunk.iter().fold(statement(text), |query, id| query.bind(id.0));
-        for row in query.fetch_all(&mut **tx).await? {
-            let state = CollectionState {
-                owner: AccountId(row.try_get(1)?),
-                is_deleted: row.try_get::<i64, _>(2)? != 0,
-            };
-            states.insert(CollectionId(row.try_get(0)?), state);
+        let query = chunk.iter().fold(statement(text).bind(account.0), |query, id| query.bind(id.0));
+        for row in query.fetch_all(&mut *connection).await? {
+            states.insert(CollectionId(row.try_get("id")?), state_of(&row, account)?);
         }
     }
     Ok(states)
 }
 
-/// Locks the account and tells its usage, which stays true until the transaction ends. An account that was deleted since the
-/// request was let in is not found, so that nothing is committed that nobody would ever purge.
-pub(super) async fn lock_usage(tx: &mut Tx, account: AccountId) -> Result<Usage, ChangeError> {
-    let row = sqlx::query(
-        "UPDATE accounts SET version = version WHERE id = $1 AND status <> 'deleted' RETURNING usage, quota",
-    )
-    .bind(account.0)
-    .fetch_optional(&mut **tx)
-    .await?
-    .ok_or(ChangeError::NotFound)?;
+/// The usage of an account whose row is locked, so that it stays true until the transaction ends. An account that was deleted since
+/// the request was let in is not found, so that nothing is committed that nobody would ever purge.
+pub(super) async fn locked_usage(tx: &mut Tx, account: AccountId) -> Result<Usage, ChangeError> {
+    let row = sqlx::query("SELECT usage, quota FROM accounts WHERE id = $1 AND status <> 'deleted'")
+        .bind(account.0)
+        .fetch_optional(&mut **tx)
+        .await?
+        .ok_or(ChangeError::NotFound)?;
     Ok(Usage { used: row.try_get(0)?, quota: row.try_get(1)? })
 }
 
@@ -231,42 +276,38 @@ pub(super) enum Touch {
 
 impl Store {
     /// Numbers the live memberships of files anew, and the collections that they are in. Returns the last version, or `None` when
-    /// there was no such membership. The account must be the owner of all those collections, and is locked by this.
+    /// there was no such membership. The transaction must have been begun with those collections in its reach.
     pub(super) async fn touch_memberships(
         &self,
         tx: &mut Tx,
-        account: AccountId,
         files: &[FileId],
         scope: Where,
         touch: Touch,
     ) -> Result<Option<Version>, StoreError> {
-        self.lock_account(tx, account).await?;
         let mut collections = BTreeSet::new();
-        let mut last = None;
         for chunk in files.chunks(LIST_MAX) {
             let touched = touched_collections(tx, chunk, scope).await?;
             if touched.is_empty() {
                 continue;
             }
-            let first = self.allocate_versions(tx, account, touched.len()).await?;
+            let first = self.allocate_versions(tx, touched.len()).await?;
             renumber_memberships(tx, chunk, scope, touch, first).await?;
             collections.extend(touched);
-            last = Some(first);
         }
-        if last.is_some() {
-            last = Some(self.bump_collections(tx, account, &collections).await?);
+        if collections.is_empty() {
+            return Ok(None);
         }
-        Ok(last)
+        Ok(Some(self.bump_collections(tx, &collections).await?))
     }
 
-    /// Gives each of these collections a version of its own, later than all. Returns the last.
+    /// Gives each of these collections a version of its own, later than all, and brings what others see of them up to date. Returns
+    /// the last. It comes after all changes of what is in them.
     pub(super) async fn bump_collections(
         &self,
         tx: &mut Tx,
-        account: AccountId,
         collections: &BTreeSet<CollectionId>,
     ) -> Result<Version, StoreError> {
-        let first = self.allocate_versions(tx, account, collections.len()).await?;
+        let first = self.allocate_versions(tx, collections.len()).await?;
         let ids: Vec<CollectionId> = collections.iter().copied().collect();
         let mut next = first.0;
         for chunk in ids.chunks(LIST_MAX) {
@@ -280,6 +321,7 @@ impl Store {
             let query = chunk.iter().fold(statement(text).bind(next), |query, id| query.bind(id.0));
             query.execute(&mut **tx).await?;
             next += i64::try_from(chunk.len()).expect("a list is short");
+            super::shares::show_changes(tx, chunk).await?;
         }
         Ok(Version(next.max(first.0 + 1) - 1))
     }

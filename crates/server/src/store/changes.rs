@@ -1,4 +1,4 @@
-//! The ordered feed of an account: collections, memberships and trash merged by version.
+//! The ordered feed of an account: collections and memberships, its own and those that are shared with it, and trash, merged by version.
 //!
 //! A page is read from one snapshot, so nothing can be committed between its statements that one of them has passed already. It is
 //! cut at a version and then read up to it, so that no version is ever split. Its cost is that of its own length: each table has
@@ -6,6 +6,7 @@
 
 use super::collections::{COLUMNS, collection_of};
 use super::files::{FILE_COLUMNS, file_of};
+use super::shares::{fill_sharees, shared_collection_of, shared_text};
 use super::sql::{LIST_MAX, list, statement};
 use super::trash::{item_of, trash_items};
 use super::{Engine, Store, StoreError};
@@ -39,7 +40,9 @@ impl Store {
         let mut changes = Vec::new();
         for (text, change) in [
             (collections_text(), collection_change as MakeChange),
+            (shared_collections_text(), shared_collection_change),
             (memberships_text(), membership_change),
+            (shared_memberships_text(), membership_change),
             (trash_text(), trash_change),
         ] {
             let query = statement(text).bind(account.0).bind(after.0).bind(bound.until.0);
@@ -48,7 +51,8 @@ impl Store {
             }
         }
         changes.sort_by_key(Change::version);
-        let ahead = collections_ahead(&mut snapshot, &changes, bound.until).await?;
+        add_sharees(&mut snapshot, &mut changes).await?;
+        let ahead = collections_ahead(&mut snapshot, account, &changes, bound.until).await?;
         snapshot.commit().await?;
         Ok(Changes { changes, ahead, next: bound.until, has_more: bound.has_more })
     }
@@ -110,9 +114,12 @@ fn bound_text() -> String {
         )
     };
     format!(
-        "SELECT version FROM ({} UNION ALL {} UNION ALL {}) AS versions ORDER BY version LIMIT 2 OFFSET $4",
+        "SELECT version FROM ({} UNION ALL {} UNION ALL {} UNION ALL {} UNION ALL {}) AS versions
+         ORDER BY version LIMIT 2 OFFSET $4",
         of("collections", "owner_id"),
+        of("shares", "account_id"),
         of("memberships", "account_id"),
+        of("shared_memberships", "account_id"),
         of("trash", "account_id"),
     )
 }
@@ -126,12 +133,31 @@ fn collection_change(row: &AnyRow, _: AccountId) -> Result<Change, StoreError> {
     Ok(Change::Collection { version: collection.updation_time, collection })
 }
 
+fn shared_collections_text() -> String {
+    format!("{} AND shares.version > $2 AND shares.version <= $3", shared_text())
+}
+
+fn shared_collection_change(row: &AnyRow, _: AccountId) -> Result<Change, StoreError> {
+    let collection = shared_collection_of(row)?;
+    Ok(Change::Collection { version: collection.updation_time, collection })
+}
+
 fn memberships_text() -> String {
     format!(
         "SELECT {FILE_COLUMNS} FROM memberships
          JOIN files ON files.id = memberships.file_id
          JOIN collections ON collections.id = memberships.collection_id
          WHERE memberships.account_id = $1 AND memberships.version > $2 AND memberships.version <= $3"
+    )
+}
+
+fn shared_memberships_text() -> String {
+    format!(
+        "SELECT {FILE_COLUMNS} FROM shared_memberships AS seen
+         JOIN memberships ON memberships.collection_id = seen.collection_id AND memberships.file_id = seen.file_id
+         JOIN files ON files.id = seen.file_id
+         JOIN collections ON collections.id = seen.collection_id
+         WHERE seen.account_id = $1 AND seen.version > $2 AND seen.version <= $3"
     )
 }
 
@@ -150,9 +176,28 @@ fn trash_change(row: &AnyRow, account: AccountId) -> Result<Change, StoreError> 
     Ok(Change::Trash { version: item.updated_at, item })
 }
 
+/// Says of each collection that has changed who else sees it.
+async fn add_sharees(connection: &mut AnyConnection, changes: &mut [Change]) -> Result<(), StoreError> {
+    let mut collections: Vec<Collection> = Vec::new();
+    for change in changes.iter() {
+        if let Change::Collection { collection, .. } = change {
+            collections.push(collection.clone());
+        }
+    }
+    fill_sharees(connection, &mut collections).await?;
+    let mut filled = collections.into_iter();
+    for change in changes {
+        if let Change::Collection { collection, .. } = change {
+            *collection = filled.next().expect("one was taken of each");
+        }
+    }
+    Ok(())
+}
+
 /// The collections that the changes mention and that come later than all of them.
 async fn collections_ahead(
     connection: &mut AnyConnection,
+    account: AccountId,
     changes: &[Change],
     until: Version,
 ) -> Result<Vec<Collection>, StoreError> {
@@ -160,15 +205,24 @@ async fn collections_ahead(
     let mentioned: Vec<CollectionId> = mentioned.into_iter().collect();
     let mut ahead = Vec::new();
     for chunk in mentioned.chunks(LIST_MAX) {
-        let text = format!(
-            "SELECT {COLUMNS} FROM collections WHERE version > $1 AND id IN ({}) ORDER BY id",
-            list(2, chunk.len())
+        let ids = list(3, chunk.len());
+        let own = format!(
+            "SELECT {COLUMNS} FROM collections WHERE owner_id = $1 AND version > $2 AND id IN ({ids})"
         );
-        let query = chunk.iter().fold(statement(text).bind(until.0), |query, id| query.bind(id.0));
-        for row in query.fetch_all(&mut *connection).await? {
+        let shared = format!("{} AND shares.version > $2 AND shares.collection_id IN ({ids})", shared_text());
+        let bind = |text| {
+            let query = statement(text).bind(account.0).bind(until.0);
+            chunk.iter().fold(query, |query, id| query.bind(id.0))
+        };
+        for row in bind(own).fetch_all(&mut *connection).await? {
             ahead.push(collection_of(&row, String::new())?);
         }
+        for row in bind(shared).fetch_all(&mut *connection).await? {
+            ahead.push(shared_collection_of(&row)?);
+        }
     }
+    fill_sharees(connection, &mut ahead).await?;
+    ahead.sort_by_key(|collection| collection.id);
     Ok(ahead)
 }
 
@@ -184,7 +238,8 @@ fn mentioned_by(change: &Change) -> Option<CollectionId> {
 mod tests {
     use super::*;
 
-    const TABLES: [&str; 4] = ["collections", "memberships", "trash", "files"];
+    const TABLES: [&str; 8] =
+        ["collections", "memberships", "trash", "files", "shares", "shared_memberships", "seen", "accounts"];
 
     /// How SQLite reads each table that a statement names.
     async fn plan_of(store: &Store, text: &str) -> Vec<String> {
@@ -199,7 +254,14 @@ mod tests {
     async fn a_page_costs_its_own_length_and_not_the_account_s() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&Store::sqlite_url(&folder.path().join("db"))).await.unwrap();
-        for text in [bound_text(), collections_text(), memberships_text(), trash_text()] {
+        for text in [
+            bound_text(),
+            collections_text(),
+            shared_collections_text(),
+            memberships_text(),
+            shared_memberships_text(),
+            trash_text(),
+        ] {
             let plan = plan_of(&store, &text).await;
             assert!(!plan.is_empty());
             for step in plan {

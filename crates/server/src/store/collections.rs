@@ -1,16 +1,19 @@
 //! Collections: made, listed, renamed, and turned into tombstones, which stay for ever: the trash needs their keys.
 
-use super::change::{ChangeError, CollectionState, Touch, Where, collection_state};
+use super::change::{ChangeError, Touch, Where, collection_state};
+use super::clocks::Reach;
 use super::files::{magic_of, magic_text};
 use super::magic::Envelope;
+use super::shares::{end_shares, fill_sharees, shared_collection, shared_collections};
 use super::sql::statement;
 use super::{Store, StoreError, Tx};
 use darkslide_protocol::collection::{
     Attributes, Collection, CollectionType, CreateCollectionRequest, Person, RenameRequest,
 };
 use darkslide_protocol::{AccountId, CollectionId, FileId, MagicMetadata, Opaque, Version};
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
+use std::collections::BTreeSet;
 
 /// The columns that [`collection_of`] reads.
 pub(super) const COLUMNS: &str =
@@ -28,18 +31,20 @@ impl Store {
     ) -> Result<Collection, ChangeError> {
         check_new(request)?;
         let id = CollectionId(self.next_id().await?);
-        let mut tx = self.begin().await?;
-        self.lock_account(&mut tx, account).await?;
+        let mut tx = self.begin_for(account, Reach::default()).await?;
         must_have_keys(&mut tx, account).await?;
         let singular = request.kind.is_singular().then(|| format!("{account}/{}", request.kind.as_str()));
         if let Some(singular) = &singular {
             let text = format!("SELECT {COLUMNS} FROM collections WHERE singular = $1");
             let row = statement(text).bind(singular.clone()).fetch_optional(&mut *tx).await?;
             if let Some(row) = row {
-                return Ok(collection_of(&row, String::new())?);
+                let mut existing = [collection_of(&row, String::new())?];
+                fill_sharees(&mut tx, &mut existing).await?;
+                let [existing] = existing;
+                return Ok(existing);
             }
         }
-        let version = self.allocate_versions(&mut tx, account, 1).await?;
+        let version = self.allocate_versions(&mut tx, 1).await?;
         let row = insert_collection(&mut tx, id, account, singular, request, version, self.now()).await?;
         tx.commit().await?;
         Ok(collection_of(&row, String::new())?)
@@ -52,12 +57,24 @@ impl Store {
         since: Version,
         limit: i64,
     ) -> Result<Vec<Collection>, StoreError> {
-        let text = format!(
-            "SELECT {COLUMNS} FROM collections WHERE owner_id = $1 AND version > $2 ORDER BY version LIMIT $3"
-        );
-        let query = statement(text).bind(account.0).bind(since.0).bind(limit);
-        let rows = query.fetch_all(self.reader()).await?;
-        rows.iter().map(|row| collection_of(row, String::new())).collect()
+        let mut snapshot = self.begin_snapshot().await?;
+        let collections = own_collections(&mut snapshot, account, since, limit).await?;
+        snapshot.commit().await?;
+        Ok(collections)
+    }
+
+    /// All collections that changed after `since`, the account's and those that are or were shared with it. Of one moment: a client
+    /// goes on from the newest of them.
+    pub async fn all_collections_since(
+        &self,
+        account: AccountId,
+        since: Version,
+    ) -> Result<Vec<Collection>, StoreError> {
+        let mut snapshot = self.begin_snapshot().await?;
+        let mut collections = own_collections(&mut snapshot, account, since, i64::MAX).await?;
+        collections.extend(shared_collections(&mut snapshot, account, since, i64::MAX).await?);
+        snapshot.commit().await?;
+        Ok(collections)
     }
 
     /// One collection, deleted or not; `None` when the account may not see it.
@@ -71,10 +88,18 @@ impl Store {
              JOIN accounts ON accounts.id = collections.owner_id
              WHERE collections.id = $1 AND collections.owner_id = $2"
         );
-        let row = statement(text).bind(id.0).bind(account.0).fetch_optional(self.reader()).await?;
-        let Some(row) = row else { return Ok(None) };
-        let email: Option<String> = row.try_get("owner_email")?;
-        collection_of(&row, email.unwrap_or_default()).map(Some)
+        let mut snapshot = self.begin_snapshot().await?;
+        let row = statement(text).bind(id.0).bind(account.0).fetch_optional(&mut *snapshot).await?;
+        let mut found = match row {
+            Some(row) => {
+                let email: Option<String> = row.try_get("owner_email")?;
+                vec![collection_of(&row, email.unwrap_or_default())?]
+            }
+            None => shared_collection(&mut snapshot, account, id).await?.into_iter().collect(),
+        };
+        fill_sharees(&mut snapshot, &mut found).await?;
+        snapshot.commit().await?;
+        Ok(found.pop())
     }
 
     /// Gives a collection another name.
@@ -86,18 +111,16 @@ impl Store {
         if request.encrypted_name.is_empty() || request.name_decryption_nonce.is_empty() {
             return Err(ChangeError::Malformed("the name is missing"));
         }
-        let mut tx = self.begin().await?;
-        self.lock_owned(&mut tx, account, request.collection_id).await?;
-        let version = self.allocate_versions(&mut tx, account, 1).await?;
-        sqlx::query(
-            "UPDATE collections SET encrypted_name = $1, name_decryption_nonce = $2, version = $3 WHERE id = $4",
-        )
-        .bind(&request.encrypted_name.0)
-        .bind(&request.name_decryption_nonce.0)
-        .bind(version.0)
-        .bind(request.collection_id.0)
-        .execute(&mut *tx)
-        .await?;
+        let id = request.collection_id;
+        let mut tx = self.begin_for(account, Reach::collections(&[id])).await?;
+        must_own(&mut tx, account, id).await?;
+        sqlx::query("UPDATE collections SET encrypted_name = $1, name_decryption_nonce = $2 WHERE id = $3")
+            .bind(&request.encrypted_name.0)
+            .bind(&request.name_decryption_nonce.0)
+            .bind(id.0)
+            .execute(&mut *tx)
+            .await?;
+        self.bump_collections(&mut tx, &BTreeSet::from([id])).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -113,16 +136,15 @@ impl Store {
         if !magic.is_complete() {
             return Err(ChangeError::Malformed("magic metadata is incomplete"));
         }
-        let mut tx = self.begin().await?;
-        self.lock_owned(&mut tx, account, id).await?;
-        let version = self.allocate_versions(&mut tx, account, 1).await?;
+        let mut tx = self.begin_for(account, Reach::collections(&[id])).await?;
+        must_own(&mut tx, account, id).await?;
         let stored = MagicMetadata { version: magic.version + 1, ..magic.clone() };
-        statement(format!("UPDATE collections SET {} = $1, version = $2 WHERE id = $3", envelope.column()))
+        statement(format!("UPDATE collections SET {} = $1 WHERE id = $2", envelope.column()))
             .bind(magic_text(&stored))
-            .bind(version.0)
             .bind(id.0)
             .execute(&mut *tx)
             .await?;
+        self.bump_collections(&mut tx, &BTreeSet::from([id])).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -135,10 +157,9 @@ impl Store {
         id: CollectionId,
         keep_files: bool,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.begin().await?;
-        self.lock_account(&mut tx, account).await?;
-        let state = collection_state(&mut tx, id).await?;
-        match state.must_be_owned_and_live(account) {
+        let reach = Reach { contents_of: Some(id), ..Reach::default() };
+        let mut tx = self.begin_for(account, reach).await?;
+        match must_own(&mut tx, account, id).await {
             Err(ChangeError::CollectionDeleted) => return Ok(()),
             other => other?,
         }
@@ -151,29 +172,38 @@ impl Store {
         }
         let items: Vec<(FileId, CollectionId)> = own.iter().map(|file| (*file, id)).collect();
         self.trash_in(&mut tx, account, &items).await?;
-        self.touch_memberships(&mut tx, account, &others, Where::In(id), Touch::Remove).await?;
-        let version = self.allocate_versions(&mut tx, account, 1).await?;
-        sqlx::query("UPDATE collections SET is_deleted = 1, version = $1 WHERE id = $2")
-            .bind(version.0)
+        self.touch_memberships(&mut tx, &others, Where::In(id), Touch::Remove).await?;
+        sqlx::query("UPDATE collections SET is_deleted = 1 WHERE id = $1")
             .bind(id.0)
             .execute(&mut *tx)
             .await?;
+        self.bump_collections(&mut tx, &BTreeSet::from([id])).await?;
+        end_shares(&mut tx, id, None).await?;
         tx.commit().await?;
         Ok(())
     }
+}
 
-    /// Locks the account, and refuses unless it owns the collection and that is not a tombstone.
-    pub(super) async fn lock_owned(
-        &self,
-        tx: &mut Tx,
-        account: AccountId,
-        id: CollectionId,
-    ) -> Result<CollectionState, ChangeError> {
-        self.lock_account(tx, account).await?;
-        let state = collection_state(tx, id).await?;
-        state.must_be_owned_and_live(account)?;
-        Ok(state)
-    }
+async fn own_collections(
+    connection: &mut AnyConnection,
+    account: AccountId,
+    since: Version,
+    limit: i64,
+) -> Result<Vec<Collection>, StoreError> {
+    let text = format!(
+        "SELECT {COLUMNS} FROM collections WHERE owner_id = $1 AND version > $2 ORDER BY version LIMIT $3"
+    );
+    let query = statement(text).bind(account.0).bind(since.0).bind(limit);
+    let rows = query.fetch_all(&mut *connection).await?;
+    let mut collections: Vec<Collection> =
+        rows.iter().map(|row| collection_of(row, String::new())).collect::<Result<_, _>>()?;
+    fill_sharees(connection, &mut collections).await?;
+    Ok(collections)
+}
+
+/// Refuses unless the account owns the collection and that is not a tombstone.
+pub(super) async fn must_own(tx: &mut Tx, account: AccountId, id: CollectionId) -> Result<(), ChangeError> {
+    collection_state(tx, account, id).await?.must_be_owned_and_live()
 }
 
 /// A secretbox of a 32-byte key has 48 bytes, its nonce 24.
@@ -244,6 +274,16 @@ async fn is_singular(tx: &mut Tx, id: CollectionId) -> Result<bool, ChangeError>
     Ok(row.is_some())
 }
 
+/// Whether it is the one for files that are in no album.
+pub(super) async fn is_uncategorized(tx: &mut Tx, id: CollectionId) -> Result<bool, ChangeError> {
+    let row = sqlx::query("SELECT 1 FROM collections WHERE id = $1 AND kind = $2")
+        .bind(id.0)
+        .bind(CollectionType::Uncategorized.as_str())
+        .fetch_optional(&mut **tx)
+        .await?;
+    Ok(row.is_some())
+}
+
 /// The files that are live in a collection: the account's own, and others'.
 async fn live_files(
     tx: &mut Tx,
@@ -290,9 +330,11 @@ pub(super) fn collection_of(row: &AnyRow, owner_email: String) -> Result<Collect
         sharees: Vec::new(),
         public_urls: Vec::new(),
         updation_time: Version(row.try_get("version")?),
+        shared_at: None,
         is_deleted: row.try_get::<i64, _>("is_deleted")? != 0,
         magic_metadata: magic_of(row, "magic_metadata")?,
         pub_magic_metadata: magic_of(row, "pub_magic_metadata")?,
+        shared_magic_metadata: None,
         app: "photos".to_owned(),
     })
 }

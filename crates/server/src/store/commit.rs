@@ -4,7 +4,8 @@
 //! for something else is refused.
 
 use super::batch::{BatchRequest, Committed, Created, tagged_files};
-use super::change::{ChangeError, Touch, Where, change_usage, lock_usage};
+use super::change::{ChangeError, Touch, Where, change_usage, locked_usage};
+use super::clocks::Reach;
 use super::uploads::ObjectAddress;
 use super::{Store, StoreError, Tx};
 use darkslide_protocol::batch::ThumbnailRequest;
@@ -130,8 +131,8 @@ impl Store {
         let contents =
             Contents { file: &request.file, thumbnail: &request.thumbnail, metadata: &request.metadata };
         contents.check(account)?;
-        let mut tx = self.begin().await?;
-        let usage = lock_usage(&mut tx, account).await?;
+        let mut tx = self.begin_for(account, Reach::files(&[request.id])).await?;
+        let usage = locked_usage(&mut tx, account).await?;
         let stored = file_by_id(&mut tx, request.id).await?.ok_or(ChangeError::NotFound)?;
         if stored.owner != account {
             return Err(ChangeError::NotOwner);
@@ -148,7 +149,7 @@ impl Store {
             return Err(ChangeError::QuotaExceeded);
         }
         keep_earlier(&mut tx, &stored, self.now()).await?;
-        let version = self.bump_file(&mut tx, account, request.id).await?;
+        let version = self.bump_file(&mut tx, request.id).await?;
         replace_contents(&mut tx, request.id, contents, sizes, version).await?;
         replace_tag(&mut tx, account, request).await?;
         claim_objects(&mut tx, request.id, contents).await?;
@@ -164,13 +165,13 @@ impl Store {
         request: &ThumbnailRequest,
         default_quota: i64,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_for(account, Reach::files(&[request.file_id])).await?;
         self.update_thumbnail_in(&mut tx, account, request, default_quota).await?;
         tx.commit().await?;
         Ok(())
     }
 
-    /// The same inside a transaction. The one before goes after a day: whoever was just told where it is may still read it.
+    /// The same inside a transaction that has the file in its reach. The one before goes after a day: whoever was just told where it is may still read it.
     pub(super) async fn update_thumbnail_in(
         &self,
         tx: &mut Tx,
@@ -182,7 +183,7 @@ impl Store {
         if minted.is_none_or(|address| address.account != account) || thumbnail.decryption_header.is_empty() {
             return Err(ChangeError::Malformed("the thumbnail was not minted for this account"));
         }
-        let usage = lock_usage(tx, account).await?;
+        let usage = locked_usage(tx, account).await?;
         let stored = file_by_id(tx, *file_id).await?.ok_or(ChangeError::NotFound)?;
         if stored.owner != account {
             return Err(ChangeError::NotOwner);
@@ -199,7 +200,7 @@ impl Store {
             return Err(ChangeError::QuotaExceeded);
         }
         discard(tx, &stored.thumbnail_object, self.now() + DAY_MICROS).await?;
-        let version = self.bump_file(tx, account, *file_id).await?;
+        let version = self.bump_file(tx, *file_id).await?;
         sqlx::query(
             "UPDATE files SET thumbnail_object = $1, thumbnail_header = $2, thumbnail_size = $3, version = $4
              WHERE id = $5",
@@ -217,17 +218,12 @@ impl Store {
     }
 
     /// Numbers all memberships of a file anew, or its place in the trash, and tells the last version.
-    pub(super) async fn bump_file(
-        &self,
-        tx: &mut Tx,
-        account: AccountId,
-        file: FileId,
-    ) -> Result<Version, ChangeError> {
-        let trashed = self.touch_trash(tx, account, &[file]).await?;
-        let live = self.touch_memberships(tx, account, &[file], Where::Everywhere, Touch::Bump).await?;
+    pub(super) async fn bump_file(&self, tx: &mut Tx, file: FileId) -> Result<Version, ChangeError> {
+        let trashed = self.touch_trash(tx, &[file]).await?;
+        let live = self.touch_memberships(tx, &[file], Where::Everywhere, Touch::Bump).await?;
         match live.or(trashed) {
             Some(version) => Ok(version),
-            None => Ok(self.allocate_versions(tx, account, 1).await?),
+            None => Ok(self.allocate_versions(tx, 1).await?),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Conditional calls: done only to what the client has seen, all of a request or nothing of it.
 //!
-//! **A file's version** is the newest `updationTime` of its memberships, those that are tombstones included, in collections that are
-//! not deleted: what a client knows that has read all its collections. Every edit, move and restoration moves it. In the trash it is
+//! **A file's version** is the newest `updationTime` of its memberships, those that are tombstones included, in collections of its
+//! owner that are not deleted: what a client knows that has read all its own collections, whoever else has the file in theirs. Every edit, move and restoration moves it. In the trash it is
 //! the trash item's `updatedAt`, which every edit there and every further trashing moves. A change of magic metadata that asks not to
 //! be told to other devices (`skipVersion`) moves neither.
 //!
@@ -173,6 +173,7 @@ pub(super) async fn file_versions(
         let text = format!(
             "SELECT memberships.file_id, {FILE_VERSION}
              FROM memberships JOIN collections ON collections.id = memberships.collection_id
+             JOIN files ON files.id = memberships.file_id AND files.owner_id = collections.owner_id
              WHERE memberships.file_id IN ({}) GROUP BY memberships.file_id",
             list(1, chunk.len())
         );
@@ -184,7 +185,7 @@ pub(super) async fn file_versions(
     Ok(versions)
 }
 
-/// A file's version, of its memberships joined with their collections.
+/// A file's version, of its memberships joined with those of their collections that are its owner's.
 pub(super) const FILE_VERSION: &str = "coalesce(max(CASE WHEN collections.is_deleted = 0 THEN memberships.version END), max(memberships.version))";
 
 async fn trash_states(tx: &mut Tx, files: &[FileId]) -> Result<BTreeMap<FileId, TrashState>, ChangeError> {

@@ -54,7 +54,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let push = device.push.as_ref().map(|push| serde_json::to_string(push).expect("an endpoint is JSON"));
         let mut tx = self.begin().await?;
-        self.lock_account(&mut tx, account).await?;
+        tx.lock(account).await?;
         let placed =
             sqlx::query("UPDATE sessions SET device_id = $1 WHERE token_hash = $2 AND account_id = $3")
                 .bind(&device.id)
@@ -87,7 +87,7 @@ impl Store {
     /// Ends all sessions on a device, or the session with that id, and forgets the device with its push endpoint.
     pub async fn revoke_device(&self, account: AccountId, id: &str) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        self.lock_account(&mut tx, account).await?;
+        tx.lock(account).await?;
         sqlx::query("DELETE FROM sessions WHERE account_id = $1 AND (device_id = $2 OR (device_id IS NULL AND id = $2))")
             .bind(account.0)
             .bind(id)

@@ -2,7 +2,7 @@
 //!
 //! Every question names who asks; what is somebody else's is not there.
 
-use super::change::{ChangeError, CollectionState};
+use super::change::{ChangeError, collection_state};
 use super::sql::{LIST_MAX, list, statement};
 use super::uploads::ObjectAddress;
 use super::{Store, StoreError};
@@ -70,17 +70,9 @@ impl Store {
         account: AccountId,
         collection: CollectionId,
     ) -> Result<(), ChangeError> {
-        let row = sqlx::query("SELECT owner_id, is_deleted FROM collections WHERE id = $1")
-            .bind(collection.0)
-            .fetch_optional(self.reader())
-            .await?
-            .ok_or(ChangeError::NotFound)?;
-        let state =
-            CollectionState { owner: AccountId(row.try_get(0)?), is_deleted: row.try_get::<i64, _>(1)? != 0 };
-        match state.role_of(account) {
-            Some(_) if !state.is_deleted => Ok(()),
-            _ => Err(ChangeError::NotFound),
-        }
+        let mut connection = self.reader().acquire().await?;
+        let state = collection_state(&mut connection, account, collection).await?;
+        if state.role.is_some() && !state.is_deleted { Ok(()) } else { Err(ChangeError::NotFound) }
     }
 
     /// One live membership; `None` when the file is not in that collection, or the account may not know.
@@ -95,7 +87,8 @@ impl Store {
              JOIN files ON files.id = memberships.file_id
              JOIN collections ON collections.id = memberships.collection_id
              WHERE memberships.collection_id = $1 AND memberships.file_id = $2 AND memberships.is_deleted = 0
-               AND collections.owner_id = $3"
+               AND {}",
+            seen_by("$3")
         );
         let row = statement(text)
             .bind(collection.0)
@@ -106,33 +99,37 @@ impl Store {
         row.map(|row| file_of(&row, account)).transpose()
     }
 
-    /// One of the live memberships of the account's own file, the earliest; `None` when it has none.
+    /// One of the live memberships of the account's own file in its own collections, the earliest; `None` when it has none.
     pub async fn any_membership(&self, account: AccountId, file: FileId) -> Result<Option<File>, StoreError> {
         let text = format!(
             "SELECT {FILE_COLUMNS} FROM memberships
              JOIN files ON files.id = memberships.file_id
              JOIN collections ON collections.id = memberships.collection_id
              WHERE memberships.file_id = $1 AND memberships.is_deleted = 0 AND files.owner_id = $2
+               AND collections.owner_id = $2
              ORDER BY memberships.added_at, memberships.collection_id LIMIT 1"
         );
         let row = statement(text).bind(file.0).bind(account.0).fetch_optional(self.reader()).await?;
         row.map(|row| file_of(&row, account)).transpose()
     }
 
-    /// Where a file's bytes are; `None` when it was purged or the account may not have it. Trashed files are there.
+    /// Where a file's bytes are; `None` when it was purged or the account may not have it: it is neither the file's owner nor sees
+    /// a collection that it is in. Trashed files are there, for their owner.
     pub async fn object_of_file(
         &self,
         account: AccountId,
         file: FileId,
         which: Which,
     ) -> Result<Option<ObjectAddress>, StoreError> {
-        let row = sqlx::query(
-            "SELECT file_object, thumbnail_object FROM files WHERE id = $1 AND owner_id = $2 AND is_purged = 0",
-        )
-        .bind(file.0)
-        .bind(account.0)
-        .fetch_optional(self.reader())
-        .await?;
+        let text = format!(
+            "SELECT file_object, thumbnail_object FROM files WHERE id = $1 AND is_purged = 0
+               AND (owner_id = $2 OR EXISTS
+                    (SELECT 1 FROM memberships JOIN collections ON collections.id = memberships.collection_id
+                     WHERE memberships.file_id = files.id AND memberships.is_deleted = 0
+                       AND collections.is_deleted = 0 AND {}))",
+            seen_by("$2")
+        );
+        let row = statement(text).bind(file.0).bind(account.0).fetch_optional(self.reader()).await?;
         let Some(row) = row else { return Ok(None) };
         let key = ObjectKey(row.try_get(match which {
             Which::Original => 0,
@@ -216,6 +213,15 @@ impl Store {
             sqlx::query("SELECT count(*) FROM files WHERE is_purged = 0").fetch_one(self.reader()).await?;
         Ok(row.try_get(0)?)
     }
+}
+
+/// The condition that a collection is the account's or shared with it.
+fn seen_by(account: &str) -> String {
+    format!(
+        "(collections.owner_id = {account} OR EXISTS
+            (SELECT 1 FROM shares WHERE shares.collection_id = collections.id
+               AND shares.account_id = {account} AND shares.is_deleted = 0))"
+    )
 }
 
 /// Cuts rows, of which one more than a page was asked for, to a page.

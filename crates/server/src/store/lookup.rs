@@ -33,7 +33,8 @@ impl Store {
                         trash.is_restored, trash.created_at AS trashed_at, trash.version AS trash_version,
                         (SELECT {FILE_VERSION} FROM memberships
                          JOIN collections ON collections.id = memberships.collection_id
-                         WHERE memberships.file_id = files.id) AS version
+                         WHERE memberships.file_id = files.id
+                           AND collections.owner_id = files.owner_id) AS version
                  FROM files LEFT JOIN trash ON trash.file_id = files.id
                  WHERE files.owner_id = $1 AND files.content_tag IN ({})",
                 list(2, chunk.len())

@@ -1,6 +1,7 @@
 //! Mutable encrypted metadata of files: a whole batch, or nothing when another device was first.
 
 use super::change::{ChangeError, Touch, Where, must_be_distinct, must_own_files};
+use super::clocks::Reach;
 use super::files::{magic_of, magic_text};
 use super::sql::{LIST_MAX, list, rows, statement};
 use super::{Store, Tx};
@@ -44,8 +45,7 @@ impl Store {
         if files.is_empty() {
             return Ok(());
         }
-        let mut tx = self.begin().await?;
-        self.lock_account(&mut tx, account).await?;
+        let mut tx = self.begin_for(account, Reach::files(&files)).await?;
         must_own_files(&mut tx, account, &files).await?;
         let stored = stored_envelopes(&mut tx, envelope, &files).await?;
         let mut succeeded = Vec::with_capacity(updates.len());
@@ -56,8 +56,8 @@ impl Store {
         }
         write_envelopes(&mut tx, envelope, &succeeded).await?;
         if bump {
-            self.touch_trash(&mut tx, account, &files).await?;
-            self.touch_memberships(&mut tx, account, &files, Where::Everywhere, Touch::Bump).await?;
+            self.touch_trash(&mut tx, &files).await?;
+            self.touch_memberships(&mut tx, &files, Where::Everywhere, Touch::Bump).await?;
         }
         tx.commit().await?;
         Ok(())

@@ -4,8 +4,11 @@
 //! it had.
 
 use super::change::{
-    ChangeError, Touch, Where, collection_state, must_be_distinct, must_not_be_in_trash, must_own_files,
+    ChangeError, CollectionState, Role, Touch, Where, collection_state, must_be_distinct,
+    must_not_be_in_trash, must_own_files,
 };
+use super::clocks::Reach;
+use super::collections::must_own;
 use super::conditions::{Conditions, must_be_restorable};
 use super::sql::{list, rows, statement};
 use super::{Store, Tx};
@@ -24,7 +27,7 @@ struct Membership {
 }
 
 impl Store {
-    /// Adds files of the account's to a collection. Those that are in it already stay as they are.
+    /// Adds files of the account's to a collection: its own, or one that others let it add to. Those that are in it already stay as they are.
     pub async fn add_files(
         &self,
         account: AccountId,
@@ -32,13 +35,12 @@ impl Store {
         files: &[FileKey],
     ) -> Result<(), ChangeError> {
         let ids = check_keys(files)?;
-        let mut tx = self.begin().await?;
-        self.lock_owned(&mut tx, account, collection).await?;
+        let mut tx = self.begin_for(account, Reach::collections(&[collection])).await?;
+        let state = collection_state(&mut tx, account, collection).await?;
+        state.must_be_live_for(Role::may_add)?;
         must_own_files(&mut tx, account, &ids).await?;
         must_not_be_in_trash(&mut tx, &ids).await?;
-        if self.upsert(&mut tx, account, collection, files).await? {
-            self.bump_collections(&mut tx, account, &BTreeSet::from([collection])).await?;
-        }
+        self.upsert(&mut tx, state.owner, collection, files).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -55,38 +57,38 @@ impl Store {
             return Err(ChangeError::Malformed("from and to are the same collection"));
         }
         let ids = check_keys(files)?;
-        let mut tx = self.begin().await?;
-        self.lock_owned(&mut tx, account, from).await?;
-        self.lock_owned(&mut tx, account, to).await?;
+        let mut tx = self.begin_for(account, Reach::collections(&[from, to])).await?;
+        must_own(&mut tx, account, from).await?;
+        must_own(&mut tx, account, to).await?;
         must_own_files(&mut tx, account, &ids).await?;
         must_not_be_in_trash(&mut tx, &ids).await?;
-        if self.upsert(&mut tx, account, to, files).await? {
-            self.bump_collections(&mut tx, account, &BTreeSet::from([to])).await?;
-        }
-        self.touch_memberships(&mut tx, account, &ids, Where::In(from), Touch::Remove).await?;
+        self.upsert(&mut tx, account, to, files).await?;
+        self.touch_memberships(&mut tx, &ids, Where::In(from), Touch::Remove).await?;
         tx.commit().await?;
         Ok(())
     }
 
-    /// Removes files from a collection. Its owner removes others' files so; own ones are moved, never removed.
+    /// Removes files from a collection. Its owner removes others' files so; own ones are moved, never removed. Whom it is shared with
+    /// removes own files, and an administrator those of all but the owner.
     pub async fn remove_files(
         &self,
         account: AccountId,
         collection: CollectionId,
         files: &[FileId],
     ) -> Result<(), ChangeError> {
-        let mut tx = self.begin().await?;
-        self.lock_owned(&mut tx, account, collection).await?;
+        let mut tx = self.begin_for(account, Reach::collections(&[collection])).await?;
+        let state = collection_state(&mut tx, account, collection).await?;
+        state.must_be_live_for(|_| true)?;
         let memberships = memberships_of(&mut tx, collection, files).await?;
         for file in files {
             let membership = memberships
                 .get(file)
                 .ok_or(ChangeError::Malformed("the file was never in the collection"))?;
-            if !membership.is_deleted && membership.owner == account {
-                return Err(ChangeError::Malformed("own files are moved, not removed"));
+            if !membership.is_deleted {
+                must_be_removable(account, state, membership.owner)?;
             }
         }
-        self.touch_memberships(&mut tx, account, files, Where::In(collection), Touch::Remove).await?;
+        self.touch_memberships(&mut tx, files, Where::In(collection), Touch::Remove).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -110,19 +112,16 @@ impl Store {
         conditions: &Conditions,
     ) -> Result<(), ChangeError> {
         let ids = check_keys(files)?;
-        let mut tx = self.begin().await?;
-        self.lock_account(&mut tx, account).await?;
+        let mut tx = self.begin_for(account, Reach::collections(&[collection])).await?;
         // A deleted collection is as absent here as one that never was.
-        collection_state(&mut tx, collection).await?.must_be_owned_and_live(account)?;
+        must_own(&mut tx, account, collection).await?;
         must_own_files(&mut tx, account, &ids).await?;
         must_be_restorable(&mut tx, conditions, collection).await?;
         let trashed = self.restorable(&mut tx, collection, &ids).await?;
-        let first = self.allocate_versions(&mut tx, account, trashed.len()).await?;
+        let first = self.allocate_versions(&mut tx, trashed.len()).await?;
         super::trash::mark_restored(&mut tx, &trashed, first).await?;
         super::lookup::yield_tags(&mut tx, &trashed).await?;
-        if self.upsert(&mut tx, account, collection, files).await? {
-            self.bump_collections(&mut tx, account, &BTreeSet::from([collection])).await?;
-        }
+        self.upsert(&mut tx, account, collection, files).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -145,19 +144,20 @@ impl Store {
         Ok(trashed)
     }
 
-    /// Makes files live in a collection of the account's, each with a version of its own. False when all were already.
+    /// Makes files live in a collection of `owner`'s, each with a version of its own, and moves the collection on, unless all were
+    /// already.
     async fn upsert(
         &self,
         tx: &mut Tx,
-        account: AccountId,
+        owner: AccountId,
         collection: CollectionId,
         files: &[FileKey],
-    ) -> Result<bool, ChangeError> {
+    ) -> Result<(), ChangeError> {
         if files.is_empty() {
-            return Ok(false);
+            return Ok(());
         }
         let now = self.now();
-        let mut version = self.allocate_versions(tx, account, files.len()).await?.0;
+        let mut version = self.allocate_versions(tx, files.len()).await?.0;
         let mut changed = 0;
         for chunk in files.chunks(ROWS) {
             let text = format!(
@@ -173,7 +173,7 @@ impl Store {
                 query = query
                     .bind(collection.0)
                     .bind(file.id.0)
-                    .bind(account.0)
+                    .bind(owner.0)
                     .bind(file.encrypted_key.0.clone())
                     .bind(file.key_decryption_nonce.0.clone())
                     .bind(0_i64)
@@ -183,7 +183,27 @@ impl Store {
             }
             changed += query.execute(&mut **tx).await?.rows_affected();
         }
-        Ok(changed > 0)
+        if changed > 0 {
+            self.bump_collections(tx, &BTreeSet::from([collection])).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Refuses unless the account may take a file of `owner`'s out of the collection.
+fn must_be_removable(
+    account: AccountId,
+    collection: CollectionState,
+    owner: AccountId,
+) -> Result<(), ChangeError> {
+    match collection.role {
+        Some(Role::Owner) if owner == account => {
+            Err(ChangeError::Malformed("own files are moved, not removed"))
+        }
+        Some(Role::Owner) => Ok(()),
+        Some(Role::Admin) if owner != collection.owner => Ok(()),
+        _ if owner == account => Ok(()),
+        _ => Err(ChangeError::NotOwner),
     }
 }
 

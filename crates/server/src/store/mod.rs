@@ -4,14 +4,15 @@
 //! method of the submodules is a whole transaction. Nothing here touches object bytes, and nothing here can decrypt.
 //!
 //! **Versions.** A change carries a version from the clock of every account that can see it: `max(now, last + 1)`, allocated
-//! inside the committing transaction while that account's row is locked. So versions become visible in their own order, and a
-//! client whose cursor is at `v` has seen everything up to `v`.
+//! inside the committing transaction while the rows of all those accounts are locked (`clocks`). So versions become visible in their
+//! own order, and a client whose cursor is at `v` has seen everything up to `v`.
 
 pub mod accounts;
 pub mod batch;
 pub mod change;
 pub mod changes;
 pub mod checks;
+mod clocks;
 pub mod codes;
 pub mod collections;
 pub mod commit;
@@ -27,6 +28,7 @@ pub mod reap;
 pub mod resumable;
 pub mod sessions;
 pub mod settings;
+pub mod shares;
 mod sql;
 pub mod srp;
 mod transaction;
@@ -35,7 +37,7 @@ pub mod uploads;
 pub mod versions;
 pub mod watch;
 
-use darkslide_protocol::{AccountId, Version};
+use darkslide_protocol::AccountId;
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Row, Transaction};
 use std::path::{Path, PathBuf};
@@ -169,7 +171,7 @@ impl Store {
         sqlx::query("SELECT 1").fetch_one(&self.read).await?;
         let mut tx = self.begin().await?;
         sqlx::query("UPDATE id_blocks SET next = next").execute(&mut *tx).await?;
-        Ok(tx.roll_back().await?)
+        Ok(tx.undo().await?)
     }
 
     /// Closes all connections; on SQLite the log is folded into the file.
@@ -228,29 +230,6 @@ impl Store {
         self.last_time.fetch_max(wall, Ordering::Relaxed).max(wall)
     }
 
-    /// Locks an account's row until the transaction ends and allocates `count` (at least 1) consecutive versions that are later than all
-    /// it has seen. Returns the first; the last is `first + count - 1`, and is what its collections get.
-    pub(crate) async fn allocate_versions(
-        &self,
-        tx: &mut Tx,
-        account: AccountId,
-        count: usize,
-    ) -> Result<Version, StoreError> {
-        let further = i64::try_from(count).unwrap_or(i64::MAX).max(1) - 1;
-        let last: i64 = sqlx::query(
-            "UPDATE accounts SET version = CASE WHEN version >= $1 THEN version + 1 ELSE $1 END + $2
-             WHERE id = $3 RETURNING version",
-        )
-        .bind(self.now())
-        .bind(further)
-        .bind(account.0)
-        .fetch_one(&mut **tx)
-        .await?
-        .try_get(0)?;
-        tx.allocated(account, Version(last));
-        Ok(Version(last - further))
-    }
-
     /// Begins to wait for an account's changes. Waiting ends when the store is told to stop.
     pub fn watch(&self, account: AccountId) -> Result<Watch, WatchRefused> {
         self.watches.watch(account)
@@ -259,15 +238,6 @@ impl Store {
     /// Ends all waiting for changes: the server stops.
     pub fn end_watches(&self) {
         self.watches.close();
-    }
-
-    /// Locks an account's row until the transaction ends, so that what it reads next stays true until it commits.
-    pub(crate) async fn lock_account(&self, tx: &mut Tx, account: AccountId) -> Result<(), StoreError> {
-        sqlx::query("UPDATE accounts SET version = version WHERE id = $1")
-            .bind(account.0)
-            .execute(&mut **tx)
-            .await?;
-        Ok(())
     }
 }
 
@@ -364,24 +334,5 @@ mod tests {
             drop(tx);
             store.ping().await.unwrap();
         }
-    }
-
-    #[tokio::test]
-    async fn versions_increase_even_when_the_clock_does_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&Store::sqlite_url(&folder.path().join("db"))).await.unwrap();
-        let account = AccountId(store.next_id().await.unwrap());
-        let mut tx = store.begin().await.unwrap();
-        sqlx::query("INSERT INTO accounts (id, status, version, usage, email_mfa, created_at) VALUES ($1, 'active', $2, 0, 0, 0)")
-            .bind(account.0)
-            .bind(i64::MAX / 2)
-            .execute(&mut *tx)
-            .await
-            .unwrap();
-        let first = store.allocate_versions(&mut tx, account, 3).await.unwrap();
-        let second = store.allocate_versions(&mut tx, account, 1).await.unwrap();
-        tx.commit().await.unwrap();
-        assert_eq!(first, Version(i64::MAX / 2 + 1));
-        assert_eq!(second, Version(i64::MAX / 2 + 4));
     }
 }

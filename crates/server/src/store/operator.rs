@@ -123,12 +123,24 @@ impl Store {
     }
 
     /// Removes at most about `limit` rows of each table that describe deleted accounts' files. Returns how many went; 0
-    /// means that none are left. Rows that others point to go last, so it can stop anywhere.
+    /// means that none are left. Rows that others point to go last, so it can stop anywhere. What other accounts' feeds still name
+    /// stays, as a tombstone.
     pub async fn remove_deleted_rows(&self, limit: i64) -> Result<u64, StoreError> {
         const DEAD: &str = "SELECT id FROM accounts WHERE status = 'deleted'";
-        let dead_files = format!("SELECT id FROM files WHERE owner_id IN ({DEAD})");
+        let dead_files = format!(
+            "SELECT id FROM files WHERE owner_id IN ({DEAD})
+             AND NOT EXISTS (SELECT 1 FROM memberships WHERE memberships.file_id = files.id
+                             AND memberships.account_id NOT IN ({DEAD}))"
+        );
         let dead_collections = format!("SELECT id FROM collections WHERE owner_id IN ({DEAD})");
+        let unnamed_collections = format!(
+            "{dead_collections} AND NOT EXISTS (SELECT 1 FROM shares WHERE shares.collection_id = collections.id)"
+        );
+        let dead = DEAD.to_owned();
         let stages = [
+            ("shares", "account_id", &dead),
+            ("shared_memberships", "account_id", &dead),
+            ("shared_memberships", "collection_id", &dead_collections),
             ("memberships", "file_id", &dead_files),
             ("memberships", "collection_id", &dead_collections),
             ("trash", "file_id", &dead_files),
@@ -147,7 +159,7 @@ impl Store {
                 .rows_affected();
         }
         if removed == 0 {
-            for (table, dead) in [("files", &dead_files), ("collections", &dead_collections)] {
+            for (table, dead) in [("files", &dead_files), ("collections", &unnamed_collections)] {
                 let statement = format!("DELETE FROM {table} WHERE id IN ({dead} LIMIT $1)");
                 removed += sqlx::query(sqlx::AssertSqlSafe(statement))
                     .bind(limit)

@@ -5,8 +5,8 @@
 use super::Engine;
 use super::watch::Watches;
 use darkslide_protocol::{AccountId, Version};
-use sqlx::{Any, AnyConnection, Transaction};
-use std::collections::BTreeMap;
+use sqlx::{Any, AnyConnection, Row as _, Transaction};
+use std::collections::BTreeSet;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
@@ -16,12 +16,14 @@ pub(crate) struct Tx {
     transaction: Transaction<'static, Any>,
     engine: Engine,
     watches: Arc<Watches>,
-    newest: BTreeMap<AccountId, Version>,
+    locked: BTreeSet<AccountId>,
+    clock: Version,
+    first: Option<Version>,
 }
 
 impl Tx {
     pub(super) fn new(transaction: Transaction<'static, Any>, engine: Engine, watches: Arc<Watches>) -> Self {
-        Self { transaction, engine, watches, newest: BTreeMap::new() }
+        Self { transaction, engine, watches, locked: BTreeSet::new(), clock: Version(0), first: None }
     }
 
     /// Which engine it is on.
@@ -29,26 +31,56 @@ impl Tx {
         self.engine
     }
 
-    /// Remembers the last version that was allocated for an account.
-    pub(super) fn allocated(&mut self, account: AccountId, last: Version) {
-        self.newest.insert(account, last);
+    /// Locks an account's row until the transaction ends, so that what it reads next stays true until it commits. Several are
+    /// locked in the order of their ids.
+    pub(super) async fn lock(&mut self, account: AccountId) -> Result<(), sqlx::Error> {
+        let row = sqlx::query("UPDATE accounts SET version = version WHERE id = $1 RETURNING version")
+            .bind(account.0)
+            .fetch_optional(&mut *self.transaction)
+            .await?;
+        if let Some(row) = row {
+            self.clock = self.clock.max(Version(row.try_get(0)?));
+        }
+        self.locked.insert(account);
+        Ok(())
+    }
+
+    /// The accounts whose rows are locked: all who see what this changes.
+    pub(super) fn locked(&self) -> &BTreeSet<AccountId> {
+        &self.locked
+    }
+
+    /// The latest of their clocks.
+    pub(super) fn clock(&self) -> Version {
+        self.clock
+    }
+
+    /// The first version that was allocated here; `None` when none was.
+    pub(super) fn first(&self) -> Option<Version> {
+        self.first
+    }
+
+    /// Remembers versions that were allocated, for all accounts that are locked.
+    pub(super) fn allocated(&mut self, first: Version, last: Version) {
+        self.first.get_or_insert(first);
+        self.clock = last;
+    }
+
+    /// Undoes it all, and lets go of the locks before it returns.
+    pub(super) async fn undo(self) -> Result<(), sqlx::Error> {
+        self.transaction.rollback().await
     }
 
     /// Makes it all durable and visible, and then known. News that is lost because the caller went away in between is found by
     /// who looks at the account: see [`Watches`].
     pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
         self.transaction.commit().await?;
-        for (account, version) in self.newest {
-            self.watches.announce(account, version);
+        if self.first.is_some() {
+            for account in self.locked {
+                self.watches.announce(account, self.clock);
+            }
         }
         Ok(())
-    }
-}
-
-impl Tx {
-    /// Undoes it all.
-    pub(super) async fn roll_back(self) -> Result<(), sqlx::Error> {
-        self.transaction.rollback().await
     }
 }
 

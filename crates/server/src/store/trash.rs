@@ -4,6 +4,7 @@
 //! transaction on.
 
 use super::change::{ChangeError, Touch, Where, change_usage, must_be_distinct, must_own_files};
+use super::clocks::Reach;
 use super::conditions::{Conditions, due_for_purge, due_for_trash, file_versions};
 use super::files::{FILE_COLUMNS, PAGE, cut, file_of};
 use super::sql::{LIST_MAX, list, rows, statement};
@@ -55,8 +56,7 @@ impl Store {
         if items.is_empty() {
             return Ok(());
         }
-        let mut tx = self.begin().await?;
-        self.lock_account(&mut tx, account).await?;
+        let mut tx = self.begin_for(account, Reach::files(&files)).await?;
         must_own_files(&mut tx, account, &files).await?;
         must_own_collections(&mut tx, account, items).await?;
         must_have_been_in(&mut tx, items).await?;
@@ -79,8 +79,8 @@ impl Store {
         for chunk in items.chunks(LIST_MAX) {
             let files: Vec<FileId> = chunk.iter().map(|(file, _)| *file).collect();
             let from = file_versions(tx, &files).await?;
-            self.touch_memberships(tx, account, &files, Where::Everywhere, Touch::Remove).await?;
-            let first = self.allocate_versions(tx, account, chunk.len()).await?;
+            self.touch_memberships(tx, &files, Where::Everywhere, Touch::Remove).await?;
+            let first = self.allocate_versions(tx, chunk.len()).await?;
             insert_trash(tx, account, chunk, &from, first, now).await?;
         }
         Ok(())
@@ -131,8 +131,7 @@ impl Store {
             return Err(ChangeError::Malformed("a file is named with and without a condition"));
         }
         let conditional: Vec<FileId> = conditions.keys().copied().collect();
-        let mut tx = self.begin().await?;
-        self.lock_account(&mut tx, account).await?;
+        let mut tx = self.begin_for(account, Reach::default()).await?;
         must_own_files(&mut tx, account, &conditional).await?;
         distinct.extend(due_for_purge(&mut tx, conditions).await?);
         let files: Vec<FileId> = distinct.into_iter().collect();
@@ -150,8 +149,7 @@ impl Store {
     pub async fn empty_trash(&self, account: AccountId, until: Version) -> Result<usize, ChangeError> {
         let mut purged = 0;
         loop {
-            let mut tx = self.begin().await?;
-            self.lock_account(&mut tx, account).await?;
+            let mut tx = self.begin_for(account, Reach::default()).await?;
             let rows = sqlx::query(
                 "SELECT file_id FROM trash WHERE account_id = $1 AND version <= $2
                  AND is_restored = 0 AND is_purged = 0 ORDER BY version LIMIT $3",
@@ -176,14 +174,13 @@ impl Store {
     pub(super) async fn touch_trash(
         &self,
         tx: &mut Tx,
-        account: AccountId,
         files: &[FileId],
     ) -> Result<Option<Version>, ChangeError> {
         let trashed = in_trash(tx, files).await?;
         if trashed.is_empty() {
             return Ok(None);
         }
-        let first = self.allocate_versions(tx, account, trashed.len()).await?;
+        let first = self.allocate_versions(tx, trashed.len()).await?;
         renumber_trash(tx, &trashed, first, "is_restored = 0").await?;
         Ok(Some(Version(first.0 + i64::try_from(trashed.len()).expect("a list is short") - 1)))
     }
@@ -193,7 +190,7 @@ impl Store {
         if files.is_empty() {
             return Ok(());
         }
-        let first = self.allocate_versions(tx, account, files.len()).await?;
+        let first = self.allocate_versions(tx, files.len()).await?;
         let freed = purge_contents(tx, files).await?;
         mark_purged(tx, files, first).await?;
         discard_objects(tx, files, self.now()).await?;

@@ -3,7 +3,8 @@
 //! Bringing back is an update whose objects are stored already: what the file is now becomes an earlier version in the same
 //! transaction. What was brought back stays noted with the version that came of it, so that the same request again does nothing.
 
-use super::change::{ChangeError, change_usage, lock_usage};
+use super::change::{ChangeError, change_usage, locked_usage};
+use super::clocks::Reach;
 use super::commit::{Contents, Sizes, StoredFile, claim_objects, file_by_id, keep_earlier, replace_contents};
 use super::files::Which;
 use super::uploads::ObjectAddress;
@@ -35,7 +36,7 @@ impl Store {
         account: AccountId,
         file_id: FileId,
     ) -> Result<EarlierVersions, ChangeError> {
-        self.object_of_file(account, file_id, Which::Original).await?.ok_or(ChangeError::NotFound)?;
+        self.must_own_unpurged(account, file_id).await?;
         let text = format!(
             "{EARLIER} WHERE earlier.file_id = $1 AND restored_as IS NULL ORDER BY earlier.version DESC"
         );
@@ -58,7 +59,7 @@ impl Store {
         version: Version,
         which: Which,
     ) -> Result<ObjectAddress, ChangeError> {
-        self.object_of_file(account, file, Which::Original).await?.ok_or(ChangeError::NotFound)?;
+        self.must_own_unpurged(account, file).await?;
         let text =
             format!("{EARLIER} WHERE earlier.file_id = $1 AND earlier.version = $2 AND restored_as IS NULL");
         let row = super::sql::statement(text)
@@ -75,6 +76,17 @@ impl Store {
         ObjectAddress::parse(&key).ok_or(ChangeError::NotFound)
     }
 
+    /// Refuses with `NotFound` unless the file is the account's and not purged. Whom a file is shared with sees what it is, not what it
+    /// was.
+    async fn must_own_unpurged(&self, account: AccountId, file: FileId) -> Result<(), ChangeError> {
+        let row = sqlx::query("SELECT 1 FROM files WHERE id = $1 AND owner_id = $2 AND is_purged = 0")
+            .bind(file.0)
+            .bind(account.0)
+            .fetch_optional(self.reader())
+            .await?;
+        row.map(drop).ok_or(ChangeError::NotFound)
+    }
+
     /// Makes an earlier version of a file what the file is. `default_quota` is in bytes. Repeated, it is answered as the first time
     /// and changes nothing, whatever became of the file since.
     pub async fn restore_version(
@@ -84,8 +96,8 @@ impl Store {
         version: Version,
         default_quota: i64,
     ) -> Result<UpdateResponse, ChangeError> {
-        let mut tx = self.begin().await?;
-        let usage = lock_usage(&mut tx, account).await?;
+        let mut tx = self.begin_for(account, Reach::files(&[file])).await?;
+        let usage = locked_usage(&mut tx, account).await?;
         let stored = file_by_id(&mut tx, file).await?.ok_or(ChangeError::NotFound)?;
         if stored.owner != account || stored.is_purged {
             return Err(ChangeError::NotFound);
@@ -98,7 +110,7 @@ impl Store {
         if more > 0 && !usage.has_room_for(more, default_quota) {
             return Err(ChangeError::QuotaExceeded);
         }
-        let updation_time = self.swap(&mut tx, account, &stored, &earlier).await?;
+        let updation_time = self.swap(&mut tx, &stored, &earlier).await?;
         note_restored(&mut tx, file, version, updation_time).await?;
         change_usage(&mut tx, account, more).await?;
         tx.commit().await?;
@@ -109,14 +121,13 @@ impl Store {
     async fn swap(
         &self,
         tx: &mut Tx,
-        account: AccountId,
         stored: &StoredFile,
         earlier: &EarlierContents,
     ) -> Result<Version, ChangeError> {
         let contents =
             Contents { file: &earlier.file, thumbnail: &earlier.thumbnail, metadata: &earlier.metadata };
         keep_earlier(tx, stored, self.now()).await?;
-        let version = self.bump_file(tx, account, stored.id).await?;
+        let version = self.bump_file(tx, stored.id).await?;
         replace_contents(tx, stored.id, contents, earlier.sizes, version).await?;
         claim_objects(tx, stored.id, contents).await?;
         // A tag is that of the content that it came with, and is not kept for earlier ones.

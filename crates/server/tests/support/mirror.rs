@@ -82,7 +82,13 @@ impl Mirror {
         match change {
             Change::Collection { version, collection } => {
                 assert_eq!(version, collection.updation_time);
-                assert_eq!(collection.owner.id, self.account);
+                let is_own = collection.owner.id == self.account;
+                assert_eq!(collection.shared_at.is_none(), is_own);
+                assert_eq!(collection.key_decryption_nonce.is_some(), is_own);
+                if !is_own && collection.is_deleted {
+                    // It is shared no longer, and its files went with it.
+                    self.files.retain(|(of, _), _| *of != collection.id);
+                }
                 self.collections.insert(collection.id, collection);
             }
             Change::Membership { version, file } => {
@@ -111,7 +117,7 @@ impl Mirror {
 
     /// That it is what the three feeds of the base API say, each of which reads one table.
     pub async fn must_be_what_the_base_says(&self, store: &Store) {
-        let collections = store.collections_since(self.account, Version(0), i64::MAX).await.unwrap();
+        let collections = store.all_collections_since(self.account, Version(0)).await.unwrap();
         let listed: BTreeMap<_, _> = collections.iter().map(|one| (one.id, one.clone())).collect();
         must_be_same(&self.collections, &listed);
         let mut files = BTreeMap::new();

@@ -39,7 +39,7 @@ impl Reader {
 
     /// Reads on, in the order in which stock clients do: collections, what is in them, trash.
     pub async fn sync(&mut self, store: &Store) {
-        let changed = store.collections_since(self.account, self.cursor, i64::MAX).await.unwrap();
+        let changed = store.all_collections_since(self.account, self.cursor).await.unwrap();
         for collection in changed {
             self.cursor = self.cursor.max(collection.updation_time);
             self.collections.insert(collection.id, collection);

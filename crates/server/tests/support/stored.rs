@@ -1,7 +1,7 @@
 //! What tests of the store put into it: accounts, collections and files whose contents nobody reads.
 
 use darkslide_protocol::account::KeyAttributes;
-use darkslide_protocol::collection::{CollectionType, CreateCollectionRequest};
+use darkslide_protocol::collection::{CollectionType, CreateCollectionRequest, ShareRequest};
 use darkslide_protocol::file::{CommitRequest, FileKey, FileMagic, Metadata};
 use darkslide_protocol::upload::ObjectReference;
 use darkslide_protocol::{AccountId, CollectionId, FileId, MagicMetadata, Opaque};
@@ -33,6 +33,12 @@ pub fn new_collection(kind: CollectionType) -> CreateCollectionRequest {
 
 pub async fn album(store: &Store, account: AccountId) -> CollectionId {
     store.create_collection(account, &new_collection(CollectionType::Album)).await.unwrap().id
+}
+
+/// What shares a collection, with a key that nobody opens.
+pub fn share_with(collection_id: CollectionId, email: &str, role: &str) -> ShareRequest {
+    let encrypted_key = Opaque::encode([3; 80]);
+    ShareRequest { collection_id, email: email.to_owned(), encrypted_key, role: Some(role.to_owned()) }
 }
 
 pub fn body(at: ObjectAddress, part: u32, length: i64, md5: u8) -> StoredBody {
