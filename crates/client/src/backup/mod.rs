@@ -95,7 +95,6 @@ pub async fn backup(
     let run = Arc::new(Run::new(session, catalog, settings.clone(), events.clone(), stop, now));
     // What the vault has must be known before anything is sent to it.
     feed::pull(&run.session, &run.catalog).await?;
-    run.measure_room().await;
     let mut plans = Vec::new();
     let mut first_missing = None;
     for root in roots {
@@ -117,6 +116,9 @@ pub async fn backup(
         .fold((0, 0), |total, read| (total.0 + read.0, total.1 + read.1));
     run.expect_files(files);
     events.send(Event::Planned { assets: files, bytes }).await;
+    if plans.iter().any(|(_, plan)| plan.has_work()) {
+        run.prepare_to_send().await?;
+    }
     run.carry_out(plans).await?;
     Ok(run.report(began.elapsed()))
 }

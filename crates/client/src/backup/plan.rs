@@ -62,6 +62,12 @@ pub struct BackupPlan {
 }
 
 impl BackupPlan {
+    /// Whether anything may have to be sent.
+    pub fn has_work(&self) -> bool {
+        let is_work = |step: &Step| matches!(step.decision, Decision::Read(_) | Decision::Recheck(_));
+        self.steps.iter().any(is_work)
+    }
+
     /// How many files must be read, and their bytes.
     pub fn to_read(&self) -> (u64, u64) {
         let reads = self.steps.iter().filter(|step| matches!(step.decision, Decision::Read(_)));

@@ -158,9 +158,16 @@ impl Run {
         }
     }
 
+    /// Learns what sending needs to know, which a run that sends nothing is spared.
+    pub(super) async fn prepare_to_send(&self) -> Result<(), BackupError> {
+        self.measure_room().await;
+        *self.marks() = self.catalog.content_marks().await?;
+        Ok(())
+    }
+
     /// Asks how much the account may still store, so that nothing is sent for which there is no room. A server that does
     /// not say decides at the commit.
-    pub(super) async fn measure_room(&self) {
+    async fn measure_room(&self) {
         if let Ok(details) = self.session.api.account_details(false).await {
             let left = details.subscription.storage.saturating_sub(details.usage);
             self.room.store(left.saturating_add(QUOTA_GRACE_BYTES), Ordering::Relaxed);
@@ -221,7 +228,6 @@ impl Run {
         let (small, small_waiting) = mpsc::channel(1);
         // Descriptions only: their bytes are read when their turn comes.
         let (large, large_waiting) = mpsc::unbounded_channel();
-        *self.marks() = self.catalog.content_marks().await?;
         let (counter, courier) = batch::open(self.courier());
         *self.counter.lock().unwrap_or_else(PoisonError::into_inner) = Some(counter);
         // Owned here: a caller that drops this future ends the lanes with it.
