@@ -374,6 +374,10 @@ async fn a_deleted_account_shares_nothing_and_sees_nothing() {
     bob.post("/collections/add-files", keys(*album, &[his])).await.ok();
     bob.post("/collections/share", share(home, EVE, "VIEWER")).await.ok();
     ada.post("/collections/share", share(*album, EVE, "VIEWER")).await.ok();
+    // Restored, so that the row of its trash stays and names his album.
+    bob.post("/files/trash", json!({"items": [{"fileID": his, "collectionID": home}]})).await.ok();
+    bob.post("/collections/restore-files", keys(home, &[his])).await.ok();
+    bob.post("/collections/add-files", keys(*album, &[his])).await.ok();
     let store = &server.shared.store;
     assert!(store.delete_account(bob.person.id).await.unwrap());
     for _ in 0..2 {
@@ -393,4 +397,36 @@ async fn a_deleted_account_shares_nothing_and_sees_nothing() {
         // The same once what he left has been removed.
         while store.remove_deleted_rows(2).await.unwrap() > 0 {}
     }
+}
+
+#[tokio::test]
+async fn what_left_an_album_is_not_told_to_those_who_come_later() {
+    let server = TestServer::start().await;
+    let family = Family::new(&server, "VIEWER").await;
+    let Family { ada, bob, eve, album, files } = &family;
+    let gone = files[0];
+    ada.post("/files/trash", json!({"items": [{"fileID": gone, "collectionID": album}]})).await.ok();
+    ada.post("/collections/share", share(*album, EVE, "VIEWER")).await.ok();
+    for vault in [bob, eve] {
+        let path = format!("/collections/v2/diff?collectionID={album}&sinceTime=0");
+        let diff = vault.get(&path).await.ok();
+        let entry = diff["diff"].as_array().unwrap().iter().find(|entry| entry["id"] == json!(gone)).cloned();
+        let entry = entry.unwrap();
+        assert_eq!(entry["isDeleted"], true);
+        assert!(entry["metadata"]["encryptedData"].as_str().unwrap_or_default().is_empty(), "{entry}");
+        assert!(entry["pubMagicMetadata"].is_null() && entry["info"].is_null(), "{entry}");
+    }
+}
+
+#[tokio::test]
+async fn an_album_is_taken_back_from_an_account_that_is_shut_out() {
+    let server = TestServer::start().await;
+    let family = Family::new(&server, "VIEWER").await;
+    let Family { ada, bob, album, .. } = &family;
+    darkslide_server::operator::disable(&server.shared.store, BOB).await.unwrap();
+    ada.post("/collections/share", share(*album, BOB, "COLLABORATOR")).await.failed(404, None);
+    ada.post("/collections/unshare", json!({"collectionID": album, "email": BOB})).await.ok();
+    darkslide_server::operator::enable(&server.shared.store, BOB).await.unwrap();
+    bob.get(&format!("/files/download/{}", family.files[0])).await.failed(401, None);
+    assert_eq!(ada.collection(*album).await["sharees"], json!([]));
 }

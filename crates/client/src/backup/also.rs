@@ -18,14 +18,20 @@ const CONFLICTS_MAX: usize = 5;
 
 impl Run {
     /// Adds a copy to the file's list, if it is not known. `row` is the file's membership in the copy's collection;
-    /// `instead`: the file came to that collection by this copy.
+    /// `instead`: the file came to that collection by this copy. `renewed`: this very copy was seen before, so that it says what has
+    /// become of its place; another one at a place of that name says nothing about it.
     pub(super) async fn remember_copy(
         &self,
         row: &FileRow,
         copy: &Appearance,
         instead: bool,
+        renewed: bool,
     ) -> Result<(), AssetError> {
-        let is_known = if instead { first(row) == *copy } else { appearances(row).contains(copy) };
+        let is_known = match (instead, renewed) {
+            (true, _) => first(row) == *copy,
+            (false, true) => appearances(row).contains(copy),
+            (false, false) => appearances(row).iter().any(|known| known.is_same_place(copy)),
+        };
         let unknown = || remember(row.private_metadata.as_deref(), row.collection, copy, instead).is_some();
         if is_known || !unknown() {
             return Ok(());

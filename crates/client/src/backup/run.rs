@@ -252,6 +252,7 @@ impl Run {
         sending.join_all().await;
         self.thumbnails.last.cancel();
         following.join_all().await;
+        self.tell_thumbnails_left().await?;
         fed?;
         let fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner).take();
         fatal.map_or(Ok(()), Err)

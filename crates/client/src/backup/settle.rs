@@ -204,7 +204,11 @@ impl Run {
         let memberships = self.catalog.memberships(file).await?;
         let here = memberships.iter().find(|row| !row.deleted && Some(row.collection) == album);
         match here {
-            Some(row) => self.remember_copy(row, &place.appearance(), false).await,
+            Some(row) => {
+                let before = self.catalog.asset(&raw(place.root), &raw(place.relative)).await?;
+                let renewed = before.is_some_and(|before| before.file == Some(file));
+                self.remember_copy(row, &place.appearance(), false, renewed).await
+            }
             None => Ok(()),
         }
     }
@@ -225,7 +229,7 @@ impl Run {
             ..row.clone()
         };
         self.catalog.put_file(&linked).await?;
-        self.remember_copy(&linked, &place.appearance(), true).await?;
+        self.remember_copy(&linked, &place.appearance(), true, false).await?;
         Ok(Settled::in_vault(Outcome::Linked, row.id))
     }
 

@@ -28,7 +28,7 @@ use super::run::Run;
 use crate::catalog::{CatalogError, DueRow, FileRow};
 use crate::event::Event;
 use crate::keys::{Unreadable, collection_key, file_key, open_file};
-use crate::library::path_of;
+use crate::library::{folder, path_of};
 
 /// Thumbnails that go together: some megabytes at most.
 const TOGETHER: u32 = 32;
@@ -94,10 +94,12 @@ async fn some(run: &Run, after: i64) -> Result<Option<i64>, AssetError> {
         .map(|row| async { (make(run, &row).await, row) })
         .buffer_unordered(MADE_AT_ONCE);
     let (mut sealed, mut never) = (Vec::new(), Vec::new());
-    while let Some((made, row)) = making.next().await {
-        if run.halt.is_cancelled() {
-            return Err(AssetError::Stopped);
-        }
+    loop {
+        let next = tokio::select! {
+            () = run.halt.cancelled() => return Err(AssetError::Stopped),
+            next = making.next() => next,
+        };
+        let Some((made, row)) = next else { break };
         match made? {
             Made::Jpeg(jpeg, key) => sealed.push(Sealed::new(row, &jpeg, &key)),
             Made::Never => never.push(row),
@@ -120,16 +122,26 @@ async fn make(run: &Run, row: &DueRow) -> Result<Made, AssetError> {
         return Ok(if may_return { Made::NotNow } else { Made::Never });
     };
     let Some(asset) = run.catalog.asset(&row.root, &row.path).await? else { return Ok(Made::Never) };
-    if asset.file != Some(row.file) {
+    if asset.file != Some(row.file) || asset.content_hash != membership.content_hash {
         return Ok(Made::Never);
     }
+    // One that does not open now opens for nobody, and stops no other.
+    let key = match run.key_of(membership).await {
+        Err(AssetError::Unreadable(_)) => return Ok(Made::NotNow),
+        key => key?,
+    };
+    let fingerprint = asset.fingerprint;
     let root: Arc<Path> = path_of(&row.root).into();
     let (zone, now) = (Arc::clone(&run.settings.zone), run.now);
     let looking = tokio::task::spawn_blocking(move || {
         let around = Surroundings { root: &root, zone: &*zone, now };
-        let subject = subject_of(around, &path_of(&asset.path), &asset.fingerprint);
-        // A file that is gone while its library is there was deleted; with its library, it may come back.
-        let may_return = subject.as_ref().is_err_and(|_| !root.exists());
+        let relative = path_of(&asset.path);
+        let subject = subject_of(around, &relative, &asset.fingerprint);
+        // A file that is gone from its folder was deleted. Anything else may pass: a disk that is not there, a right that is missing.
+        let folder = root.join(relative).parent().map(Path::to_owned).unwrap_or_default();
+        let is_in_use = || std::fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some());
+        let is_gone = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound && is_in_use();
+        let may_return = subject.as_ref().is_err_and(|error| !is_gone(error));
         (subject, may_return)
     });
     let subject = match looking.await.expect("looking at a file does not panic") {
@@ -137,8 +149,10 @@ async fn make(run: &Run, row: &DueRow) -> Result<Made, AssetError> {
         (Err(_), true) => return Ok(Made::NotNow),
         _ => return Ok(Made::Never),
     };
+    let path = subject.path.clone();
     let Some(jpeg) = run.settings.thumbnailer.make(subject).await else { return Ok(Made::Never) };
-    Ok(Made::Jpeg(jpeg, run.key_of(membership).await?))
+    let is_unchanged = path.metadata().is_ok_and(|now| folder::fingerprint(&now) == fingerprint);
+    Ok(if is_unchanged { Made::Jpeg(jpeg, key) } else { Made::NotNow })
 }
 
 /// A thumbnail that is ready to go.
@@ -209,8 +223,9 @@ impl Run {
         for _ in 0..CONFLICTS_MAX {
             match self.patience.persist(|| self.mark_without_thumbnail(row.file)).await {
                 Err(AssetError::Api(failure)) if failure.is_conflict() => {}
-                // Other refusals say that the file is no longer there to be marked.
-                Ok(()) | Err(AssetError::Api(_) | AssetError::Unreadable(_)) => break,
+                // It is no longer there to be marked.
+                Err(AssetError::Api(failure)) if failure.is_missing() => break,
+                Ok(()) | Err(AssetError::Unreadable(_)) => break,
                 Err(other) => return Err(other),
             }
         }
@@ -251,7 +266,7 @@ impl Run {
         Ok(self.session.api.set_file_public_magic(&request).await?)
     }
 
-    async fn tell_thumbnails_left(&self) -> Result<(), CatalogError> {
+    pub(super) async fn tell_thumbnails_left(&self) -> Result<(), CatalogError> {
         let left = self.catalog.count_thumbnails_due().await?;
         self.thumbnails_left.store(left, Ordering::Relaxed);
         self.events.send(Event::ThumbnailsLeft { left }).await;

@@ -232,7 +232,7 @@ async fn jobs(
     let rows = rows(catalog, scope).await?;
     let collections = catalog.collections().await?;
     let flat = matches!(scope, RestoreScope::Files(_));
-    let plan = plan::plan(rows, &collections, flat);
+    let plan = plan::plan(rows, &collections, session.account, flat);
     let collections: HashMap<CollectionId, CollectionRow> =
         collections.into_iter().map(|row| (row.id, row)).collect();
     let mut keys = KeyRing::default();

@@ -69,10 +69,11 @@ pub(super) fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     #[cfg(unix)]
     builder.permissions(permissions);
     match builder.tempfile_in(folder) {
-        // What is told is why there is no such folder.
+        // What is told is why there is no such folder. It is not made here: its disk may have gone, and another lie behind it.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::create_dir_all(folder)?;
-            builder.tempfile_in(folder)
+            fs::create_dir(folder)?;
+            fs::remove_dir(folder)?;
+            Err(error)
         }
         other => other,
     }

@@ -9,7 +9,7 @@ use crate::appearance::{Appearance, appearances, first};
 use crate::catalog::{CollectionRow, FileRow};
 use darkslide_media::metadata::FileKind;
 use darkslide_media::names::{self, Rules};
-use darkslide_protocol::{CollectionId, FileId};
+use darkslide_protocol::{AccountId, CollectionId, FileId};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -65,8 +65,15 @@ pub(super) struct PartName {
 /// Plans the rows of a listing, which must be live memberships. A file that appears in several albums, or that was
 /// backed up under several names, is one planned file with several places. With `flat` everything goes to the folder
 /// itself, under its first name.
-pub(super) fn plan(rows: Vec<FileRow>, collections: &[CollectionRow], flat: bool) -> RestorePlan {
-    let folders = album_folders(&rows, collections);
+pub(super) fn plan(
+    rows: Vec<FileRow>,
+    collections: &[CollectionRow],
+    account: AccountId,
+    flat: bool,
+) -> RestorePlan {
+    let folders = album_folders(&rows, collections, account);
+    let own: HashSet<CollectionId> =
+        collections.iter().filter(|row| row.owner == account).map(|row| row.id).collect();
     let mut taken: HashMap<PathBuf, HashSet<OsString>> = HashMap::new();
     let mut files: BTreeMap<FileId, PlannedFile> = BTreeMap::new();
     let mut order = Vec::new();
@@ -80,6 +87,10 @@ pub(super) fn plan(rows: Vec<FileRow>, collections: &[CollectionRow], flat: bool
         }
         if let Some(planned) = files.get_mut(&row.id) {
             planned.places.extend(places);
+            // A key that somebody else gave is not relied on where there is one of one's own.
+            if own.contains(&row.collection) && !own.contains(&planned.row.collection) {
+                planned.row = row;
+            }
         } else {
             order.push(row.id);
             files.insert(row.id, PlannedFile { row, places });
@@ -88,11 +99,15 @@ pub(super) fn plan(rows: Vec<FileRow>, collections: &[CollectionRow], flat: bool
     RestorePlan { files: order.into_iter().filter_map(|id| files.remove(&id)).collect() }
 }
 
-/// A folder for each album; albums of one name are numbered by age.
-fn album_folders(rows: &[FileRow], collections: &[CollectionRow]) -> HashMap<CollectionId, String> {
+/// A folder for each album; albums of one name are numbered by age, others' after one's own.
+fn album_folders(
+    rows: &[FileRow],
+    collections: &[CollectionRow],
+    account: AccountId,
+) -> HashMap<CollectionId, String> {
     let wanted: HashSet<CollectionId> = rows.iter().map(|row| row.collection).collect();
     let mut albums: Vec<&CollectionRow> = collections.iter().filter(|row| wanted.contains(&row.id)).collect();
-    albums.sort_by_key(|album| album.id);
+    albums.sort_by_key(|album| (album.owner != account, album.id));
     let mut taken = HashSet::new();
     let name = |album: &CollectionRow, taken: &mut HashSet<String>| {
         let name = names::restored(&album.name, Rules::HERE);

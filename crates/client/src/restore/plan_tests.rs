@@ -47,7 +47,7 @@ fn file(id: i64, album: i64, title: &str, own: &str) -> FileRow {
 
 /// The paths that the plan tries first, in order.
 fn paths(rows: Vec<FileRow>, albums: &[CollectionRow]) -> Vec<String> {
-    let plan = plan(rows, albums, false);
+    let plan = plan(rows, albums, AccountId(1), false);
     let mut paths = Vec::new();
     for file in &plan.files {
         for place in &file.places {
@@ -89,7 +89,7 @@ fn one_name_in_one_folder_is_numbered() {
 #[test]
 fn a_file_in_two_albums_goes_to_both() {
     let albums = [album(1, "A"), album(2, "B")];
-    let plan = plan(vec![file(1, 1, "a.jpg", "{}"), file(1, 2, "a.jpg", "{}")], &albums, false);
+    let plan = plan(vec![file(1, 1, "a.jpg", "{}"), file(1, 2, "a.jpg", "{}")], &albums, AccountId(1), false);
     assert_eq!(plan.files.len(), 1);
     assert_eq!(plan.files[0].places.len(), 2);
 }
@@ -104,7 +104,7 @@ fn the_halves_of_a_live_photo_keep_their_names_or_one_number() {
         paths(rows.clone(), &albums),
         ["A/LIVE.HEIC", "A/other.MOV", "A/other (1).MOV", "A/LIVE (2).HEIC", "A/other (2).MOV"]
     );
-    let plan = plan(rows, &albums, false);
+    let plan = plan(rows, &albums, AccountId(1), false);
     let before_1970 = SystemTime::UNIX_EPOCH - Duration::from_millis(500);
     assert_eq!(plan.files[0].places[0].parts[1].modified, before_1970);
 }
@@ -112,7 +112,7 @@ fn the_halves_of_a_live_photo_keep_their_names_or_one_number() {
 #[test]
 fn a_video_without_a_name_takes_the_still_s() {
     let albums = [album(1, "A")];
-    let plan = plan(vec![file(1, 1, "LIVE.HEIC", "{}")], &albums, false);
+    let plan = plan(vec![file(1, 1, "LIVE.HEIC", "{}")], &albums, AccountId(1), false);
     let video = plan.files[0].places[0].parts[1].name.clone().with_extension("MP4");
     assert_eq!(video.candidate(0), "LIVE.MP4");
 }
@@ -134,7 +134,12 @@ fn nothing_leaves_the_folder() {
 #[test]
 fn names_that_are_not_utf_8_come_back_as_they_were() {
     let albums = [album(1, "A")];
-    let plan = plan(vec![file(1, 1, "caf\u{fffd}.jpg", r#"{"rawTitle":"caf%E9.jpg"}"#)], &albums, false);
+    let plan = plan(
+        vec![file(1, 1, "caf\u{fffd}.jpg", r#"{"rawTitle":"caf%E9.jpg"}"#)],
+        &albums,
+        AccountId(1),
+        false,
+    );
     assert_eq!(plan.files[0].places[0].parts[0].name.candidate(0), raw_name(b"caf\xE9.jpg"));
 }
 
@@ -163,6 +168,6 @@ fn further_names_of_one_content_come_back_in_their_albums() {
     let in_b = FileRow { collection: CollectionId(2), ..in_a.clone() };
     let rows = vec![in_a, in_b];
     assert_eq!(paths(rows.clone(), &albums), ["A/a.jpg", "A/x/a (1).jpg", "B/b.jpg", "B/c.jpg"]);
-    let planned = plan(rows, &albums, false);
+    let planned = plan(rows, &albums, AccountId(1), false);
     assert_eq!(planned.files[0].places[1].parts[0].modified, time_of(2_500_000, None));
 }

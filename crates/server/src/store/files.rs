@@ -242,7 +242,7 @@ pub(super) fn file_of(row: &AnyRow, viewer: AccountId) -> Result<File, StoreErro
         Ok(FileObject { decryption_header: Opaque(row.try_get(header)?), ..FileObject::default() })
     };
     let private = if owner_id == viewer { magic_of(row, "magic_metadata")? } else { None };
-    Ok(File {
+    let file = File {
         id: FileId(row.try_get("file_id")?),
         owner_id,
         collection_id: CollectionId(row.try_get("collection_id")?),
@@ -262,7 +262,9 @@ pub(super) fn file_of(row: &AnyRow, viewer: AccountId) -> Result<File, StoreErro
         magic_metadata: private,
         pub_magic_metadata: magic_of(row, "pub_magic_metadata")?,
         info: info_of(row)?,
-    })
+    };
+    // What left a collection is no longer its readers' business, and newcomers never saw it.
+    Ok(if file.is_deleted && owner_id != viewer { super::trash::stripped(file) } else { file })
 }
 
 /// The encrypted sizes; `None` once the file is purged.

@@ -134,7 +134,8 @@ impl Store {
         );
         let dead_collections = format!("SELECT id FROM collections WHERE owner_id IN ({DEAD})");
         let unnamed_collections = format!(
-            "{dead_collections} AND NOT EXISTS (SELECT 1 FROM shares WHERE shares.collection_id = collections.id)"
+            "{dead_collections} AND NOT EXISTS (SELECT 1 FROM shares WHERE shares.collection_id = collections.id)
+             AND NOT EXISTS (SELECT 1 FROM trash WHERE trash.collection_id = collections.id)"
         );
         let dead = DEAD.to_owned();
         let stages = [
@@ -143,7 +144,7 @@ impl Store {
             ("shared_memberships", "collection_id", &dead_collections),
             ("memberships", "file_id", &dead_files),
             ("memberships", "collection_id", &dead_collections),
-            ("trash", "file_id", &dead_files),
+            ("trash", "account_id", &dead),
             ("file_versions", "file_id", &dead_files),
         ];
         let mut tx = self.begin().await?;

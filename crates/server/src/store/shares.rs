@@ -4,6 +4,7 @@
 //! of whom it is for. What others see of a collection is brought up to date by the transaction that changes it, in
 //! `show_changes`; nothing that they see is newer, or older, than what its owner sees.
 
+use super::accounts::KnownAccount;
 use super::change::{ChangeError, Role, Touch, Where, collection_state};
 use super::clocks::{Reach, SHARED_EITHER_WAY};
 use super::collections::{COLUMNS, collection_of, is_uncategorized};
@@ -67,7 +68,7 @@ impl Store {
         id: CollectionId,
         email: &str,
     ) -> Result<Vec<Person>, ChangeError> {
-        let sharee = self.sharee(email).await?;
+        let sharee = self.addressee(email).await?.id;
         let mut tx = self.begin_for(account, Reach::collections(&[id])).await?;
         collection_state(&mut tx, account, id).await?.must_be_live_for(Role::may_share)?;
         self.part(&mut tx, id, sharee).await?;
@@ -153,10 +154,14 @@ impl Store {
 
     /// The account that has this address and can be given something sealed.
     async fn sharee(&self, email: &str) -> Result<AccountId, ChangeError> {
+        let known = self.addressee(email).await?;
+        if known.is_active && known.has_keys { Ok(known.id) } else { Err(ChangeError::NotFound) }
+    }
+
+    /// The account that has this address, also one that is shut out: what it was given can be taken back.
+    async fn addressee(&self, email: &str) -> Result<KnownAccount, ChangeError> {
         let address = email.trim().to_lowercase();
-        let known = self.account_by_email(&address).await?;
-        let known = known.filter(|known| known.is_active && known.has_keys);
-        Ok(known.ok_or(ChangeError::NotFound)?.id)
+        self.account_by_email(&address).await?.ok_or(ChangeError::NotFound)
     }
 
     /// Ends one account's share, when there is one: its files leave the collection, and it is told that this is gone.

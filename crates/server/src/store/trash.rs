@@ -380,6 +380,6 @@ pub(super) fn item_of(row: &AnyRow, account: AccountId, strip: bool) -> Result<T
 }
 
 /// What remains of a purged file: ids and keys. Its header fields are still strings, for web refuses the page without them.
-fn stripped(file: File) -> File {
+pub(super) fn stripped(file: File) -> File {
     File { metadata: Metadata::default(), magic_metadata: None, pub_magic_metadata: None, info: None, ..file }
 }
