@@ -36,7 +36,10 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 
 /// Files that are restored at the same time; each holds two chunks (8 MiB) at most.
-const FILES_AT_ONCE: usize = 6;
+const FILES_AT_ONCE: usize = 8;
+
+/// Groups of small files that are opened at once: while one is written, the next is hashed.
+const OPENING: usize = 2;
 
 /// Small files that are opened and hashed side by side.
 const OPENED_TOGETHER: Most = Most { count: 8, bytes: 12 << 20 };
@@ -128,7 +131,7 @@ pub async fn restore(
     events.send(Event::Planned { assets: jobs.len() as u64, bytes }).await;
     let buffers = Buffers::default();
     let for_opening = buffers.clone();
-    let opening = Together::new(OPENED_TOGETHER, Arc::new(Semaphore::new(1)), move |files| {
+    let opening = Together::new(OPENED_TOGETHER, Arc::new(Semaphore::new(OPENING)), move |files| {
         open_together(files, &for_opening)
     });
     let restoring = Restoring { session, opening: &opening, buffers: &buffers, events };
