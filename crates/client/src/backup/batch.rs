@@ -8,10 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use darkslide_protocol::batch::{BATCH_COMMITS_MAX, CommitAnswer, FrameKind, object_head, record_head};
+use darkslide_protocol::batch::{
+    BATCH_COMMITS_MAX, CommitAnswer, FrameKind, object_head, object_key, record_head,
+};
 use darkslide_protocol::file::{CommitRequest, File, FileInfo, FileObject};
 use darkslide_protocol::upload::ObjectReference;
-use darkslide_protocol::{AccountId, FileId, Version};
+use darkslide_protocol::{AccountId, FileId, ObjectKey, Version};
+use serde::Serialize;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -52,6 +55,31 @@ pub struct SealedObject {
     pub id: [u8; 16],
     /// Its ciphertext.
     pub bytes: Bytes,
+}
+
+impl SealedObject {
+    /// These bytes under an id that is drawn here.
+    pub fn new(bytes: Bytes) -> Self {
+        Self { id: uuid::Uuid::new_v4().into_bytes(), bytes }
+    }
+
+    /// What the server calls it.
+    pub fn key(&self, account: AccountId) -> ObjectKey {
+        object_key(account, &self.id)
+    }
+
+    /// Its frame in a batch.
+    pub(super) fn frame(&self, pieces: &mut Vec<Bytes>) {
+        pieces.push(Bytes::copy_from_slice(&object_head(&self.id, self.bytes.len() as u64)));
+        pieces.push(self.bytes.clone());
+    }
+}
+
+/// A record's frame in a batch.
+pub(super) fn record_frame(kind: FrameKind, record: &impl Serialize, pieces: &mut Vec<Bytes>) {
+    let text = serde_json::to_vec(record).expect("a record is JSON");
+    pieces.push(Bytes::copy_from_slice(&record_head(kind, text.len() as u64)));
+    pieces.push(text.into());
 }
 
 /// One asset that is ready to go.
@@ -175,13 +203,9 @@ impl Parcel {
 
     fn frames(&self, pieces: &mut Vec<Bytes>) {
         for object in &self.objects {
-            let head = object_head(&object.id, object.bytes.len() as u64);
-            pieces.push(Bytes::copy_from_slice(&head));
-            pieces.push(object.bytes.clone());
+            object.frame(pieces);
         }
-        let text = serde_json::to_vec(&self.commit).expect("a commit is JSON");
-        pieces.push(Bytes::copy_from_slice(&record_head(FrameKind::Commit, text.len() as u64)));
-        pieces.push(text.into());
+        record_frame(FrameKind::Commit, &self.commit, pieces);
     }
 }
 

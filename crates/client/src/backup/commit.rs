@@ -2,7 +2,7 @@
 
 use darkslide_crypto::ContentHash;
 use darkslide_crypto::keys::{FileKey, Wraps as _};
-use darkslide_crypto::stream::blob::{self, Blob};
+use darkslide_crypto::stream::blob;
 use darkslide_protocol::file::{CommitRequest, Metadata};
 use darkslide_protocol::upload::ObjectReference;
 use darkslide_protocol::{ContentTag, MagicMetadata, Opaque};
@@ -10,6 +10,7 @@ use darkslide_protocol::{ContentTag, MagicMetadata, Opaque};
 use super::albums::Album;
 use super::describe;
 use super::identify::Asset;
+use super::magic::envelope;
 use super::upload::StoredObject;
 
 /// What is committed.
@@ -70,12 +71,5 @@ fn reference(object: &StoredObject) -> ObjectReference {
 fn magic(key: &FileKey, json: &[u8]) -> Option<MagicMetadata> {
     let keys: serde_json::Map<String, serde_json::Value> =
         serde_json::from_slice(json).expect("metadata are a JSON object");
-    let count = i64::try_from(keys.len()).expect("few keys");
-    let Blob { ciphertext, header } = blob::seal(key, json);
-    (count > 0).then(|| MagicMetadata {
-        version: 1,
-        count,
-        data: Opaque::encode(ciphertext),
-        header: Opaque::encode(header.as_bytes()),
-    })
+    (!keys.is_empty()).then(|| envelope(key, 1, keys.len(), json))
 }

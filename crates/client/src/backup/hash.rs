@@ -46,7 +46,7 @@ pub enum HashError {
 pub fn hash(asset: &Asset) -> Result<Hashed, HashError> {
     match &asset.motion {
         None if is_kept(asset) => hash_kept(std::slice::from_ref(asset), &Buffers::default()).remove(0),
-        None => Ok(Hashed { content: read(&asset.main, |_| ())?.content, source: on_disk(&asset.main) }),
+        None => Ok(Hashed { content: read(&asset.main)?.content, source: on_disk(&asset.main) }),
         Some(motion) => hash_live(&asset.main, motion),
     }
 }
@@ -97,7 +97,7 @@ fn is_unchanged(file: &File, component: &Component) -> io::Result<bool> {
 }
 
 fn hash_live(still: &Component, video: &Component) -> Result<Hashed, HashError> {
-    let (read_still, read_video) = (read(still, |_| ())?, read(video, |_| ())?);
+    let (read_still, read_video) = (read(still)?, read(video)?);
     let content = ContentHash::live_photo(read_still.content, read_video.content)
         .expect("a file's hash is that of a single content");
     let container =
@@ -126,7 +126,7 @@ struct ReadOnce {
     size: Content,
 }
 
-fn read(component: &Component, mut also: impl FnMut(&[u8])) -> Result<ReadOnce, HashError> {
+fn read(component: &Component) -> Result<ReadOnce, HashError> {
     let mut file = open_unchanged(component)?;
     let mut hasher = ContentHasher::new();
     let mut checksum = crc32fast::Hasher::new();
@@ -142,7 +142,6 @@ fn read(component: &Component, mut also: impl FnMut(&[u8])) -> Result<ReadOnce, 
         let bytes = buffer.get(..count).unwrap_or_default();
         hasher.update(bytes);
         checksum.update(bytes);
-        also(bytes);
         len += count as u64;
         if len > component.fingerprint.size {
             return Err(HashError::Changed);

@@ -15,6 +15,7 @@ pub mod explain;
 pub mod hash;
 pub mod identify;
 mod in_flight;
+mod magic;
 pub mod patience;
 pub mod plan;
 pub mod report;
@@ -24,12 +25,14 @@ mod settle;
 mod thumbnails;
 pub mod upload;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use darkslide_media::dates::ZoneRule;
 use darkslide_media::probe::micros_of;
+use darkslide_protocol::FileId;
 use tokio_util::sync::CancellationToken;
 
 pub use error::{AssetError, BackupError};
@@ -97,9 +100,10 @@ pub async fn backup(
     feed::pull(&run.session, &run.catalog).await?;
     let mut plans = Vec::new();
     let mut first_missing = None;
+    let deleted = run.catalog.deleted_files().await?;
     for root in roots {
         match scan(root.clone(), events.clone()).await {
-            Ok(scan) => plans.push(plan_root(&run, scan).await?),
+            Ok(scan) => plans.push(plan_root(&run, scan, &deleted).await?),
             Err(error) => {
                 run.tally().count(root, &Outcome::Failed(error.to_string()));
                 first_missing.get_or_insert(error);
@@ -138,10 +142,13 @@ async fn scan(root: PathBuf, events: Events) -> Result<Scan, BackupError> {
     scanned.map_err(|source| BackupError::Root { path: given, source })
 }
 
-async fn plan_root(run: &Run, scan: Scan) -> Result<(Arc<std::path::Path>, BackupPlan), BackupError> {
+async fn plan_root(
+    run: &Run,
+    scan: Scan,
+    deleted: &BTreeSet<FileId>,
+) -> Result<(Arc<std::path::Path>, BackupPlan), BackupError> {
     run.pass_over(&scan.passed_over);
     let known = run.catalog.assets(&crate::library::raw(&scan.root)).await?;
-    let deleted = run.catalog.deleted_files().await?;
-    let plan = plan::plan(&scan.root, &scan.files, &known, &deleted, &run.settings.albums);
+    let plan = plan::plan(&scan.root, &scan.files, &known, deleted, &run.settings.albums);
     Ok((scan.root.into(), plan))
 }

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use darkslide_crypto::ContentHash;
 use darkslide_crypto::keys::FileKey;
 use darkslide_crypto::stream::{CHUNK_LEN, OVERHEAD, StreamEncryptor, StreamHeader, blob};
-use darkslide_protocol::batch::object_key;
 use darkslide_protocol::collection::AddFilesRequest;
 use darkslide_protocol::trash::{RestoreItem, RestoreRequest};
 use darkslide_protocol::{AccountId, ContentTag, FileId};
@@ -29,7 +28,7 @@ use crate::buffers::Buffers;
 use crate::catalog::{AssetRow, AssetState, CatalogError, FileRow, Fingerprint, TrashRow, content_mark};
 use crate::event::{Event, Outcome};
 use crate::feed;
-use crate::keys::{collection_key, file_key, trashed_file_key, wrap_file_key};
+use crate::keys::{file_key, trashed_file_key, wrap_file_key};
 use crate::library::{DeviceAlbum, raw};
 use darkslide_media::thumbnail::PLACEHOLDER;
 use tokio::sync::OwnedSemaphorePermit;
@@ -215,9 +214,7 @@ impl Run {
 
     /// The vault has the content: its key, wrapped for the album, is all that is sent.
     async fn link(&self, place: &Place<'_>, row: &FileRow) -> Result<Settled, AssetError> {
-        let collection = self.catalog.collection(row.collection).await?;
-        let collection = collection.ok_or(crate::keys::Unreadable::CollectionKey(row.collection))?;
-        let key = file_key(&collection_key(&self.session.keys, &collection)?, row)?;
+        let key = file_key(&self.collection_key(row.collection).await?, row)?;
         let album = self.resolve(place.album).await?;
         let wrapped = wrap_file_key(&album.key, row.id, &key);
         let request = AddFilesRequest { collection_id: album.id, files: vec![wrapped.clone()] };
@@ -234,9 +231,7 @@ impl Run {
     }
 
     async fn untrash(&self, album: &DeviceAlbum, row: &TrashRow) -> Result<Settled, AssetError> {
-        let collection = self.catalog.collection(row.collection).await?;
-        let collection = collection.ok_or(crate::keys::Unreadable::CollectionKey(row.collection))?;
-        let key = trashed_file_key(&collection_key(&self.session.keys, &collection)?, row)?;
+        let key = trashed_file_key(&self.collection_key(row.collection).await?, row)?;
         let album = self.resolve(album).await?;
         let files = vec![RestoreItem::new(wrap_file_key(&album.key, row.file, &key), None)];
         let request = RestoreRequest { collection_id: album.id, files };
@@ -490,8 +485,9 @@ fn stored(
     bytes: Bytes,
     objects: &mut Vec<SealedObject>,
 ) -> StoredObject {
-    let id = uuid::Uuid::new_v4().into_bytes();
     let size = bytes.len() as u64;
-    objects.push(SealedObject { id, bytes });
-    StoredObject { object_key: object_key(account, &id), header, size }
+    let object = SealedObject::new(bytes);
+    let object_key = object.key(account);
+    objects.push(object);
+    StoredObject { object_key, header, size }
 }

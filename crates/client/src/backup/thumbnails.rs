@@ -11,23 +11,22 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use darkslide_crypto::keys::FileKey;
 use darkslide_crypto::stream::blob;
-use darkslide_protocol::batch::{
-    FrameKind, ThumbnailAnswer, ThumbnailRequest, object_head, object_key, record_head,
-};
-use darkslide_protocol::file::{FileMagic, MagicUpdateRequest};
+use darkslide_protocol::batch::{FrameKind, ThumbnailAnswer, ThumbnailRequest};
 use darkslide_protocol::upload::ObjectReference;
-use darkslide_protocol::{FileId, MagicMetadata, Opaque};
+use darkslide_protocol::{FileId, Opaque};
 use futures_util::StreamExt as _;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::batch::{SealedObject, record_frame};
 use super::error::AssetError;
 use super::identify::{Surroundings, subject_of};
+use super::magic::{envelope, update};
 use super::run::Run;
-use crate::catalog::{CatalogError, DueRow, FileRow};
+use crate::catalog::{CatalogError, DueRow};
 use crate::event::Event;
-use crate::keys::{Unreadable, collection_key, file_key, open_file};
+use crate::keys::{file_key, open_file};
 use crate::library::{folder, path_of};
 
 /// Thumbnails that go together: some megabytes at most.
@@ -35,9 +34,6 @@ const TOGETHER: u32 = 32;
 
 /// Thumbnails that are made at once: the thumbnailer has turns of its own.
 const MADE_AT_ONCE: usize = 2;
-
-/// How often another device may be first with a change of the same file's settings.
-const CONFLICTS_MAX: usize = 5;
 
 /// When there is something to do, and when no more will come.
 #[derive(Debug, Default)]
@@ -126,10 +122,11 @@ async fn make(run: &Run, row: &DueRow) -> Result<Made, AssetError> {
         return Ok(Made::Never);
     }
     // One that does not open now opens for nobody, and stops no other.
-    let key = match run.key_of(membership).await {
+    let collection = match run.collection_key(membership.collection).await {
         Err(AssetError::Unreadable(_)) => return Ok(Made::NotNow),
-        key => key?,
+        collection => collection?,
     };
+    let Ok(key) = file_key(&collection, membership) else { return Ok(Made::NotNow) };
     let fingerprint = asset.fingerprint;
     let root: Arc<Path> = path_of(&row.root).into();
     let (zone, now) = (Arc::clone(&run.settings.zone), run.now);
@@ -158,8 +155,7 @@ async fn make(run: &Run, row: &DueRow) -> Result<Made, AssetError> {
 /// A thumbnail that is ready to go.
 struct Sealed {
     row: DueRow,
-    id: [u8; 16],
-    bytes: Bytes,
+    object: SealedObject,
     header: Opaque,
 }
 
@@ -167,33 +163,24 @@ impl Sealed {
     fn new(row: DueRow, jpeg: &[u8], key: &FileKey) -> Self {
         let sealed = blob::seal(key, jpeg);
         let header = Opaque::encode(sealed.header.as_bytes());
-        Self { row, id: uuid::Uuid::new_v4().into_bytes(), bytes: sealed.ciphertext.into(), header }
+        Self { row, object: SealedObject::new(sealed.ciphertext.into()), header }
     }
 
     fn frames(&self, run: &Run, pieces: &mut Vec<Bytes>) {
         let request = ThumbnailRequest {
             file_id: self.row.file,
             thumbnail: ObjectReference {
-                object_key: object_key(run.session.account, &self.id),
+                object_key: self.object.key(run.session.account),
                 decryption_header: self.header.clone(),
-                size: i64::try_from(self.bytes.len()).ok(),
+                size: i64::try_from(self.object.bytes.len()).ok(),
             },
         };
-        let text = serde_json::to_vec(&request).expect("a thumbnail's record is JSON");
-        pieces.push(Bytes::copy_from_slice(&object_head(&self.id, self.bytes.len() as u64)));
-        pieces.push(self.bytes.clone());
-        pieces.push(Bytes::copy_from_slice(&record_head(FrameKind::Thumbnail, text.len() as u64)));
-        pieces.push(text.into());
+        self.object.frame(pieces);
+        record_frame(FrameKind::Thumbnail, &request, pieces);
     }
 }
 
 impl Run {
-    async fn key_of(&self, membership: &FileRow) -> Result<FileKey, AssetError> {
-        let collection = self.catalog.collection(membership.collection).await?;
-        let collection = collection.ok_or(Unreadable::CollectionKey(membership.collection))?;
-        Ok(file_key(&collection_key(&self.session.keys, &collection)?, membership)?)
-    }
-
     async fn send_thumbnails(&self, sealed: Vec<Sealed>) -> Result<(), AssetError> {
         if sealed.is_empty() {
             return Ok(());
@@ -220,14 +207,11 @@ impl Run {
     /// Marks a file as having no thumbnail, as stock clients mark theirs.
     async fn give_up(&self, row: DueRow) -> Result<(), AssetError> {
         self.tally().placeholders += 1;
-        for _ in 0..CONFLICTS_MAX {
-            match self.patience.persist(|| self.mark_without_thumbnail(row.file)).await {
-                Err(AssetError::Api(failure)) if failure.is_conflict() => {}
-                // It is no longer there to be marked.
-                Err(AssetError::Api(failure)) if failure.is_missing() => break,
-                Ok(()) | Err(AssetError::Unreadable(_)) => break,
-                Err(other) => return Err(other),
-            }
+        match self.change_magic(|| self.mark_without_thumbnail(row.file)).await {
+            // It is no longer there to be marked.
+            Err(AssetError::Api(failure)) if failure.is_missing() => {}
+            Ok(()) | Err(AssetError::Unreadable(_)) => {}
+            Err(other) => return Err(other),
         }
         Ok(self.catalog.end_thumbnails_due(std::slice::from_ref(&row)).await?)
     }
@@ -237,9 +221,7 @@ impl Run {
         let Some(membership) = memberships.first() else {
             return Ok(());
         };
-        let collection = self.catalog.collection(membership.collection).await?;
-        let collection = collection.ok_or(Unreadable::CollectionKey(membership.collection))?;
-        let collection = collection_key(&self.session.keys, &collection)?;
+        let collection = self.collection_key(membership.collection).await?;
         let key = file_key(&collection, membership)?;
         let file = self.session.api.file_in(membership.collection, file).await?;
         let known = open_file(Some(&collection), &file).row.public_metadata;
@@ -253,16 +235,8 @@ impl Run {
             return Ok(());
         }
         let version = file.pub_magic_metadata.map_or(1, |magic| magic.version);
-        let count = i64::try_from(keys.len()).expect("few keys");
-        let blob::Blob { ciphertext, header } = blob::seal(&key, Value::Object(keys).to_string().as_bytes());
-        let magic_metadata = MagicMetadata {
-            version,
-            count,
-            data: Opaque::encode(ciphertext),
-            header: Opaque::encode(header.as_bytes()),
-        };
-        let metadata_list = vec![FileMagic { id: file.id, magic_metadata }];
-        let request = MagicUpdateRequest { metadata_list, skip_version: None };
+        let (count, text) = (keys.len(), Value::Object(keys).to_string());
+        let request = update(file.id, envelope(&key, version, count, text.as_bytes()));
         Ok(self.session.api.set_file_public_magic(&request).await?)
     }
 

@@ -1,6 +1,6 @@
 //! Collections: made, listed, renamed, and turned into tombstones, which stay for ever: the trash needs their keys.
 
-use super::change::{ChangeError, Touch, Where, collection_state};
+use super::change::{ChangeError, Role, Touch, Where, collection_state};
 use super::clocks::Reach;
 use super::files::{magic_of, magic_text};
 use super::magic::Envelope;
@@ -11,8 +11,9 @@ use darkslide_protocol::collection::{
     Attributes, Collection, CollectionType, CreateCollectionRequest, Person, RenameRequest,
 };
 use darkslide_protocol::{AccountId, CollectionId, FileId, MagicMetadata, Opaque, Version};
-use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row as _};
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, AnyConnection, Row as _};
 use std::collections::BTreeSet;
 
 /// The columns that [`collection_of`] reads.
@@ -112,14 +113,26 @@ impl Store {
             return Err(ChangeError::Malformed("the name is missing"));
         }
         let id = request.collection_id;
+        let rename = sqlx::query(
+            "UPDATE collections SET encrypted_name = $1, name_decryption_nonce = $2 WHERE id = $3",
+        )
+        .bind(request.encrypted_name.0.clone())
+        .bind(request.name_decryption_nonce.0.clone())
+        .bind(id.0);
+        self.change_collection(account, id, |role| role == Role::Owner, rename).await
+    }
+
+    /// Executes `change` when the account has a role in the collection that may, and tells all who see it.
+    pub(super) async fn change_collection(
+        &self,
+        account: AccountId,
+        id: CollectionId,
+        may: impl Fn(Role) -> bool,
+        change: Query<'static, Any, AnyArguments>,
+    ) -> Result<(), ChangeError> {
         let mut tx = self.begin_for(account, Reach::collections(&[id])).await?;
-        must_own(&mut tx, account, id).await?;
-        sqlx::query("UPDATE collections SET encrypted_name = $1, name_decryption_nonce = $2 WHERE id = $3")
-            .bind(&request.encrypted_name.0)
-            .bind(&request.name_decryption_nonce.0)
-            .bind(id.0)
-            .execute(&mut *tx)
-            .await?;
+        collection_state(&mut tx, account, id).await?.must_be_live_for(may)?;
+        change.execute(&mut *tx).await?;
         self.bump_collections(&mut tx, &BTreeSet::from([id])).await?;
         tx.commit().await?;
         Ok(())
@@ -136,17 +149,11 @@ impl Store {
         if !magic.is_complete() {
             return Err(ChangeError::Malformed("magic metadata is incomplete"));
         }
-        let mut tx = self.begin_for(account, Reach::collections(&[id])).await?;
-        must_own(&mut tx, account, id).await?;
         let stored = MagicMetadata { version: magic.version + 1, ..magic.clone() };
-        statement(format!("UPDATE collections SET {} = $1 WHERE id = $2", envelope.column()))
+        let update = statement(format!("UPDATE collections SET {} = $1 WHERE id = $2", envelope.column()))
             .bind(magic_text(&stored))
-            .bind(id.0)
-            .execute(&mut *tx)
-            .await?;
-        self.bump_collections(&mut tx, &BTreeSet::from([id])).await?;
-        tx.commit().await?;
-        Ok(())
+            .bind(id.0);
+        self.change_collection(account, id, |role| role == Role::Owner, update).await
     }
 
     /// Makes a collection a tombstone. Its owner's files go to the trash with it, unless `keep_files` says that they were moved

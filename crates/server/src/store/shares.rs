@@ -99,17 +99,9 @@ impl Store {
         if !magic.is_complete() {
             return Err(ChangeError::Malformed("magic metadata is incomplete"));
         }
-        let mut tx = self.begin_for(account, Reach::collections(&[id])).await?;
-        collection_state(&mut tx, account, id).await?.must_be_live_for(|role| role != Role::Owner)?;
-        sqlx::query("UPDATE shares SET magic_metadata = $1 WHERE collection_id = $2 AND account_id = $3")
-            .bind(magic_text(magic))
-            .bind(id.0)
-            .bind(account.0)
-            .execute(&mut *tx)
-            .await?;
-        self.bump_collections(&mut tx, &BTreeSet::from([id])).await?;
-        tx.commit().await?;
-        Ok(())
+        let text = "UPDATE shares SET magic_metadata = $1 WHERE collection_id = $2 AND account_id = $3";
+        let update = sqlx::query(text).bind(magic_text(magic)).bind(id.0).bind(account.0);
+        self.change_collection(account, id, |role| role != Role::Owner, update).await
     }
 
     /// The collections that are or were shared with the account, as far as that changed after `since`, oldest change first; at most
