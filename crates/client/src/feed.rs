@@ -39,6 +39,14 @@ pub async fn pull(session: &Session, catalog: &Catalog) -> Result<FeedSummary, V
     }
 }
 
+/// The same, where there is one feed of everything to be read, and the cursor stands right before what just changed.
+pub async fn catch_up(session: &Session, catalog: &Catalog) -> Result<(), VaultError> {
+    if session.api.offers(Extension::Changes).await? {
+        ordered::pull(session, catalog).await?;
+    }
+    Ok(())
+}
+
 /// A page that does not advance would be asked for again for ever.
 fn advanced(cursor: Version, latest: Version) -> Result<Version, VaultError> {
     if latest > cursor { Ok(latest) } else { Err(VaultError::Feed) }

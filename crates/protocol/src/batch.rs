@@ -113,6 +113,19 @@ pub struct BatchAnswer {
     pub commits: Vec<CommitAnswer>,
     /// One for each thumbnail, in their order.
     pub thumbnails: Vec<ThumbnailAnswer>,
+    /// What the account's feed says of this batch; missing where that is nothing, or more than the answers tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<Span>,
+}
+
+/// A stretch of an account's feed: the changes later than `after` and not later than `until`. All of them were made by the request
+/// that is answered, so a client that has read up to `after`, or further, and has kept the answer need not read them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+pub struct Span {
+    /// The account's version before.
+    pub after: Version,
+    /// The account's version behind it.
+    pub until: Version,
 }
 
 /// What became of one commit. All or nothing each; none depends on another, except that of two with the same content tag the
@@ -145,7 +158,12 @@ pub enum CommitAnswer {
 #[serde(tag = "outcome", rename_all = "lowercase")]
 pub enum ThumbnailAnswer {
     /// The file has it, now or since before.
-    Replaced,
+    #[serde(rename_all = "camelCase")]
+    Replaced {
+        /// The version of the file's membership, where it has one and no more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        updation_time: Option<Version>,
+    },
     /// It could not be replaced.
     Refused {
         /// Why.

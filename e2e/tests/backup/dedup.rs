@@ -1,9 +1,10 @@
 //! What is not sent: unchanged files, content that the vault has, content that its owner deleted.
 
 use crate::scene::{Scene, picture, settings};
+use crate::thumbnails::bitmap;
 use darkslide_client::backup::explain;
-use darkslide_client::catalog::Feed;
-use darkslide_client::feed;
+use darkslide_client::catalog::{Feed, FileFilter};
+use darkslide_client::feed::{self, FeedSummary};
 use darkslide_client::library::AlbumRule;
 use darkslide_protocol::trash::{EmptyTrashRequest, TrashRequest, TrashRequestItem};
 
@@ -182,4 +183,23 @@ async fn move_between(
         files: vec![wrap_file_key(&key_of(to).await, row.id, &key)],
     };
     scene.session.api.move_files(&request).await.unwrap();
+}
+
+/// Pictures, their thumbnails, new albums and a film: what a run made it knows, and the feed tells only what others made.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_made_is_not_read_again() {
+    let scene = Scene::new().await;
+    for number in 0..12 {
+        scene.write(&format!("{}/{number}.bmp", number % 3), &bitmap(20, number));
+    }
+    scene.write("1/film.mp4", &[7; 5_000_000]);
+    let report = scene.back_up_with(&settings(AlbumRule::PerFolder)).await.unwrap();
+    assert_eq!((report.uploaded, report.thumbnails_left), (13, 0));
+    let known = scene.catalog.files(&FileFilter::default()).await.unwrap();
+    assert_eq!(known, scene.vault().await);
+    let summary = feed::pull(&scene.session, &scene.catalog).await.unwrap();
+    assert_eq!(summary, FeedSummary::default());
+    trash_everything(&scene).await;
+    let summary = feed::pull(&scene.session, &scene.catalog).await.unwrap();
+    assert_eq!((summary.files, summary.trash), (13, 13));
 }

@@ -2,7 +2,7 @@
 
 use crate::scene::{Scene, picture, settings};
 use darkslide_client::backup::Settings;
-use darkslide_client::catalog::{AssetRow, FileRow, UploadedRows};
+use darkslide_client::catalog::{AssetRow, FileRow, Spans, UploadedRows};
 use darkslide_client::download::{Source, download_thumbnail};
 use darkslide_client::event::{Event, Events, Outcome};
 use darkslide_client::keys::{collection_key, file_key, stream_header};
@@ -12,7 +12,7 @@ use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
 /// A picture of one colour in the simplest of all formats.
-fn bitmap(side: u32, colour: u8) -> Vec<u8> {
+pub(crate) fn bitmap(side: u32, colour: u8) -> Vec<u8> {
     let pixels = vec![colour; (side * side * 3) as usize];
     let (head, length) = (54_u32, u32::try_from(pixels.len()).unwrap());
     let mut bytes = b"BM".to_vec();
@@ -126,7 +126,7 @@ async fn sent_and_due(scene: &Scene, name: &str, root: &Path) -> FileRow {
     let [file] = scene.catalog.memberships(asset.file.unwrap()).await.unwrap().try_into().unwrap();
     let thumbnails_due = [file.id].into();
     let rows = UploadedRows { files: vec![file.clone()], assets: vec![asset], thumbnails_due };
-    scene.catalog.record_uploads(&rows).await.unwrap();
+    scene.catalog.record_uploads(&rows, &mut Spans::default()).await.unwrap();
     file
 }
 

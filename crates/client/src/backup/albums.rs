@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use super::error::AssetError;
 use super::patience::Patience;
 use crate::catalog::{Catalog, CatalogError, CollectionRow, DeviceAlbumKey, Feed};
+use crate::feed;
 use crate::keys::{collection_key, new_collection, open_collection};
 use crate::library::DeviceAlbum;
 use crate::session::Session;
@@ -111,6 +112,8 @@ async fn make(
     let collection = patience.persist(attempt).await?;
     let row = open_collection(&session.keys, &collection).row;
     catalog.put_collection(&row).await?;
+    // What follows in it is known without reading the feed, if the cursor stands behind the album itself.
+    patience.persist(|| async { Ok(feed::catch_up(session, catalog).await?) }).await?;
     Ok(Album { id: row.id, key })
 }
 

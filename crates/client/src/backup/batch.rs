@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use darkslide_protocol::batch::{
-    BATCH_COMMITS_MAX, CommitAnswer, FrameKind, object_head, object_key, record_head,
+    BATCH_COMMITS_MAX, CommitAnswer, FrameKind, Span, object_head, object_key, record_head,
 };
 use darkslide_protocol::file::{CommitRequest, File, FileInfo, FileObject};
 use darkslide_protocol::upload::ObjectReference;
@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use super::albums::Album;
 use super::error::AssetError;
 use super::patience::Patience;
-use crate::catalog::{AssetRow, Catalog, FileRow, UploadedRows};
+use crate::catalog::{AssetRow, Catalog, FileRow, Spans, UploadedRows};
 use crate::event::{Event, Events};
 use crate::keys::open_file;
 use crate::session::Session;
@@ -138,6 +138,8 @@ pub struct Courier {
     pub sent: Arc<AtomicU64>,
     /// Told when thumbnails became due.
     pub thumbnails_due: Arc<Notify>,
+    /// What the feed need not tell. Whoever has it records.
+    pub spans: Arc<tokio::sync::Mutex<Spans>>,
 }
 
 /// Where parcels are handed in, and the work that sends them, which ends when every counter is gone.
@@ -252,7 +254,7 @@ impl Courier {
             self.events.send(Event::Moved { name, bytes: parcel.len() }).await;
         }
         drop(pieces);
-        self.record(parcels, answer.commits).await
+        self.record(parcels, answer.commits, answer.span).await
     }
 
     /// Files and assets go into the catalog together: what is half there would be looked up again in the next run, and no more.
@@ -260,6 +262,7 @@ impl Courier {
         &self,
         parcels: Vec<Parcel>,
         answers: Vec<CommitAnswer>,
+        mut span: Option<Span>,
     ) -> Result<Vec<Result<Delivered, AssetError>>, AssetError> {
         let owner = self.session.account;
         let opening = tokio::task::spawn_blocking(move || {
@@ -283,10 +286,17 @@ impl Courier {
                 }
                 Read::Existing => Ok(Delivered::Existing),
                 Read::Refused(problem) => Err(self.session.api.refusal(problem).into()),
-                Read::Damaged(error) => Err(error),
+                Read::Damaged(error) => {
+                    // What was made is for the feed to tell.
+                    span = None;
+                    Err(error)
+                }
             });
         }
-        self.catalog.record_uploads(&rows).await?;
+        let mut spans = self.spans.lock().await;
+        spans.extend(span);
+        self.catalog.record_uploads(&rows, &mut spans).await?;
+        drop(spans);
         if !rows.thumbnails_due.is_empty() {
             self.thumbnails_due.notify_one();
         }

@@ -30,7 +30,7 @@ use super::settle::{Job, Packing};
 use super::thumbnails::{self, Signals};
 use super::upload::{UrlPool, WHOLE_OBJECT_MAX};
 use crate::buffers::Buffers;
-use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, Fingerprint};
+use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, Fingerprint, Spans};
 use crate::error::VaultError;
 use crate::event::{Event, Events, Outcome};
 use crate::library::{PassedOver, raw};
@@ -105,6 +105,8 @@ pub(super) struct Run {
     left: AtomicU64,
     /// What is due behind the originals.
     thumbnails: Arc<Signals>,
+    /// Stretches of the feed that this run has made, and knows.
+    pub(super) spans: Arc<tokio::sync::Mutex<Spans>>,
     pub(super) thumbnails_left: AtomicU64,
     /// Ciphertext bytes that the account may still store; told by the server once a run.
     room: AtomicI64,
@@ -151,6 +153,7 @@ impl Run {
             stop: stop.clone(),
             left: AtomicU64::new(0),
             thumbnails: Arc::default(),
+            spans: Arc::default(),
             thumbnails_left: AtomicU64::new(0),
             room: AtomicI64::new(i64::MAX),
             report: Mutex::default(),
@@ -266,6 +269,7 @@ impl Run {
             events: self.events.clone(),
             sent: Arc::clone(&self.sent),
             thumbnails_due: Arc::clone(&self.thumbnails.due),
+            spans: Arc::clone(&self.spans),
         }
     }
 

@@ -24,7 +24,7 @@ use super::error::AssetError;
 use super::identify::{Surroundings, subject_of};
 use super::magic::{envelope, update};
 use super::run::Run;
-use crate::catalog::{CatalogError, DueRow};
+use crate::catalog::{CatalogError, DueRow, SentThumbnail};
 use crate::event::Event;
 use crate::keys::{file_key, open_file};
 use crate::library::{folder, path_of};
@@ -194,14 +194,24 @@ impl Run {
         if answer.thumbnails.len() != sealed.len() {
             return Err(AssetError::Damaged);
         }
-        for (thumbnail, answer) in sealed.iter().zip(&answer.thumbnails) {
-            if let ThumbnailAnswer::Refused { problem } = answer {
-                // Deleted meanwhile, or replaced by another device: it is nobody's any more.
-                tracing::debug!(file = %thumbnail.row.file, code = %problem.code, "a thumbnail was refused");
-            }
-        }
-        let rows: Vec<DueRow> = sealed.into_iter().map(|thumbnail| thumbnail.row).collect();
-        Ok(self.catalog.end_thumbnails_due(&rows).await?)
+        let span = answer.span;
+        let sent =
+            sealed.into_iter().zip(answer.thumbnails).map(|(Sealed { row, object, header }, answer)| {
+                let version = match answer {
+                    ThumbnailAnswer::Replaced { updation_time } => updation_time,
+                    ThumbnailAnswer::Refused { problem } => {
+                        // Deleted meanwhile, or replaced by another device: it is nobody's any more.
+                        tracing::debug!(file = %row.file, code = %problem.code, "a thumbnail was refused");
+                        None
+                    }
+                };
+                let size = i64::try_from(object.bytes.len()).unwrap_or(i64::MAX);
+                SentThumbnail { row, header, size, version }
+            });
+        let sent: Vec<SentThumbnail> = sent.collect();
+        let mut spans = self.spans.lock().await;
+        spans.extend(span);
+        Ok(self.catalog.record_thumbnails(&sent, &mut spans).await?)
     }
 
     /// Marks a file as having no thumbnail, as stock clients mark theirs.

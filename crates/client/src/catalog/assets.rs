@@ -10,7 +10,7 @@ use std::slice;
 
 use super::changes::{ROWS, placeholders, statement};
 use super::files::{self, content_hash_of};
-use super::{Catalog, CatalogError, DeviceAlbumKey, FileRow, thumbnails};
+use super::{Catalog, CatalogError, DeviceAlbumKey, FileRow, Spans, cursor, thumbnails};
 use crate::library::path_of;
 
 /// What tells, at the price of one `stat`, that a file's bytes are what they were. The change time is not in it:
@@ -197,11 +197,13 @@ impl Catalog {
             .ok_or(CatalogError::Damaged { what: "asset state" })
     }
 
-    /// Records files that were just made, ahead of the feed, and the assets that they were made of.
-    pub async fn record_uploads(&self, uploaded: &UploadedRows) -> Result<(), CatalogError> {
-        if uploaded.files.is_empty() {
-            return Ok(());
-        }
+    /// Records files that were just made, ahead of the feed, and the assets that they were made of. Of the feed, what these files are
+    /// the last to be known of need not be read.
+    pub async fn record_uploads(
+        &self,
+        uploaded: &UploadedRows,
+        spans: &mut Spans,
+    ) -> Result<(), CatalogError> {
         let mut transaction = self.write().await?;
         files::put_all(&mut transaction, &uploaded.files).await?;
         put_all(&mut transaction, &uploaded.assets).await?;
@@ -210,6 +212,7 @@ impl Catalog {
                 thumbnails::put(&mut transaction, file, asset).await?;
             }
         }
+        cursor::advance(&mut transaction, spans).await?;
         Ok(transaction.commit().await?)
     }
 

@@ -27,10 +27,10 @@ use sqlx::{Connection as _, SqlitePool};
 pub use albums::{CollectionRow, DeviceAlbumKey};
 pub use assets::{AssetRow, AssetState, Fingerprint, UploadedRows, content_mark};
 pub use changes::ChangedRows;
-pub use cursor::Feed;
+pub use cursor::{Feed, Spans};
 pub use files::{FileFilter, FileRow};
 pub use resumable::ResumableRow;
-pub use thumbnails::DueRow;
+pub use thumbnails::{DueRow, SentThumbnail};
 pub use trash::TrashRow;
 pub use uploads::{PartRow, UploadRow};
 

@@ -2,10 +2,10 @@
 //!
 //! A row is written with the file's own, and goes when its thumbnail is in the vault or can never be.
 
-use darkslide_protocol::FileId;
+use darkslide_protocol::{FileId, Opaque, Version};
 use sqlx::{FromRow, Row, SqliteConnection, sqlite::SqliteRow};
 
-use super::{AssetRow, Catalog, CatalogError};
+use super::{AssetRow, Catalog, CatalogError, Spans, cursor};
 
 /// One thumbnail that is still to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,19 @@ pub struct DueRow {
     pub root: Vec<u8>,
     /// The path of the picture or video under the root, raw bytes.
     pub path: Vec<u8>,
+}
+
+/// A thumbnail that a file has got, or that it is no longer waiting for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentThumbnail {
+    /// What was due.
+    pub row: DueRow,
+    /// Its stream header.
+    pub header: Opaque,
+    /// Ciphertext bytes.
+    pub size: i64,
+    /// The file's only membership's version with it; `None` where the feed has to tell.
+    pub version: Option<Version>,
 }
 
 impl FromRow<'_, SqliteRow> for DueRow {
@@ -48,7 +61,35 @@ impl Catalog {
         Ok(count.cast_unsigned())
     }
 
-    /// Forgets thumbnails that are in the vault now, or that can never be made.
+    /// Records thumbnails that are in the vault now, ahead of the feed.
+    pub async fn record_thumbnails(
+        &self,
+        sent: &[SentThumbnail],
+        spans: &mut Spans,
+    ) -> Result<(), CatalogError> {
+        let mut transaction = self.write().await?;
+        for thumbnail in sent {
+            sqlx::query("DELETE FROM thumbnails_due WHERE number = $1")
+                .bind(thumbnail.row.number)
+                .execute(&mut *transaction)
+                .await?;
+            let Some(version) = thumbnail.version else { continue };
+            sqlx::query(
+                "UPDATE files SET thumbnail_header = $3, thumbnail_size = $4, version = $2
+                 WHERE file = $1 AND deleted = 0 AND version < $2",
+            )
+            .bind(thumbnail.row.file.0)
+            .bind(version.0)
+            .bind(&thumbnail.header.0)
+            .bind(thumbnail.size)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        cursor::advance(&mut transaction, spans).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Forgets thumbnails that can never be made.
     pub async fn end_thumbnails_due(&self, rows: &[DueRow]) -> Result<(), CatalogError> {
         let mut transaction = self.write().await?;
         for row in rows {

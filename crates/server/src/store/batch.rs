@@ -9,6 +9,7 @@
 //! same content tag: a commit whose tag is taken makes nothing, and is answered with the file that has it.
 
 use super::change::{ChangeError, CollectionState, Usage, change_usage, collection_states, locked_usage};
+use super::changes::version_of;
 use super::clocks::Reach;
 use super::commit::{Contents, Sizes, StoredFile, agreed_size, check_envelope, stored_file};
 use super::files::magic_text;
@@ -16,7 +17,7 @@ use super::sql::{LIST_MAX, list, long_statement, rows};
 use super::uploads::{ObjectAddress, UNCOMMITTED_MICROS};
 use super::{Store, StoreError, Tx};
 use crate::objects::{BlobName, Packed};
-use darkslide_protocol::batch::ThumbnailRequest;
+use darkslide_protocol::batch::{Span, ThumbnailRequest};
 use darkslide_protocol::file::CommitRequest;
 use darkslide_protocol::upload::ObjectReference;
 use darkslide_protocol::{AccountId, CollectionId, FileId, Version};
@@ -96,8 +97,10 @@ pub struct Created {
 pub struct BatchOutcome {
     /// One for each commit, in their order.
     pub commits: Vec<Result<Committed, ChangeError>>,
-    /// One for each thumbnail, in their order.
-    pub thumbnails: Vec<Result<(), ChangeError>>,
+    /// One for each thumbnail, in their order: its file's membership's version, if it has one and no more.
+    pub thumbnails: Vec<Result<Option<Version>, ChangeError>>,
+    /// What the feed says of it, where that is all told here.
+    pub span: Option<Span>,
     /// Whether a row names the blob of the new objects; if not, it can go.
     pub blob_is_named: bool,
 }
@@ -151,11 +154,15 @@ impl Store {
         let files: Vec<FileId> = thumbnails.iter().map(|thumbnail| thumbnail.file_id).collect();
         let reach = Reach { files: &files, ..Reach::collections(&collections) };
         let mut tx = self.begin_for(account, reach).await?;
+        let after = version_of(&mut tx, account).await?;
         let usage = locked_usage(&mut tx, account).await?;
         let world = read_world(&mut tx, account, usage, default_quota, objects, commits).await?;
         let decisions = decide(account, &world, objects, commits);
         let (fresh, plan) = self.write(&mut tx, account, &world, objects, commits, &decisions, &ids).await?;
         let thumbnails = self.replace_thumbnails(&mut tx, account, thumbnails, default_quota).await?;
+        let is_told = thumbnails.iter().flatten().all(Option::is_some);
+        // Where nothing was numbered, the clock may be that of another account.
+        let span = tx.first().filter(|_| is_told).map(|_| Span { after, until: tx.clock() });
         tx.commit().await?;
         let created = |index: usize| plan.get(&index).copied().ok_or(ChangeError::NotFound);
         let committed = |(index, decision)| match decision {
@@ -166,7 +173,7 @@ impl Store {
             Decision::Refused(error) => Err(error),
         };
         let commits = decisions.into_iter().enumerate().map(committed).collect();
-        Ok(BatchOutcome { commits, thumbnails, blob_is_named: fresh > 0 })
+        Ok(BatchOutcome { commits, thumbnails, span, blob_is_named: fresh > 0 })
     }
 
     /// One after the other: making a picture's thumbnail costs a thousand times what recording it does.
@@ -176,13 +183,14 @@ impl Store {
         account: AccountId,
         requests: &[ThumbnailRequest],
         default_quota: i64,
-    ) -> Result<Vec<Result<(), ChangeError>>, ChangeError> {
+    ) -> Result<Vec<Result<Option<Version>, ChangeError>>, ChangeError> {
         let mut replaced = Vec::with_capacity(requests.len());
         for request in requests {
             match self.update_thumbnail_in(tx, account, request, default_quota).await {
                 // What the database refused has ended the transaction.
                 Err(ChangeError::Store(error)) => return Err(error.into()),
-                outcome => replaced.push(outcome),
+                Err(refused) => replaced.push(Err(refused)),
+                Ok(()) => replaced.push(Ok(only_membership(tx, request.file_id).await?)),
             }
         }
         Ok(replaced)
@@ -273,6 +281,16 @@ impl Store {
             ids.push(self.next_id().await?);
         }
         Ok(ids)
+    }
+}
+
+/// The version of a file's live membership; `None` where it has several or none.
+async fn only_membership(tx: &mut Tx, file: FileId) -> Result<Option<Version>, StoreError> {
+    let text = "SELECT version FROM memberships WHERE file_id = $1 AND is_deleted = 0 LIMIT 2";
+    let rows = sqlx::query(text).bind(file.0).fetch_all(&mut **tx).await?;
+    match rows.as_slice() {
+        [only] => Ok(Some(Version(only.try_get(0)?))),
+        _ => Ok(None),
     }
 }
 

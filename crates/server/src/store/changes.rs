@@ -80,7 +80,10 @@ impl Store {
     }
 }
 
-async fn version_of(connection: &mut AnyConnection, account: AccountId) -> Result<Version, StoreError> {
+pub(super) async fn version_of(
+    connection: &mut AnyConnection,
+    account: AccountId,
+) -> Result<Version, StoreError> {
     let row = sqlx::query("SELECT version FROM accounts WHERE id = $1")
         .bind(account.0)
         .fetch_one(connection)

@@ -149,7 +149,7 @@ async fn record(server: &Server, account: AccountId, received: &Received) -> Api
 }
 
 async fn answer(server: &Server, account: AccountId, outcome: BatchOutcome) -> ApiResult<BatchAnswer> {
-    let mut answer = BatchAnswer::default();
+    let mut answer = BatchAnswer { span: outcome.span, ..BatchAnswer::default() };
     for committed in outcome.commits {
         answer.commits.push(match committed {
             Ok(Committed::Created(created)) => {
@@ -165,7 +165,7 @@ async fn answer(server: &Server, account: AccountId, outcome: BatchOutcome) -> A
     }
     for replaced in outcome.thumbnails {
         answer.thumbnails.push(match replaced {
-            Ok(()) => ThumbnailAnswer::Replaced,
+            Ok(updation_time) => ThumbnailAnswer::Replaced { updation_time },
             Err(error) => ThumbnailAnswer::Refused { problem: problem_of(error)? },
         });
     }
