@@ -22,7 +22,7 @@ use crate::api::Standing;
 use crate::catalog::ResumableRow;
 
 /// The most bytes in one request: what a resumed run may have to make again to compare it.
-const REQUEST_BYTES_MAX: u64 = 256 << 20;
+const REQUEST_BYTES_MAX: u64 = 512 << 20;
 
 /// How often in a row another request may take the upload over before that is a failure.
 const CONFLICTS_MAX: u32 = 8;

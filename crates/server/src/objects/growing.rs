@@ -12,6 +12,7 @@ use bytes::Bytes;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 use uuid::Uuid;
 
@@ -29,7 +30,10 @@ pub struct Growing {
     file: File,
     offset: u64,
     whole: Option<blake3::Hasher>,
-    chunk: blake3::Hasher,
+    /// Of this request's bytes, where these are not the whole.
+    chunk: Option<blake3::Hasher>,
+    /// The same file opened once more, without the lock: what is written is flushed through it while more is written.
+    behind: Arc<File>,
     announced: Option<Announced>,
     /// Whether the file's name in its folder may not be flushed yet.
     is_new: bool,
@@ -61,8 +65,12 @@ impl Growing {
         }
         file.seek(SeekFrom::Start(offset)).map_err(ObjectError::disk("seek in", &path))?;
         let known = running.filter(|running| running.offset == offset).map(|running| running.hasher);
-        let whole = if offset == 0 { Some(blake3::Hasher::new()) } else { known };
-        Ok(Self { path, file, offset, whole, chunk: blake3::Hasher::new(), announced, is_new: offset == 0 })
+        let (whole, chunk) = match offset {
+            0 => (Some(blake3::Hasher::new()), None),
+            _ => (known, Some(blake3::Hasher::new())),
+        };
+        let behind = Arc::new(File::open(&path).map_err(ObjectError::disk("open", &path))?);
+        Ok(Self { path, file, offset, whole, chunk, behind, announced, is_new: offset == 0 })
     }
 
     /// Bytes of the whole upload that are written.
@@ -72,7 +80,8 @@ impl Growing {
 
     /// BLAKE3 of what this request brought so far.
     pub fn chunk_digest(&self) -> [u8; 32] {
-        *self.chunk.finalize().as_bytes()
+        let chunk = self.chunk.as_ref().or(self.whole.as_ref()).expect("one of the two is kept");
+        *chunk.finalize().as_bytes()
     }
 
     /// The hash so far, when it is known.
@@ -96,9 +105,8 @@ impl Growing {
         for bytes in batch {
             self.file.write_all(bytes).map_err(ObjectError::disk("write", &self.path))?;
             self.offset += bytes.len() as u64;
-            self.chunk.update(bytes);
-            if let Some(whole) = &mut self.whole {
-                whole.update(bytes);
+            for hasher in self.whole.iter_mut().chain(&mut self.chunk) {
+                hasher.update(bytes);
             }
             if let Some(announced) = &mut self.announced {
                 announced.update(bytes);
@@ -117,6 +125,16 @@ impl Growing {
         Ok(())
     }
 
+    /// What makes all that is written until now survive a power cut, while more is written.
+    pub fn flush_behind(&self) -> FlushBehind {
+        FlushBehind { path: self.path.clone(), file: Arc::clone(&self.behind), is_new: self.is_new }
+    }
+
+    /// Remembers that such a flush has worked.
+    pub fn is_flushed(&mut self) {
+        self.is_new = false;
+    }
+
     /// Writes bytes on a thread that may wait. The file comes back whatever became of them.
     pub async fn append_batch(
         mut self,
@@ -130,6 +148,25 @@ impl Growing {
             (self, appended)
         })
         .await
+    }
+}
+
+/// A flush of a file that somebody else goes on writing.
+#[derive(Debug)]
+pub struct FlushBehind {
+    path: PathBuf,
+    file: Arc<File>,
+    is_new: bool,
+}
+
+impl FlushBehind {
+    fn flush(&self) -> Result<(), ObjectError> {
+        self.file.sync_data().map_err(ObjectError::disk("flush", &self.path))?;
+        if self.is_new {
+            sync_folder(self.path.parent().expect("an upload lies in a folder"))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -157,6 +194,12 @@ impl Objects {
             (growing, flushed)
         })
         .await
+    }
+
+    /// Makes what was written until it was asked for survive a power cut.
+    pub async fn flush_behind(&self, flush: FlushBehind) -> Result<(), ObjectError> {
+        let _turn = self.flushes.acquire().await.map_err(|_| ObjectError::Stopping)?;
+        blocking(move || flush.flush()).await?
     }
 
     /// Makes an upload's whole and flushed file a blob, and tells its BLAKE3, reading it for that unless it is known. May be

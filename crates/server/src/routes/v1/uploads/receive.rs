@@ -1,4 +1,4 @@
-//! A request's bytes on their way into an upload's file: written as they come, flushed and recorded now and then and at the end.
+//! A request's bytes on their way into an upload's file: written as they come, flushed and recorded behind that, and at the end.
 //!
 //! Memory stays at two batches a request. However it ends (whole, cut, silent, overtaken, the disk full, the server stopping), what was
 //! written is recorded, unless a hash was announced that it cannot have.
@@ -14,17 +14,19 @@ use axum::body::{Body, BodyDataStream, Bytes};
 use axum::http::StatusCode;
 use darkslide_protocol::Opaque;
 use futures_util::StreamExt as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// How many bytes are gathered before they are written.
 const BATCH_BYTES: usize = 512 * 1024;
 
-/// How many bytes may be written that are not recorded yet: what a power cut costs a fast sender.
-const CHECKPOINT_BYTES: u64 = 16 * 1024 * 1024;
+/// How many bytes are worth being recorded, while nothing else is: what a power cut costs, and what comes in during a flush.
+const CHECKPOINT_BYTES: u64 = 1024 * 1024;
 
-/// How long bytes may be written that are not recorded yet: what a power cut costs a slow one. Nothing but that depends on it.
+/// How long fewer may wait. Nothing but what a power cut costs depends on it.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long a stopped body may fall silent before it is left: what is on its way from a connection that was cut still comes.
@@ -127,7 +129,7 @@ async fn repeat_the_end(server: &Server, upload: &Upload, turn: &mut Turn) -> Ap
 
 /// One request's bytes and how far they are.
 struct Inflow<'s> {
-    server: &'s Server,
+    server: &'s Shared,
     at: ObjectAddress,
     /// Proves to the database that this is the newest writer.
     writer: Uuid,
@@ -141,11 +143,19 @@ struct Inflow<'s> {
     recorded: u64,
     recorded_at: Instant,
     expires_at: i64,
+    /// What is being flushed and recorded while more is written; it ends with this.
+    behind: JoinSet<ApiResult<Kept>>,
+}
+
+/// Bytes that are durable, and recorded as that.
+struct Kept {
+    offset: u64,
+    expires_at: i64,
 }
 
 impl<'s> Inflow<'s> {
     async fn open(
-        server: &'s Server,
+        server: &'s Shared,
         upload: &Upload,
         turn: &mut Turn,
         announced: Option<Announced>,
@@ -169,6 +179,7 @@ impl<'s> Inflow<'s> {
             recorded: upload.offset,
             recorded_at: Instant::now(),
             expires_at,
+            behind: JoinSet::new(),
         })
     }
 
@@ -203,34 +214,68 @@ impl<'s> Inflow<'s> {
         Ok(written?)
     }
 
-    /// Records what was written, when that is much or long ago. With a hash announced, bytes count only together.
+    /// Records what was written while more is, when it is worth it. With a hash announced, bytes count only together.
     async fn checkpoint(&mut self) -> ApiResult<()> {
+        if let Some(kept) = self.behind.try_join_next() {
+            self.keep(kept)?;
+        }
         let Some(growing) = &self.growing else { return Ok(()) };
         let unrecorded = growing.offset() - self.recorded;
-        let due = unrecorded >= CHECKPOINT_BYTES || self.recorded_at.elapsed() >= CHECKPOINT_INTERVAL;
-        if due && !growing.is_announced() { self.record().await } else { Ok(()) }
+        let is_due = unrecorded >= CHECKPOINT_BYTES || self.recorded_at.elapsed() >= CHECKPOINT_INTERVAL;
+        if is_due && unrecorded > 0 && self.behind.is_empty() && !growing.is_announced() {
+            let (flush, record) = (growing.flush_behind(), self.record_of(growing));
+            let server = Arc::clone(self.server);
+            self.behind.spawn(async move {
+                server.objects.flush_behind(flush).await?;
+                record.put(&server).await
+            });
+        }
+        Ok(())
+    }
+
+    /// Waits for what is being recorded.
+    async fn catch_up(&mut self) -> ApiResult<()> {
+        match self.behind.join_next().await {
+            Some(kept) => self.keep(kept),
+            None => Ok(()),
+        }
+    }
+
+    fn keep(&mut self, kept: Result<ApiResult<Kept>, JoinError>) -> ApiResult<()> {
+        let Kept { offset, expires_at } = kept.map_err(|_| ObjectError::Stopping)??;
+        if let Some(growing) = &mut self.growing {
+            growing.is_flushed();
+        }
+        metrics::counter!("darkslide_blob_bytes_received_total").increment(offset - self.recorded);
+        (self.recorded, self.recorded_at, self.expires_at) = (offset, Instant::now(), expires_at);
+        Ok(())
     }
 
     /// Flushes what was written, and records it.
     async fn record(&mut self) -> ApiResult<()> {
+        self.catch_up().await?;
         let growing = self.growing.take().ok_or(ObjectError::Stopping)?;
         if growing.offset() == self.recorded {
             self.growing = Some(growing);
             return Ok(());
         }
+        let record = self.record_of(&growing);
         let (growing, flushed) = self.server.objects.flush_growing(growing).await?;
-        let (offset, digest) = (growing.offset(), growing.chunk_digest());
         self.growing = Some(growing);
         flushed?;
-        let chunk = Chunk { offset: self.began, digest: Opaque::encode(digest).0 };
-        let store = &self.server.store;
-        match store.record_upload(self.at, self.writer, self.recorded, offset, &chunk).await? {
-            Recorded::Superseded => Err(overtaken()),
-            Recorded::Until(expires_at) => {
-                metrics::counter!("darkslide_blob_bytes_received_total").increment(offset - self.recorded);
-                (self.recorded, self.recorded_at, self.expires_at) = (offset, Instant::now(), expires_at);
-                Ok(())
-            }
+        let kept = record.put(self.server).await;
+        self.keep(Ok(kept))
+    }
+
+    /// What is to be recorded once it is flushed.
+    fn record_of(&self, growing: &Growing) -> Record {
+        let digest = Opaque::encode(growing.chunk_digest()).0;
+        Record {
+            at: self.at,
+            writer: self.writer,
+            from: self.recorded,
+            to: growing.offset(),
+            chunk: Chunk { offset: self.began, digest },
         }
     }
 
@@ -257,6 +302,25 @@ impl<'s> Inflow<'s> {
             Ending::TooLong => Err(ApiError::TOO_LARGE),
             Ending::Cut(error) => Err(cut(&error)),
             Ending::Ours(error) => Err(error),
+        }
+    }
+}
+
+/// That an upload's bytes are durable up to there.
+struct Record {
+    at: ObjectAddress,
+    writer: Uuid,
+    from: u64,
+    to: u64,
+    chunk: Chunk,
+}
+
+impl Record {
+    async fn put(self, server: &Server) -> ApiResult<Kept> {
+        let Self { at, writer, from, to, chunk } = self;
+        match server.store.record_upload(at, writer, from, to, &chunk).await? {
+            Recorded::Superseded => Err(overtaken()),
+            Recorded::Until(expires_at) => Ok(Kept { offset: to, expires_at }),
         }
     }
 }
