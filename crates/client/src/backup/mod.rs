@@ -22,17 +22,16 @@ pub mod report;
 mod resumable;
 mod run;
 mod settle;
+mod survey;
 mod thumbnails;
 pub mod upload;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use darkslide_media::dates::ZoneRule;
 use darkslide_media::probe::micros_of;
-use darkslide_protocol::FileId;
 use tokio_util::sync::CancellationToken;
 
 pub use error::{AssetError, BackupError};
@@ -42,11 +41,11 @@ pub use report::{BackupReport, Named};
 use crate::catalog::Catalog;
 use crate::event::{Event, Events, Outcome};
 use crate::feed;
-use crate::library::{AlbumRule, Scan, folder};
+use crate::library::AlbumRule;
 use crate::session::Session;
 use crate::thumbnail::Thumbnailer;
-use plan::BackupPlan;
 use run::Run;
+use survey::{Survey, survey};
 
 /// How a run is to be done.
 #[derive(Clone)]
@@ -102,12 +101,17 @@ pub async fn backup(
     let mut first_missing = None;
     let deleted = run.catalog.deleted_files().await?;
     for root in roots {
-        match scan(root.clone(), events.clone()).await {
-            Ok(scan) => plans.push(plan_root(&run, scan, &deleted).await?),
-            Err(error) => {
+        match survey(&run.catalog, root, &settings.albums, &deleted, events).await {
+            Ok(Survey { root, unchanged, plan, passed_over }) => {
+                run.pass_over(&passed_over);
+                run.tally().unchanged += unchanged;
+                plans.push((Arc::from(root), plan));
+            }
+            Err(error @ BackupError::Root { .. }) => {
                 run.tally().count(root, &Outcome::Failed(error.to_string()));
                 first_missing.get_or_insert(error);
             }
+            Err(error) => return Err(error),
         }
     }
     // One that is not there never stops the others.
@@ -125,30 +129,4 @@ pub async fn backup(
     }
     run.carry_out(plans).await?;
     Ok(run.report(began.elapsed()))
-}
-
-async fn scan(root: PathBuf, events: Events) -> Result<Scan, BackupError> {
-    /// Often enough to see it move.
-    const TELL_EVERY: u64 = 256;
-    let given = root.clone();
-    let scanning = tokio::task::spawn_blocking(move || {
-        folder::scan(&root, |found| {
-            if found % TELL_EVERY == 0 {
-                events.send_blocking(Event::Scanned { found });
-            }
-        })
-    });
-    let scanned = scanning.await.expect("a scan does not panic");
-    scanned.map_err(|source| BackupError::Root { path: given, source })
-}
-
-async fn plan_root(
-    run: &Run,
-    scan: Scan,
-    deleted: &BTreeSet<FileId>,
-) -> Result<(Arc<std::path::Path>, BackupPlan), BackupError> {
-    run.pass_over(&scan.passed_over);
-    let known = run.catalog.assets(&crate::library::raw(&scan.root)).await?;
-    let plan = plan::plan(&scan.root, &scan.files, &known, deleted, &run.settings.albums);
-    Ok((scan.root.into(), plan))
 }

@@ -11,7 +11,7 @@ use darkslide_media::file_type::{MediaKind, classify};
 use darkslide_media::names::{comparison_key, split_extension};
 use darkslide_protocol::{CollectionId, FileId};
 
-use crate::catalog::{AssetRow, AssetState, FileRow, Fingerprint, TrashRow};
+use crate::catalog::{AlbumMark, AssetRow, AssetState, FileRow, Fingerprint, SettledRow, TrashRow};
 use crate::library::{AlbumRule, Found, raw};
 
 /// Why a file has to be read.
@@ -107,6 +107,16 @@ pub fn plan(
     BackupPlan { steps: steps.into_values().collect() }
 }
 
+/// Whether a file is what the catalog says, and that is in the vault and in its album: what [`plan`] would call unchanged.
+pub(super) fn is_settled(
+    row: &SettledRow,
+    found: &Found,
+    deleted: &BTreeSet<FileId>,
+    album: &AlbumMark,
+) -> bool {
+    row.fingerprint == found.fingerprint && row.album == *album && !deleted.contains(&row.file)
+}
+
 fn is_deleted(row: Option<&AssetRow>, deleted: &BTreeSet<FileId>) -> bool {
     row.and_then(|row| row.file).is_some_and(|file| deleted.contains(&file))
 }
@@ -162,31 +172,49 @@ fn motion_of(row: &AssetRow, found: &HashMap<Vec<u8>, &Found>) -> Option<(PathBu
 /// A still that is known alone is read again when a new video of its name stands beside it, and the other way
 /// round: together they may be a Live Photo.
 fn read_companions(steps: &mut BTreeMap<PathBuf, Step>) {
-    let arrived: HashSet<(PathBuf, String, MediaKind)> = steps
+    let arrived: HashSet<Kin> = steps
         .values()
         .filter(|step| matches!(step.decision, Decision::Read(Why::New | Why::Changed)))
-        .filter_map(|step| kin(&step.path))
+        .filter_map(|step| kin_of(&step.path))
         .collect();
+    if arrived.is_empty() {
+        return;
+    }
     for step in steps.values_mut() {
         let known_alone =
             step.motion.is_none() && matches!(step.decision, Decision::Unchanged | Decision::Recheck(_));
-        let Some((folder, stem, kind)) = kin(&step.path).filter(|_| known_alone) else { continue };
-        let other = match kind {
-            MediaKind::Image => MediaKind::Video,
-            MediaKind::Video => MediaKind::Image,
-        };
-        if arrived.contains(&(folder, stem, other)) {
+        let other_half = kin_of(&step.path).filter(|_| known_alone).map(Kin::other_half);
+        if other_half.is_some_and(|other| arrived.contains(&other)) {
             step.decision = Decision::Read(Why::Companion);
         }
     }
 }
 
-/// Folder, stem and kind of a file, as far as its name tells them.
-fn kin(path: &Path) -> Option<(PathBuf, String, MediaKind)> {
+/// What the two halves of a Live Photo have in common, and which of the two a file would be, as far as its name tells.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Kin {
+    pub(super) folder: PathBuf,
+    stem: String,
+    kind: MediaKind,
+}
+
+impl Kin {
+    /// What the other half would be.
+    pub(super) fn other_half(self) -> Self {
+        let kind = match self.kind {
+            MediaKind::Image => MediaKind::Video,
+            MediaKind::Video => MediaKind::Image,
+        };
+        Self { kind, ..self }
+    }
+}
+
+/// Of a file's name; none where it is no name of a picture or video.
+pub(super) fn kin_of(path: &Path) -> Option<Kin> {
     let name = path.file_name().unwrap_or(OsStr::new(""));
     let kind = classify(name, &[]).media()?.kind;
     let stem = comparison_key(split_extension(&name.to_string_lossy()).0);
-    Some((path.parent().unwrap_or(Path::new("")).to_owned(), stem, kind))
+    Some(Kin { folder: path.parent().unwrap_or(Path::new("")).to_owned(), stem, kind })
 }
 
 /// What is done with content that is known.

@@ -3,7 +3,7 @@
 use darkslide_crypto::ContentHash;
 use darkslide_protocol::FileId;
 use futures_util::TryStreamExt as _;
-use sqlx::{FromRow, Row, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{AssertSqlSafe, FromRow, Row, SqliteConnection, sqlite::SqliteRow};
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::slice;
@@ -94,10 +94,51 @@ pub struct UploadedRows {
 }
 
 impl AssetRow {
+    /// Whether all that [`SettledRow`] says is true of it.
+    pub fn is_settled(&self) -> bool {
+        let AssetRow { state, motion, content_hash, file, .. } = self;
+        *state == AssetState::BackedUp && motion.is_none() && content_hash.is_some() && file.is_some()
+    }
+
     /// The whole path of the file, or of the still.
     pub fn whole_path(&self) -> PathBuf {
         path_of(&self.root).join(path_of(&self.path))
     }
+}
+
+/// The little that must be known of an asset that is one file, is in the vault and is in its album: if the file is what it was, there is
+/// nothing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettledRow {
+    /// The path under the root, raw bytes.
+    pub path: Vec<u8>,
+    /// What the file was.
+    pub fingerprint: Fingerprint,
+    /// The device album that it was in.
+    pub album: AlbumMark,
+    /// The file in the vault.
+    pub file: FileId,
+}
+
+/// A device album's key as one text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlbumMark(String);
+
+impl AlbumMark {
+    /// Of this key.
+    pub fn of(key: &DeviceAlbumKey) -> Self {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02X}")).collect::<String>();
+        Self(format!("{}/{}", hex(&key.root), hex(&key.folder)))
+    }
+}
+
+fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let pair = |pair: &[u8]| match *pair {
+        [high, low] => Some(digit(high)? << 4 | digit(low)?),
+        _ => None,
+    };
+    text.as_bytes().chunks(2).map(pair).collect()
 }
 
 impl FromRow<'_, SqliteRow> for AssetRow {
@@ -139,6 +180,97 @@ impl Catalog {
     /// Every asset of one root.
     pub async fn assets(&self, root: &[u8]) -> Result<Vec<AssetRow>, CatalogError> {
         Ok(sqlx::query_as("SELECT * FROM assets WHERE root = $1").bind(root).fetch_all(&self.pool).await?)
+    }
+
+    /// The next assets of one root that are [settled](SettledRow) and no other's video, in the order of their paths, and at most so many.
+    pub async fn settled_assets(
+        &self,
+        root: &[u8],
+        after: &[u8],
+        limit: u32,
+    ) -> Result<Vec<SettledRow>, CatalogError> {
+        // One row of text: a hundred thousand rows of their own cost a second to hand over.
+        let text: String = sqlx::query_scalar(
+            "SELECT json_group_array(json_array(hex(path), size, modified_ns, inode, album, file)) FROM (
+                 SELECT path, size, modified_ns, inode, hex(album_root) || '/' || hex(album_folder) AS album, file
+                 FROM assets
+                 WHERE root = $1 AND path > $2 AND state = 'backed_up' AND motion_path IS NULL
+                   AND content_hash IS NOT NULL AND file IS NOT NULL
+                   AND NOT EXISTS (SELECT 1 FROM assets AS unit
+                                   WHERE unit.root = assets.root AND unit.motion_path = assets.path)
+                 ORDER BY path LIMIT $3)",
+        )
+        .bind(root)
+        .bind(after)
+        .bind(limit)
+        .fetch_one(&self.pool)
+        .await?;
+        let damaged = || CatalogError::Damaged { what: "list of assets" };
+        let rows: Vec<(&str, u64, i64, i64, String, i64)> =
+            serde_json::from_str(&text).map_err(|_| damaged())?;
+        let row = |(path, size, modified_ns, inode, album, file): (&str, u64, i64, i64, String, i64)| {
+            Some(SettledRow {
+                path: bytes_of_hex(path)?,
+                fingerprint: Fingerprint { size, modified_ns, inode: inode.cast_unsigned() },
+                album: AlbumMark(album),
+                file: FileId(file),
+            })
+        };
+        rows.into_iter().map(row).collect::<Option<_>>().ok_or_else(damaged)
+    }
+
+    /// The assets of one root that are not [settled](SettledRow).
+    pub async fn unsettled_assets(&self, root: &[u8]) -> Result<Vec<AssetRow>, CatalogError> {
+        Ok(sqlx::query_as(
+            "SELECT * FROM assets WHERE root = $1 AND NOT (state = 'backed_up' AND motion_path IS NULL
+                 AND content_hash IS NOT NULL AND file IS NOT NULL)",
+        )
+        .bind(root)
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// The assets that lie at these paths under a root.
+    pub async fn assets_at(&self, root: &[u8], paths: &[Vec<u8>]) -> Result<Vec<AssetRow>, CatalogError> {
+        let mut rows = Vec::new();
+        for chunk in paths.chunks(ROWS) {
+            let text =
+                format!("SELECT * FROM assets WHERE root = ? AND path IN {}", placeholders(chunk.len()));
+            let query =
+                sqlx::query_as(AssertSqlSafe(text)).persistent(chunk.len() == ROWS).bind(root.to_vec());
+            let query = chunk.iter().fold(query, |query, path| query.bind(path.clone()));
+            rows.extend(query.fetch_all(&self.pool).await?);
+        }
+        Ok(rows)
+    }
+
+    /// Calls `each` with every asset whose path under a root begins so.
+    pub async fn assets_below(
+        &self,
+        root: &[u8],
+        beginning: &[u8],
+        mut each: impl FnMut(AssetRow),
+    ) -> Result<(), CatalogError> {
+        let mut rows = sqlx::query_as::<_, AssetRow>(
+            "SELECT * FROM assets WHERE root = $1 AND path >= $2 AND substr(path, 1, length($2)) = $2
+             ORDER BY path",
+        )
+        .bind(root)
+        .bind(beginning)
+        .fetch(&self.pool);
+        while let Some(row) = rows.try_next().await? {
+            each(row);
+        }
+        Ok(())
+    }
+
+    /// Whether anything under a root was ever seen.
+    pub async fn has_assets(&self, root: &[u8]) -> Result<bool, CatalogError> {
+        let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM assets WHERE root = $1 LIMIT 1")
+            .bind(root)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(found.is_some())
     }
 
     /// The asset that this file is, or is the video of.

@@ -25,7 +25,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection as _, SqlitePool};
 
 pub use albums::{CollectionRow, DeviceAlbumKey};
-pub use assets::{AssetRow, AssetState, Fingerprint, UploadedRows, content_mark};
+pub use assets::{AlbumMark, AssetRow, AssetState, Fingerprint, SettledRow, UploadedRows, content_mark};
 pub use changes::ChangedRows;
 pub use cursor::{Feed, Spans};
 pub use files::{FileFilter, FileRow};

@@ -3,6 +3,7 @@
 //! It follows no links, crosses into no folder whose name says that it holds no pictures, and never stops for a
 //! file or folder that it may not read: that is reported, and the walk goes on.
 
+use std::cmp::Ordering;
 use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,54 +14,79 @@ use walkdir::{DirEntry, WalkDir};
 use super::{Found, PassReason, PassedOver, Scan};
 use crate::catalog::Fingerprint;
 
+/// The root that is walked when this path is given: absolute, links resolved. That of a single file is its folder.
+pub fn root_of(path: &Path) -> io::Result<PathBuf> {
+    let path = path.canonicalize()?;
+    if path.metadata()?.is_dir() {
+        return Ok(path);
+    }
+    path.parent().map(Path::to_owned).ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
 /// Walks a root, which may also be a single file: its folder is then the root, with nothing else in it.
 /// `progress` is told how many files were found so far, at every one.
 ///
 /// Fails only if the root itself is not there or may not be read.
 pub fn scan(root: &Path, mut progress: impl FnMut(u64)) -> io::Result<Scan> {
-    let root = root.canonicalize()?;
-    let metadata = root.metadata()?;
+    let mut files = Vec::new();
+    let passed_over = walk(root, |found| {
+        files.push(found);
+        progress(files.len() as u64);
+    })?;
+    Ok(Scan { root: root_of(root)?, files, passed_over })
+}
+
+/// The same, file by file: `each` is called in the order of the paths' bytes. Gives what was passed over.
+pub fn walk(path: &Path, mut each: impl FnMut(Found)) -> io::Result<Vec<PassedOver>> {
+    let path = path.canonicalize()?;
+    let metadata = path.metadata()?;
     if !metadata.is_dir() {
-        return scan_single(&root, &metadata);
+        return walk_single(&path, &metadata, each);
     }
+    let root = path;
     // Whoever may not list the root must hear of it, not be told that there is nothing in it.
     root.read_dir()?;
-    let mut scan = Scan { root: root.clone(), files: Vec::new(), passed_over: Vec::new() };
-    let mut walk = WalkDir::new(&root).follow_links(false).sort_by_file_name().into_iter();
+    let mut passed = Vec::new();
+    let mut walk = WalkDir::new(&root).follow_links(false).sort_by(by_bytes_of_paths).into_iter();
     while let Some(entry) = walk.next() {
         match entry.map_err(|error| unreadable(&root, error)).and_then(look_at) {
             Ok(Seen::Root | Seen::Folder) => {}
             Ok(Seen::File(path, fingerprint)) => {
                 let path = path.strip_prefix(&root).expect("the walk stays under its root").to_owned();
-                scan.files.push(Found { path, fingerprint });
-                progress(scan.files.len() as u64);
+                each(Found { path, fingerprint });
             }
             Err((passed_over, descend)) => {
                 if descend == Descend::No {
                     walk.skip_current_dir();
                 }
-                scan.passed_over.push(passed_over);
+                passed.push(passed_over);
             }
         }
     }
-    Ok(scan)
+    Ok(passed)
 }
 
-fn scan_single(file: &Path, metadata: &Metadata) -> io::Result<Scan> {
-    let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else {
-        return Err(io::ErrorKind::NotFound.into());
-    };
-    let mut scan = Scan { root: folder.to_owned(), files: Vec::new(), passed_over: Vec::new() };
+/// What is in a folder follows its name and a separator, so that is how folders are compared.
+fn by_bytes_of_paths(one: &DirEntry, other: &DirEntry) -> Ordering {
+    let separator = |entry: &DirEntry| entry.file_type().is_dir().then_some(std::path::MAIN_SEPARATOR as u8);
+    let (name, other_name) = (one.file_name().as_encoded_bytes(), other.file_name().as_encoded_bytes());
+    name.iter().copied().chain(separator(one)).cmp(other_name.iter().copied().chain(separator(other)))
+}
+
+fn walk_single(file: &Path, metadata: &Metadata, mut each: impl FnMut(Found)) -> io::Result<Vec<PassedOver>> {
+    let name = file.file_name().ok_or(io::ErrorKind::NotFound)?;
     let reason = if metadata.is_file() {
         ignored_file(name).map(PassReason::Ignored)
     } else {
         Some(PassReason::NotAFile)
     };
     match reason {
-        None => scan.files.push(Found { path: PathBuf::from(name), fingerprint: fingerprint(metadata) }),
-        Some(reason) => scan.passed_over.push(PassedOver { path: file.to_owned(), reason }),
+        None => {
+            each(Found { path: PathBuf::from(name), fingerprint: fingerprint(metadata) });
+            Ok(Vec::new())
+        }
+        Some(reason) => Ok(vec![PassedOver { path: file.to_owned(), reason }]),
     }
-    Ok(scan)
 }
 
 enum Seen {
@@ -164,6 +190,19 @@ mod tests {
         passed.sort();
         assert_eq!(passed, [".hidden", ".stfolder", "@eaDir", "z.part"]);
         assert!(scan.passed_over.iter().all(|passed| !passed.reason.is_failure()));
+    }
+
+    #[test]
+    fn the_order_is_that_of_the_paths_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in ["a/x", "a b/x", "a.jpg", "a0", "a/b/y", "a/b.jpg", "A/z"] {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, b"x").unwrap();
+        }
+        let mut paths = Vec::new();
+        walk(folder.path(), |found| paths.push(super::super::raw(&found.path))).unwrap();
+        assert!(paths.len() == 7 && paths.is_sorted(), "{paths:?}");
     }
 
     #[cfg(unix)]

@@ -57,7 +57,7 @@ impl PassReason {
 pub struct Scan {
     /// The root: absolute, links resolved.
     pub root: PathBuf,
-    /// The files, in the order of their paths.
+    /// The files, in the order of their paths' bytes.
     pub files: Vec<Found>,
     /// Everything else that was met.
     pub passed_over: Vec<PassedOver>,
