@@ -1,7 +1,7 @@
 //! The decisions of a backup, as pure functions: what a run does with each file of a scan, and what it does with
 //! content once that is known. Nothing here reads a disk, a clock or the network.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -57,7 +57,7 @@ pub struct Step {
 /// What a run does with one root: every scanned file is in exactly one step, as itself or as a Live Photo's video.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BackupPlan {
-    /// In the order of the paths.
+    /// In the order of the paths' bytes.
     pub steps: Vec<Step>,
 }
 
@@ -84,10 +84,12 @@ pub fn plan(
     deleted: &BTreeSet<FileId>,
     rule: &AlbumRule,
 ) -> BackupPlan {
-    let found: HashMap<Vec<u8>, &Found> = files.iter().map(|file| (raw(&file.path), file)).collect();
+    // Of a folder that was never seen nothing is looked up.
+    let looked_up = if known.is_empty() { &[] } else { files };
+    let found: HashMap<Vec<u8>, &Found> = looked_up.iter().map(|file| (raw(&file.path), file)).collect();
     let rows: HashMap<&[u8], &AssetRow> = known.iter().map(|row| (row.path.as_slice(), row)).collect();
     let videos = videos_of_intact_units(&found, &rows);
-    let mut steps: BTreeMap<PathBuf, Step> = BTreeMap::new();
+    let mut steps = Vec::with_capacity(files.len());
     for file in files {
         let path = raw(&file.path);
         if videos.contains(&path) {
@@ -100,11 +102,14 @@ pub fn plan(
             (Decision::Unchanged, Some(content)) if is_deleted(row, deleted) => Decision::Recheck(content),
             (decision, _) => decision,
         };
-        let step = Step { path: file.path.clone(), fingerprint: file.fingerprint, motion, decision };
-        steps.insert(file.path.clone(), step);
+        steps.push(Step { path: file.path.clone(), fingerprint: file.fingerprint, motion, decision });
+    }
+    let bytes = |step: &'_ Step| raw(&step.path);
+    if !steps.is_sorted_by(|one, other| bytes(one) <= bytes(other)) {
+        steps.sort_by_cached_key(bytes);
     }
     read_companions(&mut steps);
-    BackupPlan { steps: steps.into_values().collect() }
+    BackupPlan { steps }
 }
 
 /// Whether a file is what the catalog says, and that is in the vault and in its album: what [`plan`] would call unchanged.
@@ -171,16 +176,19 @@ fn motion_of(row: &AssetRow, found: &HashMap<Vec<u8>, &Found>) -> Option<(PathBu
 
 /// A still that is known alone is read again when a new video of its name stands beside it, and the other way
 /// round: together they may be a Live Photo.
-fn read_companions(steps: &mut BTreeMap<PathBuf, Step>) {
+fn read_companions(steps: &mut [Step]) {
+    if steps.iter().all(|step| matches!(step.decision, Decision::Read(_))) {
+        return;
+    }
     let arrived: HashSet<Kin> = steps
-        .values()
+        .iter()
         .filter(|step| matches!(step.decision, Decision::Read(Why::New | Why::Changed)))
         .filter_map(|step| kin_of(&step.path))
         .collect();
     if arrived.is_empty() {
         return;
     }
-    for step in steps.values_mut() {
+    for step in steps {
         let known_alone =
             step.motion.is_none() && matches!(step.decision, Decision::Unchanged | Decision::Recheck(_));
         let other_half = kin_of(&step.path).filter(|_| known_alone).map(Kin::other_half);
