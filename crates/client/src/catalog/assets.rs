@@ -127,7 +127,10 @@ pub struct AlbumMark(String);
 impl AlbumMark {
     /// Of this key.
     pub fn of(key: &DeviceAlbumKey) -> Self {
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02X}")).collect::<String>();
+        let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0').to_ascii_uppercase();
+        let hex = |bytes: &[u8]| -> String {
+            bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+        };
         Self(format!("{}/{}", hex(&key.root), hex(&key.folder)))
     }
 }

@@ -201,7 +201,7 @@ impl<'s> Inflow<'s> {
                 };
             }
             batch = next;
-            if let Err(error) = self.checkpoint().await {
+            if let Err(error) = self.checkpoint() {
                 return Ending::Ours(error);
             }
         }
@@ -215,7 +215,7 @@ impl<'s> Inflow<'s> {
     }
 
     /// Records what was written while more is, when it is worth it. With a hash announced, bytes count only together.
-    async fn checkpoint(&mut self) -> ApiResult<()> {
+    fn checkpoint(&mut self) -> ApiResult<()> {
         if let Some(kept) = self.behind.try_join_next() {
             self.keep(kept)?;
         }
