@@ -20,6 +20,7 @@ pub mod patience;
 pub mod plan;
 pub mod report;
 mod resumable;
+pub mod rules;
 mod run;
 mod settle;
 mod survey;

@@ -2,6 +2,7 @@
 //!
 //! The one library so far is the [`folder`]. A scan costs one `stat` a file; it opens nothing and decides nothing.
 
+pub mod device;
 pub mod folder;
 
 use std::path::{Path, PathBuf};

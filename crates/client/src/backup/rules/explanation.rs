@@ -1,0 +1,176 @@
+//! The reason for each decision, as a value: why an asset is safe, waits, is left alone, or is stuck.
+//!
+//! Its text is the one sentence that the owner reads.
+
+use std::fmt;
+
+use darkslide_media::dates::from_micros;
+use darkslide_protocol::FileId;
+
+use crate::library::device::AssetKind;
+
+/// What can be said of an asset: exactly one of these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Explanation {
+    /// It is in the vault, as it is, and in its albums.
+    BackedUp {
+        /// The file.
+        file: FileId,
+        /// When a run found that, µs since the epoch.
+        at: i64,
+        /// False for a Live Photo of which only the still has come; its video is sent as soon as it does.
+        is_whole: bool,
+    },
+    /// It will be backed up.
+    Waiting(Wait),
+    /// A rule leaves it alone.
+    Skipped(Skip),
+    /// It cannot be, until somebody does something.
+    Blocked(String),
+}
+
+/// What an asset waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Wait {
+    /// Nothing but its turn.
+    Turn,
+    /// A network.
+    Network,
+    /// A network that costs nothing.
+    Unmetered(AssetKind),
+    /// The way home.
+    Home,
+    /// The charger.
+    Charger,
+    /// The end of power saving.
+    Power,
+    /// The delay that the owner chose, until then.
+    Delay(i64),
+    /// A Live Photo's video, until then at most.
+    Motion(i64),
+    /// A network that an original may be fetched by.
+    Fetch,
+    /// The owner's leave to fetch originals from the cloud.
+    FetchLeave,
+    /// Room on the device for an original of so many bytes that lies in the cloud.
+    CacheRoom(u64),
+    /// The app to be in the foreground, or a longer grant.
+    Foreground,
+    /// The next time that the system lets the app run.
+    Grant,
+    /// The owner to open the app.
+    AppOpened,
+    /// The owner to unlock the private space.
+    PrivateSpace,
+    /// The owner to exempt the app from battery optimisation.
+    BatteryExemption,
+    /// Room in the vault.
+    Storage,
+}
+
+/// Which rule leaves an asset alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Skip {
+    /// None of its albums is selected.
+    NotSelected,
+    /// It is in an album that is excluded.
+    Excluded(String),
+    /// Its owner deleted it from the vault then, µs since the epoch, and it was here before.
+    Deleted(i64),
+    /// It is neither a picture nor a video, for this reason.
+    NotMedia(String),
+}
+
+impl Explanation {
+    /// Whether nothing need be done.
+    pub fn is_backed_up(&self) -> bool {
+        matches!(self, Self::BackedUp { .. })
+    }
+}
+
+fn day(at: i64) -> String {
+    from_micros(at).map_or_else(|| "an unknown day".to_owned(), |instant| instant.date().to_string())
+}
+
+fn minute(at: i64) -> String {
+    let text = from_micros(at).map(|instant| {
+        let (date, time) = (instant.date(), instant.time());
+        format!("{date} {:02}:{:02} UTC", time.hour(), time.minute())
+    });
+    text.unwrap_or_else(|| "an unknown time".to_owned())
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BackedUp { file, at, is_whole: true } => {
+                write!(formatter, "Backed up on {} as file {file}.", day(*at))
+            }
+            Self::BackedUp { file, at, is_whole: false } => {
+                let day = day(*at);
+                write!(
+                    formatter,
+                    "Backed up on {day} as file {file}, without its video, which has not arrived yet."
+                )
+            }
+            Self::Waiting(wait) => write!(formatter, "Waiting: {wait}."),
+            Self::Skipped(skip) => write!(formatter, "Skipped: {skip}."),
+            Self::Blocked(reason) => write!(formatter, "Blocked: {reason}. The next backup tries again."),
+        }
+    }
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Turn => formatter.write_str("its turn comes in the next backup"),
+            Self::Network => formatter.write_str("there is no network"),
+            Self::Unmetered(AssetKind::Video) => formatter
+                .write_str("videos go over unmetered networks only, unless you allow mobile data for them"),
+            Self::Unmetered(_) => formatter
+                .write_str("photos go over unmetered networks only, unless you allow mobile data for them"),
+            Self::Home => formatter.write_str("nothing is sent while roaming, unless you allow it"),
+            Self::Charger => {
+                formatter.write_str("in the background it goes only while charging, as you chose")
+            }
+            Self::Power => formatter.write_str("the device saves power; ask for a backup to send it now"),
+            Self::Delay(until) => write!(formatter, "the delay that you chose ends at {}", minute(*until)),
+            Self::Motion(until) => {
+                write!(formatter, "its video has not arrived; without it it goes at {}", minute(*until))
+            }
+            Self::Fetch => formatter
+                .write_str("its original is in the cloud, and is fetched over unmetered networks only"),
+            Self::FetchLeave => {
+                formatter.write_str("its original is in the cloud, and fetching is switched off")
+            }
+            Self::CacheRoom(bytes) => {
+                let mega = bytes.div_ceil(1_000_000);
+                write!(
+                    formatter,
+                    "its original is in the cloud, and fetching it takes {mega} MB of free space"
+                )
+            }
+            Self::Foreground => formatter.write_str("it is a long video: open the app to send it"),
+            Self::Grant => formatter.write_str("the system ended the app's time; it goes on the next time"),
+            Self::AppOpened => {
+                formatter.write_str("the app was closed by hand, so nothing wakes it: open it once")
+            }
+            Self::PrivateSpace => formatter.write_str("the private space is locked"),
+            Self::BatteryExemption => {
+                formatter.write_str("the system optimises the app's battery use: exempt it in the settings")
+            }
+            Self::Storage => formatter.write_str("there is no room left in the vault"),
+        }
+    }
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSelected => formatter.write_str("none of its albums is selected for backup"),
+            Self::Excluded(album) => write!(formatter, "it is in {album:?}, which is excluded from backup"),
+            Self::Deleted(at) => write!(formatter, "you deleted it from the vault on {}", day(*at)),
+            Self::NotMedia(reason) => formatter.write_str(reason),
+        }
+    }
+}

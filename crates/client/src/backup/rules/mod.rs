@@ -1,0 +1,420 @@
+//! What is done with each asset of a device's library, and why: one pure function over facts. Nothing here reads a disk, a clock or the
+//! network.
+//!
+//! A rule is a small named predicate; [`RULES`] is the order in which they are asked, and the first that has something to say explains
+//! the asset. If none has, it is worked on. So the explanation of an asset is its plan read backwards: there is no second code that could
+//! disagree. Rules that speak of the moment are asked again before every part that is sent ([`may_send`]).
+
+pub mod conditions;
+pub mod explanation;
+mod order;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use darkslide_crypto::ContentHash;
+use darkslide_protocol::FileId;
+
+use crate::catalog::{AssetState, DeviceAlbumKey, Fingerprint};
+use crate::library::device::{AlbumChoice, AssetId, AssetKind, DeviceAsset, Locality, Motion};
+use conditions::{App, CanRun, Conditions, Grant, Network, Permissions, Trigger};
+use explanation::{Explanation, Skip, Wait};
+
+/// What a part may take in a grant that ends: one that would not be done by then is not begun. µs.
+pub const PART_TIME: i64 = 3_000_000;
+
+/// What the catalog knows of an asset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// What it was.
+    pub fingerprint: Fingerprint,
+    /// Its content.
+    pub content: Option<ContentHash>,
+    /// The file in the vault.
+    pub file: Option<FileId>,
+    /// How the last run left it.
+    pub state: AssetState,
+    /// Why, for people.
+    pub reason: Option<String>,
+    /// Whether its video is in the vault too, if it is a Live Photo.
+    pub is_whole: bool,
+    /// When this content was first seen here, µs since the epoch.
+    pub first_seen: i64,
+    /// When a run last dealt with it, µs since the epoch.
+    pub last_seen: i64,
+}
+
+/// A device album as its owner set it up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChosenAlbum {
+    /// Its name, for people.
+    pub name: String,
+    /// What was chosen.
+    pub choice: AlbumChoice,
+}
+
+/// All that the rules may look at, beside the asset.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The choices of the owner. Albums that are not here have none; one that vanished keeps its own.
+    pub albums: BTreeMap<DeviceAlbumKey, ChosenAlbum>,
+    /// What the catalog knows.
+    pub known: HashMap<AssetId, Known>,
+    /// Files that their owner deleted from the vault.
+    pub deleted: HashSet<FileId>,
+    /// Contents of which the vault has no live file because their owner deleted it, and when, µs since the epoch.
+    pub deleted_contents: HashMap<ContentHash, i64>,
+    /// Which files are, or ever were, in the collection of which device album.
+    pub placed: HashMap<DeviceAlbumKey, HashSet<FileId>>,
+    /// Whether server albums mirror the device's, in this run at least.
+    pub mirror: bool,
+    /// Nothing more can be stored.
+    pub storage_full: bool,
+    /// What the owner allows.
+    pub permissions: Permissions,
+    /// What the device allows.
+    pub conditions: Conditions,
+    /// Why the run began.
+    pub trigger: Trigger,
+    /// Whether large originals go up in parts that can go on another time.
+    pub resumable: bool,
+    /// When the last run began that got to its end, µs since the epoch.
+    pub last_completed: i64,
+    /// The present, µs since the epoch.
+    pub now: i64,
+}
+
+impl World {
+    /// Whether the owner chose this for any of an asset's albums; the first such album.
+    fn chosen(&self, asset: &DeviceAsset, choice: AlbumChoice) -> Option<(&DeviceAlbumKey, &ChosenAlbum)> {
+        let albums = asset.albums.iter().filter_map(|key| self.albums.get_key_value(key));
+        albums.into_iter().find(|(_, album)| album.choice == choice)
+    }
+
+    /// The selected albums of an asset, in their order.
+    pub fn selected<'w>(&'w self, asset: &'w DeviceAsset) -> impl Iterator<Item = &'w DeviceAlbumKey> {
+        let is_selected = |key: &&DeviceAlbumKey| {
+            self.albums.get(key).is_some_and(|album| album.choice == AlbumChoice::Selected)
+        };
+        asset.albums.iter().filter(is_selected)
+    }
+
+    /// The albums that a file of the vault is still to be put into: selected ones that it never was in.
+    fn missing_albums(&self, asset: &DeviceAsset, file: FileId) -> Vec<DeviceAlbumKey> {
+        if !self.mirror {
+            return Vec::new();
+        }
+        let was_in = |key: &DeviceAlbumKey| self.placed.get(key).is_some_and(|files| files.contains(&file));
+        self.selected(asset).filter(|key| !was_in(key)).cloned().collect()
+    }
+}
+
+/// One asset with what is known of it.
+#[derive(Clone, Copy)]
+struct Case<'w> {
+    asset: &'w DeviceAsset,
+    known: Option<&'w Known>,
+    world: &'w World,
+}
+
+/// What is done with an asset that no rule holds back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// It was never seen.
+    New,
+    /// It is not what it was.
+    Changed,
+    /// Its video has arrived.
+    Complete,
+    /// The last attempt did not work.
+    Retry,
+    /// Its content is known, and need not be read to know what the vault has of it.
+    Recheck(ContentHash),
+    /// It is in the vault, and goes into these albums too.
+    Place(FileId, Vec<DeviceAlbumKey>),
+}
+
+/// What is done with an asset, or why nothing is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// This is done.
+    Do(Work),
+    /// Nothing is.
+    Rest(Explanation),
+}
+
+/// A rule: what it is called, and what it has to say.
+type Rule = (&'static str, fn(Case<'_>) -> Option<Explanation>);
+
+/// All rules in the order in which they are asked: the owner's choices, what is true already, then what the moment does not allow.
+const RULES: [Rule; 18] = [
+    ("excluded", excluded),
+    ("not selected", not_selected),
+    ("not media", not_media),
+    ("deleted from the vault", deleted_from_the_vault),
+    ("backed up", backed_up),
+    ("app cannot run", |case| waiting(app_cannot_run(&case.world.conditions))),
+    ("no network", |case| waiting(no_network(&case.world.conditions))),
+    ("roaming", |case| waiting(roaming(&case.world.conditions, &case.world.permissions))),
+    ("metered", |case| waiting(metered(case.asset.kind, &case.world.conditions, &case.world.permissions))),
+    ("not charging", |case| waiting(not_charging(&case.world.conditions, &case.world.permissions))),
+    ("power saver", |case| {
+        waiting(power_saver(&case.world.conditions, &case.world.permissions, case.world.trigger))
+    }),
+    ("too young", too_young),
+    ("motion awaited", motion_awaited),
+    ("original in the cloud", original_in_the_cloud),
+    ("no room in the cache", no_room_in_the_cache),
+    ("storage full", storage_full),
+    ("video in a grant", |case| {
+        let World { conditions, permissions, resumable, now, .. } = case.world;
+        waiting(video_in_a_grant(case.asset.kind, conditions, permissions, *resumable, *now))
+    }),
+    ("grant over", |case| waiting(grant_over(&case.world.conditions, case.world.now))),
+];
+
+/// Decides about one asset.
+pub fn judge(asset: &DeviceAsset, world: &World) -> Verdict {
+    let case = Case { asset, known: world.known.get(&asset.id), world };
+    match RULES.iter().find_map(|(_, rule)| rule(case)) {
+        Some(explanation) => Verdict::Rest(explanation),
+        None => Verdict::Do(work(case)),
+    }
+}
+
+/// Why an asset is where it is, for its owner. What is about to be done waits for its turn, or is blocked by what the last attempt met.
+pub fn explain(asset: &DeviceAsset, world: &World) -> Explanation {
+    match judge(asset, world) {
+        Verdict::Rest(explanation) => explanation,
+        Verdict::Do(Work::Retry) => {
+            let reason = world.known.get(&asset.id).and_then(|known| known.reason.clone());
+            reason.map_or(Explanation::Waiting(Wait::Turn), Explanation::Blocked)
+        }
+        Verdict::Do(_) => Explanation::Waiting(Wait::Turn),
+    }
+}
+
+/// Whether a part of an asset of this kind may be sent at this moment; asked before every part.
+pub fn may_send(
+    kind: AssetKind,
+    conditions: &Conditions,
+    permissions: &Permissions,
+    trigger: Trigger,
+    resumable: bool,
+    now: i64,
+) -> Result<(), Wait> {
+    let held = app_cannot_run(conditions)
+        .or_else(|| no_network(conditions))
+        .or_else(|| roaming(conditions, permissions))
+        .or_else(|| metered(kind, conditions, permissions))
+        .or_else(|| not_charging(conditions, permissions))
+        .or_else(|| power_saver(conditions, permissions, trigger))
+        .or_else(|| video_in_a_grant(kind, conditions, permissions, resumable, now))
+        .or_else(|| grant_over(conditions, now));
+    held.map_or(Ok(()), Err)
+}
+
+/// What a run does with a library: every asset exactly once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DevicePlan {
+    /// What is done, in this order.
+    pub work: Vec<(DeviceAsset, Work)>,
+    /// What is not, and why.
+    pub rest: Vec<(AssetId, Explanation)>,
+}
+
+/// Plans a run over a library.
+pub fn plan(assets: Vec<DeviceAsset>, world: &World) -> DevicePlan {
+    let mut plan = DevicePlan::default();
+    for asset in assets {
+        match judge(&asset, world) {
+            Verdict::Do(work) => plan.work.push((asset, work)),
+            Verdict::Rest(explanation) => plan.rest.push((asset.id, explanation)),
+        }
+    }
+    order::arrange(&mut plan.work, world);
+    plan
+}
+
+fn waiting(wait: Option<Wait>) -> Option<Explanation> {
+    wait.map(Explanation::Waiting)
+}
+
+// The owner's choices.
+
+fn excluded(case: Case<'_>) -> Option<Explanation> {
+    let (_, album) = case.world.chosen(case.asset, AlbumChoice::Excluded)?;
+    Some(Explanation::Skipped(Skip::Excluded(album.name.clone())))
+}
+
+fn not_selected(case: Case<'_>) -> Option<Explanation> {
+    let selected = case.world.chosen(case.asset, AlbumChoice::Selected);
+    selected.is_none().then_some(Explanation::Skipped(Skip::NotSelected))
+}
+
+// What is true already.
+
+impl Case<'_> {
+    /// What is known of it, if it is what it was.
+    fn as_known(&self) -> Option<&Known> {
+        self.known.filter(|known| known.fingerprint == self.asset.fingerprint)
+    }
+
+    /// Whether its video is there to be sent, and was not.
+    fn can_be_completed(&self) -> bool {
+        self.as_known().is_some_and(|known| !known.is_whole) && self.asset.motion == Motion::Here
+    }
+}
+
+fn not_media(case: Case<'_>) -> Option<Explanation> {
+    let known = case.as_known().filter(|known| known.state == AssetState::NotMedia)?;
+    let reason = known.reason.clone().unwrap_or_else(|| "it is neither a picture nor a video".to_owned());
+    Some(Explanation::Skipped(Skip::NotMedia(reason)))
+}
+
+/// It was here before the deletion. One that was first seen after it was brought back by its owner.
+fn deleted_from_the_vault(case: Case<'_>) -> Option<Explanation> {
+    let known = case.as_known()?;
+    let at = *case.world.deleted_contents.get(&known.content?)?;
+    (known.first_seen <= at).then_some(Explanation::Skipped(Skip::Deleted(at)))
+}
+
+fn backed_up(case: Case<'_>) -> Option<Explanation> {
+    let known = case.as_known().filter(|known| known.state == AssetState::BackedUp)?;
+    let file = known.file?;
+    let is_live = !case.world.deleted.contains(&file);
+    let is_placed = case.world.missing_albums(case.asset, file).is_empty();
+    (is_live && is_placed && !case.can_be_completed()).then_some(Explanation::BackedUp {
+        file,
+        at: known.last_seen,
+        is_whole: known.is_whole,
+    })
+}
+
+// What the moment does not allow.
+
+fn app_cannot_run(conditions: &Conditions) -> Option<Wait> {
+    match conditions.can_run {
+        CanRun::Ok => None,
+        CanRun::AppKilled => Some(Wait::AppOpened),
+        CanRun::PrivateSpaceLocked => Some(Wait::PrivateSpace),
+        CanRun::BatteryOptimised => Some(Wait::BatteryExemption),
+    }
+}
+
+fn no_network(conditions: &Conditions) -> Option<Wait> {
+    (conditions.network == Network::None).then_some(Wait::Network)
+}
+
+fn roaming(conditions: &Conditions, permissions: &Permissions) -> Option<Wait> {
+    (conditions.network == Network::Roaming && !permissions.while_roaming).then_some(Wait::Home)
+}
+
+/// Abroad, too, it is metered: leave to roam is no leave to use mobile data.
+fn metered(kind: AssetKind, conditions: &Conditions, permissions: &Permissions) -> Option<Wait> {
+    let costs = matches!(conditions.network, Network::Metered | Network::Roaming);
+    (costs && !permissions.on_metered(kind)).then_some(Wait::Unmetered(kind))
+}
+
+fn not_charging(conditions: &Conditions, permissions: &Permissions) -> Option<Wait> {
+    let is_background = conditions.app == App::Background;
+    (permissions.only_while_charging && is_background && !conditions.charging).then_some(Wait::Charger)
+}
+
+fn power_saver(conditions: &Conditions, permissions: &Permissions, trigger: Trigger) -> Option<Wait> {
+    let is_asked = trigger == Trigger::Asked;
+    (conditions.power_saver && permissions.rest_in_power_saver && !is_asked).then_some(Wait::Power)
+}
+
+/// A picture that seems to come from the future was taken while the clock was wrong: nobody waits for that.
+fn too_young(case: Case<'_>) -> Option<Explanation> {
+    let delay = i64::from(case.world.permissions.delay_after_capture) * 1_000_000;
+    let age = case.world.now - case.asset.taken;
+    (0..delay).contains(&age).then(|| Explanation::Waiting(Wait::Delay(case.asset.taken + delay)))
+}
+
+fn motion_awaited(case: Case<'_>) -> Option<Explanation> {
+    match case.asset.motion {
+        Motion::Promised { until } if until > case.world.now => {
+            Some(Explanation::Waiting(Wait::Motion(until)))
+        }
+        _ => None,
+    }
+}
+
+fn original_in_the_cloud(case: Case<'_>) -> Option<Explanation> {
+    let World { conditions, permissions, .. } = case.world;
+    if case.asset.locality == Locality::Here || case.needs_no_bytes() {
+        return None;
+    }
+    let wait = if !permissions.fetch_from_cloud {
+        Wait::FetchLeave
+    } else if conditions.network != Network::Unmetered && !permissions.fetch_on_metered {
+        Wait::Fetch
+    } else {
+        return None;
+    };
+    Some(Explanation::Waiting(wait))
+}
+
+fn no_room_in_the_cache(case: Case<'_>) -> Option<Explanation> {
+    let size = case.asset.fingerprint.size;
+    let is_fetched = case.asset.locality == Locality::Cloud && !case.needs_no_bytes();
+    (is_fetched && size > case.world.conditions.cache_room)
+        .then_some(Explanation::Waiting(Wait::CacheRoom(size)))
+}
+
+fn storage_full(case: Case<'_>) -> Option<Explanation> {
+    (case.world.storage_full && !case.needs_no_bytes()).then_some(Explanation::Waiting(Wait::Storage))
+}
+
+/// In the background the system ends the app's time when it likes. A video begins there only if what was sent of it is not lost.
+fn video_in_a_grant(
+    kind: AssetKind,
+    conditions: &Conditions,
+    permissions: &Permissions,
+    resumable: bool,
+    now: i64,
+) -> Option<Wait> {
+    let Grant::Until(until) = conditions.grant else { return None };
+    let is_held = kind == AssetKind::Video
+        && conditions.app == App::Background
+        && permissions.videos_only_in_parts
+        && (!resumable || now + PART_TIME > until);
+    is_held.then_some(Wait::Foreground)
+}
+
+fn grant_over(conditions: &Conditions, now: i64) -> Option<Wait> {
+    match conditions.grant {
+        Grant::Until(until) if now >= until => Some(Wait::Grant),
+        _ => None,
+    }
+}
+
+impl Case<'_> {
+    /// Whether what is to be done can be done without the original.
+    fn needs_no_bytes(&self) -> bool {
+        matches!(work(*self), Work::Recheck(_) | Work::Place(..))
+    }
+}
+
+fn work(case: Case<'_>) -> Work {
+    let Some(known) = case.known else { return Work::New };
+    if known.fingerprint != case.asset.fingerprint {
+        return Work::Changed;
+    }
+    if case.can_be_completed() {
+        return Work::Complete;
+    }
+    let is_deleted = known.file.is_some_and(|file| case.world.deleted.contains(&file));
+    match (known.state, known.content, known.file) {
+        (AssetState::BackedUp, _, Some(file)) if !is_deleted => {
+            Work::Place(file, case.world.missing_albums(case.asset, file))
+        }
+        (AssetState::BackedUp | AssetState::Skipped, Some(content), _) => Work::Recheck(content),
+        _ => Work::Retry,
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,619 @@
+//! Each rule as a table, and all of them as properties over random libraries, choices, histories and moments.
+
+use super::*;
+use crate::library::device::Locality;
+use AssetKind::{LivePhoto, Photo, Video};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+const NOW: i64 = 1_800_000_000_000_000;
+const SECOND: i64 = 1_000_000;
+const DAY: i64 = 86_400 * SECOND;
+
+fn album(name: &str) -> DeviceAlbumKey {
+    DeviceAlbumKey { root: b"phone".to_vec(), folder: name.as_bytes().to_vec() }
+}
+
+fn print(seed: u64) -> Fingerprint {
+    Fingerprint { size: 1000 + seed, modified_ns: 7, inode: 1 }
+}
+
+fn asset(id: &str) -> DeviceAsset {
+    DeviceAsset {
+        id: AssetId::new(id),
+        name: format!("{id}.jpg"),
+        kind: AssetKind::Photo,
+        fingerprint: print(1),
+        taken: NOW - DAY,
+        albums: BTreeSet::from([album("Camera")]),
+        favourite: false,
+        locality: Locality::Here,
+        motion: Motion::None,
+    }
+}
+
+fn known() -> Known {
+    Known {
+        fingerprint: print(1),
+        content: Some(ContentHash::of(b"content")),
+        file: Some(FileId(7)),
+        state: AssetState::BackedUp,
+        reason: None,
+        is_whole: true,
+        first_seen: NOW - 10 * DAY,
+        last_seen: NOW - 5 * DAY,
+    }
+}
+
+/// At home, with the camera's album selected, one excluded and one of which nothing was said.
+fn world() -> World {
+    let chosen = |name: &str, choice| (album(name), ChosenAlbum { name: name.to_owned(), choice });
+    World {
+        albums: [
+            chosen("Camera", AlbumChoice::Selected),
+            chosen("Ski", AlbumChoice::Selected),
+            chosen("Secret", AlbumChoice::Excluded),
+        ]
+        .into(),
+        known: HashMap::new(),
+        deleted: HashSet::new(),
+        deleted_contents: HashMap::new(),
+        placed: HashMap::new(),
+        mirror: false,
+        storage_full: false,
+        permissions: Permissions::default(),
+        conditions: Conditions::HOME,
+        trigger: Trigger::Periodic,
+        resumable: true,
+        last_completed: NOW - 2 * DAY,
+        now: NOW,
+    }
+}
+
+fn with_known(known: Known) -> World {
+    World { known: HashMap::from([(AssetId::new("a"), known)]), ..world() }
+}
+
+fn check(asset: &DeviceAsset, world: &World, expected: &Verdict) {
+    assert_eq!(judge(asset, world), *expected, "{asset:?} {world:?}");
+}
+
+fn waits(wait: Wait) -> Verdict {
+    Verdict::Rest(Explanation::Waiting(wait))
+}
+
+fn skips(skip: Skip) -> Verdict {
+    Verdict::Rest(Explanation::Skipped(skip))
+}
+
+fn works(work: Work) -> Verdict {
+    Verdict::Do(work)
+}
+
+#[test]
+fn candidates_are_in_a_selected_album_and_in_no_excluded_one() {
+    let secret = || skips(Skip::Excluded("Secret".into()));
+    for (albums, expected) in [
+        (vec!["Camera"], works(Work::New)),
+        (vec!["Camera", "Other"], works(Work::New)),
+        (vec!["Camera", "Secret"], secret()),
+        (vec!["Secret"], secret()),
+        (vec!["Other"], skips(Skip::NotSelected)),
+        (vec![], skips(Skip::NotSelected)),
+    ] {
+        let asset = DeviceAsset { albums: albums.into_iter().map(album).collect(), ..asset("a") };
+        check(&asset, &world(), &expected);
+    }
+    // An album that is empty for a while keeps its choice: nothing but the owner takes it away.
+    let mut emptied = world();
+    emptied.albums.remove(&album("Camera"));
+    check(&asset("a"), &emptied, &skips(Skip::NotSelected));
+}
+
+#[test]
+fn what_the_catalog_knows() {
+    let content = ContentHash::of(b"content");
+    let safe = Explanation::BackedUp { file: FileId(7), at: NOW - 5 * DAY, is_whole: true };
+    let other = print(2);
+    for (known, expected) in [
+        (known(), Verdict::Rest(safe)),
+        (Known { fingerprint: other, ..known() }, works(Work::Changed)),
+        (Known { state: AssetState::Blocked, ..known() }, works(Work::Retry)),
+        (Known { state: AssetState::Skipped, file: None, ..known() }, works(Work::Recheck(content))),
+        (Known { file: None, ..known() }, works(Work::Recheck(content))),
+        (
+            Known { state: AssetState::NotMedia, reason: Some("it is text".into()), ..known() },
+            skips(Skip::NotMedia("it is text".into())),
+        ),
+        (Known { state: AssetState::NotMedia, fingerprint: other, ..known() }, works(Work::Changed)),
+    ] {
+        check(&asset("a"), &with_known(known), &expected);
+    }
+}
+
+#[test]
+fn what_was_deleted_from_the_vault_is_not_sent_again_unless_it_was_brought_back() {
+    let at = NOW - 3 * DAY;
+    let deleted = |known: Known| World {
+        deleted: HashSet::from([FileId(7)]),
+        deleted_contents: HashMap::from([(ContentHash::of(b"content"), at)]),
+        ..with_known(known)
+    };
+    let content = ContentHash::of(b"content");
+    for (known, expected) in [
+        (known(), skips(Skip::Deleted(at))),
+        (Known { first_seen: at, ..known() }, skips(Skip::Deleted(at))),
+        (Known { state: AssetState::Skipped, file: None, ..known() }, skips(Skip::Deleted(at))),
+        (Known { first_seen: at + 1, ..known() }, works(Work::Recheck(content))),
+        (Known { fingerprint: print(2), ..known() }, works(Work::Changed)),
+    ] {
+        check(&asset("a"), &deleted(known), &expected);
+    }
+    // Another file of the vault has the same content.
+    let elsewhere = World { deleted_contents: HashMap::new(), ..deleted(known()) };
+    check(&asset("a"), &elsewhere, &works(Work::Recheck(content)));
+}
+
+#[test]
+fn a_live_photo_waits_for_its_video_goes_without_it_and_is_completed() {
+    let live = |motion| DeviceAsset { kind: AssetKind::LivePhoto, motion, ..asset("a") };
+    let later = NOW + 60 * SECOND;
+    check(&live(Motion::Here), &world(), &works(Work::New));
+    check(&live(Motion::Promised { until: later }), &world(), &waits(Wait::Motion(later)));
+    check(&live(Motion::Promised { until: NOW }), &world(), &works(Work::New));
+    let half = with_known(Known { is_whole: false, ..known() });
+    let safe = Explanation::BackedUp { file: FileId(7), at: NOW - 5 * DAY, is_whole: false };
+    check(&live(Motion::Promised { until: NOW }), &half, &Verdict::Rest(safe));
+    check(&live(Motion::Here), &half, &works(Work::Complete));
+}
+
+#[test]
+fn albums_are_mirrored_and_what_was_taken_out_stays_out() {
+    let asset = DeviceAsset { albums: [album("Camera"), album("Ski"), album("Other")].into(), ..asset("a") };
+    let safe = Verdict::Rest(Explanation::BackedUp { file: FileId(7), at: NOW - 5 * DAY, is_whole: true });
+    let placed = |names: &[&str], mirror| World {
+        placed: names.iter().map(|name| (album(name), HashSet::from([FileId(7)]))).collect(),
+        mirror,
+        ..with_known(known())
+    };
+    check(&asset, &placed(&["Camera"], false), &safe);
+    let to_ski = works(Work::Place(FileId(7), vec![album("Ski")]));
+    check(&asset, &placed(&["Camera"], true), &to_ski);
+    check(&asset, &placed(&["Camera", "Ski"], true), &safe);
+    let without_network = Conditions { network: Network::None, ..Conditions::HOME };
+    check(&asset, &World { conditions: without_network, ..placed(&["Camera"], true) }, &waits(Wait::Network));
+}
+
+#[test]
+fn networks() {
+    let permissions = |photos, videos, roaming| Permissions {
+        photos_on_metered: photos,
+        videos_on_metered: videos,
+        while_roaming: roaming,
+        ..Permissions::default()
+    };
+    for (kind, network, permissions, expected) in [
+        (Photo, Network::None, permissions(true, true, true), Some(Wait::Network)),
+        (Photo, Network::Unmetered, permissions(false, false, false), None),
+        (Photo, Network::Metered, permissions(false, true, true), Some(Wait::Unmetered(Photo))),
+        (LivePhoto, Network::Metered, permissions(false, true, true), Some(Wait::Unmetered(LivePhoto))),
+        (Video, Network::Metered, permissions(true, false, true), Some(Wait::Unmetered(Video))),
+        (Photo, Network::Metered, permissions(true, false, false), None),
+        (LivePhoto, Network::Metered, permissions(true, false, false), None),
+        (Video, Network::Metered, permissions(false, true, false), None),
+        (Photo, Network::Roaming, permissions(true, true, false), Some(Wait::Home)),
+        (Video, Network::Roaming, permissions(true, true, false), Some(Wait::Home)),
+        (Photo, Network::Roaming, permissions(true, false, true), None),
+        (Video, Network::Roaming, permissions(true, false, true), Some(Wait::Unmetered(Video))),
+    ] {
+        let conditions = Conditions { network, ..Conditions::HOME };
+        check_moment(kind, conditions, permissions, Trigger::Periodic, expected);
+    }
+}
+
+/// A moment is judged the same way when a run is planned and before each part.
+fn check_moment(
+    kind: AssetKind,
+    conditions: Conditions,
+    permissions: Permissions,
+    trigger: Trigger,
+    expected: Option<Wait>,
+) {
+    let sent = may_send(kind, &conditions, &permissions, trigger, true, NOW);
+    assert_eq!(sent.err(), expected, "{kind:?} {conditions:?} {permissions:?} {trigger:?}");
+    let world = World { permissions, conditions, trigger, ..world() };
+    let asset = DeviceAsset { kind, ..asset("a") };
+    check(&asset, &world, &expected.map_or(works(Work::New), waits));
+}
+
+#[test]
+fn power_and_leave_to_run() {
+    let background = Conditions { app: App::Background, charging: false, ..Conditions::HOME };
+    let charging = Permissions { only_while_charging: true, ..Permissions::default() };
+    let saving = Conditions { power_saver: true, ..Conditions::HOME };
+    let tireless = Permissions { rest_in_power_saver: false, ..Permissions::default() };
+    let usual = Permissions::default();
+    let cannot = |can_run| Conditions { can_run, ..Conditions::HOME };
+    for (conditions, permissions, trigger, expected) in [
+        (background, usual, Trigger::Periodic, None),
+        (background, charging, Trigger::Periodic, Some(Wait::Charger)),
+        (Conditions { charging: true, ..background }, charging, Trigger::Periodic, None),
+        (Conditions { app: App::Foreground, ..background }, charging, Trigger::Opened, None),
+        (saving, usual, Trigger::Opened, Some(Wait::Power)),
+        (saving, usual, Trigger::Asked, None),
+        (saving, tireless, Trigger::Opened, None),
+        (cannot(CanRun::AppKilled), usual, Trigger::Pushed, Some(Wait::AppOpened)),
+        (cannot(CanRun::PrivateSpaceLocked), usual, Trigger::Periodic, Some(Wait::PrivateSpace)),
+        (cannot(CanRun::BatteryOptimised), usual, Trigger::Periodic, Some(Wait::BatteryExemption)),
+    ] {
+        check_moment(AssetKind::Photo, conditions, permissions, trigger, expected);
+    }
+}
+
+#[test]
+fn grants_end_and_videos_begin_only_in_parts() {
+    let until =
+        |left| Conditions { app: App::Background, grant: Grant::Until(NOW + left), ..Conditions::HOME };
+    let whole = Permissions { videos_only_in_parts: false, ..Permissions::default() };
+    let usual = Permissions::default();
+    for (kind, conditions, permissions, resumable, expected) in [
+        (Photo, until(30 * SECOND), usual, true, None),
+        (Photo, until(1), usual, true, None),
+        (Photo, until(0), usual, true, Some(Wait::Grant)),
+        (Photo, until(-5), usual, true, Some(Wait::Grant)),
+        (Video, until(30 * SECOND), usual, true, None),
+        (Video, until(PART_TIME), usual, true, None),
+        (Video, until(PART_TIME - 1), usual, true, Some(Wait::Foreground)),
+        (Video, until(30 * SECOND), usual, false, Some(Wait::Foreground)),
+        (Video, until(30 * SECOND), whole, false, None),
+        (Video, Conditions { app: App::Foreground, ..until(1) }, usual, false, None),
+        (Video, Conditions { grant: Grant::Unlimited, ..until(1) }, usual, false, None),
+    ] {
+        let sent = may_send(kind, &conditions, &permissions, Trigger::Pushed, resumable, NOW);
+        assert_eq!(sent.err(), expected, "{kind:?} {conditions:?}");
+        let world = World { permissions, conditions, resumable, trigger: Trigger::Pushed, ..world() };
+        check(&DeviceAsset { kind, ..asset("a") }, &world, &expected.map_or(works(Work::New), waits));
+    }
+}
+
+#[test]
+fn a_picture_waits_for_the_delay_after_its_capture_and_no_longer() {
+    let permissions = Permissions { delay_after_capture: 60, ..Permissions::default() };
+    let world = World { permissions, ..world() };
+    for (taken, expected) in [
+        (NOW - 61 * SECOND, works(Work::New)),
+        (NOW - 60 * SECOND, works(Work::New)),
+        (NOW - 59 * SECOND, waits(Wait::Delay(NOW + SECOND))),
+        (NOW, waits(Wait::Delay(NOW + 60 * SECOND))),
+        // The clock was set back.
+        (NOW + 365 * DAY, works(Work::New)),
+    ] {
+        check(&DeviceAsset { taken, ..asset("a") }, &world, &expected);
+    }
+}
+
+#[test]
+fn originals_in_the_cloud_are_fetched_as_their_owner_allows() {
+    let cloud = DeviceAsset { locality: Locality::Cloud, ..asset("a") };
+    let metered = Conditions { network: Network::Metered, ..Conditions::HOME };
+    let allowed = Permissions { photos_on_metered: true, ..Permissions::default() };
+    let fetching = Permissions { fetch_on_metered: true, ..allowed };
+    let never = Permissions { fetch_from_cloud: false, ..fetching };
+    let cramped = Conditions { cache_room: cloud.fingerprint.size - 1, ..Conditions::HOME };
+    let just = Conditions { cache_room: cloud.fingerprint.size, ..Conditions::HOME };
+    for (conditions, permissions, expected) in [
+        (Conditions::HOME, allowed, works(Work::New)),
+        (metered, allowed, waits(Wait::Fetch)),
+        (metered, fetching, works(Work::New)),
+        (Conditions::HOME, never, waits(Wait::FetchLeave)),
+        (cramped, allowed, waits(Wait::CacheRoom(cloud.fingerprint.size))),
+        (just, allowed, works(Work::New)),
+    ] {
+        check(&cloud, &World { permissions, conditions, ..world() }, &expected);
+        check(&asset("a"), &World { permissions, conditions, ..world() }, &works(Work::New));
+    }
+    // What needs no bytes is done without them.
+    let recheck = with_known(Known { state: AssetState::Skipped, ..known() });
+    let expected = works(Work::Recheck(ContentHash::of(b"content")));
+    check(&cloud, &World { conditions: cramped, permissions: never, ..recheck }, &expected);
+}
+
+#[test]
+fn a_full_vault_stops_what_must_be_sent_and_nothing_else() {
+    let full = World { storage_full: true, ..world() };
+    check(&asset("a"), &full, &waits(Wait::Storage));
+    let recheck = with_known(Known { state: AssetState::Skipped, ..known() });
+    let expected = works(Work::Recheck(ContentHash::of(b"content")));
+    check(&asset("a"), &World { storage_full: true, ..recheck }, &expected);
+}
+
+#[test]
+fn what_was_tried_in_vain_is_explained_by_what_it_met() {
+    let known = Known { state: AssetState::Blocked, reason: Some("it cannot be read".into()), ..known() };
+    assert_eq!(explain(&asset("a"), &with_known(known)), Explanation::Blocked("it cannot be read".into()));
+    assert_eq!(explain(&asset("b"), &world()), Explanation::Waiting(Wait::Turn));
+    assert_eq!(conditions::cache_bound(5 << 30), (5 << 30) / 10);
+    assert_eq!(conditions::cache_bound(500 << 30), 2 << 30);
+}
+
+fn order(assets: Vec<DeviceAsset>, world: &World) -> Vec<String> {
+    let names = plan(assets, world).work.into_iter().map(|(asset, _)| asset.id.0);
+    names.map(|id| String::from_utf8(id).unwrap()).collect()
+}
+
+#[test]
+fn new_pictures_go_first_and_small_ones_when_time_is_short() {
+    let taken = |id: &str, days: i64, size: u64| DeviceAsset {
+        taken: NOW - days * DAY,
+        fingerprint: print(size),
+        ..asset(id)
+    };
+    let video = DeviceAsset { kind: AssetKind::Video, ..taken("video", 1, 1) };
+    let assets =
+        vec![taken("old small", 9, 1), taken("old large", 8, 5), taken("new", 1, 9), taken("newer", 0, 9)];
+    assert_eq!(order(assets.clone(), &world()), ["newer", "new", "old large", "old small"]);
+    let short =
+        Conditions { grant: Grant::Until(NOW + 30 * SECOND), app: App::Background, ..Conditions::HOME };
+    let hurried = World { conditions: short, ..world() };
+    let three = || [vec![video.clone()], assets[..2].to_vec(), vec![assets[2].clone()]].concat();
+    assert_eq!(order(three(), &hurried), ["new", "old small", "old large", "video"]);
+    assert_eq!(order(three(), &world()), ["new", "video", "old large", "old small"]);
+    let any = Permissions { photos_first: false, ..Permissions::default() };
+    assert_eq!(
+        order(three(), &World { permissions: any, ..hurried }),
+        ["new", "video", "old small", "old large"]
+    );
+}
+
+#[test]
+fn each_fourth_step_goes_to_what_has_waited_longest() {
+    let newer = (0..20).map(|at| DeviceAsset { taken: NOW - at * SECOND, ..asset(&format!("new {at:02}")) });
+    let mut assets: Vec<_> = newer.collect();
+    assets.push(DeviceAsset { taken: NOW - 90 * DAY, ..asset("old") });
+    assets.push(DeviceAsset { taken: NOW - 80 * DAY, ..asset("less old") });
+    let order = order(assets, &world());
+    assert_eq!(order.len(), 22);
+    assert_eq!((order[3].as_str(), order[7].as_str()), ("old", "less old"));
+}
+
+// Random worlds.
+
+fn conditions() -> impl Strategy<Value = Conditions> {
+    let network =
+        prop::sample::select(vec![Network::None, Network::Unmetered, Network::Metered, Network::Roaming]);
+    let grant = prop_oneof![
+        Just(Grant::Unlimited),
+        (-10_i64..200).prop_map(|left| Grant::Until(NOW + left * SECOND))
+    ];
+    let can_run = prop::sample::select(vec![
+        CanRun::Ok,
+        CanRun::Ok,
+        CanRun::Ok,
+        CanRun::AppKilled,
+        CanRun::PrivateSpaceLocked,
+    ]);
+    (network, any::<(bool, bool, bool)>(), grant, can_run, 0_u64..3000).prop_map(
+        |(network, (charging, power_saver, front), grant, can_run, cache_room)| Conditions {
+            network,
+            charging,
+            battery_level: Some(50),
+            power_saver,
+            app: if front { App::Foreground } else { App::Background },
+            grant,
+            can_run,
+            cache_room,
+        },
+    )
+}
+
+fn permissions() -> impl Strategy<Value = Permissions> {
+    (any::<[bool; 9]>(), prop::sample::select(vec![0_u32, 0, 60, DAY_SECONDS])).prop_map(|(flags, delay)| {
+        Permissions {
+            photos_on_metered: flags[0],
+            videos_on_metered: flags[1],
+            while_roaming: flags[2],
+            only_while_charging: flags[3],
+            delay_after_capture: delay,
+            rest_in_power_saver: flags[4],
+            photos_first: flags[5],
+            videos_only_in_parts: flags[6],
+            fetch_from_cloud: flags[7],
+            fetch_on_metered: flags[8],
+            keep_awake: false,
+        }
+    })
+}
+
+const DAY_SECONDS: u32 = conditions::DELAY_MAX;
+
+fn device_asset(at: usize) -> impl Strategy<Value = DeviceAsset> {
+    let kind = prop::sample::select(vec![AssetKind::Photo, AssetKind::Video, AssetKind::LivePhoto]);
+    let albums =
+        prop::collection::btree_set(prop::sample::select(vec!["Camera", "Ski", "Secret", "Other"]), 0..3);
+    let motion = prop_oneof![
+        Just(Motion::Here),
+        (-1_i64..2).prop_map(|days| Motion::Promised { until: NOW + days * DAY })
+    ];
+    (kind, albums, motion, any::<bool>(), 0_i64..40, 1_u64..4).prop_map(
+        move |(kind, albums, motion, is_here, hours, seed)| DeviceAsset {
+            kind,
+            albums: albums.into_iter().map(album).collect(),
+            motion: if kind == AssetKind::LivePhoto { motion } else { Motion::None },
+            locality: if is_here { Locality::Here } else { Locality::Cloud },
+            taken: NOW - hours * 3600 * SECOND,
+            fingerprint: print(seed),
+            ..asset(&format!("asset {at}"))
+        },
+    )
+}
+
+fn history() -> impl Strategy<Value = Option<Known>> {
+    let state = prop::sample::select(vec![
+        AssetState::BackedUp,
+        AssetState::BackedUp,
+        AssetState::Skipped,
+        AssetState::Blocked,
+        AssetState::NotMedia,
+    ]);
+    let known = (state, 1_u64..4, 0_i64..6, any::<bool>(), 0_i64..9).prop_map(
+        |(state, seed, file, is_whole, days)| Known {
+            state,
+            fingerprint: print(seed),
+            content: Some(ContentHash::of(&[file.to_le_bytes()[0]])),
+            file: (state == AssetState::BackedUp).then_some(FileId(file)),
+            is_whole,
+            first_seen: NOW - days * DAY,
+            ..known()
+        },
+    );
+    prop::option::of(known)
+}
+
+fn worlds() -> impl Strategy<Value = (Vec<DeviceAsset>, World)> {
+    let library = (0..12_usize).map(|at| (device_asset(at), history())).collect::<Vec<_>>();
+    let deleted = prop::collection::hash_map(0_i64..6, 0_i64..9, 0..3);
+    (library, conditions(), permissions(), deleted, any::<(bool, bool, bool)>()).prop_map(
+        |(library, conditions, permissions, deleted, (mirror, storage_full, resumable))| {
+            let known = library
+                .iter()
+                .filter_map(|(asset, known)| Some((asset.id.clone(), known.clone()?)))
+                .collect();
+            let at = |days: i64| NOW - days * DAY;
+            let world = World {
+                known,
+                deleted: deleted.keys().map(|file| FileId(*file)).collect(),
+                deleted_contents: deleted
+                    .iter()
+                    .map(|(file, days)| (ContentHash::of(&[file.to_le_bytes()[0]]), at(*days)))
+                    .collect(),
+                mirror,
+                storage_full,
+                resumable,
+                conditions,
+                permissions,
+                ..world()
+            };
+            (library.into_iter().map(|(asset, _)| asset).collect(), world)
+        },
+    )
+}
+
+/// What carrying a plan out leaves behind.
+fn carry_out(plan: &DevicePlan, world: &mut World, next_file: &mut i64) {
+    for (asset, work) in &plan.work {
+        let before = world.known.get(&asset.id).cloned();
+        let file = match work {
+            Work::Place(file, _) => *file,
+            _ => {
+                *next_file += 1;
+                FileId(*next_file)
+            }
+        };
+        for key in asset.albums.iter().filter(|key| world.albums.contains_key(key)) {
+            world.placed.entry(key.clone()).or_default().insert(file);
+        }
+        let known = Known {
+            fingerprint: asset.fingerprint,
+            content: Some(ContentHash::of(&file.0.to_le_bytes())),
+            file: Some(file),
+            state: AssetState::BackedUp,
+            reason: None,
+            is_whole: asset.motion != Motion::Promised { until: 0 }
+                && !matches!(asset.motion, Motion::Promised { .. }),
+            first_seen: before.map_or(world.now, |before| before.first_seen),
+            last_seen: world.now,
+        };
+        world.known.insert(asset.id.clone(), known);
+    }
+}
+
+/// What must never be sent, said once more in other words than the rules'.
+fn is_forbidden(asset: &DeviceAsset, world: &World) -> bool {
+    let World { permissions, conditions, .. } = world;
+    let is_in = |name: &str| asset.albums.contains(&album(name));
+    let costs = matches!(conditions.network, Network::Metered | Network::Roaming);
+    let kind_costs = match asset.kind {
+        AssetKind::Video => !permissions.videos_on_metered,
+        _ => !permissions.photos_on_metered,
+    };
+    let known = world.known.get(&asset.id).filter(|known| known.fingerprint == asset.fingerprint);
+    let is_deleted = known.is_some_and(|known| {
+        let at = known.content.and_then(|content| world.deleted_contents.get(&content));
+        at.is_some_and(|at| known.first_seen <= *at)
+    });
+    is_in("Secret")
+        || !(is_in("Camera") || is_in("Ski"))
+        || conditions.network == Network::None
+        || (costs && kind_costs)
+        || (conditions.network == Network::Roaming && !permissions.while_roaming)
+        || is_deleted
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// (a), (d): nothing forbidden is sent, and every asset is in the plan once, with one explanation.
+    #[test]
+    fn nothing_forbidden_is_planned_and_everything_is_explained((assets, world) in worlds()) {
+        let plan = plan(assets.clone(), &world);
+        for (asset, _) in &plan.work {
+            prop_assert!(!is_forbidden(asset, &world), "{:?}", asset);
+            let sent = may_send(asset.kind, &world.conditions, &world.permissions, world.trigger, world.resumable, world.now);
+            prop_assert_eq!(sent, Ok(()));
+        }
+        let worked = plan.work.iter().map(|(asset, _)| asset.id.clone());
+        let mut ids: Vec<AssetId> = worked.chain(plan.rest.iter().map(|(id, _)| id.clone())).collect();
+        ids.sort();
+        let mut expected: Vec<AssetId> = assets.iter().map(|asset| asset.id.clone()).collect();
+        expected.sort();
+        prop_assert_eq!(ids, expected);
+        for asset in &assets {
+            let told = explain(asset, &world);
+            let rest = plan.rest.iter().find(|(id, _)| *id == asset.id);
+            if let Some((_, planned)) = rest {
+                prop_assert_eq!(&told, planned);
+            }
+            prop_assert_eq!(told.is_backed_up(), rest.is_some_and(|(_, planned)| planned.is_backed_up()));
+            prop_assert!(told.to_string().ends_with('.'));
+        }
+    }
+
+    /// (b), (c): at home everything that is allowed gets into the vault, and then there is nothing to do.
+    #[test]
+    fn everything_allowed_is_sent_in_the_end_and_nothing_twice((assets, world) in worlds()) {
+        let mut world = World { conditions: Conditions::HOME, storage_full: false, trigger: Trigger::Asked, ..world };
+        world.permissions = Permissions { delay_after_capture: world.permissions.delay_after_capture, ..Permissions::default() };
+        // Two days later: delays and promises are over.
+        world.now += 2 * DAY;
+        let mut next_file = 100;
+        let first = plan(assets.clone(), &world);
+        carry_out(&first, &mut world, &mut next_file);
+        let again = plan(assets.clone(), &world);
+        prop_assert_eq!(&again.work, &[]);
+        for asset in &assets {
+            let told = explain(asset, &world);
+            let is_left_alone = matches!(told, Explanation::Skipped(_));
+            prop_assert!(told.is_backed_up() || is_left_alone, "{}", told);
+            if told.is_backed_up() {
+                prop_assert!(!is_forbidden(asset, &world));
+            } else {
+                let is_text = world.known.get(&asset.id).is_some_and(|known| known.state == AssetState::NotMedia);
+                prop_assert!(is_text || is_forbidden(asset, &world), "{}", told);
+            }
+        }
+    }
+
+    /// (e): what has waited longest is always among the next few.
+    #[test]
+    fn nothing_waits_for_ever((assets, world) in worlds()) {
+        let plan = plan(assets, &world);
+        let since = |asset: &DeviceAsset| {
+            let seen = world.known.get(&asset.id).map_or(i64::MAX, |known| known.first_seen);
+            seen.min(asset.taken)
+        };
+        if let Some(longest) = plan.work.iter().map(|(asset, _)| since(asset)).min() {
+            let place = plan.work.iter().position(|(asset, _)| since(asset) == longest).unwrap();
+            prop_assert!(place < order::AGING);
+        }
+    }
+}
