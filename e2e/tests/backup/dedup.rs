@@ -192,7 +192,8 @@ async fn what_a_run_made_is_not_read_again() {
     for number in 0..12 {
         scene.write(&format!("{}/{number}.bmp", number % 3), &bitmap(20, number));
     }
-    scene.write("1/film.mp4", &picture(7, 5_000_000));
+    let film = [&b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom"[..], &picture(7, 5_000_000)].concat();
+    scene.write("1/film.mp4", &film);
     let report = scene.back_up_with(&settings(AlbumRule::PerFolder)).await.unwrap();
     assert_eq!((report.uploaded, report.thumbnails_left), (13, 0));
     let known = scene.catalog.files(&FileFilter::default()).await.unwrap();

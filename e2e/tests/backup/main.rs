@@ -8,6 +8,7 @@
 
 mod corpus;
 mod dedup;
+mod edits;
 mod interrupted;
 mod proxy;
 mod scene;

@@ -20,10 +20,12 @@ use tokio::task::JoinSet;
 
 use super::albums::Album;
 use super::error::AssetError;
+use super::gate::Gate;
 use super::patience::Patience;
 use crate::catalog::{AssetRow, Catalog, FileRow, Spans, UploadedRows};
 use crate::event::{Event, Events};
 use crate::keys::open_file;
+use crate::library::device::AssetKind;
 use crate::session::Session;
 
 /// How long the first parcel of a batch waits for company.
@@ -89,6 +91,8 @@ pub struct Parcel {
     pub objects: Vec<SealedObject>,
     /// What makes a file of them.
     pub commit: CommitRequest,
+    /// What it is.
+    pub kind: AssetKind,
     /// Where it goes.
     pub album: Arc<Album>,
     /// What the catalog will hold of the asset, but for the file's id.
@@ -140,6 +144,8 @@ pub struct Courier {
     pub thumbnails_due: Arc<Notify>,
     /// What the feed need not tell. Whoever has it records.
     pub spans: Arc<tokio::sync::Mutex<Spans>>,
+    /// What every part passes.
+    pub(super) gate: Arc<Gate>,
 }
 
 /// Where parcels are handed in, and the work that sends them, which ends when every counter is gone.
@@ -213,7 +219,17 @@ impl Parcel {
 
 impl Courier {
     async fn send(&self, batch: Vec<(Parcel, Answer)>, most: &AtomicU64) {
-        let (parcels, answers): (Vec<Parcel>, Vec<Answer>) = batch.into_iter().unzip();
+        let mut let_in = Vec::with_capacity(batch.len());
+        for (parcel, answer) in batch {
+            match self.gate.pass(parcel.kind, parcel.len()) {
+                Ok(()) => let_in.push((parcel, answer)),
+                Err(held) => drop(answer.send(Err(held))),
+            }
+        }
+        if let_in.is_empty() {
+            return;
+        }
+        let (parcels, answers): (Vec<Parcel>, Vec<Answer>) = let_in.into_iter().unzip();
         match self.try_send(parcels, most).await {
             Ok(outcomes) => {
                 for (answer, outcome) in answers.into_iter().zip(outcomes) {
@@ -239,7 +255,11 @@ impl Courier {
         for parcel in &parcels {
             parcel.frames(&mut pieces);
         }
+        let mut kinds: Vec<AssetKind> = parcels.iter().map(|parcel| parcel.kind).collect();
+        kinds.dedup();
         let attempt = || async {
+            // Asked again when it is sent again.
+            kinds.iter().try_for_each(|kind| self.gate.ask(*kind))?;
             let began = Instant::now();
             let answer = self.session.api.batch(pieces.clone(), &self.sent).await?;
             Ok((answer, began.elapsed()))

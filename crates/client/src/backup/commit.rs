@@ -58,7 +58,7 @@ pub(super) fn request(commit: Commit<'_>) -> CommitRequest {
     }
 }
 
-fn reference(object: &StoredObject) -> ObjectReference {
+pub(super) fn reference(object: &StoredObject) -> ObjectReference {
     ObjectReference {
         object_key: object.object_key.clone(),
         decryption_header: Opaque::encode(object.header.as_bytes()),

@@ -7,9 +7,12 @@ use crate::api::ApiFailure;
 use crate::catalog::CatalogError;
 use crate::error::VaultError;
 use crate::keys::Unreadable;
+use crate::library::LibraryError;
 
 use super::encrypt::is_change;
 use super::hash::HashError;
+use super::identify::IdentifyError;
+use super::rules::explanation::Wait;
 
 /// What went wrong with one asset. Its text is what the owner reads.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +50,15 @@ pub enum AssetError {
     /// It went with others, and all of them failed.
     #[error(transparent)]
     Batch(Arc<AssetError>),
+    /// The moment does not allow it to be sent: it waits, and nothing went wrong.
+    #[error("it waits: {0}")]
+    Held(Wait),
+    /// The device's own library does not give it.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    /// What it is cannot be told.
+    #[error(transparent)]
+    Identify(#[from] IdentifyError),
     /// Somebody asked the run to stop.
     #[error("the backup was stopped before it was done")]
     Stopped,

@@ -8,14 +8,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use darkslide_media::dates::{Circumstances, ZoneRule};
-use darkslide_media::file_type::{FileType, HEAD_LEN, MediaType, NotMedia, classify};
+use darkslide_media::file_type::{FileType, HEAD_LEN, MediaKind, MediaType, NotMedia, classify};
 use darkslide_media::pairing::{self, Item};
 use darkslide_media::probe::{Probe, ProbeError, probe_reader};
 
+use super::temporary::TemporaryCopy;
 use crate::catalog::Fingerprint;
 use crate::library::DeviceAlbum;
+use crate::library::device::AssetKind;
 use crate::library::folder::fingerprint;
 use crate::thumbnail::Subject;
+use tokio::sync::mpsc;
 
 /// One file on disk, as it was when it was identified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,12 +46,47 @@ pub struct Asset {
     pub probe: Probe,
     /// Where it belongs on the device.
     pub album: DeviceAlbum,
+    /// Whether the same place held something else before: then it may be an edit of that.
+    pub is_changed: bool,
+    /// How the device's own library knows it, if it is of one: then `root` and the paths are those of a copy.
+    pub library: Option<Arc<InLibrary>>,
+}
+
+/// How a device's own library knows an asset.
+#[derive(Debug)]
+pub struct InLibrary {
+    /// The library, as the catalog files its assets.
+    pub library: PathBuf,
+    /// The asset.
+    pub id: PathBuf,
+    /// What it was when it was planned.
+    pub fingerprint: Fingerprint,
+    /// What it is.
+    pub kind: AssetKind,
+    /// Copies that were made to be read, and go when nobody needs them any more.
+    pub copies: Vec<TemporaryCopy>,
+    /// Held for as long as something is done with it.
+    pub busy: mpsc::Sender<()>,
 }
 
 impl Asset {
-    /// How people call it: the whole path of its main component.
+    /// How people call it: the whole path of its main component, or its name in the device's library.
     pub fn name(&self) -> Arc<Path> {
-        self.main.path.as_path().into()
+        if self.library.is_some() {
+            self.main.relative.as_path().into()
+        } else {
+            self.main.path.as_path().into()
+        }
+    }
+
+    /// What it is, as far as the rules tell.
+    pub fn kind(&self) -> AssetKind {
+        match (&self.library, &self.motion, self.main.media.kind) {
+            (Some(known), ..) => known.kind,
+            (None, Some(_), _) => AssetKind::LivePhoto,
+            (None, None, MediaKind::Image) => AssetKind::Photo,
+            (None, None, MediaKind::Video) => AssetKind::Video,
+        }
     }
 
     /// Plaintext bytes of its components.
@@ -103,6 +141,9 @@ pub enum IdentifyError {
     /// Its metadata could not be read from the disk.
     #[error(transparent)]
     Probe(#[from] ProbeError),
+    /// It is neither a picture nor a video.
+    #[error("{0}")]
+    NotMedia(NotMedia),
 }
 
 /// What identification needs besides the files.
@@ -137,7 +178,15 @@ pub fn identify(
     identified.extend(paired(media).into_iter().map(|(main, motion, probe)| {
         let album = album_of(&main.relative);
         let root = Arc::clone(around.root);
-        Identified::Asset(Box::new(Asset { root, main, motion, probe, album }))
+        Identified::Asset(Box::new(Asset {
+            root,
+            main,
+            motion,
+            probe,
+            album,
+            is_changed: false,
+            library: None,
+        }))
     }));
     identified
 }
@@ -150,8 +199,19 @@ pub fn subject_of(
 ) -> io::Result<Option<Subject>> {
     match look(around, relative) {
         Ok(Look::Media(seen)) if seen.0.fingerprint == *expected => Ok(Some(subject(&seen.0, &seen.1))),
-        Ok(_) | Err(IdentifyError::Probe(_)) => Ok(None),
+        Ok(_) | Err(IdentifyError::Probe(_) | IdentifyError::NotMedia(_)) => Ok(None),
         Err(IdentifyError::Read(error)) => Err(error),
+    }
+}
+
+/// What one file is and says of itself; an error where it is neither a picture nor a video.
+pub(super) fn look_at(
+    around: Surroundings<'_>,
+    relative: &Path,
+) -> Result<(Component, Probe), IdentifyError> {
+    match look(around, relative)? {
+        Look::Media(seen) => Ok(*seen),
+        Look::NotMedia(_, reason) => Err(IdentifyError::NotMedia(reason)),
     }
 }
 

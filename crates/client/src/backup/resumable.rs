@@ -109,7 +109,7 @@ impl Uploads<'_> {
     ) -> Result<Upload, AssetError> {
         let begin = || async { Ok(self.session.api.begin_upload(len).await?) };
         let begun = self.patience.persist(begin).await?;
-        let (key, header) = (FileKey::generate(), StreamHeader::generate());
+        let (key, header) = (original.new_key(), StreamHeader::generate());
         let wrapped = album.key.wrap_key(&key);
         let position = StreamPosition::start(&header);
         let row = ResumableRow {
@@ -171,7 +171,9 @@ impl Uploads<'_> {
         if row.checked == row.length {
             return Ok(Step::Whole);
         }
-        let stretch = row.checked..row.length.min(row.checked + REQUEST_BYTES_MAX);
+        let most = self.gate.part_bytes(REQUEST_BYTES_MAX);
+        let stretch = row.checked..row.length.min(row.checked + most);
+        self.gate.pass(original.kind, stretch.end - stretch.start)?;
         // Until its answer is there, nobody knows how much of it came.
         upload.is_unsure = true;
         match self.send_stretch(&original.name, upload, stretch.clone()).await {

@@ -20,12 +20,14 @@ use super::Settings;
 use super::albums::Albums;
 use super::batch::{self, Counter, Courier, Parcel};
 use super::error::{AssetError, BackupError};
+use super::gate::{Gate, Outlook};
 use super::hash::{HashError, Hashed, hash_kept};
 use super::identify::{Asset, Identified, Surroundings, identify};
 use super::in_flight::InFlight;
 use super::patience::Patience;
-use super::plan::{BackupPlan, Decision, Step};
+use super::plan::{BackupPlan, Decision, Step, Why};
 use super::report::BackupReport;
+use super::rules::explanation::Wait;
 use super::settle::{Job, Packing};
 use super::thumbnails::{self, Signals};
 use super::upload::{UrlPool, WHOLE_OBJECT_MAX};
@@ -33,7 +35,7 @@ use crate::buffers::Buffers;
 use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, Fingerprint, Spans};
 use crate::error::VaultError;
 use crate::event::{Event, Events, Outcome};
-use crate::library::{PassedOver, raw};
+use crate::library::{Library, PassedOver, raw};
 use crate::session::Session;
 use crate::together::{Most, Together};
 
@@ -108,6 +110,12 @@ pub(super) struct Run {
     /// Stretches of the feed that this run has made, and knows.
     pub(super) spans: Arc<tokio::sync::Mutex<Spans>>,
     pub(super) thumbnails_left: AtomicU64,
+    /// What every part passes.
+    pub(super) gate: Arc<Gate>,
+    /// The device's own library, if it is one that is backed up.
+    pub(super) library: Option<Arc<dyn Library>>,
+    /// What the moment did not allow, and what each waits for.
+    held: Mutex<Vec<(PathBuf, Wait)>>,
     /// Ciphertext bytes that the account may still store; told by the server once a run.
     room: AtomicI64,
     report: Mutex<BackupReport>,
@@ -155,6 +163,9 @@ impl Run {
             thumbnails: Arc::default(),
             spans: Arc::default(),
             thumbnails_left: AtomicU64::new(0),
+            gate: Arc::default(),
+            library: None,
+            held: Mutex::default(),
             room: AtomicI64::new(i64::MAX),
             report: Mutex::default(),
             fatal: Mutex::new(None),
@@ -223,10 +234,32 @@ impl Run {
         }
     }
 
+    /// Makes it the run of a device's own library, under conditions that change.
+    pub(super) fn of_library(self, library: Arc<dyn Library>, outlook: Outlook, resumable: bool) -> Self {
+        Self { gate: Arc::new(Gate::new(Some(outlook), resumable)), library: Some(library), ..self }
+    }
+
     /// Does what the plans say.
     pub(super) async fn carry_out(
         self: &Arc<Self>,
         plans: Vec<(Arc<Path>, BackupPlan)>,
+    ) -> Result<(), BackupError> {
+        let feed = async |lanes: &Lanes| {
+            for (root, plan) in plans {
+                self.feed_lanes(lanes, &root, plan).await?;
+                if self.halt.is_cancelled() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        self.work(feed).await
+    }
+
+    /// Opens the lanes, lets `feed` fill them, and waits until all that went in has come out.
+    pub(super) async fn work(
+        self: &Arc<Self>,
+        feed: impl AsyncFnOnce(&Lanes) -> Result<(), BackupError>,
     ) -> Result<(), BackupError> {
         let (small, small_waiting) = mpsc::channel(1);
         // Descriptions only: their bytes are read when their turn comes.
@@ -242,13 +275,7 @@ impl Run {
         tasks.spawn(small_lane(Arc::clone(self), small_waiting));
         tasks.spawn(large_lane(Arc::clone(self), large_waiting));
         let lanes = Lanes { small, large };
-        let mut fed = Ok(());
-        for (root, plan) in plans {
-            fed = self.feed_lanes(&lanes, &root, plan).await;
-            if fed.is_err() || self.halt.is_cancelled() {
-                break;
-            }
-        }
+        let fed = feed(&lanes).await;
         drop(lanes);
         tasks.join_all().await;
         drop(self.counter.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -270,11 +297,13 @@ impl Run {
             sent: Arc::clone(&self.sent),
             thumbnails_due: Arc::clone(&self.thumbnails.due),
             spans: Arc::clone(&self.spans),
+            gate: Arc::clone(&self.gate),
         }
     }
 
     async fn feed_lanes(&self, lanes: &Lanes, root: &Arc<Path>, plan: BackupPlan) -> Result<(), BackupError> {
         let mut to_read: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
+        let mut changed: HashSet<PathBuf> = HashSet::new();
         // Steps that need no reading mostly cost nothing, or one short call each.
         let mut steps = futures_util::stream::iter(plan.steps)
             .map(|step| async { self.is_dealt_with(root, &step).await.map(|done| (done, step)) })
@@ -286,6 +315,9 @@ impl Run {
             }
             if done {
                 continue;
+            }
+            if matches!(step.decision, Decision::Read(Why::Changed | Why::Retry)) {
+                changed.insert(step.path.clone());
             }
             for path in std::iter::once(step.path).chain(step.motion.map(|(path, _)| path)) {
                 let folder = path.parent().unwrap_or(Path::new("")).to_owned();
@@ -306,7 +338,7 @@ impl Run {
                 if self.halt.is_cancelled() {
                     return Ok(());
                 }
-                self.dispatch(lanes, root, one).await?;
+                self.dispatch(lanes, root, one, &changed).await?;
             }
         }
         Ok(())
@@ -342,9 +374,13 @@ impl Run {
         lanes: &Lanes,
         root: &Arc<Path>,
         identified: Identified,
+        changed: &HashSet<PathBuf>,
     ) -> Result<(), BackupError> {
         match identified {
-            Identified::Asset(asset) => lanes.send(asset, &self.halt).await,
+            Identified::Asset(mut asset) => {
+                asset.is_changed = changed.contains(&asset.main.relative);
+                lanes.send(asset, &self.halt).await;
+            }
             Identified::NotMedia { relative, fingerprint, reason } => {
                 let reason = reason.to_string();
                 self.record_other(root, &relative, fingerprint, AssetState::NotMedia, &reason).await?;
@@ -391,6 +427,32 @@ impl Run {
         // Saturating: files that were paired were expected twice.
         let _ = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         self.events.send(Event::Finished { name: Arc::clone(name), outcome }).await;
+    }
+
+    /// Tells that there is something to make.
+    pub(super) fn thumbnails_are_due(&self) {
+        self.thumbnails.due.notify_one();
+    }
+
+    /// Remembers that something waits for a better moment. It is planned again in the next run.
+    pub(super) fn hold(&self, asset: &Asset, wait: Wait) {
+        let place = asset.library.as_ref().map_or_else(|| asset.main.path.clone(), |known| known.id.clone());
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).push((place, wait));
+    }
+
+    /// The same, of something that was not opened yet.
+    pub(super) fn hold_id(&self, id: PathBuf, wait: Wait) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).push((id, wait));
+    }
+
+    /// Whether nothing more is begun.
+    pub(super) fn is_halted(&self) -> bool {
+        self.halt.is_cancelled()
+    }
+
+    /// What waits for a better moment, and what for.
+    pub(super) fn held(&self) -> Vec<(PathBuf, Wait)> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Looks whether a failure of one asset is one of the whole run.
@@ -450,13 +512,13 @@ impl Run {
 }
 
 /// Where assets wait for their turn.
-struct Lanes {
+pub(super) struct Lanes {
     small: mpsc::Sender<Box<Asset>>,
     large: mpsc::UnboundedSender<Box<Asset>>,
 }
 
 impl Lanes {
-    async fn send(&self, asset: Box<Asset>, halt: &CancellationToken) {
+    pub(super) async fn send(&self, asset: Box<Asset>, halt: &CancellationToken) {
         if asset.size() > WHOLE_OBJECT_MAX {
             self.large.send(asset).expect("the lane is open until all is sent");
             return;

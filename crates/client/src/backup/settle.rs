@@ -1,7 +1,7 @@
 //! One asset from its hash to its place in the vault: linked where the vault has its content, sent where not, and
 //! recorded however it ended.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,17 +19,20 @@ use super::describe;
 use super::encrypt::Source;
 use super::error::{AssetError, BackupError};
 use super::hash::{Hashed, hash, is_kept, on_disk};
-use super::identify::Asset;
+use super::identify::{Asset, IdentifyError};
 use super::plan::{ContentDecision, Step, decide_content, deleted_reason};
 use super::run::{ROOM_UNIT, ROOM_UNITS, Run};
 use super::upload::{Original, StoredObject, Uploads, WHOLE_OBJECT_MAX};
 use crate::appearance::Appearance;
 use crate::buffers::Buffers;
-use crate::catalog::{AssetRow, AssetState, CatalogError, FileRow, Fingerprint, TrashRow, content_mark};
+use crate::catalog::{
+    AssetRow, AssetState, CatalogError, DeviceAlbumKey, FileRow, Fingerprint, TrashRow, content_mark,
+};
 use crate::event::{Event, Outcome};
 use crate::feed;
 use crate::keys::{file_key, trashed_file_key, wrap_file_key};
-use crate::library::{DeviceAlbum, raw};
+use crate::library::device::DeviceAsset;
+use crate::library::{DeviceAlbum, LibraryError, path_of, raw};
 use darkslide_media::thumbnail::PLACEHOLDER;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -49,6 +52,8 @@ pub(super) struct Job {
 struct Place<'a> {
     root: &'a Path,
     relative: &'a Path,
+    /// Below the root, as people call it: the same, but for a library's assets.
+    title: &'a Path,
     fingerprint: Fingerprint,
     motion: Option<(&'a Path, Fingerprint)>,
     album: &'a DeviceAlbum,
@@ -56,12 +61,12 @@ struct Place<'a> {
 
 impl Place<'_> {
     fn appearance(&self) -> Appearance {
-        describe::appearance(self.relative, self.fingerprint, self.motion, self.album)
+        describe::appearance(self.title, self.fingerprint, self.motion, self.album)
     }
 }
 
 /// How an asset was settled.
-struct Settled {
+pub(super) struct Settled {
     outcome: Outcome,
     file: Option<FileId>,
     /// The catalog has it already.
@@ -71,6 +76,11 @@ struct Settled {
 impl Settled {
     fn in_vault(outcome: Outcome, file: FileId) -> Self {
         Self { outcome, file: Some(file), is_recorded: false }
+    }
+
+    /// In the vault, and the catalog has it.
+    pub(super) fn recorded(outcome: Outcome, file: FileId) -> Self {
+        Self { outcome, file: Some(file), is_recorded: true }
     }
 
     fn outside(outcome: Outcome) -> Self {
@@ -143,9 +153,11 @@ impl Run {
                     return Ok(settled);
                 }
             }
+            if let Some(before) = self.edited(job).await? {
+                return self.update(job, &before).await;
+            }
             if let Delivered::Created(file) = self.send(job).await? {
-                let uploaded = Settled::in_vault(Outcome::Uploaded, file);
-                return Ok(Settled { is_recorded: true, ..uploaded });
+                return Ok(Settled::recorded(Outcome::Uploaded, file));
             }
             // Another device sent the same picture meanwhile: the feed tells which file it is.
             job.is_new = false;
@@ -214,8 +226,15 @@ impl Run {
 
     /// The vault has the content: its key, wrapped for the album, is all that is sent.
     async fn link(&self, place: &Place<'_>, row: &FileRow) -> Result<Settled, AssetError> {
+        let linked = self.link_into(place.album, row).await?;
+        self.remember_copy(&linked, &place.appearance(), true, false).await?;
+        Ok(Settled::in_vault(Outcome::Linked, row.id))
+    }
+
+    /// Puts a file, of which this is a membership, into an album as well.
+    pub(super) async fn link_into(&self, album: &DeviceAlbum, row: &FileRow) -> Result<FileRow, AssetError> {
         let key = file_key(&self.collection_key(row.collection).await?, row)?;
-        let album = self.resolve(place.album).await?;
+        let album = self.resolve(album).await?;
         let wrapped = wrap_file_key(&album.key, row.id, &key);
         let request = AddFilesRequest { collection_id: album.id, files: vec![wrapped.clone()] };
         self.patience.persist(|| async { Ok(self.session.api.add_files(&request).await?) }).await?;
@@ -226,8 +245,7 @@ impl Run {
             ..row.clone()
         };
         self.catalog.put_file(&linked).await?;
-        self.remember_copy(&linked, &place.appearance(), true, false).await?;
-        Ok(Settled::in_vault(Outcome::Linked, row.id))
+        Ok(linked)
     }
 
     async fn untrash(&self, album: &DeviceAlbum, row: &TrashRow) -> Result<Settled, AssetError> {
@@ -242,20 +260,16 @@ impl Run {
         Ok(Settled::in_vault(Outcome::Untrashed, row.file))
     }
 
-    async fn resolve(&self, album: &DeviceAlbum) -> Result<Arc<Album>, AssetError> {
+    pub(super) async fn resolve(&self, album: &DeviceAlbum) -> Result<Arc<Album>, AssetError> {
         self.albums.resolve(&self.session, &self.catalog, &self.patience, album).await
     }
 
     /// Seals what is small, sends what is large, and hands in what makes a file of it.
     async fn send(&self, job: &mut Job) -> Result<Delivered, AssetError> {
-        let full = self.tally().storage_full.clone();
-        if let Some(reason) = full {
-            return Err(AssetError::StorageFull(reason));
-        }
-        self.take_room(job.source.len())?;
+        self.must_have_room(job)?;
         let album = self.resolve(&job.asset.album).await?;
         let is_large = job.source.in_memory().is_none();
-        let original = if is_large { Some(self.send_original(job, &album).await?) } else { None };
+        let original = if is_large { Some(self.send_original(job, &album, None).await?) } else { None };
         let thumbnail_is_due = self.settings.thumbnailer.may_make(&job.asset.subject());
         let parcel = self.parcel(job, album, original, thumbnail_is_due).await?;
         let delivered = self.counter().deliver(parcel).await;
@@ -269,6 +283,20 @@ impl Run {
             self.tally().placeholders += u64::from(!thumbnail_is_due);
         }
         delivered
+    }
+
+    /// Sets room in the vault aside for it.
+    pub(super) fn must_have_room(&self, job: &Job) -> Result<(), AssetError> {
+        let full = self.tally().storage_full.clone();
+        if let Some(reason) = full {
+            return Err(AssetError::StorageFull(reason));
+        }
+        self.take_room(job.source.len())
+    }
+
+    /// What the catalog holds of it when it is in the vault as this file.
+    pub(super) async fn uploaded_row(&self, job: &Job, file: FileId) -> Result<AssetRow, CatalogError> {
+        self.row(&job.place(), Some(job.content), job.is_new, &Outcome::Uploaded, Some(file)).await
     }
 
     /// Sealing and wrapping, on a thread that may take its time.
@@ -301,11 +329,23 @@ impl Run {
         Ok(self.sealing.ask(packing, bytes).await)
     }
 
-    async fn send_original(&self, job: &Job, album: &Album) -> Result<(FileKey, StoredObject), AssetError> {
+    /// Under the given key, or a new one.
+    pub(super) async fn send_original(
+        &self,
+        job: &Job,
+        album: &Album,
+        key: Option<Arc<FileKey>>,
+    ) -> Result<(FileKey, StoredObject), AssetError> {
         let lane =
             if job.source.len() > WHOLE_OBJECT_MAX { &self.large_uploads } else { &self.small_uploads };
         let _turn = lane.acquire().await.expect("the semaphore is never closed");
-        let original = Original { name: job.asset.name(), content: job.content, source: job.source.clone() };
+        let original = Original {
+            name: job.asset.name(),
+            kind: job.asset.kind(),
+            content: job.content,
+            source: job.source.clone(),
+            key,
+        };
         self.uploads().send_original(&original, album).await
     }
 
@@ -319,6 +359,7 @@ impl Run {
             sent: &self.sent,
             events: &self.events,
             now: self.now,
+            gate: &self.gate,
         }
     }
 
@@ -332,6 +373,12 @@ impl Run {
         let settled = match settled {
             Ok(settled) => settled,
             Err(error) if matches!(error.root(), AssetError::Stopped) => return,
+            Err(error) if matches!(error.root(), AssetError::Held(_)) => {
+                if let AssetError::Held(wait) = error.root() {
+                    self.hold(asset, wait.clone());
+                }
+                return;
+            }
             Err(error) if error.ends_the_run() => return self.fail_with(error),
             Err(error) => {
                 self.weigh(&error).await;
@@ -390,6 +437,72 @@ impl Run {
         })
     }
 
+    /// The same for an asset of a device's own library.
+    pub(super) async fn recheck_in_library(
+        &self,
+        library: &[u8],
+        asset: &DeviceAsset,
+        album: &DeviceAlbum,
+        content: &ContentHash,
+    ) -> Result<bool, AssetError> {
+        let (root, id, name) = (path_of(library), path_of(&asset.id.0), PathBuf::from(&asset.name));
+        let before = self.catalog.asset(library, &asset.id.0).await?;
+        let motion = before.and_then(|row| row.motion);
+        let motion = motion.map(|(path, fingerprint)| (path_of(&path), fingerprint));
+        let place = Place {
+            root: &root,
+            relative: &id,
+            title: &name,
+            fingerprint: asset.fingerprint,
+            motion: motion.as_ref().map(|(path, fingerprint)| (path.as_path(), *fingerprint)),
+            album,
+        };
+        let decision = self.decide(&place, content).await?;
+        let Some(settled) = self.settle_unsent(&place, decision).await? else { return Ok(false) };
+        self.record(&place, Some(*content), &settled).await?;
+        self.finished(&name.as_path().into(), settled.outcome).await;
+        Ok(true)
+    }
+
+    /// Records why an asset of a device's own library could not be opened, counts it and tells it.
+    pub(super) async fn block(
+        &self,
+        library: &[u8],
+        asset: &DeviceAsset,
+        error: &AssetError,
+    ) -> Result<(), CatalogError> {
+        let outcome = match error {
+            // It passes: there is nothing to remember.
+            AssetError::Library(LibraryError::Unavailable(_)) | AssetError::Stopped => {
+                Outcome::Failed(error.to_string())
+            }
+            error => {
+                let not_media = matches!(error, AssetError::Identify(IdentifyError::NotMedia(_)));
+                let (state, outcome) = match error.to_string() {
+                    reason if not_media => (AssetState::NotMedia, Outcome::NotMedia(reason)),
+                    reason => (AssetState::Blocked, Outcome::Failed(reason)),
+                };
+                let row = AssetRow {
+                    root: library.to_vec(),
+                    path: asset.id.0.clone(),
+                    fingerprint: asset.fingerprint,
+                    motion: None,
+                    album: DeviceAlbumKey { root: Vec::new(), folder: Vec::new() },
+                    content_hash: None,
+                    file: None,
+                    state,
+                    reason: Some(error.to_string()),
+                    first_seen: self.now,
+                    last_seen: self.now,
+                };
+                self.catalog.put_asset(&row).await?;
+                outcome
+            }
+        };
+        self.finished(&Path::new(&asset.name).into(), outcome).await;
+        Ok(())
+    }
+
     /// Settles a step whose content is known from before, unless it turns out that its bytes must be sent.
     pub(super) async fn recheck(
         &self,
@@ -401,6 +514,7 @@ impl Run {
         let place = Place {
             root,
             relative: &step.path,
+            title: &step.path,
             fingerprint: step.fingerprint,
             motion: step.motion.as_ref().map(|(path, fingerprint)| (path.as_path(), *fingerprint)),
             album: &album,
@@ -416,10 +530,12 @@ impl Run {
 
 impl Asset {
     fn place(&self) -> Place<'_> {
+        let known = self.library.as_deref();
         Place {
-            root: &self.root,
-            relative: &self.main.relative,
-            fingerprint: self.main.fingerprint,
+            root: known.map_or(&*self.root, |known| &known.library),
+            relative: known.map_or(&self.main.relative, |known| &known.id),
+            title: &self.main.relative,
+            fingerprint: known.map_or(self.main.fingerprint, |known| known.fingerprint),
             motion: self.motion.as_ref().map(|motion| (motion.relative.as_path(), motion.fingerprint)),
             album: &self.album,
         }
@@ -429,6 +545,25 @@ impl Asset {
 impl Job {
     fn place(&self) -> Place<'_> {
         self.asset.place()
+    }
+
+    pub(super) fn asset(&self) -> &Asset {
+        &self.asset
+    }
+
+    pub(super) fn content(&self) -> ContentHash {
+        self.content
+    }
+
+    /// The bytes, when all of them are in memory.
+    pub(super) fn in_memory(&self) -> Option<Bytes> {
+        self.source.in_memory().cloned()
+    }
+
+    /// Where the catalog has it: the root and the path.
+    pub(super) fn recorded_at(&self) -> (Vec<u8>, Vec<u8>) {
+        let place = self.place();
+        (raw(place.root), raw(place.relative))
     }
 }
 
@@ -474,12 +609,12 @@ impl Packing {
             is_placeholder: !self.thumbnail_is_due,
         });
         let Self { album, row, thumbnail_is_due, room, .. } = self;
-        Parcel { objects, commit, album, row, thumbnail_is_due, room }
+        Parcel { objects, commit, kind: self.asset.kind(), album, row, thumbnail_is_due, room }
     }
 }
 
 /// An object that goes with its commit, under an id that is drawn here.
-fn stored(
+pub(super) fn stored(
     account: AccountId,
     header: StreamHeader,
     bytes: Bytes,

@@ -27,6 +27,7 @@ use super::run::Run;
 use crate::catalog::{CatalogError, DueRow, SentThumbnail};
 use crate::event::Event;
 use crate::keys::{file_key, open_file};
+use crate::library::device::{AssetId, AssetKind};
 use crate::library::{folder, path_of};
 
 /// Thumbnails that go together: some megabytes at most.
@@ -71,7 +72,7 @@ pub(super) async fn follow(run: Arc<Run>, signals: Arc<Signals>) {
                 () = signals.last.cancelled() => {}
                 () = signals.due.notified() => {}
             },
-            Err(AssetError::Stopped) => return,
+            Err(AssetError::Stopped | AssetError::Held(_)) => return,
             Err(AssetError::Catalog(error)) => return run.fail(error),
             Err(error) => {
                 // The pictures are safe; the next run makes what is left.
@@ -127,6 +128,11 @@ async fn make(run: &Run, row: &DueRow) -> Result<Made, AssetError> {
         collection => collection?,
     };
     let Ok(key) = file_key(&collection, membership) else { return Ok(Made::NotNow) };
+    if let Some(library) = run.library.as_ref().filter(|library| library.id() == row.root) {
+        // The system has small pictures of all that its library holds, also where the original is elsewhere.
+        let made = library.thumbnail(&AssetId(row.path.clone())).await;
+        return Ok(made.map_or(Made::Never, |jpeg| Made::Jpeg(jpeg, key)));
+    }
     let fingerprint = asset.fingerprint;
     let root: Arc<Path> = path_of(&row.root).into();
     let (zone, now) = (Arc::clone(&run.settings.zone), run.now);
@@ -189,7 +195,11 @@ impl Run {
         for thumbnail in &sealed {
             thumbnail.frames(self, &mut pieces);
         }
-        let send = || async { Ok(self.session.api.batch(pieces.clone(), &self.sent).await?) };
+        let bytes = sealed.iter().map(|thumbnail| thumbnail.object.bytes.len() as u64).sum();
+        let send = || async {
+            self.gate.pass(AssetKind::Photo, bytes)?;
+            Ok(self.session.api.batch(pieces.clone(), &self.sent).await?)
+        };
         let answer = self.patience.persist(send).await?;
         if answer.thumbnails.len() != sealed.len() {
             return Err(AssetError::Damaged);

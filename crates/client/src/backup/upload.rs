@@ -21,11 +21,13 @@ use tokio::task::JoinHandle;
 use super::albums::Album;
 use super::encrypt::{Seal, Sealed, Source};
 use super::error::AssetError;
+use super::gate::Gate;
 use super::patience::Patience;
 use crate::api::{AcknowledgedPart, Api, ApiFailure, ETag};
 use crate::catalog::{Catalog, CollectionRow, PartRow, UploadRow};
 use crate::event::{Event, Events};
 use crate::keys::{collection_key, stream_header, wrapped_key};
+use crate::library::device::AssetKind;
 use crate::session::Session;
 
 /// Ciphertext bytes up to which an object is put whole: below this a lost connection costs little.
@@ -122,6 +124,8 @@ pub struct Uploads<'a> {
     pub events: &'a Events,
     /// The present, µs since the epoch.
     pub now: i64,
+    /// What every part passes.
+    pub(super) gate: &'a Gate,
 }
 
 /// What is sent, and under which name its progress is told.
@@ -129,10 +133,26 @@ pub struct Uploads<'a> {
 pub struct Original {
     /// How people call it.
     pub name: Arc<std::path::Path>,
+    /// What it is.
+    pub kind: AssetKind,
     /// Its name by content.
     pub content: ContentHash,
     /// Its plaintext.
     pub source: Source,
+    /// The key of the file that it becomes a new version of; that of a new file is drawn when it is needed.
+    pub key: Option<Arc<FileKey>>,
+}
+
+impl Original {
+    /// A key for another stream.
+    pub(super) fn new_key(&self) -> FileKey {
+        self.key.as_ref().map_or_else(FileKey::generate, |key| FileKey::take(*key.expose()))
+    }
+
+    /// Whether what was begun under a key can be gone on with.
+    fn fits(&self, key: &FileKey) -> bool {
+        self.key.as_deref().is_none_or(|own| own == key)
+    }
 }
 
 impl Uploads<'_> {
@@ -160,8 +180,9 @@ impl Uploads<'_> {
 
     /// Every attempt has a key, a header and an URL of its own: there is nothing to go on with.
     async fn send_whole(self, original: &Original, len: u64) -> Result<(FileKey, StoredObject), AssetError> {
+        self.gate.pass(original.kind, len)?;
         let url = self.urls.take(&self.session.api, self.expected).await?;
-        let (key, header) = (FileKey::generate(), StreamHeader::generate());
+        let (key, header) = (original.new_key(), StreamHeader::generate());
         let seal = Arc::new(Seal { source: original.source.clone(), key, header });
         self.send_range(&original.name, &url.url, &seal, StreamPosition::start(&header), len).await?;
         if !seal.source.is_unchanged() {
@@ -215,6 +236,7 @@ impl Uploads<'_> {
     ) -> Option<Seal> {
         let collection = collection_key(&self.session.keys, collection).ok()?;
         let key = collection.unwrap_key(&wrapped_key(encrypted_key, key_nonce)?).ok()?;
+        original.fits(&key).then_some(())?;
         Some(Seal { source: original.source.clone(), key, header: stream_header(header)? })
     }
 
@@ -227,7 +249,7 @@ impl Uploads<'_> {
         if urls.part_urls.len() != count as usize {
             return Err(AssetError::Damaged);
         }
-        let (key, header) = (FileKey::generate(), StreamHeader::generate());
+        let (key, header) = (original.new_key(), StreamHeader::generate());
         let wrapped = album.key.wrap_key(&key);
         let row = UploadRow {
             content_hash: original.content,
@@ -260,7 +282,10 @@ impl Uploads<'_> {
     ) -> Result<(FileKey, StoredObject), AssetError> {
         while let Some(position) = upload.position {
             let part = upload.next_part().ok_or(AssetError::Damaged)?;
-            let attempt = || self.send_range(&original.name, part.url, &upload.seal, position, part.len);
+            let attempt = || async {
+                self.gate.pass(original.kind, part.len)?;
+                self.send_range(&original.name, part.url, &upload.seal, position, part.len).await
+            };
             let (etag, sealed) = self.patience.persist(attempt).await?;
             let acknowledged = PartRow {
                 number: part.number,

@@ -401,7 +401,9 @@ const OR_UPDATE: &str = "ON CONFLICT (root, path) DO UPDATE SET
     album_root = excluded.album_root, album_folder = excluded.album_folder,
     content_hash = CASE WHEN excluded.state = 'blocked'
         THEN coalesce(excluded.content_hash, assets.content_hash) ELSE excluded.content_hash END,
-    file = excluded.file, state = excluded.state, reason = excluded.reason,
+    file = CASE WHEN excluded.state = 'blocked'
+        THEN coalesce(excluded.file, assets.file) ELSE excluded.file END,
+    state = excluded.state, reason = excluded.reason,
     first_seen = CASE WHEN excluded.state = 'blocked' AND excluded.content_hash IS NULL
         THEN assets.first_seen ELSE excluded.first_seen END,
     last_seen = excluded.last_seen";

@@ -12,6 +12,7 @@ mod assets;
 mod changes;
 mod cursor;
 mod files;
+mod libraries;
 mod resumable;
 mod thumbnails;
 mod trash;

@@ -221,7 +221,7 @@ async fn an_unreadable_moment_does_not_make_an_old_picture_a_new_one() {
     let seen = catalog.first_seen(&content, b"/pictures", b"a.heic", &nowhere).await.unwrap();
     assert_eq!(seen, Some(10));
     let kept = catalog.asset(b"/pictures", b"a.heic").await.unwrap().unwrap();
-    assert_eq!((kept.state, kept.file), (AssetState::Blocked, None));
+    assert_eq!((kept.state, kept.file), (AssetState::Blocked, row.file));
     // Other content at the same path is another picture.
     let edited = AssetRow { content_hash: Some(ContentHash::of(b"b")), first_seen: 40, ..row };
     catalog.put_asset(&edited).await.unwrap();

@@ -1,6 +1,7 @@
 //! Where pictures come from: what a scan of a device finds, before anything has been read.
 //!
-//! The one library so far is the [`folder`]. A scan costs one `stat` a file; it opens nothing and decides nothing.
+//! Two kinds: the [`folder`], whose scan costs one `stat` a file, opens nothing and decides nothing; and a device's own [`Library`], which
+//! knows its assets by ids and puts them into albums.
 
 pub mod device;
 pub mod folder;
@@ -9,7 +10,73 @@ use std::path::{Path, PathBuf};
 
 use darkslide_media::names::Ignored;
 
+use futures_util::future::BoxFuture;
+
 use crate::catalog::{DeviceAlbumKey, Fingerprint};
+use device::{AssetId, DeviceAsset, Locality};
+
+/// What an asset is read as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// The picture or video; of a Live Photo the still.
+    Main,
+    /// A Live Photo's video.
+    Motion,
+}
+
+/// Why a library does not give what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum LibraryError {
+    /// It is no longer there: the next look at the library says what became of it.
+    #[error("it is no longer in the device's library")]
+    Gone,
+    /// Its cloud does not deliver it now.
+    #[error("the device's library does not deliver it now: {0}")]
+    Unavailable(String),
+    /// It cannot be read.
+    #[error("it cannot be read: {0}")]
+    Read(#[from] std::io::Error),
+}
+
+/// What changed in a library since it was last looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LibraryChanges {
+    /// Assets that came or changed, as they are now.
+    pub changed: Vec<DeviceAsset>,
+    /// Assets that are no longer there.
+    pub gone: Vec<AssetId>,
+    /// Whether these are all assets there are, since nothing is known of what was before.
+    pub is_everything: bool,
+    /// What to ask with the next time.
+    pub token: Vec<u8>,
+}
+
+/// A device's own library of pictures, as MediaStore, PhotoKit and simulated phones are one. It tells facts; what is done with them
+/// is for the [rules](crate::backup::rules).
+pub trait Library: Send + Sync + std::fmt::Debug {
+    /// What the catalog files its assets under, for ever.
+    fn id(&self) -> &[u8];
+
+    /// All albums: what each is known by, and its name.
+    fn albums(&self) -> BoxFuture<'_, Result<Vec<DeviceAlbum>, LibraryError>>;
+
+    /// What changed since the token was given; everything, where there is none or the library no longer knows it.
+    fn changes<'l>(&'l self, since: Option<&'l [u8]>) -> BoxFuture<'l, Result<LibraryChanges, LibraryError>>;
+
+    /// Where an original lies at this moment.
+    fn locality<'l>(&'l self, asset: &'l AssetId) -> BoxFuture<'l, Result<Locality, LibraryError>>;
+
+    /// Makes an original readable: where it lies on the device as a file, or as a copy at `copy`, which it may have to fetch for that.
+    fn open<'l>(
+        &'l self,
+        asset: &'l AssetId,
+        part: Part,
+        copy: &'l Path,
+    ) -> BoxFuture<'l, Result<Option<PathBuf>, LibraryError>>;
+
+    /// The system's own small picture of it, as a JPEG; none where it has none.
+    fn thumbnail<'l>(&'l self, asset: &'l AssetId) -> BoxFuture<'l, Option<Vec<u8>>>;
+}
 
 /// One file that a scan found.
 #[derive(Clone, Debug, PartialEq, Eq)]

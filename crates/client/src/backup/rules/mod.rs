@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use darkslide_crypto::ContentHash;
 use darkslide_protocol::FileId;
 
+use super::temporary::largest;
 use crate::catalog::{AssetState, DeviceAlbumKey, Fingerprint};
 use crate::library::device::{AlbumChoice, AssetId, AssetKind, DeviceAsset, Locality, Motion};
 use conditions::{App, CanRun, Conditions, Grant, Network, Permissions, Trigger};
@@ -35,7 +36,7 @@ pub struct Known {
     pub state: AssetState,
     /// Why, for people.
     pub reason: Option<String>,
-    /// Whether its video is in the vault too, if it is a Live Photo.
+    /// Whether its video is in the vault too. Nobody asks that of what is no Live Photo.
     pub is_whole: bool,
     /// When this content was first seen here, µs since the epoch.
     pub first_seen: i64,
@@ -84,6 +85,11 @@ pub struct World {
 }
 
 impl World {
+    /// In the background photos go before videos, if the owner did not say otherwise.
+    pub fn photos_go_first(&self) -> bool {
+        self.conditions.app == App::Background && self.permissions.photos_first
+    }
+
     /// Whether the owner chose this for any of an asset's albums; the first such album.
     fn chosen(&self, asset: &DeviceAsset, choice: AlbumChoice) -> Option<(&DeviceAlbumKey, &ChosenAlbum)> {
         let albums = asset.albums.iter().filter_map(|key| self.albums.get_key_value(key));
@@ -213,6 +219,12 @@ pub fn may_send(
     held.map_or(Ok(()), Err)
 }
 
+/// Whether the bytes of an asset may be read now; asked again when something that seemed to need none does.
+pub fn may_read(asset: &DeviceAsset, world: &World) -> Result<(), Wait> {
+    let held = cloud(asset, world).or_else(|| cramped(asset, world));
+    held.or_else(|| world.storage_full.then_some(Wait::Storage)).map_or(Ok(()), Err)
+}
+
 /// What a run does with a library: every asset exactly once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DevicePlan {
@@ -283,10 +295,11 @@ fn backed_up(case: Case<'_>) -> Option<Explanation> {
     let file = known.file?;
     let is_live = !case.world.deleted.contains(&file);
     let is_placed = case.world.missing_albums(case.asset, file).is_empty();
+    let is_whole = known.is_whole || case.asset.kind != AssetKind::LivePhoto;
     (is_live && is_placed && !case.can_be_completed()).then_some(Explanation::BackedUp {
         file,
         at: known.last_seen,
-        is_whole: known.is_whole,
+        is_whole,
     })
 }
 
@@ -342,25 +355,28 @@ fn motion_awaited(case: Case<'_>) -> Option<Explanation> {
 }
 
 fn original_in_the_cloud(case: Case<'_>) -> Option<Explanation> {
-    let World { conditions, permissions, .. } = case.world;
-    if case.asset.locality == Locality::Here || case.needs_no_bytes() {
+    waiting(cloud(case.asset, case.world).filter(|_| !case.needs_no_bytes()))
+}
+
+fn cloud(asset: &DeviceAsset, World { conditions, permissions, .. }: &World) -> Option<Wait> {
+    if asset.locality == Locality::Here {
         return None;
     }
-    let wait = if !permissions.fetch_from_cloud {
-        Wait::FetchLeave
-    } else if conditions.network != Network::Unmetered && !permissions.fetch_on_metered {
-        Wait::Fetch
-    } else {
-        return None;
-    };
-    Some(Explanation::Waiting(wait))
+    if !permissions.fetch_from_cloud {
+        return Some(Wait::FetchLeave);
+    }
+    let is_dear = conditions.network != Network::Unmetered && !permissions.fetch_on_metered;
+    is_dear.then_some(Wait::Fetch)
 }
 
 fn no_room_in_the_cache(case: Case<'_>) -> Option<Explanation> {
-    let size = case.asset.fingerprint.size;
-    let is_fetched = case.asset.locality == Locality::Cloud && !case.needs_no_bytes();
-    (is_fetched && size > case.world.conditions.cache_room)
-        .then_some(Explanation::Waiting(Wait::CacheRoom(size)))
+    waiting(cramped(case.asset, case.world).filter(|_| !case.needs_no_bytes()))
+}
+
+fn cramped(asset: &DeviceAsset, world: &World) -> Option<Wait> {
+    let size = asset.fingerprint.size;
+    let is_fetched = asset.locality == Locality::Cloud;
+    (is_fetched && size > largest(world.conditions.cache_room)).then_some(Wait::CacheRoom(size))
 }
 
 fn storage_full(case: Case<'_>) -> Option<Explanation> {

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 
-use super::conditions::{App, Grant};
+use super::conditions::Grant;
 use super::{Work, World};
 use crate::library::device::{AssetKind, DeviceAsset};
 
@@ -13,14 +13,12 @@ pub(super) const AGING: usize = 4;
 /// A grant with less time left is short, µs: small before large then, so that most is safe by its end.
 const SHORT: i64 = 120_000_000;
 
-/// Pictures taken since the last completed run come first, newest first; then the backlog, newest first as well. In the background
-/// photos go before videos, if the owner did not say otherwise.
+/// Pictures taken since the last completed run come first, newest first; then the backlog, newest first as well.
 pub(super) fn arrange(work: &mut Vec<(DeviceAsset, Work)>, world: &World) {
-    let is_background = world.conditions.app == App::Background;
     let is_short = matches!(world.conditions.grant, Grant::Until(until) if until - world.now < SHORT);
     work.sort_by_cached_key(|(asset, _)| {
         let is_backlog = asset.taken <= world.last_completed;
-        let is_late_video = is_background && world.permissions.photos_first && asset.kind == AssetKind::Video;
+        let is_late_video = world.photos_go_first() && asset.kind == AssetKind::Video;
         let size = if is_short && is_backlog { asset.fingerprint.size } else { 0 };
         (is_late_video, is_backlog, size, Reverse(asset.taken), asset.id.clone())
     });

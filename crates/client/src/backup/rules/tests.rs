@@ -299,8 +299,8 @@ fn originals_in_the_cloud_are_fetched_as_their_owner_allows() {
     let allowed = Permissions { photos_on_metered: true, ..Permissions::default() };
     let fetching = Permissions { fetch_on_metered: true, ..allowed };
     let never = Permissions { fetch_from_cloud: false, ..fetching };
-    let cramped = Conditions { cache_room: cloud.fingerprint.size - 1, ..Conditions::HOME };
-    let just = Conditions { cache_room: cloud.fingerprint.size, ..Conditions::HOME };
+    let cramped = Conditions { cache_room: cloud.fingerprint.size, ..Conditions::HOME };
+    let just = Conditions { cache_room: cloud.fingerprint.size * 8 / 7 + 1, ..Conditions::HOME };
     for (conditions, permissions, expected) in [
         (Conditions::HOME, allowed, works(Work::New)),
         (metered, allowed, waits(Wait::Fetch)),

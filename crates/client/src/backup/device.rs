@@ -1,0 +1,405 @@
+//! One run over a device's own library: look, plan by the rules, and work in the order of the plan, as far as the moment allows.
+//!
+//! Whatever ends it, the next run plans again from what the catalog and the library say then; nothing is remembered in between but what
+//! was done.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use darkslide_media::dates::{CaptureTime, DateSource};
+use darkslide_protocol::server::Extension;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::error::{AssetError, BackupError};
+use super::gate::Outlook;
+use super::identify::{Asset, Component, IdentifyError, InLibrary, Surroundings, look_at};
+use super::rules::conditions::Grant;
+use super::rules::explanation::{Explanation, Wait};
+use super::rules::{DevicePlan, Known, Work, World, explain, may_read, plan};
+use super::run::{Lanes, Run};
+use super::temporary::{TemporaryCache, TemporaryCopy};
+use super::{BackupReport, Settings};
+use crate::catalog::{AssetRow, Catalog, CatalogError, DeviceAlbumKey, Feed};
+use crate::event::{Event, Events};
+use crate::feed;
+use crate::library::device::{AssetId, AssetKind, DeviceAsset, Motion};
+use crate::library::{DeviceAlbum, Library, LibraryError, Part, path_of};
+use crate::session::Session;
+
+/// A grant with less time left is spent on sending first; everything else comes after, µs.
+const SHORT_GRANT: i64 = 120_000_000;
+
+/// How often a run plans anew because work led to more: pictures that were sent go into their other albums.
+const PASSES: usize = 3;
+
+/// How a device is backed up.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// The album that everything goes to where albums are not mirrored.
+    pub album: String,
+    /// Server albums mirror the selected albums of the device. On for one run, it files what was sent before.
+    pub mirror: bool,
+    /// A folder for copies of originals that must be fetched or exported to be read. It holds nothing else.
+    pub cache: PathBuf,
+}
+
+/// What a run over a library did, and why everything else is where it is.
+#[derive(Clone, Debug)]
+pub struct DeviceReport {
+    /// What was done.
+    pub report: BackupReport,
+    /// What was not, as it was planned.
+    pub rest: Vec<(AssetId, Explanation)>,
+    /// What was begun, and what it waits for now.
+    pub held: Vec<(AssetId, Wait)>,
+    /// Whether all was done that may be done at all.
+    pub is_complete: bool,
+}
+
+/// Backs a device's library up, as far as the moment allows.
+#[expect(clippy::too_many_arguments, reason = "they are what a run is made of")]
+pub async fn backup_library(
+    session: Arc<Session>,
+    catalog: Catalog,
+    library: Arc<dyn Library>,
+    device: &Device,
+    outlook: Outlook,
+    settings: &Settings,
+    events: &Events,
+    stop: &CancellationToken,
+) -> Result<DeviceReport, BackupError> {
+    let began = Instant::now();
+    let _lock = catalog.lock_run()?;
+    let conditions = *outlook.conditions.borrow();
+    let cache = TemporaryCache::open(&device.cache, conditions.cache_room)
+        .map_err(|source| BackupError::Root { path: device.cache.clone(), source })?;
+    let started = (outlook.clock)();
+    let is_short = matches!(conditions.grant, Grant::Until(until) if until - started < SHORT_GRANT);
+    if !is_short {
+        feed::pull(&session, &catalog).await?;
+    }
+    // What is not known for want of a network decides nothing: no video begins.
+    let resumable = session.api.offers(Extension::Uploads).await.unwrap_or(false);
+    let now = vault_time(&catalog, &outlook).await?;
+    let run = Run::new(session, catalog, settings.clone(), events.clone(), stop, now);
+    let run = Arc::new(run.of_library(Arc::clone(&library), outlook.clone(), resumable));
+    let hands = Hands { run: &run, library: &*library, cache: &cache, device };
+    let mut rest = Vec::new();
+    let mut is_complete = true;
+    for pass in 0..PASSES {
+        let world = world(&run.catalog, &*library, device, &outlook, resumable).await?;
+        let mut planned = planned(&*library, &world).await?;
+        rest = planned.rest;
+        if pass > 0 {
+            // What did not work is for the next run.
+            planned.work.retain(|(_, work)| matches!(work, Work::Place(..)));
+        }
+        if planned.work.is_empty() {
+            break;
+        }
+        let bytes = planned.work.iter().map(|(asset, _)| asset.fingerprint.size).sum();
+        events.send(Event::Planned { assets: planned.work.len() as u64, bytes }).await;
+        run.prepare_to_send().await?;
+        let outcome = run.work(async |lanes| hands.feed(lanes, planned.work, &world).await).await;
+        outcome?;
+        if !run.held().is_empty() || run.is_halted() {
+            is_complete = false;
+            break;
+        }
+    }
+    if is_short && !run.is_halted() {
+        feed::pull(&run.session, &run.catalog).await?;
+    }
+    let held: Vec<_> =
+        run.held().into_iter().map(|(id, wait)| (AssetId(crate::library::raw(&id)), wait)).collect();
+    let report = run.report(began.elapsed());
+    is_complete &=
+        report.is_complete() && !rest.iter().any(|(_, why)| matches!(why, Explanation::Waiting(_)));
+    if is_complete {
+        run.catalog.complete(library.id(), started).await?;
+    }
+    Ok(DeviceReport { report, rest, held, is_complete })
+}
+
+/// Why every asset of a library is where it is, as a run that began now would see it.
+pub async fn explain_library(
+    catalog: &Catalog,
+    library: &dyn Library,
+    device: &Device,
+    outlook: &Outlook,
+) -> Result<Vec<(DeviceAsset, Explanation)>, BackupError> {
+    let world = world(catalog, library, device, outlook, true).await?;
+    let assets = everything(library).await?;
+    Ok(assets
+        .into_iter()
+        .map(|asset| {
+            let explanation = explain(&asset, &world);
+            (asset, explanation)
+        })
+        .collect())
+}
+
+/// The present as the vault may see it: the device's clock may be behind, but what the vault has told is in the past all the same. What is
+/// seen from now on was seen after every deletion that is known.
+async fn vault_time(catalog: &Catalog, outlook: &Outlook) -> Result<i64, CatalogError> {
+    Ok((outlook.clock)().max(catalog.cursor(Feed::Account).await?.0))
+}
+
+async fn everything(library: &dyn Library) -> Result<Vec<DeviceAsset>, BackupError> {
+    let changes = library.changes(None).await;
+    Ok(changes.map_err(|error| BackupError::Asset(AssetError::Library(error)))?.changed)
+}
+
+async fn planned(library: &dyn Library, world: &World) -> Result<DevicePlan, BackupError> {
+    Ok(plan(everything(library).await?, world))
+}
+
+/// Gathers what the rules look at.
+async fn world(
+    catalog: &Catalog,
+    library: &dyn Library,
+    device: &Device,
+    outlook: &Outlook,
+    resumable: bool,
+) -> Result<World, CatalogError> {
+    let albums = catalog.chosen_albums(library.id()).await?;
+    let mut placed = HashMap::new();
+    if device.mirror {
+        for album in albums.keys() {
+            placed.insert(album.clone(), catalog.placed(album).await?);
+        }
+    }
+    let known = catalog.assets(library.id()).await?;
+    Ok(World {
+        albums,
+        known: known.into_iter().map(|row| (AssetId(row.path.clone()), known_of(row))).collect(),
+        deleted: catalog.deleted_files().await?.into_iter().collect(),
+        deleted_contents: catalog.deleted_contents().await?,
+        placed,
+        mirror: device.mirror,
+        storage_full: false,
+        permissions: outlook.permissions,
+        conditions: *outlook.conditions.borrow(),
+        trigger: outlook.trigger,
+        resumable,
+        last_completed: catalog.last_completed(library.id()).await?,
+        now: (outlook.clock)(),
+    })
+}
+
+fn known_of(row: AssetRow) -> Known {
+    Known {
+        fingerprint: row.fingerprint,
+        content: row.content_hash,
+        file: row.file,
+        state: row.state,
+        reason: row.reason,
+        // Of what is no Live Photo nothing is missing, and nobody asks.
+        is_whole: row.motion.is_some(),
+        first_seen: row.first_seen,
+        last_seen: row.last_seen,
+    }
+}
+
+/// What carries a plan out.
+#[derive(Clone, Copy)]
+struct Hands<'h> {
+    run: &'h Arc<Run>,
+    library: &'h dyn Library,
+    cache: &'h TemporaryCache,
+    device: &'h Device,
+}
+
+impl Hands<'_> {
+    /// Photos and videos side by side, each in the order of the plan: fetching a long video keeps no photo waiting.
+    async fn feed(
+        self,
+        lanes: &Lanes,
+        work: Vec<(DeviceAsset, Work)>,
+        world: &World,
+    ) -> Result<(), BackupError> {
+        let (videos, photos): (Vec<_>, Vec<_>) =
+            work.into_iter().partition(|(asset, _)| asset.kind == AssetKind::Video);
+        let (busy, mut all_done) = mpsc::channel::<()>(1);
+        if world.photos_go_first() {
+            self.feed_in_order(lanes, photos, world, busy).await?;
+            // When the last photo is where it belongs, or waits, nobody is busy any more.
+            all_done.recv().await;
+            let (busy, _) = mpsc::channel(1);
+            return self.feed_in_order(lanes, videos, world, busy).await;
+        }
+        let (photos, videos) = tokio::join!(
+            self.feed_in_order(lanes, photos, world, busy.clone()),
+            self.feed_in_order(lanes, videos, world, busy),
+        );
+        photos.and(videos)
+    }
+
+    async fn feed_in_order(
+        self,
+        lanes: &Lanes,
+        work: Vec<(DeviceAsset, Work)>,
+        world: &World,
+        busy: mpsc::Sender<()>,
+    ) -> Result<(), BackupError> {
+        for (asset, work) in work {
+            if self.run.is_halted() {
+                return Ok(());
+            }
+            match self.begin(lanes, &asset, work, world, &busy).await {
+                // Of what is gone the next look at the library tells more.
+                Ok(()) | Err(AssetError::Library(LibraryError::Gone)) => {}
+                Err(AssetError::Held(wait)) => self.run.hold_id(path_of(&asset.id.0), wait),
+                Err(error) if error.ends_the_run() => {
+                    self.run.fail_with(error);
+                    return Ok(());
+                }
+                Err(error) => self.run.block(self.library.id(), &asset, &error).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn begin(
+        self,
+        lanes: &Lanes,
+        asset: &DeviceAsset,
+        work: Work,
+        world: &World,
+        busy: &mpsc::Sender<()>,
+    ) -> Result<(), AssetError> {
+        self.run.gate.ask(asset.kind)?;
+        match work {
+            Work::Place(file, albums) => return self.place(asset, file, &albums, world).await,
+            Work::Recheck(content) => {
+                let album = self.album_of(asset, world);
+                if self.run.recheck_in_library(self.library.id(), asset, &album, &content).await? {
+                    return Ok(());
+                }
+            }
+            Work::New | Work::Changed | Work::Complete | Work::Retry => {}
+        }
+        may_read(asset, world).map_err(AssetError::Held)?;
+        let opened = self.open(asset, self.album_of(asset, world), busy.clone()).await?;
+        lanes.send(Box::new(opened), &self.run.halt).await;
+        Ok(())
+    }
+
+    /// A file of the vault goes into further albums.
+    async fn place(
+        self,
+        asset: &DeviceAsset,
+        file: darkslide_protocol::FileId,
+        albums: &[DeviceAlbumKey],
+        world: &World,
+    ) -> Result<(), AssetError> {
+        let memberships = self.run.catalog.own_memberships(self.run.session.account, file).await?;
+        let Some(row) = memberships.first() else { return Ok(()) };
+        for key in albums {
+            let Some(chosen) = world.albums.get(key) else { continue };
+            self.run.gate.pass(asset.kind, 0)?;
+            self.run.link_into(&DeviceAlbum { key: key.clone(), name: chosen.name.clone() }, row).await?;
+        }
+        Ok(())
+    }
+
+    /// The album that an asset goes to first.
+    fn album_of(self, asset: &DeviceAsset, world: &World) -> DeviceAlbum {
+        let mirrored = world.selected(asset).next().filter(|_| self.device.mirror);
+        match mirrored.and_then(|key| Some((key, world.albums.get(key)?))) {
+            Some((key, chosen)) => DeviceAlbum { key: key.clone(), name: chosen.name.clone() },
+            None => DeviceAlbum {
+                key: DeviceAlbumKey { root: Vec::new(), folder: self.device.album.clone().into_bytes() },
+                name: self.device.album.clone(),
+            },
+        }
+    }
+
+    /// Makes an asset readable: as it lies on the device, or as a copy that is fetched once and read as often as need be.
+    async fn open(
+        self,
+        asset: &DeviceAsset,
+        album: DeviceAlbum,
+        busy: mpsc::Sender<()>,
+    ) -> Result<Asset, AssetError> {
+        let mut copies = Vec::new();
+        let main = self.open_part(asset, Part::Main, &mut copies).await?;
+        let motion = match asset.motion {
+            Motion::Here => Some(self.open_part(asset, Part::Motion, &mut copies).await?),
+            Motion::None | Motion::Promised { .. } => None,
+        };
+        let (run, name, taken) = (Arc::clone(self.run), asset.name.clone(), asset.taken);
+        let looking = tokio::task::spawn_blocking(move || {
+            let (main, mut probe) = look(&run, &main, &name)?;
+            if probe.captured.source == DateSource::FileModified {
+                probe.captured = CaptureTime { micros: taken, ..probe.captured };
+            }
+            let motion = motion.map(|path| look(&run, &path, &video_name(&name))).transpose()?;
+            Ok::<_, IdentifyError>((main, motion.map(|(motion, _)| motion), probe))
+        });
+        let looked = looking.await.expect("looking at a file does not panic");
+        let (main, motion, probe) = looked?;
+        let known = InLibrary {
+            library: path_of(self.library.id()),
+            id: path_of(&asset.id.0),
+            fingerprint: asset.fingerprint,
+            kind: asset.kind,
+            copies,
+            busy,
+        };
+        let root = main.path.parent().unwrap_or(Path::new("")).into();
+        let library = Some(Arc::new(known));
+        Ok(Asset { root, main, motion, probe, album, is_changed: true, library })
+    }
+
+    async fn open_part(
+        self,
+        asset: &DeviceAsset,
+        part: Part,
+        copies: &mut Vec<TemporaryCopy>,
+    ) -> Result<PathBuf, AssetError> {
+        let name = match part {
+            Part::Main => asset.name.clone(),
+            Part::Motion => video_name(&asset.name),
+        };
+        let copy = self.cache.place(&name, asset.fingerprint.size, asset.kind).await;
+        let copy = copy.map_err(LibraryError::Read)?;
+        let opened = tokio::select! {
+            () = self.run.halt.cancelled() => return Err(AssetError::Stopped),
+            opened = self.library.open(&asset.id, part, copy.path()) => opened?,
+        };
+        let Some(path) = opened else {
+            let path = copy.path().to_owned();
+            keep_time(&path, asset.fingerprint.modified_ns).map_err(LibraryError::Read)?;
+            copies.push(copy);
+            return Ok(path);
+        };
+        Ok(path)
+    }
+}
+
+/// A copy tells when the original was modified, not when it was copied.
+fn keep_time(path: &Path, modified_ns: i64) -> std::io::Result<()> {
+    let Ok(nanos) = u64::try_from(modified_ns) else { return Ok(()) };
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_nanos(nanos);
+    std::fs::File::options().write(true).open(path)?.set_modified(time)
+}
+
+fn video_name(still: &str) -> String {
+    Path::new(still).with_extension("MOV").to_string_lossy().into_owned()
+}
+
+fn look(
+    run: &Run,
+    path: &Path,
+    name: &str,
+) -> Result<(Component, darkslide_media::probe::Probe), IdentifyError> {
+    let root: Arc<Path> = path.parent().unwrap_or(Path::new("")).into();
+    let around = Surroundings { root: &root, zone: &*run.settings.zone, now: run.now };
+    let file = PathBuf::from(path.file_name().unwrap_or_default());
+    let (component, probe) = look_at(around, &file)?;
+    Ok((Component { relative: PathBuf::from(name), ..component }, probe))
+}

@@ -1,0 +1,86 @@
+//! The gate: whether the next part may be sent, asked of the newest conditions before each.
+//!
+//! A run of a computer that is always at home has no conditions, and passes.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::watch;
+
+use super::error::AssetError;
+use super::rules::conditions::{Conditions, Permissions, Trigger};
+use super::rules::may_send;
+use crate::library::device::AssetKind;
+
+/// Ciphertext bytes in one part where conditions may change: what is sent at most under conditions that are over.
+const PART_BYTES: u64 = 4 << 20;
+
+/// What tells the present, µs since the epoch.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// What is told of each part right before it is sent: what it is of, and its ciphertext bytes.
+pub type PartListener = Arc<dyn Fn(AssetKind, u64) + Send + Sync>;
+
+/// A device's conditions as they come, and what its owner allows.
+#[derive(Clone)]
+pub struct Outlook {
+    /// The present.
+    pub clock: Clock,
+    /// The newest conditions.
+    pub conditions: watch::Receiver<Conditions>,
+    /// What the owner allows.
+    pub permissions: Permissions,
+    /// Why the run began.
+    pub trigger: Trigger,
+    /// Told of each part.
+    pub before_part: PartListener,
+}
+
+impl fmt::Debug for Outlook {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Outlook")
+            .field("conditions", &*self.conditions.borrow())
+            .field("permissions", &self.permissions)
+            .field("trigger", &self.trigger)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What every part passes.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    outlook: Option<Outlook>,
+    resumable: AtomicBool,
+}
+
+impl Gate {
+    pub(super) fn new(outlook: Option<Outlook>, resumable: bool) -> Self {
+        Self { outlook, resumable: AtomicBool::new(resumable) }
+    }
+
+    /// Passes a part of something of this kind, or says what it waits for.
+    pub(super) fn pass(&self, kind: AssetKind, bytes: u64) -> Result<(), AssetError> {
+        self.ask(kind)?;
+        if let Some(outlook) = &self.outlook {
+            (outlook.before_part)(kind, bytes);
+        }
+        Ok(())
+    }
+
+    /// Whether a part would pass.
+    pub(super) fn ask(&self, kind: AssetKind) -> Result<(), AssetError> {
+        let Some(Outlook { clock, conditions, permissions, trigger, .. }) = &self.outlook else {
+            return Ok(());
+        };
+        let conditions = *conditions.borrow();
+        let resumable = self.resumable.load(Ordering::Relaxed);
+        may_send(kind, &conditions, permissions, *trigger, resumable, clock()).map_err(AssetError::Held)
+    }
+
+    /// Ciphertext bytes that may go in one request, where conditions say how many.
+    pub(super) fn part_bytes(&self, usual: u64) -> u64 {
+        if self.outlook.is_some() { PART_BYTES } else { usual }
+    }
+}

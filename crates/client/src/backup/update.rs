@@ -1,0 +1,151 @@
+//! An edited picture becomes a new version of its file; what it was before stays reachable for as long as the server keeps it.
+//!
+//! A device's library says itself that it is the same asset. In a folder only the place is the same, and cameras use names again: there a
+//! picture counts as edited only if it also says that it was taken at the same moment. Anything else is a picture of its own.
+
+use std::sync::Arc;
+
+use darkslide_crypto::keys::FileKey;
+use darkslide_crypto::stream::{OVERHEAD, StreamEncryptor, StreamHeader, blob};
+use darkslide_media::dates::DateSource;
+use darkslide_media::thumbnail::PLACEHOLDER;
+use darkslide_protocol::file::{Metadata, UpdateRequest};
+use darkslide_protocol::{FileId, Opaque};
+use serde_json::{Map, Value};
+
+use super::albums::Album;
+use super::batch::SealedObject;
+use super::commit::reference;
+use super::describe;
+use super::error::AssetError;
+use super::magic::{envelope, update};
+use super::run::Run;
+use super::settle::{Job, Settled, stored};
+use super::upload::StoredObject;
+use crate::catalog::{FileRow, UploadedRows};
+use crate::event::Outcome;
+use crate::feed;
+use crate::keys::{file_key, open_file};
+
+impl Run {
+    /// The file of which this content is a new version: a membership of it.
+    pub(super) async fn edited(&self, job: &Job) -> Result<Option<FileRow>, AssetError> {
+        let asset = job.asset();
+        if !asset.is_changed {
+            return Ok(None);
+        }
+        let (root, path) = job.recorded_at();
+        let Some(file) = self.catalog.asset(&root, &path).await?.and_then(|row| row.file) else {
+            return Ok(None);
+        };
+        let memberships = self.catalog.own_memberships(self.session.account, file).await?;
+        let captured = &asset.probe.captured;
+        let is_same = |row: &FileRow| {
+            let is_told = !matches!(
+                captured.source,
+                DateSource::FileName | DateSource::ExifModified | DateSource::FileModified
+            );
+            asset.library.is_some() || (is_told && row.taken == captured.micros)
+        };
+        Ok(memberships.into_iter().find(|row| row.content_hash != Some(job.content()) && is_same(row)))
+    }
+
+    /// Sends it, and makes it what the file is.
+    pub(super) async fn update(&self, job: &mut Job, before: &FileRow) -> Result<Settled, AssetError> {
+        self.must_have_room(job)?;
+        let collection = self.collection_key(before.collection).await?;
+        let key = Arc::new(file_key(&collection, before)?);
+        let thumbnail_is_due = self.settings.thumbnailer.may_make(&job.asset().subject());
+        let mut objects = Vec::with_capacity(2);
+        let original = match job.in_memory() {
+            Some(plain) => {
+                let header = StreamHeader::generate();
+                let mut sealed = Vec::with_capacity(plain.len() + OVERHEAD);
+                StreamEncryptor::new(&key, &header)
+                    .finish(&plain, &mut sealed)
+                    .expect("what is kept in memory is at most one chunk");
+                stored(self.session.account, header, sealed.into(), &mut objects)
+            }
+            None => {
+                let album = Album { id: before.collection, key: collection };
+                self.send_original(job, &album, Some(Arc::clone(&key))).await?.1
+            }
+        };
+        let thumbnail = blob::seal(&*key, PLACEHOLDER);
+        let (header, bytes) = (thumbnail.header, thumbnail.ciphertext.into());
+        let thumbnail = stored(self.session.account, header, bytes, &mut objects);
+        self.send_objects(job, &objects).await?;
+        let request = self.update_request(job, before.id, &key, [&original, &thumbnail], !thumbnail_is_due);
+        self.patience.persist(|| async { Ok(self.session.api.update_file(&request).await?) }).await?;
+        // Committed: this key and header are not used again.
+        self.catalog.end_upload(&job.content()).await?;
+        let public = describe::public_metadata(job.asset(), !thumbnail_is_due).to_json();
+        self.change_magic(|| self.say_anew(before, &key, &public)).await?;
+        feed::pull(&self.session, &self.catalog).await?;
+        let asset = self.uploaded_row(job, before.id).await?;
+        let thumbnails_due = thumbnail_is_due.then_some(before.id).into_iter().collect();
+        let rows = UploadedRows { files: Vec::new(), assets: vec![asset], thumbnails_due };
+        self.catalog.record_uploads(&rows, &mut *self.spans.lock().await).await?;
+        self.thumbnails_are_due();
+        Ok(Settled::recorded(Outcome::Uploaded, before.id))
+    }
+
+    async fn send_objects(&self, job: &Job, objects: &[SealedObject]) -> Result<(), AssetError> {
+        let mut pieces = Vec::with_capacity(objects.len() * 2);
+        for object in objects {
+            object.frame(&mut pieces);
+        }
+        let bytes = objects.iter().map(|object| object.bytes.len() as u64).sum();
+        let send = || async {
+            self.gate.pass(job.asset().kind(), bytes)?;
+            Ok(self.session.api.batch(pieces.clone(), &self.sent).await?)
+        };
+        self.patience.persist(send).await.map(drop)
+    }
+
+    fn update_request(
+        &self,
+        job: &Job,
+        id: FileId,
+        key: &FileKey,
+        [original, thumbnail]: [&StoredObject; 2],
+        is_placeholder: bool,
+    ) -> UpdateRequest {
+        let metadata = describe::metadata(job.asset(), &job.content(), is_placeholder);
+        let metadata = blob::seal(key, &metadata.to_json());
+        UpdateRequest {
+            id,
+            file: reference(original),
+            thumbnail: reference(thumbnail),
+            metadata: Metadata {
+                encrypted_data: Some(Opaque::encode(&metadata.ciphertext)),
+                decryption_header: Opaque::encode(metadata.header.as_bytes()),
+                size: 0,
+            },
+            content_tag: Some(self.session.content_tag(&job.content())),
+        }
+    }
+
+    /// What everybody sees of it, such as its size in pixels, follows; what others wrote there stays.
+    async fn say_anew(&self, before: &FileRow, key: &FileKey, public: &[u8]) -> Result<(), AssetError> {
+        let collection = self.collection_key(before.collection).await?;
+        let file = self.session.api.file_in(before.collection, before.id).await?;
+        let known = open_file(Some(&collection), &file).row.public_metadata;
+        if known.is_none() && file.pub_magic_metadata.is_some() {
+            // What does not open is not overwritten.
+            return Ok(());
+        }
+        let parse = |text: &[u8]| serde_json::from_slice::<Map<String, Value>>(text).unwrap_or_default();
+        let before_keys = parse(known.as_deref().unwrap_or("{}").as_bytes());
+        let mut keys = before_keys.clone();
+        keys.remove("noThumb");
+        keys.extend(parse(public));
+        if keys == before_keys || keys.is_empty() {
+            return Ok(());
+        }
+        let version = file.pub_magic_metadata.map_or(1, |magic| magic.version);
+        let (count, text) = (keys.len(), Value::Object(keys).to_string());
+        let request = update(before.id, envelope(key, version, count, text.as_bytes()));
+        Ok(self.session.api.set_file_public_magic(&request).await?)
+    }
+}

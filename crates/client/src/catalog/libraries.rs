@@ -1,0 +1,118 @@
+//! A device's own library: what its owner chose for its albums, and when it was last through.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use darkslide_crypto::ContentHash;
+use darkslide_protocol::FileId;
+use sqlx::Row as _;
+
+use super::{Catalog, CatalogError, DeviceAlbumKey};
+use crate::backup::rules::ChosenAlbum;
+use crate::library::device::AlbumChoice;
+
+impl AlbumChoice {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Selected => "selected",
+            Self::Excluded => "excluded",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        [Self::Selected, Self::Excluded].into_iter().find(|choice| choice.as_str() == word)
+    }
+}
+
+impl Catalog {
+    /// Records what the owner chose for an album; `None` takes the choice back.
+    pub async fn choose_album(
+        &self,
+        album: &DeviceAlbumKey,
+        name: &str,
+        choice: Option<AlbumChoice>,
+    ) -> Result<(), CatalogError> {
+        let query = match choice {
+            Some(choice) => sqlx::query(
+                "INSERT INTO album_choices (library, folder, name, choice) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (library, folder) DO UPDATE SET name = excluded.name, choice = excluded.choice",
+            )
+            .bind(&album.root)
+            .bind(&album.folder)
+            .bind(name)
+            .bind(choice.as_str()),
+            None => sqlx::query("DELETE FROM album_choices WHERE library = $1 AND folder = $2")
+                .bind(&album.root)
+                .bind(&album.folder),
+        };
+        query.execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// The choices for a library's albums.
+    pub async fn chosen_albums(
+        &self,
+        library: &[u8],
+    ) -> Result<BTreeMap<DeviceAlbumKey, ChosenAlbum>, CatalogError> {
+        let rows = sqlx::query("SELECT folder, name, choice FROM album_choices WHERE library = $1")
+            .bind(library)
+            .fetch_all(&self.pool)
+            .await?;
+        let mut chosen = BTreeMap::new();
+        for row in rows {
+            let choice: String = row.try_get("choice")?;
+            let choice =
+                AlbumChoice::parse(&choice).ok_or(CatalogError::Damaged { what: "choice for an album" })?;
+            let key = DeviceAlbumKey { root: library.to_vec(), folder: row.try_get("folder")? };
+            chosen.insert(key, ChosenAlbum { name: row.try_get("name")?, choice });
+        }
+        Ok(chosen)
+    }
+
+    /// When the last run over a library began that got to its end, µs since the epoch; 0 before the first.
+    pub async fn last_completed(&self, library: &[u8]) -> Result<i64, CatalogError> {
+        let began: Option<i64> =
+            sqlx::query_scalar("SELECT last_completed FROM libraries WHERE library = $1")
+                .bind(library)
+                .fetch_optional(&self.pool)
+                .await?;
+        Ok(began.unwrap_or_default())
+    }
+
+    /// Records that a run got to its end which began then.
+    pub async fn complete(&self, library: &[u8], began: i64) -> Result<(), CatalogError> {
+        sqlx::query(
+            "INSERT INTO libraries (library, last_completed) VALUES ($1, $2)
+             ON CONFLICT (library) DO UPDATE SET last_completed = excluded.last_completed",
+        )
+        .bind(library)
+        .bind(began)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Contents of which there is no live file because their owner deleted it, and when, µs since the epoch.
+    pub async fn deleted_contents(&self) -> Result<HashMap<ContentHash, i64>, CatalogError> {
+        let rows: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT content_hash, max(trashed_at) FROM trash
+             WHERE restored = 0 AND content_hash IS NOT NULL AND NOT EXISTS (
+                 SELECT 1 FROM files JOIN collections ON collections.id = files.collection
+                 WHERE files.content_hash = trash.content_hash AND files.deleted = 0 AND collections.deleted = 0)
+             GROUP BY content_hash",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let parsed = rows.into_iter().map(|(hash, at)| Some((hash.parse().ok()?, at)));
+        parsed.collect::<Option<_>>().ok_or(CatalogError::Damaged { what: "content hash" })
+    }
+
+    /// The files that are, or ever were, in the collection of a device album.
+    pub async fn placed(&self, album: &DeviceAlbumKey) -> Result<HashSet<FileId>, CatalogError> {
+        let Some(collection) = self.linked_collection(album).await? else { return Ok(HashSet::new()) };
+        let files: Vec<i64> = sqlx::query_scalar("SELECT file FROM files WHERE collection = $1")
+            .bind(collection.id.0)
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(files.into_iter().map(FileId).collect())
+    }
+}

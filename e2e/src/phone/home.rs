@@ -1,0 +1,134 @@
+//! Where phones come home to: a real server with one account, and what its vault has.
+
+use crate::engine::Engine;
+use crate::process::ServerProcess;
+use crate::vault::Stretching;
+use darkslide_client::api::{Api, Limits, ServerUrl};
+use darkslide_client::catalog::{Catalog, FileFilter, FileRow};
+use darkslide_client::session::{Email, PasswordKey, PendingSignUp, Session};
+use darkslide_client::{feed, trash};
+use darkslide_crypto::account::AccountKeys;
+use darkslide_crypto::kdf::{PasswordStrength, Salt};
+use darkslide_crypto::keys::{KeyPair, MasterKey, SecretKey, SessionToken};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+const EMAIL: &str = "owner@example.org";
+
+/// The server at home.
+pub struct Home {
+    /// Its process.
+    pub server: ServerProcess,
+    session: Arc<Session>,
+    /// What another device of the account knows.
+    elsewhere: Catalog,
+    _folder: tempfile::TempDir,
+}
+
+impl Home {
+    /// A server with a new account.
+    pub async fn new() -> Self {
+        let server = ServerProcess::start(&Engine::Sqlite).await;
+        let api = api(&server.base());
+        let pending = PendingSignUp::begin(&api, &Email::parse(EMAIL).unwrap()).await.unwrap();
+        let (salt, strength) = (Salt::generate(), PasswordStrength::ACCOUNT);
+        let key = Stretching::Quick.derive("a password", &salt, strength);
+        let code = server.code_for(EMAIL);
+        let signed_up = pending.finish(&code, &PasswordKey { key, salt, strength }).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = Catalog::open(&folder.path().join("catalog.db")).await.unwrap();
+        Self { server, session: Arc::new(signed_up.session), elsewhere, _folder: folder }
+    }
+
+    /// The present, µs since the epoch. Simulated clocks begin with it: the server's has to make sense to them.
+    pub fn now(&self) -> i64 {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        i64::try_from(now.as_micros()).unwrap()
+    }
+
+    /// A session of a device of its own.
+    pub fn session(&self) -> Arc<Session> {
+        let Session { account, email, keys, token, .. } = &*self.session;
+        let keys = AccountKeys {
+            master_key: MasterKey::take(*keys.master_key.expose()),
+            key_pair: KeyPair::from_secret_key(SecretKey::take(*keys.key_pair.secret_key().expose())),
+        };
+        let token = SessionToken::take(*token.expose());
+        Arc::new(Session::resume(&api(&self.server.base()), *account, email.clone(), keys, token))
+    }
+
+    /// What the vault has: every live membership.
+    pub async fn files(&self) -> Vec<FileRow> {
+        let summary = feed::pull(&self.session, &self.elsewhere).await.unwrap();
+        assert_eq!(summary.damaged, []);
+        self.elsewhere.files(&FileFilter::default()).await.unwrap()
+    }
+
+    /// Content hashes of what the vault has.
+    pub async fn contents(&self) -> BTreeSet<String> {
+        let files = self.files().await;
+        files.iter().filter_map(|row| row.content_hash).map(|hash| hash.to_string()).collect()
+    }
+
+    /// The names of the albums, and how many live files each has.
+    pub async fn albums(&self) -> Vec<(String, usize)> {
+        let files = self.files().await;
+        let mut albums = Vec::new();
+        for row in self.elsewhere.collections().await.unwrap() {
+            let count = files.iter().filter(|file| file.collection == row.id).count();
+            albums.push((row.name, count));
+        }
+        albums.retain(|(_, count)| *count > 0);
+        albums.sort();
+        albums
+    }
+
+    /// The owner deletes files from the vault, on another device.
+    pub async fn trash(&self, files: &[FileRow]) {
+        let ids: Vec<_> = files.iter().map(|row| row.id).collect();
+        trash::trash_files(&self.session, &self.elsewhere, &ids).await.unwrap();
+    }
+
+    /// The owner takes a file out of an album, on another device.
+    pub async fn take_out(&self, file: &FileRow) {
+        let album = self.elsewhere.collection(file.collection).await.unwrap().unwrap();
+        darkslide_client::albums::remove_from_album(&self.session, &self.elsewhere, &album, &[file.id])
+            .await
+            .unwrap();
+    }
+
+    /// The other device's view, for what this does not offer.
+    pub fn elsewhere(&self) -> (&Session, &Catalog) {
+        (&self.session, &self.elsewhere)
+    }
+
+    /// The operator grants so many bytes; none for no limit.
+    pub async fn set_quota(&self, bytes: Option<u64>) {
+        let store = darkslide_server::store::Store::open(self.server.database_url()).await.unwrap();
+        darkslide_server::operator::set_quota(&store, EMAIL, bytes).await.unwrap();
+    }
+
+    /// Downloads and decrypts everything, and compares it with its content hash.
+    pub async fn verify(&self, files: u64) {
+        use darkslide_client::event::Events;
+        use darkslide_client::verify::{VerifyScope, verify};
+        self.files().await;
+        let everything = VerifyScope::Everything;
+        let summary = verify(&self.session, &self.elsewhere, everything, &Events::silent()).await.unwrap();
+        assert!(summary.failed.is_empty(), "{:?}", summary.failed);
+        assert_eq!(summary.intact, files);
+    }
+}
+
+fn api(base: &str) -> Api {
+    let limits = Limits {
+        retries: 1,
+        first_delay: Duration::from_millis(5),
+        longest_delay: Duration::from_millis(20),
+        // The socket of a server that was killed still takes connections, which then fall silent.
+        read_idle: Duration::from_secs(2),
+        ..Limits::default()
+    };
+    Api::new(ServerUrl::parse(base).unwrap(), None, limits).unwrap()
+}

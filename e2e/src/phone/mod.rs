@@ -1,0 +1,475 @@
+//! Simulated phones: libraries, systems and networks that obey their published rules, on a clock that only moves when something happens.
+//!
+//! A phone's originals are made here, its vault is the real server, and its engine is the client's. What is simulated is what no
+//! computer has: a media library with albums, a cloud and Live Photos; mobile networks; a battery; and a system that decides when an app may
+//! run ([`android`], [`iphone`]). Time passes as bytes are sent, and when a test says so.
+
+pub mod android;
+pub mod home;
+pub mod iphone;
+mod library;
+
+use darkslide_client::backup::Settings;
+use darkslide_client::backup::device::{Device, DeviceReport, backup_library, explain_library};
+use darkslide_client::backup::gate::Outlook;
+use darkslide_client::backup::rules::conditions::{
+    App, CanRun, Conditions, Grant, Network, Permissions, Trigger,
+};
+use darkslide_client::backup::rules::explanation::{Explanation, Skip};
+use darkslide_client::catalog::{Catalog, DeviceAlbumKey, Fingerprint};
+use darkslide_client::event::Events;
+use darkslide_client::library::device::{AlbumChoice, AssetId, AssetKind, DeviceAsset, Locality, Motion};
+use darkslide_client::session::Session;
+use home::Home;
+use library::{Shelf, SimulatedLibrary};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// One second, in the clock's unit.
+pub const SECOND: i64 = 1_000_000;
+/// One minute.
+pub const MINUTE: i64 = 60 * SECOND;
+/// One hour.
+pub const HOUR: i64 = 60 * MINUTE;
+/// One day.
+pub const DAY: i64 = 24 * HOUR;
+
+/// What happens when so many more bytes have been sent.
+type Surprise = Box<dyn FnOnce(&mut State) + Send>;
+
+/// All that is true of a phone at one moment.
+pub(crate) struct State {
+    pub(crate) now: i64,
+    /// Bytes a second.
+    pub(crate) rate: u64,
+    pub(crate) conditions: Conditions,
+    pub(crate) permissions: Permissions,
+    pub(crate) shelf: Shelf,
+    /// Ciphertext bytes that were handed to each network.
+    sent: HashMap<Network, u64>,
+    surprises: BTreeMap<u64, Surprise>,
+    told: watch::Sender<Conditions>,
+    killed: CancellationToken,
+    /// The most bytes that copies of originals ever took.
+    peak_cache: u64,
+    cache: std::path::PathBuf,
+}
+
+impl State {
+    /// A part is about to be sent: time passes, and what was to happen by then happens.
+    fn part(&mut self, bytes: u64) {
+        let rate = self.rate.max(1);
+        self.now += i64::try_from(bytes.saturating_mul(1_000_000) / rate).unwrap();
+        *self.sent.entry(self.conditions.network).or_default() += bytes;
+        self.peak_cache = self.peak_cache.max(bytes_below(&self.cache));
+        let total = self.sent.values().sum::<u64>();
+        while let Some(entry) = self.surprises.first_entry().filter(|entry| *entry.key() <= total) {
+            let surprise = entry.remove();
+            surprise(self);
+        }
+        self.told.send_replace(self.conditions);
+    }
+
+    /// Power goes, or the system ends the process without a word.
+    pub(crate) fn kill(&mut self) {
+        self.killed.cancel();
+    }
+}
+
+fn bytes_below(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let size = |path: &Path| match path.metadata() {
+        Ok(metadata) if metadata.is_dir() => bytes_below(path),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    };
+    entries.flatten().map(|entry| size(&entry.path())).sum()
+}
+
+/// A phone with one signed-in app.
+pub struct Phone {
+    pub(crate) state: Arc<Mutex<State>>,
+    library: Arc<SimulatedLibrary>,
+    session: Arc<Session>,
+    catalog: Catalog,
+    folder: tempfile::TempDir,
+    /// Whether server albums mirror the phone's.
+    pub mirror: bool,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum Ran {
+    /// By itself.
+    Through(Box<DeviceReport>),
+    /// It could not begin, or broke off: the words of the error.
+    Failed(String),
+    /// The process was killed.
+    Killed,
+}
+
+impl Ran {
+    /// The report of a run that ended by itself.
+    pub fn report(self) -> DeviceReport {
+        match self {
+            Self::Through(report) => *report,
+            other => panic!("the run ended as {other:?}"),
+        }
+    }
+}
+
+impl Phone {
+    /// A new phone at home, with an empty camera album that is selected.
+    pub async fn new(home: &Home, name: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = Catalog::open(&folder.path().join("catalog.db")).await.unwrap();
+        // The server's clock is the real one: a phone's days lie behind it.
+        let now = home.now() - 30 * DAY;
+        let conditions = Conditions { battery_level: Some(80), ..Conditions::HOME };
+        let (told, _) = watch::channel(conditions);
+        let state = Arc::new(Mutex::new(State {
+            now,
+            rate: 4_000_000,
+            conditions,
+            permissions: Permissions::default(),
+            shelf: Shelf::new(folder.path().join("originals")),
+            sent: HashMap::new(),
+            surprises: BTreeMap::new(),
+            told,
+            killed: CancellationToken::new(),
+            peak_cache: 0,
+            cache: folder.path().join("cache"),
+        }));
+        let library = Arc::new(SimulatedLibrary::new(name, Arc::clone(&state)));
+        let session = home.session();
+        let phone = Self { state, library, session, catalog, folder, mirror: false };
+        phone.add_album("Camera");
+        phone.choose("Camera", Some(AlbumChoice::Selected)).await;
+        phone
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn key(&self, album: &str) -> DeviceAlbumKey {
+        self.library.key(album)
+    }
+
+    // The owner.
+
+    /// Makes an empty album.
+    pub fn add_album(&self, name: &str) {
+        self.state().shelf.albums.insert(name.to_owned());
+    }
+
+    /// Chooses what is done with an album.
+    pub async fn choose(&self, album: &str, choice: Option<AlbumChoice>) {
+        self.catalog.choose_album(&self.key(album), album, choice).await.unwrap();
+    }
+
+    /// Changes what the app is allowed.
+    pub fn allow(&self, change: impl FnOnce(&mut Permissions)) {
+        change(&mut self.state().permissions);
+    }
+
+    /// Takes pictures of so many bytes, a second apart. Gives their ids.
+    pub fn take(&self, count: usize, bytes: usize) -> Vec<AssetId> {
+        (0..count).map(|_| self.record(AssetKind::Photo, bytes)).collect()
+    }
+
+    /// Takes one picture or video, into the camera's album.
+    pub fn record(&self, kind: AssetKind, bytes: usize) -> AssetId {
+        let key = self.key("Camera");
+        let mut state = self.state();
+        state.now += SECOND;
+        let now = state.now;
+        let id = state.shelf.add(kind, bytes, now);
+        state.shelf.asset(&id).albums.insert(key);
+        id
+    }
+
+    /// Saves the same bytes as another asset once more, under an id of their own.
+    pub fn save_again(&self, other: &AssetId) -> AssetId {
+        let key = self.key("Camera");
+        let mut state = self.state();
+        state.now += SECOND;
+        let now = state.now;
+        let id = state.shelf.copy_of(other, now);
+        state.shelf.asset(&id).albums.insert(key);
+        id
+    }
+
+    /// Takes the bytes of another phone's asset over, as a messenger does.
+    pub fn receive(&self, from: &Self, asset: &AssetId) -> AssetId {
+        let (content, kind) = {
+            let mut other = from.state();
+            let kind = other.shelf.asset(asset).kind;
+            (other.shelf.content(asset), kind)
+        };
+        let key = self.key("Camera");
+        let mut state = self.state();
+        state.now += SECOND;
+        let now = state.now;
+        let id = state.shelf.add_content(kind, content, now);
+        state.shelf.asset(&id).albums.insert(key);
+        id
+    }
+
+    /// Puts assets into an album.
+    pub fn file_into(&self, album: &str, assets: &[AssetId]) {
+        let key = self.key(album);
+        let mut state = self.state();
+        for id in assets {
+            state.shelf.asset(id).albums.insert(key.clone());
+        }
+    }
+
+    /// Takes everything out of an album.
+    pub fn empty_album(&self, album: &str) {
+        let key = self.key(album);
+        for asset in self.state().shelf.assets.values_mut() {
+            asset.albums.remove(&key);
+        }
+    }
+
+    /// Deletes assets from the phone.
+    pub fn delete(&self, assets: &[AssetId]) {
+        let mut state = self.state();
+        for id in assets {
+            state.shelf.remove(id);
+        }
+    }
+
+    /// Edits an asset: other bytes, a later modification.
+    pub fn edit(&self, asset: &AssetId, bytes: usize) {
+        let mut state = self.state();
+        state.now += SECOND;
+        let now = state.now;
+        state.shelf.edit(asset, bytes, now);
+    }
+
+    /// A Live Photo whose video the library will deliver by then; it is not there yet.
+    pub fn record_live(&self, bytes: usize, promised: i64) -> AssetId {
+        let id = self.record(AssetKind::LivePhoto, bytes);
+        let until = self.state().now + promised;
+        self.state().shelf.asset(&id).motion = Motion::Promised { until };
+        id
+    }
+
+    /// The library delivers the video of a Live Photo.
+    pub fn deliver_motion(&self, asset: &AssetId) {
+        self.state().shelf.asset(asset).motion = Motion::Here;
+    }
+
+    /// The file of an original is lost; the library does not know.
+    pub fn spoil(&self, asset: &AssetId) {
+        self.state().shelf.lose_file(asset);
+    }
+
+    /// Frees space: the originals of all assets are in the library's cloud from now on.
+    pub fn offload(&self) {
+        for asset in self.state().shelf.assets.values_mut() {
+            asset.locality = Locality::Cloud;
+        }
+    }
+
+    /// How often each original was fetched from the library's cloud.
+    pub fn fetches(&self) -> BTreeMap<AssetId, u32> {
+        self.state().shelf.fetches.clone()
+    }
+
+    /// Makes the library's cloud fail so many times.
+    pub fn break_cloud(&self, times: u32) {
+        self.state().shelf.cloud_failures = times;
+    }
+
+    // The world.
+
+    /// Time passes.
+    pub fn wait(&self, time: i64) {
+        self.state().now += time;
+    }
+
+    /// The present of this phone's clock, µs since the epoch.
+    pub fn now(&self) -> i64 {
+        self.state().now
+    }
+
+    /// Changes the phone's surroundings.
+    pub fn set(&self, change: impl FnOnce(&mut Conditions)) {
+        let mut state = self.state();
+        change(&mut state.conditions);
+        let conditions = state.conditions;
+        state.told.send_replace(conditions);
+    }
+
+    /// Another network, at so many bytes a second.
+    pub fn network(&self, network: Network, rate: u64) {
+        self.state().rate = rate;
+        self.set(|conditions| conditions.network = network);
+    }
+
+    /// Something happens when so many more bytes have been sent.
+    pub fn after_bytes(&self, bytes: u64, change: impl FnOnce(&mut Conditions) + Send + 'static) {
+        let mut state = self.state();
+        let at = state.sent.values().sum::<u64>() + bytes;
+        state.surprises.insert(at, Box::new(move |state| change(&mut state.conditions)));
+    }
+
+    /// The process is killed when so many more bytes have been sent.
+    pub fn kill_after(&self, bytes: u64) {
+        let mut state = self.state();
+        let at = state.sent.values().sum::<u64>() + bytes;
+        state.surprises.insert(at, Box::new(State::kill));
+    }
+
+    /// Ciphertext bytes that were handed to a network.
+    pub fn sent_over(&self, network: Network) -> u64 {
+        self.state().sent.get(&network).copied().unwrap_or_default()
+    }
+
+    /// The most bytes that copies of originals ever took.
+    pub fn peak_cache(&self) -> u64 {
+        self.state().peak_cache
+    }
+
+    /// Bytes that copies of originals take now.
+    pub fn cache_now(&self) -> u64 {
+        bytes_below(&self.folder.path().join("cache"))
+    }
+
+    // The app.
+
+    fn device(&self) -> Device {
+        Device { album: "Phone".to_owned(), mirror: self.mirror, cache: self.folder.path().join("cache") }
+    }
+
+    fn outlook(&self, trigger: Trigger) -> Outlook {
+        let state = self.state();
+        let (clock, parts) = (Arc::clone(&self.state), Arc::clone(&self.state));
+        Outlook {
+            clock: Arc::new(move || clock.lock().unwrap().now),
+            conditions: state.told.subscribe(),
+            permissions: state.permissions,
+            trigger,
+            before_part: Arc::new(move |_, bytes| parts.lock().unwrap().part(bytes)),
+        }
+    }
+
+    /// The engine runs once, for this reason, until it is done, held up, or killed.
+    pub async fn run(&self, trigger: Trigger) -> Ran {
+        self.run_as(trigger, &self.device()).await
+    }
+
+    /// Files what was sent before into the albums of the phone, once.
+    pub async fn reorganise(&self) -> Ran {
+        self.run_as(Trigger::Asked, &Device { mirror: true, ..self.device() }).await
+    }
+
+    async fn run_as(&self, trigger: Trigger, device: &Device) -> Ran {
+        let killed = {
+            let mut state = self.state();
+            state.killed = CancellationToken::new();
+            let conditions = state.conditions;
+            state.told.send_replace(conditions);
+            state.killed.clone()
+        };
+        let settings = Settings { patience: Duration::from_millis(200), ..Settings::default() };
+        let (events, stop) = (Events::silent(), CancellationToken::new());
+        let library: Arc<SimulatedLibrary> = Arc::clone(&self.library);
+        let run = Box::pin(backup_library(
+            Arc::clone(&self.session),
+            self.catalog.clone(),
+            library,
+            device,
+            self.outlook(trigger),
+            &settings,
+            &events,
+            &stop,
+        ));
+        tokio::select! {
+            () = killed.cancelled() => Ran::Killed,
+            ran = run => match ran {
+                Ok(report) => Ran::Through(Box::new(report)),
+                Err(error) => Ran::Failed(error.to_string()),
+            },
+        }
+    }
+
+    /// Why every asset is where it is.
+    pub async fn explanations(&self) -> Vec<(DeviceAsset, Explanation)> {
+        let outlook = self.outlook(Trigger::Periodic);
+        explain_library(&self.catalog, &*self.library, &self.device(), &outlook).await.unwrap()
+    }
+
+    /// Why one asset is where it is.
+    pub async fn explain(&self, asset: &AssetId) -> Explanation {
+        let all = self.explanations().await;
+        all.into_iter().find(|(known, _)| known.id == *asset).map(|(_, told)| told).unwrap()
+    }
+
+    /// Compares what every explanation says with what the vault has; gives how many assets are safe.
+    pub async fn check_explanations(&self, home: &Home) -> usize {
+        let vault = home.contents().await;
+        let all = self.explanations().await;
+        let mut safe = 0;
+        for (asset, told) in all {
+            let content = self.state().shelf.content_hash(&asset.id, motion_is_sent(&asset, &told));
+            let is_there = vault.contains(&content);
+            match &told {
+                Explanation::BackedUp { .. } => {
+                    assert!(is_there, "{} is said to be safe, and is not in the vault", asset.name);
+                    safe += 1;
+                }
+                Explanation::Skipped(Skip::Deleted(_)) => {
+                    assert!(!is_there, "{} is said to be deleted, and is in the vault", asset.name);
+                }
+                _ => {}
+            }
+            assert!(told.to_string().ends_with('.'), "{told}");
+        }
+        safe
+    }
+
+    /// Contents of everything that lies in an album and is neither excluded nor gone: what the vault must have in the end.
+    pub fn contents(&self) -> BTreeSet<String> {
+        let state = self.state();
+        let ids: Vec<AssetId> = state.shelf.assets.keys().cloned().collect();
+        ids.iter()
+            .map(|id| state.shelf.content_hash(id, state.shelf.assets[id].motion == Motion::Here))
+            .collect()
+    }
+}
+
+/// Whether the video of a Live Photo is in the vault too, as an explanation has it.
+fn motion_is_sent(asset: &DeviceAsset, told: &Explanation) -> bool {
+    let is_whole = !matches!(told, Explanation::BackedUp { is_whole: false, .. });
+    asset.kind == AssetKind::LivePhoto && is_whole && asset.motion == Motion::Here
+}
+
+/// The fingerprint of a library's asset.
+fn print(size: u64, modified: i64, token: u64) -> Fingerprint {
+    Fingerprint { size, modified_ns: modified * 1000, inode: token }
+}
+
+/// A phone in a pocket: the app is in the background, and may run until then.
+fn in_background(phone: &Phone, grant: Grant) {
+    phone.set(|conditions| {
+        conditions.app = App::Background;
+        conditions.grant = grant;
+    });
+}
+
+/// The app is before its owner.
+fn in_foreground(phone: &Phone) {
+    phone.set(|conditions| {
+        conditions.app = App::Foreground;
+        conditions.grant = Grant::Unlimited;
+        conditions.can_run = CanRun::Ok;
+    });
+}

@@ -1,0 +1,59 @@
+//! Edits in a folder: a picture that says that it was taken at the same moment is a new version of the same file, any other is one of its own.
+
+use crate::scene::{Scene, picture};
+use darkslide_client::versions::list_versions;
+
+/// A JPEG that says when it was taken, to the second, and has so many bytes of nothing behind that.
+fn taken(second: u8, seed: u8) -> Vec<u8> {
+    let date = format!("2019:07:20 16:17:{second:02}\0");
+    let entry = |tag: u16, kind: u16, count: u32, value: u32| {
+        let mut entry = Vec::new();
+        entry.extend(tag.to_le_bytes());
+        entry.extend(kind.to_le_bytes());
+        entry.extend(count.to_le_bytes());
+        entry.extend(value.to_le_bytes());
+        entry
+    };
+    let directory = |entry: Vec<u8>| [&1_u16.to_le_bytes()[..], &entry, &[0; 4]].concat();
+    // The header, one directory that points to the next, and that one's date behind it.
+    let tiff = [
+        b"II*\0\x08\0\0\0".to_vec(),
+        directory(entry(0x8769, 4, 1, 26)),
+        directory(entry(0x9003, 2, 20, 44)),
+        date.into_bytes(),
+    ]
+    .concat();
+    let exif = [&b"Exif\0\0"[..], &tiff].concat();
+    let length = u16::try_from(exif.len() + 2).unwrap();
+    [&[0xff, 0xd8, 0xff, 0xe1][..], &length.to_be_bytes(), &exif, &picture(seed, 5000)[2..]].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edited_picture_becomes_a_version_of_its_file() {
+    let scene = Scene::new().await;
+    scene.write("a.jpg", &taken(18, 1));
+    scene.write("plain.jpg", &picture(7, 3000));
+    scene.back_up().await;
+    let before = scene.vault().await;
+    let id = |name: &str| before.iter().find(|row| row.title.as_deref() == Some(name)).unwrap().id;
+    scene.write("a.jpg", &taken(18, 2));
+    // Nothing says that this is the same picture: cameras use names again.
+    scene.write("plain.jpg", &picture(8, 3000));
+    let report = scene.back_up().await;
+    assert_eq!(report.uploaded, 2, "{report:?}");
+    let after = scene.vault().await;
+    assert_eq!(after.len(), 3);
+    let edited = after.iter().filter(|row| row.title.as_deref() == Some("a.jpg")).collect::<Vec<_>>();
+    assert_eq!((edited.len(), edited[0].id), (1, id("a.jpg")));
+    let plain = after.iter().filter(|row| row.title.as_deref() == Some("plain.jpg"));
+    assert_eq!(plain.count(), 2, "both pictures of that name are kept");
+    let versions = list_versions(&scene.session, &scene.catalog, id("a.jpg")).await.unwrap();
+    assert_eq!(versions.len(), 1, "what it was before can still be had");
+    scene.verify_all(3).await;
+    // Another moment at the same place is another picture.
+    scene.write("a.jpg", &taken(19, 3));
+    scene.back_up().await;
+    assert_eq!(scene.vault().await.len(), 4);
+    let again = scene.back_up().await;
+    assert_eq!((again.bytes_sent, again.bytes_hashed), (0, 0));
+}

@@ -1,0 +1,105 @@
+//! Albums: which pictures are chosen, and how the vault mirrors them.
+
+use darkslide_client::backup::rules::conditions::Trigger;
+use darkslide_client::backup::rules::explanation::{Explanation, Skip};
+use darkslide_client::library::device::AlbumChoice;
+use darkslide_e2e::phone::Phone;
+use darkslide_e2e::phone::home::Home;
+
+/// An album is excluded after its pictures were sent: they stay in the vault, and new ones are left alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_album_is_excluded_after_its_pictures_were_sent() {
+    let home = Home::new().await;
+    let phone = Phone::new(&home, "phone").await;
+    phone.add_album("Screenshots");
+    let before = phone.take(2, 10_000);
+    phone.file_into("Screenshots", &before);
+    phone.run(Trigger::Opened).await.report();
+    phone.choose("Screenshots", Some(AlbumChoice::Excluded)).await;
+    let after = phone.take(1, 10_000);
+    phone.file_into("Screenshots", &after);
+    phone.run(Trigger::Opened).await.report();
+    assert_eq!(home.files().await.len(), 2, "what is in the vault stays there");
+    let excluded = Explanation::Skipped(Skip::Excluded("Screenshots".into()));
+    assert_eq!(phone.explain(&after[0]).await, excluded);
+    assert_eq!(phone.explain(&before[0]).await, excluded);
+    phone.choose("Screenshots", None).await;
+    phone.run(Trigger::Opened).await.report();
+    assert_eq!(home.contents().await, phone.contents());
+    phone.check_explanations(&home).await;
+}
+
+/// An album is emptied for a while and filled again: its choice stays, and nothing is sent twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_album_is_emptied_and_filled_again() {
+    let home = Home::new().await;
+    let phone = Phone::new(&home, "phone").await;
+    let photos = phone.take(3, 10_000);
+    phone.run(Trigger::Opened).await.report();
+    phone.empty_album("Camera");
+    phone.run(Trigger::Opened).await.report();
+    assert_eq!(phone.explain(&photos[0]).await, Explanation::Skipped(Skip::NotSelected));
+    phone.file_into("Camera", &photos);
+    let ran = phone.run(Trigger::Opened).await.report();
+    assert_eq!(ran.report.bytes_sent, 0);
+    assert_eq!(phone.check_explanations(&home).await, 3);
+}
+
+/// The mirror is additive and one way: pictures go into all their albums, and what the owner took out in the vault stays out.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_vault_mirrors_the_phones_albums() {
+    let home = Home::new().await;
+    let mut phone = Phone::new(&home, "phone").await;
+    phone.mirror = true;
+    for album in ["Ski", "Family"] {
+        phone.add_album(album);
+        phone.choose(album, Some(AlbumChoice::Selected)).await;
+    }
+    let photos = phone.take(4, 10_000);
+    phone.file_into("Ski", &photos[..2]);
+    phone.file_into("Family", &photos[1..3]);
+    let ran = phone.run(Trigger::Opened).await.report();
+    assert_eq!(ran.report.uploaded, 4, "each is sent once");
+    let albums = |list: &[(&str, usize)]| {
+        list.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect::<Vec<_>>()
+    };
+    assert_eq!(home.albums().await, albums(&[("Camera", 4), ("Family", 2), ("Ski", 2)]));
+    // Taken out of an album in the vault.
+    let files = home.files().await;
+    let in_ski = home.albums().await.len();
+    assert_eq!(in_ski, 3);
+    let (_, elsewhere) = home.elsewhere();
+    let mut taken = None;
+    for row in &files {
+        if elsewhere.collection(row.collection).await.unwrap().unwrap().name == "Ski" {
+            taken = Some(row.clone());
+        }
+    }
+    home.take_out(&taken.unwrap()).await;
+    let ran = phone.run(Trigger::Opened).await.report();
+    assert_eq!(ran.report.bytes_sent, 0);
+    assert_eq!(home.albums().await, albums(&[("Camera", 4), ("Family", 2), ("Ski", 1)]));
+    // A picture goes into a further album on the phone.
+    phone.file_into("Family", &photos[3..]);
+    phone.run(Trigger::Opened).await.report();
+    assert_eq!(home.albums().await, albums(&[("Camera", 4), ("Family", 3), ("Ski", 1)]));
+    assert_eq!(phone.check_explanations(&home).await, 4);
+}
+
+/// What was sent into one album is filed into the phone's albums later, without sending anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn pictures_that_were_sent_before_are_filed() {
+    let home = Home::new().await;
+    let phone = Phone::new(&home, "phone").await;
+    phone.add_album("Ski");
+    phone.choose("Ski", Some(AlbumChoice::Selected)).await;
+    let photos = phone.take(3, 10_000);
+    phone.file_into("Ski", &photos[..2]);
+    phone.run(Trigger::Opened).await.report();
+    assert_eq!(home.albums().await, [("Phone".to_owned(), 3)]);
+    let ran = phone.reorganise().await.report();
+    assert_eq!(ran.report.bytes_sent, 0);
+    let expected = [("Camera", 3), ("Phone", 3), ("Ski", 2)].map(|(name, count)| (name.to_owned(), count));
+    assert_eq!(home.albums().await, expected);
+    assert_eq!(phone.check_explanations(&home).await, 3);
+}

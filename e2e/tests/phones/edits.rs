@@ -1,0 +1,158 @@
+//! Edits, Live Photos, deletions and duplicates.
+
+use darkslide_client::backup::rules::conditions::{Network, Trigger};
+use darkslide_client::backup::rules::explanation::{Explanation, Skip, Wait};
+use darkslide_client::library::device::AssetKind;
+use darkslide_client::versions::list_versions;
+use darkslide_e2e::phone::home::Home;
+use darkslide_e2e::phone::{HOUR, MINUTE, Phone};
+
+/// Edits become new versions of the same file, small and large; what each was before can still be had.
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_become_versions_of_the_same_file() {
+    let home = Home::new().await;
+    let phone = Phone::new(&home, "phone").await;
+    let photo = phone.record(AssetKind::Photo, 20_000);
+    let video = phone.record(AssetKind::Video, 6_000_000);
+    phone.run(Trigger::Opened).await.report();
+    let before = home.files().await;
+    for (asset, bytes) in [(&photo, 21_000), (&video, 5_500_000)] {
+        phone.edit(asset, bytes);
+    }
+    let ran = phone.run(Trigger::Opened).await.report();
+    assert_eq!(ran.report.uploaded, 2, "{:?}", ran.report);
+    let after = home.files().await;
+    let ids = |rows: &[darkslide_client::catalog::FileRow]| {
+        let mut ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(ids(&before), ids(&after), "they are the same files");
+    assert_eq!(home.contents().await, phone.contents());
+    let (session, catalog) = home.elsewhere();
+    for row in &after {
+        let versions = list_versions(session, catalog, row.id).await.unwrap();
+        assert_eq!(versions.len(), 1, "{versions:?}");
+    }
+    assert_eq!(phone.check_explanations(&home).await, 2);
+    home.verify(2).await;
+    let again = phone.run(Trigger::Opened).await.report();
+    assert_eq!(again.report.bytes_sent, 0);
+}
+
+/// The video of a Live Photo arrives two hours late: the still waits as long as the library promised, goes without it, and is completed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_photos_video_arrives_two_hours_late() {
+    let home = Home::new().await;
+    let phone = Phone::new(&home, "phone").await;
+    let live = phone.record_live(20_000, 10 * MINUTE);
+    let until = phone.now() + 10 * MINUTE;
+    phone.run(Trigger::Opened).await.report();
+    assert_eq!(phone.explain(&live).await, Explanation::Waiting(Wait::Motion(until)));
+    phone.wait(11 * MINUTE);
+    phone.run(Trigger::Opened).await.report();
+    let told = phone.explain(&live).await;
+    assert!(matches!(told, Explanation::BackedUp { is_whole: false, .. }), "{told}");
+    assert_eq!(home.contents().await, phone.contents(), "the still is safe");
+    let [before] = home.files().await.try_into().unwrap();
+    phone.wait(2 * HOUR);
+    phone.deliver_motion(&live);
+    phone.run(Trigger::Opened).await.report();
+    let told = phone.explain(&live).await;
+    assert!(matches!(told, Explanation::BackedUp { is_whole: true, .. }), "{told}");
+    let [after] = home.files().await.try_into().unwrap();
+    assert_eq!(before.id, after.id, "one unit, one file");
+    assert_eq!(home.contents().await, phone.contents());
+    phone.check_explanations(&home).await;
+    home.verify(1).await;
+}
+
+/// A Live Photo goes as one unit, and deleting on the phone deletes nothing in the vault.
+#[tokio::test(flavor = "multi_thread")]
+async fn deleting_on_the_phone_deletes_nothing_in_the_vault() {
+    let home = Home::new().await;
+    let phone = Phone::new(&home, "phone").await;
+    let live = phone.record(AssetKind::LivePhoto, 20_000);
+    let photos = phone.take(3, 10_000);
+    phone.run(Trigger::Opened).await.report();
+    assert_eq!(home.files().await.len(), 4);
+    phone.delete(&photos);
+    phone.delete(&[live]);
+    phone.run(Trigger::Opened).await.report();
+    assert_eq!(home.files().await.len(), 4);
+}
+
+/// Deleted in the vault and still on the phone: it is not sent again. Saved again on purpose, it comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_in_the_vault_and_saved_again_on_purpose() {
+    let home = Home::new().await;
+    let phone = Phone::new(&home, "phone").await;
+    let photos = phone.take(2, 10_000);
+    phone.run(Trigger::Opened).await.report();
+    let files = home.files().await;
+    home.trash(&files).await;
+    let ran = phone.run(Trigger::Opened).await.report();
+    assert_eq!(ran.report.bytes_sent, 0);
+    assert_eq!(home.contents().await.len(), 0);
+    for photo in &photos {
+        assert!(matches!(phone.explain(photo).await, Explanation::Skipped(Skip::Deleted(_))));
+    }
+    let again = phone.save_again(&photos[0]);
+    let ran = phone.run(Trigger::Opened).await.report();
+    assert_eq!((ran.report.untrashed, ran.report.bytes_sent), (1, 0), "{:?}", ran.report);
+    assert_eq!(home.contents().await.len(), 1);
+    assert!(phone.explain(&again).await.is_backed_up());
+    phone.check_explanations(&home).await;
+}
+
+/// The phone's clock is set back a year: what was deleted stays deleted, what is brought back comes back, nothing waits for a year.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clock_is_set_back_a_year() {
+    let home = Home::new().await;
+    let phone = Phone::new(&home, "phone").await;
+    phone.allow(|permissions| permissions.delay_after_capture = 5);
+    let photos = phone.take(2, 10_000);
+    phone.wait(MINUTE);
+    phone.run(Trigger::Opened).await.report();
+    let files = home.files().await;
+    assert_eq!(files.len(), 2);
+    home.trash(&files).await;
+    phone.wait(-365 * 24 * HOUR);
+    phone.run(Trigger::Opened).await.report();
+    assert_eq!(home.contents().await.len(), 0, "what was deleted stays deleted");
+    let new = phone.take(1, 10_000).remove(0);
+    let again = phone.save_again(&photos[0]);
+    phone.wait(MINUTE);
+    phone.run(Trigger::Opened).await.report();
+    assert!(phone.explain(&new).await.is_backed_up());
+    assert!(phone.explain(&again).await.is_backed_up());
+    assert_eq!(home.contents().await.len(), 2);
+    phone.check_explanations(&home).await;
+}
+
+/// Two phones of one account with the same pictures: each content is stored once, and both say that it is safe.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_phones_of_one_account_with_the_same_pictures() {
+    let home = Home::new().await;
+    let (one, other) = (Phone::new(&home, "one").await, Phone::new(&home, "other").await);
+    let photos = one.take(20, 20_000);
+    for photo in &photos {
+        other.receive(&one, photo);
+    }
+    // Both at once.
+    let (first, second) = tokio::join!(one.run(Trigger::Opened), other.run(Trigger::Opened));
+    let (first, second) = (first.report(), second.report());
+    assert_eq!(first.report.failed.len() + second.report.failed.len(), 0);
+    let files: std::collections::BTreeSet<_> = home.files().await.into_iter().map(|row| row.id).collect();
+    assert_eq!(files.len(), 20, "one file a content");
+    assert_eq!(one.check_explanations(&home).await, 20);
+    assert_eq!(other.check_explanations(&home).await, 20);
+    // One after the other: nothing is sent.
+    let photo = one.take(1, 500_000).remove(0);
+    one.run(Trigger::Opened).await.report();
+    other.receive(&one, &photo);
+    let before = other.sent_over(Network::Unmetered);
+    let ran = other.run(Trigger::Opened).await.report();
+    assert_eq!((ran.report.linked, ran.report.bytes_sent), (1, 0));
+    assert_eq!(other.sent_over(Network::Unmetered), before);
+}

@@ -1,0 +1,171 @@
+//! Evenings and nights: grants, chargers, pushes, and systems that end the app's time.
+
+use darkslide_client::backup::rules::conditions::{Conditions, Network, Trigger};
+use darkslide_client::backup::rules::explanation::{Explanation, Wait};
+use darkslide_client::library::device::AssetKind;
+use darkslide_e2e::phone::android::Android;
+use darkslide_e2e::phone::home::Home;
+use darkslide_e2e::phone::iphone::IPhone;
+use darkslide_e2e::phone::{DAY, HOUR, MINUTE, Ran, SECOND};
+
+/// The first backup of 5,000 pictures over three evenings of ten minutes of Wi-Fi each; new pictures are always safe first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_backup_over_three_evenings() {
+    let home = Home::new().await;
+    let android = Android::new(&home, "android").await;
+    let phone = &android.phone;
+    phone.take(5000, 2000);
+    // So slow that a worker's ten minutes carry a good third of it.
+    phone.network(Network::Unmetered, 9_000);
+    let mut safe = 0;
+    for evening in 0..3 {
+        let new = phone.take(3, 2000);
+        let ran = android.periodic().await.unwrap().report();
+        let now_safe = phone.check_explanations(&home).await;
+        assert!(now_safe > safe, "evening {evening}: {now_safe} after {safe}");
+        safe = now_safe;
+        for id in &new {
+            assert!(phone.explain(id).await.is_backed_up(), "new pictures go first");
+        }
+        if evening < 2 {
+            assert!(ran.held.iter().any(|(_, wait)| *wait == Wait::Grant), "{:?}", ran.report);
+            assert!(safe < 5000);
+        }
+        phone.wait(DAY);
+    }
+    assert_eq!(safe, 5009);
+    assert_eq!(home.contents().await, phone.contents());
+    let sent = phone.sent_over(Network::Unmetered);
+    assert!(sent < 5009 * 4000, "nothing is sent twice: {sent}");
+}
+
+/// iOS gives pushes of thirty seconds and nothing else: photos first, a long video in parts; after a force-kill the app says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn thirty_second_pushes_and_a_force_kill() {
+    let home = Home::new().await;
+    let mut iphone = IPhone::new(&home, "iphone").await;
+    let video = iphone.phone.record(AssetKind::Video, 70_000_000);
+    iphone.phone.take(10, 50_000);
+    iphone.phone.network(Network::Unmetered, 1_000_000);
+    iphone.push().await.unwrap().report();
+    let safe = iphone.phone.check_explanations(&home).await;
+    assert_eq!(safe, 10, "photos go before videos in the background");
+    let first = iphone.phone.sent_over(Network::Unmetered);
+    assert!(
+        (20_000_000..40_000_000).contains(&first),
+        "the grant is used for the video's parts too: {first}"
+    );
+    iphone.force_kill();
+    assert!(iphone.push().await.is_none() && iphone.refresh().await.is_none());
+    assert_eq!(iphone.phone.explain(&video).await, Explanation::Waiting(Wait::AppOpened));
+    iphone.open().await.report();
+    assert_eq!(home.contents().await, iphone.phone.contents());
+    let sent = iphone.phone.sent_over(Network::Unmetered);
+    assert!(sent < 71_000_000 + 9_000_000, "it went on from the last part: {sent}");
+    home.verify(11).await;
+}
+
+/// A server that cannot resume: in a grant that ends no video begins.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_is_nearly_over_begins_no_video() {
+    let home = Home::new().await;
+    let iphone = IPhone::new(&home, "iphone").await;
+    let video = iphone.phone.record(AssetKind::Video, 8_000_000);
+    iphone.phone.take(14, 20_000);
+    // Ten kilobytes a second: the photos take all of the grant.
+    iphone.phone.network(Network::Unmetered, 10_000);
+    iphone.push().await.unwrap().report();
+    assert_eq!(iphone.phone.check_explanations(&home).await, 14);
+    assert_eq!(iphone.phone.explain(&video).await, Explanation::Waiting(Wait::Foreground));
+    let sent = iphone.phone.sent_over(Network::Unmetered);
+    assert!(sent < 400_000, "not a byte of the video: {sent}");
+}
+
+/// Only while charging: in the background nothing goes on battery, in the foreground it does.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_while_charging() {
+    let home = Home::new().await;
+    let android = Android::new(&home, "android").await;
+    let phone = &android.phone;
+    phone.allow(|permissions| permissions.only_while_charging = true);
+    phone.set(|conditions| conditions.charging = false);
+    let photo = phone.take(1, 10_000).remove(0);
+    android.periodic().await.unwrap().report();
+    assert_eq!(phone.explain(&photo).await, Explanation::Waiting(Wait::Charger));
+    phone.set(|conditions| conditions.charging = true);
+    android.periodic().await.unwrap().report();
+    assert!(phone.explain(&photo).await.is_backed_up());
+    phone.set(|conditions| conditions.charging = false);
+    let other = phone.take(1, 10_000).remove(0);
+    android.open().await.report();
+    assert!(phone.explain(&other).await.is_backed_up());
+    phone.check_explanations(&home).await;
+}
+
+/// While power is saved only what the owner asks for is done, and iOS grants nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn power_is_saved() {
+    let home = Home::new().await;
+    let iphone = IPhone::new(&home, "iphone").await;
+    let photo = iphone.phone.take(1, 10_000).remove(0);
+    iphone.phone.set(|conditions| conditions.power_saver = true);
+    assert!(iphone.push().await.is_none() && iphone.process().await.is_none());
+    assert_eq!(iphone.phone.explain(&photo).await, Explanation::Waiting(Wait::Power));
+    iphone.phone.run(Trigger::Asked).await.report();
+    assert!(iphone.phone.explain(&photo).await.is_backed_up());
+}
+
+/// Battery optimisation and a locked private space are told, not suffered in silence.
+#[tokio::test(flavor = "multi_thread")]
+async fn battery_optimisation_and_a_locked_private_space() {
+    let home = Home::new().await;
+    let mut android = Android::new(&home, "android").await;
+    let photo = android.phone.take(1, 10_000).remove(0);
+    android.is_exempt = false;
+    assert!(android.periodic().await.is_none());
+    assert_eq!(android.phone.explain(&photo).await, Explanation::Waiting(Wait::BatteryExemption));
+    android.is_exempt = true;
+    android.private_space_locked = true;
+    assert!(android.periodic().await.is_none());
+    assert_eq!(android.phone.explain(&photo).await, Explanation::Waiting(Wait::PrivateSpace));
+    android.private_space_locked = false;
+    android.dozes = true;
+    assert!(android.library_changed().await.is_none(), "Doze holds content triggers back");
+    android.periodic().await.unwrap().report();
+    assert!(android.phone.explain(&photo).await.is_backed_up(), "a maintenance window is enough");
+}
+
+/// A delay after capture: what was just taken waits, and goes when its time has come.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delay_after_capture() {
+    let home = Home::new().await;
+    let android = Android::new(&home, "android").await;
+    let phone = &android.phone;
+    phone.allow(|permissions| permissions.delay_after_capture = 3600);
+    let photo = phone.take(1, 10_000).remove(0);
+    let due = phone.now() + HOUR;
+    android.library_changed().await.unwrap().report();
+    assert_eq!(phone.explain(&photo).await, Explanation::Waiting(Wait::Delay(due)));
+    phone.wait(HOUR - 16 * MINUTE);
+    android.periodic().await.unwrap().report();
+    assert!(!phone.explain(&photo).await.is_backed_up());
+    android.periodic().await.unwrap().report();
+    assert!(phone.explain(&photo).await.is_backed_up());
+}
+
+/// Two triggers at once are one run: the second finds the engine taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_triggers_at_once_are_one_run() {
+    let home = Home::new().await;
+    let android = Android::new(&home, "android").await;
+    let phone = &android.phone;
+    phone.take(30, 20_000);
+    let (one, other) = tokio::join!(phone.run(Trigger::Opened), phone.run(Trigger::LibraryChanged));
+    let through = [one, other].into_iter().filter(|ran| matches!(ran, Ran::Through(_))).count();
+    assert_eq!(through, 1);
+    assert_eq!(home.files().await.len(), 30);
+    phone.wait(SECOND);
+    let again = phone.run(Trigger::Opened).await.report();
+    assert_eq!(again.report.bytes_sent, 0);
+    let _: Conditions = Conditions::HOME;
+}
