@@ -87,6 +87,8 @@ pub(crate) enum Command {
     Verify(Verify),
     /// List what a file was before it was edited, and bring it back
     Versions(Versions),
+    /// List originals on this computer that may go because they are safe, or remove them
+    FreeUp(FreeUp),
     /// Show what is safe and what is not
     Status,
     /// Say why a picture is or is not backed up
@@ -323,6 +325,25 @@ pub(crate) struct Versions {
     /// Bring this version back, by the number that is listed; what the file is now becomes an earlier version
     #[arg(long, value_name = "VERSION")]
     pub(crate) restore: Option<i64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FreeUp {
+    /// Folders, or single pictures
+    #[arg(required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Only what was taken longer ago than this: a number and d, w, m or y
+    #[arg(long, value_name = "AGE", default_value = "30d", value_parser = crate::commands::parse_age)]
+    pub(crate) older_than: std::time::Duration,
+    /// Favourites too
+    #[arg(long)]
+    pub(crate) favourites: bool,
+    /// Remove them from this computer; they stay in the vault
+    #[arg(long)]
+    pub(crate) remove: bool,
+    /// Do not ask
+    #[arg(long, short, requires = "remove")]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Args)]

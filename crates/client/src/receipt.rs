@@ -14,7 +14,7 @@ use darkslide_protocol::limits::RECEIPT_BYTES;
 use darkslide_protocol::receipt::{ObjectKind, ObjectReceipt, Receipt, Verdict};
 use http::StatusCode;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The most files of one call: few enough for progress to be seen.
 const FILES_AT_ONCE: usize = 200;
@@ -43,8 +43,17 @@ pub async fn ask_for_receipts(
     scope: VerifyScope,
     events: &Events,
 ) -> Result<Option<ReceiptSummary>, VaultError> {
-    let mut left: BTreeMap<FileId, Subject> = subjects(session, catalog, scope)
-        .await?
+    let subjects = subjects(session, catalog, scope).await?;
+    Ok(receipts_of(session, subjects, events).await?.map(|(summary, _)| summary))
+}
+
+/// The same for these files; also tells which of them the server vouches for.
+pub(crate) async fn receipts_of(
+    session: &Session,
+    subjects: Vec<Subject>,
+    events: &Events,
+) -> Result<Option<(ReceiptSummary, BTreeSet<FileId>)>, VaultError> {
+    let mut left: BTreeMap<FileId, Subject> = subjects
         .into_iter()
         // The server speaks of the caller's own files only.
         .filter(|subject| subject.row.owner == session.account)
@@ -52,6 +61,7 @@ pub async fn ask_for_receipts(
         .collect();
     let bytes = left.values().map(sealed_bytes).sum();
     events.send(Event::Planned { assets: left.len() as u64, bytes }).await;
+    let mut vouched: BTreeSet<FileId> = left.keys().copied().collect();
     let mut summary = ReceiptSummary { proof: "serverReceipt", ..ReceiptSummary::default() };
     let mut fruitless = 0;
     while !left.is_empty() && fruitless < FRUITLESS_MAX {
@@ -68,7 +78,10 @@ pub async fn ask_for_receipts(
     for subject in left.into_values() {
         summary.failed.push(failure(&subject, "server", "the server did not say anything of it", false));
     }
-    Ok(Some(summary))
+    for failed in &summary.failed {
+        vouched.remove(&failed.file);
+    }
+    Ok(Some((summary, vouched)))
 }
 
 /// The first files that are left, no more than one call reads.

@@ -18,6 +18,8 @@ use darkslide_client::backup::rules::conditions::{
 use darkslide_client::backup::rules::explanation::{Explanation, Skip};
 use darkslide_client::catalog::{Catalog, DeviceAlbumKey, Fingerprint};
 use darkslide_client::event::Events;
+use darkslide_client::free_up::{FreeUpRule, plan_free_up_library, record_freed};
+use darkslide_client::library::Library as _;
 use darkslide_client::library::device::{AlbumChoice, AssetId, AssetKind, DeviceAsset, Locality, Motion};
 use darkslide_client::session::Session;
 use home::Home;
@@ -264,6 +266,24 @@ impl Phone {
     /// The library delivers the video of a Live Photo.
     pub fn deliver_motion(&self, asset: &AssetId) {
         self.state().shelf.asset(asset).motion = Motion::Here;
+    }
+
+    /// Marks an asset as a favourite.
+    pub fn favour(&self, asset: &AssetId) {
+        self.state().shelf.asset(asset).favourite = true;
+    }
+
+    /// What the owner is asked about, to free space.
+    pub async fn may_be_freed(&self, rule: FreeUpRule) -> Vec<AssetId> {
+        let explained = self.explanations().await;
+        let events = Events::silent();
+        plan_free_up_library(&self.session, &self.catalog, &explained, rule, &events).await.unwrap()
+    }
+
+    /// The owner agrees, and the system removes them.
+    pub async fn free(&self, assets: &[AssetId]) {
+        record_freed(&self.catalog, self.library.id(), assets).await.unwrap();
+        self.delete(assets);
     }
 
     /// The file of an original is lost; the library does not know.

@@ -2,9 +2,10 @@
 
 use darkslide_client::backup::rules::conditions::Trigger;
 use darkslide_client::backup::rules::explanation::{Explanation, Skip};
-use darkslide_client::library::device::AlbumChoice;
-use darkslide_e2e::phone::Phone;
+use darkslide_client::free_up::FreeUpRule;
+use darkslide_client::library::device::{AlbumChoice, AssetKind};
 use darkslide_e2e::phone::home::Home;
+use darkslide_e2e::phone::{DAY, Phone};
 
 /// An album is excluded after its pictures were sent: they stay in the vault, and new ones are left alone.
 #[tokio::test(flavor = "multi_thread")]
@@ -102,4 +103,30 @@ async fn pictures_that_were_sent_before_are_filed() {
     let expected = [("Camera", 3), ("Phone", 3), ("Ski", 2)].map(|(name, count)| (name.to_owned(), count));
     assert_eq!(home.albums().await, expected);
     assert_eq!(phone.check_explanations(&home).await, 3);
+}
+
+/// Freeing space: only what the server has just proved to hold, with both components, old enough and no favourite; absence means nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn space_is_freed_of_what_is_proved_to_be_safe() {
+    let home = Home::new().await;
+    let phone = Phone::new(&home, "phone").await;
+    let photos = phone.take(4, 10_000);
+    let live = phone.record(AssetKind::LivePhoto, 10_000);
+    let half = phone.record_live(10_000, 0);
+    phone.favour(&photos[0]);
+    phone.run(Trigger::Opened).await.report();
+    let new = phone.take(1, 10_000);
+    let all = FreeUpRule { taken_before: phone.now() + 1, favourites: false };
+    let mut expected = [&photos[1..], std::slice::from_ref(&live)].concat();
+    expected.sort();
+    assert_eq!(phone.may_be_freed(all).await, expected, "no favourite, nothing half, nothing unsent");
+    let with_favourites = phone.may_be_freed(FreeUpRule { favourites: true, ..all }).await;
+    assert_eq!(with_favourites.len(), 5);
+    let early = FreeUpRule { taken_before: phone.now() - DAY, ..all };
+    assert_eq!(phone.may_be_freed(early).await, []);
+    phone.free(&expected).await;
+    let ran = phone.run(Trigger::Opened).await.report();
+    assert_eq!((ran.report.uploaded, home.files().await.len()), (1, 7));
+    assert!(phone.explain(&new[0]).await.is_backed_up() && phone.explain(&half).await.is_backed_up());
+    home.verify(7).await;
 }

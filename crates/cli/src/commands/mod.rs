@@ -2,6 +2,7 @@
 
 mod account;
 mod backup;
+mod free_up;
 mod operator;
 mod quickstart;
 mod restore;
@@ -16,6 +17,8 @@ use crate::Ending;
 use crate::arguments::{Arguments, Command};
 use crate::output::Output;
 use anyhow::Result;
+
+pub(crate) use free_up::parse_age;
 
 /// Does what the command line says.
 pub(crate) async fn run(output: Output, arguments: Arguments) -> Result<Ending> {
@@ -44,6 +47,7 @@ pub(crate) async fn run(output: Output, arguments: Arguments) -> Result<Ending> 
         Command::Trash(arguments) => vault::trash(output, general, arguments.action).await,
         Command::Verify(arguments) => restore::check(output, general, arguments).await,
         Command::Versions(arguments) => versions::run(output, general, arguments).await,
+        Command::FreeUp(arguments) => free_up::run(output, general, arguments).await,
         Command::Status => status::run(output, general).await,
         Command::Explain(arguments) => status::explain_paths(output, general, arguments).await,
         Command::Completions { shell } => shell::completions(output, shell),

@@ -118,3 +118,47 @@ fn devices_know_each_other_by_name_and_the_server_does_not() {
     let error = machine.fails(&["devices", "rename", ""]);
     assert!(error.contains("device's name"), "{error}");
 }
+
+#[test]
+fn only_what_the_server_has_just_proved_to_hold_may_go() {
+    let machine = Machine::new();
+    let _server = machine.with_account("space@example.org");
+    let folder = machine.pictures();
+    std::fs::remove_file(folder.join("notes.txt")).unwrap();
+    let path = folder.to_str().unwrap();
+    let nothing = machine.json(&["free-up", path, "--older-than", "0d"]);
+    assert_eq!(nothing["plan"]["candidates"], Value::Array(Vec::new()), "nothing is backed up yet");
+    machine.json(&["backup", path]);
+    assert!(machine.says(&["free-up", path, "--older-than", "20y"]).contains("Nothing may go"));
+    // One changes after its backup, and one is damaged on the server: both stay.
+    let before = tree(&folder);
+    let changed = before.keys().next().unwrap().clone();
+    std::fs::write(folder.join(&changed), b"something else").unwrap();
+    let plan = machine.json(&["free-up", path, "--older-than", "0d"]);
+    let count = before.len() - 1;
+    assert_eq!(plan["plan"]["candidates"].as_array().unwrap().len(), count, "{plan}");
+    assert!(!plan.to_string().contains(&*changed.to_string_lossy()), "{plan}");
+    let blobs = blobs(&machine);
+    let whole: Vec<Vec<u8>> = blobs.iter().map(|blob| std::fs::read(blob).unwrap()).collect();
+    for (blob, bytes) in blobs.iter().zip(&whole) {
+        std::fs::write(blob, vec![0; bytes.len()]).unwrap();
+    }
+    let refused = incomplete(&machine, &["free-up", path, "--older-than", "0d", "--remove", "--yes"]);
+    assert_eq!((&refused["removed"], tree(&folder).len()), (&0.into(), before.len()), "{refused}");
+    for (blob, bytes) in blobs.iter().zip(&whole) {
+        std::fs::write(blob, bytes).unwrap();
+    }
+    let freed = machine.json(&["free-up", path, "--older-than", "0d", "--remove", "--yes"]);
+    assert_eq!(freed["removed"], count, "{freed}");
+    assert_eq!(tree(&folder).into_keys().collect::<Vec<_>>(), [changed]);
+    let gone = before.keys().nth(1).unwrap();
+    let told = machine.says(&["explain", folder.join(gone).to_str().unwrap()]);
+    assert!(told.contains("to free space") && told.contains("Backed up"), "{told}");
+    // Their absence means nothing: the vault keeps them, and they come back.
+    machine.json(&["backup", path]);
+    machine.json(&["restore", "--to", "back"]);
+    let back = tree(&machine.path("back"));
+    for bytes in before.values() {
+        assert!(back.values().any(|restored| restored == bytes));
+    }
+}

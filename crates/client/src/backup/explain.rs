@@ -9,10 +9,13 @@ use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError};
 use crate::library::folder::fingerprint;
 use crate::library::{path_of, raw};
 
+/// What is said of a path at which there is nothing, and of which nothing is known.
+pub const NOTHING_THERE: &str = "There is no such file, or it may not be read.";
+
 /// The sentence. Asks no server: it tells what the last run found.
 pub async fn explain(catalog: &Catalog, path: &Path) -> Result<String, CatalogError> {
     let Ok(path) = path.canonicalize() else {
-        return Ok("There is no such file, or it may not be read.".to_owned());
+        return absent(catalog, path).await;
     };
     match path.metadata() {
         Ok(metadata) if metadata.is_dir() => {
@@ -54,7 +57,26 @@ async fn of_row(
         AssetState::NotMedia => format!("Not backed up: {reason}."),
         AssetState::Skipped => format!("Skipped: {reason}."),
         AssetState::BackedUp => backed_up(catalog, row, &day).await?,
+        // It came back to where it was: the next run looks what the vault has of it.
+        AssetState::Freed => "Waiting: it was removed to free space, and is back.".to_owned(),
     })
+}
+
+/// Of a file that is not there it may be known why.
+async fn absent(catalog: &Catalog, path: &Path) -> Result<String, CatalogError> {
+    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+    if let (Some(folder), Some(name)) = (folder, path.file_name()) {
+        let path = folder.join(name);
+        for root in catalog.asset_roots().await? {
+            let Ok(relative) = path.strip_prefix(path_of(&root)) else { continue };
+            let row = catalog.asset(&root, &raw(relative)).await?;
+            if let Some(row) = row.filter(|row| row.state == AssetState::Freed) {
+                let safe = backed_up(catalog, &row, "an earlier day").await?;
+                return Ok(format!("Removed from this device to free space. {safe}"));
+            }
+        }
+    }
+    Ok(NOTHING_THERE.to_owned())
 }
 
 async fn backed_up(catalog: &Catalog, row: &AssetRow, day: &str) -> Result<String, CatalogError> {

@@ -18,6 +18,7 @@ pub mod hash;
 pub mod identify;
 mod in_flight;
 mod magic;
+mod packing;
 pub mod patience;
 pub mod plan;
 pub mod report;

@@ -162,8 +162,10 @@ fn decide_file(
         (AssetState::BackedUp, Some(_)) if row.album == rule.album_of(root, &file.path).key => {
             Decision::Unchanged
         }
-        (AssetState::BackedUp | AssetState::Skipped, Some(content)) => Decision::Recheck(content),
-        (AssetState::BackedUp | AssetState::Skipped | AssetState::Blocked, _) => Decision::Read(Why::Retry),
+        (AssetState::BackedUp | AssetState::Skipped | AssetState::Freed, Some(content)) => {
+            Decision::Recheck(content)
+        }
+        _ => Decision::Read(Why::Retry),
     };
     let motion = motion_of(row, found);
     (decision, motion)

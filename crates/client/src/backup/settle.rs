@@ -7,24 +7,23 @@ use std::sync::Arc;
 use bytes::Bytes;
 use darkslide_crypto::ContentHash;
 use darkslide_crypto::keys::FileKey;
-use darkslide_crypto::stream::{CHUNK_LEN, OVERHEAD, StreamEncryptor, StreamHeader, blob};
+use darkslide_crypto::stream::CHUNK_LEN;
+use darkslide_protocol::FileId;
 use darkslide_protocol::collection::AddFilesRequest;
 use darkslide_protocol::trash::{RestoreItem, RestoreRequest};
-use darkslide_protocol::{AccountId, ContentTag, FileId};
 
 use super::albums::Album;
-use super::batch::{Delivered, Parcel, SealedObject};
-use super::commit::{self, Commit};
+use super::batch::{Delivered, Parcel};
 use super::describe;
 use super::encrypt::Source;
 use super::error::{AssetError, BackupError};
 use super::hash::{Hashed, hash, is_kept, on_disk};
 use super::identify::{Asset, IdentifyError};
+use super::packing::Packing;
 use super::plan::{ContentDecision, Step, decide_content, deleted_reason};
 use super::run::{ROOM_UNIT, ROOM_UNITS, Run};
 use super::upload::{Original, StoredObject, Uploads, WHOLE_OBJECT_MAX};
 use crate::appearance::Appearance;
-use crate::buffers::Buffers;
 use crate::catalog::{
     AssetRow, AssetState, CatalogError, DeviceAlbumKey, FileRow, Fingerprint, TrashRow, content_mark,
 };
@@ -33,7 +32,6 @@ use crate::feed;
 use crate::keys::{file_key, trashed_file_key, wrap_file_key};
 use crate::library::device::DeviceAsset;
 use crate::library::{DeviceAlbum, LibraryError, path_of, raw};
-use darkslide_media::thumbnail::PLACEHOLDER;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// An asset whose content is known.
@@ -565,64 +563,4 @@ impl Job {
         let place = self.place();
         (raw(place.root), raw(place.relative))
     }
-}
-
-/// All that a parcel is made of.
-#[derive(Debug)]
-pub(super) struct Packing {
-    asset: Asset,
-    content: ContentHash,
-    tag: ContentTag,
-    plain: Option<Bytes>,
-    original: Option<(FileKey, StoredObject)>,
-    thumbnail_is_due: bool,
-    album: Arc<Album>,
-    row: AssetRow,
-    account: AccountId,
-    room: Option<OwnedSemaphorePermit>,
-}
-
-impl Packing {
-    /// Seals what is not sealed yet. The plaintext is dropped.
-    pub(super) fn pack(self, buffers: &Buffers) -> Parcel {
-        let mut objects = Vec::with_capacity(2);
-        let plain = self.plain.unwrap_or_default();
-        let (key, original) = self.original.unwrap_or_else(|| {
-            let (key, header) = (FileKey::generate(), StreamHeader::generate());
-            let mut sealed = buffers.take(plain.len() + OVERHEAD);
-            StreamEncryptor::new(&key, &header)
-                .finish(&plain, &mut sealed)
-                .expect("what is kept in memory is at most one chunk");
-            (key, stored(self.account, header, sealed.into(), &mut objects))
-        });
-        drop(plain);
-        let thumbnail = blob::seal(&key, PLACEHOLDER);
-        let thumbnail = stored(self.account, thumbnail.header, thumbnail.ciphertext.into(), &mut objects);
-        let commit = commit::request(Commit {
-            asset: &self.asset,
-            content: &self.content,
-            tag: &self.tag,
-            album: &self.album,
-            key: &key,
-            original: &original,
-            thumbnail: &thumbnail,
-            is_placeholder: !self.thumbnail_is_due,
-        });
-        let Self { album, row, thumbnail_is_due, room, .. } = self;
-        Parcel { objects, commit, kind: self.asset.kind(), album, row, thumbnail_is_due, room }
-    }
-}
-
-/// An object that goes with its commit, under an id that is drawn here.
-pub(super) fn stored(
-    account: AccountId,
-    header: StreamHeader,
-    bytes: Bytes,
-    objects: &mut Vec<SealedObject>,
-) -> StoredObject {
-    let size = bytes.len() as u64;
-    let object = SealedObject::new(bytes);
-    let object_key = object.key(account);
-    objects.push(object);
-    StoredObject { object_key, header, size }
 }

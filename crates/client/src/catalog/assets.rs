@@ -36,6 +36,8 @@ pub enum AssetState {
     NotMedia,
     /// It did not work. Tried again in every run.
     Blocked,
+    /// In the vault, and removed from the device to free space.
+    Freed,
 }
 
 impl AssetState {
@@ -45,11 +47,12 @@ impl AssetState {
             Self::Skipped => "skipped",
             Self::NotMedia => "not_media",
             Self::Blocked => "blocked",
+            Self::Freed => "freed",
         }
     }
 
     fn parse(word: &str) -> Option<Self> {
-        [Self::BackedUp, Self::Skipped, Self::NotMedia, Self::Blocked]
+        [Self::BackedUp, Self::Skipped, Self::NotMedia, Self::Blocked, Self::Freed]
             .into_iter()
             .find(|state| state.as_str() == word)
     }
@@ -94,6 +97,11 @@ pub struct UploadedRows {
 }
 
 impl AssetRow {
+    /// Whether it is in the vault and on the device.
+    pub fn is_backed_up(&self) -> bool {
+        self.state == AssetState::BackedUp
+    }
+
     /// Whether all that [`SettledRow`] says is true of it.
     pub fn is_settled(&self) -> bool {
         let AssetRow { state, motion, content_hash, file, .. } = self;
@@ -348,6 +356,21 @@ impl Catalog {
             }
         }
         cursor::advance(&mut transaction, spans).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Records that assets that are in the vault were removed from the device to free space.
+    pub async fn mark_freed(&self, root: &[u8], paths: &[Vec<u8>]) -> Result<(), CatalogError> {
+        let mut transaction = self.write().await?;
+        for path in paths {
+            sqlx::query(
+                "UPDATE assets SET state = 'freed' WHERE root = $1 AND path = $2 AND state = 'backed_up'",
+            )
+            .bind(root)
+            .bind(path)
+            .execute(&mut *transaction)
+            .await?;
+        }
         Ok(transaction.commit().await?)
     }
 

@@ -426,7 +426,9 @@ fn work(case: Case<'_>) -> Work {
         (AssetState::BackedUp, _, Some(file)) if !is_deleted => {
             Work::Place(file, case.world.missing_albums(case.asset, file))
         }
-        (AssetState::BackedUp | AssetState::Skipped, Some(content), _) => Work::Recheck(content),
+        (AssetState::BackedUp | AssetState::Skipped | AssetState::Freed, Some(content), _) => {
+            Work::Recheck(content)
+        }
         _ => Work::Retry,
     }
 }

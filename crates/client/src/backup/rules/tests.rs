@@ -1,4 +1,5 @@
-//! Each rule as a table, and all of them as properties over random libraries, choices, histories and moments.
+//! Each rule as a table, and all of them as properties over random libraries, choices, histories and moments. It is long because what the
+//! tables and the properties are made of is the same.
 
 use super::*;
 use crate::library::device::Locality;

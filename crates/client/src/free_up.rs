@@ -1,0 +1,230 @@
+//! Freeing space on a device: which originals may go, because the server has just read its own copies back and found them whole.
+//!
+//! This lists, and records what went. Nobody is asked here and nothing is decided: the operating system or the command line asks the owner.
+//! That a freed original is absent afterwards means nothing, to nobody.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use darkslide_protocol::FileId;
+use darkslide_protocol::collection::CollectionType;
+use serde::Serialize;
+
+use crate::backup::rules::explanation::Explanation;
+use crate::catalog::{AssetRow, Catalog, CatalogError, FileFilter, FileRow, Fingerprint};
+use crate::error::VaultError;
+use crate::event::Events;
+use crate::feed;
+use crate::library::device::{AssetId, DeviceAsset};
+use crate::library::folder::{self, fingerprint};
+use crate::library::path_of;
+use crate::receipt::receipts_of;
+use crate::session::Session;
+use crate::verify::{VerifyScope, subjects};
+
+/// Which originals may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FreeUpRule {
+    /// Taken before this, µs since the epoch.
+    pub taken_before: i64,
+    /// Also those that the owner marked as favourites.
+    pub favourites: bool,
+}
+
+/// An original that may go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Candidate {
+    /// The file in the vault.
+    pub file: FileId,
+    /// Its components on this device, whole paths: a Live Photo has two.
+    pub paths: Vec<PathBuf>,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What each component was.
+    #[serde(skip)]
+    fingerprints: Vec<Fingerprint>,
+    /// Where the catalog has it.
+    #[serde(skip)]
+    place: (Vec<u8>, Vec<u8>),
+}
+
+/// What may go, and what may not although it is backed up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FreeUpPlan {
+    /// Proved to be in the vault just now.
+    pub candidates: Vec<Candidate>,
+    /// Backed up and old enough, and not vouched for by the server: they stay.
+    pub not_vouched_for: Vec<PathBuf>,
+}
+
+impl FreeUpPlan {
+    /// What would become free.
+    pub fn bytes(&self) -> u64 {
+        self.candidates.iter().map(|candidate| candidate.bytes).sum()
+    }
+}
+
+/// The originals below these paths that may go. Asks the server for a fresh receipt for each file. `None` when it gives none: then nothing
+/// may go.
+pub async fn plan_free_up(
+    session: &Session,
+    catalog: &Catalog,
+    paths: &[PathBuf],
+    rule: FreeUpRule,
+    events: &Events,
+) -> Result<Option<FreeUpPlan>, VaultError> {
+    feed::pull(session, catalog).await?;
+    let vault = Vault::of(session, catalog).await?;
+    let mut candidates = Vec::new();
+    for root in catalog.asset_roots().await? {
+        for row in catalog.assets(&root).await? {
+            candidates.extend(candidate(row, paths, &vault, rule));
+        }
+    }
+    vouched(session, catalog, candidates, events).await
+}
+
+/// What the vault has of the account's own.
+struct Vault {
+    files: BTreeMap<FileId, FileRow>,
+    favourites: BTreeSet<FileId>,
+}
+
+impl Vault {
+    async fn of(session: &Session, catalog: &Catalog) -> Result<Self, CatalogError> {
+        let collections = catalog.collections().await?;
+        let is_favourites = |row: &FileRow| {
+            let of_row = collections.iter().find(|collection| collection.id == row.collection);
+            of_row.is_some_and(|collection| collection.kind == CollectionType::Favorites)
+        };
+        let rows = catalog.files(&FileFilter::default()).await?;
+        let own: Vec<FileRow> = rows.into_iter().filter(|row| row.owner == session.account).collect();
+        let favourites = own.iter().filter(|row| is_favourites(row)).map(|row| row.id).collect();
+        Ok(Self { files: own.into_iter().map(|row| (row.id, row)).collect(), favourites })
+    }
+}
+
+/// An asset of a folder, if it is in the vault as it is and the rule lets it go.
+fn candidate(row: AssetRow, paths: &[PathBuf], vault: &Vault, rule: FreeUpRule) -> Option<Candidate> {
+    let file = row.file.filter(|_| row.is_backed_up())?;
+    let stored = vault.files.get(&file)?;
+    let is_same = row.content_hash.is_some() && stored.content_hash == row.content_hash;
+    let may_go = stored.taken < rule.taken_before && (rule.favourites || !vault.favourites.contains(&file));
+    let root = path_of(&row.root);
+    let mut components = vec![(root.join(path_of(&row.path)), row.fingerprint)];
+    if let Some((path, print)) = &row.motion {
+        components.push((root.join(path_of(path)), *print));
+    }
+    let is_meant = |path: &Path| paths.iter().any(|meant| path.starts_with(meant));
+    let is_here = components.iter().all(|(path, print)| is_meant(path) && is_unchanged(path, print));
+    (is_same && may_go && is_here).then(|| Candidate {
+        file,
+        bytes: components.iter().map(|(_, print)| print.size).sum(),
+        fingerprints: components.iter().map(|(_, print)| *print).collect(),
+        paths: components.into_iter().map(|(path, _)| path).collect(),
+        place: (row.root, row.path),
+    })
+}
+
+fn is_unchanged(path: &Path, expected: &Fingerprint) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && fingerprint(&metadata) == *expected)
+}
+
+/// Keeps what the server vouches for at this moment.
+async fn vouched(
+    session: &Session,
+    catalog: &Catalog,
+    candidates: Vec<Candidate>,
+    events: &Events,
+) -> Result<Option<FreeUpPlan>, VaultError> {
+    let wanted: BTreeSet<FileId> = candidates.iter().map(|candidate| candidate.file).collect();
+    let Some(vouched) = vouched_for(session, catalog, &wanted, events).await? else { return Ok(None) };
+    let (good, bad): (Vec<_>, Vec<_>) =
+        candidates.into_iter().partition(|candidate| vouched.contains(&candidate.file));
+    let not_vouched_for = bad.into_iter().flat_map(|candidate| candidate.paths).collect();
+    Ok(Some(FreeUpPlan { candidates: good, not_vouched_for }))
+}
+
+async fn vouched_for(
+    session: &Session,
+    catalog: &Catalog,
+    files: &BTreeSet<FileId>,
+    events: &Events,
+) -> Result<Option<BTreeSet<FileId>>, VaultError> {
+    let mut subjects = subjects(session, catalog, VerifyScope::Everything).await?;
+    subjects.retain(|subject| files.contains(&subject.row.id));
+    Ok(receipts_of(session, subjects, events).await?.map(|(_, vouched)| vouched))
+}
+
+/// Removes the originals of one candidate, if they are still what they were, and records that they were freed. What is recorded first is
+/// what a crash in between leaves: an original that is there although it was said to be freed is only looked at again.
+pub async fn free(catalog: &Catalog, candidate: &Candidate) -> Result<(), FreeUpError> {
+    let components = || candidate.paths.iter().zip(&candidate.fingerprints);
+    if let Some((path, _)) = components().find(|(path, print)| !is_unchanged(path, print)) {
+        return Err(FreeUpError::Changed(path.clone()));
+    }
+    catalog.mark_freed(&candidate.place.0, std::slice::from_ref(&candidate.place.1)).await?;
+    for path in &candidate.paths {
+        std::fs::remove_file(path).map_err(|source| FreeUpError::Remove { path: path.clone(), source })?;
+    }
+    Ok(())
+}
+
+/// Why an original was not removed.
+#[derive(Debug, thiserror::Error)]
+pub enum FreeUpError {
+    /// It is not what it was a moment ago.
+    #[error("{0} changed meanwhile, and stays")]
+    Changed(PathBuf),
+    /// The system refused.
+    #[error("{path} cannot be removed: {source}")]
+    Remove {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The catalog cannot be written.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+/// The assets of a device's own library that may go: the system is told of these, and asks its owner. `explained` is what the rules say of
+/// each; what is not wholly in the vault is not among them.
+pub async fn plan_free_up_library(
+    session: &Session,
+    catalog: &Catalog,
+    explained: &[(DeviceAsset, Explanation)],
+    rule: FreeUpRule,
+    events: &Events,
+) -> Result<Vec<AssetId>, VaultError> {
+    feed::pull(session, catalog).await?;
+    let vault = Vault::of(session, catalog).await?;
+    let mut files: BTreeMap<AssetId, FileId> = BTreeMap::new();
+    for (asset, told) in explained {
+        let Explanation::BackedUp { file, is_whole: true, .. } = told else { continue };
+        let is_favourite = asset.favourite || vault.favourites.contains(file);
+        let may_go = asset.taken < rule.taken_before && (rule.favourites || !is_favourite);
+        if may_go && vault.files.contains_key(file) {
+            files.insert(asset.id.clone(), *file);
+        }
+    }
+    let wanted = files.values().copied().collect();
+    let vouched = vouched_for(session, catalog, &wanted, events).await?.unwrap_or_default();
+    Ok(files.into_iter().filter(|(_, file)| vouched.contains(file)).map(|(id, _)| id).collect())
+}
+
+/// Records that the system removed these from a device's own library, because it was asked to.
+pub async fn record_freed(catalog: &Catalog, library: &[u8], assets: &[AssetId]) -> Result<(), CatalogError> {
+    let ids: Vec<Vec<u8>> = assets.iter().map(|id| id.0.clone()).collect();
+    catalog.mark_freed(library, &ids).await
+}
+
+/// Paths as the catalog has them: absolute, links resolved.
+pub fn meant(path: &Path) -> io::Result<PathBuf> {
+    let root = folder::root_of(path)?;
+    if path.is_dir() { Ok(root) } else { Ok(root.join(path.file_name().unwrap_or_default())) }
+}
