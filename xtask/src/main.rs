@@ -5,6 +5,7 @@ mod bench;
 mod ci;
 mod fuzz;
 mod postgres;
+mod rows;
 mod setup;
 mod shell;
 mod tidy;
@@ -35,6 +36,8 @@ enum Task {
     Api,
     /// House rules that no compiler knows
     Tidy,
+    /// Write which tests show which promised behaviour into docs/backup-rules.md
+    Rows,
     /// Prove that the server cannot come to depend on the crypto crate
     Wall,
     /// Ratios against peers and floors, measured in one run
@@ -67,6 +70,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Test { arguments } => ci::test(&setup::run()?, &arguments),
         Task::Api => api::run(&setup::run()?),
         Task::Tidy => tidy::run(),
+        Task::Rows => rows::write(&tidy::tracked()?),
         Task::Wall => wall::run(&setup::run()?),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Fuzz { seconds } => fuzz::run(&setup::run()?, seconds),

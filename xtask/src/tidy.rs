@@ -32,6 +32,7 @@ pub(crate) fn run() -> Result<()> {
             _ => {}
         }
     }
+    crate::rows::check(&files, &mut faults)?;
     if faults.is_empty() {
         println!("{} files are tidy", files.len());
         return Ok(());
@@ -39,7 +40,8 @@ pub(crate) fn run() -> Result<()> {
     bail!("{}", faults.join("\n"))
 }
 
-fn tracked() -> Result<Vec<String>> {
+/// What git tracks and is there.
+pub(crate) fn tracked() -> Result<Vec<String>> {
     let output = command("git", &["ls-files", "-z"]).output().context("could not start git")?;
     let text = String::from_utf8(output.stdout).context("git lists a name that is not UTF-8")?;
     Ok(text

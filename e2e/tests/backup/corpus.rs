@@ -13,6 +13,7 @@ fn corpus() -> Option<PathBuf> {
     found
 }
 
+/// Shows E3.
 #[tokio::test(flavor = "multi_thread")]
 async fn real_media_are_backed_up_whole() {
     let scene = Scene::new().await;

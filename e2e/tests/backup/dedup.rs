@@ -41,6 +41,7 @@ async fn a_second_run_sends_nothing_and_reads_nothing() {
     scene.verify_all(2).await;
 }
 
+/// Shows M3.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_catalog_links_and_sends_nothing() {
     let mut scene = Scene::new().await;
@@ -52,6 +53,7 @@ async fn a_lost_catalog_links_and_sends_nothing() {
     assert_eq!(scene.titles().await, ["a.jpg"]);
 }
 
+/// Shows E10.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_content_in_two_albums_is_sent_once() {
     let scene = Scene::new().await;

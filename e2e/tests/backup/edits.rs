@@ -28,6 +28,7 @@ fn taken(second: u8, seed: u8) -> Vec<u8> {
     [&[0xff, 0xd8, 0xff, 0xe1][..], &length.to_be_bytes(), &exif, &picture(seed, 5000)[2..]].concat()
 }
 
+/// Shows E2.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edited_picture_becomes_a_version_of_its_file() {
     let scene = Scene::new().await;

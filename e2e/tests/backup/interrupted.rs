@@ -75,6 +75,7 @@ async fn a_stopped_upload_goes_on_from_the_last_byte() {
     check_that_little_is_sent_twice(&scene, &proxy, &session).await;
 }
 
+/// Shows E4.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_vanished_goes_on_from_the_last_byte() {
     let scene = Scene::new().await;

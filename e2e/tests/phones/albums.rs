@@ -8,6 +8,7 @@ use darkslide_e2e::phone::home::Home;
 use darkslide_e2e::phone::{DAY, Phone};
 
 /// An album is excluded after its pictures were sent: they stay in the vault, and new ones are left alone.
+/// Shows M2.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_album_is_excluded_after_its_pictures_were_sent() {
     let home = Home::new().await;
@@ -31,6 +32,7 @@ async fn an_album_is_excluded_after_its_pictures_were_sent() {
 }
 
 /// An album is emptied for a while and filled again: its choice stays, and nothing is sent twice.
+/// Shows M2.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_album_is_emptied_and_filled_again() {
     let home = Home::new().await;
@@ -47,6 +49,7 @@ async fn an_album_is_emptied_and_filled_again() {
 }
 
 /// The mirror is additive and one way: pictures go into all their albums, and what the owner took out in the vault stays out.
+/// Shows M5.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_vault_mirrors_the_phones_albums() {
     let home = Home::new().await;
@@ -88,6 +91,7 @@ async fn the_vault_mirrors_the_phones_albums() {
 }
 
 /// What was sent into one album is filed into the phone's albums later, without sending anything.
+/// Shows M5.
 #[tokio::test(flavor = "multi_thread")]
 async fn pictures_that_were_sent_before_are_filed() {
     let home = Home::new().await;
@@ -106,6 +110,7 @@ async fn pictures_that_were_sent_before_are_filed() {
 }
 
 /// Freeing space: only what the server has just proved to hold, with both components, old enough and no favourite; absence means nothing.
+/// Shows E8, E11.
 #[tokio::test(flavor = "multi_thread")]
 async fn space_is_freed_of_what_is_proved_to_be_safe() {
     let home = Home::new().await;

@@ -8,6 +8,7 @@ use darkslide_e2e::phone::home::Home;
 use darkslide_e2e::phone::{HOUR, MINUTE, Phone};
 
 /// Edits become new versions of the same file, small and large; what each was before can still be had.
+/// Shows E2.
 #[tokio::test(flavor = "multi_thread")]
 async fn edits_become_versions_of_the_same_file() {
     let home = Home::new().await;
@@ -41,6 +42,7 @@ async fn edits_become_versions_of_the_same_file() {
 }
 
 /// The video of a Live Photo arrives two hours late: the still waits as long as the library promised, goes without it, and is completed.
+/// Shows E8.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_live_photos_video_arrives_two_hours_late() {
     let home = Home::new().await;
@@ -68,6 +70,7 @@ async fn a_live_photos_video_arrives_two_hours_late() {
 }
 
 /// A Live Photo goes as one unit, and deleting on the phone deletes nothing in the vault.
+/// Shows E9.
 #[tokio::test(flavor = "multi_thread")]
 async fn deleting_on_the_phone_deletes_nothing_in_the_vault() {
     let home = Home::new().await;
@@ -83,6 +86,7 @@ async fn deleting_on_the_phone_deletes_nothing_in_the_vault() {
 }
 
 /// Deleted in the vault and still on the phone: it is not sent again. Saved again on purpose, it comes back.
+/// Shows E9.
 #[tokio::test(flavor = "multi_thread")]
 async fn deleted_in_the_vault_and_saved_again_on_purpose() {
     let home = Home::new().await;
@@ -131,6 +135,7 @@ async fn the_clock_is_set_back_a_year() {
 }
 
 /// Two phones of one account with the same pictures: each content is stored once, and both say that it is safe.
+/// Shows M3, E10.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_phones_of_one_account_with_the_same_pictures() {
     let home = Home::new().await;

@@ -7,6 +7,7 @@ use darkslide_e2e::phone::android::Android;
 use darkslide_e2e::phone::home::Home;
 
 /// Forty photos and a video are taken on a train with mobile data; nothing is sent until Wi-Fi at home, unless the owner allows photos.
+/// Shows M4.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_train_ride_on_mobile_data() {
     let home = Home::new().await;
@@ -36,6 +37,7 @@ async fn a_train_ride_on_mobile_data() {
 }
 
 /// Wi-Fi is lost in the middle of a video, and mobile data comes instead: at most the part that was on its way crosses the border.
+/// Shows M4, E4.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_network_changes_in_the_middle_of_a_video() {
     let home = Home::new().await;
@@ -58,6 +60,7 @@ async fn the_network_changes_in_the_middle_of_a_video() {
 }
 
 /// Abroad nothing is sent, whatever mobile data may be used for, until a switch of its own says so.
+/// Shows M4.
 #[tokio::test(flavor = "multi_thread")]
 async fn roaming_abroad() {
     let home = Home::new().await;
@@ -80,6 +83,7 @@ async fn roaming_abroad() {
 }
 
 /// A flight: no network, then the process is killed while the airport's Wi-Fi carries a video; nothing is lost, little is sent twice.
+/// Shows E4.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flight_with_a_kill_at_the_airport() {
     let home = Home::new().await;

@@ -9,6 +9,7 @@ use darkslide_e2e::phone::iphone::IPhone;
 use darkslide_e2e::phone::{DAY, HOUR, MINUTE, Ran, SECOND};
 
 /// The first backup of 5,000 pictures over three evenings of ten minutes of Wi-Fi each; new pictures are always safe first.
+/// Shows M1, M7.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_backup_over_three_evenings() {
     let home = Home::new().await;
@@ -40,6 +41,7 @@ async fn a_first_backup_over_three_evenings() {
 }
 
 /// iOS gives pushes of thirty seconds and nothing else: photos first, a long video in parts; after a force-kill the app says so.
+/// Shows M7, E6.
 #[tokio::test(flavor = "multi_thread")]
 async fn thirty_second_pushes_and_a_force_kill() {
     let home = Home::new().await;
@@ -66,6 +68,7 @@ async fn thirty_second_pushes_and_a_force_kill() {
 }
 
 /// A server that cannot resume: in a grant that ends no video begins.
+/// Shows M7, E6.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grant_that_is_nearly_over_begins_no_video() {
     let home = Home::new().await;
@@ -82,6 +85,7 @@ async fn a_grant_that_is_nearly_over_begins_no_video() {
 }
 
 /// Only while charging: in the background nothing goes on battery, in the foreground it does.
+/// Shows M6.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_while_charging() {
     let home = Home::new().await;
@@ -116,6 +120,7 @@ async fn power_is_saved() {
 }
 
 /// Battery optimisation and a locked private space are told, not suffered in silence.
+/// Shows M6, E7.
 #[tokio::test(flavor = "multi_thread")]
 async fn battery_optimisation_and_a_locked_private_space() {
     let home = Home::new().await;
@@ -136,6 +141,7 @@ async fn battery_optimisation_and_a_locked_private_space() {
 }
 
 /// A delay after capture: what was just taken waits, and goes when its time has come.
+/// Shows M6.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delay_after_capture() {
     let home = Home::new().await;
@@ -154,6 +160,7 @@ async fn a_delay_after_capture() {
 }
 
 /// Two triggers at once are one run: the second finds the engine taken.
+/// Shows M1.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_triggers_at_once_are_one_run() {
     let home = Home::new().await;

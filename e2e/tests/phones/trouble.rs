@@ -8,6 +8,7 @@ use darkslide_e2e::phone::iphone::IPhone;
 use darkslide_e2e::phone::{DAY, Phone, Ran};
 
 /// A phone that is full to the last 100 MB, with originals in iCloud only: each is fetched once, through a small cache that ends empty.
+/// Shows M8.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_phone_with_originals_in_the_cloud_only() {
     let home = Home::new().await;
@@ -37,6 +38,7 @@ async fn a_full_phone_with_originals_in_the_cloud_only() {
 }
 
 /// Killed while a fetched original is being sent: the copy is gone after the next run, and the original is not lost.
+/// Shows M8, E4.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_leaves_no_copies_behind() {
     let home = Home::new().await;
@@ -94,6 +96,7 @@ async fn the_quota_is_reached() {
 }
 
 /// A picture whose bytes cannot be had is named with its reason, is tried again, and stops no other.
+/// Shows E12.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_bad_picture_never_stops_the_others() {
     let home = Home::new().await;

@@ -119,6 +119,7 @@ fn devices_know_each_other_by_name_and_the_server_does_not() {
     assert!(error.contains("device's name"), "{error}");
 }
 
+/// Shows E11.
 #[test]
 fn only_what_the_server_has_just_proved_to_hold_may_go() {
     let machine = Machine::new();

@@ -91,6 +91,7 @@ fn works(work: Work) -> Verdict {
     Verdict::Do(work)
 }
 
+/// Shows M2.
 #[test]
 fn candidates_are_in_a_selected_album_and_in_no_excluded_one() {
     let secret = || skips(Skip::Excluded("Secret".into()));
@@ -185,6 +186,7 @@ fn albums_are_mirrored_and_what_was_taken_out_stays_out() {
     check(&asset, &World { conditions: without_network, ..placed(&["Camera"], true) }, &waits(Wait::Network));
 }
 
+/// Shows M4.
 #[test]
 fn networks() {
     let permissions = |photos, videos, roaming| Permissions {
@@ -554,6 +556,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     /// (a), (d): nothing forbidden is sent, and every asset is in the plan once, with one explanation.
+    /// Shows E12.
     #[test]
     fn nothing_forbidden_is_planned_and_everything_is_explained((assets, world) in worlds()) {
         let plan = plan(assets.clone(), &world);

@@ -1,0 +1,105 @@
+//! Which tests show which behaviour that we promise: read from the tests, written into `docs/backup-rules.md`, compared by `tidy`.
+//!
+//! A test says it in the last line of its documentation: `/// Shows M4, E3.` It changes nothing but that table.
+
+use crate::shell::root;
+use anyhow::{Context, Result, bail};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+const PAGE: &str = "docs/backup-rules.md";
+const BEGIN: &str = "<!-- rows: `cargo xtask rows` writes what follows -->\n";
+const END: &str = "<!-- end of rows -->";
+
+/// What is promised: the id, and the behaviour in a few words.
+const ROWS: [(&str, &str); 19] = [
+    ("M1", "new pictures go when the app is opened, and now and then in the background"),
+    ("M2", "albums are selected, excluded or neither, and keep that while they are empty or away"),
+    ("M3", "content that the account has is linked, not sent"),
+    ("M4", "what may use metered networks and roaming is asked before every part"),
+    ("M5", "server albums mirror the device's, one way; what was sent before is filed"),
+    ("M6", "only while charging, a delay after capture, battery optimisation is told"),
+    ("M7", "every background grant is used, and may end at any moment"),
+    ("M8", "originals in a cloud library are fetched once, into a bounded cache"),
+    ("E2", "an edit is a new version; the earlier one is kept"),
+    ("E3", "the original bytes come back, with their dates and names"),
+    ("E4", "interrupted anywhere, it goes on from what was acknowledged"),
+    ("E5", "watch folders: one way, headless, edits and renames included"),
+    ("E6", "thirty seconds of a push are used; a force-kill is told"),
+    ("E7", "a locked private space and battery optimisation are told"),
+    ("E8", "both halves of a Live Photo are one unit, and a late half completes it"),
+    ("E9", "deleting on the device deletes nothing; deleting in the vault is remembered"),
+    ("E10", "the same content is stored once"),
+    ("E11", "only what the server has just proved to hold may be freed"),
+    ("E12", "every picture has one explanation"),
+];
+
+/// Writes the table.
+pub(crate) fn write(files: &[String]) -> Result<()> {
+    let path = root().join(PAGE);
+    let page = std::fs::read_to_string(&path).context(PAGE)?;
+    let (before, rest) = page.split_once(BEGIN).context("the page has no place for the rows")?;
+    let (_, after) = rest.split_once(END).context("the page's rows have no end")?;
+    std::fs::write(&path, format!("{before}{BEGIN}{}{END}{after}", table(&shown(files))?)).context(PAGE)
+}
+
+/// Says what is wrong with the table.
+pub(crate) fn check(files: &[String], faults: &mut Vec<String>) -> Result<()> {
+    let page = std::fs::read_to_string(root().join(PAGE)).context(PAGE)?;
+    match table(&shown(files)) {
+        Ok(table) if page.contains(&table) => {}
+        Ok(_) => faults.push(format!("{PAGE}: its rows are not those of the tests: run `cargo xtask rows`")),
+        Err(error) => faults.push(error.to_string()),
+    }
+    Ok(())
+}
+
+fn table(shown: &BTreeMap<String, Vec<String>>) -> Result<String> {
+    let known = |id: &String| ROWS.iter().any(|(row, _)| row == id);
+    if let Some((id, tests)) = shown.iter().find(|(id, _)| !known(id)) {
+        bail!("{}: there is no row {id}", tests.join(", "));
+    }
+    let mut table = "| | behaviour | shown by |\n|---|---|---|\n".to_owned();
+    for (id, behaviour) in ROWS {
+        let tests = shown.get(id).with_context(|| format!("no test shows {id}: {behaviour}"))?;
+        let _ = writeln!(table, "| {id} | {behaviour} | {} |", tests.join(", "));
+    }
+    Ok(table)
+}
+
+/// The tests that show each row, as Markdown.
+fn shown(files: &[String]) -> BTreeMap<String, Vec<String>> {
+    let mut shown: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in files.iter().filter(|file| file.ends_with(".rs") && !file.ends_with("xtask/src/rows.rs")) {
+        let Ok(text) = std::fs::read_to_string(root().join(file)) else { continue };
+        let mut ids: Vec<String> = Vec::new();
+        for line in text.lines().map(str::trim) {
+            if let Some(list) = line.strip_prefix("/// Shows ").and_then(|list| list.strip_suffix('.')) {
+                ids = list.split(", ").map(str::to_owned).collect();
+            } else if let Some((_, after)) = line.split_once("fn ")
+                && let Some((name, _)) = after.split_once('(')
+            {
+                for id in ids.drain(..) {
+                    shown.entry(id).or_default().push(format!("[`{name}`](../{file})"));
+                }
+            }
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_without_a_test_is_a_fault() {
+        let error = table(&BTreeMap::new()).unwrap_err();
+        assert!(error.to_string().contains("M1"));
+        let all: BTreeMap<String, Vec<String>> =
+            ROWS.iter().map(|(id, _)| ((*id).to_owned(), vec!["a test".to_owned()])).collect();
+        assert!(table(&all).unwrap().contains("| E12 |"));
+        let unknown = BTreeMap::from([("M99".to_owned(), vec!["a test".to_owned()])]);
+        assert!(table(&unknown).unwrap_err().to_string().contains("M99"));
+    }
+}
