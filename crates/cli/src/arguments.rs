@@ -369,6 +369,9 @@ pub(crate) struct Backup {
     /// Make no thumbnails; other devices show placeholders
     #[arg(long)]
     pub(crate) no_thumbnails: bool,
+    /// Take less memory, and more time: for computers that have little
+    #[arg(long)]
+    pub(crate) little_memory: bool,
 }
 
 #[derive(Debug, Args)]

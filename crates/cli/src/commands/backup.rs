@@ -6,7 +6,7 @@ use crate::output::{Output, counted, on_one_line};
 use crate::profile;
 use crate::progress::{Progress, rate};
 use anyhow::Result;
-use darkslide_client::backup::{self, BackupReport, Named, Settings};
+use darkslide_client::backup::{self, BackupReport, Memory, Named, Settings};
 use darkslide_client::catalog::Catalog;
 use darkslide_client::library::AlbumRule;
 use darkslide_client::session::Session;
@@ -30,6 +30,7 @@ pub(crate) async fn run(output: Output, general: &General, arguments: Backup) ->
             (None, false) => AlbumRule::PerRoot,
         },
         thumbnailer: if arguments.no_thumbnails { Thumbnailer::off() } else { Thumbnailer::new() },
+        memory: if arguments.little_memory { Memory::LITTLE } else { Memory::USUAL },
         ..settings()
     };
     let report = carry_out(output, session, profile.catalog().await?, &arguments.paths, &settings).await?;

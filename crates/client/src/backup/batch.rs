@@ -44,9 +44,6 @@ const BYTES_AT_FIRST: u64 = 8 << 20;
 /// Bytes of a batch on the slowest line: less is not worth a round trip.
 const BYTES_LEAST: u64 = 256 << 10;
 
-/// Bytes of a batch on the fastest line.
-const BYTES_MOST: u64 = 16 << 20;
-
 /// A batch that took longer is too large for its line, and one that took less than a quarter may be larger.
 const TIME_FOR_A_BATCH: Duration = Duration::from_secs(4);
 
@@ -146,6 +143,8 @@ pub struct Courier {
     pub spans: Arc<tokio::sync::Mutex<Spans>>,
     /// What every part passes.
     pub(super) gate: Arc<Gate>,
+    /// Bytes of a batch on the fastest line.
+    pub most: u64,
 }
 
 /// Where parcels are handed in, and the work that sends them, which ends when every counter is gone.
@@ -156,7 +155,7 @@ pub fn open(courier: Courier) -> (Counter, impl Future<Output = ()> + Send) {
 
 async fn run(courier: Arc<Courier>, mut waiting: mpsc::Receiver<(Parcel, Answer)>) {
     let turns = Arc::new(Semaphore::new(BATCHES_AT_ONCE));
-    let most = Arc::new(AtomicU64::new(BYTES_AT_FIRST));
+    let most = Arc::new(AtomicU64::new(BYTES_AT_FIRST.min(courier.most)));
     let mut under_way = JoinSet::new();
     let mut left_over = None;
     loop {
@@ -265,7 +264,7 @@ impl Courier {
             Ok((answer, began.elapsed()))
         };
         let (answer, took) = self.patience.persist(attempt).await?;
-        adapt(most, took);
+        adapt(most, took, self.most);
         if answer.commits.len() != parcels.len() {
             return Err(AssetError::Damaged);
         }
@@ -383,7 +382,7 @@ fn as_listed(owner: AccountId, commit: CommitRequest, id: FileId, version: Versi
 }
 
 /// Follows the line.
-fn adapt(most: &AtomicU64, took: Duration) {
+fn adapt(most: &AtomicU64, took: Duration, bytes_most: u64) {
     let now = most.load(Ordering::Relaxed);
     let next = if took > TIME_FOR_A_BATCH {
         now / 2
@@ -392,7 +391,7 @@ fn adapt(most: &AtomicU64, took: Duration) {
     } else {
         now
     };
-    most.store(next.clamp(BYTES_LEAST, BYTES_MOST), Ordering::Relaxed);
+    most.store(next.clamp(BYTES_LEAST, bytes_most), Ordering::Relaxed);
 }
 
 #[cfg(test)]
@@ -401,9 +400,10 @@ mod tests {
 
     #[test]
     fn batches_follow_the_line() {
+        const BYTES_MOST: u64 = 16 << 20;
         let most = AtomicU64::new(BYTES_AT_FIRST);
         let after = |seconds: u64| {
-            adapt(&most, Duration::from_secs(seconds));
+            adapt(&most, Duration::from_secs(seconds), BYTES_MOST);
             most.load(Ordering::Relaxed)
         };
         assert_eq!(after(0), BYTES_MOST);

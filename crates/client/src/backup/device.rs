@@ -21,7 +21,7 @@ use super::rules::explanation::{Explanation, Wait};
 use super::rules::{DevicePlan, Known, Work, World, explain, may_read, plan};
 use super::run::{Lanes, Run};
 use super::temporary::{TemporaryCache, TemporaryCopy};
-use super::{BackupReport, Settings};
+use super::{BackupReport, Memory, Settings};
 use crate::catalog::{AssetRow, Catalog, CatalogError, DeviceAlbumKey, Feed};
 use crate::event::{Event, Events};
 use crate::feed;
@@ -84,7 +84,8 @@ pub async fn backup_library(
     // What is not known for want of a network decides nothing: no video begins.
     let resumable = session.api.offers(Extension::Uploads).await.unwrap_or(false);
     let now = vault_time(&catalog, &outlook).await?;
-    let run = Run::new(session, catalog, settings.clone(), events.clone(), stop, now);
+    let settings = Settings { memory: Memory::LITTLE, ..settings.clone() };
+    let run = Run::new(session, catalog, settings, events.clone(), stop, now);
     let run = Arc::new(run.of_library(Arc::clone(&library), outlook.clone(), resumable));
     let hands = Hands { run: &run, library: &*library, cache: &cache, device };
     let mut rest = Vec::new();

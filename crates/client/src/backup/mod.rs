@@ -18,6 +18,7 @@ pub mod hash;
 pub mod identify;
 mod in_flight;
 mod magic;
+pub mod memory;
 mod packing;
 pub mod patience;
 pub mod plan;
@@ -42,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::{AssetError, BackupError};
 pub use explain::explain;
+pub use memory::Memory;
 pub use report::{BackupReport, Named};
 
 use crate::catalog::Catalog;
@@ -64,6 +66,8 @@ pub struct Settings {
     pub patience: Duration,
     /// Who makes the thumbnails.
     pub thumbnailer: Thumbnailer,
+    /// How much memory it may take.
+    pub memory: Memory,
 }
 
 impl Default for Settings {
@@ -73,6 +77,7 @@ impl Default for Settings {
             zone: Arc::new(darkslide_media::dates::utc),
             patience: Duration::from_mins(10),
             thumbnailer: Thumbnailer::new(),
+            memory: Memory::USUAL,
         }
     }
 }

@@ -38,19 +38,10 @@ use crate::error::VaultError;
 use crate::event::{Event, Events, Outcome};
 use crate::library::{Library, PassedOver, raw};
 use crate::session::Session;
-use crate::together::{Most, Together};
-
-/// Small assets in flight, as far as there is room in memory for them: enough to fill some batches.
-const SMALL_IN_FLIGHT: usize = 512;
+use crate::together::Together;
 
 /// Bytes that one unit of room in memory stands for.
 pub(super) const ROOM_UNIT: u64 = 1024;
-
-/// Units of room for the bytes of all assets in flight, plain or sealed: 40 MiB.
-pub(super) const ROOM_UNITS: u32 = 40 * 1024;
-
-/// Large assets in flight: one is sent while the next is hashed.
-const LARGE_IN_FLIGHT: usize = 2;
 
 /// Small originals on the network at once.
 const SMALL_UPLOADS: usize = 4;
@@ -61,15 +52,8 @@ const LARGE_UPLOADS: usize = 2;
 /// Assets that are hashed at once: more would only make the disk seek.
 const HASHING: usize = 2;
 
-/// Small assets that are hashed side by side, one group at a time: four in the lanes of one processor are done sooner than two on two
-/// processors.
-const HASHED_TOGETHER: Most = Most { count: 16, bytes: 12 << 20 };
-
 /// Groups of assets that are sealed at once.
 const SEALING: usize = 2;
-
-/// Small assets that are sealed in one go.
-const SEALED_TOGETHER: Most = Most { count: 32, bytes: 8 << 20 };
 
 /// Assets of known content that are looked up at once.
 const RECHECKED_AT_ONCE: usize = 8;
@@ -132,6 +116,7 @@ impl Run {
         stop: &CancellationToken,
         now: i64,
     ) -> Self {
+        let memory = settings.memory;
         let halt = stop.child_token();
         let buffers = Buffers::default();
         let for_hashing = buffers.clone();
@@ -145,16 +130,20 @@ impl Run {
             albums: Albums::new(),
             urls: UrlPool::new(),
             in_flight: InFlight::new(),
-            room_in_memory: Arc::new(Semaphore::new(ROOM_UNITS as usize)),
+            room_in_memory: Arc::new(Semaphore::new(memory.room_units as usize)),
             marks: Mutex::default(),
             counter: Mutex::default(),
-            hashing_small: Together::new(HASHED_TOGETHER, Arc::new(Semaphore::new(1)), move |assets| {
-                hash_together(assets, &for_hashing)
-            }),
+            hashing_small: Together::new(
+                memory.hashed_together,
+                Arc::new(Semaphore::new(1)),
+                move |assets| hash_together(assets, &for_hashing),
+            ),
             hashing: Semaphore::new(HASHING),
-            sealing: Together::new(SEALED_TOGETHER, Arc::new(Semaphore::new(SEALING)), move |packings| {
-                pack_together(packings, &buffers)
-            }),
+            sealing: Together::new(
+                memory.sealed_together,
+                Arc::new(Semaphore::new(SEALING)),
+                move |packings| pack_together(packings, &buffers),
+            ),
             small_uploads: Semaphore::new(SMALL_UPLOADS),
             large_uploads: Semaphore::new(LARGE_UPLOADS),
             sent: Arc::default(),
@@ -299,6 +288,7 @@ impl Run {
             thumbnails_due: Arc::clone(&self.thumbnails.due),
             spans: Arc::clone(&self.spans),
             gate: Arc::clone(&self.gate),
+            most: self.settings.memory.batch_bytes,
         }
     }
 
@@ -542,10 +532,12 @@ fn pack_together(packings: Vec<Packing>, buffers: &Buffers) -> Vec<Parcel> {
 
 async fn small_lane(run: Arc<Run>, mut waiting: mpsc::Receiver<Box<Asset>>) {
     let assets = futures_util::stream::poll_fn(move |context| waiting.poll_recv(context));
-    assets.for_each_concurrent(SMALL_IN_FLIGHT, |asset| run.process(*asset)).await;
+    let most = run.settings.memory.small_in_flight;
+    assets.for_each_concurrent(most, |asset| run.process(*asset)).await;
 }
 
 async fn large_lane(run: Arc<Run>, mut waiting: mpsc::UnboundedReceiver<Box<Asset>>) {
     let assets = futures_util::stream::poll_fn(move |context| waiting.poll_recv(context));
-    assets.for_each_concurrent(LARGE_IN_FLIGHT, |asset| run.process(*asset)).await;
+    let most = run.settings.memory.large_in_flight;
+    assets.for_each_concurrent(most, |asset| run.process(*asset)).await;
 }

@@ -21,7 +21,7 @@ use super::hash::{Hashed, hash, is_kept, on_disk};
 use super::identify::{Asset, IdentifyError};
 use super::packing::Packing;
 use super::plan::{ContentDecision, Step, decide_content, deleted_reason};
-use super::run::{ROOM_UNIT, ROOM_UNITS, Run};
+use super::run::{ROOM_UNIT, Run};
 use super::upload::{Original, StoredObject, Uploads, WHOLE_OBJECT_MAX};
 use crate::appearance::Appearance;
 use crate::catalog::{
@@ -135,7 +135,8 @@ impl Run {
     /// Room in memory for an asset's bytes, plain or sealed; of one that is read piece by piece, for the pieces.
     async fn room_for(&self, asset: &Asset) -> Option<OwnedSemaphorePermit> {
         let bytes = asset.size().min(CHUNK_LEN as u64) + PIECES_BYTES;
-        let room = u32::try_from(bytes / ROOM_UNIT).unwrap_or(u32::MAX).min(ROOM_UNITS);
+        let room = u32::try_from(bytes / ROOM_UNIT).unwrap_or(u32::MAX);
+        let room = room.min(self.settings.memory.room_units);
         Arc::clone(&self.room_in_memory).acquire_many_owned(room).await.ok()
     }
 

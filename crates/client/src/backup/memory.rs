@@ -1,0 +1,45 @@
+//! How much memory a run may take, whatever the size and number of the files.
+
+use crate::together::Most;
+
+/// Bounds that a run keeps. What a bound costs is speed.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// Room for the bytes of all assets in flight, plain or sealed, in units of 1 KiB.
+    pub(super) room_units: u32,
+    /// Small assets in flight, as far as there is room: enough to fill some batches.
+    pub(super) small_in_flight: usize,
+    /// Large assets in flight.
+    pub(super) large_in_flight: usize,
+    /// Small assets that are hashed side by side, one group at a time.
+    pub(super) hashed_together: Most,
+    /// Small assets that are sealed in one go.
+    pub(super) sealed_together: Most,
+    /// Bytes of a batch on the fastest line.
+    pub(super) batch_bytes: u64,
+}
+
+impl Memory {
+    /// For computers: below 96 MB.
+    ///
+    /// Four files in the lanes of one processor are hashed sooner than two on two processors; one large file is sent while the next is
+    /// hashed.
+    pub const USUAL: Self = Self {
+        room_units: 40 * 1024,
+        small_in_flight: 512,
+        large_in_flight: 2,
+        hashed_together: Most { count: 16, bytes: 12 << 20 },
+        sealed_together: Most { count: 32, bytes: 8 << 20 },
+        batch_bytes: 16 << 20,
+    };
+
+    /// For phones, and computers that have little: below 64 MB.
+    pub const LITTLE: Self = Self {
+        room_units: 12 * 1024,
+        small_in_flight: 64,
+        large_in_flight: 1,
+        hashed_together: Most { count: 4, bytes: 4 << 20 },
+        sealed_together: Most { count: 8, bytes: 4 << 20 },
+        batch_bytes: 4 << 20,
+    };
+}
