@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// How much goes together.
 #[derive(Clone, Copy, Debug)]
-pub struct Most {
+pub(crate) struct Most {
     /// So many askers.
     pub(crate) count: usize,
     /// So many bytes, unless one alone has more.
