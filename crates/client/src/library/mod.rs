@@ -3,6 +3,7 @@
 //! Two kinds: the [`folder`], whose scan costs one `stat` a file, opens nothing and decides nothing; and a device's own [`Library`], which
 //! knows its assets by ids and puts them into albums.
 
+pub mod archive;
 pub mod device;
 pub mod folder;
 
