@@ -35,6 +35,7 @@ use crate::buffers::Buffers;
 use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, Fingerprint, Spans};
 use crate::error::VaultError;
 use crate::event::{Event, Events, Outcome};
+use crate::library::archive::Archives;
 use crate::library::{Library, PassedOver, raw};
 use crate::session::Session;
 use crate::together::{Most, Together};
@@ -116,6 +117,8 @@ pub(super) struct Run {
     pub(super) library: Option<Arc<dyn Library>>,
     /// What the moment did not allow, and what each waits for.
     held: Mutex<Vec<(PathBuf, Wait)>>,
+    /// The archives that assets lie in.
+    pub(super) archives: Arc<Archives>,
     /// Ciphertext bytes that the account may still store; told by the server once a run.
     room: AtomicI64,
     report: Mutex<BackupReport>,
@@ -166,6 +169,7 @@ impl Run {
             gate: Arc::default(),
             library: None,
             held: Mutex::default(),
+            archives: Arc::default(),
             room: AtomicI64::new(i64::MAX),
             report: Mutex::default(),
             fatal: Mutex::new(None),

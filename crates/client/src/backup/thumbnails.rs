@@ -135,11 +135,11 @@ async fn make(run: &Run, row: &DueRow) -> Result<Made, AssetError> {
     }
     let fingerprint = asset.fingerprint;
     let root: Arc<Path> = path_of(&row.root).into();
-    let (zone, now) = (Arc::clone(&run.settings.zone), run.now);
+    let (zone, now, archives) = (Arc::clone(&run.settings.zone), run.now, Arc::clone(&run.archives));
     let looking = tokio::task::spawn_blocking(move || {
         let around = Surroundings { root: &root, zone: &*zone, now };
         let relative = path_of(&asset.path);
-        let subject = subject_of(around, &relative, &asset.fingerprint);
+        let subject = subject_of(around, &archives, &relative, &asset.fingerprint);
         // A file that is gone from its folder was deleted. Anything else may pass: a disk that is not there, a right that is missing.
         let folder = root.join(relative).parent().map(Path::to_owned).unwrap_or_default();
         let is_in_use = || std::fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some());
@@ -152,9 +152,12 @@ async fn make(run: &Run, row: &DueRow) -> Result<Made, AssetError> {
         (Err(_), true) => return Ok(Made::NotNow),
         _ => return Ok(Made::Never),
     };
-    let path = subject.path.clone();
+    let (path, entry) = (subject.path.clone(), subject.entry.clone());
     let Some(jpeg) = run.settings.thumbnailer.make(subject).await else { return Ok(Made::Never) };
-    let is_unchanged = path.metadata().is_ok_and(|now| folder::fingerprint(&now) == fingerprint);
+    let is_unchanged = match entry {
+        Some(entry) => entry.is_unchanged(),
+        None => path.metadata().is_ok_and(|now| folder::fingerprint(&now) == fingerprint),
+    };
     Ok(if is_unchanged { Made::Jpeg(jpeg, key) } else { Made::NotNow })
 }
 
