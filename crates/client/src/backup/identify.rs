@@ -187,6 +187,15 @@ pub enum Identified {
         /// Why it is not media.
         reason: NotMedia,
     },
+    /// A picture that its owner does not want.
+    LeftAlone {
+        /// Its path under the root.
+        relative: PathBuf,
+        /// What it was.
+        fingerprint: Fingerprint,
+        /// Why.
+        reason: String,
+    },
     /// It could not be read.
     Unreadable {
         /// Its path under the root.
@@ -375,6 +384,7 @@ mod tests {
             .map(|identified| match identified {
                 Identified::Asset(asset) => ("asset", asset.main.relative),
                 Identified::NotMedia { relative, .. } => ("not media", relative),
+                Identified::LeftAlone { relative, .. } => ("left alone", relative),
                 Identified::Unreadable { relative, .. } => ("unreadable", relative),
             })
             .collect();

@@ -16,6 +16,7 @@ pub mod explain;
 pub mod gate;
 pub mod hash;
 pub mod identify;
+mod import;
 mod in_flight;
 mod magic;
 pub mod patience;
@@ -41,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::{AssetError, BackupError};
 pub use explain::explain;
+pub use import::import;
 pub use report::{BackupReport, Named};
 
 use crate::catalog::Catalog;

@@ -72,13 +72,13 @@ const SEALING: usize = 2;
 const SEALED_TOGETHER: Most = Most { count: 32, bytes: 8 << 20 };
 
 /// Assets of known content that are looked up at once.
-const RECHECKED_AT_ONCE: usize = 8;
+pub(super) const RECHECKED_AT_ONCE: usize = 8;
 
 /// Files that are identified in one go, when a folder has more.
 const IDENTIFIED_AT_ONCE: usize = 4096;
 
 /// Folders whose files are being looked at, or were, and have not all had their turn.
-const FOLDERS_IDENTIFIED_AHEAD: usize = 2;
+pub(super) const FOLDERS_IDENTIFIED_AHEAD: usize = 2;
 
 /// Everything that the work of one run shares.
 pub(super) struct Run {
@@ -349,7 +349,7 @@ impl Run {
     }
 
     /// Does what a step needs if nothing must be read for it.
-    async fn is_dealt_with(&self, root: &Arc<Path>, step: &Step) -> Result<bool, BackupError> {
+    pub(super) async fn is_dealt_with(&self, root: &Arc<Path>, step: &Step) -> Result<bool, BackupError> {
         match &step.decision {
             Decision::Read(_) => Ok(false),
             Decision::Unchanged => {
@@ -373,7 +373,8 @@ impl Run {
         identifying.await.expect("identification does not panic")
     }
 
-    async fn dispatch(
+    /// Sends an asset on its way; what became none is recorded.
+    pub(super) async fn dispatch(
         &self,
         lanes: &Lanes,
         root: &Arc<Path>,
@@ -389,6 +390,10 @@ impl Run {
                 let reason = reason.to_string();
                 self.record_other(root, &relative, fingerprint, AssetState::NotMedia, &reason).await?;
                 self.finished(&root.join(relative).into(), Outcome::NotMedia(reason)).await;
+            }
+            Identified::LeftAlone { relative, fingerprint, reason } => {
+                self.record_other(root, &relative, fingerprint, AssetState::Skipped, &reason).await?;
+                self.finished(&root.join(relative).into(), Outcome::Skipped(reason)).await;
             }
             Identified::Unreadable { relative, error } => {
                 let (reason, unknown) =

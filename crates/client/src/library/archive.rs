@@ -4,6 +4,7 @@
 //! (PKWARE APPNOTE.TXT 6.3.10): an entry is read to the size that the directory gives and no further, and what cannot be
 //! sought in is inflated again within a budget. Entries are stored or deflated; encryption is told and not broken.
 
+use std::collections::btree_map::Entry::{Occupied, Vacant};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Take};
@@ -115,21 +116,22 @@ impl Archive {
                 return Ok(());
             }
         };
+        let entry = Entry {
+            place: Arc::clone(place),
+            header: record.local_header_offset(),
+            packed: record.compressed_size_hint(),
+            size: record.uncompressed_size_hint(),
+            crc32: record.crc32(),
+            modified_ns: modified_ns(&record.last_modified()),
+            is_deflated,
+        };
         if path.as_os_str().is_empty() {
             pass("it has no name");
-        } else if self.entries.contains_key(&path) {
-            pass("the archive has another entry of this name");
-        } else {
-            let entry = Entry {
-                place: Arc::clone(place),
-                header: record.local_header_offset(),
-                packed: record.compressed_size_hint(),
-                size: record.uncompressed_size_hint(),
-                crc32: record.crc32(),
-                modified_ns: modified_ns(&record.last_modified()),
-                is_deflated,
-            };
-            self.entries.insert(path, entry);
+            return Ok(());
+        }
+        match self.entries.entry(path.clone()) {
+            Vacant(vacant) => drop(vacant.insert(entry)),
+            Occupied(_) => pass("the archive has another entry of this name"),
         }
         Ok(())
     }
@@ -219,8 +221,7 @@ impl Entry {
 
     /// Where its bytes begin: behind the local header, whose fields may be longer than the directory's (4.3.7).
     fn start(&self, file: &mut File) -> io::Result<u64> {
-        const LEN: u64 = 30;
-        let mut header = [0; LEN as usize];
+        let mut header = [0; 30];
         file.seek(SeekFrom::Start(self.header))?;
         file.read_exact(&mut header).map_err(|_| damaged())?;
         let [b'P', b'K', 3, 4, .., name_low, name_high, extra_low, extra_high] = header else {
@@ -228,7 +229,7 @@ impl Entry {
         };
         let (name, extra) =
             (u16::from_le_bytes([name_low, name_high]), u16::from_le_bytes([extra_low, extra_high]));
-        self.header.checked_add(LEN + u64::from(name) + u64::from(extra)).ok_or_else(damaged)
+        self.header.checked_add(header.len() as u64 + u64::from(name) + u64::from(extra)).ok_or_else(damaged)
     }
 }
 
