@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 /// So many files that are neither pictures nor videos are named; `--json` names them all. What failed or was skipped is
 /// always named.
-const NOT_MEDIA_NAMED: usize = 100;
+pub(super) const NOT_MEDIA_NAMED: usize = 100;
 
 /// Backs the paths up and reports.
 pub(crate) async fn run(output: Output, general: &General, arguments: Backup) -> Result<Ending> {
@@ -73,7 +73,8 @@ pub(crate) async fn carry_out(
     Ok(report?)
 }
 
-async fn stop_on_interrupt(output: Output, stop: CancellationToken) {
+/// Stops a run at the first Ctrl-C.
+pub(super) async fn stop_on_interrupt(output: Output, stop: CancellationToken) {
     if tokio::signal::ctrl_c().await.is_ok() {
         output.notice("Stopping; what was sent is safe, and the next run goes on from there.");
         stop.cancel();

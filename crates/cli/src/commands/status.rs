@@ -5,7 +5,7 @@ use crate::arguments::{Explain, General};
 use crate::output::{Output, bytes, counted, on_one_line};
 use crate::profile;
 use anyhow::Result;
-use darkslide_client::backup::explain;
+use darkslide_client::backup::explain::{explain, located};
 use darkslide_client::catalog::{AssetState, Catalog};
 use darkslide_client::session::AccountSummary;
 use serde::Serialize;
@@ -110,7 +110,7 @@ pub(crate) async fn explain_paths(output: Output, general: &General, arguments: 
     let mut answers = Vec::with_capacity(arguments.paths.len());
     let mut all_there = true;
     for path in arguments.paths {
-        all_there &= path.exists();
+        all_there &= located(&path).is_some();
         let explanation = explain(&catalog, &path).await?;
         answers.push(Explained { path, explanation });
     }
