@@ -160,7 +160,7 @@ async fn what_sidecars_say_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let told = json!({
         "title": "a&b.jpg", "description": "one\ntwo", "photoTakenTime": { "timestamp": SECONDS.to_string() },
-        "geoData": { "latitude": 48.5, "longitude": 2.25 }, "archived": true, "url": "https://photos.google.com/x",
+        "geoData": { "latitude": 48.5, "longitude": 2.25 }, "archived": true, "favorited": true, "url": "https://photos.google.com/x",
     });
     let first = Pack::default()
         .file(&format!("{YEAR}/a_b.jpg"), picture(1, 5000))
@@ -180,9 +180,11 @@ async fn what_sidecars_say_is_kept() {
     assert_eq!(counts(&report.backup), (3, 1, 0, 1, 0), "{report:#?}");
     assert_eq!(report.unmatched, darkslide_client::takeout::Unmatched::default());
     let files = listed(&scene).await;
-    let both = albums(&["Google Photos", "Paris, Mai"]);
+    let both = albums(&["Favorites", "Google Photos", "Paris, Mai"]);
     assert_eq!(of_name(&files, "a_b.jpg"), [(both, SECONDS)]);
-    assert_eq!(of_name(&files, "a_b-bearbeitet.jpg"), [(albums(&["Google Photos"]), SECONDS)]);
+    // To Google the original and its edited copy are one.
+    let edited = albums(&["Favorites", "Google Photos"]);
+    assert_eq!(of_name(&files, "a_b-bearbeitet.jpg"), [(edited, SECONDS)]);
     assert_eq!(of_name(&files, "clip.mp4"), [(albums(&["Google Photos"]), -1)]);
     let row = scene.vault().await.into_iter().find(|row| row.title.as_deref() == Some("a_b.jpg")).unwrap();
     let parsed = |text: &Option<String>| serde_json::from_str::<Value>(text.as_ref().unwrap()).unwrap();
@@ -286,6 +288,50 @@ async fn what_the_vault_has_is_linked_whichever_way_it_came() {
     copy_tree(&path, &folder.path().join("unpacked/2.zip"));
     let report = imported(&scene, &[unpacked]).await;
     assert_eq!(counts(&report.backup), (0, 2, 2, 0, 0), "{report:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_there_before_gets_what_it_lacks() {
+    let scene = Scene::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    scene.write("a.jpg", &picture(1, 5000));
+    assert_eq!(scene.back_up().await.uploaded, 1);
+    let told = json!({
+        "title": "a.jpg", "description": "a caption", "photoTakenTime": { "timestamp": SECONDS.to_string() },
+        "geoData": { "latitude": 48.5, "longitude": 2.25 }, "favorited": true, "archived": true,
+    });
+    let pack = Pack::default()
+        .file(&format!("{YEAR}/a.jpg"), picture(1, 5000))
+        .file(&format!("{YEAR}/b.jpg"), picture(2, 5000));
+    let first = pack.zip(&folder.path().join("1.zip"));
+    let report = imported(&scene, std::slice::from_ref(&first)).await;
+    assert_eq!(counts(&report.backup), (1, 1, 0, 0, 0), "{report:#?}");
+    // The sidecars come with an archive that comes later.
+    let second = Pack::default()
+        .json(&format!("{YEAR}/a.jpg.json"), &told)
+        .json(
+            &format!("{YEAR}/b.jpg.json"),
+            &json!({ "photoTakenTime": { "timestamp": "5" }, "favorited": true }),
+        )
+        .zip(&folder.path().join("2.zip"));
+    let paths = [first, second];
+    let report = imported(&scene, &paths).await;
+    assert_eq!(counts(&report.backup), (0, 2, 0, 0, 0), "{report:#?}");
+    assert_eq!(report.backup.bytes_sent, 0);
+    let files = listed(&scene).await;
+    assert_eq!(of_name(&files, "b.jpg"), [(albums(&["Favorites", "Google Photos"]), 5)]);
+    assert_eq!(of_name(&files, "a.jpg"), [(albums(&["Favorites", "Google Photos", "Pictures"]), SECONDS)]);
+    let row = scene.vault().await.into_iter().find(|row| row.title.as_deref() == Some("a.jpg")).unwrap();
+    let public: Value = serde_json::from_str(row.public_metadata.as_ref().unwrap()).unwrap();
+    assert_eq!(
+        (&public["caption"], &public["lat"], &public["long"]),
+        (&json!("a caption"), &json!(48.5), &json!(2.25))
+    );
+    // What is archived there is not thereby archived here.
+    assert!(!row.private_metadata.unwrap_or_default().contains("visibility"));
+    let again = imported(&scene, &paths).await;
+    assert_eq!(counts(&again.backup), (0, 0, 2, 0, 0), "{again:#?}");
+    assert_eq!((again.backup.bytes_sent, again.backup.bytes_hashed), (0, 0));
 }
 
 /// Three whole parts and a short one.

@@ -102,10 +102,12 @@ fn an_archive_that_is_cut_is_named_and_the_status_says_so() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("2 files uploaded"), "{text}");
     assert!(text.contains("takeout-002.zip: it is not a ZIP archive, or its end is missing"), "{text}");
-    // Downloaded again, it adds the album; what was sent before is linked.
+    // Downloaded again, it adds the album and the date; what was sent before is linked.
     std::fs::write(machine.path(second), &whole).unwrap();
     let report = machine.json(&["import", "takeout", first, second]);
-    assert_eq!((&report["uploaded"], &report["linked"]), (&0.into(), &1.into()), "{report}");
+    assert_eq!((&report["uploaded"], &report["linked"]), (&0.into(), &2.into()), "{report}");
+    let dated = machine.json(&["list", "--from", "2023-11-14", "--before", "2023-11-15"]);
+    assert_eq!(dated["files"].as_array().unwrap().len(), 1, "{dated}");
     assert_eq!(machine.json(&["list", "--album", "Paris, mai"])["files"].as_array().unwrap().len(), 1);
 }
 

@@ -88,6 +88,8 @@ pub struct Told {
     pub place: Option<Place>,
     /// Kept out of the main view.
     pub archived: bool,
+    /// One of the favourites.
+    pub favourite: bool,
 }
 
 /// The open bytes of a component.

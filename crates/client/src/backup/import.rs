@@ -12,11 +12,12 @@ use tokio_util::sync::CancellationToken;
 use super::identify::Identified;
 use super::run::{FOLDERS_IDENTIFIED_AHEAD, Lanes, RECHECKED_AT_ONCE, Run};
 use super::{BackupError, Settings};
-use crate::catalog::Catalog;
+use crate::catalog::{AssetRow, AssetState, Catalog};
 use crate::event::{Event, Events, Outcome};
 use crate::feed;
+use crate::library::raw;
 use crate::session::Session;
-use crate::takeout::{Export, ExportPlan, FolderSteps, ImportReport, Settled};
+use crate::takeout::{Export, ExportPlan, FolderSteps, ImportReport, Item, Settled};
 
 /// Imports an export. Its albums are those of the export, whatever `settings` say. Returns a report and fails as
 /// [`backup`](super::backup) does.
@@ -41,6 +42,7 @@ pub async fn import(
     if plan.has_work() {
         run.prepare_to_send().await?;
     }
+    run.remember_sidecars(&export, &plan.new_sidecars).await?;
     let unmatched = export.unmatched().clone();
     let export = Arc::new(export);
     run.work(async |lanes| run.feed_export(lanes, &export, plan).await).await?;
@@ -62,6 +64,24 @@ impl Run {
         for (path, reason) in &export.left_out {
             report.count(path, &Outcome::Skipped(reason.clone()));
         }
+    }
+
+    /// Records sidecars that are new, or new as they are, before any picture is dealt with by them.
+    async fn remember_sidecars(&self, export: &Export, sidecars: &[Item]) -> Result<(), BackupError> {
+        let row = |item: &Item| AssetRow {
+            root: raw(&export.source(item).root),
+            path: raw(&item.path),
+            fingerprint: item.fingerprint,
+            motion: None,
+            album: self.settings.albums.album_of(&export.source(item).root, &item.path).key,
+            content_hash: None,
+            file: None,
+            state: AssetState::NotMedia,
+            reason: Some("it is the sidecar of a picture, which was imported with what it says".to_owned()),
+            first_seen: self.now,
+            last_seen: self.now,
+        };
+        Ok(self.catalog.put_assets(&sidecars.iter().map(row).collect::<Vec<_>>()).await?)
     }
 
     async fn feed_export(

@@ -29,6 +29,7 @@ mod settle;
 mod survey;
 pub mod temporary;
 mod thumbnails;
+mod told;
 mod update;
 pub mod upload;
 

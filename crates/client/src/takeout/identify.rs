@@ -98,6 +98,7 @@ impl Export {
                 taken: verdict.edited_time,
                 place: verdict.edited_place,
                 archived: sidecar.archived,
+                favourite: sidecar.favourite,
             })
         });
         if sidecar.is_some_and(|(sidecar, _)| sidecar.trashed) {

@@ -2,6 +2,9 @@
 //!
 //! The catalog keeps the files of each archive under the archive's own path. A Live Photo whose halves are in two archives is one
 //! file of the still's archive; its video is then named by its whole path.
+//!
+//! Sidecars stand in the catalog too, with the time of the run that first saw them as they are: a picture that was dealt with before
+//! its sidecar came, or changed, is read once more.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -26,6 +29,8 @@ pub(crate) struct ExportPlan {
     pub(crate) to_read: ToRead,
     /// Bytes to be read.
     pub(crate) bytes: u64,
+    /// Sidecars that the catalog does not have as they are: their places among the sources, and their paths.
+    pub(crate) new_sidecars: Vec<Item>,
 }
 
 /// A file that need not be read.
@@ -92,6 +97,7 @@ impl Export {
         for source in &self.sources {
             known.extend(catalog.assets(&raw(&source.root)).await?.into_iter().map(with_whole_paths));
         }
+        let rows: HashMap<&[u8], &AssetRow> = known.iter().map(|row| (row.path.as_slice(), row)).collect();
         let (mut found, mut places) = (Vec::new(), HashMap::new());
         for (folder, media, item) in self.media() {
             let path = self.whole_path(item);
@@ -99,13 +105,14 @@ impl Export {
             found.push(Found { path, fingerprint: item.fingerprint });
         }
         let planned = plan::plan(Path::new(""), &found, &known, deleted, &self.rule());
-        let mut result = ExportPlan::default();
+        let mut result = ExportPlan { new_sidecars: self.new_sidecars(&rows), ..ExportPlan::default() };
         for step in planned.steps {
             let Some((folder, media, item)) = places.get(&step.path).copied() else { continue };
             let motion = step.motion.as_ref().and_then(|(path, _)| places.get(path));
             let halves = std::iter::once(media).chain(motion.map(|(_, media, _)| *media));
             let place = (folder.to_owned(), halves.collect());
-            if matches!(step.decision, Decision::Read(_)) {
+            let is_read = matches!(step.decision, Decision::Read(_));
+            if is_read || self.has_later_sidecar(&rows, (folder, media), &step) {
                 result.bytes += step.fingerprint.size;
                 result.to_read.add(place);
             } else {
@@ -114,6 +121,36 @@ impl Export {
             }
         }
         Ok(result)
+    }
+
+    /// Whether a picture was dealt with before its sidecar was what it is.
+    fn has_later_sidecar(
+        &self,
+        rows: &HashMap<&[u8], &AssetRow>,
+        (folder, media): (&Path, usize),
+        step: &Step,
+    ) -> bool {
+        let found = self.folders.get(folder).and_then(|folder| folder.sidecar_of(media));
+        let row = |path: &Path| rows.get(raw(path).as_slice()).copied();
+        let Some((sidecar, _)) = found else { return false };
+        let seen = row(&self.whole_path(sidecar)).filter(|row| row.fingerprint == sidecar.fingerprint);
+        match (seen, row(&step.path)) {
+            (Some(seen), Some(picture)) => seen.first_seen > picture.last_seen,
+            (None, Some(_)) => true,
+            (_, None) => false,
+        }
+    }
+
+    fn new_sidecars(&self, rows: &HashMap<&[u8], &AssetRow>) -> Vec<Item> {
+        let is_known = |item: &Item| {
+            rows.get(raw(&self.whole_path(item)).as_slice())
+                .is_some_and(|row| row.fingerprint == item.fingerprint)
+        };
+        let used = self.folders.values().flat_map(|folder| {
+            let used: BTreeSet<usize> = folder.matches.iter().flatten().map(|found| found.sidecar).collect();
+            used.into_iter().filter_map(|at| folder.sidecars.get(at))
+        });
+        used.filter(|item| !is_known(item)).cloned().collect()
     }
 
     /// Every file that is no JSON, with its folder and its place in there.
