@@ -2,7 +2,7 @@
 
 use crate::Ending;
 use crate::arguments::{General, Import, ImportFrom, Takeout};
-use crate::commands::backup::{self, NOT_MEDIA_NAMED, stop_on_interrupt};
+use crate::commands::backup::{self, stop_on_interrupt};
 use crate::output::{Output, bytes, counted, on_one_line, table};
 use crate::profile;
 use crate::progress::Progress;
@@ -13,6 +13,9 @@ use darkslide_client::takeout::{Export, ImportOptions, ImportReport, Preview, Pr
 use darkslide_client::thumbnail::Thumbnailer;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+
+/// So many files of a kind that could not be matched are named; `--json` names them all.
+const NAMED: usize = 100;
 
 /// Imports what the arguments name.
 pub(crate) async fn run(output: Output, general: &General, arguments: Import) -> Result<Ending> {
@@ -65,10 +68,10 @@ fn unmatched(unmatched: &Unmatched) -> String {
     let Unmatched { without_sidecar, sidecars_without_media, other_json } = unmatched;
     let mut text = String::new();
     let without = "No sidecar was found for these; they have the dates and places that are in the files";
-    section(&mut text, without, without_sidecar, usize::MAX);
+    section(&mut text, without, without_sidecar, NAMED);
     let alone = "Sidecars without their picture; an archive may be missing";
-    section(&mut text, alone, sidecars_without_media, usize::MAX);
-    section(&mut text, "Neither pictures nor sidecars, left alone", other_json, NOT_MEDIA_NAMED);
+    section(&mut text, alone, sidecars_without_media, NAMED);
+    section(&mut text, "Neither pictures nor sidecars, left alone", other_json, NAMED);
     text
 }
 
@@ -94,7 +97,7 @@ fn previewed(preview: &Preview) -> String {
     let total = preview.files.iter().map(|file| file.size).sum();
     let files = counted(preview.files.len() as u64, "file");
     text += &format!("\nWould import {files}, {} at most; {} unchanged.\n", bytes(total), preview.unchanged);
-    section(&mut text, "Not pictures or videos by their names", &preview.not_media, NOT_MEDIA_NAMED);
+    section(&mut text, "Not pictures or videos by their names", &preview.not_media, NAMED);
     text += &unmatched(&preview.unmatched);
     let failed = preview.failed.iter().map(|failed| format!("{}: {}", failed.path, failed.reason));
     section(&mut text, "Cannot be read", &failed.collect::<Vec<_>>(), usize::MAX);

@@ -16,7 +16,7 @@ use darkslide_crypto::stream::{
 use md5::{Digest as _, Md5};
 
 use crate::catalog::Fingerprint;
-use crate::library::archive::Entry;
+use crate::library::archive::Stretches;
 use crate::library::folder::fingerprint;
 
 /// Ciphertext bytes of every chunk but the last.
@@ -38,7 +38,7 @@ pub enum Segment {
         fingerprint: Fingerprint,
     },
     /// A whole entry of an archive.
-    Entry(Entry),
+    Entry(Stretches),
 }
 
 impl Segment {
@@ -46,7 +46,7 @@ impl Segment {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::File { fingerprint, .. } => fingerprint.size,
-            Self::Entry(entry) => entry.fingerprint().size,
+            Self::Entry(stretches) => stretches.entry().fingerprint().size,
         }
     }
 
@@ -65,11 +65,7 @@ impl Segment {
                 file.seek(SeekFrom::Start(offset))?;
                 Ok(Box::new(file.take(expected.size.saturating_sub(offset))))
             }
-            Self::Entry(entry) => {
-                let mut reader = entry.open()?;
-                reader.seek(SeekFrom::Start(offset))?;
-                Ok(Box::new(reader))
-            }
+            Self::Entry(stretches) => Ok(Box::new(stretches.open_at(offset)?)),
         }
     }
 
@@ -79,7 +75,7 @@ impl Segment {
             Self::File { path, fingerprint: expected } => {
                 path.metadata().is_ok_and(|metadata| fingerprint(&metadata) == *expected)
             }
-            Self::Entry(entry) => entry.is_unchanged(),
+            Self::Entry(stretches) => stretches.entry().is_unchanged(),
         }
     }
 }

@@ -13,6 +13,7 @@ use darkslide_media::live_container::{Content, LayoutError, LiveContainer};
 use super::encrypt::{Segment, Source};
 use super::identify::{Asset, Component, Opened};
 use crate::buffers::{Buffer, Buffers};
+use crate::library::archive::Stretches;
 
 /// Bytes read at once.
 const READ_LEN: usize = 256 * 1024;
@@ -113,7 +114,7 @@ fn extension(component: &Component) -> String {
 
 fn file_segment(component: &Component) -> Segment {
     match &component.entry {
-        Some(entry) => Segment::Entry(entry.clone()),
+        Some(entry) => Segment::Entry(Stretches::new(entry.clone())),
         None => Segment::File { path: component.path.clone(), fingerprint: component.fingerprint },
     }
 }

@@ -306,6 +306,62 @@ impl Seek for EntryReader {
     }
 }
 
+/// An entry that is read in stretches, one behind the other: the reader of one is kept for the next, which would have to inflate all
+/// in front of it again. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Stretches {
+    entry: Entry,
+    kept: Arc<Mutex<Option<EntryReader>>>,
+}
+
+impl Stretches {
+    /// Of this entry.
+    pub fn new(entry: Entry) -> Self {
+        Self { entry, kept: Arc::default() }
+    }
+
+    /// The entry.
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// Its bytes from `offset` on.
+    pub fn open_at(&self, offset: u64) -> io::Result<Stretch> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // One that is further on would begin anew, and pay for it.
+        let kept = kept.filter(|reader| reader.at <= offset && reader.is_unchanged().unwrap_or(false));
+        let mut reader = kept.map_or_else(|| self.entry.open(), Ok)?;
+        reader.seek(SeekFrom::Start(offset))?;
+        Ok(Stretch { reader: Some(reader), kept: Arc::clone(&self.kept) })
+    }
+}
+
+/// The reader of one stretch.
+#[derive(Debug)]
+pub struct Stretch {
+    reader: Option<EntryReader>,
+    kept: Arc<Mutex<Option<EntryReader>>>,
+}
+
+impl Read for Stretch {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(reader) = &mut self.reader else { return Err(damaged()) };
+        let read = reader.read(buffer);
+        if read.is_err() {
+            self.reader = None;
+        }
+        read
+    }
+}
+
+impl Drop for Stretch {
+    fn drop(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader);
+        }
+    }
+}
+
 /// A deflated entry: inflated forwards, with a window to look back into, and from its beginning again where that is too short.
 struct Inflated {
     decoder: DeflateDecoder<BufReader<Take<File>>>,
@@ -343,11 +399,10 @@ impl Inflated {
         }
         loop {
             let within = usize::try_from(at - self.begin).ok();
-            if let Some(there) =
-                within.and_then(|within| self.window.get(within..)).filter(|there| !there.is_empty())
-            {
-                let count = there.len().min(buffer.len());
-                buffer.iter_mut().zip(there).for_each(|(to, from)| *to = *from);
+            let there = within.and_then(|within| self.window.get(within..)).unwrap_or_default();
+            let count = there.len().min(buffer.len());
+            if let (Some(to), Some(from), 1..) = (buffer.get_mut(..count), there.get(..count), count) {
+                to.copy_from_slice(from);
                 return Ok(count);
             }
             if self.step()? == 0 {

@@ -76,6 +76,28 @@ fn looking_back_has_a_price_that_is_limited() {
 }
 
 #[test]
+fn stretches_are_inflated_once() {
+    let bytes = content(4_000_000);
+    let (_folder, path) = archive(&[("a.mp4", Deflated, &bytes), ("b.mp4", Stored, &bytes)]);
+    let archive = Archive::open(&path).unwrap();
+    for name in ["a.mp4", "b.mp4"] {
+        let stretches = Stretches::new(archive.entry(Path::new(name)).unwrap().clone());
+        let read = |from: usize| {
+            let mut found = vec![0; 10_000];
+            stretches.clone().open_at(from as u64).unwrap().read_exact(&mut found).unwrap();
+            assert!(found == bytes[from..from + 10_000], "{name} from {from}");
+        };
+        (0..4_000_000).step_by(10_000).for_each(read);
+        if let Bytes::Deflated(inflated) = &stretches.kept.lock().unwrap().as_ref().unwrap().bytes {
+            let spent = 4_000_000 + INFLATED_AGAIN_MIN - inflated.budget;
+            assert!(spent < 4_200_000, "{spent} bytes were inflated");
+        }
+        // Going back is another reader's business.
+        read(20_000);
+    }
+}
+
+#[test]
 fn names_lead_nowhere() {
     let names = ["../../etc/passwd", "/abs.jpg", "a/./b//c.jpg", "d/../e.jpg", "a/b/c.jpg"];
     let entries: Vec<_> = names.iter().map(|name| (*name, Stored, b"x".as_slice())).collect();

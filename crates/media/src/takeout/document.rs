@@ -10,6 +10,9 @@ use crate::place::Place;
 /// The largest JSON that is worth reading, in bytes. Real sidecars have one or two kilobytes; those with many people, ten.
 pub const JSON_MAX: u64 = 1 << 20;
 
+/// Characters of a title or a description that are kept: more than Google takes, and little enough for the metadata of a file.
+const TEXT_MAX: usize = 4000;
+
 /// What one JSON file of an export is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Document {
@@ -86,8 +89,8 @@ fn sidecar(object: &Map<String, Value>) -> Sidecar {
 }
 
 fn text(object: &Map<String, Value>, key: &str) -> Option<String> {
-    let text = object.get(key)?.as_str()?.trim();
-    (!text.is_empty()).then(|| text.to_owned())
+    let text: String = object.get(key)?.as_str()?.trim().chars().take(TEXT_MAX).collect();
+    (!text.is_empty()).then_some(text)
 }
 
 /// `{"timestamp":"1741000000"}`: seconds, negative before 1970. Zero is how Google writes that it does not know.
@@ -156,6 +159,12 @@ mod tests {
             trashed: true,
         };
         assert_eq!(sidecar_of(json), expected);
+    }
+
+    #[test]
+    fn endless_texts_are_cut() {
+        let json = format!(r#"{{"photoTakenTime":{{}},"description":"{}"}}"#, "é".repeat(100_000));
+        assert_eq!(sidecar_of(&json).description, Some("é".repeat(TEXT_MAX)));
     }
 
     #[test]

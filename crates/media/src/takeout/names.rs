@@ -33,7 +33,7 @@ const SUPPLEMENT: &str = ".supplemental-metadata";
 const CLIPPED_MEDIA: std::ops::RangeInclusive<usize> = 47..=52;
 
 /// What Google puts behind the stem of an edited copy, in the languages that are known to do so.
-const EDITED: [&str; 22] = [
+const EDITED: [&str; 23] = [
     "-edited",
     "-effects",
     "-bearbeitet",
@@ -41,6 +41,7 @@ const EDITED: [&str; 22] = [
     "-modifie",
     "-editado",
     "-editada",
+    "-editat",
     "-edytowane",
     "-bewerkt",
     "-modificato",
