@@ -12,8 +12,8 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backup::identify::Opened;
 use crate::library::archive::Entry;
+use crate::library::opened::Opened;
 use darkslide_media::file_type::{Format, MediaKind};
 use darkslide_media::thumbnail::{self, Thumbnail};
 use tokio::process::{Child, Command};

@@ -146,6 +146,26 @@ async fn a_split_export_goes_in_whole() {
     assert_eq!((live.len(), live[0].taken), (1, 1_741_000_000_000_000));
     assert_eq!(serde_json::to_value(live[0].kind).unwrap(), "livePhoto");
     assert!(of_name(&files, "IMG_0500.MP4").is_empty());
+    // Every picture shows the date that it had at Google, whichever of several copies came first.
+    for (names, expected) in [
+        (&["IMG_1000.jpg", "NOJSON.jpg"][..], &[1_696_573_800][..]),
+        (&["IMG_2000.jpg"], &[1_735_689_600]),
+        (&["PXL_20231006_063000139.PORTRAIT-01.COVER-a-.jpg"], &[1_696_573_800]),
+        (&["IMG_20250101_123456789_HDR~2.jpg"], &[1_735_734_896]),
+        (&["IMG_3479.JPG"], &[1_690_000_000]),
+        (&["IMG_3479(1).JPG"], &[1_690_000_100]),
+        (&["IMG_3480(1).JPG"], &[1_740_000_000]),
+        (&["PXL_20230405_090123740.jpg"], &[1_680_685_283]),
+        (&["PXL_20230405_090123740-edited.jpg", "FAKE.HEIC"], &[1_680_685_283, 1_700_000_004]),
+        (&["PXL_20230405_090123740-modifié.jpg", "scan.jpg"], &[1_680_685_283, -467_251_200]),
+        (&["ARCH.jpg", "PARTNER.jpg"], &[1_700_000_001, 1_700_000_002]),
+        (&["a_b_c_.jpg"], &[1_700_000_003]),
+    ] {
+        let found: Vec<_> = names.iter().flat_map(|name| of_name(&files, name)).collect();
+        assert!(found.len() == 1 && expected.contains(&found[0].1), "{names:?}: {found:?}");
+    }
+    let renamed = files.iter().find(|file| file.name.as_deref() == Some("a_b_c_.jpg")).unwrap();
+    assert_eq!(renamed.edited_name.as_deref(), Some("a/b:c?'.jpg"));
     let with_an_album =
         |name| files.iter().filter(|file| file.albums.iter().any(|album| album == name)).count();
     assert_eq!(with_an_album("Voyage à Tōkyō 🗼"), 1);

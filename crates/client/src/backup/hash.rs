@@ -11,9 +11,10 @@ use darkslide_crypto::{ContentHash, ContentHasher};
 use darkslide_media::live_container::{Content, LayoutError, LiveContainer};
 
 use super::encrypt::{Segment, Source};
-use super::identify::{Asset, Component, Opened};
+use super::identify::{Asset, Component};
 use crate::buffers::{Buffer, Buffers};
 use crate::library::archive::Stretches;
+use crate::library::opened::Opened;
 
 /// Bytes read at once.
 const READ_LEN: usize = 256 * 1024;
@@ -80,7 +81,7 @@ fn read_whole(component: &Component, buffers: &Buffers) -> Result<Buffer, HashEr
     // One more than there should be: a file that grew is noticed without reading it all.
     let mut kept = buffers.take(size + 1);
     (&mut file).take(size as u64 + 1).read_to_end(&mut kept)?;
-    if kept.len() != size || !file.is_unchanged(component)? {
+    if kept.len() != size || file.fingerprint()? != component.fingerprint {
         return Err(HashError::Changed);
     }
     Ok(kept)
@@ -88,7 +89,7 @@ fn read_whole(component: &Component, buffers: &Buffers) -> Result<Buffer, HashEr
 
 fn open_unchanged(component: &Component) -> Result<Opened, HashError> {
     let file = Opened::open(&component.path, component.entry.as_ref())?;
-    if file.is_unchanged(component)? { Ok(file) } else { Err(HashError::Changed) }
+    if file.fingerprint()? == component.fingerprint { Ok(file) } else { Err(HashError::Changed) }
 }
 
 fn hash_live(still: &Component, video: &Component) -> Result<Hashed, HashError> {
@@ -145,7 +146,7 @@ fn read(component: &Component) -> Result<ReadOnce, HashError> {
             return Err(HashError::Changed);
         }
     }
-    if len != component.fingerprint.size || !file.is_unchanged(component)? {
+    if len != component.fingerprint.size || file.fingerprint()? != component.fingerprint {
         return Err(HashError::Changed);
     }
     Ok(ReadOnce { content: hasher.finish(), size: Content { len, crc32: checksum.finalize() } })

@@ -2,8 +2,7 @@
 //!
 //! Reads the beginnings of files only. Decides nothing about the vault.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,9 +15,9 @@ use darkslide_media::probe::{Probe, ProbeError, probe_reader};
 use super::temporary::TemporaryCopy;
 use crate::catalog::Fingerprint;
 use crate::library::DeviceAlbum;
-use crate::library::archive::{Archives, Entry, EntryReader};
+use crate::library::archive::{Archives, Entry};
 use crate::library::device::AssetKind;
-use crate::library::folder::fingerprint;
+use crate::library::opened::Opened;
 use crate::thumbnail::Subject;
 use tokio::sync::mpsc;
 
@@ -90,48 +89,6 @@ pub struct Told {
     pub archived: bool,
     /// One of the favourites.
     pub favourite: bool,
-}
-
-/// The open bytes of a component.
-#[derive(Debug)]
-pub(crate) enum Opened {
-    File(File),
-    Entry(EntryReader),
-}
-
-impl Opened {
-    pub(crate) fn open(path: &Path, entry: Option<&Entry>) -> io::Result<Self> {
-        match entry {
-            Some(entry) => entry.open().map(Self::Entry),
-            None => File::open(path).map(Self::File),
-        }
-    }
-
-    /// Whether they are what they were when the component was identified, as far as the open file can tell.
-    pub(crate) fn is_unchanged(&self, component: &Component) -> io::Result<bool> {
-        match self {
-            Self::File(file) => Ok(fingerprint(&file.metadata()?) == component.fingerprint),
-            Self::Entry(reader) => reader.is_unchanged(),
-        }
-    }
-}
-
-impl Read for Opened {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::File(file) => file.read(buffer),
-            Self::Entry(reader) => reader.read(buffer),
-        }
-    }
-}
-
-impl Seek for Opened {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        match self {
-            Self::File(file) => file.seek(to),
-            Self::Entry(reader) => reader.seek(to),
-        }
-    }
 }
 
 impl Asset {
@@ -311,10 +268,7 @@ pub(crate) fn look(
 ) -> Result<Look, IdentifyError> {
     let path = around.root.join(relative);
     let mut file = Opened::open(&path, entry)?;
-    let fingerprint = match &file {
-        Opened::File(file) => fingerprint(&file.metadata()?),
-        Opened::Entry(_) => entry.map(Entry::fingerprint).expect("an entry was opened"),
-    };
+    let fingerprint = file.fingerprint()?;
     let mut head = Vec::with_capacity(HEAD_LEN);
     (&mut file).take(HEAD_LEN as u64).read_to_end(&mut head)?;
     let name = path.file_name().unwrap_or_default();

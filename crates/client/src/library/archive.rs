@@ -205,8 +205,7 @@ impl Entry {
         let is_unchanged = fingerprint(&file.metadata()?) == self.place.fingerprint;
         let start = if is_unchanged { self.start(&mut file)? } else { return Err(changed()) };
         Ok(EntryReader {
-            size: self.size,
-            crc32: self.crc32,
+            entry: self.clone(),
             at: 0,
             start,
             bytes: if self.is_deflated {
@@ -214,8 +213,7 @@ impl Entry {
             } else {
                 Bytes::Stored(file)
             },
-            checked: Some((0, crc32fast::Hasher::new())),
-            expected: self.place.fingerprint,
+            checked: (0, crc32fast::Hasher::new()),
         })
     }
 
@@ -236,14 +234,12 @@ impl Entry {
 /// The bytes of an entry, from anywhere in it. Read from the beginning to the end, they are compared with their checksum.
 #[derive(Debug)]
 pub struct EntryReader {
-    size: u64,
-    crc32: u32,
+    entry: Entry,
     at: u64,
     start: u64,
     bytes: Bytes,
     /// So many bytes from the beginning on have been read without a gap, and this is their checksum.
-    checked: Option<(u64, crc32fast::Hasher)>,
-    expected: Fingerprint,
+    checked: (u64, crc32fast::Hasher),
 }
 
 #[derive(Debug)]
@@ -253,29 +249,31 @@ enum Bytes {
 }
 
 impl EntryReader {
-    /// Whether the archive has not been written to since it was listed.
-    pub fn is_unchanged(&self) -> io::Result<bool> {
+    /// The entry's fingerprint, if the archive has not been written to since it was listed.
+    pub fn fingerprint(&self) -> io::Result<Fingerprint> {
         let file = match &self.bytes {
             Bytes::Stored(file) => file,
             Bytes::Deflated(inflated) => inflated.file(),
         };
-        Ok(fingerprint(&file.metadata()?) == self.expected)
+        let is_unchanged = fingerprint(&file.metadata()?) == self.entry.place.fingerprint;
+        if is_unchanged { Ok(self.entry.fingerprint()) } else { Err(changed()) }
     }
 
     fn check(&mut self, read: &[u8]) -> io::Result<()> {
-        let Some((upto, checksum)) = self.checked.as_mut().filter(|(upto, _)| *upto == self.at) else {
+        let (upto, checksum) = &mut self.checked;
+        if *upto != self.at {
             return Ok(());
-        };
+        }
         checksum.update(read);
         *upto += read.len() as u64;
-        let is_whole = *upto == self.size && !read.is_empty();
-        if is_whole && checksum.clone().finalize() != self.crc32 { Err(damaged()) } else { Ok(()) }
+        let is_whole = *upto == self.entry.size;
+        if is_whole && checksum.clone().finalize() != self.entry.crc32 { Err(damaged()) } else { Ok(()) }
     }
 }
 
 impl Read for EntryReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.size.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let left = usize::try_from(self.entry.size.saturating_sub(self.at)).unwrap_or(usize::MAX);
         let wanted = left.min(buffer.len());
         let Some(buffer) = buffer.get_mut(..wanted).filter(|buffer| !buffer.is_empty()) else { return Ok(0) };
         let count = match &mut self.bytes {
@@ -298,7 +296,7 @@ impl Seek for EntryReader {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let to = match to {
             SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(by) => self.size.checked_add_signed(by),
+            SeekFrom::End(by) => self.entry.size.checked_add_signed(by),
             SeekFrom::Current(by) => self.at.checked_add_signed(by),
         };
         self.at = to.ok_or(io::ErrorKind::InvalidInput)?;
@@ -329,7 +327,7 @@ impl Stretches {
     pub fn open_at(&self, offset: u64) -> io::Result<Stretch> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
         // One that is further on would begin anew, and pay for it.
-        let kept = kept.filter(|reader| reader.at <= offset && reader.is_unchanged().unwrap_or(false));
+        let kept = kept.filter(|reader| reader.at <= offset && reader.fingerprint().is_ok());
         let mut reader = kept.map_or_else(|| self.entry.open(), Ok)?;
         reader.seek(SeekFrom::Start(offset))?;
         Ok(Stretch { reader: Some(reader), kept: Arc::clone(&self.kept) })

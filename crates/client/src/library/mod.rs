@@ -6,6 +6,7 @@
 pub mod archive;
 pub mod device;
 pub mod folder;
+pub mod opened;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

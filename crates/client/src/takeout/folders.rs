@@ -17,8 +17,8 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use super::sources::Listed;
 use super::{Export, ImportOptions, Item, Source, Unmatched};
-use crate::backup::identify::Opened;
 use crate::catalog::DeviceAlbumKey;
+use crate::library::opened::Opened;
 use crate::library::{DeviceAlbum, FolderAlbums, raw};
 
 /// What the links of albums are kept under: no path of this device, so that an export may lie anywhere.

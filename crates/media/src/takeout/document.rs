@@ -89,8 +89,33 @@ fn sidecar(object: &Map<String, Value>) -> Sidecar {
 }
 
 fn text(object: &Map<String, Value>, key: &str) -> Option<String> {
-    let text: String = object.get(key)?.as_str()?.trim().chars().take(TEXT_MAX).collect();
+    let text: String = unescaped(object.get(key)?.as_str()?).trim().chars().take(TEXT_MAX).collect();
     (!text.is_empty()).then_some(text)
+}
+
+/// Google writes some characters as HTML does, though this is JSON: `&#39;`, `&amp;`.
+fn unescaped(text: &str) -> String {
+    const NAMED: [(&str, char); 5] = [("amp", '&'), ("lt", '<'), ("gt", '>'), ("quot", '"'), ("apos", '\'')];
+    let decode = |name: &str| {
+        let named = NAMED.iter().find(|(known, _)| *known == name).map(|(_, character)| *character);
+        named.or_else(|| name.strip_prefix('#')?.parse().ok().and_then(char::from_u32))
+    };
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('&') {
+        plain.push_str(before);
+        match after.split_once(';').and_then(|(name, behind)| Some((decode(name)?, behind))) {
+            Some((character, behind)) => {
+                plain.push(character);
+                rest = behind;
+            }
+            None => {
+                plain.push('&');
+                rest = after;
+            }
+        }
+    }
+    plain + rest
 }
 
 /// `{"timestamp":"1741000000"}`: seconds, negative before 1970. Zero is how Google writes that it does not know.
@@ -159,6 +184,19 @@ mod tests {
             trashed: true,
         };
         assert_eq!(sidecar_of(json), expected);
+    }
+
+    #[test]
+    fn texts_are_written_as_in_html() {
+        for (text, expected) in [
+            ("a/b:c?&#39;.jpg", "a/b:c?'.jpg"),
+            ("Tom &amp; Jerry &lt;3&gt; &quot;", "Tom & Jerry <3> \""),
+            ("&amp;lt;", "&lt;"),
+            ("R&B; A & B", "R&B; A & B"),
+            ("&#1114112;&#;&", "&#1114112;&#;&"),
+        ] {
+            assert_eq!(unescaped(text), expected);
+        }
     }
 
     #[test]
