@@ -75,6 +75,8 @@ pub(crate) enum Command {
     DeleteAccount(DeleteAccount),
     /// Back pictures and videos up
     Backup(Backup),
+    /// Take in what another service exported
+    Import(Import),
     /// List albums, or the files in the vault
     List(List),
     /// Bring pictures and videos back
@@ -372,6 +374,34 @@ pub(crate) struct Backup {
     /// Take less memory, and more time: for computers that have little
     #[arg(long)]
     pub(crate) little_memory: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    #[command(subcommand)]
+    pub(crate) from: ImportFrom,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImportFrom {
+    /// Google Photos, as Google Takeout exports it: pictures with their dates, places, albums and descriptions
+    Takeout(Takeout),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Takeout {
+    /// All archives (.zip) of one export, or the folders that they were unpacked to
+    #[arg(required = true, value_name = "ZIP|FOLDER")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// The album for pictures that are in none
+    #[arg(long, value_name = "NAME", default_value = "Google Photos")]
+    pub(crate) album: String,
+    /// Only tell what would be imported, and what cannot be matched
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Make no thumbnails; other devices show placeholders
+    #[arg(long)]
+    pub(crate) no_thumbnails: bool,
 }
 
 #[derive(Debug, Args)]

@@ -19,6 +19,7 @@ pub mod profile;
 pub mod receipt;
 pub mod restore;
 pub mod session;
+pub mod takeout;
 pub mod thumbnail;
 mod together;
 pub mod trash;

@@ -12,6 +12,8 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::library::archive::Entry;
+use crate::library::opened::Opened;
 use darkslide_media::file_type::{Format, MediaKind};
 use darkslide_media::thumbnail::{self, Thumbnail};
 use tokio::process::{Child, Command};
@@ -35,11 +37,16 @@ const TOOL_MEMORY_MAX: u64 = 1536 << 20;
 /// The largest file that a tool may write, in bytes.
 const TOOL_OUTPUT_MAX: u64 = 64 << 20;
 
+/// The largest entry of an archive that is copied out of it for a tool, in bytes.
+const TOOL_UNPACKED_MAX: u64 = 512 << 20;
+
 /// What to make a thumbnail of.
 #[derive(Clone, Debug)]
 pub struct Subject {
     /// The picture or video; of a Live Photo the still.
     pub path: PathBuf,
+    /// Where its bytes are, if not in the file at that path.
+    pub entry: Option<Entry>,
     /// What it is.
     pub format: Format,
     /// EXIF orientation, 1 to 8.
@@ -155,8 +162,12 @@ impl Thumbnailer {
 
     /// Whether it is worth trying: somebody here reads the format, or a camera put a small picture inside.
     pub fn may_make(&self, subject: &Subject) -> bool {
-        let by_tool = || self.tools.iter().any(|tool| tool.program.may_read(subject.format));
+        let by_tool = || self.has_tool(subject.format);
         self.enabled && (subject.embedded.is_some() || thumbnail::is_decoded(subject.format) || by_tool())
+    }
+
+    fn has_tool(&self, format: Format) -> bool {
+        self.tools.iter().any(|tool| tool.program.may_read(format))
     }
 
     /// The thumbnail as a JPEG; none where none can be made. It takes its time, and leaves the processor to whatever else wants it.
@@ -196,8 +207,13 @@ impl Thumbnailer {
     }
 
     async fn by_tools(&self, subject: &Subject) -> Option<Thumbnail> {
+        let unpacked = match &subject.entry {
+            Some(entry) if self.has_tool(subject.format) => Some(unpacked(entry.clone()).await?),
+            _ => None,
+        };
         for tool in self.tools.iter().filter(|tool| tool.program.may_read(subject.format)) {
-            if let Some(thumbnail) = self.by_tool(tool, &subject.path).await {
+            let input = unpacked.as_ref().map_or(subject.path.as_path(), |unpacked| unpacked.path());
+            if let Some(thumbnail) = self.by_tool(tool, input).await {
                 return Some(thumbnail);
             }
         }
@@ -278,9 +294,22 @@ fn step_back(process: Option<u32>) {
     let _ = process;
 }
 
+/// A copy of an entry for tools, which read files only, under a name of our own. It is gone when it is dropped.
+async fn unpacked(entry: Entry) -> Option<tempfile::NamedTempFile> {
+    if entry.fingerprint().size > TOOL_UNPACKED_MAX {
+        return None;
+    }
+    let copied = behind_everything_else(move || {
+        let mut file = tempfile::NamedTempFile::new().ok()?;
+        std::io::copy(&mut entry.open().ok()?, file.as_file_mut()).ok()?;
+        Some(file)
+    });
+    copied.await.ok()?
+}
+
 fn decode(subject: &Subject) -> Option<Thumbnail> {
     let Subject { format, orientation, embedded, .. } = *subject;
-    let file = std::fs::File::open(&subject.path).ok()?;
+    let file = Opened::open(&subject.path, subject.entry.as_ref()).ok()?;
     let made = thumbnail::from_reader(file, format, orientation, embedded);
     made.inspect_err(|error| tracing::debug!(file = %subject.path.display(), %error, "not decoded")).ok()
 }
@@ -328,7 +357,7 @@ mod tests {
     use super::*;
 
     fn subject(path: &Path, format: Format) -> Subject {
-        Subject { path: path.to_owned(), format, orientation: 1, embedded: None }
+        Subject { path: path.to_owned(), entry: None, format, orientation: 1, embedded: None }
     }
 
     #[tokio::test]

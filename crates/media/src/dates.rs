@@ -29,6 +29,8 @@ pub enum DateSource {
     Container,
     /// XMP `xmp:CreateDate`.
     XmpCreated,
+    /// What an exporter wrote beside the file, in UTC.
+    Sidecar,
     /// The file's name.
     FileName,
     /// EXIF `DateTime` (0x0132): when the file was last changed by a program that keeps EXIF.
@@ -158,7 +160,7 @@ fn modified(around: &Circumstances<'_>) -> CaptureTime {
     settle(Claim { source: DateSource::FileModified, reading: Reading::Instant(instant) }, None, around.zone)
 }
 
-fn settle(claim: Claim, known: Option<UtcOffset>, zone: &ZoneRule) -> CaptureTime {
+pub(crate) fn settle(claim: Claim, known: Option<UtcOffset>, zone: &ZoneRule) -> CaptureTime {
     let (instant, local, offset) = match claim.reading {
         Reading::Zoned(zoned) => {
             (zoned, PrimitiveDateTime::new(zoned.date(), zoned.time()), Some(zoned.offset()))
@@ -181,7 +183,7 @@ fn seconds_of(offset: UtcOffset) -> Duration {
 
 /// The zone that makes a wall's clock agree with the GPS clock: a whole half hour (or one of the four zones with
 /// three quarters) within three minutes. A stale GPS fix is further off and says nothing.
-fn offset_between(local: PrimitiveDateTime, gps: OffsetDateTime) -> Option<UtcOffset> {
+pub(crate) fn offset_between(local: PrimitiveDateTime, gps: OffsetDateTime) -> Option<UtcOffset> {
     const STALE: i64 = 3 * 60;
     const QUARTERS: [i64; 5] = [-345, 345, 525, 765, 825];
     let difference = (local.assume_utc() - gps).whole_seconds();
@@ -203,7 +205,7 @@ fn is_zero_of_a_clock(reading: Reading) -> bool {
 }
 
 /// The oldest photograph that is kept was taken in 1826 or 1827.
-fn is_believable(capture: &CaptureTime, now: i64) -> bool {
+pub(crate) fn is_believable(capture: &CaptureTime, now: i64) -> bool {
     const DAY: i64 = 24 * 60 * 60 * 1_000_000;
     capture.local.year() >= 1826 && capture.micros <= now.saturating_add(DAY)
 }

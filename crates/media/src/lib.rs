@@ -8,4 +8,5 @@ pub mod names;
 pub mod pairing;
 pub mod place;
 pub mod probe;
+pub mod takeout;
 pub mod thumbnail;

@@ -5,7 +5,7 @@ use darkslide_client::library::AlbumRule;
 use std::path::{Path, PathBuf};
 
 /// The corpus, or nothing where it is not: then generated files stand in. In CI it must be there.
-fn corpus() -> Option<PathBuf> {
+pub(crate) fn corpus() -> Option<PathBuf> {
     let given = std::env::var_os("DARKSLIDE_CORPUS").map(PathBuf::from);
     let usual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus");
     let found = given.into_iter().chain([usual]).find(|path| path.join("MANIFEST.tsv").is_file());

@@ -20,7 +20,7 @@ const PART_LEN: u64 = 5 * SEALED_CHUNK_LEN as u64;
 const LARGE: usize = 64_000_000;
 
 /// Waits until so many bytes of originals were moved.
-async fn moved(events: &mut tokio::sync::mpsc::Receiver<Event>, enough: u64) {
+pub(crate) async fn moved(events: &mut tokio::sync::mpsc::Receiver<Event>, enough: u64) {
     let mut total = 0;
     while total < enough {
         let event = events.recv().await.expect("the run goes on until it is stopped");
@@ -30,7 +30,7 @@ async fn moved(events: &mut tokio::sync::mpsc::Receiver<Event>, enough: u64) {
     }
 }
 
-async fn drain(mut events: tokio::sync::mpsc::Receiver<Event>) {
+pub(crate) async fn drain(mut events: tokio::sync::mpsc::Receiver<Event>) {
     while events.recv().await.is_some() {}
 }
 

@@ -12,4 +12,5 @@ mod edits;
 mod interrupted;
 mod proxy;
 mod scene;
+mod takeout;
 mod thumbnails;

@@ -74,7 +74,8 @@ pub(crate) async fn carry_out(
     Ok(report?)
 }
 
-async fn stop_on_interrupt(output: Output, stop: CancellationToken) {
+/// Stops a run at the first Ctrl-C.
+pub(super) async fn stop_on_interrupt(output: Output, stop: CancellationToken) {
     if tokio::signal::ctrl_c().await.is_ok() {
         output.notice("Stopping; what was sent is safe, and the next run goes on from there.");
         stop.cancel();

@@ -3,6 +3,7 @@
 mod account;
 mod backup;
 mod free_up;
+mod import;
 mod operator;
 mod quickstart;
 mod restore;
@@ -41,6 +42,7 @@ pub(crate) async fn run(output: Output, arguments: Arguments) -> Result<Ending> 
         Command::Sessions(arguments) => account::sessions(output, general, arguments).await,
         Command::DeleteAccount(arguments) => account::delete(output, general, arguments).await,
         Command::Backup(arguments) => backup::run(output, general, arguments).await,
+        Command::Import(arguments) => import::run(output, general, arguments).await,
         Command::List(arguments) => vault::list(output, general, arguments).await,
         Command::Restore(arguments) => restore::run(output, general, arguments).await,
         Command::Album(arguments) => vault::album(output, general, arguments.action).await,

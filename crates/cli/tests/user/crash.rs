@@ -11,7 +11,7 @@ const VIDEO: usize = 200_000_000;
 const STEP: u64 = 40_000_000;
 
 /// Bytes of the upload that have arrived.
-fn arrived(machine: &Machine) -> u64 {
+pub(crate) fn arrived(machine: &Machine) -> u64 {
     let Ok(entries) = std::fs::read_dir(machine.path("server/uploads")) else { return 0 };
     entries.filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len())).sum()
 }

@@ -12,4 +12,5 @@ mod machine;
 mod operator;
 mod proof;
 mod quickstart;
+mod takeout;
 mod vault;

@@ -16,6 +16,9 @@ use crate::keys::{collection_key, new_collection, open_collection};
 use crate::library::DeviceAlbum;
 use crate::session::Session;
 
+/// What stock clients call the collection of favourites, in whatever language.
+const FAVOURITES: &str = "Favorites";
+
 /// A collection that files can be put into.
 #[derive(Debug)]
 pub struct Album {
@@ -64,13 +67,39 @@ impl Albums {
         if let Some(resolved) = self.cached(album) {
             return Ok(resolved);
         }
-        let resolved = match find(catalog, session.account, album).await? {
-            Some(row) => Album { id: row.id, key: collection_key(&session.keys, &row)? },
-            None => make(session, catalog, patience, &album.name).await?,
+        let row = match find(catalog, session.account, album).await? {
+            Some(row) => row,
+            None => make(session, catalog, patience, &album.name, CollectionType::Album).await?,
         };
+        let resolved = Arc::new(Album { id: row.id, key: collection_key(&session.keys, &row)? });
         catalog.link_album(&album.key, resolved.id).await?;
-        let resolved = Arc::new(resolved);
         self.cache().insert(album.key.clone(), Arc::clone(&resolved));
+        Ok(resolved)
+    }
+
+    /// The collection of favourites, of which an account has one; made if need be.
+    pub(super) async fn favourites(
+        &self,
+        session: &Session,
+        catalog: &Catalog,
+        patience: &Patience,
+    ) -> Result<Arc<Album>, AssetError> {
+        let _making = self.making.acquire().await.expect("the semaphore is never closed");
+        let key = DeviceAlbumKey { root: Vec::new(), folder: Vec::new() };
+        let favourites = DeviceAlbum { key, name: FAVOURITES.to_owned() };
+        if let Some(resolved) = self.cached(&favourites) {
+            return Ok(resolved);
+        }
+        let is_it = |row: &CollectionRow| {
+            row.kind == CollectionType::Favorites && row.owner == session.account && !row.deleted
+        };
+        let known = catalog.collections().await?.into_iter().find(is_it);
+        let row = match known {
+            Some(row) => row,
+            None => make(session, catalog, patience, FAVOURITES, CollectionType::Favorites).await?,
+        };
+        let resolved = Arc::new(Album { id: row.id, key: collection_key(&session.keys, &row)? });
+        self.cache().insert(favourites.key, Arc::clone(&resolved));
         Ok(resolved)
     }
 
@@ -106,15 +135,16 @@ async fn make(
     catalog: &Catalog,
     patience: &Patience,
     name: &str,
-) -> Result<Album, AssetError> {
-    let (key, request) = new_collection(&session.keys, name, CollectionType::Album);
+    kind: CollectionType,
+) -> Result<CollectionRow, AssetError> {
+    let (_, request) = new_collection(&session.keys, name, kind);
     let attempt = || async { Ok(create_or_find(session, catalog, &request).await?) };
     let collection = patience.persist(attempt).await?;
     let row = open_collection(&session.keys, &collection).row;
     catalog.put_collection(&row).await?;
     // What follows in it is known without reading the feed, if the cursor stands behind the album itself.
     patience.persist(|| async { Ok(feed::catch_up(session, catalog).await?) }).await?;
-    Ok(Album { id: row.id, key })
+    Ok(row)
 }
 
 /// Creating is not idempotent: when the answer was lost, the collection may be there all the same. It is known by

@@ -52,7 +52,7 @@ pub(super) fn request(commit: Commit<'_>) -> CommitRequest {
             decryption_header: Opaque::encode(metadata.header.as_bytes()),
             size: 0,
         },
-        magic_metadata: None,
+        magic_metadata: magic(commit.key, &describe::private_metadata(commit.asset).to_json()),
         pub_magic_metadata: magic(commit.key, &public.to_json()),
         content_tag: Some(commit.tag.clone()),
     }

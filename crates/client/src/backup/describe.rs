@@ -17,7 +17,7 @@ use std::path::Path;
 use darkslide_crypto::ContentHash;
 use darkslide_media::dates::DateSource;
 use darkslide_media::file_type::MediaKind;
-use darkslide_media::metadata::{FileKind, FileMetadata, PublicMagicMetadata};
+use darkslide_media::metadata::{Decimal, FileKind, FileMetadata, PrivateMagicMetadata, PublicMagicMetadata};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Map, Value};
 
@@ -28,6 +28,9 @@ use crate::library::{DeviceAlbum, path_of};
 
 /// Everything but letters, digits and what is common in names.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b' ');
+
+/// `visibility` of what is kept out of the main view.
+const ARCHIVED: i64 = 1;
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
@@ -56,7 +59,14 @@ pub fn public_metadata(asset: &Asset, placeholder: bool) -> PublicMagicMetadata 
     let probe = &asset.probe;
     let captured = &probe.captured;
     let told = captured.source != DateSource::FileModified;
+    let owner = asset.told.as_deref();
+    let place = owner.and_then(|owner| owner.place);
     PublicMagicMetadata {
+        edited_time: owner.and_then(|owner| owner.taken),
+        edited_name: owner.and_then(|owner| owner.name.clone()),
+        caption: owner.and_then(|owner| owner.caption.clone()),
+        latitude: place.and_then(|place| Decimal::new(place.latitude())),
+        longitude: place.and_then(|place| Decimal::new(place.longitude())),
         width: probe.width.map(i64::from),
         height: probe.height.map(i64::from),
         date_time: told.then(|| captured.date_time()),
@@ -66,6 +76,12 @@ pub fn public_metadata(asset: &Asset, placeholder: bool) -> PublicMagicMetadata 
         no_thumbnail: placeholder.then_some(true),
         ..PublicMagicMetadata::default()
     }
+}
+
+/// The mutable metadata that the owner alone sees.
+pub fn private_metadata(asset: &Asset) -> PrivateMagicMetadata {
+    let archived = asset.told.as_ref().is_some_and(|told| told.archived);
+    PrivateMagicMetadata { visibility: archived.then_some(ARCHIVED), ..PrivateMagicMetadata::default() }
 }
 
 fn kind(asset: &Asset) -> FileKind {

@@ -353,7 +353,7 @@ impl Hands<'_> {
         };
         let root = main.path.parent().unwrap_or(Path::new("")).into();
         let library = Some(Arc::new(known));
-        Ok(Asset { root, main, motion, probe, album, is_changed: true, library })
+        Ok(Asset { root, main, motion, probe, album, is_changed: true, library, told: None })
     }
 
     async fn open_part(

@@ -16,6 +16,7 @@ use darkslide_crypto::stream::{
 use md5::{Digest as _, Md5};
 
 use crate::catalog::Fingerprint;
+use crate::library::archive::Stretches;
 use crate::library::folder::fingerprint;
 
 /// Ciphertext bytes of every chunk but the last.
@@ -36,6 +37,8 @@ pub enum Segment {
         /// What it must still be.
         fingerprint: Fingerprint,
     },
+    /// A whole entry of an archive.
+    Entry(Stretches),
 }
 
 impl Segment {
@@ -43,6 +46,7 @@ impl Segment {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::File { fingerprint, .. } => fingerprint.size,
+            Self::Entry(stretches) => stretches.entry().fingerprint().size,
         }
     }
 
@@ -61,6 +65,7 @@ impl Segment {
                 file.seek(SeekFrom::Start(offset))?;
                 Ok(Box::new(file.take(expected.size.saturating_sub(offset))))
             }
+            Self::Entry(stretches) => Ok(Box::new(stretches.open_at(offset)?)),
         }
     }
 
@@ -70,6 +75,7 @@ impl Segment {
             Self::File { path, fingerprint: expected } => {
                 path.metadata().is_ok_and(|metadata| fingerprint(&metadata) == *expected)
             }
+            Self::Entry(stretches) => stretches.entry().is_unchanged(),
         }
     }
 }

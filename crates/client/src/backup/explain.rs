@@ -1,6 +1,6 @@
 //! “Why is this picture not backed up?”, answered in one sentence from the catalog and one `stat`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use darkslide_media::dates::from_micros;
 use darkslide_media::names::{ignored_file, ignored_folder};
@@ -14,7 +14,7 @@ pub const NOTHING_THERE: &str = "There is no such file, or it may not be read.";
 
 /// The sentence. Asks no server: it tells what the last run found.
 pub async fn explain(catalog: &Catalog, path: &Path) -> Result<String, CatalogError> {
-    let Ok(path) = path.canonicalize() else {
+    let Some(path) = located(path) else {
         return absent(catalog, path).await;
     };
     match path.metadata() {
@@ -35,6 +35,15 @@ pub async fn explain(catalog: &Catalog, path: &Path) -> Result<String, CatalogEr
         }
     }
     Ok(unseen(&below))
+}
+
+/// The path without links; of what lies in an archive, the archive's, and that in the archive.
+pub fn located(path: &Path) -> Option<PathBuf> {
+    let in_archive = || {
+        let archive = path.ancestors().skip(1).find(|above| above.is_file())?;
+        Some(archive.canonicalize().ok()?.join(path.strip_prefix(archive).ok()?))
+    };
+    path.canonicalize().ok().or_else(in_archive)
 }
 
 async fn of_row(

@@ -3,7 +3,6 @@
 //! A fingerprint taken from the open file before and after proves, as far as a file system can, that nothing
 //! changed in between; an asset that changed is dropped here and planned again in the next run.
 
-use std::fs::File;
 use std::io::{self, Read};
 
 use bytes::Bytes;
@@ -14,7 +13,8 @@ use darkslide_media::live_container::{Content, LayoutError, LiveContainer};
 use super::encrypt::{Segment, Source};
 use super::identify::{Asset, Component};
 use crate::buffers::{Buffer, Buffers};
-use crate::library::folder::fingerprint;
+use crate::library::archive::Stretches;
+use crate::library::opened::Opened;
 
 /// Bytes read at once.
 const READ_LEN: usize = 256 * 1024;
@@ -81,19 +81,15 @@ fn read_whole(component: &Component, buffers: &Buffers) -> Result<Buffer, HashEr
     // One more than there should be: a file that grew is noticed without reading it all.
     let mut kept = buffers.take(size + 1);
     (&mut file).take(size as u64 + 1).read_to_end(&mut kept)?;
-    if kept.len() != size || !is_unchanged(&file, component)? {
+    if kept.len() != size || file.fingerprint()? != component.fingerprint {
         return Err(HashError::Changed);
     }
     Ok(kept)
 }
 
-fn open_unchanged(component: &Component) -> Result<File, HashError> {
-    let file = File::open(&component.path)?;
-    if is_unchanged(&file, component)? { Ok(file) } else { Err(HashError::Changed) }
-}
-
-fn is_unchanged(file: &File, component: &Component) -> io::Result<bool> {
-    Ok(fingerprint(&file.metadata()?) == component.fingerprint)
+fn open_unchanged(component: &Component) -> Result<Opened, HashError> {
+    let file = Opened::open(&component.path, component.entry.as_ref())?;
+    if file.fingerprint()? == component.fingerprint { Ok(file) } else { Err(HashError::Changed) }
 }
 
 fn hash_live(still: &Component, video: &Component) -> Result<Hashed, HashError> {
@@ -118,7 +114,10 @@ fn extension(component: &Component) -> String {
 }
 
 fn file_segment(component: &Component) -> Segment {
-    Segment::File { path: component.path.clone(), fingerprint: component.fingerprint }
+    match &component.entry {
+        Some(entry) => Segment::Entry(Stretches::new(entry.clone())),
+        None => Segment::File { path: component.path.clone(), fingerprint: component.fingerprint },
+    }
 }
 
 struct ReadOnce {
@@ -147,7 +146,7 @@ fn read(component: &Component) -> Result<ReadOnce, HashError> {
             return Err(HashError::Changed);
         }
     }
-    if len != component.fingerprint.size || !is_unchanged(&file, component)? {
+    if len != component.fingerprint.size || file.fingerprint()? != component.fingerprint {
         return Err(HashError::Changed);
     }
     Ok(ReadOnce { content: hasher.finish(), size: Content { len, crc32: checksum.finalize() } })

@@ -2,7 +2,6 @@
 //!
 //! Reads the beginnings of files only. Decides nothing about the vault.
 
-use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,17 +9,19 @@ use std::sync::Arc;
 use darkslide_media::dates::{Circumstances, ZoneRule};
 use darkslide_media::file_type::{FileType, HEAD_LEN, MediaKind, MediaType, NotMedia, classify};
 use darkslide_media::pairing::{self, Item};
+use darkslide_media::place::Place;
 use darkslide_media::probe::{Probe, ProbeError, probe_reader};
 
 use super::temporary::TemporaryCopy;
 use crate::catalog::Fingerprint;
 use crate::library::DeviceAlbum;
+use crate::library::archive::{Archives, Entry};
 use crate::library::device::AssetKind;
-use crate::library::folder::fingerprint;
+use crate::library::opened::Opened;
 use crate::thumbnail::Subject;
 use tokio::sync::mpsc;
 
-/// One file on disk, as it was when it was identified.
+/// One file on disk or in an archive, as it was when it was identified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Component {
     /// Its whole path.
@@ -31,6 +32,8 @@ pub struct Component {
     pub fingerprint: Fingerprint,
     /// What it is.
     pub media: MediaType,
+    /// Where its bytes are, if not in a file of their own.
+    pub entry: Option<Entry>,
 }
 
 /// One unit of backup: a picture, a video, or a Live Photo.
@@ -46,6 +49,8 @@ pub struct Asset {
     pub probe: Probe,
     /// Where it belongs on the device.
     pub album: DeviceAlbum,
+    /// What else is said of it, by somebody else.
+    pub told: Option<Box<Told>>,
     /// Whether the same place held something else before: then it may be an edit of that.
     pub is_changed: bool,
     /// How the device's own library knows it, if it is of one: then `root` and the paths are those of a copy.
@@ -67,6 +72,23 @@ pub struct InLibrary {
     pub copies: Vec<TemporaryCopy>,
     /// Held for as long as something is done with it.
     pub busy: mpsc::Sender<()>,
+}
+
+/// What the owner said of a picture elsewhere, in a program that it comes from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Told {
+    /// The name that it had there, where it is not the file's.
+    pub name: Option<String>,
+    /// The description.
+    pub caption: Option<String>,
+    /// The corrected capture time, µs since the epoch.
+    pub taken: Option<i64>,
+    /// The corrected place.
+    pub place: Option<Place>,
+    /// Kept out of the main view.
+    pub archived: bool,
+    /// One of the favourites.
+    pub favourite: bool,
 }
 
 impl Asset {
@@ -103,6 +125,7 @@ impl Asset {
 fn subject(main: &Component, probe: &Probe) -> Subject {
     Subject {
         path: main.path.clone(),
+        entry: main.entry.clone(),
         format: main.media.format,
         orientation: probe.orientation,
         embedded: probe.embedded_thumbnail,
@@ -122,6 +145,15 @@ pub enum Identified {
         fingerprint: Fingerprint,
         /// Why it is not media.
         reason: NotMedia,
+    },
+    /// A picture that its owner does not want.
+    LeftAlone {
+        /// Its path under the root.
+        relative: PathBuf,
+        /// What it was.
+        fingerprint: Fingerprint,
+        /// Why.
+        reason: String,
     },
     /// It could not be read.
     Unreadable {
@@ -167,7 +199,7 @@ pub fn identify(
     let mut identified = Vec::new();
     let mut media = Vec::new();
     for relative in paths {
-        match look(around, relative) {
+        match look(around, relative, None) {
             Ok(Look::Media(seen)) => media.push(*seen),
             Ok(Look::NotMedia(fingerprint, reason)) => {
                 identified.push(Identified::NotMedia { relative: relative.clone(), fingerprint, reason });
@@ -186,6 +218,7 @@ pub fn identify(
             album,
             is_changed: false,
             library: None,
+            told: None,
         }))
     }));
     identified
@@ -194,10 +227,16 @@ pub fn identify(
 /// What the thumbnail of one file is made of, if it still is what the fingerprint says; none if it became something else.
 pub fn subject_of(
     around: Surroundings<'_>,
+    archives: &Archives,
     relative: &Path,
     expected: &Fingerprint,
 ) -> io::Result<Option<Subject>> {
-    match look(around, relative) {
+    let archive = archives.at(around.root)?;
+    let entry = archive.as_ref().and_then(|archive| archive.entry(relative));
+    if archive.is_some() && entry.is_none() {
+        return Ok(None);
+    }
+    match look(around, relative, entry) {
         Ok(Look::Media(seen)) if seen.0.fingerprint == *expected => Ok(Some(subject(&seen.0, &seen.1))),
         Ok(_) | Err(IdentifyError::Probe(_) | IdentifyError::NotMedia(_)) => Ok(None),
         Err(IdentifyError::Read(error)) => Err(error),
@@ -209,21 +248,27 @@ pub(super) fn look_at(
     around: Surroundings<'_>,
     relative: &Path,
 ) -> Result<(Component, Probe), IdentifyError> {
-    match look(around, relative)? {
+    match look(around, relative, None)? {
         Look::Media(seen) => Ok(*seen),
         Look::NotMedia(_, reason) => Err(IdentifyError::NotMedia(reason)),
     }
 }
 
-enum Look {
+/// What one file is, looked at alone.
+pub(crate) enum Look {
     Media(Box<(Component, Probe)>),
     NotMedia(Fingerprint, NotMedia),
 }
 
-fn look(around: Surroundings<'_>, relative: &Path) -> Result<Look, IdentifyError> {
+/// Looks at one file under the root, or at an entry of the archive that the root is.
+pub(crate) fn look(
+    around: Surroundings<'_>,
+    relative: &Path,
+    entry: Option<&Entry>,
+) -> Result<Look, IdentifyError> {
     let path = around.root.join(relative);
-    let mut file = File::open(&path)?;
-    let fingerprint = fingerprint(&file.metadata()?);
+    let mut file = Opened::open(&path, entry)?;
+    let fingerprint = file.fingerprint()?;
     let mut head = Vec::with_capacity(HEAD_LEN);
     (&mut file).take(HEAD_LEN as u64).read_to_end(&mut head)?;
     let name = path.file_name().unwrap_or_default();
@@ -239,7 +284,8 @@ fn look(around: Surroundings<'_>, relative: &Path) -> Result<Look, IdentifyError
         zone: around.zone,
     };
     let probe = probe_reader(&mut file, media, &circumstances)?;
-    let component = Component { path, relative: relative.to_owned(), fingerprint, media };
+    let entry = entry.cloned();
+    let component = Component { path, relative: relative.to_owned(), fingerprint, media, entry };
     Ok(Look::Media(Box::new((component, probe))))
 }
 
@@ -294,6 +340,7 @@ mod tests {
             .map(|identified| match identified {
                 Identified::Asset(asset) => ("asset", asset.main.relative),
                 Identified::NotMedia { relative, .. } => ("not media", relative),
+                Identified::LeftAlone { relative, .. } => ("left alone", relative),
                 Identified::Unreadable { relative, .. } => ("unreadable", relative),
             })
             .collect();

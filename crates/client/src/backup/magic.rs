@@ -7,9 +7,11 @@ use darkslide_crypto::stream::blob::{self, Blob};
 use darkslide_protocol::file::{FileMagic, MagicUpdateRequest};
 use darkslide_protocol::{CollectionId, FileId, MagicMetadata, Opaque};
 
+use serde_json::{Map, Value};
+
 use super::error::AssetError;
 use super::run::Run;
-use crate::keys::{self, Unreadable};
+use crate::keys::{self, Unreadable, file_key, open_file};
 
 /// How often another device may be first with a change of the same file's settings.
 const CONFLICTS_MAX: usize = 5;
@@ -19,6 +21,49 @@ impl Run {
     pub(super) async fn collection_key(&self, id: CollectionId) -> Result<CollectionKey, AssetError> {
         let collection = self.catalog.collection(id).await?.ok_or(Unreadable::CollectionKey(id))?;
         Ok(keys::collection_key(&self.session.keys, &collection)?)
+    }
+
+    /// Changes the public metadata of a file of the account's own, if `change` says that it did, and whatever other devices do at
+    /// the same time. A file that is no longer there is left alone, and so is what does not open.
+    pub(super) async fn change_public(
+        &self,
+        file: FileId,
+        change: impl Fn(&mut Map<String, Value>) -> bool,
+    ) -> Result<(), AssetError> {
+        let change = &change;
+        match self.change_magic(|| self.try_change_public(file, change)).await {
+            Err(AssetError::Api(failure)) if failure.is_missing() => Ok(()),
+            Err(AssetError::Unreadable(_)) => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn try_change_public(
+        &self,
+        file: FileId,
+        change: &impl Fn(&mut Map<String, Value>) -> bool,
+    ) -> Result<(), AssetError> {
+        let memberships = self.catalog.own_memberships(self.session.account, file).await?;
+        let Some(membership) = memberships.first() else {
+            return Ok(());
+        };
+        let collection = self.collection_key(membership.collection).await?;
+        let key = file_key(&collection, membership)?;
+        let file = self.session.api.file_in(membership.collection, file).await?;
+        let known = open_file(Some(&collection), &file).row.public_metadata;
+        if known.is_none() && file.pub_magic_metadata.is_some() {
+            // What does not open is not overwritten.
+            return Ok(());
+        }
+        let known = known.and_then(|text| serde_json::from_str::<Map<String, Value>>(&text).ok());
+        let mut keys = known.unwrap_or_default();
+        if !change(&mut keys) {
+            return Ok(());
+        }
+        let version = file.pub_magic_metadata.map_or(1, |magic| magic.version);
+        let (count, text) = (keys.len(), Value::Object(keys).to_string());
+        let request = update(file.id, envelope(&key, version, count, text.as_bytes()));
+        Ok(self.session.api.set_file_public_magic(&request).await?)
     }
 
     /// Repeats a change for as long as another device was first. Whoever keeps changing the file has the better claim in the end.

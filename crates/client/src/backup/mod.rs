@@ -16,6 +16,7 @@ pub mod explain;
 pub mod gate;
 pub mod hash;
 pub mod identify;
+mod import;
 mod in_flight;
 mod magic;
 pub mod memory;
@@ -30,6 +31,7 @@ mod settle;
 mod survey;
 pub mod temporary;
 mod thumbnails;
+mod told;
 mod update;
 pub mod upload;
 
@@ -43,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::{AssetError, BackupError};
 pub use explain::explain;
+pub use import::import;
 pub use memory::Memory;
 pub use report::{BackupReport, Named};
 

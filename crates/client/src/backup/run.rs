@@ -36,6 +36,7 @@ use crate::buffers::Buffers;
 use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, Fingerprint, Spans};
 use crate::error::VaultError;
 use crate::event::{Event, Events, Outcome};
+use crate::library::archive::Archives;
 use crate::library::{Library, PassedOver, raw};
 use crate::session::Session;
 use crate::together::Together;
@@ -56,13 +57,13 @@ const HASHING: usize = 2;
 const SEALING: usize = 2;
 
 /// Assets of known content that are looked up at once.
-const RECHECKED_AT_ONCE: usize = 8;
+pub(super) const RECHECKED_AT_ONCE: usize = 8;
 
 /// Files that are identified in one go, when a folder has more.
 const IDENTIFIED_AT_ONCE: usize = 4096;
 
 /// Folders whose files are being looked at, or were, and have not all had their turn.
-const FOLDERS_IDENTIFIED_AHEAD: usize = 2;
+pub(super) const FOLDERS_IDENTIFIED_AHEAD: usize = 2;
 
 /// Everything that the work of one run shares.
 pub(super) struct Run {
@@ -101,6 +102,8 @@ pub(super) struct Run {
     pub(super) library: Option<Arc<dyn Library>>,
     /// What the moment did not allow, and what each waits for.
     held: Mutex<Vec<(PathBuf, Wait)>>,
+    /// The archives that assets lie in.
+    pub(super) archives: Arc<Archives>,
     /// Ciphertext bytes that the account may still store; told by the server once a run.
     room: AtomicI64,
     report: Mutex<BackupReport>,
@@ -156,6 +159,7 @@ impl Run {
             gate: Arc::default(),
             library: None,
             held: Mutex::default(),
+            archives: Arc::default(),
             room: AtomicI64::new(i64::MAX),
             report: Mutex::default(),
             fatal: Mutex::new(None),
@@ -336,7 +340,7 @@ impl Run {
     }
 
     /// Does what a step needs if nothing must be read for it.
-    async fn is_dealt_with(&self, root: &Arc<Path>, step: &Step) -> Result<bool, BackupError> {
+    pub(super) async fn is_dealt_with(&self, root: &Arc<Path>, step: &Step) -> Result<bool, BackupError> {
         match &step.decision {
             Decision::Read(_) => Ok(false),
             Decision::Unchanged => {
@@ -360,7 +364,8 @@ impl Run {
         identifying.await.expect("identification does not panic")
     }
 
-    async fn dispatch(
+    /// Sends an asset on its way; what became none is recorded.
+    pub(super) async fn dispatch(
         &self,
         lanes: &Lanes,
         root: &Arc<Path>,
@@ -376,6 +381,10 @@ impl Run {
                 let reason = reason.to_string();
                 self.record_other(root, &relative, fingerprint, AssetState::NotMedia, &reason).await?;
                 self.finished(&root.join(relative).into(), Outcome::NotMedia(reason)).await;
+            }
+            Identified::LeftAlone { relative, fingerprint, reason } => {
+                self.record_other(root, &relative, fingerprint, AssetState::Skipped, &reason).await?;
+                self.finished(&root.join(relative).into(), Outcome::Skipped(reason)).await;
             }
             Identified::Unreadable { relative, error } => {
                 let (reason, unknown) =

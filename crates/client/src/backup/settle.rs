@@ -149,6 +149,7 @@ impl Run {
                 let place = job.place();
                 let decision = self.decide(&place, &job.content).await?;
                 if let Some(settled) = self.settle_unsent(&place, decision).await? {
+                    self.pass_on(&job.asset, settled.file, false).await?;
                     return Ok(settled);
                 }
             }
@@ -156,6 +157,7 @@ impl Run {
                 return self.update(job, &before).await;
             }
             if let Delivered::Created(file) = self.send(job).await? {
+                self.pass_on(&job.asset, Some(file), true).await?;
                 return Ok(Settled::recorded(Outcome::Uploaded, file));
             }
             // Another device sent the same picture meanwhile: the feed tells which file it is.
@@ -232,8 +234,12 @@ impl Run {
 
     /// Puts a file, of which this is a membership, into an album as well.
     pub(super) async fn link_into(&self, album: &DeviceAlbum, row: &FileRow) -> Result<FileRow, AssetError> {
+        self.add_to(&*self.resolve(album).await?, row).await
+    }
+
+    /// The same, for an album that is known.
+    pub(super) async fn add_to(&self, album: &Album, row: &FileRow) -> Result<FileRow, AssetError> {
         let key = file_key(&self.collection_key(row.collection).await?, row)?;
-        let album = self.resolve(album).await?;
         let wrapped = wrap_file_key(&album.key, row.id, &key);
         let request = AddFilesRequest { collection_id: album.id, files: vec![wrapped.clone()] };
         self.patience.persist(|| async { Ok(self.session.api.add_files(&request).await?) }).await?;

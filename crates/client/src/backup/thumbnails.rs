@@ -11,9 +11,9 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use darkslide_crypto::keys::FileKey;
 use darkslide_crypto::stream::blob;
+use darkslide_protocol::Opaque;
 use darkslide_protocol::batch::{FrameKind, ThumbnailAnswer, ThumbnailRequest};
 use darkslide_protocol::upload::ObjectReference;
-use darkslide_protocol::{FileId, Opaque};
 use futures_util::StreamExt as _;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
@@ -22,11 +22,10 @@ use tokio_util::sync::CancellationToken;
 use super::batch::{SealedObject, record_frame};
 use super::error::AssetError;
 use super::identify::{Surroundings, subject_of};
-use super::magic::{envelope, update};
 use super::run::Run;
 use crate::catalog::{CatalogError, DueRow, SentThumbnail};
 use crate::event::Event;
-use crate::keys::{file_key, open_file};
+use crate::keys::file_key;
 use crate::library::device::{AssetId, AssetKind};
 use crate::library::{folder, path_of};
 
@@ -135,11 +134,11 @@ async fn make(run: &Run, row: &DueRow) -> Result<Made, AssetError> {
     }
     let fingerprint = asset.fingerprint;
     let root: Arc<Path> = path_of(&row.root).into();
-    let (zone, now) = (Arc::clone(&run.settings.zone), run.now);
+    let (zone, now, archives) = (Arc::clone(&run.settings.zone), run.now, Arc::clone(&run.archives));
     let looking = tokio::task::spawn_blocking(move || {
         let around = Surroundings { root: &root, zone: &*zone, now };
         let relative = path_of(&asset.path);
-        let subject = subject_of(around, &relative, &asset.fingerprint);
+        let subject = subject_of(around, &archives, &relative, &asset.fingerprint);
         // A file that is gone from its folder was deleted. Anything else may pass: a disk that is not there, a right that is missing.
         let folder = root.join(relative).parent().map(Path::to_owned).unwrap_or_default();
         let is_in_use = || std::fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some());
@@ -152,9 +151,12 @@ async fn make(run: &Run, row: &DueRow) -> Result<Made, AssetError> {
         (Err(_), true) => return Ok(Made::NotNow),
         _ => return Ok(Made::Never),
     };
-    let path = subject.path.clone();
+    let (path, entry) = (subject.path.clone(), subject.entry.clone());
     let Some(jpeg) = run.settings.thumbnailer.make(subject).await else { return Ok(Made::Never) };
-    let is_unchanged = path.metadata().is_ok_and(|now| folder::fingerprint(&now) == fingerprint);
+    let is_unchanged = match entry {
+        Some(entry) => entry.is_unchanged(),
+        None => path.metadata().is_ok_and(|now| folder::fingerprint(&now) == fingerprint),
+    };
     Ok(if is_unchanged { Made::Jpeg(jpeg, key) } else { Made::NotNow })
 }
 
@@ -227,37 +229,11 @@ impl Run {
     /// Marks a file as having no thumbnail, as stock clients mark theirs.
     async fn give_up(&self, row: DueRow) -> Result<(), AssetError> {
         self.tally().placeholders += 1;
-        match self.change_magic(|| self.mark_without_thumbnail(row.file)).await {
-            // It is no longer there to be marked.
-            Err(AssetError::Api(failure)) if failure.is_missing() => {}
-            Ok(()) | Err(AssetError::Unreadable(_)) => {}
-            Err(other) => return Err(other),
-        }
-        Ok(self.catalog.end_thumbnails_due(std::slice::from_ref(&row)).await?)
-    }
-
-    async fn mark_without_thumbnail(&self, file: FileId) -> Result<(), AssetError> {
-        let memberships = self.catalog.own_memberships(self.session.account, file).await?;
-        let Some(membership) = memberships.first() else {
-            return Ok(());
+        let mark = |keys: &mut Map<String, Value>| {
+            keys.insert("noThumb".to_owned(), true.into()) != Some(true.into())
         };
-        let collection = self.collection_key(membership.collection).await?;
-        let key = file_key(&collection, membership)?;
-        let file = self.session.api.file_in(membership.collection, file).await?;
-        let known = open_file(Some(&collection), &file).row.public_metadata;
-        if known.is_none() && file.pub_magic_metadata.is_some() {
-            // What does not open is not overwritten.
-            return Ok(());
-        }
-        let known = known.and_then(|text| serde_json::from_str::<Map<String, Value>>(&text).ok());
-        let mut keys = known.unwrap_or_default();
-        if keys.insert("noThumb".to_owned(), true.into()) == Some(true.into()) {
-            return Ok(());
-        }
-        let version = file.pub_magic_metadata.map_or(1, |magic| magic.version);
-        let (count, text) = (keys.len(), Value::Object(keys).to_string());
-        let request = update(file.id, envelope(&key, version, count, text.as_bytes()));
-        Ok(self.session.api.set_file_public_magic(&request).await?)
+        self.change_public(row.file, mark).await?;
+        Ok(self.catalog.end_thumbnails_due(std::slice::from_ref(&row)).await?)
     }
 
     pub(super) async fn tell_thumbnails_left(&self) -> Result<(), CatalogError> {

@@ -380,6 +380,13 @@ impl Catalog {
         put_all(&mut connection, slice::from_ref(row)).await
     }
 
+    /// Records how some assets were dealt with, all or none.
+    pub async fn put_assets(&self, rows: &[AssetRow]) -> Result<(), CatalogError> {
+        let mut transaction = self.write().await?;
+        put_all(&mut transaction, rows).await?;
+        Ok(transaction.commit().await?)
+    }
+
     /// Marks of all contents that the vault or this device ever had, for [`content_mark`] to be looked up in: what is not among
     /// them is new.
     pub async fn content_marks(&self) -> Result<HashSet<u64>, CatalogError> {

@@ -1,12 +1,16 @@
 //! Where pictures come from: what a scan of a device finds, before anything has been read.
 //!
-//! Two kinds: the [`folder`], whose scan costs one `stat` a file, opens nothing and decides nothing; and a device's own [`Library`], which
-//! knows its assets by ids and puts them into albums.
+//! Three kinds: the [`folder`], whose scan costs one `stat` a file, opens nothing and decides nothing; the [`archive`] that another program
+//! exported, whose directory is all that is read; and a device's own [`Library`], which knows its assets by ids and puts them into albums.
 
+pub mod archive;
 pub mod device;
 pub mod folder;
+pub mod opened;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use darkslide_media::names::Ignored;
 
@@ -140,6 +144,17 @@ pub enum AlbumRule {
     PerRoot,
     /// One album a folder: named after its path under the root, or after the root for files directly in it.
     PerFolder,
+    /// By the whole path of the folder, as an import has found out.
+    ByFolder(Arc<FolderAlbums>),
+}
+
+/// Which device album each folder belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FolderAlbums {
+    /// By the whole path of the folder.
+    pub albums: HashMap<PathBuf, DeviceAlbum>,
+    /// For any other.
+    pub otherwise: DeviceAlbum,
 }
 
 /// A device album: what it is known by, and what its collection is called when one must be made.
@@ -168,6 +183,11 @@ impl AlbumRule {
                 }
                 None => of_root(),
             },
+            Self::ByFolder(folders) => {
+                let whole = root.join(path);
+                let known = whole.parent().and_then(|folder| folders.albums.get(folder));
+                known.unwrap_or(&folders.otherwise).clone()
+            }
         }
     }
 }

@@ -1,0 +1,130 @@
+//! Flow 1 for an export of another program: its own plan and its own way of identifying, and the same lanes.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use darkslide_media::probe::micros_of;
+use futures_util::StreamExt as _;
+use tokio_util::sync::CancellationToken;
+
+use super::identify::Identified;
+use super::run::{FOLDERS_IDENTIFIED_AHEAD, Lanes, RECHECKED_AT_ONCE, Run};
+use super::{BackupError, Settings};
+use crate::catalog::{AssetRow, AssetState, Catalog};
+use crate::event::{Event, Events, Outcome};
+use crate::feed;
+use crate::library::raw;
+use crate::session::Session;
+use crate::takeout::{Export, ExportPlan, FolderSteps, ImportReport, Item, Settled};
+
+/// Imports an export. Its albums are those of the export, whatever `settings` say. Returns a report and fails as
+/// [`backup`](super::backup) does.
+pub async fn import(
+    session: Arc<Session>,
+    catalog: Catalog,
+    export: Export,
+    settings: &Settings,
+    events: &Events,
+    stop: &CancellationToken,
+) -> Result<ImportReport, BackupError> {
+    let began = Instant::now();
+    let _lock = catalog.lock_run()?;
+    let settings = Settings { albums: export.rule(), ..settings.clone() };
+    let now = micros_of(SystemTime::now());
+    let run = Arc::new(Run::new(session, catalog, settings, events.clone(), stop, now));
+    feed::pull(&run.session, &run.catalog).await?;
+    run.take_over(&export);
+    let plan = export.plan(&run.catalog, &run.catalog.deleted_files().await?).await?;
+    run.expect_files(plan.to_read.files());
+    events.send(Event::Planned { assets: plan.to_read.files(), bytes: plan.bytes }).await;
+    if plan.has_work() {
+        run.prepare_to_send().await?;
+    }
+    run.remember_sidecars(&export, &plan.new_sidecars).await?;
+    let unmatched = export.unmatched().clone();
+    let export = Arc::new(export);
+    run.work(async |lanes| run.feed_export(lanes, &export, plan).await).await?;
+    Ok(ImportReport { backup: run.report(began.elapsed()), unmatched })
+}
+
+impl Run {
+    /// What the listing of the export found out already.
+    fn take_over(&self, export: &Export) {
+        for source in &export.sources {
+            if let Some(archive) = &source.archive {
+                self.archives.keep(source.root.to_path_buf(), Arc::clone(archive));
+            }
+        }
+        let mut report = self.tally();
+        for (path, reason) in &export.unreadable {
+            report.count(path, &Outcome::Failed(reason.clone()));
+        }
+        for (path, reason) in &export.left_out {
+            report.count(path, &Outcome::Skipped(reason.clone()));
+        }
+    }
+
+    /// Records sidecars that are new, or new as they are, before any picture is dealt with by them.
+    async fn remember_sidecars(&self, export: &Export, sidecars: &[Item]) -> Result<(), BackupError> {
+        let row = |item: &Item| AssetRow {
+            root: raw(&export.source(item).root),
+            path: raw(&item.path),
+            fingerprint: item.fingerprint,
+            motion: None,
+            album: self.settings.albums.album_of(&export.source(item).root, &item.path).key,
+            content_hash: None,
+            file: None,
+            state: AssetState::NotMedia,
+            reason: Some("it is the sidecar of a picture, which was imported with what it says".to_owned()),
+            first_seen: self.now,
+            last_seen: self.now,
+        };
+        Ok(self.catalog.put_assets(&sidecars.iter().map(row).collect::<Vec<_>>()).await?)
+    }
+
+    async fn feed_export(
+        &self,
+        lanes: &Lanes,
+        export: &Arc<Export>,
+        plan: ExportPlan,
+    ) -> Result<(), BackupError> {
+        let mut to_read = plan.to_read;
+        let mut settling = futures_util::stream::iter(plan.settled)
+            .map(|settled| async {
+                self.is_dealt_with(&settled.root, &settled.step).await.map(|done| (done, settled))
+            })
+            .buffer_unordered(RECHECKED_AT_ONCE);
+        while let Some(dealt_with) = settling.next().await {
+            let (done, Settled { place, .. }) = dealt_with?;
+            if self.halt.is_cancelled() {
+                return Ok(());
+            }
+            if !done {
+                to_read.add(place);
+            }
+        }
+        drop(settling);
+        // What is another content in another export is another picture.
+        let none_changed = HashSet::new();
+        let mut identified = futures_util::stream::iter(to_read.groups())
+            .map(|steps| self.identified_in(export, steps))
+            .buffered(FOLDERS_IDENTIFIED_AHEAD);
+        while let Some(group) = identified.next().await {
+            for (root, one) in group {
+                if self.halt.is_cancelled() {
+                    return Ok(());
+                }
+                self.dispatch(lanes, &root, one, &none_changed).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn identified_in(&self, export: &Arc<Export>, steps: FolderSteps) -> Vec<(Arc<Path>, Identified)> {
+        let (export, zone, now) = (Arc::clone(export), Arc::clone(&self.settings.zone), self.now);
+        let identifying = tokio::task::spawn_blocking(move || export.identify(&steps, &*zone, now));
+        identifying.await.expect("identification does not panic")
+    }
+}

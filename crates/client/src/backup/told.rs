@@ -1,0 +1,93 @@
+//! What the owner said of a picture elsewhere, passed on to the file that the vault has of it.
+//!
+//! A file that is made of the picture says it already. One that was there before gets what it lacks, and nothing that its owner
+//! decided in the vault is touched: a description or a correction is added where there is none.
+
+use darkslide_media::dates::DateSource;
+use darkslide_media::metadata::FileMetadata;
+use darkslide_protocol::FileId;
+use serde_json::{Map, Value};
+
+use super::error::AssetError;
+use super::identify::Asset;
+use super::run::Run;
+use crate::catalog::FileRow;
+
+/// Dates that are nearer than this are the same, in µs.
+const SAME_MOMENT: u64 = 3 * 60 * 1_000_000;
+
+impl Run {
+    /// Passes on what was told of an asset to the file that has its content. `is_new`: the file was made of it.
+    pub(super) async fn pass_on(
+        &self,
+        asset: &Asset,
+        file: Option<FileId>,
+        is_new: bool,
+    ) -> Result<(), AssetError> {
+        let (Some(told), Some(file)) = (asset.told.as_deref(), file) else { return Ok(()) };
+        if !is_new {
+            self.complete(asset, file).await?;
+        }
+        if told.favourite {
+            self.favour(file).await?;
+        }
+        Ok(())
+    }
+
+    async fn complete(&self, asset: &Asset, file: FileId) -> Result<(), AssetError> {
+        let memberships = self.catalog.own_memberships(self.session.account, file).await?;
+        let Some(row) = memberships.first() else { return Ok(()) };
+        let public = row.public_metadata.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        let mut lacking = lacking(asset, row);
+        lacking.retain(|key, _| {
+            !public.as_ref().is_some_and(|public: &Map<String, Value>| public.contains_key(key))
+        });
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let add = |keys: &mut Map<String, Value>| {
+            let before = keys.len();
+            for (key, value) in &lacking {
+                keys.entry(key.clone()).or_insert_with(|| value.clone());
+            }
+            keys.len() > before
+        };
+        self.change_public(file, add).await
+    }
+
+    /// Adds a file to the favourites, unless it is there, or was and was taken out.
+    async fn favour(&self, file: FileId) -> Result<(), AssetError> {
+        let memberships = self.catalog.memberships(file).await?;
+        let favourites = self.albums.favourites(&self.session, &self.catalog, &self.patience).await?;
+        let was_there = memberships.iter().any(|row| row.collection == favourites.id);
+        let live = memberships.iter().find(|row| !row.deleted);
+        match live.filter(|_| !was_there) {
+            Some(row) => self.add_to(&favourites, row).await.map(drop),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What was told of an asset and is not said of a file.
+fn lacking(asset: &Asset, row: &FileRow) -> Map<String, Value> {
+    let mut keys = Map::new();
+    let Some(told) = asset.told.as_deref() else { return keys };
+    if let Some(caption) = &told.caption {
+        keys.insert("caption".to_owned(), caption.clone().into());
+    }
+    let captured = asset.probe.captured;
+    let by_sidecar = (captured.source == DateSource::Sidecar).then_some(captured.micros);
+    if let Some(taken) = told.taken.or(by_sidecar).filter(|taken| taken.abs_diff(row.taken) > SAME_MOMENT) {
+        keys.insert("editedTime".to_owned(), taken.into());
+    }
+    if let Some(place) = told.place.or_else(|| asset.probe.place.filter(|_| !has_place(row))) {
+        keys.insert("lat".to_owned(), place.latitude().into());
+        keys.insert("long".to_owned(), place.longitude().into());
+    }
+    keys
+}
+
+fn has_place(row: &FileRow) -> bool {
+    let metadata = row.metadata.as_deref().and_then(|text| FileMetadata::from_json(text.as_bytes()).ok());
+    metadata.is_some_and(|metadata| metadata.place().is_some())
+}

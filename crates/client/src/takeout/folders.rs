@@ -1,0 +1,192 @@
+//! The folders of an export: which file is a picture, which the sidecar of which picture, and which folder is an album.
+//!
+//! A folder that is spread over several archives is one folder. By names alone, but for the JSON files that are nobody's sidecar:
+//! those are read, to find the albums' own files under whatever name.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsStr;
+use std::io::{self, Read as _};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use darkslide_media::file_type::classify;
+use darkslide_media::takeout::document::{self, AlbumDocument, Document, JSON_MAX};
+use darkslide_media::takeout::folders::is_year;
+use darkslide_media::takeout::names::{self, Match};
+use unicode_normalization::UnicodeNormalization as _;
+
+use super::sources::Listed;
+use super::{Export, ImportOptions, Item, Source, Unmatched};
+use crate::catalog::DeviceAlbumKey;
+use crate::library::opened::Opened;
+use crate::library::{DeviceAlbum, FolderAlbums, raw};
+
+/// What the links of albums are kept under: no path of this device, so that an export may lie anywhere.
+const ALBUM_ROOT: &[u8] = b"google-takeout";
+
+/// The folder that every export begins with, in every language.
+const EXPORT_FOLDER: &str = "Takeout";
+
+/// One folder, all archives together.
+#[derive(Debug, Default)]
+pub(crate) struct Folder {
+    /// Pictures, and whatever else is no JSON.
+    pub(crate) media: Vec<Item>,
+    pub(crate) sidecars: Vec<Item>,
+    /// The sidecar of each of the media.
+    pub(crate) matches: Vec<Option<Match>>,
+}
+
+impl Folder {
+    pub(crate) fn sidecar_of(&self, media: usize) -> Option<(&Item, Match)> {
+        let found = (*self.matches.get(media)?)?;
+        Some((self.sidecars.get(found.sidecar)?, found))
+    }
+}
+
+/// Sorts what was listed.
+pub(super) fn sort(listed: Listed, options: &ImportOptions) -> Export {
+    let Listed { sources, items, unreadable, left_out } = listed;
+    let mut folders: BTreeMap<PathBuf, Folder> = BTreeMap::new();
+    for item in items {
+        let folder = folders.entry(folder_of(&item.path)).or_default();
+        let is_json = names::is_json(&name_of(&item.path));
+        if is_json { &mut folder.sidecars } else { &mut folder.media }.push(item);
+    }
+    let otherwise = DeviceAlbum { key: album_key(Path::new("")), name: options.album.clone() };
+    let mut sorting =
+        Sorting { sources, albums: HashMap::new(), unreadable, unmatched: Unmatched::default() };
+    for (path, folder) in &mut folders {
+        let (media, sidecars) = (all_names(&folder.media), all_names(&folder.sidecars));
+        folder.matches = names::assign(&texts(&media), &texts(&sidecars));
+        let album = sorting.look_at_the_rest(folder);
+        sorting.name_album(path, folder, album, &otherwise.name);
+    }
+    let Sorting { sources, albums, unreadable, unmatched } = sorting;
+    let albums = Arc::new(FolderAlbums { albums, otherwise });
+    Export { sources, folders, albums, unreadable, left_out, unmatched }
+}
+
+fn album_key(folder: &Path) -> DeviceAlbumKey {
+    DeviceAlbumKey { root: ALBUM_ROOT.to_vec(), folder: raw(folder) }
+}
+
+/// What sorting finds out of all folders.
+struct Sorting {
+    sources: Vec<Source>,
+    albums: HashMap<PathBuf, DeviceAlbum>,
+    unreadable: Vec<(PathBuf, String)>,
+    unmatched: Unmatched,
+}
+
+impl Sorting {
+    fn source(&self, item: &Item) -> &Source {
+        self.sources.get(item.source).expect("an item lies in one of the sources")
+    }
+
+    /// Sees what the files without a partner are; among them may be the folder's own, which says what album it is.
+    fn look_at_the_rest(&mut self, folder: &Folder) -> Option<AlbumDocument> {
+        let used: HashSet<usize> = folder.matches.iter().flatten().map(|found| found.sidecar).collect();
+        let mut album = None;
+        for (_, item) in folder.sidecars.iter().enumerate().filter(|(at, _)| !used.contains(at)) {
+            let whole = self.source(item).root.join(&item.path);
+            let shown = whole.display().to_string();
+            match read_document(self.source(item), item) {
+                Ok(Document::Album(found)) => drop(album.get_or_insert(found)),
+                Ok(Document::Sidecar(_)) => self.unmatched.sidecars_without_media.push(shown),
+                Ok(Document::Other) => self.unmatched.other_json.push(shown),
+                Err(error) => self.unreadable.push((whole, format!("it cannot be read: {error}"))),
+            }
+        }
+        for (item, _) in folder.media.iter().zip(&folder.matches).filter(|(_, found)| found.is_none()) {
+            if is_media(&item.path) {
+                let shown = self.source(item).root.join(&item.path).display().to_string();
+                self.unmatched.without_sidecar.push(shown);
+            }
+        }
+        album
+    }
+
+    /// A folder with a file of its own is an album, unless it is that of a year. All others are one album together, below which their own
+    /// names remain.
+    fn name_album(&mut self, path: &Path, folder: &Folder, album: Option<AlbumDocument>, otherwise: &str) {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let is_album =
+            |album: &AlbumDocument| !is_year(&name) && !album.title.as_deref().is_some_and(is_year);
+        let title = album.filter(is_album).map(|album| album.title.unwrap_or_else(|| name.clone()));
+        let title = title.filter(|title| !title.is_empty());
+        for item in &folder.media {
+            let parent = item.path.parent().unwrap_or(Path::new(""));
+            let album = || match &title {
+                Some(title) => DeviceAlbum { key: album_key(parent), name: title.clone() },
+                None => {
+                    let above = parent.parent().unwrap_or(Path::new(""));
+                    DeviceAlbum { key: album_key(above), name: otherwise.to_owned() }
+                }
+            };
+            let whole = self.source(item).root.join(parent);
+            self.albums.entry(whole).or_insert_with(album);
+        }
+    }
+}
+
+/// Whether the name of a file alone says that it is a picture or a video.
+pub(super) fn is_media(path: &Path) -> bool {
+    classify(path.file_name().unwrap_or_default(), &[]).media().is_some()
+}
+
+/// Reads one JSON file. One that is too large to be any of them is something else.
+pub(super) fn read_document(source: &Source, item: &Item) -> io::Result<Document> {
+    if item.fingerprint.size > JSON_MAX {
+        return Ok(Document::Other);
+    }
+    let mut bytes = Vec::new();
+    let opened = Opened::open(&source.root.join(&item.path), item.entry.as_ref())?;
+    opened.take(JSON_MAX).read_to_end(&mut bytes)?;
+    Ok(document::read(&bytes))
+}
+
+/// The folder of a file in the export, the same wherever it was unpacked: what is above `Takeout` does not count, nor does whether
+/// accents are characters of their own.
+fn folder_of(path: &Path) -> PathBuf {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let parts: Vec<&OsStr> = folder
+        .components()
+        .filter_map(|part| if let Component::Normal(part) = part { Some(part) } else { None })
+        .collect();
+    let begin = parts.iter().position(|part| *part == EXPORT_FOLDER).map_or(0, |at| at + 1);
+    let composed = |part: &&OsStr| {
+        part.to_str().map_or_else(|| part.into(), |part| PathBuf::from(part.nfc().collect::<String>()))
+    };
+    parts.iter().skip(begin).map(composed).collect()
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn all_names(items: &[Item]) -> Vec<String> {
+    items.iter().map(|item| name_of(&item.path)).collect()
+}
+
+fn texts(names: &[String]) -> Vec<&str> {
+    names.iter().map(String::as_str).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_the_same_wherever_it_was_unpacked() {
+        for (path, expected) in [
+            ("Takeout/Google Photos/Paris/a.jpg", "Google Photos/Paris"),
+            ("takeout-001/Takeout/Google Photos/Paris/a.jpg", "Google Photos/Paris"),
+            ("Google Photos/Paris/a.jpg", "Google Photos/Paris"),
+            ("Takeout/Google Photos/cafe\u{301}/a.jpg", "Google Photos/café"),
+            ("a.jpg", ""),
+        ] {
+            assert_eq!(folder_of(Path::new(path)), Path::new(expected), "{path}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What the files of one folder of an export are: as in any folder, and with what their sidecars say.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use darkslide_media::dates::ZoneRule;
+use darkslide_media::names::split_extension;
+use darkslide_media::pairing;
+use darkslide_media::probe::Probe;
+use darkslide_media::takeout::document::{Document, Sidecar};
+use darkslide_media::takeout::live;
+use darkslide_media::takeout::names::Kinship;
+use darkslide_media::takeout::verdict;
+
+use super::folders::{Folder, read_document};
+use super::{Export, FolderSteps, Item};
+use crate::backup::identify::{Asset, Component, Identified, Look, Surroundings, Told, look};
+
+/// One picture or video, and what its sidecar says.
+struct Seen {
+    source: usize,
+    component: Component,
+    probe: Probe,
+    sidecar: Option<(Arc<Sidecar>, Kinship)>,
+}
+
+impl Export {
+    /// Identifies files of one folder; each comes back once, alone or as half of a Live Photo, with the root that it lies in. Blocks.
+    pub(crate) fn identify(
+        &self,
+        steps: &FolderSteps,
+        zone: &ZoneRule,
+        now: i64,
+    ) -> Vec<(Arc<Path>, Identified)> {
+        let (mut identified, mut seen) = (Vec::new(), Vec::new());
+        let Some(folder) = self.folders.get(&steps.folder) else { return identified };
+        let mut sidecars = HashMap::new();
+        for (at, item) in steps.media.iter().filter_map(|at| Some((*at, folder.media.get(*at)?))) {
+            let source = self.source(item);
+            let root = Arc::clone(&source.root);
+            let around = Surroundings { root: &source.root, zone, now };
+            let relative = item.path.clone();
+            match look(around, &item.path, item.entry.as_ref()) {
+                Ok(Look::Media(media)) => {
+                    let (component, probe) = *media;
+                    let sidecar = self.sidecar(folder, at, &mut sidecars);
+                    seen.push(Seen { source: item.source, component, probe, sidecar });
+                }
+                Ok(Look::NotMedia(fingerprint, reason)) => {
+                    identified.push((root, Identified::NotMedia { relative, fingerprint, reason }));
+                }
+                Err(error) => identified.push((root, Identified::Unreadable { relative, error })),
+            }
+        }
+        identified.extend(paired(seen).into_iter().map(|(main, motion)| self.asset(main, motion, zone, now)));
+        identified
+    }
+
+    /// The sidecar of one of a folder's media. One that cannot be read counts as none: the picture matters more.
+    fn sidecar(
+        &self,
+        folder: &Folder,
+        media: usize,
+        read: &mut HashMap<usize, Option<Arc<Sidecar>>>,
+    ) -> Option<(Arc<Sidecar>, Kinship)> {
+        let (item, found) = folder.sidecar_of(media)?;
+        let known = read.entry(found.sidecar).or_insert_with(|| self.read_sidecar(item).map(Arc::new));
+        known.clone().map(|sidecar| (sidecar, found.kinship))
+    }
+
+    pub(super) fn read_sidecar(&self, item: &Item) -> Option<Sidecar> {
+        match read_document(self.source(item), item) {
+            Ok(Document::Sidecar(sidecar)) => Some(*sidecar),
+            Ok(_) => None,
+            Err(error) => {
+                tracing::warn!(file = %self.whole_path(item).display(), %error, "a sidecar cannot be read");
+                None
+            }
+        }
+    }
+
+    fn asset(&self, main: Seen, motion: Option<Seen>, zone: &ZoneRule, now: i64) -> (Arc<Path>, Identified) {
+        let Seen { source, component, mut probe, sidecar } = main;
+        let root =
+            self.sources.get(source).map(|source| Arc::clone(&source.root)).expect("a source of the export");
+        let sidecar = sidecar.or_else(|| motion.as_ref()?.sidecar.clone());
+        let told = sidecar.as_ref().map(|(sidecar, kinship)| {
+            let verdict = verdict::decide(probe.captured, probe.place, sidecar, zone, now);
+            probe.captured = verdict.captured;
+            probe.place = verdict.place;
+            Box::new(Told {
+                name: sidecar
+                    .title
+                    .clone()
+                    .filter(|title| *kinship == Kinship::Own && is_other_name(title, &component.path)),
+                caption: sidecar.description.clone(),
+                taken: verdict.edited_time,
+                place: verdict.edited_place,
+                archived: sidecar.archived,
+                favourite: sidecar.favourite,
+            })
+        });
+        if sidecar.is_some_and(|(sidecar, _)| sidecar.trashed) {
+            let (relative, fingerprint) = (component.relative, component.fingerprint);
+            let reason = "it is in the trash at Google".to_owned();
+            return (root, Identified::LeftAlone { relative, fingerprint, reason });
+        }
+        // A half in another archive is named by its whole path.
+        let motion = motion.map(|motion| {
+            let is_near = motion.source == source;
+            let relative = if is_near { motion.component.relative } else { motion.component.path.clone() };
+            Component { relative, ..motion.component }
+        });
+        let album = self.rule().album_of(&root, &component.relative);
+        let asset = Asset {
+            root: Arc::clone(&root),
+            main: component,
+            motion,
+            probe,
+            album,
+            is_changed: false,
+            library: None,
+            told,
+        };
+        (root, Identified::Asset(Box::new(asset)))
+    }
+}
+
+/// Whether a title is another name than the file's, beside the number that namesakes get. A title without the file's extension is
+/// none that a file could have.
+fn is_other_name(title: &str, path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let ((stem, extension), (title_stem, title_extension)) = (split_extension(&name), split_extension(title));
+    let is_namesake = || {
+        let number = stem.strip_prefix(title_stem).and_then(|rest| rest.strip_prefix('(')?.strip_suffix(')'));
+        number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    title != name && extension.eq_ignore_ascii_case(title_extension) && !is_namesake()
+}
+
+/// Joins the halves of Live Photos; everything else stays alone.
+fn paired(seen: Vec<Seen>) -> Vec<(Seen, Option<Seen>)> {
+    let name =
+        |seen: &Seen| seen.component.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let names: Vec<String> = seen.iter().map(name).collect();
+    let item = |(seen, name)| live_item(seen, name);
+    let items: Vec<live::Item<'_>> = seen.iter().zip(&names).map(item).collect();
+    let pairs = live::pair(&items);
+    let mut left: Vec<Option<Seen>> = seen.into_iter().map(Some).collect();
+    let mut take = |at: usize| left.get_mut(at).and_then(Option::take);
+    let mut assets = Vec::new();
+    for pair in pairs {
+        let video = take(pair.video);
+        assets.extend(take(pair.image).map(|still| (still, video)));
+    }
+    assets.extend(left.into_iter().flatten().map(|alone| (alone, None)));
+    assets
+}
+
+fn live_item<'a>(seen: &'a Seen, name: &'a String) -> live::Item<'a> {
+    live::Item {
+        file: pairing::Item {
+            name,
+            format: seen.component.media.format,
+            live_identifier: seen.probe.live_identifier.as_deref(),
+            duration_millis: seen.probe.duration_millis,
+        },
+        motion_photo: seen.probe.motion_photo,
+        own_sidecar: seen.sidecar.as_ref().is_some_and(|(_, kinship)| *kinship == Kinship::Own),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_were_lost() {
+        for (title, name, expected) in [
+            ("a.jpg", "a.jpg", false),
+            ("a.jpg", "a(1).jpg", false),
+            ("a&b?c%.jpg", "a_b_c_.jpg", true),
+            ("a long name.jpg", "a long na.jpg", true),
+            ("a.HEIC", "a.jpg", false),
+            ("a", "a.jpg", false),
+        ] {
+            assert_eq!(is_other_name(title, Path::new(name)), expected, "{title} {name}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What a run does with each file of an export: the plan of any backup, made over all archives at once.
+//!
+//! The catalog keeps the files of each archive under the archive's own path. A Live Photo whose halves are in two archives is one
+//! file of the still's archive; its video is then named by its whole path.
+//!
+//! Sidecars stand in the catalog too, with the time of the run that first saw them as they are: a picture that was dealt with before
+//! its sidecar came, or changed, is read once more.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use darkslide_protocol::FileId;
+
+use super::{Export, Item};
+use crate::backup::plan::{self, Decision, Step};
+use crate::catalog::{AssetRow, Catalog, CatalogError};
+use crate::library::{Found, path_of, raw};
+
+/// Files that are identified in one go, when a folder has more.
+const IDENTIFIED_AT_ONCE: usize = 4096;
+
+/// What is done with an export.
+#[derive(Debug, Default)]
+pub(crate) struct ExportPlan {
+    /// What need not be read, as far as the catalog can tell.
+    pub(crate) settled: Vec<Settled>,
+    /// What must be read.
+    pub(crate) to_read: ToRead,
+    /// Bytes to be read.
+    pub(crate) bytes: u64,
+    /// Sidecars that the catalog does not have as they are: their places among the sources, and their paths.
+    pub(crate) new_sidecars: Vec<Item>,
+}
+
+/// A file that need not be read.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    /// The archive or folder that it lies in.
+    pub(crate) root: Arc<Path>,
+    /// What is done, with paths as the catalog keeps them.
+    pub(crate) step: Step,
+    /// Should it have to be read after all: its folder, and where it stands there, with its other half.
+    pub(crate) place: (PathBuf, Vec<usize>),
+}
+
+/// What must be read, by folder: places among the folder's media.
+#[derive(Debug, Default)]
+pub(crate) struct ToRead(BTreeMap<PathBuf, Vec<usize>>);
+
+/// Files of one folder that are identified together.
+#[derive(Debug)]
+pub(crate) struct FolderSteps {
+    /// The folder.
+    pub(crate) folder: PathBuf,
+    /// Places among its media.
+    pub(crate) media: Vec<usize>,
+}
+
+impl ToRead {
+    pub(crate) fn add(&mut self, (folder, media): (PathBuf, Vec<usize>)) {
+        self.0.entry(folder).or_default().extend(media);
+    }
+
+    /// How many files.
+    pub(crate) fn files(&self) -> u64 {
+        self.0.values().map(|media| media.len() as u64).sum()
+    }
+
+    /// Groups of files, each of one folder.
+    pub(crate) fn groups(self) -> impl Iterator<Item = FolderSteps> {
+        self.0.into_iter().flat_map(|(folder, mut media)| {
+            media.sort_unstable();
+            media.dedup();
+            let group = |media: &[usize]| FolderSteps { folder: folder.clone(), media: media.to_vec() };
+            media.chunks(IDENTIFIED_AT_ONCE).map(group).collect::<Vec<_>>()
+        })
+    }
+}
+
+impl ExportPlan {
+    /// Whether anything may have to be sent.
+    pub(crate) fn has_work(&self) -> bool {
+        let is_work = |settled: &Settled| matches!(settled.step.decision, Decision::Recheck(_));
+        !self.to_read.0.is_empty() || self.settled.iter().any(is_work)
+    }
+}
+
+impl Export {
+    /// Plans a run by what the catalog knows.
+    pub(crate) async fn plan(
+        &self,
+        catalog: &Catalog,
+        deleted: &BTreeSet<FileId>,
+    ) -> Result<ExportPlan, CatalogError> {
+        let mut known = Vec::new();
+        for source in &self.sources {
+            known.extend(catalog.assets(&raw(&source.root)).await?.into_iter().map(with_whole_paths));
+        }
+        let rows: HashMap<&[u8], &AssetRow> = known.iter().map(|row| (row.path.as_slice(), row)).collect();
+        let (mut found, mut places) = (Vec::new(), HashMap::new());
+        for (folder, media, item) in self.media() {
+            let path = self.whole_path(item);
+            places.insert(path.clone(), (folder, media, item));
+            found.push(Found { path, fingerprint: item.fingerprint });
+        }
+        let planned = plan::plan(Path::new(""), &found, &known, deleted, &self.rule());
+        let mut result = ExportPlan { new_sidecars: self.new_sidecars(&rows), ..ExportPlan::default() };
+        for step in planned.steps {
+            let Some((folder, media, item)) = places.get(&step.path).copied() else { continue };
+            let motion = step.motion.as_ref().and_then(|(path, _)| places.get(path));
+            let halves = std::iter::once(media).chain(motion.map(|(_, media, _)| *media));
+            let place = (folder.to_owned(), halves.collect());
+            let is_read = matches!(step.decision, Decision::Read(_));
+            if is_read || self.has_later_sidecar(&rows, (folder, media), &step) {
+                result.bytes += step.fingerprint.size;
+                result.to_read.add(place);
+            } else {
+                let root = Arc::clone(&self.source(item).root);
+                result.settled.push(Settled { root, step: self.within_source(item, step), place });
+            }
+        }
+        Ok(result)
+    }
+
+    /// Whether a picture was dealt with before its sidecar was what it is.
+    fn has_later_sidecar(
+        &self,
+        rows: &HashMap<&[u8], &AssetRow>,
+        (folder, media): (&Path, usize),
+        step: &Step,
+    ) -> bool {
+        let found = self.folders.get(folder).and_then(|folder| folder.sidecar_of(media));
+        let row = |path: &Path| rows.get(raw(path).as_slice()).copied();
+        let Some((sidecar, _)) = found else { return false };
+        let seen = row(&self.whole_path(sidecar)).filter(|row| row.fingerprint == sidecar.fingerprint);
+        match (seen, row(&step.path)) {
+            (Some(seen), Some(picture)) => seen.first_seen > picture.last_seen,
+            (None, Some(_)) => true,
+            (_, None) => false,
+        }
+    }
+
+    fn new_sidecars(&self, rows: &HashMap<&[u8], &AssetRow>) -> Vec<Item> {
+        let is_known = |item: &Item| {
+            rows.get(raw(&self.whole_path(item)).as_slice())
+                .is_some_and(|row| row.fingerprint == item.fingerprint)
+        };
+        let used = self.folders.values().flat_map(|folder| {
+            let used: BTreeSet<usize> = folder.matches.iter().flatten().map(|found| found.sidecar).collect();
+            used.into_iter().filter_map(|at| folder.sidecars.get(at))
+        });
+        used.filter(|item| !is_known(item)).cloned().collect()
+    }
+
+    /// Every file that is no JSON, with its folder and its place in there.
+    pub(crate) fn media(&self) -> impl Iterator<Item = (&Path, usize, &Item)> {
+        self.folders.iter().flat_map(|(path, folder)| {
+            folder.media.iter().enumerate().map(move |(at, item)| (path.as_path(), at, item))
+        })
+    }
+
+    /// A step with paths as the catalog keeps them.
+    fn within_source(&self, item: &Item, step: Step) -> Step {
+        let root = &self.source(item).root;
+        let relative = |path: PathBuf| path.strip_prefix(root).map(Path::to_owned).unwrap_or(path);
+        let motion = step.motion.map(|(path, fingerprint)| (relative(path), fingerprint));
+        Step { path: item.path.clone(), motion, ..step }
+    }
+}
+
+fn with_whole_paths(row: AssetRow) -> AssetRow {
+    let root = path_of(&row.root);
+    let whole = |path: &[u8]| raw(&root.join(path_of(path)));
+    let motion = row.motion.as_ref().map(|(path, fingerprint)| (whole(path), *fingerprint));
+    AssetRow { path: whole(&row.path), motion, ..row }
+}

@@ -1,0 +1,82 @@
+//! What an import would do, told without a server and without writing anything: as far as this device knows the vault.
+
+use darkslide_media::dates::from_micros;
+use serde::Serialize;
+use time::format_description::well_known::Rfc3339;
+
+use super::{Export, Unmatched, folders};
+use crate::backup::Named;
+use crate::backup::plan::Decision;
+use crate::catalog::{Catalog, CatalogError};
+
+/// What would be imported.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Preview {
+    /// Pictures and videos that would be read, and sent unless the vault has them.
+    pub files: Vec<Previewed>,
+    /// Files that were dealt with before and are what they were.
+    pub unchanged: u64,
+    /// What is no picture by its name. It is looked into by the import itself.
+    pub not_media: Vec<String>,
+    /// What cannot be read.
+    pub failed: Vec<Named>,
+    /// What could not be matched.
+    #[serde(flatten)]
+    pub unmatched: Unmatched,
+}
+
+/// One picture or video.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Previewed {
+    /// Where it is.
+    pub path: String,
+    /// Its bytes.
+    pub size: u64,
+    /// Where it would go.
+    pub album: String,
+    /// The name of its sidecar.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sidecar: Option<String>,
+    /// The date that its sidecar gives, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken: Option<String>,
+}
+
+impl Export {
+    /// Tells what an import would do.
+    pub async fn preview(&self, catalog: &Catalog) -> Result<Preview, CatalogError> {
+        let plan = self.plan(catalog, &catalog.deleted_files().await?).await?;
+        let unchanged = plan.settled.iter().filter(|settled| settled.step.decision == Decision::Unchanged);
+        let mut preview = Preview {
+            unchanged: unchanged.count() as u64,
+            failed: self.unreadable().collect(),
+            unmatched: self.unmatched().clone(),
+            ..Preview::default()
+        };
+        for steps in plan.to_read.groups() {
+            let Some(folder) = self.folders.get(&steps.folder) else { continue };
+            for (at, item) in steps.media.iter().filter_map(|at| Some((*at, folder.media.get(*at)?))) {
+                let path = self.whole_path(item).display().to_string();
+                if !folders::is_media(&item.path) {
+                    preview.not_media.push(path);
+                    continue;
+                }
+                let sidecar = folder.sidecar_of(at).map(|(sidecar, _)| sidecar);
+                let taken = sidecar.and_then(|sidecar| self.read_sidecar(sidecar)?.taken);
+                preview.files.push(Previewed {
+                    path,
+                    size: item.fingerprint.size,
+                    album: self.rule().album_of(&self.source(item).root, &item.path).name,
+                    sidecar: sidecar.map(|sidecar| {
+                        sidecar.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+                    }),
+                    taken: taken.and_then(from_micros).and_then(|moment| moment.format(&Rfc3339).ok()),
+                });
+            }
+        }
+        preview.files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(preview)
+    }
+}
