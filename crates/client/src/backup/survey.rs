@@ -177,11 +177,15 @@ async fn companions(
         return Ok(Vec::new());
     }
     let bytes = |found: &'_ Found| raw(&found.path);
-    let here: HashSet<Vec<u8>> = rest.iter().map(bytes).collect();
+    let here: HashMap<Vec<u8>, Fingerprint> =
+        rest.iter().map(|found| (bytes(found), found.fingerprint)).collect();
     let prints: HashMap<&[u8], Fingerprint> = known
         .iter()
         .flat_map(|row| {
-            let motion = row.motion.as_ref().map(|(path, print)| (path.as_slice(), *print));
+            // The video of a still that is gone, or another now, is as new as any.
+            let is_intact = here.get(&row.path) == Some(&row.fingerprint);
+            let motion = row.motion.as_ref().filter(|_| is_intact);
+            let motion = motion.map(|(path, print)| (path.as_slice(), *print));
             std::iter::once((row.path.as_slice(), row.fingerprint)).chain(motion)
         })
         .collect();
@@ -196,7 +200,7 @@ async fn companions(
         }
         let is_one = |row: &AssetRow| {
             row.is_settled()
-                && !here.contains(row.path.as_slice())
+                && !here.contains_key(&row.path)
                 && kin_of(&path_of(&row.path)).is_some_and(|kin| wanted.contains(&kin))
         };
         let keep = |row: AssetRow| companions.extend(Some(row).filter(is_one));

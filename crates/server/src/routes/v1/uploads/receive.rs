@@ -26,6 +26,9 @@ const BATCH_BYTES: usize = 512 * 1024;
 /// How many bytes are worth being recorded, while nothing else is: what a power cut costs, and what comes in during a flush.
 const CHECKPOINT_BYTES: u64 = 1024 * 1024;
 
+/// How many bytes may be written that are not recorded yet: a sender who is faster than the disk waits for it.
+const UNRECORDED_MAX: u64 = 16 * 1024 * 1024;
+
 /// How long fewer may wait. Nothing but what a power cut costs depends on it.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -201,7 +204,7 @@ impl<'s> Inflow<'s> {
                 };
             }
             batch = next;
-            if let Err(error) = self.checkpoint() {
+            if let Err(error) = self.checkpoint().await {
                 return Ending::Ours(error);
             }
         }
@@ -215,12 +218,15 @@ impl<'s> Inflow<'s> {
     }
 
     /// Records what was written while more is, when it is worth it. With a hash announced, bytes count only together.
-    fn checkpoint(&mut self) -> ApiResult<()> {
+    async fn checkpoint(&mut self) -> ApiResult<()> {
         if let Some(kept) = self.behind.try_join_next() {
             self.keep(kept)?;
         }
+        if self.unrecorded() > UNRECORDED_MAX {
+            self.catch_up().await?;
+        }
+        let unrecorded = self.unrecorded();
         let Some(growing) = &self.growing else { return Ok(()) };
-        let unrecorded = growing.offset() - self.recorded;
         let is_due = unrecorded >= CHECKPOINT_BYTES || self.recorded_at.elapsed() >= CHECKPOINT_INTERVAL;
         if is_due && unrecorded > 0 && self.behind.is_empty() && !growing.is_announced() {
             let (flush, record) = (growing.flush_behind(), self.record_of(growing));
@@ -231,6 +237,11 @@ impl<'s> Inflow<'s> {
             });
         }
         Ok(())
+    }
+
+    /// Bytes that are written and not recorded.
+    fn unrecorded(&self) -> u64 {
+        self.growing.as_ref().map_or(0, |growing| growing.offset() - self.recorded)
     }
 
     /// Waits for what is being recorded.
