@@ -13,6 +13,7 @@ pub mod encrypt;
 pub mod error;
 pub mod explain;
 pub mod hash;
+mod hold;
 pub mod identify;
 mod in_flight;
 mod magic;
@@ -37,11 +38,13 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::{AssetError, BackupError};
 pub use explain::explain;
-pub use report::{BackupReport, Named};
+pub use report::{BackupReport, Named, Waiting};
 
 use crate::catalog::Catalog;
 use crate::event::{Event, Events, Outcome};
 use crate::feed;
+use crate::library::selection::Selection;
+use crate::library::settle::Settling;
 use crate::library::{AlbumRule, Scan, folder};
 use crate::session::Session;
 use crate::thumbnail::Thumbnailer;
@@ -59,6 +62,10 @@ pub struct Settings {
     pub patience: Duration,
     /// Who makes the thumbnails.
     pub thumbnailer: Thumbnailer,
+    /// Which part of the folders is looked at.
+    pub selection: Selection,
+    /// How long files are left alone after they arrived or changed; none where nobody writes meanwhile.
+    pub settling: Option<Settling>,
 }
 
 impl Default for Settings {
@@ -68,6 +75,8 @@ impl Default for Settings {
             zone: Arc::new(darkslide_media::dates::utc),
             patience: Duration::from_mins(10),
             thumbnailer: Thumbnailer::new(),
+            selection: Selection::default(),
+            settling: None,
         }
     }
 }
@@ -102,7 +111,7 @@ pub async fn backup(
     let mut first_missing = None;
     let deleted = run.catalog.deleted_files().await?;
     for root in roots {
-        match scan(root.clone(), events.clone()).await {
+        match scan(root.clone(), settings.selection.clone(), events.clone()).await {
             Ok(scan) => plans.push(plan_root(&run, scan, &deleted).await?),
             Err(error) => {
                 run.tally().count(root, &Outcome::Failed(error.to_string()));
@@ -127,12 +136,12 @@ pub async fn backup(
     Ok(run.report(began.elapsed()))
 }
 
-async fn scan(root: PathBuf, events: Events) -> Result<Scan, BackupError> {
+async fn scan(root: PathBuf, selection: Selection, events: Events) -> Result<Scan, BackupError> {
     /// Often enough to see it move.
     const TELL_EVERY: u64 = 256;
     let given = root.clone();
     let scanning = tokio::task::spawn_blocking(move || {
-        folder::scan(&root, |found| {
+        folder::scan_selected(&root, &selection, |found| {
             if found % TELL_EVERY == 0 {
                 events.send_blocking(Event::Scanned { found });
             }
@@ -148,7 +157,12 @@ async fn plan_root(
     deleted: &BTreeSet<FileId>,
 ) -> Result<(Arc<std::path::Path>, BackupPlan), BackupError> {
     run.pass_over(&scan.passed_over);
-    let known = run.catalog.assets(&crate::library::raw(&scan.root)).await?;
+    let scope = &run.settings.selection.scope;
+    let known = run.catalog.assets_in(&crate::library::raw(&scan.root), scope).await?;
     let plan = plan::plan(&scan.root, &scan.files, &known, deleted, &run.settings.albums);
-    Ok((scan.root.into(), plan))
+    let (root, plan) = match run.settings.settling {
+        Some(settling) => run.hold_back(scan.root, plan, settling).await,
+        None => (scan.root, plan),
+    };
+    Ok((root.into(), plan))
 }

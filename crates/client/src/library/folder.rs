@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use darkslide_media::names::{ignored_file, ignored_folder};
 use walkdir::{DirEntry, WalkDir};
 
+use super::selection::{Exclusions, Reach, Selection};
 use super::{Found, PassReason, PassedOver, Scan};
 use crate::catalog::Fingerprint;
 
@@ -17,7 +18,13 @@ use crate::catalog::Fingerprint;
 /// `progress` is told how many files were found so far, at every one.
 ///
 /// Fails only if the root itself is not there or may not be read.
-pub fn scan(root: &Path, mut progress: impl FnMut(u64)) -> io::Result<Scan> {
+pub fn scan(root: &Path, progress: impl FnMut(u64)) -> io::Result<Scan> {
+    scan_selected(root, &Selection::default(), progress)
+}
+
+/// Walks part of a root. A folder of the scope that is gone, or is not one that a walk from the root would come to, has
+/// nothing in it.
+pub fn scan_selected(root: &Path, selection: &Selection, mut progress: impl FnMut(u64)) -> io::Result<Scan> {
     let root = root.canonicalize()?;
     let metadata = root.metadata()?;
     if !metadata.is_dir() {
@@ -26,9 +33,44 @@ pub fn scan(root: &Path, mut progress: impl FnMut(u64)) -> io::Result<Scan> {
     // Whoever may not list the root must hear of it, not be told that there is nothing in it.
     root.read_dir()?;
     let mut scan = Scan { root: root.clone(), files: Vec::new(), passed_over: Vec::new() };
-    let mut walk = WalkDir::new(&root).follow_links(false).sort_by_file_name().into_iter();
+    let starts = selection.scope.starts();
+    for (folder, reach) in &starts {
+        if is_walked(&root, folder, &selection.exclude) {
+            walk(folder, *reach, &selection.exclude, &mut scan, &mut progress);
+        }
+    }
+    if starts.len() > 1 {
+        scan.files.sort_by(|a, b| a.path.cmp(&b.path));
+    }
+    Ok(scan)
+}
+
+/// Whether a walk from the root would enter this folder.
+fn is_walked(root: &Path, folder: &Path, exclude: &Exclusions) -> bool {
+    let above = folder.ancestors().filter(|above| !above.as_os_str().is_empty());
+    let enters = |above: &Path| {
+        let is_ignored = above.file_name().is_none_or(|name| ignored_folder(name).is_some());
+        // One that may not be looked at is walked, so that it is told.
+        let is_gone = || match root.join(above).symlink_metadata() {
+            Ok(metadata) => !metadata.is_dir(),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        !is_ignored && !is_gone()
+    };
+    exclude.matching(folder).is_none() && above.into_iter().all(enters)
+}
+
+fn walk(folder: &Path, reach: Reach, exclude: &Exclusions, scan: &mut Scan, progress: &mut impl FnMut(u64)) {
+    let root = scan.root.clone();
+    let depth = match reach {
+        Reach::Itself => 1,
+        Reach::Below => usize::MAX,
+    };
+    let start = root.join(folder);
+    let mut walk = WalkDir::new(&start).follow_links(false).max_depth(depth).sort_by_file_name().into_iter();
     while let Some(entry) = walk.next() {
-        match entry.map_err(|error| unreadable(&root, error)).and_then(look_at) {
+        let seen = entry.map_err(|error| unreadable(&start, error));
+        match seen.and_then(|entry| admit(&root, entry, exclude)).and_then(look_at) {
             Ok(Seen::Root | Seen::Folder) => {}
             Ok(Seen::File(path, fingerprint)) => {
                 let path = path.strip_prefix(&root).expect("the walk stays under its root").to_owned();
@@ -36,14 +78,23 @@ pub fn scan(root: &Path, mut progress: impl FnMut(u64)) -> io::Result<Scan> {
                 progress(scan.files.len() as u64);
             }
             Err((passed_over, descend)) => {
-                if descend == Descend::No {
+                // What is not entered because of the depth cannot be left again.
+                if descend == Descend::No && reach == Reach::Below {
                     walk.skip_current_dir();
                 }
                 scan.passed_over.push(passed_over);
             }
         }
     }
-    Ok(scan)
+}
+
+/// Stops at what its owner excluded.
+fn admit(root: &Path, entry: DirEntry, exclude: &Exclusions) -> Result<DirEntry, (PassedOver, Descend)> {
+    let relative = entry.path().strip_prefix(root).unwrap_or(entry.path());
+    let Some(pattern) = exclude.matching(relative) else { return Ok(entry) };
+    let reason = PassReason::Excluded(pattern.to_owned());
+    let descend = if entry.file_type().is_dir() { Descend::No } else { Descend::NotApplicable };
+    Err((PassedOver { path: entry.path().to_owned(), reason }, descend))
 }
 
 fn scan_single(file: &Path, metadata: &Metadata) -> io::Result<Scan> {
@@ -141,6 +192,7 @@ fn inode(_metadata: &Metadata) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::selection::Scope;
     use super::*;
     use std::fs;
 
@@ -189,6 +241,38 @@ mod tests {
         assert_eq!(scan.root, folder.path().canonicalize().unwrap());
         assert_eq!(names(&scan), ["a.jpg"]);
         assert_eq!(scan.files[0].fingerprint.size, 3);
+    }
+
+    #[test]
+    fn a_selection_is_walked_and_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for path in ["0.jpg", "a/1.jpg", "a/x/2.jpg", "b/3.jpg", "b/x/4.jpg", "b/y/5.png", ".hidden/6.jpg"] {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, b"x").unwrap();
+        }
+        let check = |folders: &[(&str, Reach)], exclude: &str, expected: &[&str], passed: usize| {
+            let folders = folders.iter().map(|(path, reach)| (PathBuf::from(path), *reach)).collect();
+            let exclude = Exclusions::parse(&[exclude.to_owned()]).unwrap();
+            let selection = Selection { scope: Scope::Folders(folders), exclude };
+            let scan = scan_selected(root, &selection, |_| ()).unwrap();
+            assert_eq!(
+                (names(&scan), scan.passed_over.len()),
+                (expected.iter().map(ToString::to_string).collect(), passed)
+            );
+        };
+        check(&[("", Reach::Itself)], "none", &["0.jpg"], 1);
+        check(
+            &[("a", Reach::Itself), ("b", Reach::Below)],
+            "none",
+            &["a/1.jpg", "b/3.jpg", "b/x/4.jpg", "b/y/5.png"],
+            0,
+        );
+        check(&[("b", Reach::Below)], "*.png", &["b/3.jpg", "b/x/4.jpg"], 1);
+        check(&[("b", Reach::Below)], "b/x", &["b/3.jpg", "b/y/5.png"], 1);
+        check(&[("b/x", Reach::Below)], "/b", &[], 0);
+        check(&[(".hidden", Reach::Itself), ("gone", Reach::Below), ("0.jpg", Reach::Below)], "none", &[], 0);
     }
 
     #[test]

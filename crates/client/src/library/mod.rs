@@ -3,6 +3,8 @@
 //! The one library so far is the [`folder`]. A scan costs one `stat` a file; it opens nothing and decides nothing.
 
 pub mod folder;
+pub mod selection;
+pub mod settle;
 
 use std::path::{Path, PathBuf};
 
@@ -34,6 +36,9 @@ pub enum PassReason {
     /// Its name says so.
     #[error("{0}")]
     Ignored(Ignored),
+    /// Its owner said so.
+    #[error("the watch folder excludes {0:?}")]
+    Excluded(String),
     /// Links are not followed: what they point to may lie outside, or be found twice, or contain the link.
     #[error("it is a symbolic link, and links are not followed")]
     Link,
