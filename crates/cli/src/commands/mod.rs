@@ -1,7 +1,8 @@
 //! One file a group of commands; this one only says which is which.
 
 mod account;
-mod backup;
+mod agent;
+pub(crate) mod backup;
 mod operator;
 mod quickstart;
 mod restore;
@@ -11,6 +12,7 @@ mod shell;
 mod status;
 mod vault;
 mod versions;
+mod watch;
 
 use crate::Ending;
 use crate::arguments::{Arguments, Command};
@@ -38,13 +40,15 @@ pub(crate) async fn run(output: Output, arguments: Arguments) -> Result<Ending> 
         Command::Sessions(arguments) => account::sessions(output, general, arguments).await,
         Command::DeleteAccount(arguments) => account::delete(output, general, arguments).await,
         Command::Backup(arguments) => backup::run(output, general, arguments).await,
+        Command::Watch(arguments) => watch::run(output, general, arguments.action).await,
+        Command::Agent(arguments) => agent::run(output, general, arguments.action).await,
         Command::List(arguments) => vault::list(output, general, arguments).await,
         Command::Restore(arguments) => restore::run(output, general, arguments).await,
         Command::Album(arguments) => vault::album(output, general, arguments.action).await,
         Command::Trash(arguments) => vault::trash(output, general, arguments.action).await,
         Command::Verify(arguments) => restore::check(output, general, arguments).await,
         Command::Versions(arguments) => versions::run(output, general, arguments).await,
-        Command::Status => status::run(output, general).await,
+        Command::Status(arguments) => status::run(output, general, arguments).await,
         Command::Explain(arguments) => status::explain_paths(output, general, arguments).await,
         Command::Completions { shell } => shell::completions(output, shell),
         Command::ManPages { folder } => shell::manual_pages(output, &folder),

@@ -31,7 +31,11 @@ struct Status {
 }
 
 /// `status`.
-pub(crate) async fn run(output: Output, general: &General) -> Result<Ending> {
+pub(crate) async fn run(
+    output: Output,
+    general: &General,
+    _arguments: crate::arguments::Status,
+) -> Result<Ending> {
     let profile = profile::open(general)?;
     let session = profile::session(general, &profile).await?;
     let asked = session.summary().await;
@@ -91,6 +95,11 @@ fn describe(status: &Status) -> String {
         text += "`darkslide explain FILE` says why one is blocked; the next backup tries them all again.\n";
     }
     text
+}
+
+/// What the agent is doing, for people.
+pub(crate) fn describe_agent(agent: &crate::agent::status::AgentStatus) -> String {
+    format!("{:?}\n", agent.state)
 }
 
 fn quota(limit: u64) -> String {
