@@ -413,7 +413,7 @@ pub(crate) enum AgentAction {
     /// Stop the service and remove it
     Uninstall,
     /// Show the service, and what the agent is doing
-    Status,
+    Status(Status),
     /// Show the agent's log
     Logs {
         /// The last lines

@@ -7,6 +7,7 @@ mod output;
 mod profile;
 mod progress;
 mod questions;
+mod screen;
 
 use output::Output;
 use std::process::ExitCode;

@@ -40,7 +40,7 @@ impl Service {
     /// The unit file for systemd.
     fn unit(&self) -> String {
         let mut unit = format!(
-            "[Unit]\nDescription=Darkslide keeps watch folders backed up (profile {})\nAfter=network-online.target\n\n\
+            "[Unit]\nDescription=Darkslide keeps watch folders backed up (profile {})\n\n\
              [Service]\nType=notify\nNotifyAccess=main\n",
             self.profile
         );

@@ -118,6 +118,36 @@ pub(crate) enum FolderState {
     Paused,
     /// It cannot be reached.
     Offline,
+    /// No agent is running.
+    Unattended,
+}
+
+impl FolderState {
+    /// One word for people.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Watched => "watched",
+            Self::Polled => "polled",
+            Self::Paused => "paused",
+            Self::Offline => "offline",
+            Self::Unattended => "not watched now",
+        }
+    }
+}
+
+impl State {
+    /// What it is doing, for people.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Idle => "all that is there is backed up",
+            Self::Waiting => "waiting for files to settle",
+            Self::BackingUp => "backing up",
+            Self::Paused => "paused; `darkslide agent resume` goes on",
+            Self::Yielding => "standing back for another command",
+            Self::Retrying => "trying again in a while",
+            Self::SignedOut => "signed out",
+        }
+    }
 }
 
 /// What was done.

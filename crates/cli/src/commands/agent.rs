@@ -14,9 +14,13 @@ use crate::agent::service::{self, Service};
 use crate::agent::status::AgentStatus;
 use crate::agent::{self, AgentSettings, log};
 use crate::arguments::{AgentAction, AgentRun, General};
-use crate::commands::status::describe_agent;
+use crate::commands::status::{describe_agent, describe_folders};
 use crate::output::Output;
 use crate::profile;
+use crate::screen::Screen;
+
+const NO_AGENT: &str =
+    "no agent is running; start it with `darkslide agent run` or `darkslide agent install`";
 
 /// Variables that the service needs as they are now, because its manager knows nothing of this shell's.
 const VARIABLES: [&str; 3] = ["DARKSLIDE_HOME", "DARKSLIDE_CA_FILE", "RUST_LOG"];
@@ -43,7 +47,8 @@ pub(crate) async fn run(output: Output, general: &General, action: AgentAction) 
                 "The service is gone; watch folders and what was backed up of them stay as they are.",
             );
         }
-        AgentAction::Status => return status(output, &profile).await,
+        AgentAction::Status(arguments) if arguments.watch => return follow(output, &profile).await,
+        AgentAction::Status(_) => return status(output, &profile).await,
         AgentAction::Logs { lines } => {
             let lines = log::tail(profile.folder(), lines).context("the agent's log cannot be read")?;
             output.answer(&lines, |lines| lines.join("\n"))?;
@@ -111,11 +116,37 @@ async fn status(output: Output, profile: &Profile) -> Result<Ending> {
     let name = profile.name().clone();
     let service = tokio::task::spawn_blocking(move || service::state(&name)).await?;
     let answer = Answer { service, agent };
-    output.answer(&answer, |answer| {
-        let agent = answer.agent.as_ref().map_or_else(|| "No agent is running.\n".to_owned(), describe_agent);
-        format!("Service: {}\n{agent}", answer.service)
-    })?;
+    output.answer(&answer, describe)?;
     Ok(Ending::unless(answer.agent.is_none()))
+}
+
+/// The same at every change, until there is no agent any more.
+async fn follow(output: Output, profile: &Profile) -> Result<Ending> {
+    let name = profile.name().clone();
+    let service = tokio::task::spawn_blocking(move || service::state(&name)).await?;
+    let line = Line::call(profile.folder()).await?;
+    let mut line = line.context(NO_AGENT)?;
+    line.follow().await?;
+    let mut screen = Screen::new();
+    // It ends when the agent does.
+    while let Ok(agent) = line.news().await {
+        let answer = Answer { service: service.clone(), agent: Some(agent) };
+        if output.json {
+            output.line(&answer)?;
+        } else {
+            screen.show(&describe(&answer))?;
+        }
+    }
+    Ok(Ending::Done)
+}
+
+fn describe(answer: &Answer) -> String {
+    let agent = answer.agent.as_ref();
+    let agent = agent.map_or_else(
+        || "No agent is running.\n".to_owned(),
+        |agent| format!("{}{}", describe_agent(agent), describe_folders(&agent.folders)),
+    );
+    format!("Service: {}\n{agent}", answer.service)
 }
 
 async fn ask(profile: &Profile, request: Request) -> Result<()> {
