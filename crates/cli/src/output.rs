@@ -32,6 +32,7 @@ impl Output {
     }
 
     /// One of many answers, as JSON on a line of its own.
+    #[expect(clippy::unused_self, reason = "reads as the sentence it is")]
     pub(crate) fn line<T: Serialize>(self, value: &T) -> Result<()> {
         let mut text = serde_json::to_vec(value)?;
         text.push(b'\n');

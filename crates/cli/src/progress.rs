@@ -166,7 +166,8 @@ impl Block {
         };
         self.bar.set_prefix(headline);
         let lines = self.lines(usize::from(rows), usize::from(columns));
-        self.bar.set_message(lines.iter().map(|line| format!("\n{line}")).collect::<String>());
+        let below: Vec<String> = std::iter::once(String::new()).chain(lines).collect();
+        self.bar.set_message(below.join("\n"));
     }
 
     /// The lines below the bar, as many and as long as there is room for: the files that take longest, and what is waited for.

@@ -230,13 +230,13 @@ mod tests {
         }
     }
 
-    fn media_box(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    fn media_box(kind: [u8; 4], content: &[u8]) -> Vec<u8> {
         let size = u32::try_from(content.len() + 8).unwrap();
-        [&size.to_be_bytes()[..], kind, content].concat()
+        [&size.to_be_bytes()[..], &kind, content].concat()
     }
 
     fn film() -> Vec<u8> {
-        [media_box(b"ftyp", b"isom\0\0\0\0"), media_box(b"mdat", &[7; 90]), media_box(b"moov", &[1; 40])]
+        [media_box(*b"ftyp", b"isom\0\0\0\0"), media_box(*b"mdat", &[7; 90]), media_box(*b"moov", &[1; 40])]
             .concat()
     }
 
@@ -302,24 +302,26 @@ mod tests {
     fn iso_media_are_whole_with_all_their_boxes() {
         let film = film();
         check("a film", Format::Mp4, &film, film.len());
-        let first = [media_box(b"ftyp", b"isom"), media_box(b"moov", &[1; 40]), media_box(b"mdat", &[7; 90])]
-            .concat();
+        let first =
+            [media_box(*b"ftyp", b"isom"), media_box(*b"moov", &[1; 40]), media_box(*b"mdat", &[7; 90])]
+                .concat();
         check("a film for the web", Format::Mov, &first, first.len());
-        let padded = [&film[..], &media_box(b"free", &[0; 30])].concat();
+        let padded = [&film[..], &media_box(*b"free", &[0; 30])].concat();
         check("a film with padding", Format::ThreeGp, &padded, film.len());
-        let heif = [media_box(b"ftyp", b"heic"), media_box(b"meta", &[2; 60]), media_box(b"mdat", &[7; 90])]
-            .concat();
+        let heif =
+            [media_box(*b"ftyp", b"heic"), media_box(*b"meta", &[2; 60]), media_box(*b"mdat", &[7; 90])]
+                .concat();
         check("a HEIF", Format::Heif, &heif, heif.len());
     }
 
     #[test]
     fn a_film_in_the_making_is_not_whole() {
         let recording =
-            [media_box(b"ftyp", b"isom"), [&[0, 0, 0, 0][..], b"mdat", &[7; 90]].concat()].concat();
+            [media_box(*b"ftyp", b"isom"), [&[0, 0, 0, 0][..], b"mdat", &[7; 90]].concat()].concat();
         assert!(!complete(Format::Mp4, &recording), "it has no description yet");
         let long = [&film()[..16], &[0, 0, 0, 1][..], b"mdat", &100u64.to_be_bytes(), &[7; 84]].concat();
         assert!(!complete(Format::Mp4, &long), "the description comes after a long box");
-        assert!(complete(Format::Mp4, &[&long[..], &media_box(b"moov", &[1; 40])].concat()));
+        assert!(complete(Format::Mp4, &[&long[..], &media_box(*b"moov", &[1; 40])].concat()));
         let reserved = [&film()[..30], &[0; 200]].concat();
         assert!(!complete(Format::Mp4, &reserved), "room was made for it");
     }

@@ -479,7 +479,7 @@ impl Agent {
                 self.signed_out("the session has ended");
             }
             (Attempt::Busy(what) | Attempt::Failed(what), scope) => {
-                self.retry(folder, scope, what, None, now)
+                self.retry(folder, scope, what, None, now);
             }
             (Attempt::Ran(_), None) => {}
         }
@@ -519,7 +519,9 @@ impl Agent {
         }
         self.schedule.online(folder, is_new, now);
         self.notices.forget(Cause::Offline(folder));
-        said.into_iter().for_each(|text| self.say(text));
+        if let Some(said) = said {
+            self.say(said);
+        }
         Ok(())
     }
 

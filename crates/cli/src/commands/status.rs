@@ -200,7 +200,7 @@ fn describe(status: &Status) -> String {
     match (&status.agent, status.folders.is_empty()) {
         (Some(agent), _) => text += &format!("\n{}", describe_agent(agent)),
         (None, false) => {
-            text += "\nNo agent is running: nothing is backed up by itself. `darkslide agent install` changes that.\n"
+            text += "\nNo agent is running: nothing is backed up by itself. `darkslide agent install` changes that.\n";
         }
         (None, true) => {}
     }

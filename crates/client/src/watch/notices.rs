@@ -21,15 +21,14 @@ pub(super) fn read(
     }
     for path in &notice.paths {
         let Ok(relative) = path.strip_prefix(root) else { continue };
+        let is_root = relative.as_os_str().is_empty();
         match meaning(notice.kind) {
-            Meaning::Nothing => {}
             // The folder itself is gone, or comes back: its health must be looked at.
-            Meaning::Gone if relative.as_os_str().is_empty() => dirty.merge(Dirty::everything()),
-            Meaning::Gone => {}
-            Meaning::File => dirty.mark(&parent(relative), Reach::Itself),
+            Meaning::Gone if is_root => dirty.merge(Dirty::everything()),
+            Meaning::Gone | Meaning::Nothing => {}
             Meaning::Folder => dirty.mark(relative, Reach::Below),
             Meaning::Either if is_folder(path) => dirty.mark(relative, Reach::Below),
-            Meaning::Either => dirty.mark(&parent(relative), Reach::Itself),
+            Meaning::Either | Meaning::File => dirty.mark(&parent(relative), Reach::Itself),
         }
     }
 }
