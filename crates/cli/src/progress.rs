@@ -118,7 +118,7 @@ impl Block {
         self.files += files;
         self.bar.inc_length(bytes);
         let style = ProgressStyle::with_template(
-            "{spinner} {prefix}\n  [{bar:30}] {percent} %, {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}{left}{msg}",
+            "{spinner} {prefix}\n  [{bar:20}] {percent} %, {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}{left}{msg}",
         );
         let style = style.expect("the template is valid").progress_chars("=> ");
         self.bar.set_style(style.with_key("left", time_left));

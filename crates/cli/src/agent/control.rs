@@ -3,7 +3,8 @@
 //! ```text
 //! → {"do":"status"}                     ← {"ok":{…status…}}
 //! → {"do":"follow"}                     ← {"ok":{…}} now and at every change, until the line is closed
-//! → {"do":"pause" | "resume" | "scan" | "reload" | "stop"}   ← {"ok":null}
+//! → {"do":"pause" | "resume" | "scan" | "reload"}   ← {"ok":null}
+//! → {"do":"stop"}                       the line is closed when the agent has ended
 //! → {"do":"yield"}                      ← {"ok":null} when the agent's hands are off; it goes on when the line is closed
 //! ```
 //!
@@ -237,6 +238,14 @@ mod on_unix {
             self.answer().await
         }
 
+        /// Ends the agent, and comes back when it has hung up.
+        pub(crate) async fn stop(mut self) -> Result<()> {
+            self.send(Request::Stop).await?;
+            let mut last_words = Vec::new();
+            self.reader.read_to_end(&mut last_words).await.context("the agent hung up")?;
+            Ok(())
+        }
+
         /// How things stand.
         pub(crate) async fn status(&mut self) -> Result<AgentStatus> {
             self.send(Request::Status).await?;
@@ -404,6 +413,10 @@ mod elsewhere {
         }
 
         pub(crate) async fn ask(&mut self, _request: Request) -> Result<()> {
+            bail!(NOT_HERE)
+        }
+
+        pub(crate) async fn stop(self) -> Result<()> {
             bail!(NOT_HERE)
         }
 

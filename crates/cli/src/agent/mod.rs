@@ -139,6 +139,8 @@ struct Running {
     task: JoinHandle<Attempt>,
     events: Option<Receiver<Event>>,
     shown: RunStatus,
+    /// When the first bytes were sent.
+    sending_since: Option<Instant>,
 }
 
 /// Somebody who uses the profile meanwhile.
@@ -359,6 +361,7 @@ impl Agent {
             task: tokio::spawn(looking),
             events: None,
             shown: RunStatus::default(),
+            sending_since: None,
         });
     }
 
@@ -380,15 +383,21 @@ impl Agent {
         let run =
             attempt::run(Arc::clone(session), self.catalog.clone(), row, settings, events, stop.clone());
         let task = tokio::spawn(run);
-        self.running =
-            Some(Running { folder, scope: Some(scope), stop, task, events: Some(receiver), shown });
+        let events = Some(receiver);
+        let running = Running { folder, scope: Some(scope), stop, task, events, shown, sending_since: None };
+        self.running = Some(running);
         Ok(())
     }
 
     fn show(&mut self, event: Option<Event>) {
         let Some(running) = &mut self.running else { return };
         match event {
-            Some(event) => running.shown.take(event),
+            Some(event) => {
+                if matches!(event, Event::Moved { .. }) {
+                    running.sending_since.get_or_insert_with(Instant::now);
+                }
+                running.shown.take(event);
+            }
             None => running.events = None,
         }
     }
@@ -402,9 +411,13 @@ impl Agent {
             }
             Request::Resume => {
                 self.is_paused = false;
+                self.tried = None;
                 self.say("resumed");
             }
-            Request::Scan => self.schedule.everything_now(Instant::now()),
+            Request::Scan => {
+                self.tried = None;
+                self.schedule.everything_now(Instant::now());
+            }
             Request::Reload => self.read_folders().await?,
             Request::Stop => self.is_ending = true,
             Request::Yield => {

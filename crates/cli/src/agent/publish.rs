@@ -8,7 +8,7 @@ use darkslide_client::event::Event;
 use darkslide_client::watch::How;
 
 use super::status::{AgentStatus, FolderState, FolderStatus, RunStatus, State};
-use super::{Agent, Watched};
+use super::{Agent, Running, Watched};
 use crate::output::on_one_line;
 
 /// While a run is under way the status is put together no more often than this.
@@ -46,7 +46,7 @@ impl Agent {
             since: self.since,
             state: self.state(now),
             problem: self.problem.clone(),
-            run: run.map(|running| running.shown.clone()),
+            run: run.map(|running| running.describe(now)),
             folders: self
                 .folders
                 .iter()
@@ -76,6 +76,16 @@ impl Agent {
         } else {
             State::Waiting
         }
+    }
+}
+
+impl Running {
+    fn describe(&self, now: Instant) -> RunStatus {
+        let millis = self.sending_since.map_or(0, |since| now.saturating_duration_since(since).as_millis());
+        let sent = u128::from(self.shown.bytes_sent) * 1000;
+        let bytes_per_second =
+            sent.checked_div(millis).and_then(|rate| u64::try_from(rate).ok()).unwrap_or(0);
+        RunStatus { bytes_per_second, ..self.shown.clone() }
     }
 }
 

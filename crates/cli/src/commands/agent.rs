@@ -56,7 +56,7 @@ pub(crate) async fn run(output: Output, general: &General, action: AgentAction) 
         AgentAction::Pause => ask(&profile, Request::Pause).await?,
         AgentAction::Resume => ask(&profile, Request::Resume).await?,
         AgentAction::Scan => ask(&profile, Request::Scan).await?,
-        AgentAction::Stop => ask(&profile, Request::Stop).await?,
+        AgentAction::Stop => Line::call(profile.folder()).await?.context(NO_AGENT)?.stop().await?,
     }
     Ok(Ending::Done)
 }

@@ -44,8 +44,8 @@ pub(crate) async fn run(output: Output, general: &General, arguments: Backup) ->
 async fn my_turn(output: Output, profile: &Profile) -> Result<Option<Line>> {
     let Some(mut line) = Line::call(profile.folder()).await? else { return Ok(None) };
     output.notice("The agent stands back while this runs, and goes on afterwards.");
-    line.ask(Request::Yield).await?;
-    Ok(Some(line))
+    // One that is ending leaves the profile too; the run's lock has the last word.
+    Ok(line.ask(Request::Yield).await.is_ok().then_some(line))
 }
 
 /// The defaults on this machine: dates that name no zone are in its zone.

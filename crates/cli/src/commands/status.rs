@@ -233,12 +233,17 @@ fn describe_run(run: &RunStatus) -> String {
         return format!("  {folder}: {} looked at\n", counted(run.found, "file"));
     }
     let mut text = format!(
-        "  {folder}: {} of {} files, {} sent of {}\n",
+        "  {folder}: {} of {} files, {} sent of {}",
         run.files_done,
         run.files,
         bytes(run.bytes_sent),
         bytes(run.bytes)
     );
+    if let Some(seconds) = run.bytes.saturating_sub(run.bytes_sent).checked_div(run.bytes_per_second) {
+        let left = indicatif::HumanDuration(Duration::from_secs(seconds));
+        text += &format!(", {}/s, {left:#} left", bytes(run.bytes_per_second));
+    }
+    text += "\n";
     for name in &run.current {
         text += &format!("    {name}\n");
     }
@@ -347,6 +352,7 @@ mod tests {
                 files_done: 3,
                 bytes: 90_000_000,
                 bytes_sent: 12_000_000,
+                bytes_per_second: 2_000_000,
                 current: vec!["/home/me/Pictures/IMG_1.jpg".into(), "/home/me/Pictures/IMG_2.mov".into()],
                 waiting: None,
             }),

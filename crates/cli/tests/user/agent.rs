@@ -6,6 +6,7 @@ use crate::machine::{Machine, jpeg, tree, write};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read as _};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -329,6 +330,29 @@ fn a_list_of_watch_folders_makes_sense() {
     fs::rename(&folder, machine.path("elsewhere")).unwrap();
     assert_eq!(machine.json(&["watch", "remove", path]).as_array().unwrap().len(), 0);
     assert!(machine.fails(&["watch", "remove", path]).contains("is not watched"));
+}
+
+#[test]
+fn the_service_manager_is_told_that_it_watches_and_lives() {
+    let machine = Machine::new();
+    let _server = machine.with_account("service@example.org");
+    let path = machine.path("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let hear = || {
+        let mut bytes = [0; 256];
+        let length = socket.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    };
+    let mut command = machine.command(&["agent", "run", "--no-notifications"]);
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "300000");
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let agent = Agent { machine: &machine, child };
+    assert_eq!(hear().trim(), "READY=1");
+    assert_eq!((hear().trim(), hear().trim()), ("WATCHDOG=1", "WATCHDOG=1"));
+    agent.stop();
+    let told = std::iter::repeat_with(hear).find(|told| told.trim() != "WATCHDOG=1");
+    assert_eq!(told.unwrap().trim(), "STOPPING=1");
 }
 
 #[test]
