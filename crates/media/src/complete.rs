@@ -326,6 +326,15 @@ mod tests {
         assert!(!complete(Format::Mp4, &reserved), "room was made for it");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn nonsense_is_judged_and_ends(bytes in proptest::collection::vec(0u8.., 0..600), which in 0usize..4) {
+            let heads: [&[u8]; 4] = [b"\xff\xd8\xff\xda\0\x02", b"\x89PNG\r\n\x1a\n", b"\0\0\0\x08ftyp", b"RIFF"];
+            let formats = [Format::Jpeg, Format::Png, Format::Mp4, Format::Avi];
+            let _judged: bool = complete(formats[which], &[heads[which], &bytes].concat());
+        }
+    }
+
     #[test]
     fn riff_says_its_length_and_others_say_nothing() {
         let webp = [&b"RIFF\x14\0\0\0WEBP"[..], &[1; 16]].concat();

@@ -75,6 +75,8 @@ pub(crate) struct RunStatus {
     pub(crate) bytes_sent: u64,
     /// The same, a second, since the first of them.
     pub(crate) bytes_per_second: u64,
+    /// Thumbnails to make, of originals that are safe.
+    pub(crate) thumbnails_left: u64,
     /// What is being worked on, some of it.
     pub(crate) current: Vec<String>,
     /// What the network waits for.

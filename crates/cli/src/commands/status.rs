@@ -232,6 +232,9 @@ fn describe_run(run: &RunStatus) -> String {
     if run.files == 0 {
         return format!("  {folder}: {} looked at\n", counted(run.found, "file"));
     }
+    if run.files_done >= run.files {
+        return format!("  {folder}: all originals are safe; thumbnails to make: {}\n", run.thumbnails_left);
+    }
     let mut text = format!(
         "  {folder}: {} of {} files, {} sent of {}",
         run.files_done,
@@ -353,6 +356,7 @@ mod tests {
                 bytes: 90_000_000,
                 bytes_sent: 12_000_000,
                 bytes_per_second: 2_000_000,
+                thumbnails_left: 0,
                 current: vec!["/home/me/Pictures/IMG_1.jpg".into(), "/home/me/Pictures/IMG_2.mov".into()],
                 waiting: None,
             }),
