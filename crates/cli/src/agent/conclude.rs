@@ -23,7 +23,7 @@ const OFFLINE_LONG: Duration = Duration::from_hours(24);
 impl Agent {
     /// Takes over how an attempt ended.
     pub(super) async fn conclude(&mut self, attempt: Attempt) -> Result<()> {
-        let Some(Running { folder, scope, .. }) = self.running.take() else { return Ok(()) };
+        let Some(Running { folder, scope, is_overtaken, .. }) = self.running.take() else { return Ok(()) };
         let now = Instant::now();
         self.published = now.checked_sub(Duration::from_secs(1)).unwrap_or(now);
         match (attempt, scope) {
@@ -32,7 +32,13 @@ impl Agent {
                 self.schedule.stopped(folder, scope.unwrap_or_default(), now);
                 self.offline(folder, why).await?;
             }
-            (Attempt::Ran(report), Some(scope)) => self.report(folder, scope, *report, now).await?,
+            (Attempt::Ran(mut report), Some(scope)) => {
+                if is_overtaken {
+                    // All but thumbnails was done.
+                    report.interrupted = None;
+                }
+                self.report(folder, scope, *report, now).await?;
+            }
             (Attempt::SignedOut, scope) => {
                 self.schedule.stopped(folder, scope.unwrap_or_default(), now);
                 self.signed_out("the session has ended");

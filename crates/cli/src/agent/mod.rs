@@ -136,6 +136,8 @@ struct Running {
     shown: RunStatus,
     /// When the first bytes were sent.
     sending_since: Option<Instant>,
+    /// Its originals are safe, and it was stopped because others are not.
+    is_overtaken: bool,
 }
 
 /// Somebody who uses the profile meanwhile.
@@ -271,10 +273,21 @@ impl Agent {
             self.schedule.set_polled(*id, matches!(watcher.how(), How::Polled(_)), now);
         }
         self.guests.retain(|guest| !guest.line.is_cancelled());
+        self.overtake(now);
         let until =
             if self.running.is_some() { now + self.settings.timing.look } else { self.begin(now).await? };
         let next_publication = self.publish(now);
         Ok(until.min(next_publication))
+    }
+
+    /// Stops a run that only makes thumbnails any more when originals wait: the next run makes them.
+    fn overtake(&mut self, now: Instant) {
+        let Some(running) = &mut self.running else { return };
+        let (shown, is_due) = (&running.shown, self.schedule.is_due(now));
+        if is_due && shown.thumbnails_left > 0 && shown.files_done >= shown.files && !running.is_overtaken {
+            running.is_overtaken = true;
+            running.stop.cancel();
+        }
     }
 
     /// Begins what is due, if anything may begin.
@@ -357,6 +370,7 @@ impl Agent {
             events: None,
             shown: RunStatus::default(),
             sending_since: None,
+            is_overtaken: false,
         });
     }
 
@@ -378,9 +392,16 @@ impl Agent {
         let run =
             attempt::run(Arc::clone(session), self.catalog.clone(), row, settings, events, stop.clone());
         let task = tokio::spawn(run);
-        let events = Some(receiver);
-        let running = Running { folder, scope: Some(scope), stop, task, events, shown, sending_since: None };
-        self.running = Some(running);
+        self.running = Some(Running {
+            folder,
+            scope: Some(scope),
+            stop,
+            task,
+            events: Some(receiver),
+            shown,
+            sending_since: None,
+            is_overtaken: false,
+        });
         Ok(())
     }
 

@@ -150,6 +150,12 @@ impl Schedule {
         self.not_before.filter(|until| *until > now)
     }
 
+    /// Whether a run would begin now.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        let mut lanes = self.lanes.values().filter(|lane| !lane.is_paused && !lane.is_offline);
+        self.not_before(now).is_none() && lanes.any(|lane| lane.run_due() <= now)
+    }
+
     /// How much of a folder is dirty: folders, none meaning everything.
     pub(crate) fn dirty(&self, folder: i64, now: Instant) -> Option<usize> {
         let lane = self.lanes.get(&folder)?;
@@ -296,6 +302,7 @@ mod tests {
         }
         assert_eq!(schedule.dirty(1, begin + SECOND * 10), Some(1));
         assert_eq!(runs(&mut schedule, begin + SECOND * 10), []);
+        assert_eq!([10, 11].map(|second| schedule.is_due(begin + SECOND * second)), [false, true]);
         assert_eq!(runs(&mut schedule, begin + SECOND * 11), [(1, folder("a"))]);
         // A video waits longer, and does not make others wait.
         schedule.come_back(1, Path::new("videos"), begin + SECOND * 90);
