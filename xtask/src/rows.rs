@@ -76,6 +76,9 @@ fn shown(files: &[String]) -> BTreeMap<String, Vec<String>> {
         for line in text.lines().map(str::trim) {
             if let Some(list) = line.strip_prefix("/// Shows ").and_then(|list| list.strip_suffix('.')) {
                 ids = list.split(", ").map(str::to_owned).collect();
+                if !ids.iter().all(|id| is_id(id)) {
+                    ids.clear();
+                }
             } else if let Some((_, after)) = line.split_once("fn ")
                 && let Some((name, _)) = after.split_once('(')
             {
@@ -86,6 +89,12 @@ fn shown(files: &[String]) -> BTreeMap<String, Vec<String>> {
         }
     }
     shown
+}
+
+/// A letter and a number: anything else is a sentence.
+fn is_id(text: &str) -> bool {
+    let rest = text.strip_prefix(|first: char| first.is_ascii_uppercase());
+    rest.is_some_and(|rest| rest.parse::<u32>().is_ok())
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! The command line, as clap reads it. Meaning is given to it in `commands`; nothing is done here.
 
+mod agent;
+
+pub(crate) use agent::{Agent, AgentAction, AgentRun, Status, Watch, WatchAction, WatchAdd};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -77,6 +80,10 @@ pub(crate) enum Command {
     Backup(Backup),
     /// Take in what another service exported
     Import(Import),
+    /// Choose the folders that the agent keeps backed up
+    Watch(Watch),
+    /// Keep watch folders backed up: run the agent, install it as a service, see what it does
+    Agent(Agent),
     /// List albums, or the files in the vault
     List(List),
     /// Bring pictures and videos back
@@ -91,8 +98,8 @@ pub(crate) enum Command {
     Versions(Versions),
     /// List originals on this computer that may go because they are safe, or remove them
     FreeUp(FreeUp),
-    /// Show what is safe and what is not
-    Status,
+    /// Show what is safe, what waits for what, and what to do about the rest
+    Status(Status),
     /// Say why a picture is or is not backed up
     Explain(Explain),
     /// Print a completion script for a shell

@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+mod agent;
 mod arguments;
 mod commands;
 mod output;
 mod profile;
 mod progress;
 mod questions;
+mod screen;
 
 use output::Output;
 use std::process::ExitCode;

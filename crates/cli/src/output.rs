@@ -31,6 +31,15 @@ impl Output {
         }
     }
 
+    /// One of many answers, as JSON on a line of its own.
+    #[expect(clippy::unused_self, reason = "reads as the sentence it is")]
+    pub(crate) fn line<T: Serialize>(self, value: &T) -> Result<()> {
+        let mut text = serde_json::to_vec(value)?;
+        text.push(b'\n');
+        let mut out = std::io::stdout().lock();
+        Ok(out.write_all(&text).and_then(|()| out.flush())?)
+    }
+
     /// Something to know that is not the answer.
     pub(crate) fn notice(self, text: impl AsRef<str>) {
         if !self.quiet {

@@ -1,8 +1,9 @@
-//! The engine's events as a person likes to see them: files, bytes, rate, time left, and what is being worked on.
+//! The engine's events as a person likes to see them: files, bytes, rate, time left, what is being worked on, what is waited for.
 //!
 //! It only draws. Without a terminal it is silent, except for what needs the user: failures, a full server.
 
 use crate::output::{Output, bytes, printable};
+use console::{Term, truncate_str};
 use darkslide_client::event::{Event, Events, Outcome};
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::collections::VecDeque;
@@ -15,8 +16,11 @@ use tokio::task::JoinHandle;
 /// How often the line is redrawn while nothing happens.
 const TICK: Duration = Duration::from_millis(200);
 
-/// How long a name may be on the line.
-const NAME_CHARACTERS: usize = 28;
+/// How long a name may be on a terminal of 80 columns or less.
+const NAME_CHARACTERS: usize = 40;
+
+/// Files that are named at once; on a low terminal fewer.
+const FILES_SHOWN_MAX: usize = 12;
 
 /// The drawing end of one command's events.
 #[derive(Debug)]
@@ -43,45 +47,65 @@ impl Progress {
 }
 
 async fn draw(output: Output, verb: &'static str, mut events: Receiver<Event>) {
-    let mut line = Line::new(output, verb);
+    let mut block = Block::new(output, verb);
     while let Some(event) = events.recv().await {
-        line.show(event);
+        block.show(event);
     }
-    line.bar.finish_and_clear();
+    block.bar.finish_and_clear();
 }
 
-/// What is on the line.
-struct Line {
+/// A file that is being worked on.
+#[derive(Debug)]
+struct InWork {
+    name: Arc<Path>,
+    bytes: u64,
+    moved: u64,
+}
+
+/// What is shown: how far all of it is, what is being worked on, and what is waited for.
+struct Block {
     output: Output,
     verb: &'static str,
     bar: ProgressBar,
-    working_on: VecDeque<Arc<Path>>,
+    terminal: Term,
+    in_work: VecDeque<InWork>,
     files: u64,
     done: u64,
     thumbnails_left: u64,
+    waiting: Option<String>,
 }
 
-impl Line {
+impl Block {
     fn new(output: Output, verb: &'static str) -> Self {
         let target =
             if output.shows_progress() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(0), target);
-        bar.set_style(ProgressStyle::with_template("{spinner} {wide_msg}").expect("the template is valid"));
+        bar.set_style(ProgressStyle::with_template("{spinner} {msg}").expect("the template is valid"));
         bar.enable_steady_tick(TICK);
-        Self { output, verb, bar, working_on: VecDeque::new(), files: 0, done: 0, thumbnails_left: 0 }
+        Self {
+            output,
+            verb,
+            bar,
+            terminal: Term::stderr(),
+            in_work: VecDeque::new(),
+            files: 0,
+            done: 0,
+            thumbnails_left: 0,
+            waiting: None,
+        }
     }
 
     fn show(&mut self, event: Event) {
         match event {
             Event::Scanned { found } => self.bar.set_message(format!("scanning: {found} files found")),
             Event::Planned { assets, bytes } => self.plan(assets, bytes),
-            Event::Started { name, .. } if !self.bar.is_hidden() => self.working_on.push_back(name),
-            Event::Started { .. } => {}
-            Event::Moved { bytes, .. } => self.bar.inc(bytes),
-            Event::Finished { name, outcome } => self.finish(&name, &outcome),
-            Event::Waiting { reason, delay } => {
-                self.say(&format!("{reason}; trying again in {:.0} s", delay.as_secs_f32().max(1.0)));
+            Event::Started { name, bytes } if !self.bar.is_hidden() => {
+                self.in_work.push_back(InWork { name, bytes, moved: 0 });
             }
+            Event::Started { .. } => {}
+            Event::Moved { name, bytes } => self.advance(&name, bytes),
+            Event::Finished { name, outcome } => self.finish(&name, &outcome),
+            Event::Waiting { reason, delay } => self.wait(&reason, delay),
             Event::ThumbnailsLeft { left } => self.thumbnails_left = left,
             Event::StorageFull { reason } => {
                 self.say(&format!("the server takes no more: {reason}\nFree some space, or ask for more, and run this again."));
@@ -94,31 +118,69 @@ impl Line {
         self.files += files;
         self.bar.inc_length(bytes);
         let style = ProgressStyle::with_template(
-            "{spinner} {wide_msg}\n  [{bar:30}] {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}{left}",
+            "{spinner} {prefix}\n  [{bar:20}] {percent} %, {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}{left}{msg}",
         );
         let style = style.expect("the template is valid").progress_chars("=> ");
         self.bar.set_style(style.with_key("left", time_left));
+        self.bar.set_message("");
+    }
+
+    fn advance(&mut self, name: &Path, bytes: u64) {
+        self.waiting = None;
+        self.bar.inc(bytes);
+        if let Some(file) = self.in_work.iter_mut().find(|file| file.name.as_os_str() == name.as_os_str()) {
+            file.moved += bytes;
+        }
     }
 
     fn finish(&mut self, name: &Path, outcome: &Outcome) {
         self.done += 1;
-        let place = self.working_on.iter().position(|other| other.as_os_str() == name.as_os_str());
-        drop(place.and_then(|place| self.working_on.remove(place)));
+        let place = self.in_work.iter().position(|file| file.name.as_os_str() == name.as_os_str());
+        if let Some(file) = place.and_then(|place| self.in_work.remove(place)) {
+            // What needed no sending is behind us too.
+            self.bar.inc(file.bytes.saturating_sub(file.moved));
+        }
         if let Outcome::Failed(reason) = outcome {
             self.say(&format!("{}: {reason}", name.display()));
         }
     }
 
-    fn describe(&self) {
-        if self.thumbnails_left > 0 && self.done >= self.files {
-            let left = self.thumbnails_left;
-            return self.bar.set_message(format!("all originals are safe; thumbnails to make: {left}"));
+    fn wait(&mut self, reason: &str, delay: Duration) {
+        let text = format!("{reason}; trying again in {:.0} s", delay.as_secs_f32().max(1.0));
+        if self.bar.is_hidden() {
+            self.say(&text);
+        } else {
+            self.waiting = Some(printable(&text));
         }
+    }
+
+    fn describe(&self) {
         if self.files == 0 || self.bar.is_hidden() {
             return;
         }
-        let names = self.working_on.iter().take(2).map(|name| short(name)).collect::<Vec<_>>().join(", ");
-        self.bar.set_message(format!("{}: {} of {} files  {names}", self.verb, self.done, self.files));
+        let (rows, columns) = self.terminal.size();
+        let headline = if self.thumbnails_left > 0 && self.done >= self.files {
+            format!("all originals are safe; thumbnails to make: {}", self.thumbnails_left)
+        } else {
+            format!("{}: {} of {} files", self.verb, self.done, self.files)
+        };
+        self.bar.set_prefix(headline);
+        let lines = self.lines(usize::from(rows), usize::from(columns));
+        let below: Vec<String> = std::iter::once(String::new()).chain(lines).collect();
+        self.bar.set_message(below.join("\n"));
+    }
+
+    /// The lines below the bar, as many and as long as there is room for: the files that take longest, and what is waited for.
+    fn lines(&self, rows: usize, columns: usize) -> Vec<String> {
+        let room = (rows / 3).clamp(1, FILES_SHOWN_MAX);
+        let mut files: Vec<&InWork> = self.in_work.iter().collect();
+        files.sort_by_key(|file| std::cmp::Reverse(file.bytes));
+        let mut lines: Vec<String> = files.iter().take(room).map(|file| file.line(columns)).collect();
+        if let Some(more) = files.len().checked_sub(room).filter(|more| *more > 0) {
+            lines.push(format!("    … and {more} more"));
+        }
+        lines.extend(self.waiting.iter().map(|waiting| format!("  Waiting: {waiting}")));
+        lines.iter().map(|line| truncate_str(line, columns.saturating_sub(1), "…").into_owned()).collect()
     }
 
     /// A line of its own above the progress; without progress, a line on standard error.
@@ -132,6 +194,16 @@ impl Line {
     }
 }
 
+impl InWork {
+    fn line(&self, columns: usize) -> String {
+        let name = short(&self.name, (columns / 2).clamp(NAME_CHARACTERS, 3 * NAME_CHARACTERS));
+        if self.moved == 0 || self.moved >= self.bytes {
+            return format!("    {name}  {}", bytes(self.bytes));
+        }
+        format!("    {name}  {} of {}", bytes(self.moved), bytes(self.bytes))
+    }
+}
+
 /// Nothing is said before anything has moved: nobody knows yet.
 fn time_left(state: &ProgressState, text: &mut dyn std::fmt::Write) {
     if state.pos() > 0 {
@@ -141,13 +213,13 @@ fn time_left(state: &ProgressState, text: &mut dyn std::fmt::Write) {
 }
 
 /// The last part of a path, clipped in the middle.
-fn short(path: &Path) -> String {
+fn short(path: &Path, most: usize) -> String {
     let name = printable(&path.file_name().unwrap_or(path.as_os_str()).to_string_lossy());
     let characters: Vec<char> = name.chars().collect();
-    if characters.len() <= NAME_CHARACTERS {
+    if characters.len() <= most {
         return name;
     }
-    let half = NAME_CHARACTERS / 2 - 1;
+    let half = (most / 2).saturating_sub(1);
     let head: String = characters.iter().take(half).collect();
     let tail: String = characters.iter().skip(characters.len() - half).collect();
     format!("{head}…{tail}")
@@ -175,7 +247,22 @@ mod tests {
 
     #[test]
     fn long_names_keep_both_ends() {
-        assert_eq!(short(Path::new("/a/IMG_1.jpg")), "IMG_1.jpg");
-        assert_eq!(short(Path::new(&"x".repeat(60))).chars().count(), 27);
+        assert_eq!(short(Path::new("/a/IMG_1.jpg"), 28), "IMG_1.jpg");
+        assert_eq!(short(Path::new(&"x".repeat(60)), 28).chars().count(), 27);
+    }
+    #[test]
+    fn files_in_work_fit_the_terminal() {
+        let mut block = Block::new(Output { json: false, quiet: true }, "backing up");
+        for number in 0..20u64 {
+            let name = Path::new(&format!("/p/{}{number}.jpg", "long ".repeat(30))).into();
+            block.in_work.push_back(InWork { name, bytes: 1000 * number, moved: 400 });
+        }
+        block.waiting = Some("the server does not answer".to_owned());
+        for (rows, columns, expected) in [(24, 80, 10), (60, 200, 14), (3, 20, 3)] {
+            let lines = block.lines(rows, columns);
+            assert_eq!(lines.len(), expected, "{rows} rows");
+            assert!(lines.iter().all(|line| line.chars().count() < columns), "{lines:?}");
+        }
+        assert!(block.lines(24, 80)[0].ends_with("400 B of 19.00 kB"), "the largest comes first");
     }
 }

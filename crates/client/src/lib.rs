@@ -25,5 +25,6 @@ mod together;
 pub mod trash;
 pub mod verify;
 pub mod versions;
+pub mod watch;
 
 pub use darkslide_protocol::{CollectionId, FileId, Version};

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod complete;
 pub mod dates;
 pub mod file_type;
 pub mod live_container;

@@ -1,6 +1,7 @@
 //! `darkslide backup`: pictures go in.
 
 use crate::Ending;
+use crate::agent::control::{Line, Request};
 use crate::arguments::{Backup, General};
 use crate::output::{Output, counted, on_one_line};
 use crate::profile;
@@ -9,6 +10,7 @@ use anyhow::Result;
 use darkslide_client::backup::{self, BackupReport, Memory, Named, Settings};
 use darkslide_client::catalog::Catalog;
 use darkslide_client::library::AlbumRule;
+use darkslide_client::profile::Profile;
 use darkslide_client::session::Session;
 use darkslide_client::thumbnail::Thumbnailer;
 use std::path::PathBuf;
@@ -33,9 +35,18 @@ pub(crate) async fn run(output: Output, general: &General, arguments: Backup) ->
         memory: if arguments.little_memory { Memory::LITTLE } else { Memory::USUAL },
         ..settings()
     };
+    let _turn = my_turn(output, &profile).await?;
     let report = carry_out(output, session, profile.catalog().await?, &arguments.paths, &settings).await?;
     output.answer(&report, summary)?;
     Ok(Ending::unless(!report.is_complete()))
+}
+
+/// Asks a running agent to leave the profile to this process for as long as the line is held: it goes on by itself.
+async fn my_turn(output: Output, profile: &Profile) -> Result<Option<Line>> {
+    let Some(mut line) = Line::call(profile.folder()).await? else { return Ok(None) };
+    output.notice("The agent stands back while this runs, and goes on afterwards.");
+    // One that is ending leaves the profile too; the run's lock has the last word.
+    Ok(line.ask(Request::Yield).await.is_ok().then_some(line))
 }
 
 /// The defaults on this machine: dates that name no zone are in its zone.

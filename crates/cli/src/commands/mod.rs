@@ -1,7 +1,8 @@
 //! One file a group of commands; this one only says which is which.
 
 mod account;
-mod backup;
+mod agent;
+pub(crate) mod backup;
 mod free_up;
 mod import;
 mod operator;
@@ -13,6 +14,7 @@ mod shell;
 mod status;
 mod vault;
 mod versions;
+mod watch;
 
 use crate::Ending;
 use crate::arguments::{Arguments, Command};
@@ -43,6 +45,8 @@ pub(crate) async fn run(output: Output, arguments: Arguments) -> Result<Ending> 
         Command::DeleteAccount(arguments) => account::delete(output, general, arguments).await,
         Command::Backup(arguments) => backup::run(output, general, arguments).await,
         Command::Import(arguments) => import::run(output, general, arguments).await,
+        Command::Watch(arguments) => watch::run(output, general, arguments.action).await,
+        Command::Agent(arguments) => agent::run(output, general, arguments.action).await,
         Command::List(arguments) => vault::list(output, general, arguments).await,
         Command::Restore(arguments) => restore::run(output, general, arguments).await,
         Command::Album(arguments) => vault::album(output, general, arguments.action).await,
@@ -50,7 +54,7 @@ pub(crate) async fn run(output: Output, arguments: Arguments) -> Result<Ending> 
         Command::Verify(arguments) => restore::check(output, general, arguments).await,
         Command::Versions(arguments) => versions::run(output, general, arguments).await,
         Command::FreeUp(arguments) => free_up::run(output, general, arguments).await,
-        Command::Status => status::run(output, general).await,
+        Command::Status(arguments) => status::run(output, general, arguments).await,
         Command::Explain(arguments) => status::explain_paths(output, general, arguments).await,
         Command::Completions { shell } => shell::completions(output, shell),
         Command::ManPages { folder } => shell::manual_pages(output, &folder),

@@ -1,18 +1,33 @@
-//! `darkslide status` and `darkslide explain`: what is safe, what is not, and why.
+//! `darkslide status` and `darkslide explain`: what is safe, what waits for what, what is not safe, and why.
 
 use crate::Ending;
-use crate::arguments::{Explain, General};
-use crate::output::{Output, bytes, counted, on_one_line};
+use crate::agent::control::Line;
+use crate::agent::status::{AgentStatus, FolderState, FolderStatus, RunStatus};
+use crate::arguments::{Explain, General, Status as StatusArguments};
+use crate::output::{Output, bytes, counted, date, on_one_line};
 use crate::profile;
+use crate::screen::Screen;
 use anyhow::Result;
+use darkslide_client::backup::Named;
 use darkslide_client::backup::explain::{NOTHING_THERE, explain};
 use darkslide_client::catalog::{AssetState, Catalog};
-use darkslide_client::session::AccountSummary;
+use darkslide_client::profile::Profile;
+use darkslide_client::session::{AccountSummary, Session};
 use serde::Serialize;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How often the server is asked while the status is followed.
+const ASK_EVERY: Duration = Duration::from_secs(30);
+
+/// How long nothing may change before the status is put together again all the same.
+const REFRESH: Duration = Duration::from_secs(2);
+
+/// Files that are named of what may be many; `--json` names them all.
+const NAMED_MAX: usize = 20;
 
 /// The state of one profile.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Status {
     profile: String,
@@ -28,31 +43,127 @@ struct Status {
     blocked: i64,
     skipped: i64,
     not_media: i64,
+    /// What could not be backed up, with the reason.
+    blocked_files: Vec<Named>,
+    /// What the agent says; absent when none is running.
+    agent: Option<AgentStatus>,
+    /// The watch folders: as the agent sees them, or as the last one left them.
+    folders: Vec<FolderStatus>,
 }
 
 /// `status`.
-pub(crate) async fn run(output: Output, general: &General) -> Result<Ending> {
+pub(crate) async fn run(output: Output, general: &General, arguments: StatusArguments) -> Result<Ending> {
     let profile = profile::open(general)?;
     let session = profile::session(general, &profile).await?;
-    let asked = session.summary().await;
     let catalog = profile.catalog().await?;
+    if arguments.watch {
+        return follow(output, &profile, &session, &catalog).await;
+    }
+    let agent = match Line::call(profile.folder()).await? {
+        Some(mut line) => Some(line.status().await?),
+        None => None,
+    };
+    let asked = session.summary().await.map_err(|error| error.to_string());
+    let status = gather(&profile, &session, &catalog, asked, agent).await?;
+    output.answer(&status, describe)?;
+    Ok(Ending::unless(status.unreachable.is_some()))
+}
+
+/// Shows it again at every change, until Ctrl-C.
+async fn follow(output: Output, profile: &Profile, session: &Session, catalog: &Catalog) -> Result<Ending> {
+    let mut screen = Screen::new();
+    let mut line = None;
+    let mut agent = None;
+    let mut asked = (Instant::now(), session.summary().await.map_err(|error| error.to_string()));
+    loop {
+        if asked.0.elapsed() > ASK_EVERY {
+            asked = (Instant::now(), session.summary().await.map_err(|error| error.to_string()));
+        }
+        if line.is_none() {
+            line = Line::call(profile.folder()).await?;
+            if let Some(line) = &mut line {
+                line.follow().await?;
+                agent = line.news().await.ok();
+            }
+        }
+        let status = gather(profile, session, catalog, asked.1.clone(), agent.clone()).await?;
+        if output.json {
+            output.line(&status)?;
+        } else {
+            screen.show(&describe(&status))?;
+        }
+        match &mut line {
+            None => tokio::time::sleep(REFRESH).await,
+            Some(following) => match tokio::time::timeout(REFRESH, following.news()).await {
+                Ok(Ok(news)) => agent = Some(news),
+                Ok(Err(_)) => (line, agent) = (None, None),
+                Err(_) => {}
+            },
+        }
+    }
+}
+
+async fn gather(
+    profile: &Profile,
+    session: &Session,
+    catalog: &Catalog,
+    asked: Result<AccountSummary, String>,
+    agent: Option<AgentStatus>,
+) -> Result<Status> {
     let counts = catalog.asset_counts().await?;
     let of =
         |state: AssetState| counts.iter().find(|(other, _)| *other == state).map_or(0, |(_, count)| *count);
-    let status = Status {
+    let blocked_files = blocked(catalog).await?;
+    let folders = match &agent {
+        Some(agent) => agent.folders.clone(),
+        None => unattended(catalog).await?,
+    };
+    Ok(Status {
         profile: profile.name().to_string(),
         folder: profile.folder().to_path_buf(),
         server: session.api.server().to_string(),
         email: session.email.to_string(),
-        unreachable: asked.as_ref().err().map(ToString::to_string),
+        unreachable: asked.as_ref().err().cloned(),
         account: asked.ok(),
         backed_up: of(AssetState::BackedUp),
-        blocked: of(AssetState::Blocked),
+        blocked: i64::try_from(blocked_files.len()).unwrap_or(i64::MAX),
         skipped: of(AssetState::Skipped),
         not_media: of(AssetState::NotMedia),
+        blocked_files,
+        agent,
+        folders,
+    })
+}
+
+/// What could not be backed up and is still there.
+async fn blocked(catalog: &Catalog) -> Result<Vec<Named>> {
+    let rows = catalog.blocked_assets().await?;
+    let looking = tokio::task::spawn_blocking(move || {
+        let still_there = rows.into_iter().map(|row| (row.whole_path(), row.reason));
+        still_there.filter(|(path, _)| path.symlink_metadata().is_ok()).collect::<Vec<_>>()
+    });
+    let named = |(path, reason): (PathBuf, Option<String>)| Named {
+        path: path.display().to_string(),
+        reason: reason.unwrap_or_else(|| "no reason was kept".to_owned()),
     };
-    output.answer(&status, describe)?;
-    Ok(Ending::unless(status.unreachable.is_some()))
+    Ok(looking.await?.into_iter().map(named).collect())
+}
+
+/// The watch folders as the last agent left them.
+async fn unattended(catalog: &Catalog) -> Result<Vec<FolderStatus>> {
+    let mut folders = Vec::new();
+    for row in catalog.watch_folders().await? {
+        let counts = catalog.root_counts(&row.path).await?;
+        folders.push(FolderStatus {
+            path: row.path,
+            state: if row.paused { FolderState::Paused } else { FolderState::Unattended },
+            safe: counts.safe,
+            safe_at: counts.safe_at,
+            last_scan: row.last_scan,
+            ..FolderStatus::default()
+        });
+    }
+    Ok(folders)
 }
 
 fn describe(status: &Status) -> String {
@@ -87,8 +198,104 @@ fn describe(status: &Status) -> String {
         }
     }
     text += "\n";
-    if status.blocked > 0 {
-        text += "`darkslide explain FILE` says why one is blocked; the next backup tries them all again.\n";
+    match (&status.agent, status.folders.is_empty()) {
+        (Some(agent), _) => text += &format!("\n{}", describe_agent(agent)),
+        (None, false) => {
+            text += "\nNo agent is running: nothing is backed up by itself. `darkslide agent install` changes that.\n";
+        }
+        (None, true) => {}
+    }
+    text += &describe_folders(&status.folders);
+    text + &describe_blocked(&status.blocked_files)
+}
+
+/// What the agent is doing, for people.
+pub(crate) fn describe_agent(agent: &AgentStatus) -> String {
+    let mut text =
+        format!("Agent: {} (process {}, since {})\n", agent.state.words(), agent.process, date(agent.since));
+    if let Some(problem) = &agent.problem {
+        text += &format!("  {}\n", problem.what);
+        if let Some(advice) = &problem.advice {
+            text += &format!("  What to do: {advice}\n");
+        }
+        if let Some(next) = problem.next_try {
+            text += &format!("  Next try: {}\n", date(next));
+        }
+    }
+    if let Some(run) = &agent.run {
+        text += &describe_run(run);
+    }
+    text
+}
+
+fn describe_run(run: &RunStatus) -> String {
+    let folder = on_one_line(&run.folder.to_string_lossy());
+    if run.files == 0 {
+        return format!("  {folder}: {} looked at\n", counted(run.found, "file"));
+    }
+    if run.files_done >= run.files {
+        return format!("  {folder}: all originals are safe; thumbnails to make: {}\n", run.thumbnails_left);
+    }
+    let mut text = format!(
+        "  {folder}: {} of {} files, {} sent of {}",
+        run.files_done,
+        run.files,
+        bytes(run.bytes_sent),
+        bytes(run.bytes)
+    );
+    if let Some(seconds) = run.bytes.saturating_sub(run.bytes_sent).checked_div(run.bytes_per_second) {
+        let left = indicatif::HumanDuration(Duration::from_secs(seconds));
+        text += &format!(", {}/s, {left:#} left", bytes(run.bytes_per_second));
+    }
+    text += "\n";
+    for name in &run.current {
+        text += &format!("    {name}\n");
+    }
+    if let Some(reason) = &run.waiting {
+        text += &format!("  Waiting: {reason}\n");
+    }
+    text
+}
+
+/// The watch folders, for people.
+pub(crate) fn describe_folders(folders: &[FolderStatus]) -> String {
+    let mut text = String::new();
+    for folder in folders {
+        let path = on_one_line(&folder.path.to_string_lossy());
+        text += &format!(
+            "\n{path}: {}, {} safe",
+            folder.state.word(),
+            counted(folder.safe.unsigned_abs(), "file")
+        );
+        if let Some(at) = folder.safe_at {
+            text += &format!(" (the last one on {})", date(at));
+        }
+        for (count, what) in [(folder.waiting, "waiting"), (folder.skipped, "skipped")] {
+            if count > 0 {
+                text += &format!(", {count} {what}");
+            }
+        }
+        text += "\n";
+        if let Some(because) = &folder.because {
+            text += &format!("  {because}\n");
+        }
+        for waiting in &folder.waiting_for {
+            text += &format!("  {waiting}\n");
+        }
+    }
+    text
+}
+
+fn describe_blocked(blocked: &[Named]) -> String {
+    if blocked.is_empty() {
+        return String::new();
+    }
+    let mut text = "\nBlocked; the next backup tries them again:\n".to_owned();
+    for file in blocked.iter().take(NAMED_MAX) {
+        text += &format!("  {}: {}\n", on_one_line(&file.path), file.reason);
+    }
+    if let Some(more) = blocked.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
+        text += &format!("  … and {more} more; --json names them all\n");
     }
     text
 }
@@ -121,4 +328,93 @@ pub(crate) async fn explain_paths(output: Output, general: &General, arguments: 
         answers.iter().map(line).collect::<Vec<_>>().join("\n")
     })?;
     Ok(Ending::unless(!all_there))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::status::{Done, Problem, State};
+
+    fn folder(path: &str) -> FolderStatus {
+        FolderStatus {
+            path: path.into(),
+            safe: 12,
+            safe_at: Some(1_700_000_000_000_000),
+            ..FolderStatus::default()
+        }
+    }
+
+    fn agent() -> AgentStatus {
+        AgentStatus {
+            process: 7,
+            since: 1_700_000_000_000_000,
+            state: State::BackingUp,
+            run: Some(RunStatus {
+                folder: "/home/me/Pictures".into(),
+                found: 100,
+                files: 20,
+                files_done: 3,
+                bytes: 90_000_000,
+                bytes_sent: 12_000_000,
+                bytes_per_second: 2_000_000,
+                thumbnails_left: 0,
+                current: vec!["/home/me/Pictures/IMG_1.jpg".into(), "/home/me/Pictures/IMG_2.mov".into()],
+                waiting: None,
+            }),
+            problem: None,
+            folders: Vec::new(),
+            done: Done::default(),
+        }
+    }
+
+    #[test]
+    fn the_status_explains_itself() {
+        let waiting = FolderStatus {
+            waiting: 1,
+            waiting_for: vec!["/home/me/Pictures/IMG_3.mov: it arrived or changed a moment ago".into()],
+            skipped: 2,
+            ..folder("/home/me/Pictures")
+        };
+        let offline = FolderStatus {
+            state: FolderState::Offline,
+            because: Some("it is empty, and was not before".into()),
+            ..folder("/mnt/card")
+        };
+        let status = Status {
+            profile: "default".into(),
+            folder: "/home/me/.local/share/darkslide/default".into(),
+            server: "https://photos.example.org".into(),
+            email: "me@example.org".into(),
+            account: None,
+            unreachable: Some("it does not answer".into()),
+            backed_up: 24,
+            blocked: 1,
+            skipped: 0,
+            not_media: 3,
+            blocked_files: vec![Named {
+                path: "/home/me/Pictures/x.jpg".into(),
+                reason: "it cannot be read".into(),
+            }],
+            agent: Some(agent()),
+            folders: vec![waiting, offline],
+        };
+        insta::assert_snapshot!(describe(&status));
+        let alone = Status {
+            agent: None,
+            folders: vec![FolderStatus { state: FolderState::Unattended, ..folder("/a") }],
+            ..status
+        };
+        assert!(describe(&alone).contains("darkslide agent install"));
+    }
+
+    #[test]
+    fn problems_come_with_what_to_do() {
+        let problem = Problem {
+            what: "the storage is full".into(),
+            advice: Some("free some".into()),
+            next_try: Some(1_700_000_000_000_000),
+        };
+        let agent = AgentStatus { state: State::Retrying, problem: Some(problem), run: None, ..agent() };
+        insta::assert_snapshot!(describe_agent(&agent));
+    }
 }

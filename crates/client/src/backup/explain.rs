@@ -7,7 +7,8 @@ use darkslide_media::names::{ignored_file, ignored_folder};
 
 use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError};
 use crate::library::folder::fingerprint;
-use crate::library::{path_of, raw};
+use crate::library::selection::Exclusions;
+use crate::library::{PassReason, path_of, raw};
 
 /// What is said of a path at which there is nothing, and of which nothing is known.
 pub const NOTHING_THERE: &str = "There is no such file, or it may not be read.";
@@ -34,7 +35,21 @@ pub async fn explain(catalog: &Catalog, path: &Path) -> Result<String, CatalogEr
             return of_row(catalog, &path, relative, &row).await;
         }
     }
-    Ok(unseen(&below))
+    Ok(match excluded(catalog, &path).await? {
+        Some(pattern) => format!("Not backed up: {}.", PassReason::Excluded(pattern)),
+        None => unseen(&below),
+    })
+}
+
+/// The pattern of a watch folder that leaves this file alone.
+async fn excluded(catalog: &Catalog, path: &Path) -> Result<Option<String>, CatalogError> {
+    for folder in catalog.watch_folders().await? {
+        let Ok(below) = path.strip_prefix(&folder.path) else { continue };
+        // Patterns were read when they were added.
+        let exclude = Exclusions::parse(&folder.exclude).unwrap_or_default();
+        return Ok(exclude.matching(below).map(str::to_owned));
+    }
+    Ok(None)
 }
 
 /// The path without links; of what lies in an archive, the archive's, and that in the archive.

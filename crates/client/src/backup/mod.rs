@@ -15,6 +15,7 @@ pub mod error;
 pub mod explain;
 pub mod gate;
 pub mod hash;
+mod hold;
 pub mod identify;
 mod import;
 mod in_flight;
@@ -47,12 +48,14 @@ pub use error::{AssetError, BackupError};
 pub use explain::explain;
 pub use import::import;
 pub use memory::Memory;
-pub use report::{BackupReport, Named};
+pub use report::{BackupReport, Named, Waiting};
 
 use crate::catalog::Catalog;
 use crate::event::{Event, Events, Outcome};
 use crate::feed;
 use crate::library::AlbumRule;
+use crate::library::selection::Selection;
+use crate::library::settle::Settling;
 use crate::session::Session;
 use crate::thumbnail::Thumbnailer;
 use run::Run;
@@ -71,6 +74,10 @@ pub struct Settings {
     pub thumbnailer: Thumbnailer,
     /// How much memory it may take.
     pub memory: Memory,
+    /// Which part of the folders is looked at.
+    pub selection: Selection,
+    /// How long files are left alone after they arrived or changed; none where nobody writes meanwhile.
+    pub settling: Option<Settling>,
 }
 
 impl Default for Settings {
@@ -81,6 +88,8 @@ impl Default for Settings {
             patience: Duration::from_mins(10),
             thumbnailer: Thumbnailer::new(),
             memory: Memory::USUAL,
+            selection: Selection::default(),
+            settling: None,
         }
     }
 }
@@ -115,10 +124,14 @@ pub async fn backup(
     let mut first_missing = None;
     let deleted = run.catalog.deleted_files().await?;
     for root in roots {
-        match survey(&run.catalog, root, &settings.albums, &deleted, events).await {
+        match survey(&run, root, &deleted).await {
             Ok(Survey { root, unchanged, plan, passed_over }) => {
                 run.pass_over(&passed_over);
                 run.tally().unchanged += unchanged;
+                let (root, plan) = match settings.settling {
+                    Some(settling) => run.hold_back(root, plan, settling).await,
+                    None => (root, plan),
+                };
                 plans.push((Arc::from(root), plan));
             }
             Err(error @ BackupError::Root { .. }) => {

@@ -1,8 +1,8 @@
 //! What a run did, for people and for scripts: every file is counted in exactly one place, and every file that is
 //! not in the vault is named with its reason.
 
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
 
@@ -15,6 +15,22 @@ pub struct Named {
     pub path: String,
     /// The reason.
     pub reason: String,
+}
+
+/// A file that is still being written, as far as anybody can tell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Waiting {
+    /// The whole path; bytes that are no UTF-8 are replaced.
+    pub path: String,
+    /// What it waits for.
+    pub reason: String,
+    /// The folder that it lies in, under its root.
+    #[serde(skip)]
+    pub folder: PathBuf,
+    /// When to look again.
+    #[serde(skip)]
+    pub until: SystemTime,
 }
 
 /// The summary of one run. Live Photos count as one.
@@ -33,6 +49,8 @@ pub struct BackupReport {
     pub skipped: Vec<Named>,
     /// Neither pictures nor videos.
     pub not_media: Vec<Named>,
+    /// What arrived or changed a moment ago, or is not complete so far.
+    pub waiting: Vec<Waiting>,
     /// What did not work. The next run tries again.
     pub failed: Vec<Named>,
     /// Files of which this run found that they have no thumbnail but the placeholder.

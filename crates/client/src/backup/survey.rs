@@ -9,10 +9,13 @@ use std::path::{Path, PathBuf};
 use darkslide_protocol::FileId;
 use tokio::sync::mpsc;
 
+use super::Settings;
 use super::error::BackupError;
 use super::plan::{self, BackupPlan, Kin, is_settled, kin_of};
+use super::run::Run;
 use crate::catalog::{AlbumMark, AssetRow, Catalog, CatalogError, Fingerprint, SettledRow};
 use crate::event::{Event, Events};
+use crate::library::selection::{Scope, Selection};
 use crate::library::{AlbumRule, Found, PassedOver, folder, path_of, raw};
 
 /// Settled assets that are read from the catalog at once.
@@ -34,31 +37,48 @@ pub(super) struct Survey {
     pub(super) passed_over: Vec<PassedOver>,
 }
 
-/// Looks at a root. `deleted` are files that their owner deleted from the vault.
+/// Looks at a root, or the part of it that the run's settings select. `deleted` are files that their owner deleted from the vault.
 pub(super) async fn survey(
+    run: &Run,
+    path: &Path,
+    deleted: &BTreeSet<FileId>,
+) -> Result<Survey, BackupError> {
+    look(&run.catalog, path, &run.settings, deleted, &run.events).await
+}
+
+async fn look(
     catalog: &Catalog,
     path: &Path,
-    rule: &AlbumRule,
+    settings: &Settings,
     deleted: &BTreeSet<FileId>,
     events: &Events,
 ) -> Result<Survey, BackupError> {
     let of_root = |source| BackupError::Root { path: path.to_owned(), source };
+    let Settings { albums: rule, selection, .. } = settings;
+    let is_all = selection.scope == Scope::Everything;
     let root = folder::root_of(path).map_err(of_root)?;
     let (pages, settled) = mpsc::channel(2);
-    let sift = Sift { root: root.clone(), rule: rule.clone(), deleted: deleted.clone(), settled };
+    let (rule, selection) = (rule.clone(), selection.clone());
+    let sift = Sift { root: root.clone(), rule, selection, deleted: deleted.clone(), settled };
     let (walked, events) = (path.to_owned(), events.clone());
     let walking = tokio::task::spawn_blocking(move || sift.walk(&walked, &events));
-    let fed = feed(catalog, &raw(&root), pages).await;
+    // Of some folders less is known than of all, and is asked for when it is known what is in them.
+    let fed = if is_all { feed(catalog, &raw(&root), pages).await } else { Ok(drop(pages)) };
     let sifted = walking.await.expect("a walk does not panic").map_err(of_root)?;
     fed?;
     let Sifted { mut unchanged, mut rest, passed_over } = sifted;
-    let mut known = known_of(catalog, &root, &rest).await?;
-    for companion in companions(catalog, &root, &rest, &known).await? {
-        unchanged -= 1;
-        rest.push(Found { path: path_of(&companion.path), fingerprint: companion.fingerprint });
-        known.push(companion);
+    let mut known;
+    if is_all {
+        known = known_of(catalog, &root, &rest).await?;
+        for companion in companions(catalog, &root, &rest, &known).await? {
+            unchanged -= 1;
+            rest.push(Found { path: path_of(&companion.path), fingerprint: companion.fingerprint });
+            known.push(companion);
+        }
+    } else {
+        known = catalog.assets_in(&raw(&root), &settings.selection.scope).await?;
     }
-    let plan = plan::plan(&root, &rest, &known, deleted, rule);
+    let plan = plan::plan(&root, &rest, &known, deleted, &settings.albums);
     Ok(Survey { root, unchanged, plan, passed_over })
 }
 
@@ -83,6 +103,7 @@ async fn feed(
 struct Sift {
     root: PathBuf,
     rule: AlbumRule,
+    selection: Selection,
     deleted: BTreeSet<FileId>,
     settled: mpsc::Receiver<Vec<SettledRow>>,
 }
@@ -96,11 +117,11 @@ struct Sifted {
 impl Sift {
     /// Blocks.
     fn walk(self, path: &Path, events: &Events) -> std::io::Result<Sifted> {
-        let Self { root, rule, deleted, settled } = self;
+        let Self { root, rule, selection, deleted, settled } = self;
         let mut settled = InOrder { pages: settled, page: Vec::new().into_iter().peekable() };
         let mut album = None;
         let (mut seen, mut unchanged, mut rest) = (0, 0, Vec::new());
-        let passed_over = folder::walk(path, |found| {
+        let passed_over = folder::walk(path, &selection, |found| {
             seen += 1;
             if seen % TELL_EVERY == 0 {
                 events.send_blocking(Event::Scanned { found: seen });
@@ -308,7 +329,8 @@ mod tests {
                 for row in &known {
                     catalog.put_asset(row).await.unwrap();
                 }
-                survey(&catalog, &root, &rule, &deleted, &Events::silent()).await.unwrap()
+                let settings = Settings { albums: rule.clone(), ..Settings::default() };
+                look(&catalog, &root, &settings, &deleted, &Events::silent()).await.unwrap()
             });
             let scan = folder::scan(&root, |_| ()).unwrap();
             let whole = plan::plan(&root, &scan.files, &known, &deleted, &rule);

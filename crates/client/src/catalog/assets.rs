@@ -11,7 +11,8 @@ use std::slice;
 use super::changes::{ROWS, placeholders, statement};
 use super::files::{self, content_hash_of};
 use super::{Catalog, CatalogError, DeviceAlbumKey, FileRow, Spans, cursor, thumbnails};
-use crate::library::path_of;
+use crate::library::selection::{Reach, Scope};
+use crate::library::{path_of, raw};
 
 /// What tells, at the price of one `stat`, that a file's bytes are what they were. The change time is not in it:
 /// it moves with every rename and change of rights.
@@ -255,6 +256,18 @@ impl Catalog {
         Ok(rows)
     }
 
+    /// The assets of one root that lie in a part of it.
+    pub async fn assets_in(&self, root: &[u8], scope: &Scope) -> Result<Vec<AssetRow>, CatalogError> {
+        let mut rows = Vec::new();
+        for (folder, reach) in scope.starts() {
+            if folder.as_os_str().is_empty() && reach == Reach::Below {
+                return self.assets(root).await;
+            }
+            rows.extend(self.assets_of_folder(root, &raw(folder), reach).await?);
+        }
+        Ok(rows)
+    }
+
     /// Calls `each` with every asset whose path under a root begins so.
     pub async fn assets_below(
         &self,
@@ -275,13 +288,59 @@ impl Catalog {
         Ok(())
     }
 
-    /// Whether anything under a root was ever seen.
+    async fn assets_of_folder(
+        &self,
+        root: &[u8],
+        folder: &[u8],
+        reach: Reach,
+    ) -> Result<Vec<AssetRow>, CatalogError> {
+        let separator = u8::try_from(std::path::MAIN_SEPARATOR).unwrap_or(b'/');
+        let (mut from, mut to) = (folder.to_vec(), folder.to_vec());
+        if folder.is_empty() {
+            // Behind every path that a system takes.
+            to.resize(1 << 15, 0xff);
+        } else {
+            from.push(separator);
+            to.push(separator + 1);
+        }
+        Ok(sqlx::query_as(
+            "SELECT * FROM assets WHERE root = $1 AND path >= $2 AND path < $3
+                 AND ($4 OR instr(substr(path, $5), $6) = 0)",
+        )
+        .bind(root)
+        .bind(&from)
+        .bind(to)
+        .bind(reach == Reach::Below)
+        .bind(i64::try_from(from.len() + 1).unwrap_or(i64::MAX))
+        .bind(vec![separator])
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// Some assets of a root that are in the vault, chosen at random.
+    pub async fn some_assets(&self, root: &[u8], most: i64) -> Result<Vec<AssetRow>, CatalogError> {
+        Ok(sqlx::query_as(
+            "SELECT * FROM assets WHERE root = $1 AND state = 'backed_up' ORDER BY random() LIMIT $2",
+        )
+        .bind(root)
+        .bind(most)
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// Whether anything was ever seen under a root.
     pub async fn has_assets(&self, root: &[u8]) -> Result<bool, CatalogError> {
-        let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM assets WHERE root = $1 LIMIT 1")
+        Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM assets WHERE root = $1)")
             .bind(root)
-            .fetch_optional(&self.pool)
-            .await?;
-        Ok(found.is_some())
+            .fetch_one(&self.pool)
+            .await?)
+    }
+
+    /// The assets that could not be backed up, of all roots.
+    pub async fn blocked_assets(&self) -> Result<Vec<AssetRow>, CatalogError> {
+        Ok(sqlx::query_as("SELECT * FROM assets WHERE state = 'blocked' ORDER BY root, path")
+            .fetch_all(&self.pool)
+            .await?)
     }
 
     /// The asset that this file is, or is the video of.

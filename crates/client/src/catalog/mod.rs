@@ -2,7 +2,8 @@
 //!
 //! Two halves meet here. The *mirror* (`collections`, `files`, `trash`, `cursors`) is what the change feed said of
 //! the vault. The *library* (`assets`, `device_albums`, `uploads`, `thumbnails_due`) is what was done with the folders on this
-//! device. It is a cache with one exception, `first_seen`: losing it costs time, never pictures.
+//! device, and what is to be done (`watch_folders`). But for those, and `first_seen`, it is a cache: losing it costs time, never
+//! pictures.
 //!
 //! Rows are written after the effect that they record. It holds names, dates and content hashes in the clear and
 //! no usable key, so it belongs on the owner's device only. It never talks to the network.
@@ -17,8 +18,10 @@ mod resumable;
 mod thumbnails;
 mod trash;
 mod uploads;
+mod watch_folders;
 
 use std::fs::{File, OpenOptions};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,6 +37,7 @@ pub use resumable::ResumableRow;
 pub use thumbnails::{DueRow, SentThumbnail};
 pub use trash::TrashRow;
 pub use uploads::{PartRow, UploadRow};
+pub use watch_folders::{NewWatchFolder, RootCounts, WatchFolderRow};
 
 /// Readers beside the one writer that SQLite allows.
 const CONNECTIONS_MAX: u32 = 4;
@@ -72,8 +76,11 @@ pub enum CatalogError {
         what: &'static str,
     },
     /// Another process is backing this profile up.
-    #[error("another backup of this profile is running")]
-    Busy,
+    #[error("another backup of this profile is running{}; wait until it is done", process(.owner.as_ref()))]
+    Busy {
+        /// Which, as far as it said.
+        owner: Option<u32>,
+    },
 }
 
 /// The open database. Cheap to clone.
@@ -125,10 +132,14 @@ impl Catalog {
     pub fn lock_run(&self) -> Result<RunLock, CatalogError> {
         let path = self.path.with_extension("lock");
         let io = |source| CatalogError::Io { path: path.clone(), source };
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io)?;
+        let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io)?;
         match file.try_lock() {
-            Ok(()) => Ok(RunLock(file)),
-            Err(std::fs::TryLockError::WouldBlock) => Err(CatalogError::Busy),
+            Ok(()) => {
+                // For whoever finds it locked; the lock itself is the system's, and ends with the process.
+                let told = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
+                told.map_err(io).map(|()| RunLock(file))
+            }
+            Err(std::fs::TryLockError::WouldBlock) => Err(CatalogError::Busy { owner: owner_of(&path) }),
             Err(std::fs::TryLockError::Error(source)) => Err(io(source)),
         }
     }
@@ -137,6 +148,14 @@ impl Catalog {
     async fn write(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, CatalogError> {
         Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
     }
+}
+
+fn owner_of(lock: &Path) -> Option<u32> {
+    std::fs::read_to_string(lock).ok()?.trim().parse().ok()
+}
+
+fn process(owner: Option<&u32>) -> String {
+    owner.map(|owner| format!(" (process {owner})")).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The catalog's promises: later versions win, tombstones keep what was known, key and header go with their content.
 
 use super::*;
+use crate::library::AlbumRule;
+use crate::library::selection::{Reach, Scope};
 use darkslide_crypto::ContentHash;
 use darkslide_protocol::collection::CollectionType;
 use darkslide_protocol::{AccountId, CollectionId, FileId, ObjectKey, Opaque, Version};
@@ -342,7 +344,73 @@ async fn albums_are_linked_by_id() {
 async fn one_run_at_a_time() {
     let (_folder, catalog) = catalog().await;
     let lock = catalog.lock_run().unwrap();
-    assert!(matches!(catalog.lock_run(), Err(CatalogError::Busy)));
+    assert!(
+        matches!(catalog.lock_run(), Err(CatalogError::Busy { owner: Some(owner) }) if owner == std::process::id())
+    );
     drop(lock);
     assert!(catalog.lock_run().is_ok());
+}
+
+#[tokio::test]
+async fn watch_folders_are_kept_as_they_were_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = Catalog::open(&folder.path().join("catalog")).await.unwrap();
+    for (path, albums) in
+        [("/a", AlbumRule::PerRoot), ("/b", AlbumRule::PerFolder), ("/c", AlbumRule::Named("Ski".to_owned()))]
+    {
+        let new =
+            NewWatchFolder { path: path.into(), albums, exclude: vec!["*.png".to_owned(), "\"".to_owned()] };
+        catalog.add_watch_folder(&new, 7).await.unwrap();
+        let row = catalog.watch_folders().await.unwrap().pop().unwrap();
+        assert_eq!((row.path, row.albums, row.exclude), (new.path, new.albums, new.exclude));
+        assert_eq!(
+            (row.added, row.paused, row.device, row.offline_since, row.last_scan),
+            (7, false, None, None, None)
+        );
+    }
+    let only = |rows: Vec<WatchFolderRow>| rows.into_iter().find(|row| row.path == Path::new("/b")).unwrap();
+    let id = only(catalog.watch_folders().await.unwrap()).id;
+    catalog.watch_folder_online(id, u64::MAX).await.unwrap();
+    catalog.watch_folder_offline(id, 8).await.unwrap();
+    catalog.watch_folder_offline(id, 9).await.unwrap();
+    catalog.watch_folder_scanned(id, 10).await.unwrap();
+    catalog.pause_watch_folder(id, true).await.unwrap();
+    let row = only(catalog.watch_folders().await.unwrap());
+    assert_eq!(
+        (row.paused, row.device, row.offline_since, row.last_scan),
+        (true, Some(u64::MAX), Some(8), Some(10))
+    );
+    catalog.pause_watch_folder(id, false).await.unwrap();
+    assert_eq!(
+        only(catalog.watch_folders().await.unwrap()).device,
+        None,
+        "whatever is there now is the right disk"
+    );
+    catalog.remove_watch_folder(id).await.unwrap();
+    assert_eq!(catalog.watch_folders().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn assets_are_found_by_their_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = Catalog::open(&folder.path().join("catalog")).await.unwrap();
+    let paths = ["0.jpg", "a/1.jpg", "a/x/2.jpg", "a.jpg", "a0/3.jpg", "ab/4.jpg"];
+    for path in paths {
+        catalog.put_asset(&asset(path.as_bytes(), AssetState::Skipped)).await.unwrap();
+    }
+    let check = |folders: &[(&str, Reach)], expected: &[&str]| {
+        let folders = folders.iter().map(|(path, reach)| (path.into(), *reach)).collect();
+        let (catalog, expected) = (catalog.clone(), expected.join(" "));
+        async move {
+            let rows = catalog.assets_in(b"/pictures", &Scope::Folders(folders)).await.unwrap();
+            let mut found: Vec<_> =
+                rows.into_iter().map(|row| String::from_utf8(row.path).unwrap()).collect();
+            found.sort();
+            assert_eq!(found.join(" "), expected);
+        }
+    };
+    check(&[("", Reach::Itself)], &["0.jpg", "a.jpg"]).await;
+    check(&[("a", Reach::Itself)], &["a/1.jpg"]).await;
+    check(&[("a", Reach::Below), ("ab", Reach::Itself)], &["a/1.jpg", "a/x/2.jpg", "ab/4.jpg"]).await;
+    assert_eq!(catalog.assets_in(b"/pictures", &Scope::Everything).await.unwrap().len(), paths.len());
 }

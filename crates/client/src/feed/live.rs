@@ -7,7 +7,13 @@ use crate::api::{Api, ApiFailure, NewsStream};
 use crate::session::Session;
 use backon::BackoffBuilder as _;
 use darkslide_protocol::Version;
+use darkslide_protocol::server::Extension;
 use std::time::Duration;
+
+/// Whether the server tells news at all.
+pub async fn is_offered(session: &Session) -> Result<bool, ApiFailure> {
+    session.api.offers(Extension::Changes).await
+}
 
 /// Waits for changes of one account's vault.
 #[derive(Debug)]
@@ -19,7 +25,7 @@ pub struct News {
 }
 
 impl News {
-    /// Connects when it is first asked. The server must offer [`Extension::Changes`](darkslide_protocol::server::Extension).
+    /// Connects when it is first asked. The server must offer [`Extension::Changes`].
     pub fn of(session: &Session) -> Self {
         Self { api: session.api.clone(), stream: None, seen: Version(0), pauses: None }
     }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use darkslide_media::names::{ignored_file, ignored_folder};
 use walkdir::{DirEntry, WalkDir};
 
+use super::selection::{Exclusions, Reach, Selection};
 use super::{Found, PassReason, PassedOver, Scan};
 use crate::catalog::Fingerprint;
 
@@ -29,15 +30,16 @@ pub fn root_of(path: &Path) -> io::Result<PathBuf> {
 /// Fails only if the root itself is not there or may not be read.
 pub fn scan(root: &Path, mut progress: impl FnMut(u64)) -> io::Result<Scan> {
     let mut files = Vec::new();
-    let passed_over = walk(root, |found| {
+    let passed_over = walk(root, &Selection::default(), |found| {
         files.push(found);
         progress(files.len() as u64);
     })?;
     Ok(Scan { root: root_of(root)?, files, passed_over })
 }
 
-/// The same, file by file: `each` is called in the order of the paths' bytes. Gives what was passed over.
-pub fn walk(path: &Path, mut each: impl FnMut(Found)) -> io::Result<Vec<PassedOver>> {
+/// The same, file by file, and of the part that is selected. Where that is everything, `each` is called in the order of the paths' bytes. A
+/// folder of the scope that is gone, or is not one that a walk from the root would come to, has nothing in it. Gives what was passed over.
+pub fn walk(path: &Path, selection: &Selection, mut each: impl FnMut(Found)) -> io::Result<Vec<PassedOver>> {
     let path = path.canonicalize()?;
     let metadata = path.metadata()?;
     if !metadata.is_dir() {
@@ -47,23 +49,70 @@ pub fn walk(path: &Path, mut each: impl FnMut(Found)) -> io::Result<Vec<PassedOv
     // Whoever may not list the root must hear of it, not be told that there is nothing in it.
     root.read_dir()?;
     let mut passed = Vec::new();
-    let mut walk = WalkDir::new(&root).follow_links(false).sort_by(by_bytes_of_paths).into_iter();
+    for (folder, reach) in selection.scope.starts() {
+        if is_walked(&root, folder, &selection.exclude) {
+            walk_from(&root, folder, reach, &selection.exclude, &mut each, &mut passed);
+        }
+    }
+    Ok(passed)
+}
+
+/// Whether a walk from the root would enter this folder.
+fn is_walked(root: &Path, folder: &Path, exclude: &Exclusions) -> bool {
+    let above = folder.ancestors().filter(|above| !above.as_os_str().is_empty());
+    let enters = |above: &Path| {
+        let is_ignored = above.file_name().is_none_or(|name| ignored_folder(name).is_some());
+        // One that may not be looked at is walked, so that it is told.
+        let is_gone = || match root.join(above).symlink_metadata() {
+            Ok(metadata) => !metadata.is_dir(),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        !is_ignored && !is_gone()
+    };
+    exclude.matching(folder).is_none() && above.into_iter().all(enters)
+}
+
+fn walk_from(
+    root: &Path,
+    folder: &Path,
+    reach: Reach,
+    exclude: &Exclusions,
+    each: &mut impl FnMut(Found),
+    passed: &mut Vec<PassedOver>,
+) {
+    let depth = match reach {
+        Reach::Itself => 1,
+        Reach::Below => usize::MAX,
+    };
+    let start = root.join(folder);
+    let walk = WalkDir::new(&start).follow_links(false).max_depth(depth);
+    let mut walk = walk.sort_by(by_bytes_of_paths).into_iter();
     while let Some(entry) = walk.next() {
-        match entry.map_err(|error| unreadable(&root, error)).and_then(look_at) {
+        let seen = entry.map_err(|error| unreadable(&start, error));
+        match seen.and_then(|entry| admit(root, entry, exclude)).and_then(look_at) {
             Ok(Seen::Root | Seen::Folder) => {}
             Ok(Seen::File(path, fingerprint)) => {
-                let path = path.strip_prefix(&root).expect("the walk stays under its root").to_owned();
+                let path = path.strip_prefix(root).expect("the walk stays under its root").to_owned();
                 each(Found { path, fingerprint });
             }
             Err((passed_over, descend)) => {
-                if descend == Descend::No {
+                // What is not entered because of the depth cannot be left again.
+                if descend == Descend::No && reach == Reach::Below {
                     walk.skip_current_dir();
                 }
                 passed.push(passed_over);
             }
         }
     }
-    Ok(passed)
+}
+
+/// Stops at what its owner excluded.
+fn admit(root: &Path, entry: DirEntry, exclude: &Exclusions) -> Result<DirEntry, (PassedOver, Descend)> {
+    let relative = entry.path().strip_prefix(root).unwrap_or(entry.path());
+    let Some(pattern) = exclude.matching(relative) else { return Ok(entry) };
+    let reason = PassReason::Excluded(pattern.to_owned());
+    let descend = if entry.file_type().is_dir() { Descend::No } else { Descend::NotApplicable };
+    Err((PassedOver { path: entry.path().to_owned(), reason }, descend))
 }
 
 /// What is in a folder follows its name and a separator, so that is how folders are compared.
@@ -167,8 +216,16 @@ fn inode(_metadata: &Metadata) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::selection::Scope;
     use super::*;
     use std::fs;
+
+    fn selected(root: &Path, selection: &Selection) -> Scan {
+        let mut files = Vec::new();
+        let passed_over = walk(root, selection, |found| files.push(found)).unwrap();
+        files.sort_by(|one, other| one.path.cmp(&other.path));
+        Scan { root: root.to_owned(), files, passed_over }
+    }
 
     fn names(scan: &Scan) -> Vec<String> {
         scan.files.iter().map(|file| file.path.to_string_lossy().into_owned()).collect()
@@ -201,7 +258,8 @@ mod tests {
             fs::write(path, b"x").unwrap();
         }
         let mut paths = Vec::new();
-        walk(folder.path(), |found| paths.push(super::super::raw(&found.path))).unwrap();
+        walk(folder.path(), &Selection::default(), |found| paths.push(super::super::raw(&found.path)))
+            .unwrap();
         assert!(paths.len() == 7 && paths.is_sorted(), "{paths:?}");
     }
 
@@ -228,6 +286,38 @@ mod tests {
         assert_eq!(scan.root, folder.path().canonicalize().unwrap());
         assert_eq!(names(&scan), ["a.jpg"]);
         assert_eq!(scan.files[0].fingerprint.size, 3);
+    }
+
+    #[test]
+    fn a_selection_is_walked_and_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for path in ["0.jpg", "a/1.jpg", "a/x/2.jpg", "b/3.jpg", "b/x/4.jpg", "b/y/5.png", ".hidden/6.jpg"] {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, b"x").unwrap();
+        }
+        let check = |folders: &[(&str, Reach)], exclude: &str, expected: &[&str], passed: usize| {
+            let folders = folders.iter().map(|(path, reach)| (PathBuf::from(path), *reach)).collect();
+            let exclude = Exclusions::parse(&[exclude.to_owned()]).unwrap();
+            let selection = Selection { scope: Scope::Folders(folders), exclude };
+            let scan = selected(root, &selection);
+            assert_eq!(
+                (names(&scan), scan.passed_over.len()),
+                (expected.iter().map(ToString::to_string).collect(), passed)
+            );
+        };
+        check(&[("", Reach::Itself)], "none", &["0.jpg"], 1);
+        check(
+            &[("a", Reach::Itself), ("b", Reach::Below)],
+            "none",
+            &["a/1.jpg", "b/3.jpg", "b/x/4.jpg", "b/y/5.png"],
+            0,
+        );
+        check(&[("b", Reach::Below)], "*.png", &["b/3.jpg", "b/x/4.jpg"], 1);
+        check(&[("b", Reach::Below)], "b/x", &["b/3.jpg", "b/y/5.png"], 1);
+        check(&[("b/x", Reach::Below)], "/b", &[], 0);
+        check(&[(".hidden", Reach::Itself), ("gone", Reach::Below), ("0.jpg", Reach::Below)], "none", &[], 0);
     }
 
     #[test]

@@ -7,6 +7,8 @@ pub mod archive;
 pub mod device;
 pub mod folder;
 pub mod opened;
+pub mod selection;
+pub mod settle;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -106,6 +108,9 @@ pub enum PassReason {
     /// Its name says so.
     #[error("{0}")]
     Ignored(Ignored),
+    /// Its owner said so.
+    #[error("the watch folder excludes {0:?}")]
+    Excluded(String),
     /// Links are not followed: what they point to may lie outside, or be found twice, or contain the link.
     #[error("it is a symbolic link, and links are not followed")]
     Link,

@@ -1,0 +1,104 @@
+//! One thing at a time, on a task of its own: looking whether a folder is there, and backing part of it up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use darkslide_client::backup::{self, BackupError, BackupReport, Settings};
+use darkslide_client::catalog::{Catalog, CatalogError, WatchFolderRow};
+use darkslide_client::error::VaultError;
+use darkslide_client::event::Events;
+use darkslide_client::session::Session;
+use darkslide_client::watch::Watcher;
+use darkslide_client::watch::health::{Health, Offline, examine};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// How long a disk may take to answer: those that sleep need some seconds to wake up.
+const DISK_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub(super) enum Attempt {
+    /// The folder is there; with a new watcher where one was needed.
+    Online { device: u64, watcher: Option<Watcher> },
+    /// It is not.
+    Offline(Offline),
+    /// A run came to its end, whatever it could do.
+    Ran(Box<BackupReport>),
+    /// Another process backs this profile up.
+    Busy(String),
+    /// The session has ended.
+    SignedOut,
+    /// Nothing could be done.
+    Failed(String),
+}
+
+/// Sees whether a folder is there. A watcher is begun if there is none, or if the folder is on another disk than it was.
+pub(super) async fn look(
+    catalog: Catalog,
+    folder: WatchFolderRow,
+    has_watcher: bool,
+    news: Arc<Notify>,
+) -> Attempt {
+    let device = match health(&catalog, &folder).await {
+        Ok(Health::Online { device }) => device,
+        Ok(Health::Offline(why)) => return Attempt::Offline(why),
+        Err(error) => return Attempt::Failed(error.to_string()),
+    };
+    if has_watcher && folder.device == Some(device) {
+        return Attempt::Online { device, watcher: None };
+    }
+    let path = folder.path;
+    let beginning = tokio::task::spawn_blocking(move || Watcher::begin(&path, news));
+    Attempt::Online { device, watcher: beginning.await.ok() }
+}
+
+async fn health(catalog: &Catalog, folder: &WatchFolderRow) -> Result<Health, CatalogError> {
+    let examined = tokio::time::timeout(DISK_PATIENCE, examine(catalog, folder)).await;
+    examined.unwrap_or(Ok(Health::Offline(Offline::Silent)))
+}
+
+/// Backs part of a folder up, if it is there.
+pub(super) async fn run(
+    session: Arc<Session>,
+    catalog: Catalog,
+    folder: WatchFolderRow,
+    settings: Settings,
+    events: Events,
+    stop: CancellationToken,
+) -> Attempt {
+    match health(&catalog, &folder).await {
+        Ok(Health::Online { .. }) => {}
+        Ok(Health::Offline(why)) => return Attempt::Offline(why),
+        Err(error) => return Attempt::Failed(error.to_string()),
+    }
+    match backup::backup(session, catalog, &[folder.path], &settings, &events, &stop).await {
+        Ok(report) => Attempt::Ran(Box::new(report)),
+        Err(BackupError::Root { source, .. }) => Attempt::Offline(Offline::Unusable(source.to_string())),
+        Err(BackupError::Vault(VaultError::Catalog(busy @ CatalogError::Busy { .. }))) => {
+            Attempt::Busy(busy.to_string())
+        }
+        Err(error) if is_signed_out(&error) => Attempt::SignedOut,
+        Err(error) => Attempt::Failed(whole(&error)),
+    }
+}
+
+fn is_signed_out(error: &BackupError) -> bool {
+    use darkslide_client::backup::AssetError;
+    match error {
+        BackupError::Vault(error) => error.is_signed_out(),
+        BackupError::Asset(AssetError::Api(failure)) => failure.is_signed_out(),
+        _ => false,
+    }
+}
+
+/// What happened, and why, on one line.
+fn whole(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    for cause in std::iter::successors(error.source(), |&cause| cause.source()).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}

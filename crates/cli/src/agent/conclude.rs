@@ -1,0 +1,214 @@
+//! What becomes of an attempt: what it found is taken over, what it left is scheduled, and whoever is needed is told.
+
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Result, bail};
+use darkslide_client::backup::{BackupReport, Waiting};
+use darkslide_client::library::selection::{Reach, Scope};
+use darkslide_client::watch::health::Offline;
+use darkslide_client::watch::{How, Watcher};
+
+use super::attempt::Attempt;
+use super::notices::Cause;
+use super::status::Problem;
+use super::{Agent, Running, Watched, chance, micros};
+
+/// Failed files of one run that the log names.
+const FAILED_NAMED: usize = 20;
+
+/// How long a folder may be offline before somebody is told.
+const OFFLINE_LONG: Duration = Duration::from_hours(24);
+
+impl Agent {
+    /// Takes over how an attempt ended.
+    pub(super) async fn conclude(&mut self, attempt: Attempt) -> Result<()> {
+        let Some(Running { folder, scope, is_overtaken, .. }) = self.running.take() else { return Ok(()) };
+        let now = Instant::now();
+        self.published = now.checked_sub(Duration::from_secs(1)).unwrap_or(now);
+        match (attempt, scope) {
+            (Attempt::Online { device, watcher }, _) => self.online(folder, device, watcher, now).await?,
+            (Attempt::Offline(why), scope) => {
+                self.schedule.stopped(folder, scope.unwrap_or_default(), now);
+                self.offline(folder, why).await?;
+            }
+            (Attempt::Ran(mut report), Some(scope)) => {
+                if is_overtaken {
+                    // All but thumbnails was done.
+                    report.interrupted = None;
+                }
+                self.report(folder, scope, *report, now).await?;
+            }
+            (Attempt::SignedOut, scope) => {
+                self.schedule.stopped(folder, scope.unwrap_or_default(), now);
+                self.signed_out("the session has ended");
+            }
+            (Attempt::Busy(what) | Attempt::Failed(what), scope) => {
+                self.retry(folder, scope, what, None, now);
+            }
+            (Attempt::Ran(_), None) => {}
+        }
+        self.check_account()
+    }
+
+    /// The profile may have been given to another account, with another catalog.
+    fn check_account(&self) -> Result<()> {
+        let Some(session) = &self.session else { return Ok(()) };
+        let account = self.profile.config()?.map(|config| (config.account, config.server));
+        if account.is_some_and(|now| now != (session.account, session.api.server().clone())) {
+            bail!("the profile belongs to another account now; start the agent again");
+        }
+        Ok(())
+    }
+
+    async fn online(
+        &mut self,
+        folder: i64,
+        device: u64,
+        watcher: Option<Watcher>,
+        now: Instant,
+    ) -> Result<()> {
+        let Some(watched) = self.folders.get_mut(&folder) else { return Ok(()) };
+        let was_offline = watched.offline.take();
+        let is_new = watcher.is_some();
+        let path = watched.row.path.display().to_string();
+        let mut said = was_offline.map(|_| format!("{path} is back"));
+        if let Some(watcher) = watcher {
+            if let How::Polled(why) = watcher.how() {
+                said = Some(format!("{path} is looked at every now and then: {why}"));
+            }
+            watched.watcher = Some(watcher);
+            watched.row.device = Some(device);
+            watched.row.offline_since = None;
+            self.catalog.watch_folder_online(folder, device).await?;
+        }
+        self.schedule.online(folder, is_new, now);
+        self.notices.forget(Cause::Offline(folder));
+        if let Some(said) = said {
+            self.say(said);
+        }
+        Ok(())
+    }
+
+    async fn offline(&mut self, folder: i64, why: Offline) -> Result<()> {
+        self.schedule.offline(folder);
+        let now = micros(SystemTime::now());
+        self.catalog.watch_folder_offline(folder, now).await?;
+        let Some(watched) = self.folders.get_mut(&folder) else { return Ok(()) };
+        let since = *watched.row.offline_since.get_or_insert(now);
+        let path = watched.row.path.display().to_string();
+        let text = format!("{path} is offline: {why}");
+        let is_news = watched.offline.replace(why).is_none();
+        let is_long =
+            now.saturating_sub(since) >= i64::try_from(OFFLINE_LONG.as_micros()).unwrap_or(i64::MAX);
+        if is_long {
+            self.notices.tell(Cause::Offline(folder), &text);
+        }
+        if is_news {
+            self.say(text);
+        }
+        Ok(())
+    }
+
+    /// A run came to its end.
+    async fn report(&mut self, folder: i64, scope: Scope, report: BackupReport, now: Instant) -> Result<()> {
+        self.done.uploaded += report.uploaded;
+        self.done.linked += report.linked;
+        self.done.bytes_sent += report.bytes_sent;
+        self.note(&report);
+        let Some(watched) = self.folders.get_mut(&folder) else { return Ok(()) };
+        watched.counts = self.catalog.root_counts(&watched.row.path).await?;
+        let is_full = scope == Scope::Everything;
+        if is_full {
+            watched.skipped = report.skipped.len();
+        }
+        watched.await_settling(&scope, report.waiting);
+        let moment = SystemTime::now();
+        for waiting in &watched.waiting {
+            let in_a_while = waiting.until.duration_since(moment).unwrap_or_default();
+            self.schedule.come_back(folder, &waiting.folder, now + in_a_while);
+        }
+        if let Some(reason) = report.storage_full {
+            if self
+                .notices
+                .tell(Cause::StorageFull, &format!("Pictures are not backed up any more: {reason}"))
+            {
+                self.say(format!("the server takes no more: {reason}"));
+            }
+            let advice = "free some storage, or ask whoever runs the server for more".to_owned();
+            self.retry(folder, Some(scope), reason, Some(advice), now);
+            return Ok(());
+        }
+        if let Some(reason) = report.interrupted {
+            if self.is_paused || self.is_ending || !self.guests.is_empty() {
+                self.schedule.stopped(folder, scope, now);
+            } else {
+                self.retry(folder, Some(scope), reason, None, now);
+            }
+            return Ok(());
+        }
+        self.done.runs += 1;
+        self.schedule.succeeded();
+        self.problem = None;
+        self.notices.forget(Cause::StorageFull);
+        if is_full {
+            self.done.full_scans += 1;
+            let scanned = micros(moment);
+            watched.row.last_scan = Some(scanned);
+            self.catalog.watch_folder_scanned(folder, scanned).await?;
+        }
+        Ok(())
+    }
+
+    /// What of a run is worth a line in the log.
+    fn note(&mut self, report: &BackupReport) {
+        if report.uploaded + report.linked + report.untrashed > 0 {
+            self.say(format!(
+                "{} sent ({}), {} already in the vault",
+                crate::output::counted(report.uploaded, "file"),
+                crate::output::bytes(report.bytes_sent),
+                report.linked + report.untrashed
+            ));
+        }
+        for failed in report.failed.iter().take(FAILED_NAMED) {
+            self.say(format!("{}: {}", failed.path, failed.reason));
+        }
+        if let Some(more) = report.failed.len().checked_sub(FAILED_NAMED).filter(|more| *more > 0) {
+            self.say(format!("… and {more} more that failed; `darkslide status` names them"));
+        }
+    }
+
+    /// Something failed that passes, sooner or later.
+    fn retry(
+        &mut self,
+        folder: i64,
+        scope: Option<Scope>,
+        what: String,
+        advice: Option<String>,
+        now: Instant,
+    ) {
+        if self.problem.as_ref().is_none_or(|problem| problem.what != what) {
+            self.say(format!("{what}; trying again"));
+        }
+        self.schedule.failed(folder, scope.unwrap_or_default(), chance(), now);
+        let pause = self.schedule.not_before(now).map(|until| until - now).unwrap_or_default();
+        self.problem = Some(Problem { what, advice, next_try: Some(micros(SystemTime::now() + pause)) });
+    }
+}
+
+impl Watched {
+    /// Takes over what has not settled in the part that was looked at; of the rest, what is known stays.
+    fn await_settling(&mut self, scope: &Scope, waiting: Vec<Waiting>) {
+        match scope {
+            Scope::Everything => self.waiting = waiting,
+            Scope::Folders(folders) => {
+                let is_looked_at = |folder: &Path| {
+                    folders.contains_key(folder)
+                        || folder.ancestors().any(|above| folders.get(above) == Some(&Reach::Below))
+                };
+                self.waiting.retain(|known| !is_looked_at(&known.folder));
+                self.waiting.extend(waiting);
+            }
+        }
+    }
+}

@@ -1,0 +1,435 @@
+//! Talking to the running agent: a socket in the profile's folder that only its owner can reach, and one JSON value a line.
+//!
+//! ```text
+//! → {"do":"status"}                     ← {"ok":{…status…}}
+//! → {"do":"follow"}                     ← {"ok":{…}} now and at every change, until the line is closed
+//! → {"do":"pause" | "resume" | "scan" | "reload"}   ← {"ok":null}
+//! → {"do":"stop"}                       the line is closed when the agent has ended
+//! → {"do":"yield"}                      ← {"ok":null} when the agent's hands are off; it goes on when the line is closed
+//! ```
+//!
+//! The socket has mode 0600 in a folder of mode 0700, and the caller's user id is asked of the system too: whoever has another
+//! one is hung up on. No secret ever crosses it.
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::status::AgentStatus;
+
+/// The longest request.
+const REQUEST_BYTES_MAX: u64 = 1024;
+
+/// What the agent is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "do")]
+pub(crate) enum Request {
+    /// Say how things stand.
+    Status,
+    /// The same again and again.
+    Follow,
+    /// Do nothing until `Resume`.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Look at everything now.
+    Scan,
+    /// Read the list of watch folders again.
+    Reload,
+    /// Leave the profile to the caller for as long as it holds the line.
+    Yield,
+    /// End.
+    Stop,
+}
+
+/// What it says.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Answer<T> {
+    Ok(T),
+    Error(String),
+}
+
+/// A request on its way to the agent.
+#[derive(Debug)]
+pub(crate) struct Command {
+    /// What.
+    pub(crate) request: Request,
+    /// Ends when the caller hangs up.
+    pub(crate) line: CancellationToken,
+    /// To be told when it is done.
+    pub(crate) done: oneshot::Sender<()>,
+}
+
+#[cfg(unix)]
+pub(crate) use on_unix::{Door, Line};
+
+#[cfg(unix)]
+mod on_unix {
+    use super::{AgentStatus, Answer, Command, REQUEST_BYTES_MAX, Request};
+    use anyhow::{Context as _, Result, bail};
+    use serde::Serialize;
+    use serde::de::DeserializeOwned;
+    use std::fs;
+    use std::io;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::{Path, PathBuf};
+    use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+    use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+    use tokio::net::{UnixListener, UnixStream};
+    use tokio::sync::{mpsc, oneshot, watch};
+    use tokio::task::JoinSet;
+    use tokio_util::sync::CancellationToken;
+
+    /// The longest path that a socket may have, on every system that we know of.
+    const PATH_BYTES_MAX: usize = 100;
+
+    fn socket(folder: &Path) -> Result<PathBuf> {
+        let path = folder.join("agent.sock");
+        if path.as_os_str().len() > PATH_BYTES_MAX {
+            bail!(
+                "{} is too long a path for a socket: choose a folder nearer to the root with DARKSLIDE_HOME",
+                path.display()
+            );
+        }
+        Ok(path)
+    }
+
+    /// The agent's end. The socket is gone when this is.
+    #[derive(Debug)]
+    pub(crate) struct Door {
+        listener: UnixListener,
+        path: PathBuf,
+        owner: u32,
+    }
+
+    impl Door {
+        /// Opens the socket. A socket of before is replaced: whoever calls this holds the agent's lock.
+        pub(crate) fn open(folder: &Path) -> Result<Self> {
+            let path = socket(folder)?;
+            let failed = || format!("cannot open {}", path.display());
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(error).with_context(failed);
+                }
+                _ => {}
+            }
+            let listener = UnixListener::bind(&path).with_context(failed)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).with_context(failed)?;
+            Ok(Self { listener, path, owner: rustix::process::geteuid().as_raw() })
+        }
+
+        /// Serves callers until it is dropped.
+        pub(crate) async fn serve(
+            self,
+            status: watch::Receiver<AgentStatus>,
+            commands: mpsc::Sender<Command>,
+        ) {
+            let mut callers = JoinSet::new();
+            loop {
+                tokio::select! {
+                    accepted = self.listener.accept() => match accepted {
+                        Ok((caller, _)) if is_owner(&caller, self.owner) => {
+                            callers.spawn(attend(caller, status.clone(), commands.clone()));
+                        }
+                        Ok(_) => {}
+                        // Out of descriptors, most likely: others hang up sooner or later.
+                        Err(_) => tokio::time::sleep(std::time::Duration::from_secs(1)).await,
+                    },
+                    Some(_) = callers.join_next() => {}
+                }
+            }
+        }
+    }
+
+    impl Drop for Door {
+        fn drop(&mut self) {
+            let _gone = fs::remove_file(&self.path);
+        }
+    }
+
+    /// Asked of the system, not of the caller.
+    fn is_owner(caller: &UnixStream, owner: u32) -> bool {
+        caller.peer_cred().is_ok_and(|credentials| credentials.uid() == owner)
+    }
+
+    /// Serves one caller until it hangs up.
+    async fn attend(
+        caller: UnixStream,
+        status: watch::Receiver<AgentStatus>,
+        commands: mpsc::Sender<Command>,
+    ) {
+        let (reader, mut writer) = caller.into_split();
+        let mut lines = BufReader::new(reader);
+        let line = CancellationToken::new();
+        let _hang_up = line.clone().drop_guard();
+        loop {
+            let mut text = String::new();
+            match (&mut lines).take(REQUEST_BYTES_MAX).read_line(&mut text).await {
+                Ok(read) if read > 0 && text.ends_with('\n') => {}
+                _ => return,
+            }
+            let told = match serde_json::from_str(&text) {
+                Err(error) => {
+                    tell(&mut writer, &Answer::<()>::Error(format!("not understood: {error}"))).await
+                }
+                Ok(Request::Status) => {
+                    let now = status.borrow().clone();
+                    tell(&mut writer, &Answer::Ok(now)).await
+                }
+                Ok(Request::Follow) => follow(&mut writer, status.clone()).await,
+                Ok(request) => {
+                    let (done, is_done) = oneshot::channel();
+                    let sent = commands.send(Command { request, line: line.clone(), done }).await;
+                    let answer = match (sent, is_done.await) {
+                        (Ok(()), Ok(())) => Answer::Ok(()),
+                        _ => Answer::Error("the agent is ending".to_owned()),
+                    };
+                    tell(&mut writer, &answer).await
+                }
+            };
+            if told.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn follow(writer: &mut OwnedWriteHalf, mut status: watch::Receiver<AgentStatus>) -> io::Result<()> {
+        loop {
+            let now = status.borrow_and_update().clone();
+            tell(writer, &Answer::Ok(now)).await?;
+            status.changed().await.map_err(|_| io::ErrorKind::BrokenPipe)?;
+        }
+    }
+
+    async fn tell<T: Serialize>(writer: &mut OwnedWriteHalf, answer: &Answer<T>) -> io::Result<()> {
+        let mut text = serde_json::to_vec(answer)?;
+        text.push(b'\n');
+        writer.write_all(&text).await
+    }
+
+    /// A caller's end.
+    #[derive(Debug)]
+    pub(crate) struct Line {
+        reader: BufReader<OwnedReadHalf>,
+        writer: OwnedWriteHalf,
+    }
+
+    impl Line {
+        /// Calls the agent of the profile in this folder; none when no agent is running.
+        pub(crate) async fn call(folder: &Path) -> Result<Option<Self>> {
+            match UnixStream::connect(socket(folder)?).await {
+                Ok(stream) => {
+                    let (reader, writer) = stream.into_split();
+                    Ok(Some(Self { reader: BufReader::new(reader), writer }))
+                }
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
+                {
+                    Ok(None)
+                }
+                Err(error) => Err(error).context("the agent cannot be reached"),
+            }
+        }
+
+        /// Has something done.
+        pub(crate) async fn ask(&mut self, request: Request) -> Result<()> {
+            self.send(request).await?;
+            self.answer().await
+        }
+
+        /// Ends the agent, and comes back when it has hung up.
+        pub(crate) async fn stop(mut self) -> Result<()> {
+            self.send(Request::Stop).await?;
+            let mut last_words = Vec::new();
+            self.reader.read_to_end(&mut last_words).await.context("the agent hung up")?;
+            Ok(())
+        }
+
+        /// How things stand.
+        pub(crate) async fn status(&mut self) -> Result<AgentStatus> {
+            self.send(Request::Status).await?;
+            self.answer().await
+        }
+
+        /// Asks to be told; [`news`](Self::news) has it.
+        pub(crate) async fn follow(&mut self) -> Result<()> {
+            self.send(Request::Follow).await
+        }
+
+        /// The next change.
+        pub(crate) async fn news(&mut self) -> Result<AgentStatus> {
+            self.answer().await
+        }
+
+        async fn send(&mut self, request: Request) -> Result<()> {
+            let mut text = serde_json::to_vec(&request)?;
+            text.push(b'\n');
+            self.writer.write_all(&text).await.context("the agent hung up")
+        }
+
+        async fn answer<T: DeserializeOwned>(&mut self) -> Result<T> {
+            let mut text = String::new();
+            let read = self.reader.read_line(&mut text).await.context("the agent hung up")?;
+            if read == 0 {
+                bail!("the agent hung up");
+            }
+            let answer: Answer<T> = serde_json::from_str(&text)
+                .context("the running agent is of another version; start it again")?;
+            match answer {
+                Answer::Ok(value) => Ok(value),
+                Answer::Error(reason) => bail!("the agent says: {reason}"),
+            }
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+        use crate::agent::status::State;
+
+        struct Agent {
+            folder: tempfile::TempDir,
+            status: watch::Sender<AgentStatus>,
+            commands: mpsc::Receiver<Command>,
+            _serving: JoinSet<()>,
+        }
+
+        fn agent(owner: Option<u32>) -> Agent {
+            let folder = tempfile::tempdir().unwrap();
+            let mut door = Door::open(folder.path()).unwrap();
+            door.owner = owner.unwrap_or(door.owner);
+            let (status, receiver) = watch::channel(AgentStatus { process: 7, ..AgentStatus::default() });
+            let (sender, commands) = mpsc::channel(8);
+            let mut serving = JoinSet::new();
+            serving.spawn(door.serve(receiver, sender));
+            Agent { folder, status, commands, _serving: serving }
+        }
+
+        async fn line(agent: &Agent) -> Line {
+            Line::call(agent.folder.path()).await.unwrap().unwrap()
+        }
+
+        #[tokio::test]
+        async fn status_is_told_and_followed() {
+            let agent = agent(None);
+            let mut caller = line(&agent).await;
+            assert_eq!(caller.status().await.unwrap().process, 7);
+            caller.follow().await.unwrap();
+            assert_eq!(caller.news().await.unwrap().state, State::Idle);
+            agent.status.send_modify(|status| status.state = State::BackingUp);
+            assert_eq!(caller.news().await.unwrap().state, State::BackingUp);
+        }
+
+        #[tokio::test]
+        async fn commands_are_done_before_they_are_answered_and_a_line_is_a_lease() {
+            let mut agent = agent(None);
+            let mut caller = line(&agent).await;
+            let asking = tokio::spawn(async move {
+                caller.ask(Request::Yield).await.unwrap();
+                caller
+            });
+            let command = agent.commands.recv().await.unwrap();
+            assert_eq!(command.request, Request::Yield);
+            assert!(!asking.is_finished() && !command.line.is_cancelled());
+            command.done.send(()).unwrap();
+            drop(asking.await.unwrap());
+            command.line.cancelled().await;
+        }
+
+        #[tokio::test]
+        async fn strangers_are_hung_up_on() {
+            let stranger = rustix::process::geteuid().as_raw() + 1;
+            let agent = agent(Some(stranger));
+            let mut caller = line(&agent).await;
+            assert!(caller.status().await.unwrap_err().to_string().contains("hung up"));
+            let mode = fs::metadata(agent.folder.path().join("agent.sock")).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+
+        #[tokio::test]
+        async fn nonsense_is_answered_and_endless_lines_are_not() {
+            let agent = agent(None);
+            let mut caller = line(&agent).await;
+            caller.writer.write_all(b"{\"do\":\"dance\"}\n").await.unwrap();
+            let error = caller.answer::<AgentStatus>().await.unwrap_err().to_string();
+            assert!(error.contains("not understood"), "{error}");
+            caller.status().await.unwrap();
+            caller.writer.write_all(&[b'x'; 5000]).await.unwrap();
+            assert!(caller.answer::<()>().await.is_err());
+        }
+
+        #[tokio::test]
+        async fn without_an_agent_nobody_answers() {
+            let folder = tempfile::tempdir().unwrap();
+            assert!(Line::call(folder.path()).await.unwrap().is_none());
+            drop(Door::open(folder.path()).unwrap());
+            assert!(Line::call(folder.path()).await.unwrap().is_none());
+            let long = folder.path().join("x".repeat(120));
+            assert!(Door::open(&long).unwrap_err().to_string().contains("DARKSLIDE_HOME"));
+        }
+    }
+}
+
+/// Windows has no such sockets in the runtime that we use; a named pipe with the same lines is to come. Until then an agent there
+/// runs without being talked to.
+#[cfg(not(unix))]
+pub(crate) use elsewhere::{Door, Line};
+
+#[cfg(not(unix))]
+mod elsewhere {
+    use super::{AgentStatus, Command, Request};
+    use anyhow::{Result, bail};
+    use std::path::Path;
+    use tokio::sync::{mpsc, watch};
+
+    const NOT_HERE: &str = "the agent cannot be talked to on this system yet";
+
+    /// Nothing can come in.
+    #[derive(Debug)]
+    pub(crate) struct Door;
+
+    impl Door {
+        pub(crate) fn open(_folder: &Path) -> Result<Self> {
+            Ok(Self)
+        }
+
+        pub(crate) async fn serve(
+            self,
+            _status: watch::Receiver<AgentStatus>,
+            _commands: mpsc::Sender<Command>,
+        ) {
+            std::future::pending().await
+        }
+    }
+
+    /// Nobody can be called.
+    #[derive(Debug)]
+    pub(crate) struct Line;
+
+    impl Line {
+        pub(crate) async fn call(_folder: &Path) -> Result<Option<Self>> {
+            Ok(None)
+        }
+
+        pub(crate) async fn ask(&mut self, _request: Request) -> Result<()> {
+            bail!(NOT_HERE)
+        }
+
+        pub(crate) async fn stop(self) -> Result<()> {
+            bail!(NOT_HERE)
+        }
+
+        pub(crate) async fn status(&mut self) -> Result<AgentStatus> {
+            bail!(NOT_HERE)
+        }
+
+        pub(crate) async fn follow(&mut self) -> Result<()> {
+            bail!(NOT_HERE)
+        }
+
+        pub(crate) async fn news(&mut self) -> Result<AgentStatus> {
+            bail!(NOT_HERE)
+        }
+    }
+}

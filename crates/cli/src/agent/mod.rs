@@ -1,0 +1,576 @@
+//! The agent: one process a profile that keeps watch folders backed up for as long as it lives.
+//!
+//! One loop owns everything: what the watchers say, what callers ask and what runs report meet here, and [`schedule`] says what
+//! is next. At most one run is under way. It never deletes anything, anywhere, and it never gives up: a server that is away is a
+//! normal event.
+
+mod attempt;
+mod conclude;
+pub(crate) mod control;
+pub(crate) mod log;
+mod notices;
+mod publish;
+mod schedule;
+pub(crate) mod service;
+pub(crate) mod status;
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context as _, Result, bail};
+use darkslide_client::backup::{Settings, Waiting};
+use darkslide_client::catalog::{Catalog, RootCounts, WatchFolderRow};
+use darkslide_client::event::{Event, Events};
+use darkslide_client::feed::live::{self, News};
+use darkslide_client::library::selection::{Exclusions, Scope, Selection};
+use darkslide_client::library::settle::Settling;
+use darkslide_client::profile::Profile;
+use darkslide_client::session::Session;
+use darkslide_client::watch::health::Offline;
+use darkslide_client::watch::{How, Watcher};
+use tokio::sync::mpsc::{Receiver, channel};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::arguments::General;
+use crate::commands::backup;
+use crate::output::Output;
+use crate::profile;
+use attempt::Attempt;
+use control::{Command, Door, Request};
+use log::Log;
+use notices::{Cause, Notices};
+use schedule::{Schedule, Step, Timing};
+use status::{AgentStatus, Done, Problem, RunStatus};
+
+/// How long the network may fail before a run ends and the agent waits by itself.
+const RUN_PATIENCE: Duration = Duration::from_mins(1);
+
+/// How long a run may take to end when it is told to.
+const ENDING: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether somebody has signed in again.
+const SIGN_IN_LOOK: Duration = Duration::from_secs(5);
+
+/// How an agent works.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AgentSettings {
+    /// When what is looked at.
+    pub(crate) timing: Timing,
+    /// When files have settled.
+    pub(crate) settling: Settling,
+    /// Whether the person at the screen is told what needs them.
+    pub(crate) shows_notices: bool,
+}
+
+impl AgentSettings {
+    /// The defaults, with files that settle after these times.
+    pub(crate) fn new(settling: Settling, rescan: Duration, shows_notices: bool) -> Self {
+        let timing = Timing { settle: settling.photos, rescan, ..Timing::default() };
+        Self { timing, settling, shows_notices }
+    }
+}
+
+/// Runs until it is told to stop, by a signal or by a caller.
+pub(crate) async fn run(output: Output, general: &General, settings: AgentSettings) -> Result<()> {
+    let profile = profile::open(general)?;
+    let _alone = be_alone(&profile)?;
+    let door = Door::open(profile.folder())?;
+    let (status, told) = watch::channel(AgentStatus::default());
+    let (sender, commands) = channel(16);
+    // Ends with this function, and the socket with it.
+    let mut serving = JoinSet::new();
+    serving.spawn(door.serve(told, sender));
+    let mut agent = Agent::new(output, general, profile, settings, status).await?;
+    agent.say("the agent has started");
+    let ended = agent.live(commands).await;
+    agent.say(match &ended {
+        Ok(()) => "the agent has ended".to_owned(),
+        Err(error) => format!("the agent has ended: {error:#}"),
+    });
+    ended
+}
+
+/// Makes this process the profile's agent, until it ends.
+fn be_alone(profile: &Profile) -> Result<File> {
+    let path = profile.folder().join("agent.lock");
+    let failed = || format!("cannot use {}", path.display());
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).open(&path).with_context(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!(
+                "an agent of the profile {} is running already; `darkslide agent status` shows it",
+                profile.name()
+            )
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(failed),
+    }
+}
+
+/// One watch folder, as the agent knows it.
+#[derive(Debug)]
+struct Watched {
+    row: WatchFolderRow,
+    watcher: Option<Watcher>,
+    offline: Option<Offline>,
+    counts: RootCounts,
+    waiting: Vec<Waiting>,
+    skipped: usize,
+}
+
+/// What is under way.
+#[derive(Debug)]
+struct Running {
+    folder: i64,
+    /// What of it is backed up; none when it is only looked at.
+    scope: Option<Scope>,
+    stop: CancellationToken,
+    task: JoinHandle<Attempt>,
+    events: Option<Receiver<Event>>,
+    shown: RunStatus,
+    /// When the first bytes were sent.
+    sending_since: Option<Instant>,
+    /// Its originals are safe, and it was stopped because others are not.
+    is_overtaken: bool,
+}
+
+/// Somebody who uses the profile meanwhile.
+#[derive(Debug)]
+struct Guest {
+    line: CancellationToken,
+    /// Told when nothing is under way any more.
+    waits: Option<oneshot::Sender<()>>,
+}
+
+#[derive(Debug)]
+struct Agent {
+    general: General,
+    profile: Profile,
+    catalog: Catalog,
+    settings: AgentSettings,
+    log: Log,
+    notices: Notices,
+    schedule: Schedule,
+    folders: BTreeMap<i64, Watched>,
+    session: Option<Arc<Session>>,
+    /// When the profile's configuration was last written, as far as it was tried.
+    tried: Option<SystemTime>,
+    /// Rung by watchers and by callers who hang up.
+    news: Arc<Notify>,
+    /// Rung when the server says that the vault has changed, which it also says when it is back.
+    vault_news: Arc<Notify>,
+    listening: JoinSet<()>,
+    running: Option<Running>,
+    guests: Vec<Guest>,
+    is_paused: bool,
+    is_ending: bool,
+    problem: Option<Problem>,
+    done: Done,
+    since: i64,
+    status: watch::Sender<AgentStatus>,
+    published: Instant,
+}
+
+/// What the loop was woken by.
+enum Woken {
+    Command(Command),
+    Ended(Attempt),
+    Event(Option<Event>),
+    Signal,
+    VaultNews,
+    Time,
+}
+
+impl Agent {
+    async fn new(
+        output: Output,
+        general: &General,
+        profile: Profile,
+        settings: AgentSettings,
+        status: watch::Sender<AgentStatus>,
+    ) -> Result<Self> {
+        let catalog = profile.catalog().await?;
+        let mut agent = Self {
+            general: general.clone(),
+            log: Log::open(profile.folder(), output.quiet),
+            profile,
+            catalog,
+            settings,
+            notices: Notices::new(settings.shows_notices),
+            schedule: Schedule::new(settings.timing),
+            folders: BTreeMap::new(),
+            session: None,
+            tried: None,
+            news: Arc::default(),
+            vault_news: Arc::default(),
+            listening: JoinSet::new(),
+            running: None,
+            guests: Vec::new(),
+            is_paused: false,
+            is_ending: false,
+            problem: None,
+            done: Done::default(),
+            since: micros(SystemTime::now()),
+            status,
+            published: Instant::now(),
+        };
+        agent.read_folders().await?;
+        Ok(agent)
+    }
+
+    /// The loop.
+    async fn live(&mut self, mut commands: Receiver<Command>) -> Result<()> {
+        let mut signals = Signals::listen()?;
+        service::tell_ready();
+        let mut alive = service::watchdog();
+        while !self.is_ending {
+            let until = self.proceed().await?;
+            let (news, vault_news) = (Arc::clone(&self.news), Arc::clone(&self.vault_news));
+            let (ended, events) = match &mut self.running {
+                Some(running) => (Some(&mut running.task), running.events.as_mut()),
+                None => (None, None),
+            };
+            let woken = tokio::select! {
+                Some(command) = commands.recv() => Woken::Command(command),
+                event = maybe(events.map(Receiver::recv)) => Woken::Event(event),
+                ended = maybe(ended) => Woken::Ended(ended.unwrap_or_else(|error| Attempt::Failed(error.to_string()))),
+                () = signals.next() => Woken::Signal,
+                () = vault_news.notified() => Woken::VaultNews,
+                () = news.notified() => Woken::Time,
+                () = alive.tick() => Woken::Time,
+                () = tokio::time::sleep_until(until.into()) => Woken::Time,
+            };
+            self.take(woken).await?;
+        }
+        self.end().await;
+        Ok(())
+    }
+
+    async fn take(&mut self, woken: Woken) -> Result<()> {
+        match woken {
+            Woken::Command(command) => self.obey(command).await?,
+            Woken::Ended(attempt) => self.conclude(attempt).await?,
+            Woken::Event(event) => self.show(event),
+            Woken::Signal => self.is_ending = true,
+            Woken::VaultNews => self.schedule.retry_now(),
+            Woken::Time => {}
+        }
+        Ok(())
+    }
+
+    /// Does what can be done now, and says until when there is nothing.
+    async fn proceed(&mut self) -> Result<Instant> {
+        let now = Instant::now();
+        for (id, folder) in &mut self.folders {
+            let Some(watcher) = &mut folder.watcher else { continue };
+            self.schedule.mark(*id, watcher.take(), now);
+            self.schedule.set_polled(*id, matches!(watcher.how(), How::Polled(_)), now);
+        }
+        self.guests.retain(|guest| !guest.line.is_cancelled());
+        self.overtake(now);
+        let until =
+            if self.running.is_some() { now + self.settings.timing.look } else { self.begin(now).await? };
+        let next_publication = self.publish(now);
+        Ok(until.min(next_publication))
+    }
+
+    /// Stops a run that only makes thumbnails any more when originals wait: the next run makes them.
+    fn overtake(&mut self, now: Instant) {
+        let Some(running) = &mut self.running else { return };
+        let (shown, is_due) = (&running.shown, self.schedule.is_due(now));
+        if is_due && shown.thumbnails_left > 0 && shown.files_done >= shown.files && !running.is_overtaken {
+            running.is_overtaken = true;
+            running.stop.cancel();
+        }
+    }
+
+    /// Begins what is due, if anything may begin.
+    async fn begin(&mut self, now: Instant) -> Result<Instant> {
+        for guest in &mut self.guests {
+            // Whoever hung up has no use for it.
+            let _told = guest.waits.take().map(|waits| waits.send(()));
+        }
+        if self.is_paused || !self.guests.is_empty() {
+            return Ok(now + self.settings.timing.look);
+        }
+        if self.session.is_none() && !self.sign_in().await? {
+            return Ok(now + SIGN_IN_LOOK);
+        }
+        match self.schedule.next(now) {
+            Step::Wait(until) => return Ok(until),
+            Step::Look { folder } => self.look(folder),
+            Step::Run { folder, scope } => self.start(folder, scope)?,
+        }
+        Ok(now + self.settings.timing.look)
+    }
+
+    /// Takes the session of the profile, if there is one that was not found to have ended.
+    async fn sign_in(&mut self) -> Result<bool> {
+        let written = self
+            .profile
+            .folder()
+            .join("config.toml")
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .ok();
+        if self.tried.is_some() && self.tried == written {
+            return Ok(false);
+        }
+        self.tried = written;
+        match profile::session(&self.general, &self.profile).await {
+            Ok(session) => {
+                self.notices.forget(Cause::SignedOut);
+                self.problem = None;
+                let session = Arc::new(session);
+                self.listening.abort_all();
+                self.listening.spawn(listen(Arc::clone(&session), Arc::clone(&self.vault_news)));
+                self.session = Some(session);
+                Ok(true)
+            }
+            Err(error) => {
+                self.tried.get_or_insert(SystemTime::UNIX_EPOCH);
+                self.signed_out(&format!("{error:#}"));
+                Ok(false)
+            }
+        }
+    }
+
+    fn signed_out(&mut self, what: &str) {
+        self.session = None;
+        self.listening.abort_all();
+        let advice = "run `darkslide login`; the agent goes on by itself".to_owned();
+        if self
+            .notices
+            .tell(Cause::SignedOut, "Pictures are not backed up: you are signed out. Run `darkslide login`.")
+        {
+            self.say(format!("{what}; {advice}"));
+        }
+        self.problem = Some(Problem { what: what.to_owned(), advice: Some(advice), next_try: None });
+    }
+
+    fn look(&mut self, folder: i64) {
+        let Some(watched) = self.folders.get(&folder) else { return };
+        let looking = attempt::look(
+            self.catalog.clone(),
+            watched.row.clone(),
+            watched.watcher.is_some() && watched.offline.is_none(),
+            Arc::clone(&self.news),
+        );
+        self.running = Some(Running {
+            folder,
+            scope: None,
+            stop: CancellationToken::new(),
+            task: tokio::spawn(looking),
+            events: None,
+            shown: RunStatus::default(),
+            sending_since: None,
+            is_overtaken: false,
+        });
+    }
+
+    fn start(&mut self, folder: i64, scope: Scope) -> Result<()> {
+        let (Some(watched), Some(session)) = (self.folders.get_mut(&folder), &self.session) else {
+            return Ok(());
+        };
+        let row = watched.row.clone();
+        let settings = Settings {
+            albums: row.albums.clone(),
+            patience: RUN_PATIENCE,
+            selection: Selection { scope: scope.clone(), exclude: Exclusions::parse(&row.exclude)? },
+            settling: Some(self.settings.settling),
+            ..backup::settings()
+        };
+        let (events, receiver) = Events::channel();
+        let stop = CancellationToken::new();
+        let shown = RunStatus { folder: row.path.clone(), ..RunStatus::default() };
+        let run =
+            attempt::run(Arc::clone(session), self.catalog.clone(), row, settings, events, stop.clone());
+        let task = tokio::spawn(run);
+        self.running = Some(Running {
+            folder,
+            scope: Some(scope),
+            stop,
+            task,
+            events: Some(receiver),
+            shown,
+            sending_since: None,
+            is_overtaken: false,
+        });
+        Ok(())
+    }
+
+    fn show(&mut self, event: Option<Event>) {
+        let Some(running) = &mut self.running else { return };
+        match event {
+            Some(event) => {
+                if matches!(event, Event::Moved { .. }) {
+                    running.sending_since.get_or_insert_with(Instant::now);
+                }
+                running.shown.take(event);
+            }
+            None => running.events = None,
+        }
+    }
+
+    async fn obey(&mut self, command: Command) -> Result<()> {
+        match command.request {
+            Request::Pause => {
+                self.is_paused = true;
+                self.interrupt();
+                self.say("paused");
+            }
+            Request::Resume => {
+                self.is_paused = false;
+                self.tried = None;
+                self.say("resumed");
+            }
+            Request::Scan => {
+                self.tried = None;
+                self.schedule.everything_now(Instant::now());
+            }
+            Request::Reload => self.read_folders().await?,
+            Request::Stop => self.is_ending = true,
+            Request::Yield => {
+                self.interrupt();
+                let (line, news) = (command.line.clone(), Arc::clone(&self.news));
+                tokio::spawn(async move {
+                    line.cancelled().await;
+                    news.notify_one();
+                });
+                self.guests.push(Guest { line: command.line, waits: Some(command.done) });
+                return Ok(());
+            }
+            // Answered where they came in.
+            Request::Status | Request::Follow => {}
+        }
+        self.publish_now(Instant::now());
+        // Whoever hung up has no use for it.
+        let _told = command.done.send(());
+        Ok(())
+    }
+
+    fn interrupt(&self) {
+        if let Some(running) = &self.running {
+            running.stop.cancel();
+        }
+    }
+
+    /// Reads the list of watch folders: others change it.
+    async fn read_folders(&mut self) -> Result<()> {
+        let rows = self.catalog.watch_folders().await?;
+        self.folders.retain(|id, _| rows.iter().any(|row| row.id == *id));
+        let listed: Vec<(i64, bool)> = rows.iter().map(|row| (row.id, row.paused)).collect();
+        for row in rows {
+            let counts = self.catalog.root_counts(&row.path).await?;
+            match self.folders.get_mut(&row.id) {
+                Some(known) => (known.row, known.counts) = (row, counts),
+                None => {
+                    let new = Watched {
+                        row,
+                        watcher: None,
+                        offline: None,
+                        counts,
+                        waiting: Vec::new(),
+                        skipped: 0,
+                    };
+                    self.folders.insert(new.row.id, new);
+                }
+            }
+        }
+        self.schedule.set_folders(&listed, Instant::now());
+        if let Some(running) =
+            self.running.as_ref().filter(|running| !self.folders.contains_key(&running.folder))
+        {
+            running.stop.cancel();
+        }
+        Ok(())
+    }
+
+    /// Ends what is under way.
+    async fn end(&mut self) {
+        service::tell_stopping();
+        self.interrupt();
+        if let Some(running) = self.running.take() {
+            drop(running.events);
+            let mut task = running.task;
+            if tokio::time::timeout(ENDING, &mut task).await.is_err() {
+                task.abort();
+            }
+        }
+        self.publish_now(Instant::now());
+    }
+
+    fn say(&mut self, text: impl AsRef<str>) {
+        self.log.write(&moment(), text.as_ref());
+    }
+}
+
+/// Rings whenever the server says that the vault has changed; on a server that says so.
+async fn listen(session: Arc<Session>, vault_news: Arc<Notify>) {
+    loop {
+        match live::is_offered(&session).await {
+            Ok(true) => break,
+            Ok(false) => return,
+            Err(_) => tokio::time::sleep(Duration::from_secs(30)).await,
+        }
+    }
+    let mut news = News::of(&session);
+    while news.next().await.is_ok() {
+        vault_news.notify_one();
+    }
+}
+
+/// A future that may not be there: then it never comes.
+async fn maybe<T>(future: Option<impl Future<Output = T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What ends a process politely.
+struct Signals {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            terminate: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        #[cfg(not(unix))]
+        let _pressed = tokio::signal::ctrl_c().await;
+    }
+}
+
+/// A number between 0 and 1; where the system has no chance to offer, the middle.
+fn chance() -> f64 {
+    getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
+}
+
+/// µs since the epoch.
+fn micros(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Now, for the log, in the zone of this machine.
+fn moment() -> String {
+    jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string()
+}

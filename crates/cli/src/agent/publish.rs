@@ -1,0 +1,146 @@
+//! What the agent shows of itself, put together from what it knows.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use darkslide_client::event::Event;
+use darkslide_client::watch::How;
+
+use super::status::{AgentStatus, FolderState, FolderStatus, RunStatus, State};
+use super::{Agent, Running, Watched};
+use crate::output::on_one_line;
+
+/// While a run is under way the status is put together no more often than this.
+const PUBLISH_EVERY: Duration = Duration::from_millis(200);
+
+/// Names that are shown of what may be many.
+const NAMED_MAX: usize = 5;
+
+impl Agent {
+    /// Publishes the status if that is due, and says when it is the next time.
+    pub(super) fn publish(&mut self, now: Instant) -> Instant {
+        let due = self.published + PUBLISH_EVERY;
+        if self.running.as_ref().is_some_and(|running| running.scope.is_some()) && due > now {
+            return due;
+        }
+        self.publish_now(now);
+        now + self.settings.timing.look
+    }
+
+    /// Publishes the status; callers who follow are told if it is another one.
+    pub(super) fn publish_now(&mut self, now: Instant) {
+        self.published = now;
+        let status = self.describe(now);
+        self.status.send_if_modified(|known| {
+            let is_other = *known != status;
+            *known = status;
+            is_other
+        });
+    }
+
+    fn describe(&self, now: Instant) -> AgentStatus {
+        let run = self.running.as_ref().filter(|running| running.scope.is_some());
+        AgentStatus {
+            process: std::process::id(),
+            since: self.since,
+            state: self.state(now),
+            problem: self.problem.clone(),
+            run: run.map(|running| running.describe(now)),
+            folders: self
+                .folders
+                .iter()
+                .map(|(id, folder)| folder.describe(self.schedule.dirty(*id, now)))
+                .collect(),
+            done: self.done,
+        }
+    }
+
+    fn state(&self, now: Instant) -> State {
+        let is_at_rest = |(id, folder): (&i64, &Watched)| {
+            let can_run = !folder.row.paused && folder.offline.is_none();
+            !can_run || (folder.waiting.is_empty() && self.schedule.dirty(*id, now) == Some(0))
+        };
+        if !self.guests.is_empty() {
+            State::Yielding
+        } else if self.is_paused {
+            State::Paused
+        } else if self.session.is_none() {
+            State::SignedOut
+        } else if self.running.as_ref().is_some_and(|running| running.scope.is_some()) {
+            State::BackingUp
+        } else if self.schedule.not_before(now).is_some() {
+            State::Retrying
+        } else if self.folders.iter().all(is_at_rest) {
+            State::Idle
+        } else {
+            State::Waiting
+        }
+    }
+}
+
+impl Running {
+    fn describe(&self, now: Instant) -> RunStatus {
+        let millis = self.sending_since.map_or(0, |since| now.saturating_duration_since(since).as_millis());
+        let sent = u128::from(self.shown.bytes_sent) * 1000;
+        let bytes_per_second =
+            sent.checked_div(millis).and_then(|rate| u64::try_from(rate).ok()).unwrap_or(0);
+        RunStatus { bytes_per_second, ..self.shown.clone() }
+    }
+}
+
+impl Watched {
+    fn describe(&self, changed_folders: Option<usize>) -> FolderStatus {
+        let (state, because) = match (&self.offline, self.watcher.as_ref().map(super::Watcher::how)) {
+            _ if self.row.paused => (FolderState::Paused, None),
+            (Some(why), _) => (FolderState::Offline, Some(why.to_string())),
+            (None, Some(How::Polled(why))) => (FolderState::Polled, Some(why.to_string())),
+            (None, _) => (FolderState::Watched, None),
+        };
+        let named = |waiting: &darkslide_client::backup::Waiting| {
+            format!("{}: {}", on_one_line(&waiting.path), waiting.reason)
+        };
+        FolderStatus {
+            path: self.row.path.clone(),
+            state,
+            because,
+            safe: self.counts.safe,
+            safe_at: self.counts.safe_at,
+            changed_folders,
+            waiting: self.waiting.len(),
+            waiting_for: self.waiting.iter().take(NAMED_MAX).map(named).collect(),
+            skipped: self.skipped,
+            last_scan: self.row.last_scan,
+        }
+    }
+}
+
+impl RunStatus {
+    /// Takes over what has just happened.
+    pub(super) fn take(&mut self, event: Event) {
+        match event {
+            Event::Scanned { found } => self.found = found,
+            Event::Planned { assets, bytes } => (self.files, self.bytes) = (assets, bytes),
+            Event::Started { name, .. } => {
+                if self.current.len() < NAMED_MAX {
+                    self.current.push(shown(&name));
+                }
+            }
+            Event::Moved { bytes, .. } => {
+                self.bytes_sent += bytes;
+                self.waiting = None;
+            }
+            Event::Finished { name, .. } => {
+                self.files_done += 1;
+                let name = shown(&name);
+                self.current.retain(|other| *other != name);
+            }
+            Event::Waiting { reason, .. } | Event::StorageFull { reason } => self.waiting = Some(reason),
+            Event::ThumbnailsLeft { left } => self.thumbnails_left = left,
+        }
+    }
+}
+
+fn shown(name: &Arc<Path>) -> String {
+    on_one_line(&name.to_string_lossy())
+}

@@ -1,0 +1,188 @@
+//! The agent as a service of its user: started at login by the system's own service manager, and watched by it.
+//!
+//! On Linux a systemd *user* unit of our own; on macOS a launch agent and on Windows a service, both as the `service-manager` crate
+//! writes them: these two are compiled and were never run.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use darkslide_client::profile::ProfileName;
+use service_manager::{
+    RestartPolicy, ServiceInstallCtx, ServiceLabel, ServiceLevel, ServiceManager, ServiceStartCtx,
+    ServiceStatus, ServiceStatusCtx, ServiceStopCtx, ServiceUninstallCtx, native_service_manager,
+};
+
+/// How long the service manager bears with an agent that gives no sign of life.
+const WATCHDOG_SECONDS: u32 = 120;
+
+/// What an installed service runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Service {
+    /// Whose agent.
+    pub(crate) profile: ProfileName,
+    /// This program.
+    pub(crate) program: PathBuf,
+    /// The variables of now that decide what it does.
+    pub(crate) environment: Vec<(String, String)>,
+}
+
+impl Service {
+    fn label(&self) -> ServiceLabel {
+        label(&self.profile)
+    }
+
+    fn arguments(&self) -> Vec<OsString> {
+        ["--profile", self.profile.as_str(), "agent", "run"].map(OsString::from).to_vec()
+    }
+
+    /// The unit file for systemd.
+    fn unit(&self) -> String {
+        let mut unit = format!(
+            "[Unit]\nDescription=Darkslide keeps watch folders backed up (profile {})\n\n\
+             [Service]\nType=notify\nNotifyAccess=main\n",
+            self.profile
+        );
+        for (name, value) in &self.environment {
+            unit += &format!("Environment={}\n", quoted(&format!("{name}={value}")));
+        }
+        let words = self.arguments();
+        let words = words.iter().map(|word| word.to_string_lossy());
+        let program = self.program.to_string_lossy();
+        let line: Vec<String> =
+            std::iter::once(program).chain(words).map(|word| quoted(&word).replace('$', "$$")).collect();
+        unit += &format!(
+            "ExecStart={}\nRestart=on-failure\nRestartSec=10\nWatchdogSec={WATCHDOG_SECONDS}\nTimeoutStopSec=60\n\
+             Nice=10\nIOSchedulingClass=idle\nNoNewPrivileges=true\n\n[Install]\nWantedBy=default.target\n",
+            line.join(" ")
+        );
+        unit
+    }
+
+    fn context(&self) -> ServiceInstallCtx {
+        ServiceInstallCtx {
+            label: self.label(),
+            program: self.program.clone(),
+            args: self.arguments(),
+            contents: cfg!(target_os = "linux").then(|| self.unit()),
+            username: None,
+            working_directory: None,
+            environment: Some(self.environment.clone()),
+            autostart: true,
+            restart_policy: RestartPolicy::OnFailure {
+                delay_secs: Some(10),
+                max_retries: None,
+                reset_after_secs: None,
+            },
+        }
+    }
+
+    /// Installs and starts it.
+    pub(crate) fn install(&self) -> Result<()> {
+        let manager = manager()?;
+        manager.install(self.context()).context("the service could not be installed")?;
+        manager.start(ServiceStartCtx { label: self.label() }).context("the service could not be started")
+    }
+}
+
+fn label(profile: &ProfileName) -> ServiceLabel {
+    ServiceLabel {
+        qualifier: Some("org".to_owned()),
+        organization: Some("darkslide".to_owned()),
+        application: format!("agent-{profile}"),
+    }
+}
+
+/// Stops and removes the service.
+pub(crate) fn uninstall(profile: &ProfileName) -> Result<()> {
+    let manager = manager()?;
+    // One that does not run cannot be stopped, and need not be.
+    let _stopped = manager.stop(ServiceStopCtx { label: label(profile) });
+    manager
+        .uninstall(ServiceUninstallCtx { label: label(profile) })
+        .context("the service could not be removed")
+}
+
+/// What the service manager says of it, in one word for people.
+pub(crate) fn state(profile: &ProfileName) -> String {
+    let asked = manager().and_then(|manager| Ok(manager.status(ServiceStatusCtx { label: label(profile) })?));
+    match asked {
+        Ok(ServiceStatus::NotInstalled) => "not installed".to_owned(),
+        Ok(ServiceStatus::Running) => "running".to_owned(),
+        Ok(ServiceStatus::Stopped(_)) => "stopped".to_owned(),
+        Err(error) => format!("unknown ({})", format!("{error:#}").trim()),
+    }
+}
+
+fn manager() -> Result<Box<dyn ServiceManager>> {
+    let unavailable =
+        "there is no service manager that we know on this system; start `darkslide agent run` in another way";
+    let mut manager = native_service_manager().context(unavailable)?;
+    manager.set_level(ServiceLevel::User).context("services of single users are not supported here")?;
+    Ok(manager)
+}
+
+/// A word of a unit file (systemd.syntax(7)): in quotes, with what systemd would expand doubled.
+fn quoted(word: &str) -> String {
+    format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%"))
+}
+
+/// Tells the service manager that the agent watches.
+pub(crate) fn tell_ready() {
+    #[cfg(unix)]
+    // Without one there is nobody to tell.
+    let _told = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+}
+
+/// Tells the service manager that the agent is ending.
+pub(crate) fn tell_stopping() {
+    #[cfg(unix)]
+    let _told = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+}
+
+/// Tells the service manager that the loop goes round, as often as it wants to know.
+#[derive(Debug)]
+pub(crate) struct Watchdog(Option<tokio::time::Interval>);
+
+/// The watchdog that the service manager wants, if it does.
+pub(crate) fn watchdog() -> Watchdog {
+    #[cfg(unix)]
+    let wanted: Option<Duration> = sd_notify::watchdog_enabled();
+    #[cfg(not(unix))]
+    let wanted: Option<Duration> = None;
+    Watchdog(wanted.filter(|every| !every.is_zero()).map(|every| tokio::time::interval(every / 3)))
+}
+
+impl Watchdog {
+    /// Comes back when it has told; never, where nobody wants to know.
+    pub(crate) async fn tick(&mut self) {
+        match &mut self.0 {
+            Some(interval) => {
+                interval.tick().await;
+                #[cfg(unix)]
+                let _told = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unit_says_what_is_run() {
+        let service = Service {
+            profile: ProfileName::parse("home").unwrap(),
+            program: "/opt/dark slide/50%/darkslide".into(),
+            environment: vec![("DARKSLIDE_HOME".to_owned(), "/srv/a \"b\"".to_owned())],
+        };
+        insta::assert_snapshot!(service.unit());
+        assert_eq!(service.label().to_script_name(), "darkslide-agent-home");
+        let context = service.context();
+        assert!(context.autostart);
+        assert_eq!(context.args, ["--profile", "home", "agent", "run"]);
+    }
+}

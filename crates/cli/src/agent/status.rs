@@ -1,0 +1,171 @@
+//! What the agent tells of itself: one value, for people and for scripts.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// The agent, now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AgentStatus {
+    /// Its process.
+    pub(crate) process: u32,
+    /// When it started, µs since the epoch.
+    pub(crate) since: i64,
+    /// What it is doing.
+    pub(crate) state: State,
+    /// What it cannot do, and what to do about it.
+    pub(crate) problem: Option<Problem>,
+    /// The run that is under way.
+    pub(crate) run: Option<RunStatus>,
+    /// The watch folders.
+    pub(crate) folders: Vec<FolderStatus>,
+    /// What it has done since it started.
+    pub(crate) done: Done,
+}
+
+/// What an agent is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum State {
+    /// Nothing to do: all that has settled is dealt with.
+    #[default]
+    Idle,
+    /// Something has changed and is about to be looked at, or settles.
+    Waiting,
+    /// A run is under way.
+    BackingUp,
+    /// Its owner said so.
+    Paused,
+    /// Another command is using the profile.
+    Yielding,
+    /// Trying again in a while.
+    Retrying,
+    /// Nobody is signed in.
+    SignedOut,
+}
+
+/// Something that keeps pictures from being safe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Problem {
+    /// What happened.
+    pub(crate) what: String,
+    /// What to do, where there is something.
+    pub(crate) advice: Option<String>,
+    /// When it is tried again, µs since the epoch.
+    pub(crate) next_try: Option<i64>,
+}
+
+/// A run that is under way.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RunStatus {
+    /// The watch folder.
+    pub(crate) folder: PathBuf,
+    /// Files found so far.
+    pub(crate) found: u64,
+    /// Files to look at.
+    pub(crate) files: u64,
+    /// Of these, done.
+    pub(crate) files_done: u64,
+    /// Bytes to look at.
+    pub(crate) bytes: u64,
+    /// Ciphertext bytes that were sent.
+    pub(crate) bytes_sent: u64,
+    /// The same, a second, since the first of them.
+    pub(crate) bytes_per_second: u64,
+    /// Thumbnails to make, of originals that are safe.
+    pub(crate) thumbnails_left: u64,
+    /// What is being worked on, some of it.
+    pub(crate) current: Vec<String>,
+    /// What the network waits for.
+    pub(crate) waiting: Option<String>,
+}
+
+/// One watch folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FolderStatus {
+    /// Where it is.
+    pub(crate) path: PathBuf,
+    /// How it stands.
+    pub(crate) state: FolderState,
+    /// Why it is polled or offline.
+    pub(crate) because: Option<String>,
+    /// Files of the vault that came from there.
+    pub(crate) safe: i64,
+    /// When the last of them was dealt with, µs since the epoch.
+    pub(crate) safe_at: Option<i64>,
+    /// Sub-folders in which something has changed; none when all of it must be looked at.
+    pub(crate) changed_folders: Option<usize>,
+    /// Files that have not settled.
+    pub(crate) waiting: usize,
+    /// Some of them, with what they wait for.
+    pub(crate) waiting_for: Vec<String>,
+    /// Files and folders that the last full scan left alone.
+    pub(crate) skipped: usize,
+    /// When all of it was last looked at, µs since the epoch.
+    pub(crate) last_scan: Option<i64>,
+}
+
+/// How a watch folder stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum FolderState {
+    /// Changes are told by the system.
+    #[default]
+    Watched,
+    /// Looked at every now and then.
+    Polled,
+    /// Its owner said so.
+    Paused,
+    /// It cannot be reached.
+    Offline,
+    /// No agent is running.
+    Unattended,
+}
+
+impl FolderState {
+    /// One word for people.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Watched => "watched",
+            Self::Polled => "polled",
+            Self::Paused => "paused",
+            Self::Offline => "offline",
+            Self::Unattended => "not watched now",
+        }
+    }
+}
+
+impl State {
+    /// What it is doing, for people.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Idle => "all that is there is backed up",
+            Self::Waiting => "waiting for files to settle",
+            Self::BackingUp => "backing up",
+            Self::Paused => "paused; `darkslide agent resume` goes on",
+            Self::Yielding => "standing back for another command",
+            Self::Retrying => "trying again in a while",
+            Self::SignedOut => "signed out",
+        }
+    }
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Done {
+    /// Runs that went through.
+    pub(crate) runs: u64,
+    /// Of these, over all of a folder.
+    pub(crate) full_scans: u64,
+    /// Files sent.
+    pub(crate) uploaded: u64,
+    /// Files that the vault had.
+    pub(crate) linked: u64,
+    /// Ciphertext bytes.
+    pub(crate) bytes_sent: u64,
+}

@@ -1,0 +1,157 @@
+//! `darkslide agent`: running it, installing it as a service, and talking to it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use darkslide_client::library::settle::Settling;
+use darkslide_client::profile::Profile;
+use serde::Serialize;
+
+use crate::Ending;
+use crate::agent::control::{Line, Request};
+use crate::agent::service::{self, Service};
+use crate::agent::status::AgentStatus;
+use crate::agent::{self, AgentSettings, log};
+use crate::arguments::{AgentAction, AgentRun, General};
+use crate::commands::status::{describe_agent, describe_folders};
+use crate::output::Output;
+use crate::profile;
+use crate::screen::Screen;
+
+const NO_AGENT: &str =
+    "no agent is running; start it with `darkslide agent run` or `darkslide agent install`";
+
+/// Variables that the service needs as they are now, because its manager knows nothing of this shell's.
+const VARIABLES: [&str; 3] = ["DARKSLIDE_HOME", "DARKSLIDE_CA_FILE", "RUST_LOG"];
+
+/// The service, and what the agent says.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    /// What the system's service manager says.
+    service: String,
+    /// What the agent says; absent when none is running.
+    agent: Option<AgentStatus>,
+}
+
+/// Does one action.
+pub(crate) async fn run(output: Output, general: &General, action: AgentAction) -> Result<Ending> {
+    let profile = profile::open(general)?;
+    match action {
+        AgentAction::Run(arguments) => agent::run(output, general, settings(&arguments)).await?,
+        AgentAction::Install => install(output, &profile)?,
+        AgentAction::Uninstall => {
+            service::uninstall(profile.name())?;
+            output.notice(
+                "The service is gone; watch folders and what was backed up of them stay as they are.",
+            );
+        }
+        AgentAction::Status(arguments) if arguments.watch => return follow(output, &profile).await,
+        AgentAction::Status(_) => return status(output, &profile).await,
+        AgentAction::Logs { lines } => {
+            let lines = log::tail(profile.folder(), lines).context("the agent's log cannot be read")?;
+            output.answer(&lines, |lines| lines.join("\n"))?;
+        }
+        AgentAction::Pause => ask(&profile, Request::Pause).await?,
+        AgentAction::Resume => ask(&profile, Request::Resume).await?,
+        AgentAction::Scan => ask(&profile, Request::Scan).await?,
+        AgentAction::Stop => Line::call(profile.folder()).await?.context(NO_AGENT)?.stop().await?,
+    }
+    Ok(Ending::Done)
+}
+
+fn settings(arguments: &AgentRun) -> AgentSettings {
+    let settling = Settling {
+        photos: Duration::from_millis(arguments.settle_photos),
+        videos: Duration::from_millis(arguments.settle_videos),
+        incomplete: Duration::from_millis(arguments.settle_incomplete),
+    };
+    AgentSettings::new(settling, Duration::from_millis(arguments.rescan), !arguments.no_notifications)
+}
+
+fn install(output: Output, profile: &Profile) -> Result<()> {
+    if profile.wants_passphrase()? {
+        bail!(
+            "the keys of this profile are closed with a passphrase that a service cannot ask for; sign in again with `--keys keyring` \
+             or `--keys key-file`"
+        );
+    }
+    let service = Service {
+        profile: profile.name().clone(),
+        program: std::env::current_exe().context("this program cannot be found")?,
+        environment: variables()?,
+    };
+    service.install()?;
+    output.notice("The agent runs as a service of yours from now on; `darkslide agent status` shows it.");
+    if cfg!(target_os = "linux") {
+        output.notice(
+            "On a machine that nobody logs in to, `loginctl enable-linger` lets it run all the same.",
+        );
+    }
+    Ok(())
+}
+
+/// Paths are made whole: the service starts in another folder.
+fn variables() -> Result<Vec<(String, String)>> {
+    let mut variables = Vec::new();
+    for name in VARIABLES {
+        let Some(value) = std::env::var_os(name) else { continue };
+        let value =
+            if name == "RUST_LOG" { value } else { std::path::absolute(PathBuf::from(value))?.into() };
+        let value = value
+            .into_string()
+            .ok()
+            .with_context(|| format!("{name} must be UTF-8 to be kept for a service"))?;
+        variables.push((name.to_owned(), value));
+    }
+    Ok(variables)
+}
+
+async fn status(output: Output, profile: &Profile) -> Result<Ending> {
+    let agent = match Line::call(profile.folder()).await? {
+        Some(mut line) => Some(line.status().await?),
+        None => None,
+    };
+    let name = profile.name().clone();
+    let service = tokio::task::spawn_blocking(move || service::state(&name)).await?;
+    let answer = Answer { service, agent };
+    output.answer(&answer, describe)?;
+    Ok(Ending::unless(answer.agent.is_none()))
+}
+
+/// The same at every change, until there is no agent any more.
+async fn follow(output: Output, profile: &Profile) -> Result<Ending> {
+    let name = profile.name().clone();
+    let service = tokio::task::spawn_blocking(move || service::state(&name)).await?;
+    let line = Line::call(profile.folder()).await?;
+    let mut line = line.context(NO_AGENT)?;
+    line.follow().await?;
+    let mut screen = Screen::new();
+    // It ends when the agent does.
+    while let Ok(agent) = line.news().await {
+        let answer = Answer { service: service.clone(), agent: Some(agent) };
+        if output.json {
+            output.line(&answer)?;
+        } else {
+            screen.show(&describe(&answer))?;
+        }
+    }
+    Ok(Ending::Done)
+}
+
+fn describe(answer: &Answer) -> String {
+    let agent = answer.agent.as_ref();
+    let agent = agent.map_or_else(
+        || "No agent is running.\n".to_owned(),
+        |agent| format!("{}{}", describe_agent(agent), describe_folders(&agent.folders)),
+    );
+    format!("Service: {}\n{agent}", answer.service)
+}
+
+async fn ask(profile: &Profile, request: Request) -> Result<()> {
+    let line = Line::call(profile.folder()).await?;
+    let mut line = line
+        .context("no agent is running; start it with `darkslide agent run` or `darkslide agent install`")?;
+    line.ask(request).await
+}

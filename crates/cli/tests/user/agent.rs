@@ -1,0 +1,396 @@
+//! Watch folders and the agent: real notices of the system, real processes, killed and started again.
+//!
+//! Nothing here sleeps: what is waited for is told by the agent itself, through its status.
+
+use crate::machine::{Machine, jpeg, tree, write};
+use serde_json::Value;
+use std::fs;
+use std::io::{BufRead, BufReader, Read as _};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+/// How long an agent may take to come to what a test waits for.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A running agent, killed with the test.
+struct Agent<'a> {
+    machine: &'a Machine,
+    child: Child,
+}
+
+impl<'a> Agent<'a> {
+    fn start(machine: &'a Machine, further: &[&str]) -> Self {
+        let words =
+            ["agent", "run", "--no-notifications", "--settle-photos", "100", "--settle-videos", "200"];
+        let mut command = machine.command(&[&words[..], further].concat());
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let agent = Self { machine, child };
+        agent.until("it answers", |_| true);
+        agent
+    }
+
+    /// Its status, once it is as wanted. `status --watch` follows the agent: it ends with what it was waited for.
+    fn until(&self, what: &str, is_there: impl Fn(&Value) -> bool) -> Value {
+        let begin = Instant::now();
+        loop {
+            assert!(
+                begin.elapsed() < PATIENCE,
+                "{what} never came: {}",
+                self.machine.says(&["agent", "logs"])
+            );
+            let mut following = Following::start(self.machine);
+            let mut last = Value::Null;
+            while let Some(status) = following.next() {
+                if is_there(&status) {
+                    return status;
+                }
+                last = status;
+                assert!(begin.elapsed() < PATIENCE, "{what} never came: {last}");
+            }
+            assert!(begin.elapsed() < PATIENCE, "{what} never came: {last}");
+        }
+    }
+
+    /// Its status, once it has sent and linked so much and has nothing left to do.
+    fn until_done(&self, uploaded: u64, linked: u64) -> Value {
+        self.until(&format!("{uploaded} sent and {linked} linked"), |status| {
+            let done = &status["done"];
+            status["state"] == "idle" && done["uploaded"] == uploaded && done["linked"] == linked
+        })
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn stop(mut self) {
+        self.machine.says(&["agent", "stop"]);
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Agent<'_> {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _gone = self.child.wait();
+    }
+}
+
+/// The agent's status, line by line.
+struct Following {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Following {
+    fn start(machine: &Machine) -> Self {
+        let mut command: Command = machine.command(&["agent", "status", "--watch", "--json"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let from = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || from.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { child, lines }
+    }
+
+    /// None when no agent is there (any more), or nothing has changed for long.
+    fn next(&mut self) -> Option<Value> {
+        let line = self.lines.recv_timeout(PATIENCE).ok()?;
+        let answer: Value = serde_json::from_str(&line).unwrap();
+        answer.get("agent").filter(|agent| !agent.is_null()).cloned()
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _gone = self.child.wait();
+    }
+}
+
+/// A picture like no other.
+fn picture(number: u32) -> Vec<u8> {
+    let mut bytes = jpeg(0);
+    let end = bytes.len() - 2;
+    bytes.splice(end..end, number.to_be_bytes().map(|byte| byte & 0x7f));
+    bytes
+}
+
+fn restored(machine: &Machine, name: &str) -> Vec<Vec<u8>> {
+    machine.json(&["restore", "--to", name]);
+    let mut contents: Vec<Vec<u8>> =
+        tree(&machine.path(name)).into_values().map(|(bytes, _)| bytes).collect();
+    contents.sort();
+    contents
+}
+
+/// Shows E5, E9.
+#[test]
+fn what_happens_in_a_watched_folder_is_in_the_vault_once_and_stays_there() {
+    let machine = Machine::new();
+    let folder = machine.path("pictures");
+    let at = |name: &str| folder.join(name);
+    for number in 0..20 {
+        write(&at(&format!("old/{number}.jpg")), &picture(number));
+    }
+    let _server = machine.with_account("agent@example.org");
+    machine.says(&["watch", "add", folder.to_str().unwrap(), "--exclude", "*.png"]);
+
+    let agent = Agent::start(&machine, &[]);
+    agent.until_done(20, 0);
+    // Copied in, into folders that were not there, and something that is excluded.
+    for number in 20..40 {
+        write(&at(&format!("new/deep/{number}.jpg")), &picture(number));
+    }
+    write(&at("new/excluded.png"), b"\x89PNG\r\n\x1a\n");
+    agent.until_done(40, 0);
+    // Renamed and moved: nothing is sent.
+    fs::rename(at("old/0.jpg"), at("renamed.jpg")).unwrap();
+    fs::rename(at("new/deep"), at("moved")).unwrap();
+    let status = agent.until_done(40, 21);
+    assert_eq!(status["folders"][0]["safe"], 40);
+    let sent = status["done"]["bytesSent"].as_u64().unwrap();
+    // Edited: one picture more. Deleted: nothing, ever.
+    write(&at("old/1.jpg"), &picture(100));
+    fs::remove_file(at("old/2.jpg")).unwrap();
+    fs::remove_dir_all(at("moved")).unwrap();
+    let status = agent.until_done(41, 21);
+    assert!(status["done"]["bytesSent"].as_u64().unwrap() - sent < 20_000, "one picture was sent: {status}");
+    // Killed while more arrives.
+    for number in 40..60 {
+        write(&at(&format!("old/{number}.jpg")), &picture(number));
+    }
+    agent.kill();
+    fs::rename(at("old/3.jpg"), at("while nobody looked.jpg")).unwrap();
+
+    let agent = Agent::start(&machine, &[]);
+    let status =
+        agent.until("everything", |status| status["state"] == "idle" && status["folders"][0]["safe"] == 60);
+    assert_eq!(status["folders"][0]["skipped"], 1, "what is excluded is counted");
+    agent.stop();
+    let agent = Agent::start(&machine, &[]);
+    let status =
+        agent.until("a full scan", |status| status["state"] == "idle" && status["done"]["fullScans"] == 1);
+    assert_eq!(
+        (&status["done"]["bytesSent"], &status["done"]["uploaded"]),
+        (&0.into(), &0.into()),
+        "{status}"
+    );
+    agent.stop();
+
+    let mut expected: Vec<Vec<u8>> = (0..60).chain([100]).map(picture).collect();
+    expected.sort();
+    let mut contents = restored(&machine, "back");
+    contents.dedup();
+    assert_eq!(contents, expected, "everything that ever was there came back, deleted or not");
+    assert_eq!(machine.json(&["list"])["files"].as_array().unwrap().len(), 61, "and is in the vault once");
+    let why = machine.says(&["explain", at("new/excluded.png").to_str().unwrap()]);
+    assert!(why.contains("excludes \"*.png\""), "{why}");
+}
+
+#[test]
+fn half_a_picture_waits_for_its_other_half() {
+    let machine = Machine::new();
+    let folder = machine.path("pictures");
+    fs::create_dir(&folder).unwrap();
+    let _server = machine.with_account("half@example.org");
+    machine.says(&["watch", "add", folder.to_str().unwrap()]);
+    let agent = Agent::start(&machine, &["--settle-incomplete", "3600000"]);
+    let whole = picture(1);
+    write(&folder.join("a.jpg"), &whole[..1000]);
+    let status = agent.until("half a picture", |status| {
+        status["folders"][0]["waitingFor"][0].as_str().is_some_and(|what| what.contains("not complete"))
+    });
+    assert_eq!((&status["state"], &status["done"]["uploaded"]), (&"waiting".into(), &0.into()));
+    let mut file = fs::OpenOptions::new().append(true).open(folder.join("a.jpg")).unwrap();
+    std::io::Write::write_all(&mut file, &whole[1000..]).unwrap();
+    drop(file);
+    agent.until_done(1, 0);
+    assert_eq!(restored(&machine, "back"), [whole]);
+}
+
+/// Shows E5.
+#[test]
+fn a_folder_whose_disk_is_gone_is_offline_and_nothing_else_happens() {
+    let machine = Machine::new();
+    let folder = machine.pictures();
+    let _server = machine.with_account("disk@example.org");
+    machine.says(&["watch", "add", folder.to_str().unwrap()]);
+    let agent = Agent::start(&machine, &[]);
+    agent.until_done(3, 0);
+    // What an unmounted disk leaves behind: first nothing, then an empty folder.
+    let disk = machine.path("disk");
+    fs::rename(&folder, &disk).unwrap();
+    machine.says(&["agent", "scan"]);
+    let is_offline = |status: &Value| status["folders"][0]["state"] == "offline";
+    agent.until("gone is offline", is_offline);
+    fs::create_dir(&folder).unwrap();
+    machine.says(&["agent", "scan"]);
+    let is_empty = |status: &Value| {
+        is_offline(status)
+            && status["folders"][0]["because"].as_str().is_some_and(|why| why.contains("it is empty"))
+    };
+    agent.until("empty is offline", is_empty);
+    assert_eq!(machine.json(&["list"])["files"].as_array().unwrap().len(), 3);
+    // It comes back, with something new on it.
+    fs::remove_dir(&folder).unwrap();
+    write(&disk.join("c.jpg"), &picture(9));
+    fs::rename(&disk, &folder).unwrap();
+    machine.says(&["agent", "scan"]);
+    let status = agent.until_done(4, 0);
+    assert_eq!(status["folders"][0]["state"], "watched");
+    // And is watched as before.
+    write(&folder.join("d.jpg"), &picture(10));
+    agent.until_done(5, 0);
+}
+
+#[test]
+fn a_server_that_is_away_is_waited_for() {
+    let machine = Machine::new();
+    let folder = machine.pictures();
+    let server = machine.with_account("away@example.org");
+    machine.says(&["watch", "add", folder.to_str().unwrap()]);
+    let address = server.url.trim_start_matches("http://").to_owned();
+    drop(server);
+    let agent = Agent::start(&machine, &[]);
+    let status = agent.until("it tries again", |status| status["state"] == "retrying");
+    assert!(status["problem"]["what"].as_str().unwrap().contains("does not answer"), "{status}");
+    let arguments = ["serve", "--listen", &address, "--data-dir", "server"];
+    let mut again = machine.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    agent.until_done(3, 0);
+    again.kill().unwrap();
+    again.wait().unwrap();
+}
+
+#[test]
+fn commands_and_the_agent_share_one_profile() {
+    let machine = Machine::new();
+    let folder = machine.pictures();
+    let _server = machine.with_account("turns@example.org");
+    machine.says(&["watch", "add", folder.to_str().unwrap()]);
+    let agent = Agent::start(&machine, &[]);
+    agent.until_done(3, 0);
+    let error = machine.fails(&["agent", "run"]);
+    assert!(error.contains("running already"), "{error}");
+    // Paused, it leaves what arrives alone; a backup by hand does not mind.
+    machine.says(&["agent", "pause"]);
+    write(&folder.join("c.jpg"), &picture(9));
+    assert_eq!(agent.until("paused", |status| status["state"] == "paused")["done"]["uploaded"], 3);
+    let report = machine.json(&["backup", folder.to_str().unwrap()]);
+    assert_eq!((&report["uploaded"], &report["unchanged"]), (&1.into(), &3.into()));
+    machine.says(&["agent", "resume"]);
+    write(&folder.join("d.jpg"), &picture(10));
+    agent.until_done(4, 0);
+    // A folder that is added is backed up without another word, and one that is removed is not.
+    write(&machine.path("more/e.jpg"), &picture(11));
+    machine.says(&["watch", "add", "more"]);
+    agent.until_done(5, 0);
+    machine.says(&["watch", "remove", "more"]);
+    let status = agent.until("one folder", |status| status["folders"].as_array().map(Vec::len) == Some(1));
+    assert_eq!(status["state"], "idle");
+    agent.stop();
+    assert!(machine.fails(&["agent", "scan"]).contains("no agent is running"));
+}
+
+#[test]
+fn whoever_signs_out_is_told_and_goes_on_after_signing_in() {
+    let machine = Machine::new();
+    let folder = machine.pictures();
+    let server = machine.with_account("out@example.org");
+    machine.says(&["watch", "add", folder.to_str().unwrap()]);
+    let agent = Agent::start(&machine, &[]);
+    agent.until_done(3, 0);
+    machine.says(&["logout"]);
+    write(&folder.join("c.jpg"), &picture(9));
+    let status = agent.until("signed out", |status| status["state"] == "signed-out");
+    assert!(status["problem"]["advice"].as_str().unwrap().contains("darkslide login"), "{status}");
+    let words = ["login", &server.url, "--email", "out@example.org", "--password-file", "password"];
+    machine.says(&[&words[..], &["--keys", "key-file"]].concat());
+    agent.until_done(4, 0);
+}
+
+#[test]
+fn a_list_of_watch_folders_makes_sense() {
+    let machine = Machine::new();
+    let folder = machine.pictures();
+    let path = folder.to_str().unwrap();
+    assert!(machine.fails(&["watch", "add", "nowhere"]).contains("nowhere cannot be watched"));
+    assert!(machine.fails(&["watch", "add", "password"]).contains("is not a folder"));
+    assert!(machine.fails(&["watch", "add", path, "--exclude", "["]).contains("is not a pattern"));
+    machine.says(&["watch", "add", path, "--album", "Ski", "--exclude", "*.png", "--exclude", "drafts/"]);
+    assert!(machine.fails(&["watch", "add", path]).contains("is watched already"));
+    assert!(machine.fails(&["watch", "add", &format!("{path}/trip")]).contains("lies in"));
+    assert!(machine.fails(&["watch", "add", "."]).contains("remove that one first"));
+    let list = machine.json(&["watch", "pause", path]);
+    assert_eq!((&list[0]["paused"], &list[0]["album"]), (&true.into(), &"Ski".into()), "{list}");
+    assert_eq!(list[0]["exclude"], serde_json::json!(["*.png", "drafts/"]));
+    assert_eq!(machine.json(&["watch", "resume", path])[0]["paused"], false);
+    // What is gone can still be named.
+    fs::rename(&folder, machine.path("elsewhere")).unwrap();
+    assert_eq!(machine.json(&["watch", "remove", path]).as_array().unwrap().len(), 0);
+    assert!(machine.fails(&["watch", "remove", path]).contains("is not watched"));
+}
+
+#[test]
+fn the_service_manager_is_told_that_it_watches_and_lives() {
+    let machine = Machine::new();
+    let _server = machine.with_account("service@example.org");
+    let path = machine.path("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let hear = || {
+        let mut bytes = [0; 256];
+        let length = socket.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    };
+    let mut command = machine.command(&["agent", "run", "--no-notifications"]);
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "300000");
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let agent = Agent { machine: &machine, child };
+    assert_eq!(hear().trim(), "READY=1");
+    assert_eq!((hear().trim(), hear().trim()), ("WATCHDOG=1", "WATCHDOG=1"));
+    agent.stop();
+    let told = std::iter::repeat_with(hear).find(|told| told.trim() != "WATCHDOG=1");
+    assert_eq!(told.unwrap().trim(), "STOPPING=1");
+}
+
+#[test]
+fn a_stranger_gets_no_word_out_of_the_agent() {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::process::CommandExt as _;
+    let machine = Machine::new();
+    fs::create_dir(machine.path("pictures")).unwrap();
+    let _server = machine.with_account("stranger@example.org");
+    let _agent = Agent::start(&machine, &[]);
+    let socket = machine.path("home/default/agent.sock");
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    // Doors open by mistake: the system still says who calls. Only root can play a stranger.
+    let is_root = Path::new("/root").read_dir().is_ok();
+    for path in [machine.folder.path(), &machine.path("home"), &machine.path("home/default")] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o777)).unwrap();
+    let script = "import socket,sys; s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.sendall(b'{\"do\":\"status\"}\\n'); \
+                  sys.stdout.write(s.makefile().readline())";
+    let ask = |user: Option<u32>| {
+        let mut command = Command::new("python3");
+        command
+            .args(["-c", script, socket.to_str().unwrap()])
+            .current_dir("/")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        if let Some(user) = user {
+            command.uid(user);
+        }
+        let mut answer = String::new();
+        command.spawn().unwrap().stdout.take().unwrap().read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(ask(None).starts_with("{\"ok\":"), "its owner is answered");
+    if is_root {
+        assert_eq!(ask(Some(65534)), "");
+    }
+}

@@ -1,0 +1,147 @@
+//! Which part of a root a scan looks at: some of its folders, and not what its owner excluded.
+//!
+//! It is a question to the walk and decides about no single picture's backup.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+/// Part of a root; all of it by default.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Which folders.
+    pub scope: Scope,
+    /// What is left out of them.
+    pub exclude: Exclusions,
+}
+
+/// Folders of a root.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// All.
+    #[default]
+    Everything,
+    /// These, by their paths under the root; the root itself is the empty path.
+    Folders(BTreeMap<PathBuf, Reach>),
+}
+
+/// How far down from a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// The files that lie in it.
+    Itself,
+    /// All that is below it.
+    Below,
+}
+
+impl Scope {
+    /// Where walks begin, and how far they go: no folder is in two of them.
+    pub fn starts(&self) -> Vec<(&Path, Reach)> {
+        let Self::Folders(folders) = self else { return vec![(Path::new(""), Reach::Below)] };
+        let mut starts: Vec<(&Path, Reach)> = Vec::with_capacity(folders.len());
+        let is_covered =
+            |folder: &Path| folder.ancestors().skip(1).any(|above| folders.get(above) == Some(&Reach::Below));
+        starts.extend(
+            folders
+                .iter()
+                .filter(|(folder, _)| !is_covered(folder))
+                .map(|(folder, reach)| (folder.as_path(), *reach)),
+        );
+        starts
+    }
+}
+
+/// Patterns of what is not backed up.
+///
+/// A pattern without a slash stands for files and folders of that name wherever they are; one with a slash for paths under the
+/// root. `*` and `?` stop at slashes, `**` does not; case does not matter. Whatever lies in an excluded folder is excluded.
+#[derive(Clone, Debug, Default)]
+pub struct Exclusions {
+    patterns: Vec<String>,
+    set: GlobSet,
+}
+
+/// A pattern that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("{pattern:?} is not a pattern: {reason}")]
+pub struct NotAPattern {
+    pattern: String,
+    reason: String,
+}
+
+impl Exclusions {
+    /// Reads patterns.
+    pub fn parse(patterns: &[String]) -> Result<Self, NotAPattern> {
+        let not_a_pattern =
+            |pattern: &str, reason: String| NotAPattern { pattern: pattern.to_owned(), reason };
+        let mut set = GlobSetBuilder::new();
+        for pattern in patterns {
+            let inner = pattern.trim_matches('/');
+            if inner.is_empty() {
+                return Err(not_a_pattern(pattern, "there is nothing in it".to_owned()));
+            }
+            let is_path = pattern.trim_end_matches('/').contains('/');
+            let whole = if is_path { inner.to_owned() } else { format!("**/{inner}") };
+            let glob = GlobBuilder::new(&whole).literal_separator(true).case_insensitive(true).build();
+            set.add(glob.map_err(|error| not_a_pattern(pattern, error.kind().to_string()))?);
+        }
+        let set = set.build().map_err(|error| not_a_pattern("", error.to_string()))?;
+        Ok(Self { patterns: patterns.to_vec(), set })
+    }
+
+    /// The patterns as they were given.
+    pub fn patterns(&self) -> &[String] {
+        &self.patterns
+    }
+
+    /// The pattern that excludes this path under the root, or a folder that it lies in.
+    pub fn matching(&self, path: &Path) -> Option<&str> {
+        if self.patterns.is_empty() {
+            return None;
+        }
+        let folders = path.ancestors().filter(|folder| !folder.as_os_str().is_empty());
+        let mut first = folders.filter_map(|folder| self.set.matches(folder).first().copied());
+        first.next().and_then(|at| self.patterns.get(at)).map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_exclude_what_they_say() {
+        let exclusions = |pattern: &str| Exclusions::parse(&[pattern.to_owned()]).unwrap();
+        for (pattern, path, is_excluded) in [
+            ("*.png", "a.png", true),
+            ("*.png", "trip/b.PNG", true),
+            ("*.png", "a.png.jpg", false),
+            ("Screenshots", "2024/Screenshots/a.jpg", true),
+            ("Screenshots/", "2024/Screenshots/a.jpg", true),
+            ("/Screenshots", "2024/Screenshots/a.jpg", false),
+            ("/Screenshots", "Screenshots/deep/a.jpg", true),
+            ("2024/*.jpg", "2024/a.jpg", true),
+            ("2024/*.jpg", "2024/deep/a.jpg", false),
+            ("2024/**/*.jpg", "2024/deep/a.jpg", true),
+            ("IMG_????.jpg", "IMG_0001.jpg", true),
+        ] {
+            let found = exclusions(pattern).matching(Path::new(path)).is_some();
+            assert_eq!(found, is_excluded, "{pattern} and {path}");
+        }
+        assert!(Exclusions::default().matching(Path::new("a")).is_none());
+        for bad in ["", "/", "[", "a{"] {
+            assert!(Exclusions::parse(&[bad.to_owned()]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_folder_is_walked_twice() {
+        let folders =
+            [("a", Reach::Below), ("a/b", Reach::Itself), ("ab", Reach::Itself), ("c/d", Reach::Below)];
+        let scope = Scope::Folders(folders.map(|(path, reach)| (PathBuf::from(path), reach)).into());
+        let starts: Vec<_> = scope.starts().iter().map(|(path, _)| path.to_str().unwrap()).collect();
+        assert_eq!(starts, ["a", "ab", "c/d"]);
+        assert_eq!(Scope::Everything.starts(), [(Path::new(""), Reach::Below)]);
+    }
+}

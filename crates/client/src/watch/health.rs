@@ -1,0 +1,167 @@
+//! Whether a watch folder is there, or only the place where its disk would be.
+//!
+//! An unmounted disk leaves an empty folder behind, or none, or one with other things in it. None of these says anything of the
+//! pictures. Such a folder is offline: it is left alone until it is itself again.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::catalog::{Catalog, CatalogError, WatchFolderRow};
+use crate::library::raw;
+
+/// Known assets that are looked for on a disk with another number.
+const SAMPLE: i64 = 64;
+
+/// What is known of a folder from before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The disk that it was on.
+    pub device: Option<u64>,
+    /// Whether anything was ever found in it.
+    pub has_assets: bool,
+}
+
+/// What is seen of it now.
+#[derive(Debug)]
+pub enum Seen {
+    /// It is not there, is no folder, or may not be read.
+    Unusable(io::Error),
+    /// It is there.
+    Folder {
+        /// The disk that it is on.
+        device: u64,
+        /// Whether nothing lies in it.
+        is_empty: bool,
+    },
+}
+
+/// Whether a folder can be backed up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It is itself, on this disk.
+    Online {
+        /// The disk.
+        device: u64,
+    },
+    /// It cannot be reached.
+    Offline(Offline),
+}
+
+/// Why a folder is offline.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Offline {
+    /// Not there, or not readable.
+    #[error("it cannot be read ({0}); is its disk connected and mounted?")]
+    Unusable(String),
+    /// Empty where pictures were.
+    #[error(
+        "it is empty, and was not before: its disk may not be mounted. If you emptied it, all is well: the next picture in it is \
+         backed up"
+    )]
+    Empty,
+    /// On another disk, and nothing that was known is on it.
+    #[error(
+        "it is on another disk than before, with none of the pictures that were on that. `darkslide watch resume` says that this is \
+         the right one"
+    )]
+    OtherDisk,
+    /// No answer for long: a network disk whose server is away.
+    #[error("its disk does not answer")]
+    Silent,
+}
+
+/// Decides. `is_familiar` is asked whether anything that was backed up from there is there now, only where that matters.
+pub fn judge(known: Known, seen: Seen, is_familiar: impl FnOnce() -> bool) -> Health {
+    let (device, is_empty) = match seen {
+        Seen::Unusable(error) => return Health::Offline(Offline::Unusable(error.to_string())),
+        Seen::Folder { device, is_empty } => (device, is_empty),
+    };
+    if !known.has_assets {
+        return Health::Online { device };
+    }
+    if is_empty {
+        return Health::Offline(Offline::Empty);
+    }
+    // Numbers of disks change when they are connected anew; what is on them does not.
+    let is_same = known.device.is_none_or(|before| before == device);
+    if is_same || is_familiar() { Health::Online { device } } else { Health::Offline(Offline::OtherDisk) }
+}
+
+/// Looks at a folder. Reads one entry of it.
+pub fn look(path: &Path) -> Seen {
+    let look = || {
+        let device = device_of(&path.metadata()?);
+        let is_empty = path.read_dir()?.next().transpose()?.is_none();
+        Ok(Seen::Folder { device, is_empty })
+    };
+    look().unwrap_or_else(Seen::Unusable)
+}
+
+/// The health of one watch folder, by what the catalog knows of it.
+pub async fn examine(catalog: &Catalog, folder: &WatchFolderRow) -> Result<Health, CatalogError> {
+    let root = raw(&folder.path);
+    let known = Known { device: folder.device, has_assets: catalog.has_assets(&root).await? };
+    let path = folder.path.clone();
+    let seen = tokio::task::spawn_blocking(move || look(&path)).await.expect("a look does not panic");
+    let is_elsewhere =
+        matches!(seen, Seen::Folder { device, .. } if known.device.is_some_and(|before| before != device));
+    let sample = if is_elsewhere { catalog.some_assets(&root, SAMPLE).await? } else { Vec::new() };
+    let paths: Vec<(PathBuf, u64)> =
+        sample.iter().map(|row| (row.whole_path(), row.fingerprint.size)).collect();
+    let is_familiar =
+        move || paths.iter().any(|(path, size)| path.metadata().is_ok_and(|now| now.len() == *size));
+    let judging = tokio::task::spawn_blocking(move || judge(known, seen, is_familiar));
+    Ok(judging.await.expect("a judgement does not panic"))
+}
+
+#[cfg(unix)]
+fn device_of(metadata: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::dev(metadata)
+}
+
+/// Drives have letters there, and a path that is on another one is another path.
+#[cfg(not(unix))]
+fn device_of(_metadata: &std::fs::Metadata) -> u64 {
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_not_itself_is_offline() {
+        let online = |device| Health::Online { device };
+        let offline = Health::Offline;
+        let on = |device, is_empty| Seen::Folder { device, is_empty };
+        let never = Known { device: None, has_assets: false };
+        let before = Known { device: Some(1), has_assets: true };
+        let resumed = Known { device: None, has_assets: true };
+        for (known, seen, is_familiar, expected) in [
+            (never, on(1, true), false, online(1)),
+            (never, on(1, false), false, online(1)),
+            (before, on(1, false), false, online(1)),
+            (before, on(1, true), false, offline(Offline::Empty)),
+            (before, on(2, true), true, offline(Offline::Empty)),
+            (before, on(2, false), false, offline(Offline::OtherDisk)),
+            (before, on(2, false), true, online(2)),
+            (resumed, on(2, false), false, online(2)),
+            (Known { device: Some(1), has_assets: false }, on(2, true), false, online(2)),
+        ] {
+            let case = format!("{known:?} {seen:?} {is_familiar}");
+            assert_eq!(judge(known, seen, || is_familiar), expected, "{case}");
+        }
+        let gone = Seen::Unusable(io::ErrorKind::NotFound.into());
+        assert!(matches!(judge(never, gone, || true), Health::Offline(Offline::Unusable(_))));
+    }
+
+    #[test]
+    fn looking_tells_empty_from_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(look(folder.path()), Seen::Folder { is_empty: true, .. }));
+        std::fs::write(folder.path().join("a"), b"").unwrap();
+        assert!(matches!(look(folder.path()), Seen::Folder { is_empty: false, .. }));
+        assert!(matches!(look(&folder.path().join("a")), Seen::Unusable(_)));
+        assert!(matches!(look(&folder.path().join("gone")), Seen::Unusable(_)));
+    }
+}

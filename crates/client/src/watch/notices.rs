@@ -1,0 +1,101 @@
+//! What the system's notices of changes mean: which folder must be looked at again.
+//!
+//! Of what is removed nothing needs to be looked at: nothing that was backed up is ever taken back.
+
+use std::path::{Path, PathBuf};
+
+use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RemoveKind, RenameMode};
+
+use super::Dirty;
+use crate::library::selection::Reach;
+
+/// Adds what a notice says to what is dirty under `root`. `is_folder` is asked where the notice leaves it open.
+pub(super) fn read(
+    root: &Path,
+    notice: &notify::Event,
+    is_folder: impl Fn(&Path) -> bool,
+    dirty: &mut Dirty,
+) {
+    if notice.need_rescan() {
+        return dirty.merge(Dirty::everything());
+    }
+    for path in &notice.paths {
+        let Ok(relative) = path.strip_prefix(root) else { continue };
+        let is_root = relative.as_os_str().is_empty();
+        match meaning(notice.kind) {
+            // The folder itself is gone, or comes back: its health must be looked at.
+            Meaning::Gone if is_root => dirty.merge(Dirty::everything()),
+            Meaning::Gone | Meaning::Nothing => {}
+            Meaning::Folder => dirty.mark(relative, Reach::Below),
+            Meaning::Either if is_folder(path) => dirty.mark(relative, Reach::Below),
+            Meaning::Either | Meaning::File => dirty.mark(&parent(relative), Reach::Itself),
+        }
+    }
+}
+
+fn parent(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new("")).to_owned()
+}
+
+enum Meaning {
+    Nothing,
+    Gone,
+    File,
+    Folder,
+    Either,
+}
+
+fn meaning(kind: EventKind) -> Meaning {
+    match kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write))
+        | EventKind::Create(CreateKind::File)
+        | EventKind::Modify(ModifyKind::Data(_)) => Meaning::File,
+        EventKind::Create(CreateKind::Folder) => Meaning::Folder,
+        EventKind::Modify(ModifyKind::Name(RenameMode::From))
+        | EventKind::Remove(RemoveKind::Folder | RemoveKind::Any | RemoveKind::Other) => Meaning::Gone,
+        // Our own reading is among these.
+        EventKind::Access(_) | EventKind::Remove(RemoveKind::File) => Meaning::Nothing,
+        EventKind::Create(_) | EventKind::Modify(_) | EventKind::Any | EventKind::Other => Meaning::Either,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use notify::Event;
+    use notify::event::{DataChange, Flag, MetadataKind};
+
+    #[test]
+    fn notices_mean_folders() {
+        let itself = |folder: &str| Dirty::folder(folder.into(), Reach::Itself);
+        let below = |folder: &str| Dirty::folder(folder.into(), Reach::Below);
+        let renamed = |mode| EventKind::Modify(ModifyKind::Name(mode));
+        for (kind, path, expected) in [
+            (EventKind::Create(CreateKind::File), "/r/a/1.jpg", itself("a")),
+            (EventKind::Create(CreateKind::Folder), "/r/a", below("a")),
+            (EventKind::Create(CreateKind::Any), "/r/folder", below("folder")),
+            (EventKind::Access(AccessKind::Close(AccessMode::Write)), "/r/1.jpg", itself("")),
+            (EventKind::Access(AccessKind::Open(AccessMode::Any)), "/r/1.jpg", Dirty::default()),
+            (EventKind::Access(AccessKind::Close(AccessMode::Read)), "/r/1.jpg", Dirty::default()),
+            (EventKind::Modify(ModifyKind::Data(DataChange::Any)), "/r/a/b/1.jpg", itself("a/b")),
+            (EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any)), "/r/folder", below("folder")),
+            (EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any)), "/r/a/1.jpg", itself("a")),
+            (renamed(RenameMode::To), "/r/a/new.jpg", itself("a")),
+            (renamed(RenameMode::To), "/r/x/folder", below("x/folder")),
+            (renamed(RenameMode::From), "/r/a/old.jpg", Dirty::default()),
+            (EventKind::Remove(RemoveKind::File), "/r/a/1.jpg", Dirty::default()),
+            (EventKind::Remove(RemoveKind::Folder), "/r/a", Dirty::default()),
+            (EventKind::Remove(RemoveKind::Folder), "/r", Dirty::everything()),
+            (EventKind::Create(CreateKind::File), "/elsewhere/1.jpg", Dirty::default()),
+        ] {
+            let mut dirty = Dirty::default();
+            let notice = Event::new(kind).add_path(path.into());
+            read(Path::new("/r"), &notice, |path| path.ends_with("folder"), &mut dirty);
+            assert_eq!(dirty, expected, "{kind:?} of {path}");
+        }
+        let mut dirty = Dirty::default();
+        let overflow = Event::new(EventKind::Other).set_flag(Flag::Rescan);
+        read(Path::new("/r"), &overflow, |_| false, &mut dirty);
+        assert!(dirty.is_everything());
+    }
+}

@@ -1,0 +1,180 @@
+//! The watcher of one folder: the system's notices where there are any, and nothing where there are none.
+//!
+//! It collects which folders are dirty until somebody asks, in bounded memory; it never reads a file. A notice that was lost or
+//! an error means that everything is dirty.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::Notify;
+
+use super::{Dirty, file_system, notices};
+
+/// How changes of a folder become known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum How {
+    /// The system tells them.
+    Told,
+    /// It is looked at every now and then.
+    Polled(Why),
+}
+
+/// Why a folder is polled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Why {
+    /// Others may write to it.
+    #[error("it is on {0}, where changes that other machines make are not told")]
+    FileSystem(&'static str),
+    /// Too many folders.
+    #[error(
+        "the system watches no more folders for this user; `sudo sysctl fs.inotify.max_user_watches=1048576` allows more (put \
+         fs.inotify.max_user_watches=1048576 into /etc/sysctl.d/60-darkslide.conf to keep it), then start the agent again"
+    )]
+    WatchLimit,
+    /// Something else.
+    #[error("the system does not tell its changes: {0}")]
+    Refused(String),
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    dirty: Dirty,
+    failure: Option<Why>,
+}
+
+/// Watches one folder until it is dropped.
+#[derive(Debug)]
+pub struct Watcher {
+    shared: Arc<Mutex<Shared>>,
+    /// Kept for as long as notices are wanted.
+    _notices: Option<RecommendedWatcher>,
+    how: How,
+}
+
+impl Watcher {
+    /// Begins to watch; `news` is told when there is something to ask for. What was there before is not news.
+    pub fn begin(path: &Path, news: Arc<Notify>) -> Self {
+        let shared = Arc::new(Mutex::new(Shared::default()));
+        let polled = |why| Self { shared: Arc::default(), _notices: None, how: How::Polled(why) };
+        match file_system::untold(path) {
+            Ok(None) => {}
+            Ok(Some(name)) => return polled(Why::FileSystem(name)),
+            Err(error) => return polled(Why::Refused(error.to_string())),
+        }
+        match listen(path, Arc::clone(&shared), news) {
+            Ok(notices) => Self { shared, _notices: Some(notices), how: How::Told },
+            Err(error) => polled(why(&error)),
+        }
+    }
+
+    /// What has become dirty since this was asked last.
+    pub fn take(&mut self) -> Dirty {
+        let mut shared = lock(&self.shared);
+        // From now on some of its folders are not watched: all of them are looked at every now and then.
+        if let Some(why) = shared.failure.take() {
+            self.how = How::Polled(why);
+        }
+        std::mem::take(&mut shared.dirty)
+    }
+
+    /// How changes become known.
+    pub fn how(&self) -> &How {
+        &self.how
+    }
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn listen(path: &Path, shared: Arc<Mutex<Shared>>, news: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+    let root: PathBuf = path.to_owned();
+    let config = notify::Config::default().with_follow_symlinks(false);
+    let hear = move |notice: notify::Result<notify::Event>| {
+        let mut shared = lock(&shared);
+        match notice {
+            Ok(notice) => notices::read(&root, &notice, is_folder, &mut shared.dirty),
+            Err(error) => {
+                shared.dirty.merge(Dirty::everything());
+                shared.failure.get_or_insert(why(&error));
+            }
+        }
+        if !shared.dirty.is_clean() {
+            news.notify_one();
+        }
+    };
+    let mut watcher = RecommendedWatcher::new(hear, config)?;
+    watcher.watch(path, RecursiveMode::Recursive)?;
+    Ok(watcher)
+}
+
+/// Links are not followed.
+fn is_folder(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir())
+}
+
+fn why(error: &notify::Error) -> Why {
+    /// The user has no more instances of inotify, or descriptors: the same setting's neighbour.
+    const TOO_MANY: i32 = 24;
+    match &error.kind {
+        notify::ErrorKind::MaxFilesWatch => Why::WatchLimit,
+        notify::ErrorKind::Io(error) if error.raw_os_error() == Some(TOO_MANY) => Why::Refused(
+            "there are too many watchers; `sudo sysctl fs.inotify.max_user_instances=1024` allows more"
+                .to_owned(),
+        ),
+        _ => Why::Refused(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::library::selection::{Reach, Scope};
+    use std::fs;
+
+    /// Waits until a folder is known to be dirty, by the system's own notices.
+    async fn until_dirty(watcher: &mut Watcher, news: &Notify, folder: &str) -> Reach {
+        loop {
+            news.notified().await;
+            match watcher.take().take() {
+                Some(Scope::Folders(folders)) => {
+                    if let Some(reach) = folders.get(Path::new(folder)) {
+                        return *reach;
+                    }
+                }
+                Some(Scope::Everything) => panic!("nothing overflowed"),
+                None => {}
+            }
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn changes_are_told_as_folders() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        fs::create_dir(root.join("a")).unwrap();
+        let news = Arc::new(Notify::new());
+        let mut watcher = Watcher::begin(&root, Arc::clone(&news));
+        assert_eq!(watcher.how(), &How::Told);
+        fs::write(root.join("a/1.jpg"), b"x").unwrap();
+        assert_eq!(until_dirty(&mut watcher, &news, "a").await, Reach::Itself);
+        fs::create_dir(root.join("b")).unwrap();
+        assert_eq!(until_dirty(&mut watcher, &news, "b").await, Reach::Below);
+        fs::rename(root.join("a/1.jpg"), root.join("2.jpg")).unwrap();
+        until_dirty(&mut watcher, &news, "").await;
+        // Reading is no change.
+        watcher.take();
+        fs::read(root.join("2.jpg")).unwrap();
+        fs::write(root.join("b/3.jpg"), b"x").unwrap();
+        until_dirty(&mut watcher, &news, "b").await;
+    }
+
+    #[test]
+    fn what_is_not_there_is_polled() {
+        let watcher = Watcher::begin(Path::new("/nowhere/at/all"), Arc::default());
+        assert!(matches!(watcher.how(), How::Polled(Why::Refused(_))));
+        assert!(Why::WatchLimit.to_string().contains("sudo sysctl fs.inotify.max_user_watches="));
+    }
+}
