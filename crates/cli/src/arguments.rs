@@ -564,8 +564,8 @@ pub(crate) struct Verify {
 
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// A picture or video on this computer
-    #[arg(required = true)]
+    /// A picture or video on this computer, or the number of a file in the vault
+    #[arg(required = true, value_name = "PATH|NUMBER")]
     pub(crate) paths: Vec<PathBuf>,
 }
 

@@ -8,8 +8,9 @@ use crate::output::{Output, bytes, counted, date, on_one_line};
 use crate::profile;
 use crate::screen::Screen;
 use anyhow::Result;
+use darkslide_client::FileId;
 use darkslide_client::backup::Named;
-use darkslide_client::backup::explain::{NOTHING_THERE, explain};
+use darkslide_client::backup::explain::{NOTHING_THERE, explain, explain_file};
 use darkslide_client::catalog::{AssetState, Catalog};
 use darkslide_client::profile::Profile;
 use darkslide_client::session::{AccountSummary, Session};
@@ -317,7 +318,15 @@ pub(crate) async fn explain_paths(output: Output, general: &General, arguments: 
     let mut answers = Vec::with_capacity(arguments.paths.len());
     let mut all_there = true;
     for path in arguments.paths {
-        let explanation = explain(&catalog, &path).await?;
+        let number = path.to_str().filter(|_| !path.exists()).and_then(|text| text.parse().ok());
+        let of_file = match number {
+            Some(number) => explain_file(&catalog, FileId(number)).await?,
+            None => None,
+        };
+        let explanation = match of_file {
+            Some(told) => told,
+            None => explain(&catalog, &path).await?,
+        };
         all_there &= explanation != NOTHING_THERE;
         answers.push(Explained { path, explanation });
     }

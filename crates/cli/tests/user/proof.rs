@@ -75,6 +75,8 @@ fn versions_are_asked_for_by_name_or_number() {
     let list = machine.json(&["versions", "a.jpg"]);
     assert_eq!(list["versions"], Value::Array(Vec::new()), "{list}");
     let number = list["file"].to_string();
+    let told = machine.says(&["explain", &number]);
+    assert!(told.contains("in the vault, in pictures") && told.contains("pictures/a.jpg"), "{told}");
     let text = machine.says(&["versions", &number]);
     assert!(text.contains(&number) && text.contains("was not edited"), "{text}");
     let error = machine.fails(&["versions", "a.jpg", "--restore", "7"]);

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use darkslide_media::dates::from_micros;
 use darkslide_media::names::{ignored_file, ignored_folder};
+use darkslide_protocol::FileId;
 
-use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError};
+use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, FileRow};
 use crate::library::folder::fingerprint;
 use crate::library::selection::Exclusions;
 use crate::library::{PassReason, path_of, raw};
@@ -39,6 +40,41 @@ pub async fn explain(catalog: &Catalog, path: &Path) -> Result<String, CatalogEr
         Some(pattern) => format!("Not backed up: {}.", PassReason::Excluded(pattern)),
         None => unseen(&below),
     })
+}
+
+/// The same for a file of the vault, by its number. `None` where the catalog knows none.
+pub async fn explain_file(catalog: &Catalog, file: FileId) -> Result<Option<String>, CatalogError> {
+    let memberships = catalog.memberships(file).await?;
+    let Some(first) = memberships.first() else { return Ok(None) };
+    let title = first.title.as_deref().unwrap_or("a file without a name");
+    let albums = albums_of(catalog, &memberships).await?;
+    let place = if albums.is_empty() {
+        let day = catalog.deleted_at(file).await?.and_then(from_micros).map(time::OffsetDateTime::date);
+        day.map_or_else(
+            || "deleted from the vault".to_owned(),
+            |day| format!("deleted from the vault on {day}"),
+        )
+    } else {
+        format!("in the vault, in {}", albums.join(", "))
+    };
+    let here = catalog.assets_of_file(file).await?;
+    let paths: Vec<String> = here.iter().map(|row| row.whole_path().display().to_string()).collect();
+    let here = if paths.is_empty() {
+        "No copy of it is known on this device".to_owned()
+    } else {
+        format!("On this device: {}", paths.join(", "))
+    };
+    Ok(Some(format!("{title}: {place}. {here}.")))
+}
+
+/// The names of the live albums that a file is in.
+async fn albums_of(catalog: &Catalog, memberships: &[FileRow]) -> Result<Vec<String>, CatalogError> {
+    let mut albums = Vec::new();
+    for membership in memberships.iter().filter(|membership| !membership.deleted) {
+        let collection = catalog.collection(membership.collection).await?;
+        albums.extend(collection.filter(|collection| !collection.deleted).map(|collection| collection.name));
+    }
+    Ok(albums)
 }
 
 /// The pattern of a watch folder that leaves this file alone.
@@ -105,12 +141,7 @@ async fn absent(catalog: &Catalog, path: &Path) -> Result<String, CatalogError> 
 
 async fn backed_up(catalog: &Catalog, row: &AssetRow, day: &str) -> Result<String, CatalogError> {
     let Some(file) = row.file else { return Ok(format!("Backed up on {day}.")) };
-    let memberships = catalog.memberships(file).await?;
-    let mut albums = Vec::new();
-    for membership in memberships.iter().filter(|membership| !membership.deleted) {
-        let collection = catalog.collection(membership.collection).await?;
-        albums.extend(collection.filter(|collection| !collection.deleted).map(|collection| collection.name));
-    }
+    let albums = albums_of(catalog, &catalog.memberships(file).await?).await?;
     if albums.is_empty() {
         return Ok(format!("Backed up on {day} as file {file}, and deleted from the vault since."));
     }

@@ -63,7 +63,12 @@ async fn look(
     let (walked, events) = (path.to_owned(), events.clone());
     let walking = tokio::task::spawn_blocking(move || sift.walk(&walked, &events));
     // Of some folders less is known than of all, and is asked for when it is known what is in them.
-    let fed = if is_all { feed(catalog, &raw(&root), pages).await } else { Ok(drop(pages)) };
+    let fed = if is_all {
+        feed(catalog, &raw(&root), pages).await
+    } else {
+        drop(pages);
+        Ok(())
+    };
     let sifted = walking.await.expect("a walk does not panic").map_err(of_root)?;
     fed?;
     let Sifted { mut unchanged, mut rest, passed_over } = sifted;

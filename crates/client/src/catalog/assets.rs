@@ -336,6 +336,14 @@ impl Catalog {
             .await?)
     }
 
+    /// The assets that are in the vault as this file.
+    pub async fn assets_of_file(&self, file: FileId) -> Result<Vec<AssetRow>, CatalogError> {
+        Ok(sqlx::query_as("SELECT * FROM assets WHERE file = $1 AND state = 'backed_up' ORDER BY root, path")
+            .bind(file.0)
+            .fetch_all(&self.pool)
+            .await?)
+    }
+
     /// The assets that could not be backed up, of all roots.
     pub async fn blocked_assets(&self) -> Result<Vec<AssetRow>, CatalogError> {
         Ok(sqlx::query_as("SELECT * FROM assets WHERE state = 'blocked' ORDER BY root, path")

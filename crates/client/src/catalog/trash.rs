@@ -91,6 +91,12 @@ impl Catalog {
         Ok(ids.into_iter().map(FileId).collect())
     }
 
+    /// When a file was deleted, µs since the epoch; `None` where it was not, or came back.
+    pub async fn deleted_at(&self, file: FileId) -> Result<Option<i64>, CatalogError> {
+        let text = "SELECT max(trashed_at) FROM trash WHERE file = $1 AND restored = 0";
+        Ok(sqlx::query_scalar(text).bind(file.0).fetch_one(&self.pool).await?)
+    }
+
     /// Whether a file can be taken out of the trash.
     pub async fn is_in_trash(&self, file: FileId) -> Result<bool, CatalogError> {
         let text = "SELECT count(*) FROM trash WHERE file = $1 AND restored = 0 AND purged = 0";
