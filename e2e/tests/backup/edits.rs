@@ -2,6 +2,8 @@
 
 use crate::scene::{Scene, picture};
 use darkslide_client::versions::list_versions;
+use std::path::Path;
+use std::time::Duration;
 
 /// A JPEG that says when it was taken, to the second, and has so many bytes of nothing behind that.
 fn taken(second: u8, seed: u8) -> Vec<u8> {
@@ -28,6 +30,13 @@ fn taken(second: u8, seed: u8) -> Vec<u8> {
     [&[0xff, 0xd8, 0xff, 0xe1][..], &length.to_be_bytes(), &exif, &picture(seed, 5000)[2..]].concat()
 }
 
+/// Lets a file look as if it had been written so many seconds later.
+fn edit(path: &Path, seconds: u64) {
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    let modified = file.metadata().unwrap().modified().unwrap();
+    file.set_modified(modified + Duration::from_secs(seconds)).unwrap();
+}
+
 /// Shows E2.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edited_picture_becomes_a_version_of_its_file() {
@@ -37,24 +46,29 @@ async fn an_edited_picture_becomes_a_version_of_its_file() {
     scene.back_up().await;
     let before = scene.vault().await;
     let id = |name: &str| before.iter().find(|row| row.title.as_deref() == Some(name)).unwrap().id;
-    scene.write("a.jpg", &taken(18, 2));
+    // Of a burst, written within moments: as many pictures as there are.
+    scene.write("a.jpg", &taken(18, 9));
+    scene.back_up().await;
+    assert_eq!(scene.vault().await.len(), 3);
+    edit(&scene.write("a.jpg", &taken(18, 2)), 120);
     // Nothing says that this is the same picture: cameras use names again.
     scene.write("plain.jpg", &picture(8, 3000));
     let report = scene.back_up().await;
     assert_eq!(report.uploaded, 2, "{report:?}");
     let after = scene.vault().await;
-    assert_eq!(after.len(), 3);
-    let edited = after.iter().filter(|row| row.title.as_deref() == Some("a.jpg")).collect::<Vec<_>>();
-    assert_eq!((edited.len(), edited[0].id), (1, id("a.jpg")));
+    assert_eq!(after.len(), 4);
+    let named = after.iter().filter(|row| row.title.as_deref() == Some("a.jpg")).collect::<Vec<_>>();
+    assert_eq!(named.len(), 2);
+    let edited = named.iter().find(|row| row.id != id("a.jpg")).unwrap().id;
     let plain = after.iter().filter(|row| row.title.as_deref() == Some("plain.jpg"));
     assert_eq!(plain.count(), 2, "both pictures of that name are kept");
-    let versions = list_versions(&scene.session, &scene.catalog, id("a.jpg")).await.unwrap();
+    let versions = list_versions(&scene.session, &scene.catalog, edited).await.unwrap();
     assert_eq!(versions.len(), 1, "what it was before can still be had");
-    scene.verify_all(3).await;
+    scene.verify_all(4).await;
     // Another moment at the same place is another picture.
-    scene.write("a.jpg", &taken(19, 3));
+    edit(&scene.write("a.jpg", &taken(19, 3)), 240);
     scene.back_up().await;
-    assert_eq!(scene.vault().await.len(), 4);
+    assert_eq!(scene.vault().await.len(), 5);
     let again = scene.back_up().await;
     assert_eq!((again.bytes_sent, again.bytes_hashed), (0, 0));
 }

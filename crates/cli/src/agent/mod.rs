@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
-use darkslide_client::backup::{Settings, Waiting};
+use darkslide_client::backup::{Memory, Settings, Waiting};
 use darkslide_client::catalog::{Catalog, RootCounts, WatchFolderRow};
 use darkslide_client::event::{Event, Events};
 use darkslide_client::feed::live::{self, News};
@@ -384,6 +384,8 @@ impl Agent {
             patience: RUN_PATIENCE,
             selection: Selection { scope: scope.clone(), exclude: Exclusions::parse(&row.exclude)? },
             settling: Some(self.settings.settling),
+            // Nobody waits for it, and it is there all day.
+            memory: Memory::LITTLE,
             ..backup::settings()
         };
         let (events, receiver) = Events::channel();

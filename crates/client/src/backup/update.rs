@@ -1,7 +1,8 @@
 //! An edited picture becomes a new version of its file; what it was before stays reachable for as long as the server keeps it.
 //!
 //! A device's library says itself that it is the same asset. In a folder only the place is the same, and cameras use names again: there a
-//! picture counts as edited only if it also says that it was taken at the same moment. Anything else is a picture of its own.
+//! picture counts as edited only if it also says that it was taken at the same moment, and was written a good while later. Anything else is
+//! a picture of its own.
 
 use std::sync::Arc;
 
@@ -28,6 +29,10 @@ use crate::event::Outcome;
 use crate::feed;
 use crate::keys::{file_key, open_file};
 
+/// How much later an edit is written than what it was made of. Pictures of one burst say the same second, and take each other's names
+/// when their owner tidies up; they were written within moments.
+const EDIT_DELAY_NS: i64 = 60_000_000_000;
+
 impl Run {
     /// The file of which this content is a new version: a membership of it.
     pub(super) async fn edited(&self, job: &Job) -> Result<Option<FileRow>, AssetError> {
@@ -36,9 +41,9 @@ impl Run {
             return Ok(None);
         }
         let (root, path) = job.recorded_at();
-        let Some(file) = self.catalog.asset(&root, &path).await?.and_then(|row| row.file) else {
-            return Ok(None);
-        };
+        let Some(known) = self.catalog.asset(&root, &path).await? else { return Ok(None) };
+        let Some(file) = known.file else { return Ok(None) };
+        let later = asset.main.fingerprint.modified_ns.saturating_sub(known.fingerprint.modified_ns);
         let memberships = self.catalog.own_memberships(self.session.account, file).await?;
         let captured = &asset.probe.captured;
         let is_same = |row: &FileRow| {
@@ -46,7 +51,7 @@ impl Run {
                 captured.source,
                 DateSource::FileName | DateSource::ExifModified | DateSource::FileModified
             );
-            asset.library.is_some() || (is_told && row.taken == captured.micros)
+            asset.library.is_some() || (is_told && row.taken == captured.micros && later >= EDIT_DELAY_NS)
         };
         Ok(memberships.into_iter().find(|row| row.content_hash != Some(job.content()) && is_same(row)))
     }

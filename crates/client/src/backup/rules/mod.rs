@@ -1,7 +1,7 @@
 //! What is done with each asset of a device's library, and why: one pure function over facts. Nothing here reads a disk, a clock or the
 //! network.
 //!
-//! A rule is a small named predicate; [`RULES`] is the order in which they are asked, and the first that has something to say explains
+//! A rule is a small named predicate; `RULES` is the order in which they are asked, and the first that has something to say explains
 //! the asset. If none has, it is worked on. So the explanation of an asset is its plan read backwards: there is no second code that could
 //! disagree. Rules that speak of the moment are asked again before every part that is sent ([`may_send`]).
 
