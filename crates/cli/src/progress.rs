@@ -106,6 +106,7 @@ impl Block {
             Event::Moved { name, bytes } => self.advance(&name, bytes),
             Event::Finished { name, outcome } => self.finish(&name, &outcome),
             Event::Waiting { reason, delay } => self.wait(&reason, delay),
+            Event::OriginalsDone => {}
             Event::ThumbnailsLeft { left } => self.thumbnails_left = left,
             Event::StorageFull { reason } => {
                 self.say(&format!("the server takes no more: {reason}\nFree some space, or ask for more, and run this again."));

@@ -54,6 +54,8 @@ pub enum Event {
         /// How long nothing is tried.
         delay: Duration,
     },
+    /// All originals are where they will be in this run; at most thumbnails are still to come.
+    OriginalsDone,
     /// All that is left of the run, or will be behind the originals: so many thumbnails are still to be made.
     ThumbnailsLeft {
         /// Of files that are in the vault.

@@ -193,22 +193,33 @@ pub enum FreeUpError {
 }
 
 /// The assets of a device's own library that may go: the system is told of these, and asks its owner. `explained` is what the rules say of
-/// each; what is not wholly in the vault is not among them.
+/// each; what is not wholly in the vault, or is there as something else by now, is not among them.
 pub async fn plan_free_up_library(
     session: &Session,
     catalog: &Catalog,
+    library: &[u8],
     explained: &[(DeviceAsset, Explanation)],
     rule: FreeUpRule,
     events: &Events,
 ) -> Result<Vec<AssetId>, VaultError> {
     feed::pull(session, catalog).await?;
     let vault = Vault::of(session, catalog).await?;
+    let ids: Vec<Vec<u8>> = explained.iter().map(|(asset, _)| asset.id.0.clone()).collect();
+    let known = catalog.assets_at(library, &ids).await?;
+    let known: BTreeMap<&[u8], &AssetRow> = known.iter().map(|row| (row.path.as_slice(), row)).collect();
     let mut files: BTreeMap<AssetId, FileId> = BTreeMap::new();
     for (asset, told) in explained {
         let Explanation::BackedUp { file, is_whole: true, .. } = told else { continue };
         let is_favourite = asset.favourite || vault.favourites.contains(file);
         let may_go = asset.taken < rule.taken_before && (rule.favourites || !is_favourite);
-        if may_go && vault.files.contains_key(file) {
+        let is_same = known.get(asset.id.0.as_slice()).is_some_and(|row| {
+            let stored = vault.files.get(file).and_then(|stored| stored.content_hash);
+            row.is_backed_up()
+                && row.fingerprint == asset.fingerprint
+                && row.content_hash.is_some()
+                && row.content_hash == stored
+        });
+        if may_go && is_same {
             files.insert(asset.id.clone(), *file);
         }
     }

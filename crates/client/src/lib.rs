@@ -27,4 +27,4 @@ pub mod verify;
 pub mod versions;
 pub mod watch;
 
-pub use darkslide_protocol::{CollectionId, FileId, Version};
+pub use darkslide_protocol::{AccountId, CollectionId, FileId, Version};

@@ -263,6 +263,11 @@ impl Phone {
         id
     }
 
+    /// The library has the video of a Live Photo no longer.
+    pub fn lose_motion(&self, asset: &AssetId) {
+        self.state().shelf.asset(asset).motion = Motion::Promised { until: 0 };
+    }
+
     /// The library delivers the video of a Live Photo.
     pub fn deliver_motion(&self, asset: &AssetId) {
         self.state().shelf.asset(asset).motion = Motion::Here;
@@ -277,7 +282,8 @@ impl Phone {
     pub async fn may_be_freed(&self, rule: FreeUpRule) -> Vec<AssetId> {
         let explained = self.explanations().await;
         let events = Events::silent();
-        plan_free_up_library(&self.session, &self.catalog, &explained, rule, &events).await.unwrap()
+        let library = self.library.id();
+        plan_free_up_library(&self.session, &self.catalog, library, &explained, rule, &events).await.unwrap()
     }
 
     /// The owner agrees, and the system removes them.

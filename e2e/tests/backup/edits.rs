@@ -1,6 +1,7 @@
 //! Edits in a folder: a picture that says that it was taken at the same moment is a new version of the same file, any other is one of its own.
 
 use crate::scene::{Scene, picture};
+use darkslide_client::library::raw;
 use darkslide_client::versions::list_versions;
 use std::path::Path;
 use std::time::Duration;
@@ -69,6 +70,51 @@ async fn an_edited_picture_becomes_a_version_of_its_file() {
     edit(&scene.write("a.jpg", &taken(19, 3)), 240);
     scene.back_up().await;
     assert_eq!(scene.vault().await.len(), 5);
+    let again = scene.back_up().await;
+    assert_eq!((again.bytes_sent, again.bytes_hashed), (0, 0));
+}
+
+/// Two copies of a picture are one file; when one of them is edited, what the other is must stay safe.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_takes_nothing_from_another_copy() {
+    let scene = Scene::new().await;
+    scene.write("a.jpg", &taken(18, 1));
+    scene.write("copy of a.jpg", &taken(18, 1));
+    scene.back_up().await;
+    assert_eq!(scene.vault().await.len(), 1);
+    edit(&scene.write("a.jpg", &taken(18, 2)), 120);
+    scene.back_up().await;
+    let contents: std::collections::BTreeSet<_> =
+        scene.vault().await.into_iter().map(|row| row.content_hash).collect();
+    assert_eq!(contents.len(), 2, "the copy's content is still there");
+}
+
+/// What another device of the account replaced is not what this device has: that is sent again, as a picture of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_on_another_device_takes_nothing_from_this_one() {
+    let mut scene = Scene::new().await;
+    let path = scene.write("a.jpg", &taken(18, 1));
+    scene.back_up().await;
+    // The other device has the same picture, edits it, and replaces the file with that.
+    let here = scene.catalog.clone();
+    scene.forget().await;
+    scene.back_up().await;
+    edit(&scene.write("a.jpg", &taken(18, 2)), 120);
+    scene.back_up().await;
+    assert_eq!(scene.vault().await.len(), 1, "one file, edited");
+    // Here it is as it was.
+    let before =
+        here.asset(&raw(&scene.pictures().canonicalize().unwrap()), b"a.jpg").await.unwrap().unwrap();
+    std::fs::write(&path, taken(18, 1)).unwrap();
+    let nanos = u64::try_from(before.fingerprint.modified_ns).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH + Duration::from_nanos(nanos)).unwrap();
+    scene.catalog = here;
+    let report = scene.back_up().await;
+    assert_eq!((report.uploaded, report.unchanged), (1, 0), "{report:?}");
+    let contents: std::collections::BTreeSet<_> =
+        scene.vault().await.into_iter().map(|row| row.content_hash).collect();
+    assert_eq!(contents.len(), 2);
     let again = scene.back_up().await;
     assert_eq!((again.bytes_sent, again.bytes_hashed), (0, 0));
 }

@@ -161,3 +161,42 @@ async fn two_phones_of_one_account_with_the_same_pictures() {
     assert_eq!((ran.report.linked, ran.report.bytes_sent), (1, 0));
     assert_eq!(other.sent_over(Network::Unmetered), before);
 }
+
+/// An edited Live Photo whose video is not there is a picture of its own: what is whole in the vault stays whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_photo_never_loses_its_video_to_an_edit() {
+    let home = Home::new().await;
+    let phone = Phone::new(&home, "phone").await;
+    let live = phone.record(AssetKind::LivePhoto, 20_000);
+    phone.run(Trigger::Opened).await.report();
+    let whole = home.contents().await;
+    phone.edit(&live, 21_000);
+    phone.lose_motion(&live);
+    phone.run(Trigger::Opened).await.report();
+    let after = home.contents().await;
+    assert!(after.is_superset(&whole) && after.len() == 2, "{after:?}");
+    phone.check_explanations(&home).await;
+}
+
+/// Two phones with the same picture: what one of them edits, the other still has as it was, and that stays in the vault too.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_on_one_phone_takes_nothing_from_the_other() {
+    let home = Home::new().await;
+    let (one, other) = (Phone::new(&home, "one").await, Phone::new(&home, "other").await);
+    let photo = one.take(1, 20_000).remove(0);
+    let same = other.receive(&one, &photo);
+    one.run(Trigger::Opened).await.report();
+    other.run(Trigger::Opened).await.report();
+    assert_eq!(
+        home.files().await.iter().map(|row| row.id).collect::<std::collections::BTreeSet<_>>().len(),
+        1
+    );
+    one.edit(&photo, 21_000);
+    one.run(Trigger::Opened).await.report();
+    other.run(Trigger::Opened).await.report();
+    let expected: std::collections::BTreeSet<_> = one.contents().union(&other.contents()).cloned().collect();
+    assert_eq!(home.contents().await, expected);
+    assert!(other.explain(&same).await.is_backed_up() && one.explain(&photo).await.is_backed_up());
+    let again = other.run(Trigger::Opened).await.report();
+    assert_eq!(again.report.bytes_sent, 0);
+}

@@ -159,6 +159,8 @@ struct Agent {
     schedule: Schedule,
     folders: BTreeMap<i64, Watched>,
     session: Option<Arc<Session>>,
+    /// Whose catalog this is: nobody else's session goes with it.
+    owner: Option<(darkslide_client::AccountId, darkslide_client::api::ServerUrl)>,
     /// When the profile's configuration was last written, as far as it was tried.
     tried: Option<SystemTime>,
     /// Rung by watchers and by callers who hang up.
@@ -206,6 +208,7 @@ impl Agent {
             schedule: Schedule::new(settings.timing),
             folders: BTreeMap::new(),
             session: None,
+            owner: None,
             tried: None,
             news: Arc::default(),
             vault_news: Arc::default(),
@@ -284,7 +287,7 @@ impl Agent {
     fn overtake(&mut self, now: Instant) {
         let Some(running) = &mut self.running else { return };
         let (shown, is_due) = (&running.shown, self.schedule.is_due(now));
-        if is_due && shown.thumbnails_left > 0 && shown.files_done >= shown.files && !running.is_overtaken {
+        if is_due && shown.thumbnails_left > 0 && shown.originals_done && !running.is_overtaken {
             running.is_overtaken = true;
             running.stop.cancel();
         }
@@ -325,6 +328,10 @@ impl Agent {
         self.tried = written;
         match profile::session(&self.general, &self.profile).await {
             Ok(session) => {
+                let owner = (session.account, session.api.server().clone());
+                if *self.owner.get_or_insert_with(|| owner.clone()) != owner {
+                    bail!("the profile belongs to another account now; start the agent again");
+                }
                 self.notices.forget(Cause::SignedOut);
                 self.problem = None;
                 let session = Arc::new(session);

@@ -136,6 +136,7 @@ impl RunStatus {
                 self.current.retain(|other| *other != name);
             }
             Event::Waiting { reason, .. } | Event::StorageFull { reason } => self.waiting = Some(reason),
+            Event::OriginalsDone => self.originals_done = true,
             Event::ThumbnailsLeft { left } => self.thumbnails_left = left,
         }
     }

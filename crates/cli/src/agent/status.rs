@@ -75,6 +75,9 @@ pub(crate) struct RunStatus {
     pub(crate) bytes_sent: u64,
     /// The same, a second, since the first of them.
     pub(crate) bytes_per_second: u64,
+    /// Nothing but thumbnails is left to do.
+    #[serde(default)]
+    pub(crate) originals_done: bool,
     /// Thumbnails to make, of originals that are safe.
     pub(crate) thumbnails_left: u64,
     /// What is being worked on, some of it.

@@ -366,6 +366,7 @@ mod tests {
                 bytes: 90_000_000,
                 bytes_sent: 12_000_000,
                 bytes_per_second: 2_000_000,
+                originals_done: false,
                 thumbnails_left: 0,
                 current: vec!["/home/me/Pictures/IMG_1.jpg".into(), "/home/me/Pictures/IMG_2.mov".into()],
                 waiting: None,

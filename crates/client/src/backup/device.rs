@@ -20,7 +20,7 @@ use super::rules::conditions::Grant;
 use super::rules::explanation::{Explanation, Wait};
 use super::rules::{DevicePlan, Known, Work, World, explain, may_read, plan};
 use super::run::{Lanes, Run};
-use super::temporary::{TemporaryCache, TemporaryCopy};
+use super::temporary::{TakenRoom, TemporaryCache, TemporaryCopy};
 use super::{BackupReport, Memory, Settings};
 use crate::catalog::{AssetRow, Catalog, CatalogError, DeviceAlbumKey, Feed};
 use crate::event::{Event, Events};
@@ -104,7 +104,7 @@ pub async fn backup_library(
         let bytes = planned.work.iter().map(|(asset, _)| asset.fingerprint.size).sum();
         events.send(Event::Planned { assets: planned.work.len() as u64, bytes }).await;
         run.prepare_to_send().await?;
-        let outcome = run.work(async |lanes| hands.feed(lanes, planned.work, &world).await).await;
+        let outcome = Box::pin(run.work(async |lanes| hands.feed(lanes, planned.work, &world).await)).await;
         outcome?;
         if !run.held().is_empty() || run.is_halted() {
             is_complete = false;
@@ -177,7 +177,10 @@ async fn world(
     Ok(World {
         albums,
         known: known.into_iter().map(|row| (AssetId(row.path.clone()), known_of(row))).collect(),
-        deleted: catalog.deleted_files().await?.into_iter().collect(),
+        deleted: [catalog.deleted_files().await?, catalog.displaced_files().await?]
+            .into_iter()
+            .flatten()
+            .collect(),
         deleted_contents: catalog.deleted_contents().await?,
         placed,
         mirror: device.mirror,
@@ -250,6 +253,8 @@ impl Hands<'_> {
             if self.run.is_halted() {
                 return Ok(());
             }
+            // What is in the vault stays known as that, whatever else could not be done with it.
+            let is_in_vault = matches!(work, Work::Place(..));
             match self.begin(lanes, &asset, work, world, &busy).await {
                 // Of what is gone the next look at the library tells more.
                 Ok(()) | Err(AssetError::Library(LibraryError::Gone)) => {}
@@ -258,7 +263,10 @@ impl Hands<'_> {
                     self.run.fail_with(error);
                     return Ok(());
                 }
-                Err(error) => self.run.block(self.library.id(), &asset, &error).await?,
+                Err(error) => {
+                    self.run.weigh(&error).await;
+                    self.run.block(self.library.id(), &asset, &error, is_in_vault).await?;
+                }
             }
         }
         Ok(())
@@ -327,9 +335,14 @@ impl Hands<'_> {
         busy: mpsc::Sender<()>,
     ) -> Result<Asset, AssetError> {
         let mut copies = Vec::new();
-        let main = self.open_part(asset, Part::Main, &mut copies).await?;
+        // For both halves at once: whoever waited for the second with the first in hand might wait for ever.
+        let room = tokio::select! {
+            () = self.run.halt.cancelled() => return Err(AssetError::Stopped),
+            room = self.cache.room(asset.fingerprint.size, asset.kind) => room.map_err(LibraryError::Read)?,
+        };
+        let main = self.open_part(asset, Part::Main, &room, &mut copies).await?;
         let motion = match asset.motion {
-            Motion::Here => Some(self.open_part(asset, Part::Motion, &mut copies).await?),
+            Motion::Here => Some(self.open_part(asset, Part::Motion, &room, &mut copies).await?),
             Motion::None | Motion::Promised { .. } => None,
         };
         let (run, name, taken) = (Arc::clone(self.run), asset.name.clone(), asset.taken);
@@ -360,14 +373,14 @@ impl Hands<'_> {
         self,
         asset: &DeviceAsset,
         part: Part,
+        room: &TakenRoom,
         copies: &mut Vec<TemporaryCopy>,
     ) -> Result<PathBuf, AssetError> {
         let name = match part {
             Part::Main => asset.name.clone(),
             Part::Motion => video_name(&asset.name),
         };
-        let copy = self.cache.place(&name, asset.fingerprint.size, asset.kind).await;
-        let copy = copy.map_err(LibraryError::Read)?;
+        let copy = self.cache.place(&name, room).map_err(LibraryError::Read)?;
         let opened = tokio::select! {
             () = self.run.halt.cancelled() => return Err(AssetError::Stopped),
             opened = self.library.open(&asset.id, part, copy.path()) => opened?,

@@ -109,8 +109,9 @@ fn hash_live(still: &Component, video: &Component) -> Result<Hashed, HashError> 
     Ok(Hashed { content, source })
 }
 
+/// In lower case: what is sealed under a key that was pinned to a content must not depend on how a name is written.
 fn extension(component: &Component) -> String {
-    component.path.extension().unwrap_or_default().to_string_lossy().into_owned()
+    component.path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
 }
 
 fn file_segment(component: &Component) -> Segment {

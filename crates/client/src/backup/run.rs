@@ -193,6 +193,12 @@ impl Run {
         taken.map(drop).map_err(|_| AssetError::StorageFull(full().to_owned()))
     }
 
+    /// Gives room back that was set aside for an original that did not come to be there.
+    pub(super) fn give_room_back(&self, bytes: u64) {
+        let taken = ciphertext_len(bytes).and_then(|length| i64::try_from(length).ok()).unwrap_or_default();
+        let _ = self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_add(taken));
+    }
+
     /// Files that will be read, so that URLs are minted for about as many.
     pub(super) fn expect_files(&self, files: u64) {
         self.left.store(files, Ordering::Relaxed);
@@ -274,6 +280,7 @@ impl Run {
         tasks.join_all().await;
         drop(self.counter.lock().unwrap_or_else(PoisonError::into_inner).take());
         sending.join_all().await;
+        self.events.send(Event::OriginalsDone).await;
         self.thumbnails.last.cancel();
         following.join_all().await;
         self.tell_thumbnails_left().await?;

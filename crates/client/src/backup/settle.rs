@@ -286,6 +286,8 @@ impl Run {
         }
         if matches!(delivered, Ok(Delivered::Created(_))) {
             self.tally().placeholders += u64::from(!thumbnail_is_due);
+        } else {
+            self.give_room_back(job.source.len());
         }
         delivered
     }
@@ -475,10 +477,13 @@ impl Run {
         library: &[u8],
         asset: &DeviceAsset,
         error: &AssetError,
+        is_in_vault: bool,
     ) -> Result<(), CatalogError> {
         let outcome = match error {
+            AssetError::Stopped => return Ok(()),
             // It passes: there is nothing to remember.
-            AssetError::Library(LibraryError::Unavailable(_)) | AssetError::Stopped => {
+            AssetError::Library(LibraryError::Unavailable(_)) => Outcome::Failed(error.to_string()),
+            error if is_in_vault || error.is_transient() || error.is_storage_full() => {
                 Outcome::Failed(error.to_string())
             }
             error => {

@@ -57,6 +57,8 @@ async fn look(
     let Settings { albums: rule, selection, .. } = settings;
     let is_all = selection.scope == Scope::Everything;
     let root = folder::root_of(path).map_err(of_root)?;
+    // Of a root that is one file nothing else was looked at.
+    let is_single = !path.is_dir();
     let (pages, settled) = mpsc::channel(2);
     let (rule, selection) = (rule.clone(), selection.clone());
     let sift = Sift { root: root.clone(), rule, selection, deleted: deleted.clone(), settled };
@@ -75,8 +77,12 @@ async fn look(
     let mut known;
     if is_all {
         known = known_of(catalog, &root, &rest).await?;
-        for companion in companions(catalog, &root, &rest, &known).await? {
-            unchanged -= 1;
+        let is_seen = |row: &AssetRow| {
+            let relative = path_of(&row.path);
+            !is_single && settings.selection.exclude.matching(&relative).is_none()
+        };
+        for companion in companions(catalog, &root, &rest, &known).await?.into_iter().filter(is_seen) {
+            unchanged = unchanged.saturating_sub(1);
             rest.push(Found { path: path_of(&companion.path), fingerprint: companion.fingerprint });
             known.push(companion);
         }

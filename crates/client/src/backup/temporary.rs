@@ -45,7 +45,7 @@ pub fn largest(cache_room: u64) -> u64 {
 #[derive(Debug)]
 pub struct TemporaryCopy {
     path: PathBuf,
-    _room: OwnedSemaphorePermit,
+    _room: TakenRoom,
 }
 
 impl TemporaryCache {
@@ -62,18 +62,28 @@ impl TemporaryCache {
         Ok(Self { folder: folder.to_owned(), photos, videos })
     }
 
-    /// A place for a copy of so many bytes under a name of its own that ends with `name`. Waits for room.
-    pub async fn place(&self, name: &str, bytes: u64, kind: AssetKind) -> io::Result<TemporaryCopy> {
+    /// Room for all copies of one asset, of so many bytes in all. Waits for it; no more than there is in all is ever waited for.
+    pub async fn room(&self, bytes: u64, kind: AssetKind) -> io::Result<TakenRoom> {
         let room = if kind == AssetKind::Video { &self.videos } else { &self.photos };
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, room.units);
-        let room = Arc::clone(&room.left).acquire_many_owned(units).await;
-        let room = room.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        let taken = Arc::clone(&room.left).acquire_many_owned(units).await;
+        Ok(TakenRoom(Arc::new(taken.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?)))
+    }
+
+    /// A place for a copy under a name of its own that ends with `name`, in room that was taken for it.
+    pub fn place(&self, name: &str, room: &TakenRoom) -> io::Result<TemporaryCopy> {
         let folder = self.folder.join(uuid::Uuid::new_v4().to_string());
         fs::create_dir(&folder)?;
         let name = Path::new(name).file_name().unwrap_or_else(|| "original".as_ref());
-        Ok(TemporaryCopy { path: folder.join(name), _room: room })
+        Ok(TemporaryCopy { path: folder.join(name), _room: room.clone() })
     }
 }
+
+/// Room in the cache, which is free again when the last who has it is gone.
+#[derive(Clone, Debug)]
+pub struct TakenRoom(
+    #[expect(dead_code, reason = "held, and let go of when it is dropped")] Arc<OwnedSemaphorePermit>,
+);
 
 impl TemporaryCopy {
     /// Where it is, or is to be.
@@ -102,14 +112,20 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let folder = home.path().join("cache");
         let cache = TemporaryCache::open(&folder, 1 << 20).unwrap();
-        let copy = cache.place("../IMG_1.HEIC", 10, AssetKind::Photo).await.unwrap();
+        let room = cache.room(10, AssetKind::LivePhoto).await.unwrap();
+        let copy = cache.place("../IMG_1.HEIC", &room).unwrap();
+        let video = cache.place("IMG_1.MOV", &room).unwrap();
         assert!(copy.path().starts_with(&folder) && copy.path().ends_with("IMG_1.HEIC"));
         fs::write(copy.path(), b"x").unwrap();
-        let other = cache.place("b.jpg", u64::MAX, AssetKind::Photo);
+        drop(room);
+        let other = cache.room(u64::MAX, AssetKind::Photo);
         assert!(tokio::time::timeout(std::time::Duration::from_millis(20), other).await.is_err(), "no room");
+        drop(video);
         drop(copy);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
-        let left = cache.place("b.mov", 1 << 30, AssetKind::Video).await.unwrap();
+        cache.room(u64::MAX, AssetKind::Photo).await.unwrap();
+        let room = cache.room(1 << 30, AssetKind::Video).await.unwrap();
+        let left = cache.place("b.mov", &room).unwrap();
         std::mem::forget(left);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
         TemporaryCache::open(&folder, 0).unwrap();

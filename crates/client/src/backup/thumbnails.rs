@@ -207,19 +207,21 @@ impl Run {
             return Err(AssetError::Damaged);
         }
         let span = answer.span;
-        let sent =
-            sealed.into_iter().zip(answer.thumbnails).map(|(Sealed { row, object, header }, answer)| {
-                let version = match answer {
-                    ThumbnailAnswer::Replaced { updation_time } => updation_time,
-                    ThumbnailAnswer::Refused { problem } => {
-                        // Deleted meanwhile, or replaced by another device: it is nobody's any more.
-                        tracing::debug!(file = %row.file, code = %problem.code, "a thumbnail was refused");
-                        None
-                    }
-                };
-                let size = i64::try_from(object.bytes.len()).unwrap_or(i64::MAX);
-                SentThumbnail { row, header, size, version }
-            });
+        let sent = sealed.into_iter().zip(answer.thumbnails).filter_map(|(sealed, answer)| {
+            let Sealed { row, object, header } = sealed;
+            let version = match answer {
+                ThumbnailAnswer::Replaced { updation_time } => updation_time,
+                ThumbnailAnswer::Refused { problem } => {
+                    tracing::debug!(file = %row.file, code = %problem.code, "a thumbnail was refused");
+                    // Deleted meanwhile, or somebody else's: it is nobody's any more. Anything else may pass.
+                    let is_over = matches!(problem.status, 403 | 404 | 409 | 410);
+                    is_over.then_some(())?;
+                    None
+                }
+            };
+            let size = i64::try_from(object.bytes.len()).unwrap_or(i64::MAX);
+            Some(SentThumbnail { row, header, size, version })
+        });
         let sent: Vec<SentThumbnail> = sent.collect();
         let mut spans = self.spans.lock().await;
         spans.extend(span);

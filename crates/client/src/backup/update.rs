@@ -41,19 +41,31 @@ impl Run {
             return Ok(None);
         }
         let (root, path) = job.recorded_at();
-        let Some(known) = self.catalog.asset(&root, &path).await? else { return Ok(None) };
-        let Some(file) = known.file else { return Ok(None) };
-        let later = asset.main.fingerprint.modified_ns.saturating_sub(known.fingerprint.modified_ns);
+        let known = self.catalog.assets_at(&root, std::slice::from_ref(&path)).await?.pop();
+        let Some((known, file)) = known.and_then(|row| row.file.map(|file| (row, file))) else {
+            return Ok(None);
+        };
+        // A Live Photo whose video is not there now keeps it, and what others of this device rely on stays what it is.
+        let loses_motion = known.motion.is_some() && asset.motion.is_none();
+        if loses_motion || self.catalog.is_relied_on(file, &root, &path).await? {
+            return Ok(None);
+        }
         let memberships = self.catalog.own_memberships(self.session.account, file).await?;
         let captured = &asset.probe.captured;
-        let is_same = |row: &FileRow| {
-            let is_told = !matches!(
-                captured.source,
-                DateSource::FileName | DateSource::ExifModified | DateSource::FileModified
-            );
-            asset.library.is_some() || (is_told && row.taken == captured.micros && later >= EDIT_DELAY_NS)
+        let later = asset.main.fingerprint.modified_ns.saturating_sub(known.fingerprint.modified_ns);
+        let is_told = !matches!(
+            captured.source,
+            DateSource::FileName | DateSource::ExifModified | DateSource::FileModified
+        );
+        let is_edit = asset.library.is_some() || (is_told && later >= EDIT_DELAY_NS);
+        // The file must still be what this asset was: nobody else's edit is replaced.
+        let is_this = |row: &FileRow| {
+            row.taken == captured.micros
+                && row.content_hash.is_some()
+                && row.content_hash == known.content_hash
+                && row.content_hash != Some(job.content())
         };
-        Ok(memberships.into_iter().find(|row| row.content_hash != Some(job.content()) && is_same(row)))
+        Ok(memberships.into_iter().find(|row| is_edit && is_this(row)))
     }
 
     /// Sends it, and makes it what the file is.
@@ -85,14 +97,17 @@ impl Run {
         self.patience.persist(|| async { Ok(self.session.api.update_file(&request).await?) }).await?;
         // Committed: this key and header are not used again.
         self.catalog.end_upload(&job.content()).await?;
-        let public = describe::public_metadata(job.asset(), !thumbnail_is_due).to_json();
-        self.change_magic(|| self.say_anew(before, &key, &public)).await?;
-        feed::pull(&self.session, &self.catalog).await?;
         let asset = self.uploaded_row(job, before.id).await?;
         let thumbnails_due = thumbnail_is_due.then_some(before.id).into_iter().collect();
         let rows = UploadedRows { files: Vec::new(), assets: vec![asset], thumbnails_due };
         self.catalog.record_uploads(&rows, &mut *self.spans.lock().await).await?;
         self.thumbnails_are_due();
+        let public = describe::public_metadata(job.asset(), !thumbnail_is_due).to_json();
+        if let Err(error) = self.change_magic(|| self.say_anew(before, &key, &public)).await {
+            // It is safe; how large it is in pixels can be told another time.
+            tracing::debug!(%error, file = %before.id, "what is said of an edited picture stays as it was");
+        }
+        self.patience.persist(|| async { Ok(feed::pull(&self.session, &self.catalog).await?) }).await?;
         Ok(Settled::recorded(Outcome::Uploaded, before.id))
     }
 

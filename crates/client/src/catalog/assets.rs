@@ -4,7 +4,7 @@ use darkslide_crypto::ContentHash;
 use darkslide_protocol::FileId;
 use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, FromRow, Row, SqliteConnection, sqlite::SqliteRow};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::slice;
 
@@ -334,6 +334,31 @@ impl Catalog {
             .bind(root)
             .fetch_one(&self.pool)
             .await?)
+    }
+
+    /// Whether another asset of this device is in the vault as this file, and nowhere else: one that is here, or was freed.
+    pub async fn is_relied_on(&self, file: FileId, root: &[u8], path: &[u8]) -> Result<bool, CatalogError> {
+        Ok(sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM assets WHERE file = $1 AND NOT (root = $2 AND path = $3))",
+        )
+        .bind(file.0)
+        .bind(root)
+        .bind(path)
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
+    /// Files that are not what assets of this device were when they were found to be in the vault: somebody has edited them since. What
+    /// those assets hold may be nowhere else.
+    pub async fn displaced_files(&self) -> Result<BTreeSet<FileId>, CatalogError> {
+        let files: Vec<i64> = sqlx::query_scalar(
+            "SELECT DISTINCT assets.file FROM assets JOIN files ON files.file = assets.file
+             WHERE assets.state = 'backed_up' AND files.deleted = 0
+               AND files.content_hash <> assets.content_hash",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(files.into_iter().map(FileId).collect())
     }
 
     /// The assets that are in the vault as this file.

@@ -107,11 +107,14 @@ pub(super) async fn put(
     file: FileId,
     asset: &AssetRow,
 ) -> Result<(), CatalogError> {
-    sqlx::query("INSERT OR IGNORE INTO thumbnails_due (file, root, path) VALUES ($1, $2, $3)")
-        .bind(file.0)
-        .bind(&asset.root)
-        .bind(&asset.path)
-        .execute(connection)
-        .await?;
+    sqlx::query(
+        "INSERT INTO thumbnails_due (file, root, path) VALUES ($1, $2, $3)
+         ON CONFLICT (file) DO UPDATE SET root = excluded.root, path = excluded.path",
+    )
+    .bind(file.0)
+    .bind(&asset.root)
+    .bind(&asset.path)
+    .execute(connection)
+    .await?;
     Ok(())
 }

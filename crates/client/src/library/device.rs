@@ -59,7 +59,7 @@ pub struct DeviceAsset {
     pub name: String,
     /// What it is.
     pub kind: AssetKind,
-    /// Bytes, modification time and the library's version token, which stands for the inode.
+    /// Bytes of all its components, modification time and the library's version token, which stands for the inode.
     pub fingerprint: Fingerprint,
     /// When it was taken, or recorded, µs since the epoch.
     pub taken: i64,
