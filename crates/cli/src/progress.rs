@@ -102,11 +102,10 @@ impl Block {
             Event::Started { name, bytes } if !self.bar.is_hidden() => {
                 self.in_work.push_back(InWork { name, bytes, moved: 0 });
             }
-            Event::Started { .. } => {}
+            Event::Started { .. } | Event::OriginalsDone => {}
             Event::Moved { name, bytes } => self.advance(&name, bytes),
             Event::Finished { name, outcome } => self.finish(&name, &outcome),
             Event::Waiting { reason, delay } => self.wait(&reason, delay),
-            Event::OriginalsDone => {}
             Event::ThumbnailsLeft { left } => self.thumbnails_left = left,
             Event::StorageFull { reason } => {
                 self.say(&format!("the server takes no more: {reason}\nFree some space, or ask for more, and run this again."));
