@@ -1,11 +1,10 @@
-//! Which of many contents the account has: as many calls as the limit of one demands, two at a time: one is answered while the other is read.
+//! Which of many contents the account has: as many calls as the limit of one demands, one after the other.
 
 use super::enter;
 use anyhow::{Result, ensure};
 use darkslide_client::catalog::FileFilter;
 use darkslide_protocol::limits::LOOKUP_TAGS_MAX;
 use darkslide_protocol::lookup::LookupRequest;
-use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Instant;
@@ -20,13 +19,9 @@ pub(crate) async fn answer(home: &Path, count: usize) -> Result<Value> {
     // The connection is there, as it is when a backup gets to its lookup.
     session.api.ping().await?;
     let begin = Instant::now();
-    let calls = tags.chunks(LOOKUP_TAGS_MAX).map(|tags| async {
-        Ok::<_, anyhow::Error>(session.api.look_up(&LookupRequest { tags: tags.to_vec() }).await?.found.len())
-    });
-    let mut calls = futures_util::stream::iter(calls).buffer_unordered(2);
     let mut found = 0;
-    while let Some(count) = calls.next().await {
-        found += count?;
+    for tags in tags.chunks(LOOKUP_TAGS_MAX) {
+        found += session.api.look_up(&LookupRequest { tags: tags.to_vec() }).await?.found.len();
     }
     let seconds = begin.elapsed().as_secs_f64();
     ensure!(found == count, "{found} of {count} tags were found");
