@@ -1,0 +1,35 @@
+//! The pure decisions of a backup, changed in every way that `cargo-mutants` knows: each change must make a test fail.
+//!
+//! It changes the sources in place, one change after the other, and puts them back: it wants a clone without changes of its own.
+
+use crate::shell::{command, execute, root};
+use anyhow::{Context, Result, ensure};
+
+/// What decides.
+const DECISIONS: [&str; 3] = [
+    "crates/client/src/backup/rules/mod.rs",
+    "crates/client/src/backup/rules/order.rs",
+    "crates/client/src/backup/plan.rs",
+];
+
+/// Where the tool is, if it is here; `cargo install cargo-mutants --locked --root target/tools` puts it there.
+fn tool() -> String {
+    let own = root().join("target/tools/bin/cargo-mutants");
+    if own.exists() { own.display().to_string() } else { "cargo-mutants".to_owned() }
+}
+
+/// Tries all of them; further arguments are the tool's own.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let status = command("git", &["status", "--porcelain"]).output().context("could not start git")?;
+    ensure!(
+        status.stdout.is_empty(),
+        "there are changes that are not committed: mutants would be mixed with them"
+    );
+    let mut words = vec!["mutants", "--in-place", "--package", "darkslide-client"];
+    for file in DECISIONS {
+        words.extend(["--file", file]);
+    }
+    words.extend(arguments.iter().map(String::as_str));
+    words.extend(["--", "--lib", "backup"]);
+    execute(&mut command(&tool(), &words))
+}
