@@ -5,11 +5,11 @@
 use crate::shell::{command, execute, root};
 use anyhow::{Context, Result, ensure};
 
-/// What decides.
-const DECISIONS: [&str; 3] = [
-    "crates/client/src/backup/rules/mod.rs",
-    "crates/client/src/backup/rules/order.rs",
-    "crates/client/src/backup/plan.rs",
+/// What decides, and the tests that must notice.
+const DECISIONS: [(&str, &str); 3] = [
+    ("crates/client/src/backup/rules/mod.rs", "backup::rules"),
+    ("crates/client/src/backup/rules/order.rs", "backup::rules"),
+    ("crates/client/src/backup/plan.rs", "backup::plan"),
 ];
 
 /// Where the tool is, if it is here; `cargo install cargo-mutants --locked --root target/tools` puts it there.
@@ -25,11 +25,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         status.stdout.is_empty(),
         "there are changes that are not committed: mutants would be mixed with them"
     );
-    let mut words = vec!["mutants", "--in-place", "--package", "darkslide-client"];
-    for file in DECISIONS {
-        words.extend(["--file", file]);
+    let mut results = Vec::new();
+    for (file, tests) in DECISIONS {
+        let mut words = vec!["mutants", "--in-place", "--package", "darkslide-client", "--file", file];
+        words.extend(arguments.iter().map(String::as_str));
+        words.extend(["--", "--lib", tests]);
+        results.push(execute(&mut command(&tool(), &words)));
     }
-    words.extend(arguments.iter().map(String::as_str));
-    words.extend(["--", "--lib", "backup"]);
-    execute(&mut command(&tool(), &words))
+    results.into_iter().collect()
 }
