@@ -621,3 +621,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn bytes_are_read_as_the_moment_allows() {
+    let cloud = DeviceAsset { locality: Locality::Cloud, ..asset("a") };
+    let metered = Conditions { network: Network::Metered, ..Conditions::HOME };
+    let cramped = Conditions { cache_room: 10, ..Conditions::HOME };
+    let full = World { storage_full: true, ..world() };
+    for (asset, world, expected) in [
+        (&cloud, world(), Ok(())),
+        (&cloud, World { conditions: metered, ..world() }, Err(Wait::Fetch)),
+        (&cloud, World { conditions: cramped, ..world() }, Err(Wait::CacheRoom(cloud.fingerprint.size))),
+        (&asset("a"), World { conditions: cramped, ..world() }, Ok(())),
+        (&asset("a"), full, Err(Wait::Storage)),
+    ] {
+        assert_eq!(may_read(asset, &world), expected, "{asset:?}");
+    }
+}
+
+#[test]
+fn only_a_live_photo_can_lack_its_video() {
+    let live = DeviceAsset { kind: LivePhoto, motion: Motion::Here, ..asset("a") };
+    let safe = |is_whole| Explanation::BackedUp { file: FileId(7), at: NOW - 5 * DAY, is_whole };
+    let half = with_known(Known { is_whole: false, ..known() });
+    assert_eq!(explain(&asset("a"), &half), safe(true));
+    assert_eq!(explain(&live, &with_known(known())), safe(true));
+    assert_eq!(explain(&live, &half), Explanation::Waiting(Wait::Turn));
+    let gone = DeviceAsset { motion: Motion::Promised { until: NOW }, ..live };
+    assert_eq!(explain(&gone, &half), safe(false));
+}
