@@ -50,13 +50,7 @@ fn main() -> ExitCode {
 
 /// What happened, and why, as far down as we know.
 fn fail(output: Output, error: &anyhow::Error) -> ExitCode {
-    let mut lines: Vec<String> = Vec::new();
-    for cause in error.chain().map(ToString::to_string) {
-        // Some libraries repeat their cause in their own words.
-        if !lines.iter().any(|line| line.contains(&cause)) {
-            lines.push(cause);
-        }
-    }
+    let lines = output::causes(error.as_ref());
     if output.json {
         eprintln!(
             "{}",

@@ -114,6 +114,17 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     rows.iter().map(line).collect()
 }
 
+/// What happened, and why, as far down as we know. Some libraries repeat their cause in their own words.
+pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
+    let mut causes: Vec<String> = Vec::new();
+    for cause in std::iter::successors(Some(error), |&cause| cause.source()).map(ToString::to_string) {
+        if !causes.iter().any(|known| known.contains(&cause)) {
+            causes.push(cause);
+        }
+    }
+    causes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

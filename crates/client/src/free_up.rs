@@ -21,7 +21,7 @@ use crate::library::folder::{self, fingerprint};
 use crate::library::path_of;
 use crate::receipt::receipts_of;
 use crate::session::Session;
-use crate::verify::{VerifyScope, subjects};
+use crate::verify::subjects_of;
 
 /// Which originals may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,12 @@ pub async fn plan_free_up(
             candidates.extend(candidate(row, paths, &vault, rule));
         }
     }
-    vouched(session, catalog, candidates, events).await
+    let wanted = candidates.iter().map(|candidate| candidate.file).collect();
+    let Some(vouched) = vouched_for(session, catalog, vault, &wanted, events).await? else { return Ok(None) };
+    let (good, bad): (Vec<_>, Vec<_>) =
+        candidates.into_iter().partition(|candidate| vouched.contains(&candidate.file));
+    let not_vouched_for = bad.into_iter().flat_map(|candidate| candidate.paths).collect();
+    Ok(Some(FreeUpPlan { candidates: good, not_vouched_for }))
 }
 
 /// What the vault has of the account's own.
@@ -133,29 +138,16 @@ fn is_unchanged(path: &Path, expected: &Fingerprint) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.is_file() && fingerprint(&metadata) == *expected)
 }
 
-/// Keeps what the server vouches for at this moment.
-async fn vouched(
-    session: &Session,
-    catalog: &Catalog,
-    candidates: Vec<Candidate>,
-    events: &Events,
-) -> Result<Option<FreeUpPlan>, VaultError> {
-    let wanted: BTreeSet<FileId> = candidates.iter().map(|candidate| candidate.file).collect();
-    let Some(vouched) = vouched_for(session, catalog, &wanted, events).await? else { return Ok(None) };
-    let (good, bad): (Vec<_>, Vec<_>) =
-        candidates.into_iter().partition(|candidate| vouched.contains(&candidate.file));
-    let not_vouched_for = bad.into_iter().flat_map(|candidate| candidate.paths).collect();
-    Ok(Some(FreeUpPlan { candidates: good, not_vouched_for }))
-}
-
+/// Which of these files the server vouches for at this moment. `None` when it gives no receipts.
 async fn vouched_for(
     session: &Session,
     catalog: &Catalog,
+    vault: Vault,
     files: &BTreeSet<FileId>,
     events: &Events,
 ) -> Result<Option<BTreeSet<FileId>>, VaultError> {
-    let mut subjects = subjects(session, catalog, VerifyScope::Everything).await?;
-    subjects.retain(|subject| files.contains(&subject.row.id));
+    let rows = vault.files.into_values().filter(|row| files.contains(&row.id)).collect();
+    let subjects = subjects_of(session, catalog, rows).await?;
     Ok(receipts_of(session, subjects, events).await?.map(|(_, vouched)| vouched))
 }
 
@@ -224,7 +216,7 @@ pub async fn plan_free_up_library(
         }
     }
     let wanted = files.values().copied().collect();
-    let vouched = vouched_for(session, catalog, &wanted, events).await?.unwrap_or_default();
+    let vouched = vouched_for(session, catalog, vault, &wanted, events).await?.unwrap_or_default();
     Ok(files.into_iter().filter(|(_, file)| vouched.contains(file)).map(|(id, _)| id).collect())
 }
 

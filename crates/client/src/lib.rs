@@ -27,4 +27,5 @@ pub mod verify;
 pub mod versions;
 pub mod watch;
 
+pub use darkslide_media::probe::micros_of;
 pub use darkslide_protocol::{AccountId, CollectionId, FileId, Version};

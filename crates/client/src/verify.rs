@@ -194,6 +194,15 @@ pub(crate) async fn subjects(
     if let VerifyScope::Sample(count) = scope {
         draw(&mut rows, count);
     }
+    subjects_of(session, catalog, rows).await
+}
+
+/// These files, each by one of its memberships, with their keys.
+pub(crate) async fn subjects_of(
+    session: &Session,
+    catalog: &Catalog,
+    rows: Vec<FileRow>,
+) -> Result<Vec<Subject>, VaultError> {
     let collections: HashMap<CollectionId, CollectionRow> =
         catalog.collections().await?.into_iter().map(|row| (row.id, row)).collect();
     let mut keys = KeyRing::default();

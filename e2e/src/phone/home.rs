@@ -1,20 +1,15 @@
 //! Where phones come home to: a real server with one account, and what its vault has.
 
 use crate::engine::Engine;
+use crate::owner;
 use crate::process::ServerProcess;
-use crate::vault::Stretching;
 use darkslide_client::api::{Api, Limits, ServerUrl};
 use darkslide_client::catalog::{Catalog, FileFilter, FileRow};
-use darkslide_client::session::{Email, PasswordKey, PendingSignUp, Session};
+use darkslide_client::session::Session;
 use darkslide_client::{feed, trash};
-use darkslide_crypto::account::AccountKeys;
-use darkslide_crypto::kdf::{PasswordStrength, Salt};
-use darkslide_crypto::keys::{KeyPair, MasterKey, SecretKey, SessionToken};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-
-const EMAIL: &str = "owner@example.org";
 
 /// The server at home.
 pub struct Home {
@@ -30,15 +25,10 @@ impl Home {
     /// A server with a new account.
     pub async fn new() -> Self {
         let server = ServerProcess::start(&Engine::Sqlite).await;
-        let api = api(&server.base());
-        let pending = PendingSignUp::begin(&api, &Email::parse(EMAIL).unwrap()).await.unwrap();
-        let (salt, strength) = (Salt::generate(), PasswordStrength::ACCOUNT);
-        let key = Stretching::Quick.derive("a password", &salt, strength);
-        let code = server.code_for(EMAIL);
-        let signed_up = pending.finish(&code, &PasswordKey { key, salt, strength }).await.unwrap();
+        let session = Arc::new(owner::sign_up(&server, &api(&server.base())).await);
         let folder = tempfile::tempdir().unwrap();
         let elsewhere = Catalog::open(&folder.path().join("catalog.db")).await.unwrap();
-        Self { server, session: Arc::new(signed_up.session), elsewhere, _folder: folder }
+        Self { server, session, elsewhere, _folder: folder }
     }
 
     /// The present, µs since the epoch. Simulated clocks begin with it: the server's has to make sense to them.
@@ -49,13 +39,7 @@ impl Home {
 
     /// A session of a device of its own.
     pub fn session(&self) -> Arc<Session> {
-        let Session { account, email, keys, token, .. } = &*self.session;
-        let keys = AccountKeys {
-            master_key: MasterKey::take(*keys.master_key.expose()),
-            key_pair: KeyPair::from_secret_key(SecretKey::take(*keys.key_pair.secret_key().expose())),
-        };
-        let token = SessionToken::take(*token.expose());
-        Arc::new(Session::resume(&api(&self.server.base()), *account, email.clone(), keys, token))
+        owner::again(&self.session, &api(&self.server.base()))
     }
 
     /// What the vault has: every live membership.
@@ -105,8 +89,7 @@ impl Home {
 
     /// The operator grants so many bytes; none for no limit.
     pub async fn set_quota(&self, bytes: Option<u64>) {
-        let store = darkslide_server::store::Store::open(self.server.database_url()).await.unwrap();
-        darkslide_server::operator::set_quota(&store, EMAIL, bytes).await.unwrap();
+        owner::set_quota(&self.server, bytes).await;
     }
 
     /// Downloads and decrypts everything, and compares it with its content hash.

@@ -6,20 +6,17 @@ use darkslide_client::catalog::{Catalog, FileFilter, FileRow};
 use darkslide_client::event::Events;
 use darkslide_client::feed;
 use darkslide_client::library::AlbumRule;
-use darkslide_client::session::{Email, PasswordKey, PendingSignUp, Session};
+use darkslide_client::session::Session;
 use darkslide_client::thumbnail::Thumbnailer;
 use darkslide_client::verify::{VerifyScope, verify};
-use darkslide_crypto::kdf::{PasswordStrength, Salt};
 use darkslide_e2e::engine::Engine;
+use darkslide_e2e::owner;
 use darkslide_e2e::process::ServerProcess;
-use darkslide_e2e::vault::Stretching;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
-
-pub(crate) const EMAIL: &str = "owner@example.org";
 
 /// One device with one signed-in account.
 pub(crate) struct Scene {
@@ -32,16 +29,10 @@ pub(crate) struct Scene {
 impl Scene {
     pub(crate) async fn new() -> Self {
         let server = ServerProcess::start(&Engine::Sqlite).await;
-        let api = api(&server.base());
-        let email = Email::parse(EMAIL).unwrap();
-        let pending = PendingSignUp::begin(&api, &email).await.unwrap();
-        let code = server.code_for(EMAIL);
-        let (salt, strength) = (Salt::generate(), PasswordStrength::ACCOUNT);
-        let key = Stretching::Quick.derive("a password", &salt, strength);
-        let signed_up = pending.finish(&code, &PasswordKey { key, salt, strength }).await.unwrap();
+        let session = Arc::new(owner::sign_up(&server, &api(&server.base())).await);
         let folder = tempfile::tempdir().unwrap();
         let catalog = Catalog::open(&folder.path().join("catalog.db")).await.unwrap();
-        Self { server, session: Arc::new(signed_up.session), catalog, folder }
+        Self { server, session, catalog, folder }
     }
 
     /// The folder that is backed up, made when it is not there.
@@ -80,15 +71,7 @@ impl Scene {
 
     /// The same account seen through another address of the server.
     pub(crate) fn through(&self, base: &str) -> Arc<Session> {
-        let Session { account, email, keys, token, .. } = &*self.session;
-        let keys = darkslide_crypto::account::AccountKeys {
-            master_key: darkslide_crypto::keys::MasterKey::take(*keys.master_key.expose()),
-            key_pair: darkslide_crypto::keys::KeyPair::from_secret_key(
-                darkslide_crypto::keys::SecretKey::take(*keys.key_pair.secret_key().expose()),
-            ),
-        };
-        let token = darkslide_crypto::keys::SessionToken::take(*token.expose());
-        Arc::new(Session::resume(&api(base), *account, email.clone(), keys, token))
+        owner::again(&self.session, &api(base))
     }
 
     /// What the vault has, as a device sees it that was never here: nothing of the catalog is believed.
@@ -118,8 +101,7 @@ impl Scene {
 
     /// What the operator grants, in bytes.
     pub(crate) async fn set_quota(&self, bytes: u64) {
-        let store = darkslide_server::store::Store::open(self.server.database_url()).await.unwrap();
-        darkslide_server::operator::set_quota(&store, EMAIL, Some(bytes)).await.unwrap();
+        owner::set_quota(&self.server, Some(bytes)).await;
     }
 
     /// Another device, or the same one after its catalog was lost.

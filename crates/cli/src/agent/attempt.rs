@@ -13,6 +13,8 @@ use darkslide_client::watch::health::{Health, Offline, examine};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::output::causes;
+
 /// How long a disk may take to answer: those that sleep need some seconds to wake up.
 const DISK_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -79,7 +81,7 @@ pub(super) async fn run(
             Attempt::Busy(busy.to_string())
         }
         Err(error) if is_signed_out(&error) => Attempt::SignedOut,
-        Err(error) => Attempt::Failed(whole(&error)),
+        Err(error) => Attempt::Failed(causes(&error).join(": ")),
     }
 }
 
@@ -90,15 +92,4 @@ fn is_signed_out(error: &BackupError) -> bool {
         BackupError::Asset(AssetError::Api(failure)) => failure.is_signed_out(),
         _ => false,
     }
-}
-
-/// What happened, and why, on one line.
-fn whole(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    for cause in std::iter::successors(error.source(), |&cause| cause.source()).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
 }

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, bail};
+use darkslide_client::AccountId;
+use darkslide_client::api::ServerUrl;
 use darkslide_client::backup::{BackupReport, Waiting};
 use darkslide_client::library::selection::{Reach, Scope};
 use darkslide_client::watch::health::Offline;
@@ -12,7 +14,7 @@ use darkslide_client::watch::{How, Watcher};
 use super::attempt::Attempt;
 use super::notices::Cause;
 use super::status::Problem;
-use super::{Agent, Running, Watched, chance, micros};
+use super::{Agent, Running, Watched, chance, micros_of};
 
 /// Failed files of one run that the log names.
 const FAILED_NAMED: usize = 20;
@@ -52,12 +54,22 @@ impl Agent {
     }
 
     /// The profile may have been given to another account, with another catalog.
-    fn check_account(&self) -> Result<()> {
-        let Some(session) = &self.session else { return Ok(()) };
-        let account = self.profile.config()?.map(|config| (config.account, config.server));
-        if account.is_some_and(|now| now != (session.account, session.api.server().clone())) {
+    fn check_account(&mut self) -> Result<()> {
+        if self.session.is_none() {
+            return Ok(());
+        }
+        match self.profile.config()? {
+            Some(config) => self.must_belong_to((config.account, config.server)),
+            None => Ok(()),
+        }
+    }
+
+    /// Fails unless this is whose catalog the agent has.
+    pub(super) fn must_belong_to(&mut self, account: (AccountId, ServerUrl)) -> Result<()> {
+        if self.owner.as_ref().is_some_and(|owner| *owner != account) {
             bail!("the profile belongs to another account now; start the agent again");
         }
+        self.owner = Some(account);
         Ok(())
     }
 
@@ -92,7 +104,7 @@ impl Agent {
 
     async fn offline(&mut self, folder: i64, why: Offline) -> Result<()> {
         self.schedule.offline(folder);
-        let now = micros(SystemTime::now());
+        let now = micros_of(SystemTime::now());
         self.catalog.watch_folder_offline(folder, now).await?;
         let Some(watched) = self.folders.get_mut(&folder) else { return Ok(()) };
         let since = *watched.row.offline_since.get_or_insert(now);
@@ -153,7 +165,7 @@ impl Agent {
         self.notices.forget(Cause::StorageFull);
         if is_full {
             self.done.full_scans += 1;
-            let scanned = micros(moment);
+            let scanned = micros_of(moment);
             watched.row.last_scan = Some(scanned);
             self.catalog.watch_folder_scanned(folder, scanned).await?;
         }
@@ -192,7 +204,7 @@ impl Agent {
         }
         self.schedule.failed(folder, scope.unwrap_or_default(), chance(), now);
         let pause = self.schedule.not_before(now).map(|until| until - now).unwrap_or_default();
-        self.problem = Some(Problem { what, advice, next_try: Some(micros(SystemTime::now() + pause)) });
+        self.problem = Some(Problem { what, advice, next_try: Some(micros_of(SystemTime::now() + pause)) });
     }
 }
 

@@ -27,6 +27,7 @@ use darkslide_client::event::{Event, Events};
 use darkslide_client::feed::live::{self, News};
 use darkslide_client::library::selection::{Exclusions, Scope, Selection};
 use darkslide_client::library::settle::Settling;
+use darkslide_client::micros_of;
 use darkslide_client::profile::Profile;
 use darkslide_client::session::Session;
 use darkslide_client::watch::health::Offline;
@@ -219,7 +220,7 @@ impl Agent {
             is_ending: false,
             problem: None,
             done: Done::default(),
-            since: micros(SystemTime::now()),
+            since: micros_of(SystemTime::now()),
             status,
             published: Instant::now(),
         };
@@ -328,10 +329,7 @@ impl Agent {
         self.tried = written;
         match profile::session(&self.general, &self.profile).await {
             Ok(session) => {
-                let owner = (session.account, session.api.server().clone());
-                if *self.owner.get_or_insert_with(|| owner.clone()) != owner {
-                    bail!("the profile belongs to another account now; start the agent again");
-                }
+                self.must_belong_to((session.account, session.api.server().clone()))?;
                 self.notices.forget(Cause::SignedOut);
                 self.problem = None;
                 let session = Arc::new(session);
@@ -571,12 +569,6 @@ impl Signals {
 /// A number between 0 and 1; where the system has no chance to offer, the middle.
 fn chance() -> f64 {
     getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
-}
-
-/// µs since the epoch.
-fn micros(time: SystemTime) -> i64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// Now, for the log, in the zone of this machine.

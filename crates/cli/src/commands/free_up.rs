@@ -7,6 +7,7 @@ use crate::progress::Progress;
 use crate::{profile, questions};
 use anyhow::{Context as _, Result, bail};
 use darkslide_client::free_up::{FreeUpPlan, FreeUpRule, free, meant, plan_free_up};
+use darkslide_client::micros_of;
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -19,11 +20,7 @@ pub(crate) async fn run(output: Output, general: &General, arguments: FreeUp) ->
     let paths: Vec<PathBuf> = paths.collect::<Result<_>>()?;
     let (session, catalog) = profile::current(output, general).await?;
     let cut_off = SystemTime::now().checked_sub(arguments.older_than).unwrap_or(SystemTime::UNIX_EPOCH);
-    let micros = cut_off.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
-    let rule = FreeUpRule {
-        taken_before: i64::try_from(micros).unwrap_or(i64::MAX),
-        favourites: arguments.favourites,
-    };
+    let rule = FreeUpRule { taken_before: micros_of(cut_off), favourites: arguments.favourites };
     let progress = Progress::begin(output, "having the server read back");
     let plan = plan_free_up(&session, &catalog, &paths, rule, &progress.events).await;
     progress.end().await;

@@ -18,7 +18,7 @@ use super::gate::Outlook;
 use super::identify::{Asset, Component, IdentifyError, InLibrary, Surroundings, look_at};
 use super::rules::conditions::Grant;
 use super::rules::explanation::{Explanation, Wait};
-use super::rules::{DevicePlan, Known, Work, World, explain, may_read, plan};
+use super::rules::{Known, Work, World, explain, may_read, plan};
 use super::run::{Lanes, Run};
 use super::temporary::{TakenRoom, TemporaryCache, TemporaryCopy};
 use super::{BackupReport, Memory, Settings};
@@ -90,9 +90,11 @@ pub async fn backup_library(
     let hands = Hands { run: &run, library: &*library, cache: &cache, device };
     let mut rest = Vec::new();
     let mut is_complete = true;
-    for pass in 0..PASSES {
+    // Without a mirror no work leads to more.
+    let passes = if device.mirror { PASSES } else { 1 };
+    for pass in 0..passes {
         let world = world(&run.catalog, &*library, device, &outlook, resumable).await?;
-        let mut planned = planned(&*library, &world).await?;
+        let mut planned = plan(everything(&*library).await?, &world);
         rest = planned.rest;
         if pass > 0 {
             // What did not work is for the next run.
@@ -154,10 +156,6 @@ async fn everything(library: &dyn Library) -> Result<Vec<DeviceAsset>, BackupErr
     Ok(changes.map_err(|error| BackupError::Asset(AssetError::Library(error)))?.changed)
 }
 
-async fn planned(library: &dyn Library, world: &World) -> Result<DevicePlan, BackupError> {
-    Ok(plan(everything(library).await?, world))
-}
-
 /// Gathers what the rules look at.
 async fn world(
     catalog: &Catalog,
@@ -177,10 +175,7 @@ async fn world(
     Ok(World {
         albums,
         known: known.into_iter().map(|row| (AssetId(row.path.clone()), known_of(row))).collect(),
-        deleted: [catalog.deleted_files().await?, catalog.displaced_files().await?]
-            .into_iter()
-            .flatten()
-            .collect(),
+        displaced: catalog.displaced_files().await?,
         deleted_contents: catalog.deleted_contents().await?,
         placed,
         mirror: device.mirror,

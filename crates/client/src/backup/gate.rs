@@ -4,7 +4,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 
@@ -52,12 +51,12 @@ impl fmt::Debug for Outlook {
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     outlook: Option<Outlook>,
-    resumable: AtomicBool,
+    resumable: bool,
 }
 
 impl Gate {
     pub(super) fn new(outlook: Option<Outlook>, resumable: bool) -> Self {
-        Self { outlook, resumable: AtomicBool::new(resumable) }
+        Self { outlook, resumable }
     }
 
     /// Passes a part of something of this kind, or says what it waits for.
@@ -75,8 +74,7 @@ impl Gate {
             return Ok(());
         };
         let conditions = *conditions.borrow();
-        let resumable = self.resumable.load(Ordering::Relaxed);
-        may_send(kind, &conditions, permissions, *trigger, resumable, clock()).map_err(AssetError::Held)
+        may_send(kind, &conditions, permissions, *trigger, self.resumable, clock()).map_err(AssetError::Held)
     }
 
     /// Ciphertext bytes that may go in one request, where conditions say how many.

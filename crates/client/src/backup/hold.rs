@@ -6,9 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use darkslide_media::names::{comparison_key, split_extension};
-
-use super::plan::{BackupPlan, Decision, Step};
+use super::plan::{BackupPlan, Decision, Step, unit_of};
 use super::report::Waiting;
 use super::run::Run;
 use crate::library::settle::{self, Settling, Wait};
@@ -43,10 +41,10 @@ fn hold_back(root: &Path, plan: &mut BackupPlan, look: impl Fn(&Path) -> Option<
             waits.insert(step.path.clone(), wait);
         }
     }
-    let kin: HashSet<_> = waits.keys().map(|path| kin_of(path)).collect();
+    let units: HashSet<_> = waits.keys().map(|path| unit_of(path)).collect();
     let mut waiting = Vec::new();
     plan.steps.retain(|step| {
-        if !is_read(step) || waits.is_empty() || !kin.contains(&kin_of(&step.path)) {
+        if !is_read(step) || waits.is_empty() || !units.contains(&unit_of(&step.path)) {
             return true;
         }
         // Halves are looked at together, when the other one is ready.
@@ -65,12 +63,6 @@ fn told(root: &Path, path: &Path, wait: Wait) -> Waiting {
         folder: path.parent().unwrap_or(Path::new("")).to_owned(),
         until: wait.until,
     }
-}
-
-/// Folder and stem: what the halves of a Live Photo share.
-fn kin_of(path: &Path) -> (PathBuf, String) {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    (path.parent().unwrap_or(Path::new("")).to_owned(), comparison_key(split_extension(&name).0))
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ pub async fn import(
     let run = Arc::new(Run::new(session, catalog, settings, events.clone(), stop, now));
     feed::pull(&run.session, &run.catalog).await?;
     run.take_over(&export);
-    let plan = export.plan(&run.catalog, &run.catalog.deleted_files().await?).await?;
+    let plan = export.plan(&run.catalog, &run.catalog.displaced_files().await?).await?;
     run.expect_files(plan.to_read.files());
     events.send(Event::Planned { assets: plan.to_read.files(), bytes: plan.bytes }).await;
     if plan.has_work() {

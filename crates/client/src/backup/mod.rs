@@ -122,11 +122,9 @@ pub async fn backup(
     feed::pull(&run.session, &run.catalog).await?;
     let mut plans = Vec::new();
     let mut first_missing = None;
-    // What these are relied on for is looked up again.
-    let mut deleted = run.catalog.deleted_files().await?;
-    deleted.extend(run.catalog.displaced_files().await?);
+    let displaced = run.catalog.displaced_files().await?;
     for root in roots {
-        match survey(&run, root, &deleted).await {
+        match survey(&run, root, &displaced).await {
             Ok(Survey { root, unchanged, plan, passed_over }) => {
                 run.pass_over(&passed_over);
                 run.tally().unchanged += unchanged;

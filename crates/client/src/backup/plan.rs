@@ -75,13 +75,13 @@ impl BackupPlan {
     }
 }
 
-/// Plans a run over one root: what was found there, what the catalog knows of it, which files their owner deleted from the vault, which
+/// Plans a run over one root: what was found there, what the catalog knows of it, which files are no longer what this device has of them, which
 /// albums are wanted.
 pub fn plan(
     root: &Path,
     files: &[Found],
     known: &[AssetRow],
-    deleted: &BTreeSet<FileId>,
+    displaced: &BTreeSet<FileId>,
     rule: &AlbumRule,
 ) -> BackupPlan {
     // Of a folder that was never seen nothing is looked up.
@@ -99,7 +99,9 @@ pub fn plan(
         let (decision, motion) = decide_file(root, file, row, &found, rule);
         let decision = match (decision, row.and_then(|row| row.content_hash)) {
             // It is what it was, and the vault is not.
-            (Decision::Unchanged, Some(content)) if is_deleted(row, deleted) => Decision::Recheck(content),
+            (Decision::Unchanged, Some(content)) if is_displaced(row, displaced) => {
+                Decision::Recheck(content)
+            }
             (decision, _) => decision,
         };
         steps.push(Step { path: file.path.clone(), fingerprint: file.fingerprint, motion, decision });
@@ -116,14 +118,14 @@ pub fn plan(
 pub(super) fn is_settled(
     row: &SettledRow,
     found: &Found,
-    deleted: &BTreeSet<FileId>,
+    displaced: &BTreeSet<FileId>,
     album: &AlbumMark,
 ) -> bool {
-    row.fingerprint == found.fingerprint && row.album == *album && !deleted.contains(&row.file)
+    row.fingerprint == found.fingerprint && row.album == *album && !displaced.contains(&row.file)
 }
 
-fn is_deleted(row: Option<&AssetRow>, deleted: &BTreeSet<FileId>) -> bool {
-    row.and_then(|row| row.file).is_some_and(|file| deleted.contains(&file))
+fn is_displaced(row: Option<&AssetRow>, displaced: &BTreeSet<FileId>) -> bool {
+    row.and_then(|row| row.file).is_some_and(|file| displaced.contains(&file))
 }
 
 /// The videos that belong to Live Photos of which both halves are what they were.
@@ -221,10 +223,15 @@ impl Kin {
 
 /// Of a file's name; none where it is no name of a picture or video.
 pub(super) fn kin_of(path: &Path) -> Option<Kin> {
-    let name = path.file_name().unwrap_or(OsStr::new(""));
-    let kind = classify(name, &[]).media()?.kind;
-    let stem = comparison_key(split_extension(&name.to_string_lossy()).0);
-    Some(Kin { folder: path.parent().unwrap_or(Path::new("")).to_owned(), stem, kind })
+    let kind = classify(path.file_name().unwrap_or(OsStr::new("")), &[]).media()?.kind;
+    let (folder, stem) = unit_of(path);
+    Some(Kin { folder, stem, kind })
+}
+
+/// Folder and stem of a file: what the halves of a Live Photo share.
+pub(super) fn unit_of(path: &Path) -> (PathBuf, String) {
+    let name = path.file_name().unwrap_or(OsStr::new("")).to_string_lossy();
+    (path.parent().unwrap_or(Path::new("")).to_owned(), comparison_key(split_extension(&name).0))
 }
 
 /// What is done with content that is known.

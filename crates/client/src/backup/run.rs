@@ -404,7 +404,7 @@ impl Run {
     }
 
     /// Records a file that became no asset.
-    async fn record_other(
+    pub(super) async fn record_other(
         &self,
         root: &Path,
         relative: &Path,

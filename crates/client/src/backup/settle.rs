@@ -24,9 +24,7 @@ use super::plan::{ContentDecision, Step, decide_content, deleted_reason};
 use super::run::{ROOM_UNIT, Run};
 use super::upload::{Original, StoredObject, Uploads, WHOLE_OBJECT_MAX};
 use crate::appearance::Appearance;
-use crate::catalog::{
-    AssetRow, AssetState, CatalogError, DeviceAlbumKey, FileRow, Fingerprint, TrashRow, content_mark,
-};
+use crate::catalog::{AssetRow, AssetState, CatalogError, FileRow, Fingerprint, TrashRow, content_mark};
 use crate::event::{Event, Outcome};
 use crate::feed;
 use crate::keys::{file_key, trashed_file_key, wrap_file_key};
@@ -444,6 +442,30 @@ impl Run {
         })
     }
 
+    /// Settles a step whose content is known from before, unless it turns out that its bytes must be sent.
+    pub(super) async fn recheck(
+        &self,
+        root: &Arc<Path>,
+        step: &Step,
+        content: &ContentHash,
+    ) -> Result<bool, BackupError> {
+        let album = self.settings.albums.album_of(root, &step.path);
+        let place = Place {
+            root,
+            relative: &step.path,
+            title: &step.path,
+            fingerprint: step.fingerprint,
+            motion: step.motion.as_ref().map(|(path, fingerprint)| (path.as_path(), *fingerprint)),
+            album: &album,
+        };
+        let decision = self.decide(&place, content).await?;
+        // The long way meets the same failure, and deals with it.
+        let Ok(Some(settled)) = self.settle_unsent(&place, decision).await else { return Ok(false) };
+        self.record(&place, Some(*content), &settled).await?;
+        self.finished(&root.join(&step.path).into(), settled.outcome).await;
+        Ok(true)
+    }
+
     /// The same for an asset of a device's own library.
     pub(super) async fn recheck_in_library(
         &self,
@@ -471,7 +493,8 @@ impl Run {
         Ok(true)
     }
 
-    /// Records why an asset of a device's own library could not be opened, counts it and tells it.
+    /// Records why an asset of a device's own library could not be opened, counts it and tells it. What passes by itself, and what is in the
+    /// vault all the same, leaves nothing to remember.
     pub(super) async fn block(
         &self,
         library: &[u8],
@@ -479,62 +502,24 @@ impl Run {
         error: &AssetError,
         is_in_vault: bool,
     ) -> Result<(), CatalogError> {
-        let outcome = match error {
-            AssetError::Stopped => return Ok(()),
-            // It passes: there is nothing to remember.
-            AssetError::Library(LibraryError::Unavailable(_)) => Outcome::Failed(error.to_string()),
-            error if is_in_vault || error.is_transient() || error.is_storage_full() => {
-                Outcome::Failed(error.to_string())
+        if matches!(error, AssetError::Stopped) {
+            return Ok(());
+        }
+        let is_unavailable = matches!(error, AssetError::Library(LibraryError::Unavailable(_)));
+        let passes = is_unavailable || error.is_transient() || error.is_storage_full();
+        let reason = error.to_string();
+        let (state, outcome) = match error {
+            AssetError::Identify(IdentifyError::NotMedia(_)) => {
+                (AssetState::NotMedia, Outcome::NotMedia(reason.clone()))
             }
-            error => {
-                let not_media = matches!(error, AssetError::Identify(IdentifyError::NotMedia(_)));
-                let (state, outcome) = match error.to_string() {
-                    reason if not_media => (AssetState::NotMedia, Outcome::NotMedia(reason)),
-                    reason => (AssetState::Blocked, Outcome::Failed(reason)),
-                };
-                let row = AssetRow {
-                    root: library.to_vec(),
-                    path: asset.id.0.clone(),
-                    fingerprint: asset.fingerprint,
-                    motion: None,
-                    album: DeviceAlbumKey { root: Vec::new(), folder: Vec::new() },
-                    content_hash: None,
-                    file: None,
-                    state,
-                    reason: Some(error.to_string()),
-                    first_seen: self.now,
-                    last_seen: self.now,
-                };
-                self.catalog.put_asset(&row).await?;
-                outcome
-            }
+            _ => (AssetState::Blocked, Outcome::Failed(reason.clone())),
         };
+        if !passes && !is_in_vault {
+            let (root, id) = (path_of(library), path_of(&asset.id.0));
+            self.record_other(&root, &id, asset.fingerprint, state, &reason).await?;
+        }
         self.finished(&Path::new(&asset.name).into(), outcome).await;
         Ok(())
-    }
-
-    /// Settles a step whose content is known from before, unless it turns out that its bytes must be sent.
-    pub(super) async fn recheck(
-        &self,
-        root: &Arc<Path>,
-        step: &Step,
-        content: &ContentHash,
-    ) -> Result<bool, BackupError> {
-        let album = self.settings.albums.album_of(root, &step.path);
-        let place = Place {
-            root,
-            relative: &step.path,
-            title: &step.path,
-            fingerprint: step.fingerprint,
-            motion: step.motion.as_ref().map(|(path, fingerprint)| (path.as_path(), *fingerprint)),
-            album: &album,
-        };
-        let decision = self.decide(&place, content).await?;
-        // The long way meets the same failure, and deals with it.
-        let Ok(Some(settled)) = self.settle_unsent(&place, decision).await else { return Ok(false) };
-        self.record(&place, Some(*content), &settled).await?;
-        self.finished(&root.join(&step.path).into(), settled.outcome).await;
-        Ok(true)
     }
 }
 

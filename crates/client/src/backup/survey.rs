@@ -15,7 +15,7 @@ use super::plan::{self, BackupPlan, Kin, is_settled, kin_of};
 use super::run::Run;
 use crate::catalog::{AlbumMark, AssetRow, Catalog, CatalogError, Fingerprint, SettledRow};
 use crate::event::{Event, Events};
-use crate::library::selection::{Scope, Selection};
+use crate::library::selection::{Reach, Scope, Selection};
 use crate::library::{AlbumRule, Found, PassedOver, folder, path_of, raw};
 
 /// Settled assets that are read from the catalog at once.
@@ -37,20 +37,21 @@ pub(super) struct Survey {
     pub(super) passed_over: Vec<PassedOver>,
 }
 
-/// Looks at a root, or the part of it that the run's settings select. `deleted` are files that their owner deleted from the vault.
+/// Looks at a root, or the part of it that the run's settings select. `displaced` are files that are no longer what this device has
+/// of them.
 pub(super) async fn survey(
     run: &Run,
     path: &Path,
-    deleted: &BTreeSet<FileId>,
+    displaced: &BTreeSet<FileId>,
 ) -> Result<Survey, BackupError> {
-    look(&run.catalog, path, &run.settings, deleted, &run.events).await
+    look(&run.catalog, path, &run.settings, displaced, &run.events).await
 }
 
 async fn look(
     catalog: &Catalog,
     path: &Path,
     settings: &Settings,
-    deleted: &BTreeSet<FileId>,
+    displaced: &BTreeSet<FileId>,
     events: &Events,
 ) -> Result<Survey, BackupError> {
     let of_root = |source| BackupError::Root { path: path.to_owned(), source };
@@ -61,7 +62,7 @@ async fn look(
     let is_single = !path.is_dir();
     let (pages, settled) = mpsc::channel(2);
     let (rule, selection) = (rule.clone(), selection.clone());
-    let sift = Sift { root: root.clone(), rule, selection, deleted: deleted.clone(), settled };
+    let sift = Sift { root: root.clone(), rule, selection, displaced: displaced.clone(), settled };
     let (walked, events) = (path.to_owned(), events.clone());
     let walking = tokio::task::spawn_blocking(move || sift.walk(&walked, &events));
     // Of some folders less is known than of all, and is asked for when it is known what is in them.
@@ -74,8 +75,10 @@ async fn look(
     let sifted = walking.await.expect("a walk does not panic").map_err(of_root)?;
     fed?;
     let Sifted { mut unchanged, mut rest, passed_over } = sifted;
-    let mut known;
-    if is_all {
+    let mut known = Vec::new();
+    if !is_all {
+        known = catalog.assets_in(&raw(&root), &settings.selection.scope).await?;
+    } else if !rest.is_empty() && catalog.has_assets(&raw(&root)).await? {
         known = known_of(catalog, &root, &rest).await?;
         let is_seen = |row: &AssetRow| {
             let relative = path_of(&row.path);
@@ -86,10 +89,8 @@ async fn look(
             rest.push(Found { path: path_of(&companion.path), fingerprint: companion.fingerprint });
             known.push(companion);
         }
-    } else {
-        known = catalog.assets_in(&raw(&root), &settings.selection.scope).await?;
     }
-    let plan = plan::plan(&root, &rest, &known, deleted, &settings.albums);
+    let plan = plan::plan(&root, &rest, &known, displaced, &settings.albums);
     Ok(Survey { root, unchanged, plan, passed_over })
 }
 
@@ -115,7 +116,7 @@ struct Sift {
     root: PathBuf,
     rule: AlbumRule,
     selection: Selection,
-    deleted: BTreeSet<FileId>,
+    displaced: BTreeSet<FileId>,
     settled: mpsc::Receiver<Vec<SettledRow>>,
 }
 
@@ -128,7 +129,7 @@ struct Sifted {
 impl Sift {
     /// Blocks.
     fn walk(self, path: &Path, events: &Events) -> std::io::Result<Sifted> {
-        let Self { root, rule, selection, deleted, settled } = self;
+        let Self { root, rule, selection, displaced, settled } = self;
         let mut settled = InOrder { pages: settled, page: Vec::new().into_iter().peekable() };
         let mut album = None;
         let (mut seen, mut unchanged, mut rest) = (0, 0, Vec::new());
@@ -138,7 +139,7 @@ impl Sift {
                 events.send_blocking(Event::Scanned { found: seen });
             }
             let is_settled = settled.take(found.path.as_os_str().as_encoded_bytes()).is_some_and(|row| {
-                is_settled(&row, &found, &deleted, album_mark(&mut album, &rule, &root, &found.path))
+                is_settled(&row, &found, &displaced, album_mark(&mut album, &rule, &root, &found.path))
             });
             if is_settled {
                 unchanged += 1;
@@ -187,9 +188,6 @@ impl InOrder {
 /// What the catalog knows of files that are not settled.
 async fn known_of(catalog: &Catalog, root: &Path, rest: &[Found]) -> Result<Vec<AssetRow>, CatalogError> {
     let root = raw(root);
-    if rest.is_empty() || !catalog.has_assets(&root).await? {
-        return Ok(Vec::new());
-    }
     let mut known = catalog.unsettled_assets(&root).await?;
     let already: HashSet<&[u8]> = known.iter().map(|row| row.path.as_slice()).collect();
     let paths = rest.iter().map(|found| raw(&found.path)).filter(|path| !already.contains(path.as_slice()));
@@ -205,9 +203,6 @@ async fn companions(
     rest: &[Found],
     known: &[AssetRow],
 ) -> Result<Vec<AssetRow>, CatalogError> {
-    if known.is_empty() && !catalog.has_assets(&raw(root)).await? {
-        return Ok(Vec::new());
-    }
     let bytes = |found: &'_ Found| raw(&found.path);
     let here: HashMap<Vec<u8>, Fingerprint> =
         rest.iter().map(|found| (bytes(found), found.fingerprint)).collect();
@@ -226,21 +221,14 @@ async fn companions(
     let folders: BTreeSet<&Path> = wanted.iter().map(|kin| kin.folder.as_path()).collect();
     let mut companions = Vec::new();
     for folder in folders {
-        let mut beginning = raw(folder);
-        if !beginning.is_empty() {
-            beginning.push(std::path::MAIN_SEPARATOR as u8);
-        }
         let is_one = |row: &AssetRow| {
             row.is_settled()
                 && !here.contains_key(&row.path)
                 && kin_of(&path_of(&row.path)).is_some_and(|kin| wanted.contains(&kin))
         };
         let keep = |row: AssetRow| companions.extend(Some(row).filter(is_one));
-        catalog.assets_below(&raw(root), &beginning, keep).await?;
+        catalog.each_asset_of(&raw(root), folder, Reach::Itself, keep).await?;
     }
-    // A folder's rows are among those of the folder above it too.
-    companions.sort_by(|one, other| one.path.cmp(&other.path));
-    companions.dedup_by(|one, other| one.path == other.path);
     // What is known and gone is nobody's companion.
     companions.retain(|row| {
         let metadata = root.join(path_of(&row.path)).metadata();
@@ -333,7 +321,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let root = folder.path().canonicalize().unwrap();
             let known = rows(&root, &cases);
-            let deleted = BTreeSet::from([FileId(1)]);
+            let displaced = BTreeSet::from([FileId(1)]);
             let rule = AlbumRule::PerFolder;
             let surveyed = runtime.block_on(async {
                 let catalog = Catalog::open(&home.path().join("catalog")).await.unwrap();
@@ -341,10 +329,10 @@ mod tests {
                     catalog.put_asset(row).await.unwrap();
                 }
                 let settings = Settings { albums: rule.clone(), ..Settings::default() };
-                look(&catalog, &root, &settings, &deleted, &Events::silent()).await.unwrap()
+                look(&catalog, &root, &settings, &displaced, &Events::silent()).await.unwrap()
             });
             let scan = folder::scan(&root, |_| ()).unwrap();
-            let whole = plan::plan(&root, &scan.files, &known, &deleted, &rule);
+            let whole = plan::plan(&root, &scan.files, &known, &displaced, &rule);
             let work = |plan: BackupPlan| {
                 plan.steps.into_iter().filter(|step| step.decision != Decision::Unchanged).collect::<Vec<_>>()
             };

@@ -19,7 +19,6 @@ use super::batch::SealedObject;
 use super::commit::reference;
 use super::describe;
 use super::error::AssetError;
-use super::magic::{envelope, update};
 use super::packing::stored;
 use super::run::Run;
 use super::settle::{Job, Settled};
@@ -27,7 +26,7 @@ use super::upload::StoredObject;
 use crate::catalog::{FileRow, UploadedRows};
 use crate::event::Outcome;
 use crate::feed;
-use crate::keys::{file_key, open_file};
+use crate::keys::file_key;
 
 /// How much later an edit is written than what it was made of. Pictures of one burst say the same second, and take each other's names
 /// when their owner tidies up; they were written within moments.
@@ -102,8 +101,7 @@ impl Run {
         let rows = UploadedRows { files: Vec::new(), assets: vec![asset], thumbnails_due };
         self.catalog.record_uploads(&rows, &mut *self.spans.lock().await).await?;
         self.thumbnails_are_due();
-        let public = describe::public_metadata(job.asset(), !thumbnail_is_due).to_json();
-        if let Err(error) = self.change_magic(|| self.say_anew(before, &key, &public)).await {
+        if let Err(error) = self.say_anew(job, before.id, !thumbnail_is_due).await {
             // It is safe; how large it is in pixels can be told another time.
             tracing::debug!(%error, file = %before.id, "what is said of an edited picture stays as it was");
         }
@@ -148,25 +146,15 @@ impl Run {
     }
 
     /// What everybody sees of it, such as its size in pixels, follows; what others wrote there stays.
-    async fn say_anew(&self, before: &FileRow, key: &FileKey, public: &[u8]) -> Result<(), AssetError> {
-        let collection = self.collection_key(before.collection).await?;
-        let file = self.session.api.file_in(before.collection, before.id).await?;
-        let known = open_file(Some(&collection), &file).row.public_metadata;
-        if known.is_none() && file.pub_magic_metadata.is_some() {
-            // What does not open is not overwritten.
-            return Ok(());
-        }
-        let parse = |text: &[u8]| serde_json::from_slice::<Map<String, Value>>(text).unwrap_or_default();
-        let before_keys = parse(known.as_deref().unwrap_or("{}").as_bytes());
-        let mut keys = before_keys.clone();
-        keys.remove("noThumb");
-        keys.extend(parse(public));
-        if keys == before_keys || keys.is_empty() {
-            return Ok(());
-        }
-        let version = file.pub_magic_metadata.map_or(1, |magic| magic.version);
-        let (count, text) = (keys.len(), Value::Object(keys).to_string());
-        let request = update(before.id, envelope(key, version, count, text.as_bytes()));
-        Ok(self.session.api.set_file_public_magic(&request).await?)
+    async fn say_anew(&self, job: &Job, file: FileId, is_placeholder: bool) -> Result<(), AssetError> {
+        let public = describe::public_metadata(job.asset(), is_placeholder).to_json();
+        let public: Map<String, Value> = serde_json::from_slice(&public).expect("metadata are a JSON object");
+        let change = |keys: &mut Map<String, Value>| {
+            let before = keys.clone();
+            keys.remove("noThumb");
+            keys.extend(public.clone());
+            *keys != before && !keys.is_empty()
+        };
+        self.change_public(file, change).await
     }
 }

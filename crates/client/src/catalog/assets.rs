@@ -4,8 +4,8 @@ use darkslide_crypto::ContentHash;
 use darkslide_protocol::FileId;
 use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, FromRow, Row, SqliteConnection, sqlite::SqliteRow};
-use std::collections::{BTreeSet, HashSet};
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::slice;
 
 use super::changes::{ROWS, placeholders, statement};
@@ -263,47 +263,29 @@ impl Catalog {
             if folder.as_os_str().is_empty() && reach == Reach::Below {
                 return self.assets(root).await;
             }
-            rows.extend(self.assets_of_folder(root, &raw(folder), reach).await?);
+            self.each_asset_of(root, folder, reach, |row| rows.push(row)).await?;
         }
         Ok(rows)
     }
 
-    /// Calls `each` with every asset whose path under a root begins so.
-    pub async fn assets_below(
+    /// Calls `each` with the assets of one folder under a root.
+    pub async fn each_asset_of(
         &self,
         root: &[u8],
-        beginning: &[u8],
+        folder: &Path,
+        reach: Reach,
         mut each: impl FnMut(AssetRow),
     ) -> Result<(), CatalogError> {
-        let mut rows = sqlx::query_as::<_, AssetRow>(
-            "SELECT * FROM assets WHERE root = $1 AND path >= $2 AND substr(path, 1, length($2)) = $2
-             ORDER BY path",
-        )
-        .bind(root)
-        .bind(beginning)
-        .fetch(&self.pool);
-        while let Some(row) = rows.try_next().await? {
-            each(row);
-        }
-        Ok(())
-    }
-
-    async fn assets_of_folder(
-        &self,
-        root: &[u8],
-        folder: &[u8],
-        reach: Reach,
-    ) -> Result<Vec<AssetRow>, CatalogError> {
         let separator = u8::try_from(std::path::MAIN_SEPARATOR).unwrap_or(b'/');
-        let (mut from, mut to) = (folder.to_vec(), folder.to_vec());
-        if folder.is_empty() {
+        let (mut from, mut to) = (raw(folder), raw(folder));
+        if from.is_empty() {
             // Behind every path that a system takes.
             to.resize(1 << 15, 0xff);
         } else {
             from.push(separator);
             to.push(separator + 1);
         }
-        Ok(sqlx::query_as(
+        let mut rows = sqlx::query_as::<_, AssetRow>(
             "SELECT * FROM assets WHERE root = $1 AND path >= $2 AND path < $3
                  AND ($4 OR instr(substr(path, $5), $6) = 0)",
         )
@@ -313,8 +295,11 @@ impl Catalog {
         .bind(reach == Reach::Below)
         .bind(i64::try_from(from.len() + 1).unwrap_or(i64::MAX))
         .bind(vec![separator])
-        .fetch_all(&self.pool)
-        .await?)
+        .fetch(&self.pool);
+        while let Some(row) = rows.try_next().await? {
+            each(row);
+        }
+        Ok(())
     }
 
     /// Some assets of a root that are in the vault, chosen at random.
@@ -346,19 +331,6 @@ impl Catalog {
         .bind(path)
         .fetch_one(&self.pool)
         .await?)
-    }
-
-    /// Files that are not what assets of this device were when they were found to be in the vault: somebody has edited them since. What
-    /// those assets hold may be nowhere else.
-    pub async fn displaced_files(&self) -> Result<BTreeSet<FileId>, CatalogError> {
-        let files: Vec<i64> = sqlx::query_scalar(
-            "SELECT DISTINCT assets.file FROM assets JOIN files ON files.file = assets.file
-             WHERE assets.state = 'backed_up' AND files.deleted = 0
-               AND files.content_hash <> assets.content_hash",
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(files.into_iter().map(FileId).collect())
     }
 
     /// The assets that are in the vault as this file.

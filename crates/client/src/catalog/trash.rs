@@ -84,10 +84,17 @@ impl Catalog {
         .await?)
     }
 
-    /// The files that their owner deleted, whether they can still be taken out of the trash or not.
-    pub async fn deleted_files(&self) -> Result<BTreeSet<FileId>, CatalogError> {
-        let ids: Vec<i64> =
-            sqlx::query_scalar("SELECT file FROM trash WHERE restored = 0").fetch_all(&self.pool).await?;
+    /// The files that are no longer what this device has of them: their owner deleted them, whether they can still be taken out of the trash
+    /// or not, or somebody edited them since. What an asset holds of such a file may be nowhere else.
+    pub async fn displaced_files(&self) -> Result<BTreeSet<FileId>, CatalogError> {
+        let ids: Vec<i64> = sqlx::query_scalar(
+            "SELECT file FROM trash WHERE restored = 0
+             UNION SELECT assets.file FROM assets JOIN files ON files.file = assets.file
+             WHERE assets.state = 'backed_up' AND files.deleted = 0
+               AND files.content_hash <> assets.content_hash",
+        )
+        .fetch_all(&self.pool)
+        .await?;
         Ok(ids.into_iter().map(FileId).collect())
     }
 

@@ -91,7 +91,7 @@ impl Export {
     pub(crate) async fn plan(
         &self,
         catalog: &Catalog,
-        deleted: &BTreeSet<FileId>,
+        displaced: &BTreeSet<FileId>,
     ) -> Result<ExportPlan, CatalogError> {
         let mut known = Vec::new();
         for source in &self.sources {
@@ -104,7 +104,7 @@ impl Export {
             places.insert(path.clone(), (folder, media, item));
             found.push(Found { path, fingerprint: item.fingerprint });
         }
-        let planned = plan::plan(Path::new(""), &found, &known, deleted, &self.rule());
+        let planned = plan::plan(Path::new(""), &found, &known, displaced, &self.rule());
         let mut result = ExportPlan { new_sidecars: self.new_sidecars(&rows), ..ExportPlan::default() };
         for step in planned.steps {
             let Some((folder, media, item)) = places.get(&step.path).copied() else { continue };

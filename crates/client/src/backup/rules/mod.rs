@@ -9,7 +9,7 @@ pub mod conditions;
 pub mod explanation;
 mod order;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use darkslide_crypto::ContentHash;
 use darkslide_protocol::FileId;
@@ -60,8 +60,8 @@ pub struct World {
     pub albums: BTreeMap<DeviceAlbumKey, ChosenAlbum>,
     /// What the catalog knows.
     pub known: HashMap<AssetId, Known>,
-    /// Files that their owner deleted from the vault.
-    pub deleted: HashSet<FileId>,
+    /// Files that are no longer what this device has of them: deleted by their owner, or edited elsewhere.
+    pub displaced: BTreeSet<FileId>,
     /// Contents of which the vault has no live file because their owner deleted it, and when, µs since the epoch.
     pub deleted_contents: HashMap<ContentHash, i64>,
     /// Which files are, or ever were, in the collection of which device album.
@@ -148,40 +148,38 @@ pub enum Verdict {
     Rest(Explanation),
 }
 
-/// A rule: what it is called, and what it has to say.
-type Rule = (&'static str, fn(Case<'_>) -> Option<Explanation>);
+/// A rule: what it has to say, if anything.
+type Rule = fn(Case<'_>) -> Option<Explanation>;
 
 /// All rules in the order in which they are asked: the owner's choices, what is true already, then what the moment does not allow.
 const RULES: [Rule; 18] = [
-    ("excluded", excluded),
-    ("not selected", not_selected),
-    ("not media", not_media),
-    ("deleted from the vault", deleted_from_the_vault),
-    ("backed up", backed_up),
-    ("app cannot run", |case| waiting(app_cannot_run(&case.world.conditions))),
-    ("no network", |case| waiting(no_network(&case.world.conditions))),
-    ("roaming", |case| waiting(roaming(&case.world.conditions, &case.world.permissions))),
-    ("metered", |case| waiting(metered(case.asset.kind, &case.world.conditions, &case.world.permissions))),
-    ("not charging", |case| waiting(not_charging(&case.world.conditions, &case.world.permissions))),
-    ("power saver", |case| {
-        waiting(power_saver(&case.world.conditions, &case.world.permissions, case.world.trigger))
-    }),
-    ("too young", too_young),
-    ("motion awaited", motion_awaited),
-    ("original in the cloud", original_in_the_cloud),
-    ("no room in the cache", no_room_in_the_cache),
-    ("storage full", storage_full),
-    ("video in a grant", |case| {
+    excluded,
+    not_selected,
+    not_media,
+    deleted_from_the_vault,
+    backed_up,
+    |case| waiting(app_cannot_run(&case.world.conditions)),
+    |case| waiting(no_network(&case.world.conditions)),
+    |case| waiting(roaming(&case.world.conditions, &case.world.permissions)),
+    |case| waiting(metered(case.asset.kind, &case.world.conditions, &case.world.permissions)),
+    |case| waiting(not_charging(&case.world.conditions, &case.world.permissions)),
+    |case| waiting(power_saver(&case.world.conditions, &case.world.permissions, case.world.trigger)),
+    too_young,
+    motion_awaited,
+    original_in_the_cloud,
+    no_room_in_the_cache,
+    storage_full,
+    |case| {
         let World { conditions, permissions, resumable, now, .. } = case.world;
         waiting(video_in_a_grant(case.asset.kind, conditions, permissions, *resumable, *now))
-    }),
-    ("grant over", |case| waiting(grant_over(&case.world.conditions, case.world.now))),
+    },
+    |case| waiting(grant_over(&case.world.conditions, case.world.now)),
 ];
 
 /// Decides about one asset.
 pub fn judge(asset: &DeviceAsset, world: &World) -> Verdict {
     let case = Case { asset, known: world.known.get(&asset.id), world };
-    match RULES.iter().find_map(|(_, rule)| rule(case)) {
+    match RULES.iter().find_map(|rule| rule(case)) {
         Some(explanation) => Verdict::Rest(explanation),
         None => Verdict::Do(work(case)),
     }
@@ -293,7 +291,7 @@ fn deleted_from_the_vault(case: Case<'_>) -> Option<Explanation> {
 fn backed_up(case: Case<'_>) -> Option<Explanation> {
     let known = case.as_known().filter(|known| known.state == AssetState::BackedUp)?;
     let file = known.file?;
-    let is_live = !case.world.deleted.contains(&file);
+    let is_live = !case.world.displaced.contains(&file);
     let is_placed = case.world.missing_albums(case.asset, file).is_empty();
     let is_whole = known.is_whole || case.asset.kind != AssetKind::LivePhoto;
     (is_live && is_placed && !case.can_be_completed()).then_some(Explanation::BackedUp {
@@ -421,9 +419,9 @@ fn work(case: Case<'_>) -> Work {
     if case.can_be_completed() {
         return Work::Complete;
     }
-    let is_deleted = known.file.is_some_and(|file| case.world.deleted.contains(&file));
+    let is_displaced = known.file.is_some_and(|file| case.world.displaced.contains(&file));
     match (known.state, known.content, known.file) {
-        (AssetState::BackedUp, _, Some(file)) if !is_deleted => {
+        (AssetState::BackedUp, _, Some(file)) if !is_displaced => {
             Work::Place(file, case.world.missing_albums(case.asset, file))
         }
         (AssetState::BackedUp | AssetState::Skipped | AssetState::Freed, Some(content), _) => {

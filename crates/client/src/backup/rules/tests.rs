@@ -5,7 +5,6 @@ use super::*;
 use crate::library::device::Locality;
 use AssetKind::{LivePhoto, Photo, Video};
 use proptest::prelude::*;
-use std::collections::BTreeSet;
 
 const NOW: i64 = 1_800_000_000_000_000;
 const SECOND: i64 = 1_000_000;
@@ -57,7 +56,7 @@ fn world() -> World {
         ]
         .into(),
         known: HashMap::new(),
-        deleted: HashSet::new(),
+        displaced: BTreeSet::new(),
         deleted_contents: HashMap::new(),
         placed: HashMap::new(),
         mirror: false,
@@ -137,7 +136,7 @@ fn what_the_catalog_knows() {
 fn what_was_deleted_from_the_vault_is_not_sent_again_unless_it_was_brought_back() {
     let at = NOW - 3 * DAY;
     let deleted = |known: Known| World {
-        deleted: HashSet::from([FileId(7)]),
+        displaced: BTreeSet::from([FileId(7)]),
         deleted_contents: HashMap::from([(ContentHash::of(b"content"), at)]),
         ..with_known(known)
     };
@@ -484,7 +483,7 @@ fn worlds() -> impl Strategy<Value = (Vec<DeviceAsset>, World)> {
             let at = |days: i64| NOW - days * DAY;
             let world = World {
                 known,
-                deleted: deleted.keys().map(|file| FileId(*file)).collect(),
+                displaced: deleted.keys().map(|file| FileId(*file)).collect(),
                 deleted_contents: deleted
                     .iter()
                     .map(|(file, days)| (ContentHash::of(&[file.to_le_bytes()[0]]), at(*days)))
