@@ -15,4 +15,5 @@ pub mod owner;
 pub mod phone;
 pub mod process;
 pub mod stock;
+pub mod syncthing;
 pub mod vault;
