@@ -58,7 +58,7 @@ fn an_empty_folder_in_its_place_is_no_deletion() {
     world.ends();
 }
 
-/// Shows X6.
+/// Shows S6.
 #[test]
 fn many_deletions_wait_for_a_word() {
     let world = World::new();
@@ -69,10 +69,14 @@ fn many_deletions_wait_for_a_word() {
         phone.put(name, *number);
     }
     world.comes_to("thirty pictures", &files(&all));
+    // All at once, as far as the agent can see.
+    world.stop_agent();
     for (name, _) in &all[..25] {
         phone.delete(name);
     }
     phone.put("new.jpg", 100);
+    world.pair.in_step();
+    world.start_agent();
     let left: Vec<(&str, i64)> = all[25..].iter().copied().chain([("new.jpg", 100)]).collect();
     // What is new goes up meanwhile.
     world.comes_to("nothing is deleted", &files(&left).vault_alone(0..25));
@@ -93,9 +97,7 @@ fn many_deletions_on_the_web_wait_for_a_word() {
         world.pair.phone.put(name, *number);
     }
     world.comes_to("two dozen pictures", &files(&all));
-    for number in 0..24 {
-        world.web_deletes(number);
-    }
+    world.web_deletes_all(0..24);
     world.until_status("it asks", |status| status.to_string().contains("\"hold\":{"));
     world.comes_to("the folders keep them", &files(&all).folders_alone(0..24).trash(0..24));
     let path = world.folder();
@@ -145,7 +147,7 @@ fn an_agent_that_forgot_deletes_nothing() {
     world.ends();
 }
 
-/// Shows I8: killed at any moment.
+/// Shows S6.
 #[test]
 fn the_agent_is_killed_again_and_again() {
     let world = World::new();

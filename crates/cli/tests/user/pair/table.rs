@@ -1,6 +1,6 @@
 //! Rows of the decision table that need the agent to be away, or somebody to change their mind.
 
-use super::world::{Hands as _, World, files};
+use super::world::{Hands as _, World, files, picture};
 
 fn with_pictures(count: i64) -> (World, Vec<(String, i64)>) {
     let world = World::new();
@@ -76,7 +76,7 @@ fn the_vault_has_it_already_or_had_it_once() {
     let elsewhere = world.machine.path("elsewhere");
     std::fs::create_dir_all(&elsewhere).unwrap();
     for number in [1, 2] {
-        std::fs::write(elsewhere.join(format!("{number}.jpg")), super::world::picture(number)).unwrap();
+        std::fs::write(elsewhere.join(format!("{number}.jpg")), picture(number)).unwrap();
     }
     world.web(&["backup", elsewhere.to_str().unwrap()]);
     let known = world.file_of(1);
@@ -114,13 +114,14 @@ fn what_is_purged_while_nobody_looks_is_in_the_local_trash() {
 fn old_pictures_may_be_deleted_on_the_phone_alone() {
     let world = World::with(&["--keep-deleted-older-than", "1y"]);
     let phone = &world.pair.phone;
-    for (name, number) in [("old.jpg", 1), ("new.jpg", 2), ("other.jpg", 3)] {
-        phone.put(name, number);
-    }
+    phone.put("new.jpg", 2);
+    phone.put("other.jpg", 3);
+    // It is as old as it says from its first moment there.
+    let made = world.machine.path("old.jpg");
+    std::fs::write(&made, picture(1)).unwrap();
     let old = std::time::UNIX_EPOCH + std::time::Duration::from_hours(400_000);
-    let file = std::fs::File::options().write(true).open(phone.folder().join("old.jpg")).unwrap();
-    file.set_modified(old).unwrap();
-    drop(file);
+    std::fs::File::options().write(true).open(&made).unwrap().set_modified(old).unwrap();
+    std::fs::rename(&made, phone.folder().join("old.jpg")).unwrap();
     world.comes_to("three pictures", &files(&[("old.jpg", 1), ("new.jpg", 2), ("other.jpg", 3)]));
     phone.delete("old.jpg");
     phone.delete("new.jpg");
@@ -154,7 +155,7 @@ fn what_is_new_in_the_album_comes_to_the_phone() {
     world.comes_to("a picture", &files(&[("1.jpg", 1)]));
     let elsewhere = world.machine.path("elsewhere");
     std::fs::create_dir_all(&elsewhere).unwrap();
-    std::fs::write(elsewhere.join("2.jpg"), super::world::picture(2)).unwrap();
+    std::fs::write(elsewhere.join("2.jpg"), picture(2)).unwrap();
     world.web(&["backup", elsewhere.to_str().unwrap(), "--album", "Camera"]);
     world.comes_to("it is everywhere", &files(&[("1.jpg", 1), ("2.jpg", 2)]));
     world.pair.phone.delete("2.jpg");

@@ -197,6 +197,13 @@ impl World {
         self.web(&["trash", "add", &file.to_string()]);
     }
 
+    /// Moves several there at once.
+    pub(crate) fn web_deletes_all(&self, numbers: impl IntoIterator<Item = i64>) {
+        let files: Vec<String> = numbers.into_iter().map(|number| self.file_of(number).to_string()).collect();
+        let files: Vec<&str> = files.iter().map(String::as_str).collect();
+        self.web(&[&["trash", "add"], &files[..]].concat());
+    }
+
     /// Takes it out again.
     pub(crate) fn web_restores(&self, number: i64) {
         let trash = self.listed(&["trash", "list"], "trash");
@@ -327,7 +334,7 @@ impl World {
 
     /// What `sync status` says.
     pub(crate) fn sync_status(&self) -> Value {
-        self.machine.json(&["sync", "status"])
+        self.answer(&["sync", "status"])
     }
 
     fn agent_says(&self) -> String {
@@ -337,7 +344,14 @@ impl World {
 
     /// One pass without the agent.
     pub(crate) fn pass(&self) -> Value {
-        self.machine.json(&[&["sync", "run"], &IMPATIENT[..], &PATIENT_ENOUGH].concat())
+        self.answer(&[&["sync", "run"], &IMPATIENT[..], &PATIENT_ENOUGH].concat())
+    }
+
+    /// What a command answers whose exit status says how things stand.
+    fn answer(&self, words: &[&str]) -> Value {
+        let output = self.machine.run(&[words, &["--json"]].concat());
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{words:?}: {error}: {out}{err}"))
     }
 
     /// Bytes of everything in the local trash, by number of the picture.
@@ -397,9 +411,8 @@ impl Drop for World {
 
 /// Whether a pass changed nothing, anywhere, and has nothing left to do.
 pub(crate) fn assert_quiet(answer: &Value) {
-    let reports = answer.as_array().or_else(|| answer["folders"].as_array()).cloned();
-    for report in reports.unwrap_or_else(|| vec![answer.clone()]) {
-        let report = if report["report"].is_object() { &report["report"] } else { &report };
+    for folder in answer.as_array().unwrap() {
+        let report = &folder["report"];
         for done in
             ["uploaded", "linked", "restored", "materialised", "trashedLocal", "trashedRemote", "renamed"]
         {
