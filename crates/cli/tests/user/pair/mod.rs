@@ -8,6 +8,7 @@
 
 mod android;
 mod away;
+mod chance;
 mod everyday;
 mod safety;
 mod table;

@@ -242,8 +242,7 @@ impl World {
                 ));
             }
         }
-        let live: BTreeSet<i64> = self.listed(&["list"], "files").into_keys().collect();
-        let trash: BTreeSet<i64> = self.listed(&["trash", "list"], "trash").into_keys().collect();
+        let (live, trash) = self.vault();
         if (&live, &trash) != (&expected.live, &expected.trash) {
             return Err(format!(
                 "the vault has {live:?} with {trash:?} in its trash, and not {:?} with {:?}",
@@ -274,6 +273,42 @@ impl World {
             self.look(&found).map(|()| found)
         });
         self.state.replace(found);
+    }
+
+    /// Waits until both folders have the same, and the vault what they have. Says what that is.
+    pub(crate) fn comes_to_rest(&self, deeds: &[String]) -> State {
+        self.scanned.set(None);
+        let found = self.pair.until("rest", || {
+            self.scan_now_and_then();
+            let files = tree(&self.pair.home);
+            let (live, trash) = self.vault();
+            let found = State { live: files.values().copied().collect(), trash, files };
+            let is_at_rest = found.live == live && self.sync_status()[0]["lastPass"]["waitingCount"] == 0;
+            let instead = || format!("{found:?}, live {live:?}, after {deeds:#?}; {}", self.agent_says());
+            if !is_at_rest {
+                return Err(instead());
+            }
+            self.look(&found).map(|()| found.clone()).map_err(|what| format!("{what}; {}", instead()))
+        });
+        self.state.replace(found.clone());
+        found
+    }
+
+    /// What the vault has: live, and in its trash.
+    pub(crate) fn vault(&self) -> (BTreeSet<i64>, BTreeSet<i64>) {
+        let numbers = |words: &[&str], member: &str| self.listed(words, member).into_keys().collect();
+        (numbers(&["list"], "files"), numbers(&["trash", "list"], "trash"))
+    }
+
+    /// Deletes what is in `list`, or restores what is in `trash`; somebody else may have been faster.
+    pub(crate) fn web_tries(&self, from: &str, number: i64) -> bool {
+        let (words, member, verb): (&[&str], _, _) = match from {
+            "trash" => (&["trash", "list"], "trash", "restore"),
+            _ => (&["list"], "files", "add"),
+        };
+        let Some(file) = self.listed(words, member).remove(&number) else { return false };
+        let output = self.machine.run(&["trash", verb, &file.to_string(), "--profile", "web"]);
+        output.status.success()
     }
 
     /// Waits until the vault has these and no others, and home has as many.
@@ -422,7 +457,7 @@ pub(crate) fn assert_quiet(answer: &Value) {
 }
 
 /// Pictures in a folder and in the folders there, by name.
-fn tree(side: &Instance) -> BTreeMap<String, i64> {
+pub(crate) fn tree(side: &Instance) -> BTreeMap<String, i64> {
     let mut found = BTreeMap::new();
     let mut folders = vec![side.folder().to_owned()];
     while let Some(folder) = folders.pop() {
