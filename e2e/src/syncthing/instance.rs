@@ -10,7 +10,7 @@ use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -107,9 +107,15 @@ impl Instance {
     }
 
     /// Forgets all that it knows of versions and of the other side, as after a reinstallation that kept the folder. It must not run.
+    ///
+    /// A version of a file is the second of its first scan: one that is given again in the same second would be the old one, and what was
+    /// deleted after that would stay deleted. So that second is let pass.
     pub fn lose_database(&mut self) {
         assert!(self.child.is_none(), "a database in use cannot be lost");
         std::fs::remove_dir_all(self.home.path().join("index-v0.14.0.db")).unwrap();
+        let second = || UNIX_EPOCH.elapsed().expect("it is later than 1970").as_secs();
+        let before = second();
+        self.until("the second passes", |_| second() > before);
     }
 
     /// Looks at the whole folder now, and returns when it has.
