@@ -1,0 +1,4 @@
+//! Two-way folders.
+pub mod breaker;
+mod names;
+pub mod reconcile;
