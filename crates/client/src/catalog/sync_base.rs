@@ -50,6 +50,8 @@ pub struct BaseChanges {
     pub dropped: BTreeSet<RelativePath>,
     /// Contents that do not come back into the folder by themselves.
     pub detached: BTreeSet<ContentHash>,
+    /// Paths that files have moved from, by those that they have now.
+    pub moved: BTreeMap<RelativePath, RelativePath>,
 }
 
 impl BaseChanges {
@@ -69,7 +71,14 @@ fn row_of(row: &SqliteRow) -> sqlx::Result<(RelativePath, BaseRow)> {
     let disk = DiskId { inode, born_ns: row.try_get("born_ns")? };
     let (modified_ns, changed_ns) = (row.try_get("modified_ns")?, row.try_get("changed_ns")?);
     let base = if row.try_get::<String, _>("state")? == "synced" {
-        Base::Synced(Synced { content, disk, size, file, version, absent_since: row.try_get("absent_since")? })
+        Base::Synced(Synced {
+            content,
+            disk,
+            size,
+            file,
+            version,
+            absent_since: row.try_get("absent_since")?,
+        })
     } else {
         Base::Deleted(Deleted { content, size, file, version })
     };
@@ -79,7 +88,8 @@ fn row_of(row: &SqliteRow) -> sqlx::Result<(RelativePath, BaseRow)> {
 impl Catalog {
     /// What a folder and the vault agreed on last.
     pub async fn sync_base(&self, folder: i64) -> Result<BTreeMap<RelativePath, BaseRow>, CatalogError> {
-        let rows = sqlx::query("SELECT * FROM sync_base WHERE folder = $1").bind(folder).fetch_all(&self.pool);
+        let rows =
+            sqlx::query("SELECT * FROM sync_base WHERE folder = $1").bind(folder).fetch_all(&self.pool);
         Ok(rows.await?.iter().map(row_of).collect::<sqlx::Result<_>>()?)
     }
 
@@ -111,7 +121,13 @@ impl Catalog {
              WHERE missed.folder = $1 AND missed.absent_since IS NOT NULL
                AND other.state = 'synced' AND other.absent_since IS NULL";
         let rows = sqlx::query(text).bind(folder).fetch_all(&self.pool).await?;
-        Ok(rows.iter().map(content_hash_of).collect::<sqlx::Result<Vec<_>>>()?.into_iter().flatten().collect())
+        Ok(rows
+            .iter()
+            .map(content_hash_of)
+            .collect::<sqlx::Result<Vec<_>>>()?
+            .into_iter()
+            .flatten()
+            .collect())
     }
 
     /// How many pictures a folder and the vault have in common, and how many tombstones there are.
@@ -121,12 +137,26 @@ impl Catalog {
         Ok(sqlx::query_as(text).bind(folder).fetch_one(&self.pool).await?)
     }
 
-    /// Writes down what a step came to.
-    pub async fn record_sync(&self, folder: i64, changes: &BaseChanges) -> Result<(), CatalogError> {
+    /// Writes down what a step came to. What is known of the assets below the root goes along: nobody relies on a path that leads nowhere.
+    pub async fn record_sync(
+        &self,
+        folder: i64,
+        root: &[u8],
+        changes: &BaseChanges,
+    ) -> Result<(), CatalogError> {
         if changes.is_empty() {
             return Ok(());
         }
         let mut transaction = self.write().await?;
+        for (path, from) in &changes.moved {
+            let text = "UPDATE OR REPLACE assets SET path = $3 WHERE root = $1 AND path = $2";
+            sqlx::query(text).bind(root).bind(from).bind(path).execute(&mut *transaction).await?;
+        }
+        let buried = changes.put.iter().filter(|(_, row)| matches!(row.base, Base::Deleted(_)));
+        for path in buried.map(|(path, _)| path).chain(&changes.dropped) {
+            let text = "DELETE FROM assets WHERE root = $1 AND path = $2";
+            sqlx::query(text).bind(root).bind(path).execute(&mut *transaction).await?;
+        }
         for path in &changes.dropped {
             let text = "DELETE FROM sync_base WHERE folder = $1 AND path = $2";
             sqlx::query(text).bind(folder).bind(path).execute(&mut *transaction).await?;

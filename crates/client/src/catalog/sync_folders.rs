@@ -101,7 +101,8 @@ impl Catalog {
             Direction::Up => "up",
             Direction::Down => "down",
         };
-        let text = "INSERT INTO sync_folders (path, marker, album, direction, keep_older_than, trash, paused, added)
+        let text =
+            "INSERT INTO sync_folders (path, marker, album, direction, keep_older_than, trash, paused, added)
             VALUES ($1, $2, $3, $4, $5, $6, 0, $7)";
         let added = sqlx::query(text)
             .bind(raw(&folder.path))
@@ -157,7 +158,8 @@ impl Catalog {
     /// Takes over a root under another marker, with nothing agreed on: what follows is a merge.
     pub async fn readopt_sync_folder(&self, id: i64, marker: &str) -> Result<(), CatalogError> {
         let mut transaction = self.write().await?;
-        for text in ["DELETE FROM sync_base WHERE folder = $1", "DELETE FROM sync_detached WHERE folder = $1"] {
+        for text in ["DELETE FROM sync_base WHERE folder = $1", "DELETE FROM sync_detached WHERE folder = $1"]
+        {
             sqlx::query(text).bind(id).execute(&mut *transaction).await?;
         }
         let text = "UPDATE sync_folders SET marker = $2, hold = NULL, approval = NULL WHERE id = $1";

@@ -108,7 +108,7 @@ impl Hands<'_> {
     }
 
     async fn record(&self, changes: &BaseChanges) -> Result<(), SyncError> {
-        Ok(self.catalog.record_sync(self.row.id, changes).await?)
+        Ok(self.catalog.record_sync(self.row.id, &raw(self.root()), changes).await?)
     }
 
     /// What is only written down.
@@ -125,12 +125,16 @@ impl Hands<'_> {
             match step.action {
                 Action::Agree(agreed) | Action::Miss(agreed) => {
                     let stat = self.scan.stats.get(&step.path).copied();
-                    let stat = stat.or_else(|| self.base.get(&step.path).map(|row| row.stat)).unwrap_or_default();
+                    let stat =
+                        stat.or_else(|| self.base.get(&step.path).map(|row| row.stat)).unwrap_or_default();
                     changes.put.insert(step.path, BaseRow { base: Base::Synced(agreed), stat });
                 }
                 Action::Move(agreed) => {
                     let stat = self.scan.stats.get(&step.path).copied().unwrap_or_default();
-                    changes.dropped.extend(step.from);
+                    if let Some(from) = step.from {
+                        changes.dropped.insert(from.clone());
+                        changes.moved.insert(step.path.clone(), from);
+                    }
                     changes.put.insert(step.path, BaseRow { base: Base::Synced(agreed), stat });
                     self.report.renamed += 1;
                 }
@@ -176,7 +180,8 @@ impl Hands<'_> {
         });
         let (session, catalog) = (Arc::clone(self.session), self.catalog.clone());
         let done =
-            offer(session, catalog, self.root(), offers.collect(), self.settings, self.events, self.stop).await?;
+            offer(session, catalog, self.root(), offers.collect(), self.settings, self.events, self.stop)
+                .await?;
         feed::pull(self.session, self.catalog).await?;
         self.record_sent(steps, &done).await?;
         self.tell(done);
@@ -200,11 +205,13 @@ impl Hands<'_> {
                 && asset.fingerprint.modified_ns == stat.modified_ns
                 && asset.fingerprint.inode == stat.disk.inode;
             // What was sent is what was seen, or it is for the next pass.
-            let content = asset.content_hash.filter(|content| is_as_seen && Some(*content) == content_of(&step));
+            let content =
+                asset.content_hash.filter(|content| is_as_seen && Some(*content) == content_of(&step));
             let Some(content) = content else { continue };
             let Some(Remote::Live { file, version, .. }) = remotes.get(&content) else { continue };
             let (file, version) = (*file, *version);
-            let agreed = Synced { content, disk: stat.disk, size: stat.size, file, version, absent_since: None };
+            let agreed =
+                Synced { content, disk: stat.disk, size: stat.size, file, version, absent_since: None };
             let told = path_of(&step.path).display().to_string();
             if step.is_reappearance() {
                 self.report.notes(told, step.cause);
@@ -224,7 +231,8 @@ impl Hands<'_> {
         self.report.restored += done.untrashed;
         let root = self.root().display().to_string();
         for failed in done.failed {
-            let below = failed.path.strip_prefix(&root).unwrap_or(&failed.path).trim_start_matches('/').to_owned();
+            let below =
+                failed.path.strip_prefix(&root).unwrap_or(&failed.path).trim_start_matches('/').to_owned();
             self.report.fails(below, failed.reason);
         }
         if let Some(reason) = done.storage_full {
@@ -249,18 +257,22 @@ impl Hands<'_> {
             .into_iter()
             .filter_map(|step| match step.action {
                 // Each entry of the trash comes back once.
-                Action::Materialise { content, file } => Some((trashed.remove(&content), step, content, file)),
+                Action::Materialise { content, file } => {
+                    Some((trashed.remove(&content), step, content, file))
+                }
                 _ => None,
             })
             .collect();
-        let (session, catalog, events, root) = (self.session, self.catalog, self.events, self.root().to_owned());
+        let (session, catalog, events, root) =
+            (self.session, self.catalog, self.events, self.root().to_owned());
         let stop = self.stop.clone();
         let mut running = futures_util::stream::iter(jobs)
             .take_while(|_| std::future::ready(!stop.is_cancelled()))
             .map(|(trashed, step, content, file)| {
                 let (target, root) = (root.join(path_of(&step.path)), &root);
                 async move {
-                    let fetched = fetch(session, catalog, (file, content), root, &target, trashed, events).await;
+                    let fetched =
+                        fetch(session, catalog, (file, content), root, &target, trashed, events).await;
                     (step, content, fetched)
                 }
             })
@@ -324,7 +336,8 @@ impl Hands<'_> {
             Some(Remote::Trash { file }) => Some(*file),
             _ => None,
         };
-        let wanted: BTreeSet<FileId> = steps.iter().filter_map(content_of).filter_map(|content| in_trash(&content)).collect();
+        let wanted: BTreeSet<FileId> =
+            steps.iter().filter_map(content_of).filter_map(|content| in_trash(&content)).collect();
         let vouched = self.vouched_for(&wanted).await?;
         for step in steps {
             if self.is_stopped() {
@@ -336,7 +349,8 @@ impl Hands<'_> {
                 Some(Remote::Trash { file }) => match vouched.get(file) {
                     Some(Verdict::Verified) => true,
                     Some(Verdict::Damaged) => {
-                        self.report.fails(told.clone(), "the vault's copy is damaged, so that this one stays");
+                        self.report
+                            .fails(told.clone(), "the vault's copy is damaged, so that this one stays");
                         continue;
                     }
                     _ => false,
@@ -349,11 +363,14 @@ impl Hands<'_> {
                 self.report.waits(told, "the vault could not be asked for its copy yet");
                 continue;
             }
-            let Some(stat) = self.scan.stats.get(&step.path).copied().filter(|stat| stat.disk == disk) else { continue };
+            let Some(stat) = self.scan.stats.get(&step.path).copied().filter(|stat| stat.disk == disk) else {
+                continue;
+            };
             let (root, trash, path) =
                 (self.root().to_owned(), self.row.folder.trash.clone(), step.path.clone());
             let now = micros_of(SystemTime::now());
-            let put = blocking(move || trash::put(&trash, &root, &path, (stat, content), step.cause, now)).await;
+            let put =
+                blocking(move || trash::put(&trash, &root, &path, (stat, content), step.cause, now)).await;
             match put {
                 Ok(()) => {
                     self.report.trashed_local += 1;
@@ -377,13 +394,16 @@ impl Hands<'_> {
     /// What the server says of its copies, which it reads for that.
     async fn vouched_for(&self, files: &BTreeSet<FileId>) -> Result<HashMap<FileId, Verdict>, SyncError> {
         let mut said = HashMap::new();
-        if files.is_empty() || !self.session.api.offers(Extension::Receipts).await.map_err(VaultError::from)? {
+        if files.is_empty()
+            || !self.session.api.offers(Extension::Receipts).await.map_err(VaultError::from)?
+        {
             return Ok(said);
         }
         let mut left: Vec<FileId> = files.iter().copied().collect();
         while !left.is_empty() {
             let asked: Vec<FileId> = left.iter().copied().take(CALL_MAX).collect();
-            let answer = self.session.api.receipts(&FileIds { file_ids: asked }).await.map_err(VaultError::from)?;
+            let answer =
+                self.session.api.receipts(&FileIds { file_ids: asked }).await.map_err(VaultError::from)?;
             let before = said.len();
             let spoken = answer.receipts.into_iter().filter(|receipt| receipt.verdict != Verdict::NotChecked);
             said.extend(spoken.map(|receipt| (receipt.file_id, receipt.verdict)));
@@ -421,14 +441,17 @@ impl Hands<'_> {
             }
             // Asked last of all: is it the right disk, and is it still gone?
             self.must_be_healthy().await?;
-            let is_gone = |paths: &[(RelativePath, Deleted)]| paths.iter().all(|(path, _)| is_absent(&self.whole(path)));
+            let is_gone = |paths: &[(RelativePath, Deleted)]| {
+                paths.iter().all(|(path, _)| is_absent(&self.whole(path)))
+            };
             let mut chunk: Vec<_> = chunk.iter().filter(|(_, paths)| is_gone(paths)).collect();
             if let Err(failure) = self.ask_to_trash(&chunk).await {
                 if failure.conflicts().is_empty() {
                     return Err(VaultError::from(failure).into());
                 }
                 // Somebody changed some of them: these are for the next pass.
-                let differ: BTreeSet<FileId> = failure.conflicts().iter().map(|conflict| conflict.file_id).collect();
+                let differ: BTreeSet<FileId> =
+                    failure.conflicts().iter().map(|conflict| conflict.file_id).collect();
                 chunk.retain(|(item, _)| !differ.contains(&item.file_id));
                 self.report.has_more = true;
                 match self.ask_to_trash(&chunk).await {
@@ -442,7 +465,10 @@ impl Hands<'_> {
             let mut changes = BaseChanges::default();
             for (path, buried) in chunk.iter().flat_map(|(_, paths)| paths) {
                 self.report.trashed_remote += 1;
-                changes.put.insert(path.clone(), tombstone(Deleted { version: vault.max(buried.version), ..*buried }));
+                changes.put.insert(
+                    path.clone(),
+                    tombstone(Deleted { version: vault.max(buried.version), ..*buried }),
+                );
             }
             self.record(&changes).await?;
         }

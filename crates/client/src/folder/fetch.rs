@@ -70,8 +70,10 @@ pub(super) async fn fetch(
         }
     }
     let memberships = catalog.own_memberships(session.account, file).await.map_err(VaultError::from)?;
-    let row = memberships.into_iter().find(|row| row.content_hash == Some(content)).ok_or(FetchError::Gone)?;
-    let collection = catalog.collection(row.collection).await.map_err(VaultError::from)?.ok_or(FetchError::Gone)?;
+    let row =
+        memberships.into_iter().find(|row| row.content_hash == Some(content)).ok_or(FetchError::Gone)?;
+    let collection =
+        catalog.collection(row.collection).await.map_err(VaultError::from)?.ok_or(FetchError::Gone)?;
     let unreadable = |unreadable: Unreadable| FetchError::Content(unreadable.into());
     let key = collection_key(&session.keys, &collection).map_err(unreadable)?;
     let key = file_key(&key, &row).map_err(unreadable)?;
@@ -88,11 +90,14 @@ pub(super) async fn fetch(
     if found != content {
         return Err(ContentError::HashMismatch.into());
     }
-    let modified = SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(row.taken).unwrap_or_default());
+    let modified =
+        SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(row.taken).unwrap_or_default());
     blocking(move || {
         settle(&staged, modified)?;
         match staged.persist_noclobber(&path) {
-            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => return Err(FetchError::Taken),
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(FetchError::Taken);
+            }
             other => other.map_err(|error| error.error)?,
         };
         sync_folder(&folder)?;

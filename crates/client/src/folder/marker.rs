@@ -98,7 +98,8 @@ pub fn read(root: &Path) -> io::Result<Option<String>> {
 pub fn write(root: &Path, id: &str) -> io::Result<()> {
     let mut file = tempfile::Builder::new().prefix(PROBE).tempfile_in(root)?;
     #[cfg(unix)]
-    file.as_file().set_permissions(<fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o644))?;
+    file.as_file()
+        .set_permissions(<fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o644))?;
     writeln!(
         file,
         "{id}\n\nDarkslide keeps this folder in step with a vault while this file is here. Do not copy it into another folder."
@@ -151,8 +152,10 @@ fn may_change(_folder: &Path) -> io::Result<()> {
 fn rights(folder: &Path, source: io::Error) -> Rights {
     use nix::unistd::{Gid, Group, Uid, User};
     use std::os::unix::fs::MetadataExt as _;
-    let user_of = |id: Uid| User::from_uid(id).ok().flatten().map_or_else(|| id.to_string(), |user| user.name);
-    let group_of = |id: Gid| Group::from_gid(id).ok().flatten().map_or_else(|| id.to_string(), |group| group.name);
+    let user_of =
+        |id: Uid| User::from_uid(id).ok().flatten().map_or_else(|| id.to_string(), |user| user.name);
+    let group_of =
+        |id: Gid| Group::from_gid(id).ok().flatten().map_or_else(|| id.to_string(), |group| group.name);
     let user = user_of(Uid::effective());
     let (owner, group, mode) = folder.metadata().map_or_else(
         |_| ("nobody known".to_owned(), "nobody known".to_owned(), 0),
@@ -178,7 +181,15 @@ fn rights(folder: &Path, source: io::Error) -> Rights {
 fn rights(folder: &Path, source: io::Error) -> Rights {
     let unknown = || "somebody".to_owned();
     let advice = "Give this user the right to modify the folder and everything in it.".to_owned();
-    Rights { path: folder.to_owned(), user: unknown(), owner: unknown(), group: unknown(), mode: 0, advice, source }
+    Rights {
+        path: folder.to_owned(),
+        user: unknown(),
+        owner: unknown(),
+        group: unknown(),
+        mode: 0,
+        advice,
+        source,
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod apply;
 pub mod breaker;
+pub mod choose;
 mod fetch;
 pub mod marker;
 mod names;
@@ -127,6 +128,7 @@ struct Looked {
     scan: Scan,
     plan: SyncPlan,
     agreed: usize,
+    vault: Version,
 }
 
 /// Makes one pass over one folder. Records how it went, also where it went nowhere because of the root.
@@ -167,28 +169,28 @@ async fn pass_over(
     events: &Events,
     stop: &CancellationToken,
 ) -> Result<PassReport, SyncError> {
-    let Looked { base, scan, mut plan, agreed } = look(session, catalog, row, memories, settings, events).await?;
+    let memory = memories.folders.entry(row.id).or_default();
+    let (root, id, is_probed) = (row.folder.path.clone(), row.folder.marker.clone(), memory.is_probed);
+    blocking(move || {
+        marker::check(&root, &id)?;
+        if is_probed { Ok(()) } else { marker::probe(&root) }
+    })
+    .await?;
+    memory.is_probed = true;
+    let Looked { base, scan, mut plan, agreed, vault } =
+        look(session, catalog, row, memories, settings, events).await?;
     let hold = breaker::judge(&mut plan, agreed, row.approval);
     if hold != row.hold {
         catalog.hold_sync_folder(row.id, hold.as_ref()).await?;
     }
-    let mut report = PassReport { hold, ..PassReport::default() };
+    let mut report = PassReport { hold, vault: vault.0, ..PassReport::default() };
     tell(&mut report, &scan, &plan, settings);
     let sending = Settings { albums: AlbumRule::Named(row.folder.album.clone()), ..settings.sending.clone() };
-    let mut hands = Hands {
-        session,
-        catalog,
-        row,
-        base: &base,
-        scan: &scan,
-        settings: &sending,
-        events,
-        stop,
-        report,
-    };
+    let mut hands =
+        Hands { session, catalog, row, base: &base, scan: &scan, settings: &sending, events, stop, report };
     hands.carry_out(plan.steps).await?;
     let report = hands.report;
-    refresh(catalog, row.id, &base, &scan).await?;
+    refresh(catalog, row, &base, &scan).await?;
     if hold.is_none() && row.approval.is_some() && !report.has_more {
         catalog.approve_sync_folder(row.id, None).await?;
     }
@@ -199,15 +201,19 @@ async fn pass_over(
     Ok(report)
 }
 
-/// What a pass would do now. Changes nothing.
+/// What a pass would do now. Changes nothing. A folder that is not in the list has no marker yet.
 pub async fn preview(
     session: &Arc<Session>,
     catalog: &Catalog,
     row: &SyncFolderRow,
     settings: &PassSettings,
-    events: &Events,
+    is_listed: bool,
 ) -> Result<Preview, SyncError> {
-    let looked = look(session, catalog, row, &mut Memories::default(), settings, events).await?;
+    if is_listed {
+        let (root, id) = (row.folder.path.clone(), row.folder.marker.clone());
+        blocking(move || marker::check(&root, &id)).await?;
+    }
+    let looked = look(session, catalog, row, &mut Memories::default(), settings, &Events::silent()).await?;
     let hold = breaker::judge(&mut looked.plan.clone(), looked.agreed, row.approval);
     Ok(Preview {
         plan: looked.plan,
@@ -226,13 +232,6 @@ async fn look(
     events: &Events,
 ) -> Result<Looked, SyncError> {
     let memory = memories.folders.entry(row.id).or_default();
-    let (root, id, is_probed) = (row.folder.path.clone(), row.folder.marker.clone(), memory.is_probed);
-    blocking(move || {
-        marker::check(&root, &id)?;
-        if is_probed { Ok(()) } else { marker::probe(&root) }
-    })
-    .await?;
-    memory.is_probed = true;
     let base = catalog.sync_base(row.id).await?;
     let (root, settling, mut seen, events) =
         (row.folder.path.clone(), settings.settling, std::mem::take(&mut memory.seen), events.clone());
@@ -262,7 +261,7 @@ async fn look(
         absence: i64::try_from(settings.absence.as_micros()).unwrap_or(i64::MAX),
     };
     let plan = reconcile(&snapshot, &wanted, micros_of(SystemTime::now()));
-    Ok(Looked { base, scan, plan, agreed })
+    Ok(Looked { base, scan, plan, agreed, vault: snapshot.vault })
 }
 
 async fn snapshot(
@@ -381,14 +380,15 @@ fn tell(report: &mut PassReport, scan: &Scan, plan: &SyncPlan, settings: &PassSe
 /// Files that are what was agreed on and of which `stat` says something else all the same: so that they are not read again.
 async fn refresh(
     catalog: &Catalog,
-    folder: i64,
+    row: &SyncFolderRow,
     base: &BTreeMap<RelativePath, BaseRow>,
     scan: &Scan,
 ) -> Result<(), SyncError> {
     let mut changes = BaseChanges::default();
-    let now = catalog.sync_base_at(folder, &scan.touched).await?;
+    let now = catalog.sync_base_at(row.id, &scan.touched).await?;
     for path in &scan.touched {
-        let (Some(before), Some(now), Some(stat)) = (base.get(path), now.get(path), scan.stats.get(path)) else {
+        let (Some(before), Some(now), Some(stat)) = (base.get(path), now.get(path), scan.stats.get(path))
+        else {
             continue;
         };
         // Only what no step has written since.
@@ -396,7 +396,7 @@ async fn refresh(
             changes.put.insert(path.clone(), BaseRow { stat: *stat, ..*now });
         }
     }
-    Ok(catalog.record_sync(folder, &changes).await?)
+    Ok(catalog.record_sync(row.id, &raw(&row.folder.path), &changes).await?)
 }
 
 /// Brings a picture of a local trash back to where it was, or says that its place is taken. The next pass restores it in the vault.

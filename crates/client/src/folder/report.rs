@@ -24,6 +24,8 @@ pub struct PassReport {
     pub began: i64,
     /// How long it took, ms.
     pub millis: u64,
+    /// How far the vault was read for its plan.
+    pub vault: i64,
     /// Pictures that the folder and the vault have in common at its end.
     pub in_step: i64,
     /// Sent to the vault.
@@ -63,7 +65,14 @@ pub struct PassReport {
 impl PassReport {
     /// Whether anything was changed anywhere.
     pub fn did_something(&self) -> bool {
-        self.uploaded + self.linked + self.restored + self.materialised + self.trashed_local + self.trashed_remote + self.renamed > 0
+        self.uploaded
+            + self.linked
+            + self.restored
+            + self.materialised
+            + self.trashed_local
+            + self.trashed_remote
+            + self.renamed
+            > 0
     }
 
     /// Whether folder and vault are in step, with nothing left to do.

@@ -243,7 +243,9 @@ fn look(
         // Something that is being written may have no head yet.
         FileType::NotMedia(_) => {
             let kind = darkslide_media::file_type::MediaKind::Image;
-            let fresh = settle::wait(settling, kind, changed_on_this_disk(&before), now, || Ok::<_, io::Error>(true))?;
+            let fresh = settle::wait(settling, kind, changed_on_this_disk(&before), now, || {
+                Ok::<_, io::Error>(true)
+            })?;
             let looked = fresh.map_or(Looked::Known(Known::NotMedia), Looked::Unsettled);
             return Ok((before.len(), looked));
         }

@@ -97,7 +97,8 @@ pub fn put(
     let refused = |source| TrashError::Refused { trash: trash.to_owned(), source };
     let below = path_of(relative);
     let whole = root.join(&below);
-    let is_same = |metadata: io::Result<fs::Metadata>| metadata.is_ok_and(|metadata| Stat::of(&metadata) == stat);
+    let is_same =
+        |metadata: io::Result<fs::Metadata>| metadata.is_ok_and(|metadata| Stat::of(&metadata) == stat);
     if !is_same(whole.symlink_metadata()) {
         return Err(TrashError::Changed);
     }
@@ -111,7 +112,8 @@ pub fn put(
         cause: cause.to_string(),
     };
     let file = entry.join(whole.file_name().unwrap_or_default());
-    let moved = begin(&entry, &note).map_err(refused).and_then(|()| move_in(&whole, &file, stat, content, refused));
+    let moved =
+        begin(&entry, &note).map_err(refused).and_then(|()| move_in(&whole, &file, stat, content, refused));
     if moved.is_err() {
         // Only if nothing is in it.
         let _kept_otherwise = fs::remove_file(entry.join(NOTE)).and_then(|()| fs::remove_dir(&entry));
@@ -212,7 +214,9 @@ pub fn list(trash: &Path) -> io::Result<Vec<TrashedFile>> {
     for entry in entries {
         list.extend(read(&entry?.path()));
     }
-    list.sort_by(|one: &TrashedFile, other| other.trashed_at.cmp(&one.trashed_at).then(one.id.cmp(&other.id)));
+    list.sort_by(|one: &TrashedFile, other| {
+        other.trashed_at.cmp(&one.trashed_at).then(one.id.cmp(&other.id))
+    });
     Ok(list)
 }
 
@@ -331,7 +335,8 @@ mod tests {
             let path = root.join(name);
             fs::write(&path, name).unwrap();
             let seen = (stat(&path), ContentHash::of(name.as_bytes()));
-            put(&trash, &root, name.as_bytes(), seen, Cause::DeletedThere, micros_of(now - day * age)).unwrap();
+            put(&trash, &root, name.as_bytes(), seen, Cause::DeletedThere, micros_of(now - day * age))
+                .unwrap();
         }
         assert_eq!(expire(&trash, now).unwrap(), 1);
         assert_eq!(list(&trash).unwrap()[0].path, Path::new("new.jpg"));
