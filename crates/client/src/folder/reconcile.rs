@@ -514,8 +514,10 @@ fn edited(agreed: &Synced, here: &Present, around: &Surroundings<'_>, settings: 
         Some(Remote::Purged) | None => {
             let is_there = matches!(around.remote(&agreed.content),
                 Some(Remote::Live { file, .. }) if *file == agreed.file);
-            // Another copy in the folder still is what the file is.
-            let is_free = is_there && !around.is_present(&agreed.content);
+            // Another path still is what the file is, or became something else; or the new content has a place of its own as well: which of
+            // them the file would follow must not hang on who comes first.
+            let is_alone = around.agreed_at(&agreed.content) == 1 && around.present_at(&content) == 1;
+            let is_free = is_there && is_alone && !around.is_present(&agreed.content);
             Action::Send { content, replaces: is_free.then_some(agreed.file) }
         }
     };
@@ -590,8 +592,10 @@ fn buried_here(buried: &Deleted, around: &Surroundings<'_>, settings: &Settings)
 /// What a decision about one path must know of the others.
 struct Surroundings<'s> {
     snapshot: &'s Snapshot,
-    /// Contents that the folder has, wherever.
-    present: HashSet<ContentHash>,
+    /// Contents that the folder has, wherever, and at how many paths.
+    present: HashMap<ContentHash, u32>,
+    /// Contents that were agreed on, and at how many paths.
+    agreed: HashMap<ContentHash, u32>,
     /// Files of which nothing is known yet: their bytes so far, and whether they may grow.
     unsettled: Vec<(u64, bool)>,
     /// How many paths of the folder are the same but for case and normalisation.
@@ -606,7 +610,8 @@ impl<'s> Surroundings<'s> {
     fn of(snapshot: &'s Snapshot) -> Self {
         let mut around = Self {
             snapshot,
-            present: HashSet::new(),
+            present: HashMap::with_capacity(snapshot.local.len()),
+            agreed: HashMap::with_capacity(snapshot.base.len()),
             unsettled: snapshot.others.unsettled.clone(),
             names: HashMap::with_capacity(snapshot.local.len()),
             moved_from: HashSet::new(),
@@ -616,9 +621,14 @@ impl<'s> Surroundings<'s> {
             *around.names.entry(names::key(path)).or_default() += 1;
             match local {
                 Local::Present(here) => {
-                    around.present.insert(here.content);
+                    *around.present.entry(here.content).or_default() += 1;
                 }
                 Local::Unknown { size, grows } => around.unsettled.push((*size, *grows)),
+            }
+        }
+        for base in snapshot.base.values() {
+            if let Base::Synced(agreed) = base {
+                *around.agreed.entry(agreed.content).or_default() += 1;
             }
         }
         around.find_moves();
@@ -654,7 +664,15 @@ impl<'s> Surroundings<'s> {
     }
 
     fn is_present(&self, content: &ContentHash) -> bool {
-        self.present.contains(content)
+        self.present.contains_key(content)
+    }
+
+    fn present_at(&self, content: &ContentHash) -> u32 {
+        self.present.get(content).copied().unwrap_or_default()
+    }
+
+    fn agreed_at(&self, content: &ContentHash) -> u32 {
+        self.agreed.get(content).copied().unwrap_or_default()
     }
 
     /// Whether a file of which nothing is known yet may be one of so many bytes.
