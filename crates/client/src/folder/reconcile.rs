@@ -483,6 +483,10 @@ fn unchanged(agreed: &Synced, here: &Present, around: &Surroundings<'_>, setting
         Some(Remote::Trash { .. } | Remote::Purged) if is_same_file && !goes_down => {
             Decided::Wait(Wait::Direction)
         }
+        // Nothing is destroyed while not all is seen.
+        Some(Remote::Trash { .. } | Remote::Purged) if is_same_file && !around.snapshot.is_listed => {
+            Decided::Wait(Wait::NotListed)
+        }
         Some(Remote::Trash { .. }) if is_same_file => {
             Decided::at(around.trash_local(agreed, here), Cause::DeletedThere)
         }
@@ -637,6 +641,10 @@ impl<'s> Surroundings<'s> {
 
     /// A rename is the same file on disk with the same content, and nothing at the old path.
     fn find_moves(&mut self) {
+        // Otherwise nothing is known to have gone.
+        if !self.snapshot.is_listed {
+            return;
+        }
         let gone = |(path, base): (&'s RelativePath, &'s Base)| match base {
             Base::Synced(agreed) if !self.snapshot.local.contains_key(path) => {
                 Some(((agreed.disk, agreed.size, agreed.content), (path, agreed)))
