@@ -583,8 +583,12 @@ fn buried_here(buried: &Deleted, around: &Surroundings<'_>, settings: &Settings)
     };
     // Another copy that was in the vault all along says nothing of this one.
     let has_come_back = *file == buried.file || *version > buried.version;
-    if !has_come_back || settings.direction == Direction::Up || around.is_present(&buried.content) {
+    if !has_come_back || settings.direction == Direction::Up {
         return Decided::Nothing;
+    }
+    // Another path has it, or is missed: what becomes of that one decides, and this tombstone must not bring back what is deleted there.
+    if around.is_present(&buried.content) || around.agreed_at(&buried.content) > 0 {
+        return Decided::at(Action::Forget, Cause::Elsewhere);
     }
     if around.may_be_unsettled(buried.size) {
         return Decided::Wait(Wait::MayHaveMoved);
