@@ -49,6 +49,13 @@ pub struct Synced {
     pub absent_since: Option<i64>,
 }
 
+impl Synced {
+    /// Whether its path was missed, and is missed again long enough after that.
+    fn is_missed_twice(&self, settings: &Settings, now: i64) -> bool {
+        self.absent_since.is_some_and(|since| since <= now && now - since >= settings.absence)
+    }
+}
+
 /// What neither side has any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deleted {
@@ -364,7 +371,7 @@ impl Step {
 
 /// Decides for every path.
 pub fn reconcile(snapshot: &Snapshot, settings: &Settings, now: i64) -> SyncPlan {
-    let around = Surroundings::of(snapshot);
+    let around = Surroundings::of(snapshot, settings, now);
     let mut plan = SyncPlan::default();
     let paths: BTreeSet<&RelativePath> = snapshot.base.keys().chain(snapshot.local.keys()).collect();
     let mut arriving: HashSet<String> = HashSet::new();
@@ -533,21 +540,18 @@ fn absent(agreed: &Synced, around: &Surroundings<'_>, settings: &Settings, now: 
     if !around.snapshot.is_listed {
         return Decided::Wait(Wait::NotListed);
     }
-    match agreed.absent_since {
-        Some(since) if since <= now && now - since < settings.absence => {
-            return Decided::Wait(Wait::Missing);
-        }
-        Some(since) if since <= now => {}
+    if !agreed.is_missed_twice(settings, now) {
         // The first time; or the clock was set back since.
-        _ => {
-            let missed = Synced { absent_since: Some(now), ..*agreed };
-            return Decided::at(Action::Miss(missed), Cause::Missing);
-        }
+        let is_first = agreed.absent_since.is_none_or(|since| since > now);
+        let missed = Synced { absent_since: Some(now), ..*agreed };
+        let first = || Decided::at(Action::Miss(missed), Cause::Missing);
+        return if is_first { first() } else { Decided::Wait(Wait::Missing) };
     }
     if around.is_present(&agreed.content) {
         return Decided::at(Action::Forget, Cause::Elsewhere);
     }
-    if around.may_be_unsettled(agreed.size) {
+    // Neither is a picture gone while something is not known of another path that had it.
+    if around.may_be_unsettled(agreed.size) || around.unsure.contains(&agreed.content) {
         return Decided::Wait(Wait::MayHaveMoved);
     }
     let buried = around.buried(agreed);
@@ -557,7 +561,8 @@ fn absent(agreed: &Synced, around: &Surroundings<'_>, settings: &Settings, now: 
     }
     match around.remote(&content) {
         Some(Remote::Live { file, version, taken }) => {
-            let is_as_agreed = *file == agreed.file && *version == agreed.version;
+            // At whichever path: what one of them has seen, was not restored since.
+            let is_as_agreed = around.agreed.contains(&(content, *file, *version));
             let is_old = settings.keep_older_than.is_some_and(|age| now.saturating_sub(*taken) > age);
             let materialise = Action::Materialise { content, file: *file };
             match (settings.direction, is_as_agreed) {
@@ -602,8 +607,12 @@ struct Surroundings<'s> {
     snapshot: &'s Snapshot,
     /// Contents that the folder has, wherever, and at how many paths.
     present: HashMap<ContentHash, u32>,
+    /// What was agreed on, at whichever path.
+    agreed: HashSet<(ContentHash, FileId, Version)>,
     /// Contents that were agreed on, and at how many paths.
-    agreed: HashMap<ContentHash, u32>,
+    agreed_at: HashMap<ContentHash, u32>,
+    /// Those of which a path is missed and not for long enough, or cannot be told.
+    unsure: HashSet<ContentHash>,
     /// Files of which nothing is known yet: their bytes so far, and whether they may grow.
     unsettled: Vec<(u64, bool)>,
     /// How many paths of the folder are the same but for case and normalisation.
@@ -615,11 +624,13 @@ struct Surroundings<'s> {
 }
 
 impl<'s> Surroundings<'s> {
-    fn of(snapshot: &'s Snapshot) -> Self {
+    fn of(snapshot: &'s Snapshot, settings: &Settings, now: i64) -> Self {
         let mut around = Self {
             snapshot,
             present: HashMap::with_capacity(snapshot.local.len()),
-            agreed: HashMap::with_capacity(snapshot.base.len()),
+            agreed: HashSet::with_capacity(snapshot.base.len()),
+            agreed_at: HashMap::with_capacity(snapshot.base.len()),
+            unsure: HashSet::new(),
             unsettled: snapshot.others.unsettled.clone(),
             names: HashMap::with_capacity(snapshot.local.len()),
             moved_from: HashSet::new(),
@@ -634,9 +645,17 @@ impl<'s> Surroundings<'s> {
                 Local::Unknown { size, grows } => around.unsettled.push((*size, *grows)),
             }
         }
-        for base in snapshot.base.values() {
-            if let Base::Synced(agreed) = base {
-                *around.agreed.entry(agreed.content).or_default() += 1;
+        for (path, base) in &snapshot.base {
+            let Base::Synced(agreed) = base else { continue };
+            around.agreed.insert((agreed.content, agreed.file, agreed.version));
+            *around.agreed_at.entry(agreed.content).or_default() += 1;
+            let is_unsure = match snapshot.local.get(path) {
+                Some(Local::Present(_)) => false,
+                Some(Local::Unknown { .. }) => true,
+                None => !agreed.is_missed_twice(settings, now),
+            };
+            if is_unsure {
+                around.unsure.insert(agreed.content);
             }
         }
         around.find_moves();
@@ -684,7 +703,7 @@ impl<'s> Surroundings<'s> {
     }
 
     fn agreed_at(&self, content: &ContentHash) -> u32 {
-        self.agreed.get(content).copied().unwrap_or_default()
+        self.agreed_at.get(content).copied().unwrap_or_default()
     }
 
     /// Whether a file of which nothing is known yet may be one of so many bytes.
