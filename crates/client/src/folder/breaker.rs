@@ -98,8 +98,13 @@ pub fn judge(plan: &mut SyncPlan, agreed: usize, approved: Option<Approval>) -> 
     let back = count(super::reconcile::Step::is_reappearance);
     let allowed = ALWAYS_ALLOWED.max(agreed / 10);
     let removed = local + remote;
-    let hold = if back > REAPPEARANCES_MAX {
+    let too_many_back = back > REAPPEARANCES_MAX && approved.is_none_or(|approved| back > approved.back);
+    // What was not asked about, because it is few, does not take back what was approved.
+    let is_approved = approved.is_some_and(|approved| local <= approved.local && remote <= approved.remote);
+    let hold = if too_many_back {
         Hold::Reappearances { back, local, remote }
+    } else if is_approved {
+        return None;
     } else if removed > 1 && removed >= agreed {
         Hold::Everything { local, remote }
     } else if removed > allowed {
@@ -107,14 +112,6 @@ pub fn judge(plan: &mut SyncPlan, agreed: usize, approved: Option<Approval>) -> 
     } else {
         return None;
     };
-    let is_approved = approved.is_some_and(|approved| {
-        local <= approved.local && remote <= approved.remote && back <= approved.back
-    });
-    if is_approved {
-        return None;
-    }
-    plan.steps.retain(|step| {
-        !step.action.is_destructive() && !(back > REAPPEARANCES_MAX && step.is_reappearance())
-    });
+    plan.steps.retain(|step| !step.action.is_destructive() && !(too_many_back && step.is_reappearance()));
     Some(hold)
 }

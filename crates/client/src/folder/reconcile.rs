@@ -49,6 +49,13 @@ pub struct Synced {
     pub absent_since: Option<i64>,
 }
 
+impl Synced {
+    /// Whether its path was missed, and is missed again long enough after that.
+    fn is_missed_twice(&self, settings: &Settings, now: i64) -> bool {
+        self.absent_since.is_some_and(|since| since <= now && now - since >= settings.absence)
+    }
+}
+
 /// What neither side has any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deleted {
@@ -364,7 +371,7 @@ impl Step {
 
 /// Decides for every path.
 pub fn reconcile(snapshot: &Snapshot, settings: &Settings, now: i64) -> SyncPlan {
-    let around = Surroundings::of(snapshot);
+    let around = Surroundings::of(snapshot, settings, now);
     let mut plan = SyncPlan::default();
     let paths: BTreeSet<&RelativePath> = snapshot.base.keys().chain(snapshot.local.keys()).collect();
     let mut arriving: HashSet<String> = HashSet::new();
@@ -483,6 +490,10 @@ fn unchanged(agreed: &Synced, here: &Present, around: &Surroundings<'_>, setting
         Some(Remote::Trash { .. } | Remote::Purged) if is_same_file && !goes_down => {
             Decided::Wait(Wait::Direction)
         }
+        // Nothing is destroyed while not all is seen.
+        Some(Remote::Trash { .. } | Remote::Purged) if is_same_file && !around.snapshot.is_listed => {
+            Decided::Wait(Wait::NotListed)
+        }
         Some(Remote::Trash { .. }) if is_same_file => {
             Decided::at(around.trash_local(agreed, here), Cause::DeletedThere)
         }
@@ -514,8 +525,10 @@ fn edited(agreed: &Synced, here: &Present, around: &Surroundings<'_>, settings: 
         Some(Remote::Purged) | None => {
             let is_there = matches!(around.remote(&agreed.content),
                 Some(Remote::Live { file, .. }) if *file == agreed.file);
-            // Another copy in the folder still is what the file is.
-            let is_free = is_there && !around.is_present(&agreed.content);
+            // Another path still is what the file is, or became something else; or the new content has a place of its own as well: which of
+            // them the file would follow must not hang on who comes first.
+            let is_alone = around.agreed_at(&agreed.content) == 1 && around.present_at(&content) == 1;
+            let is_free = is_there && is_alone && !around.is_present(&agreed.content);
             Action::Send { content, replaces: is_free.then_some(agreed.file) }
         }
     };
@@ -527,21 +540,18 @@ fn absent(agreed: &Synced, around: &Surroundings<'_>, settings: &Settings, now: 
     if !around.snapshot.is_listed {
         return Decided::Wait(Wait::NotListed);
     }
-    match agreed.absent_since {
-        Some(since) if since <= now && now - since < settings.absence => {
-            return Decided::Wait(Wait::Missing);
-        }
-        Some(since) if since <= now => {}
+    if !agreed.is_missed_twice(settings, now) {
         // The first time; or the clock was set back since.
-        _ => {
-            let missed = Synced { absent_since: Some(now), ..*agreed };
-            return Decided::at(Action::Miss(missed), Cause::Missing);
-        }
+        let is_first = agreed.absent_since.is_none_or(|since| since > now);
+        let missed = Synced { absent_since: Some(now), ..*agreed };
+        let first = || Decided::at(Action::Miss(missed), Cause::Missing);
+        return if is_first { first() } else { Decided::Wait(Wait::Missing) };
     }
     if around.is_present(&agreed.content) {
         return Decided::at(Action::Forget, Cause::Elsewhere);
     }
-    if around.may_be_unsettled(agreed.size) {
+    // Neither is a picture gone while something is not known of another path that had it.
+    if around.may_be_unsettled(agreed.size) || around.unsure.contains(&agreed.content) {
         return Decided::Wait(Wait::MayHaveMoved);
     }
     let buried = around.buried(agreed);
@@ -551,7 +561,8 @@ fn absent(agreed: &Synced, around: &Surroundings<'_>, settings: &Settings, now: 
     }
     match around.remote(&content) {
         Some(Remote::Live { file, version, taken }) => {
-            let is_as_agreed = *file == agreed.file && *version == agreed.version;
+            // At whichever path: what one of them has seen, was not restored since.
+            let is_as_agreed = around.agreed.contains(&(content, *file, *version));
             let is_old = settings.keep_older_than.is_some_and(|age| now.saturating_sub(*taken) > age);
             let materialise = Action::Materialise { content, file: *file };
             match (settings.direction, is_as_agreed) {
@@ -577,8 +588,12 @@ fn buried_here(buried: &Deleted, around: &Surroundings<'_>, settings: &Settings)
     };
     // Another copy that was in the vault all along says nothing of this one.
     let has_come_back = *file == buried.file || *version > buried.version;
-    if !has_come_back || settings.direction == Direction::Up || around.is_present(&buried.content) {
+    if !has_come_back || settings.direction == Direction::Up {
         return Decided::Nothing;
+    }
+    // Another path has it, or is missed: what becomes of that one decides, and this tombstone must not bring back what is deleted there.
+    if around.is_present(&buried.content) || around.agreed_at(&buried.content) > 0 {
+        return Decided::at(Action::Forget, Cause::Elsewhere);
     }
     if around.may_be_unsettled(buried.size) {
         return Decided::Wait(Wait::MayHaveMoved);
@@ -590,8 +605,14 @@ fn buried_here(buried: &Deleted, around: &Surroundings<'_>, settings: &Settings)
 /// What a decision about one path must know of the others.
 struct Surroundings<'s> {
     snapshot: &'s Snapshot,
-    /// Contents that the folder has, wherever.
-    present: HashSet<ContentHash>,
+    /// Contents that the folder has, wherever, and at how many paths.
+    present: HashMap<ContentHash, u32>,
+    /// What was agreed on, at whichever path.
+    agreed: HashSet<(ContentHash, FileId, Version)>,
+    /// Contents that were agreed on, and at how many paths.
+    agreed_at: HashMap<ContentHash, u32>,
+    /// Those of which a path is missed and not for long enough, or cannot be told.
+    unsure: HashSet<ContentHash>,
     /// Files of which nothing is known yet: their bytes so far, and whether they may grow.
     unsettled: Vec<(u64, bool)>,
     /// How many paths of the folder are the same but for case and normalisation.
@@ -603,10 +624,13 @@ struct Surroundings<'s> {
 }
 
 impl<'s> Surroundings<'s> {
-    fn of(snapshot: &'s Snapshot) -> Self {
+    fn of(snapshot: &'s Snapshot, settings: &Settings, now: i64) -> Self {
         let mut around = Self {
             snapshot,
-            present: HashSet::new(),
+            present: HashMap::with_capacity(snapshot.local.len()),
+            agreed: HashSet::with_capacity(snapshot.base.len()),
+            agreed_at: HashMap::with_capacity(snapshot.base.len()),
+            unsure: HashSet::new(),
             unsettled: snapshot.others.unsettled.clone(),
             names: HashMap::with_capacity(snapshot.local.len()),
             moved_from: HashSet::new(),
@@ -616,9 +640,22 @@ impl<'s> Surroundings<'s> {
             *around.names.entry(names::key(path)).or_default() += 1;
             match local {
                 Local::Present(here) => {
-                    around.present.insert(here.content);
+                    *around.present.entry(here.content).or_default() += 1;
                 }
                 Local::Unknown { size, grows } => around.unsettled.push((*size, *grows)),
+            }
+        }
+        for (path, base) in &snapshot.base {
+            let Base::Synced(agreed) = base else { continue };
+            around.agreed.insert((agreed.content, agreed.file, agreed.version));
+            *around.agreed_at.entry(agreed.content).or_default() += 1;
+            let is_unsure = match snapshot.local.get(path) {
+                Some(Local::Present(_)) => false,
+                Some(Local::Unknown { .. }) => true,
+                None => !agreed.is_missed_twice(settings, now),
+            };
+            if is_unsure {
+                around.unsure.insert(agreed.content);
             }
         }
         around.find_moves();
@@ -627,6 +664,10 @@ impl<'s> Surroundings<'s> {
 
     /// A rename is the same file on disk with the same content, and nothing at the old path.
     fn find_moves(&mut self) {
+        // Otherwise nothing is known to have gone.
+        if !self.snapshot.is_listed {
+            return;
+        }
         let gone = |(path, base): (&'s RelativePath, &'s Base)| match base {
             Base::Synced(agreed) if !self.snapshot.local.contains_key(path) => {
                 Some(((agreed.disk, agreed.size, agreed.content), (path, agreed)))
@@ -654,7 +695,15 @@ impl<'s> Surroundings<'s> {
     }
 
     fn is_present(&self, content: &ContentHash) -> bool {
-        self.present.contains(content)
+        self.present.contains_key(content)
+    }
+
+    fn present_at(&self, content: &ContentHash) -> u32 {
+        self.present.get(content).copied().unwrap_or_default()
+    }
+
+    fn agreed_at(&self, content: &ContentHash) -> u32 {
+        self.agreed_at.get(content).copied().unwrap_or_default()
     }
 
     /// Whether a file of which nothing is known yet may be one of so many bytes.
