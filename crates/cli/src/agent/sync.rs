@@ -36,7 +36,7 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins
 const BUSY: Duration = Duration::from_secs(2);
 
 /// How long the agent may take to give its turn.
-const TURN: Duration = Duration::from_secs(60);
+const TURN: Duration = Duration::from_mins(1);
 
 /// What the loop shares with whoever runs it. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -142,7 +142,7 @@ impl Keeper {
                 folder.due = folder.due.min(now + FLOCK);
             }
         }
-        let (Some(session), false) = (session, is_idle) else { return now + Duration::from_secs(60) };
+        let (Some(session), false) = (session, is_idle) else { return now + Duration::from_mins(1) };
         let ready = folders.values_mut().filter(|folder| !folder.row.paused).min_by_key(|folder| folder.due);
         let Some(folder) = ready else { return now + self.settings.timing.rescan };
         if folder.due > now {

@@ -85,13 +85,13 @@ pub(crate) async fn run(output: Output, general: &General, action: SyncAction) -
             tell_agent(&profile).await?;
         }
         SyncAction::Remove { path } => {
-            remove(output, &profile, &catalog, choose::find(&path, &rows)?).await?
+            remove(output, &profile, &catalog, choose::find(&path, &rows)?).await?;
         }
         SyncAction::Approve { path, yes } => {
             approve(output, &profile, &catalog, choose::find(&path, &rows)?, yes).await?;
         }
         SyncAction::Readopt { path } => {
-            readopt(output, &profile, &catalog, choose::find(&path, &rows)?).await?
+            readopt(output, &profile, &catalog, choose::find(&path, &rows)?).await?;
         }
         SyncAction::Trash(arguments) => {
             return match arguments.action {
@@ -647,9 +647,9 @@ async fn restore_trash(
         line.ask(Request::Scan).await?;
     }
     output.answer(&json!({ "restored": back }), |_| {
-        back.iter()
-            .map(|path| format!("{path} is back; the vault takes it out of its trash, too.\n"))
-            .collect()
+        let said =
+            back.iter().map(|path| format!("{path} is back; the vault takes it out of its trash, too."));
+        said.collect::<Vec<_>>().join("\n")
     })?;
     Ok(Ending::Done)
 }

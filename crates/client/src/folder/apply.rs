@@ -18,7 +18,7 @@ use darkslide_protocol::{FileId, Version};
 use futures_util::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
-use super::fetch::fetch;
+use super::fetch::{FetchError, fetch};
 use super::reconcile::{Action, Base, Cause, Deleted, RelativePath, Remote, Step, Synced};
 use super::report::PassReport;
 use super::scan::{Scan, Stat, is_absent};
@@ -27,7 +27,7 @@ use super::{SyncError, marker};
 use crate::backup::offer::{Offer, offer};
 use crate::backup::{BackupReport, Settings};
 use crate::catalog::{BaseChanges, BaseRow, Catalog, Feed, SyncFolderRow};
-use crate::download::blocking;
+use crate::download::{ContentError, blocking};
 use crate::error::VaultError;
 use crate::event::Events;
 use crate::feed;
@@ -143,7 +143,7 @@ impl Hands<'_> {
                 }
                 Action::Bury(buried) => {
                     if step.cause == Cause::Lost {
-                        self.report.notes(path_of(&step.path).display().to_string(), step.cause);
+                        self.report.notes(path_of(&step.path).display().to_string(), &step.cause);
                     }
                     changes.put.insert(step.path, tombstone(buried));
                 }
@@ -214,7 +214,7 @@ impl Hands<'_> {
                 Synced { content, disk: stat.disk, size: stat.size, file, version, absent_since: None };
             let told = path_of(&step.path).display().to_string();
             if step.is_reappearance() {
-                self.report.notes(told, step.cause);
+                self.report.notes(told, &step.cause);
             }
             changes.put.insert(step.path, BaseRow { base: Base::Synced(agreed), stat: *stat });
             changes.detached.extend(step.lets_go);
@@ -233,13 +233,13 @@ impl Hands<'_> {
         for failed in done.failed {
             let below =
                 failed.path.strip_prefix(&root).unwrap_or(&failed.path).trim_start_matches('/').to_owned();
-            self.report.fails(below, failed.reason);
+            self.report.fails(below, &failed.reason);
         }
         if let Some(reason) = done.storage_full {
-            self.report.fails("", format!("the vault takes no more: {reason}"));
+            self.report.fails("", &format!("the vault takes no more: {reason}"));
         }
         if let Some(reason) = done.interrupted {
-            self.report.fails("", reason);
+            self.report.fails("", &reason);
         }
     }
 
@@ -292,7 +292,7 @@ impl Hands<'_> {
 
     async fn record_brought(
         &mut self,
-        brought: Vec<(Step, ContentHash, Result<Stat, super::fetch::FetchError>)>,
+        brought: Vec<(Step, ContentHash, Result<Stat, FetchError>)>,
     ) -> Result<(), SyncError> {
         let contents = brought.iter().map(|(_, content, _)| *content);
         let remotes = self.catalog.remotes(self.session.account, contents.collect::<BTreeSet<_>>()).await?;
@@ -301,14 +301,18 @@ impl Hands<'_> {
             let told = path_of(&step.path).display().to_string();
             let stat = match fetched {
                 Ok(stat) => stat,
-                Err(super::fetch::FetchError::Vault(error)) => return Err(error.into()),
-                Err(super::fetch::FetchError::Content(crate::download::ContentError::Api(failure)))
-                    if failure.is_transient() || failure.is_signed_out() =>
-                {
-                    return Err(VaultError::from(failure).into());
-                }
+                Err(FetchError::Vault(error)) => return Err((*error).into()),
+                Err(FetchError::Content(error)) => match *error {
+                    ContentError::Api(failure) if failure.is_transient() || failure.is_signed_out() => {
+                        return Err(VaultError::from(failure).into());
+                    }
+                    error => {
+                        self.report.fails(told, &error);
+                        continue;
+                    }
+                },
                 Err(error) => {
-                    self.report.fails(told, error);
+                    self.report.fails(told, &error);
                     continue;
                 }
             };
@@ -350,7 +354,7 @@ impl Hands<'_> {
                     Some(Verdict::Verified) => true,
                     Some(Verdict::Damaged) => {
                         self.report
-                            .fails(told.clone(), "the vault's copy is damaged, so that this one stays");
+                            .fails(told.clone(), &"the vault's copy is damaged, so that this one stays");
                         continue;
                     }
                     _ => false,
@@ -360,7 +364,7 @@ impl Hands<'_> {
                 Some(Remote::Live { .. }) | None => false,
             };
             if !is_safe {
-                self.report.waits(told, "the vault could not be asked for its copy yet");
+                self.report.waits(told, &"the vault could not be asked for its copy yet");
                 continue;
             }
             let Some(stat) = self.scan.stats.get(&step.path).copied().filter(|stat| stat.disk == disk) else {
@@ -377,15 +381,15 @@ impl Hands<'_> {
                     let put = BTreeMap::from([(step.path, tombstone(buried))]);
                     self.record(&BaseChanges { put, ..BaseChanges::default() }).await?;
                 }
-                Err(trash::TrashError::Changed) => self.report.waits(told, trash::TrashError::Changed),
+                Err(trash::TrashError::Changed) => self.report.waits(told, &trash::TrashError::Changed),
                 Err(trash::TrashError::Refused { source, .. })
                     if source.kind() == std::io::ErrorKind::PermissionDenied =>
                 {
                     let folder = self.whole(&step.path);
                     let folder = folder.parent().unwrap_or(self.root());
-                    self.report.fails(told, marker::unhealthy(folder, source));
+                    self.report.fails(told, &marker::unhealthy(folder, source));
                 }
-                Err(error) => self.report.fails(told, error),
+                Err(error) => self.report.fails(told, &error),
             }
         }
         Ok(())
@@ -422,7 +426,7 @@ impl Hands<'_> {
         }
         if !self.session.api.offers(Extension::Conditions).await.map_err(VaultError::from)? {
             let told = "the server cannot delete on conditions; nothing is deleted there";
-            self.report.fails("", told);
+            self.report.fails("", &told);
             return Ok(());
         }
         let mut items: BTreeMap<FileId, (TrashRequestItem, Vec<(RelativePath, Deleted)>)> = BTreeMap::new();

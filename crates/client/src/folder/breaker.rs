@@ -112,6 +112,9 @@ pub fn judge(plan: &mut SyncPlan, agreed: usize, approved: Option<Approval>) -> 
     } else {
         return None;
     };
-    plan.steps.retain(|step| !step.action.is_destructive() && !(too_many_back && step.is_reappearance()));
+    let is_held = |step: &super::reconcile::Step| {
+        step.action.is_destructive() || (too_many_back && step.is_reappearance())
+    };
+    plan.steps.retain(|step| !is_held(step));
     Some(hold)
 }

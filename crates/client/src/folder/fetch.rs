@@ -25,10 +25,10 @@ use crate::session::Session;
 pub(super) enum FetchError {
     /// The vault's side.
     #[error(transparent)]
-    Content(#[from] ContentError),
+    Content(Box<ContentError>),
     /// The vault as a whole.
     #[error(transparent)]
-    Vault(#[from] VaultError),
+    Vault(Box<VaultError>),
     /// It is not in the vault any more.
     #[error("it is no longer in the vault")]
     Gone,
@@ -38,6 +38,18 @@ pub(super) enum FetchError {
     /// This side.
     #[error("it cannot be written: {0}")]
     Write(#[from] io::Error),
+}
+
+impl From<ContentError> for FetchError {
+    fn from(error: ContentError) -> Self {
+        Self::Content(Box::new(error))
+    }
+}
+
+impl From<VaultError> for FetchError {
+    fn from(error: VaultError) -> Self {
+        Self::Vault(Box::new(error))
+    }
 }
 
 /// Brings one file to `target`, below `root`. Says what `stat` says of it then.
@@ -74,10 +86,10 @@ pub(super) async fn fetch(
         memberships.into_iter().find(|row| row.content_hash == Some(content)).ok_or(FetchError::Gone)?;
     let collection =
         catalog.collection(row.collection).await.map_err(VaultError::from)?.ok_or(FetchError::Gone)?;
-    let unreadable = |unreadable: Unreadable| FetchError::Content(unreadable.into());
+    let unreadable = |unreadable: Unreadable| FetchError::from(ContentError::from(unreadable));
     let key = collection_key(&session.keys, &collection).map_err(unreadable)?;
     let key = file_key(&key, &row).map_err(unreadable)?;
-    let header = stream_header(&row.object_header).ok_or(FetchError::Content(ContentError::Header))?;
+    let header = stream_header(&row.object_header).ok_or(ContentError::Header)?;
     let folder = path.parent().unwrap_or(&root).to_owned();
     let staging = blocking({
         let folder = folder.clone();

@@ -40,7 +40,7 @@ pub enum Unhealthy {
     Unusable(io::Error),
     /// Pictures cannot be made or removed there.
     #[error(transparent)]
-    Rights(Rights),
+    Rights(Box<Rights>),
 }
 
 /// What keeps this program from making and removing files in a folder.
@@ -131,7 +131,7 @@ pub fn probe(root: &Path) -> Result<(), Unhealthy> {
 /// What kept something from being done in a folder, as its owner should hear it.
 pub fn unhealthy(folder: &Path, source: io::Error) -> Unhealthy {
     match source.kind() {
-        io::ErrorKind::PermissionDenied => Unhealthy::Rights(rights(folder, source)),
+        io::ErrorKind::PermissionDenied => Unhealthy::Rights(Box::new(rights(folder, source))),
         _ => Unhealthy::Unusable(source),
     }
 }

@@ -408,6 +408,7 @@ pub fn reconcile(snapshot: &Snapshot, settings: &Settings, now: i64) -> SyncPlan
 
 /// What is decided for one path.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Decided {
     Nothing,
     Wait(Wait),
@@ -415,6 +416,7 @@ enum Decided {
 }
 
 impl Decided {
+    #[expect(clippy::large_types_passed_by_value, reason = "it is moved into what is returned")]
     fn at(action: Action, cause: Cause) -> Self {
         Self::Step { action, cause, from: None, lets_go: None }
     }

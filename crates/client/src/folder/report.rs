@@ -84,17 +84,17 @@ impl PassReport {
             && !self.has_more
     }
 
-    pub(super) fn waits(&mut self, path: impl Into<String>, reason: impl ToString) {
+    pub(super) fn waits(&mut self, path: impl Into<String>, reason: &impl ToString) {
         self.waiting_count += 1;
         push(&mut self.waiting, path, reason);
     }
 
-    pub(super) fn fails(&mut self, path: impl Into<String>, reason: impl ToString) {
+    pub(super) fn fails(&mut self, path: impl Into<String>, reason: &impl ToString) {
         self.failed_count += 1;
         push(&mut self.failed, path, reason);
     }
 
-    pub(super) fn notes(&mut self, path: impl Into<String>, reason: impl ToString) {
+    pub(super) fn notes(&mut self, path: impl Into<String>, reason: &impl ToString) {
         push(&mut self.notices, path, reason);
     }
 
@@ -104,7 +104,7 @@ impl PassReport {
     }
 }
 
-fn push(list: &mut Vec<Told>, path: impl Into<String>, reason: impl ToString) {
+fn push(list: &mut Vec<Told>, path: impl Into<String>, reason: &impl ToString) {
     if list.len() < NAMED_MAX {
         list.push(Told { path: path.into(), reason: reason.to_string() });
     }
