@@ -2,9 +2,12 @@
 
 mod agent;
 
+mod sync;
+
 pub(crate) use agent::{Agent, AgentAction, AgentRun, Status, Watch, WatchAction, WatchAdd};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
+pub(crate) use sync::{SettlingArguments, Sync, SyncAction, SyncAdd, SyncRun, SyncTrashAction, Way};
 
 /// End-to-end encrypted photo and video backup, on a server that you own.
 #[derive(Debug, Parser)]
@@ -82,6 +85,8 @@ pub(crate) enum Command {
     Import(Import),
     /// Choose the folders that the agent keeps backed up
     Watch(Watch),
+    /// Keep folders in step with the vault, both ways
+    Sync(Sync),
     /// Keep watch folders backed up: run the agent, install it as a service, see what it does
     Agent(Agent),
     /// List albums, or the files in the vault

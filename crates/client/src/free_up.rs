@@ -79,7 +79,13 @@ pub async fn plan_free_up(
     feed::pull(session, catalog).await?;
     let vault = Vault::of(session, catalog).await?;
     let mut candidates = Vec::new();
+    // What goes from a sync folder goes from the vault too.
+    let in_step: BTreeSet<Vec<u8>> =
+        catalog.sync_folders().await?.iter().map(|row| crate::library::raw(&row.folder.path)).collect();
     for root in catalog.asset_roots().await? {
+        if in_step.contains(&root) {
+            continue;
+        }
         for row in catalog.assets(&root).await? {
             candidates.extend(candidate(row, paths, &vault, rule));
         }

@@ -10,6 +10,7 @@ pub mod download;
 pub mod error;
 pub mod event;
 pub mod feed;
+pub mod folder;
 pub mod free_up;
 pub mod keychain;
 pub mod keys;

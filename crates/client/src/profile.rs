@@ -298,6 +298,11 @@ impl Profile {
         Ok(Catalog::open(&self.catalog_path()).await?)
     }
 
+    /// Where the local trash of a sync folder is that was told nothing else: by the folder's marker.
+    pub fn local_trash(&self, marker: &str) -> PathBuf {
+        self.folder.join("trash").join(marker)
+    }
+
     fn catalog_path(&self) -> PathBuf {
         self.folder.join("catalog.sqlite")
     }

@@ -1,8 +1,8 @@
 //! The agent: one process a profile that keeps watch folders backed up for as long as it lives.
 //!
-//! One loop owns everything: what the watchers say, what callers ask and what runs report meet here, and [`schedule`] says what
-//! is next. At most one run is under way. It never deletes anything, anywhere, and it never gives up: a server that is away is a
-//! normal event.
+//! One loop owns everything about watch folders: what the watchers say, what callers ask and what runs report meet here, and [`schedule`] says
+//! what is next. At most one run is under way. It never deletes anything, anywhere, and it never gives up: a server that is away is a
+//! normal event. Beside it, a loop of their own ([`sync`]) keeps sync folders in step, here and for the other profiles of a sync root.
 
 mod attempt;
 mod conclude;
@@ -13,10 +13,13 @@ mod publish;
 mod schedule;
 pub(crate) mod service;
 pub(crate) mod status;
+mod sync;
+mod sync_root;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -37,7 +40,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::General;
+use crate::arguments::{General, SettlingArguments};
 use crate::commands::backup;
 use crate::output::Output;
 use crate::profile;
@@ -64,20 +67,28 @@ pub(crate) struct AgentSettings {
     pub(crate) timing: Timing,
     /// When files have settled.
     pub(crate) settling: Settling,
+    /// How passes over sync folders are made.
+    pub(crate) passes: SettlingArguments,
     /// Whether the person at the screen is told what needs them.
     pub(crate) shows_notices: bool,
 }
 
 impl AgentSettings {
     /// The defaults, with files that settle after these times.
-    pub(crate) fn new(settling: Settling, rescan: Duration, shows_notices: bool) -> Self {
+    pub(crate) fn new(arguments: SettlingArguments, rescan: Duration, shows_notices: bool) -> Self {
+        let settling = arguments.settling();
         let timing = Timing { settle: settling.photos, rescan, ..Timing::default() };
-        Self { timing, settling, shows_notices }
+        Self { timing, settling, passes: arguments, shows_notices }
     }
 }
 
 /// Runs until it is told to stop, by a signal or by a caller.
-pub(crate) async fn run(output: Output, general: &General, settings: AgentSettings) -> Result<()> {
+pub(crate) async fn run(
+    output: Output,
+    general: &General,
+    settings: AgentSettings,
+    sync_root: Option<PathBuf>,
+) -> Result<()> {
     let profile = profile::open(general)?;
     let _alone = be_alone(&profile)?;
     let door = Door::open(profile.folder())?;
@@ -85,10 +96,30 @@ pub(crate) async fn run(output: Output, general: &General, settings: AgentSettin
     let (sender, commands) = channel(16);
     // Ends with this function, and the socket with it.
     let mut serving = JoinSet::new();
-    serving.spawn(door.serve(told, sender));
+    serving.spawn(door.serve(told, sender.clone()));
     let mut agent = Agent::new(output, general, profile, settings, status).await?;
     agent.say("the agent has started");
+    let stop = CancellationToken::new();
+    let own = sync::Keeper {
+        log: Log::open(agent.profile.folder(), output.quiet),
+        settings,
+        shared: agent.sync.clone(),
+        turns: Some(sender),
+        stop: stop.clone(),
+    };
+    let mut keeping = JoinSet::new();
+    keeping.spawn(own.keep(agent.catalog.clone()));
+    if let Some(root) = sync_root {
+        let own = sync_root::Own {
+            profile: agent.profile.clone(),
+            catalog: agent.catalog.clone(),
+            shared: agent.sync.clone(),
+        };
+        keeping.spawn(sync_root::keep(root, own, general.clone(), output, settings, stop.clone()));
+    }
     let ended = agent.live(commands).await;
+    stop.cancel();
+    let _in_time = tokio::time::timeout(ENDING, async { while keeping.join_next().await.is_some() {} }).await;
     agent.say(match &ended {
         Ok(()) => "the agent has ended".to_owned(),
         Err(error) => format!("the agent has ended: {error:#}"),
@@ -178,6 +209,8 @@ struct Agent {
     since: i64,
     status: watch::Sender<AgentStatus>,
     published: Instant,
+    /// What the loop that keeps sync folders in step must know.
+    sync: sync::Shared,
 }
 
 /// What the loop was woken by.
@@ -223,6 +256,7 @@ impl Agent {
             since: micros_of(SystemTime::now()),
             status,
             published: Instant::now(),
+            sync: sync::Shared::default(),
         };
         agent.read_folders().await?;
         Ok(agent)
@@ -262,7 +296,10 @@ impl Agent {
             Woken::Ended(attempt) => self.conclude(attempt).await?,
             Woken::Event(event) => self.show(event),
             Woken::Signal => self.is_ending = true,
-            Woken::VaultNews => self.schedule.retry_now(),
+            Woken::VaultNews => {
+                self.schedule.retry_now();
+                self.sync.vault.notify_one();
+            }
             Woken::Time => {}
         }
         Ok(())
@@ -271,6 +308,9 @@ impl Agent {
     /// Does what can be done now, and says until when there is nothing.
     async fn proceed(&mut self) -> Result<Instant> {
         let now = Instant::now();
+        if self.session.is_some() && self.sync.sessions.borrow().is_none() {
+            self.signed_out("the session has ended");
+        }
         for (id, folder) in &mut self.folders {
             let Some(watcher) = &mut folder.watcher else { continue };
             self.schedule.mark(*id, watcher.take(), now);
@@ -333,6 +373,7 @@ impl Agent {
                 self.notices.forget(Cause::SignedOut);
                 self.problem = None;
                 let session = Arc::new(session);
+                self.sync.sessions.send_replace(Some(Arc::clone(&session)));
                 self.listening.abort_all();
                 self.listening.spawn(listen(Arc::clone(&session), Arc::clone(&self.vault_news)));
                 self.session = Some(session);
@@ -348,6 +389,7 @@ impl Agent {
 
     fn signed_out(&mut self, what: &str) {
         self.session = None;
+        self.sync.sessions.send_replace(None);
         self.listening.abort_all();
         let advice = "run `darkslide login`; the agent goes on by itself".to_owned();
         if self
@@ -429,19 +471,25 @@ impl Agent {
         match command.request {
             Request::Pause => {
                 self.is_paused = true;
+                self.sync.paused.send_replace(true);
                 self.interrupt();
                 self.say("paused");
             }
             Request::Resume => {
                 self.is_paused = false;
+                self.sync.paused.send_replace(false);
                 self.tried = None;
                 self.say("resumed");
             }
             Request::Scan => {
                 self.tried = None;
                 self.schedule.everything_now(Instant::now());
+                self.sync.look.notify_one();
             }
-            Request::Reload => self.read_folders().await?,
+            Request::Reload => {
+                self.read_folders().await?;
+                self.sync.look.notify_one();
+            }
             Request::Stop => self.is_ending = true,
             Request::Yield => {
                 self.interrupt();

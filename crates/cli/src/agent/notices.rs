@@ -11,6 +11,10 @@ pub(crate) enum Cause {
     StorageFull,
     /// A watch folder has not been there for long.
     Offline(i64),
+    /// Removals of a sync folder wait for its owner.
+    Hold(i64),
+    /// A sync folder is left alone.
+    Unhealthy(i64),
 }
 
 /// Who was told of what.

@@ -1,5 +1,6 @@
 //! The part of the command line that is about watch folders, the agent that keeps them backed up, and how things stand.
 
+use super::sync::SettlingArguments;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -55,7 +56,7 @@ pub(crate) struct Agent {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AgentAction {
-    /// Keep watch folders backed up until Ctrl-C
+    /// Keep watch folders backed up, and sync folders in step, until Ctrl-C
     Run(AgentRun),
     /// Install the agent as a service of this user, and start it
     Install,
@@ -73,7 +74,7 @@ pub(crate) enum AgentAction {
     Pause,
     /// Go on
     Resume,
-    /// Look at all watch folders now
+    /// Look at all folders now
     Scan,
     /// End the agent; a service that is installed starts it again at the next login
     Stop,
@@ -84,15 +85,11 @@ pub(crate) struct AgentRun {
     /// Show nothing on the desktop
     #[arg(long)]
     pub(crate) no_notifications: bool,
-    /// How long pictures are left alone after they arrived, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 10_000, hide = true)]
-    pub(crate) settle_photos: u64,
-    /// How long videos are left alone after they arrived, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 90_000, hide = true)]
-    pub(crate) settle_videos: u64,
-    /// How long files that end too early are waited for, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 900_000, hide = true)]
-    pub(crate) settle_incomplete: u64,
+    /// Keep the folders of several accounts in step: `FOLDER/<profile>/<any folder>`, each with the keys that `login --keys key-file` left
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) sync_root: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settling: SettlingArguments,
     /// From one look at everything to the next, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 3_600_000, hide = true)]
     pub(crate) rescan: u64,

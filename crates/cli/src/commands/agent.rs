@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use darkslide_client::library::settle::Settling;
 use darkslide_client::profile::Profile;
 use serde::Serialize;
 
@@ -39,7 +38,10 @@ struct Answer {
 pub(crate) async fn run(output: Output, general: &General, action: AgentAction) -> Result<Ending> {
     let profile = profile::open(general)?;
     match action {
-        AgentAction::Run(arguments) => agent::run(output, general, settings(&arguments)).await?,
+        AgentAction::Run(arguments) => {
+            let settings = settings(&arguments);
+            agent::run(output, general, settings, arguments.sync_root).await?;
+        }
         AgentAction::Install => install(output, &profile)?,
         AgentAction::Uninstall => {
             service::uninstall(profile.name())?;
@@ -62,12 +64,11 @@ pub(crate) async fn run(output: Output, general: &General, action: AgentAction) 
 }
 
 fn settings(arguments: &AgentRun) -> AgentSettings {
-    let settling = Settling {
-        photos: Duration::from_millis(arguments.settle_photos),
-        videos: Duration::from_millis(arguments.settle_videos),
-        incomplete: Duration::from_millis(arguments.settle_incomplete),
-    };
-    AgentSettings::new(settling, Duration::from_millis(arguments.rescan), !arguments.no_notifications)
+    AgentSettings::new(
+        arguments.settling,
+        Duration::from_millis(arguments.rescan),
+        !arguments.no_notifications,
+    )
 }
 
 fn install(output: Output, profile: &Profile) -> Result<()> {

@@ -42,7 +42,7 @@ pub(crate) async fn run(output: Output, general: &General, arguments: Backup) ->
 }
 
 /// Asks a running agent to leave the profile to this process for as long as the line is held: it goes on by itself.
-async fn my_turn(output: Output, profile: &Profile) -> Result<Option<Line>> {
+pub(super) async fn my_turn(output: Output, profile: &Profile) -> Result<Option<Line>> {
     let Some(mut line) = Line::call(profile.folder()).await? else { return Ok(None) };
     output.notice("The agent stands back while this runs, and goes on afterwards.");
     // One that is ending leaves the profile too; the run's lock has the last word.

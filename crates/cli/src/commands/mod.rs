@@ -12,6 +12,7 @@ mod serve;
 mod server;
 mod shell;
 mod status;
+pub(crate) mod sync;
 mod vault;
 mod versions;
 mod watch;
@@ -46,6 +47,7 @@ pub(crate) async fn run(output: Output, arguments: Arguments) -> Result<Ending> 
         Command::Backup(arguments) => backup::run(output, general, arguments).await,
         Command::Import(arguments) => import::run(output, general, arguments).await,
         Command::Watch(arguments) => watch::run(output, general, arguments.action).await,
+        Command::Sync(arguments) => sync::run(output, general, arguments.action).await,
         Command::Agent(arguments) => agent::run(output, general, arguments.action).await,
         Command::List(arguments) => vault::list(output, general, arguments).await,
         Command::Restore(arguments) => restore::run(output, general, arguments).await,

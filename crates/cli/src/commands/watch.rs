@@ -66,7 +66,7 @@ pub(crate) async fn run(output: Output, general: &General, action: WatchAction) 
 }
 
 async fn add(catalog: &Catalog, watched: &[WatchFolderRow], arguments: WatchAdd) -> Result<PathBuf> {
-    let path = watch::admit(&arguments.path, watched)?;
+    let path = watch::admit(&arguments.path, watched, &catalog.sync_folders().await?)?;
     Exclusions::parse(&arguments.exclude)?;
     let albums = match (arguments.album, arguments.album_per_folder) {
         (Some(name), _) => AlbumRule::Named(name),

@@ -361,7 +361,7 @@ impl Hands<'_> {
         };
         let root = main.path.parent().unwrap_or(Path::new("")).into();
         let library = Some(Arc::new(known));
-        Ok(Asset { root, main, motion, probe, album, is_changed: true, library, told: None })
+        Ok(Asset { root, main, motion, probe, album, is_changed: true, library, told: None, offered: None })
     }
 
     async fn open_part(

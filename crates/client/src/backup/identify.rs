@@ -6,6 +6,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use darkslide_crypto::ContentHash;
 use darkslide_media::dates::{Circumstances, ZoneRule};
 use darkslide_media::file_type::{FileType, HEAD_LEN, MediaKind, MediaType, NotMedia, classify};
 use darkslide_media::pairing::{self, Item};
@@ -19,6 +20,7 @@ use crate::library::archive::{Archives, Entry};
 use crate::library::device::AssetKind;
 use crate::library::opened::Opened;
 use crate::thumbnail::Subject;
+use darkslide_protocol::FileId;
 use tokio::sync::mpsc;
 
 /// One file on disk or in an archive, as it was when it was identified.
@@ -55,6 +57,15 @@ pub struct Asset {
     pub is_changed: bool,
     /// How the device's own library knows it, if it is of one: then `root` and the paths are those of a copy.
     pub library: Option<Arc<InLibrary>>,
+    /// Set where it was decided already that the vault gets it: see [`offer`](super::offer).
+    pub offered: Option<Offered>,
+}
+
+/// A picture of a folder that is kept in step with the vault. What was deleted before is restored, or sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offered {
+    /// The file of which it is a new version, as long as that has this content.
+    pub replaces: Option<(FileId, ContentHash)>,
 }
 
 /// How a device's own library knows an asset.
@@ -219,6 +230,7 @@ pub fn identify(
             is_changed: false,
             library: None,
             told: None,
+            offered: None,
         }))
     }));
     identified

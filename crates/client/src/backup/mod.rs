@@ -21,6 +21,7 @@ mod import;
 mod in_flight;
 mod magic;
 pub mod memory;
+pub mod offer;
 mod packing;
 pub mod patience;
 pub mod plan;

@@ -145,7 +145,7 @@ impl Run {
             }
             if !job.is_new {
                 let place = job.place();
-                let decision = self.decide(&place, &job.content).await?;
+                let decision = self.decide(&place, &job.content, job.asset.offered.is_some()).await?;
                 if let Some(settled) = self.settle_unsent(&place, decision).await? {
                     self.pass_on(&job.asset, settled.file, false).await?;
                     return Ok(settled);
@@ -169,12 +169,14 @@ impl Run {
         &self,
         place: &Place<'_>,
         content: &ContentHash,
+        is_offered: bool,
     ) -> Result<ContentDecision, CatalogError> {
         let account = self.session.account;
         let memberships = self.catalog.files_with_content(account, content).await?;
         let trash = self.catalog.trashed_with_content(content).await?;
         let album = self.albums.existing(&self.catalog, account, place.album).await?;
-        let first_seen = self.first_seen(place, content).await?;
+        // What is offered comes after every deletion: that was decided by whoever offers it.
+        let first_seen = if is_offered { i64::MAX } else { self.first_seen(place, content).await? };
         Ok(decide_content(&memberships, &trash, album, first_seen))
     }
 
@@ -458,7 +460,7 @@ impl Run {
             motion: step.motion.as_ref().map(|(path, fingerprint)| (path.as_path(), *fingerprint)),
             album: &album,
         };
-        let decision = self.decide(&place, content).await?;
+        let decision = self.decide(&place, content, false).await?;
         // The long way meets the same failure, and deals with it.
         let Ok(Some(settled)) = self.settle_unsent(&place, decision).await else { return Ok(false) };
         self.record(&place, Some(*content), &settled).await?;
@@ -486,7 +488,7 @@ impl Run {
             motion: motion.as_ref().map(|(path, fingerprint)| (path.as_path(), *fingerprint)),
             album,
         };
-        let decision = self.decide(&place, content).await?;
+        let decision = self.decide(&place, content, false).await?;
         let Some(settled) = self.settle_unsent(&place, decision).await? else { return Ok(false) };
         self.record(&place, Some(*content), &settled).await?;
         self.finished(&name.as_path().into(), settled.outcome).await;

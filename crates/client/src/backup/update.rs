@@ -19,6 +19,7 @@ use super::batch::SealedObject;
 use super::commit::reference;
 use super::describe;
 use super::error::AssetError;
+use super::identify::Offered;
 use super::packing::stored;
 use super::run::Run;
 use super::settle::{Job, Settled};
@@ -36,6 +37,9 @@ impl Run {
     /// The file of which this content is a new version: a membership of it.
     pub(super) async fn edited(&self, job: &Job) -> Result<Option<FileRow>, AssetError> {
         let asset = job.asset();
+        if let Some(offered) = asset.offered {
+            return self.replaced(job, offered).await;
+        }
         if !asset.is_changed {
             return Ok(None);
         }
@@ -65,6 +69,17 @@ impl Run {
                 && row.content_hash != Some(job.content())
         };
         Ok(memberships.into_iter().find(|row| is_edit && is_this(row)))
+    }
+
+    /// The file that an offer replaces, if it still is what it is replaced as, and no other asset of this device relies on that.
+    async fn replaced(&self, job: &Job, offered: Offered) -> Result<Option<FileRow>, AssetError> {
+        let Some((file, content)) = offered.replaces else { return Ok(None) };
+        let (root, path) = job.recorded_at();
+        if content == job.content() || self.catalog.is_relied_on(file, &root, &path).await? {
+            return Ok(None);
+        }
+        let memberships = self.catalog.own_memberships(self.session.account, file).await?;
+        Ok(memberships.into_iter().find(|row| row.content_hash == Some(content)))
     }
 
     /// Sends it, and makes it what the file is.

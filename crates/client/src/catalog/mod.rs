@@ -2,8 +2,8 @@
 //!
 //! Two halves meet here. The *mirror* (`collections`, `files`, `trash`, `cursors`) is what the change feed said of
 //! the vault. The *library* (`assets`, `device_albums`, `uploads`, `thumbnails_due`) is what was done with the folders on this
-//! device, and what is to be done (`watch_folders`). But for those, and `first_seen`, it is a cache: losing it costs time, never
-//! pictures.
+//! device, and what is to be done (`watch_folders`, `sync_folders`). But for those, and `first_seen`, it is a cache: losing it costs
+//! time, never pictures.
 //!
 //! Rows are written after the effect that they record. It holds names, dates and content hashes in the clear and
 //! no usable key, so it belongs on the owner's device only. It never talks to the network.
@@ -15,6 +15,8 @@ mod cursor;
 mod files;
 mod libraries;
 mod resumable;
+mod sync_base;
+mod sync_folders;
 mod thumbnails;
 mod trash;
 mod uploads;
@@ -34,6 +36,8 @@ pub use changes::ChangedRows;
 pub use cursor::{Feed, Spans};
 pub use files::{FileFilter, FileRow};
 pub use resumable::ResumableRow;
+pub use sync_base::{Arrival, BaseChanges, BaseRow};
+pub use sync_folders::{NewSyncFolder, SyncFolderRow};
 pub use thumbnails::{DueRow, SentThumbnail};
 pub use trash::TrashRow;
 pub use uploads::{PartRow, UploadRow};

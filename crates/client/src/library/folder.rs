@@ -40,6 +40,15 @@ pub fn scan(root: &Path, mut progress: impl FnMut(u64)) -> io::Result<Scan> {
 /// The same, file by file, and of the part that is selected. Where that is everything, `each` is called in the order of the paths' bytes. A
 /// folder of the scope that is gone, or is not one that a walk from the root would come to, has nothing in it. Gives what was passed over.
 pub fn walk(path: &Path, selection: &Selection, mut each: impl FnMut(Found)) -> io::Result<Vec<PassedOver>> {
+    walk_files(path, selection, |path, metadata| each(Found { path, fingerprint: fingerprint(metadata) }))
+}
+
+/// The same, with all that one `stat` says of each file.
+pub fn walk_files(
+    path: &Path,
+    selection: &Selection,
+    mut each: impl FnMut(PathBuf, &Metadata),
+) -> io::Result<Vec<PassedOver>> {
     let path = path.canonicalize()?;
     let metadata = path.metadata()?;
     if !metadata.is_dir() {
@@ -77,7 +86,7 @@ fn walk_from(
     folder: &Path,
     reach: Reach,
     exclude: &Exclusions,
-    each: &mut impl FnMut(Found),
+    each: &mut impl FnMut(PathBuf, &Metadata),
     passed: &mut Vec<PassedOver>,
 ) {
     let depth = match reach {
@@ -91,9 +100,9 @@ fn walk_from(
         let seen = entry.map_err(|error| unreadable(&start, error));
         match seen.and_then(|entry| admit(root, entry, exclude)).and_then(look_at) {
             Ok(Seen::Root | Seen::Folder) => {}
-            Ok(Seen::File(path, fingerprint)) => {
+            Ok(Seen::File(path, metadata)) => {
                 let path = path.strip_prefix(root).expect("the walk stays under its root").to_owned();
-                each(Found { path, fingerprint });
+                each(path, &metadata);
             }
             Err((passed_over, descend)) => {
                 // What is not entered because of the depth cannot be left again.
@@ -122,7 +131,11 @@ fn by_bytes_of_paths(one: &DirEntry, other: &DirEntry) -> Ordering {
     name.iter().copied().chain(separator(one)).cmp(other_name.iter().copied().chain(separator(other)))
 }
 
-fn walk_single(file: &Path, metadata: &Metadata, mut each: impl FnMut(Found)) -> io::Result<Vec<PassedOver>> {
+fn walk_single(
+    file: &Path,
+    metadata: &Metadata,
+    mut each: impl FnMut(PathBuf, &Metadata),
+) -> io::Result<Vec<PassedOver>> {
     let name = file.file_name().ok_or(io::ErrorKind::NotFound)?;
     let reason = if metadata.is_file() {
         ignored_file(name).map(PassReason::Ignored)
@@ -131,7 +144,7 @@ fn walk_single(file: &Path, metadata: &Metadata, mut each: impl FnMut(Found)) ->
     };
     match reason {
         None => {
-            each(Found { path: PathBuf::from(name), fingerprint: fingerprint(metadata) });
+            each(PathBuf::from(name), metadata);
             Ok(Vec::new())
         }
         Some(reason) => Ok(vec![PassedOver { path: file.to_owned(), reason }]),
@@ -141,7 +154,7 @@ fn walk_single(file: &Path, metadata: &Metadata, mut each: impl FnMut(Found)) ->
 enum Seen {
     Root,
     Folder,
-    File(PathBuf, Fingerprint),
+    File(PathBuf, Metadata),
 }
 
 /// Whether the walk must be told not to enter what was just passed over.
@@ -173,7 +186,7 @@ fn look_at(entry: DirEntry) -> Result<Seen, (PassedOver, Descend)> {
         return pass(PassReason::Ignored(ignored), Descend::NotApplicable);
     }
     match entry.metadata() {
-        Ok(metadata) => Ok(Seen::File(entry.into_path(), fingerprint(&metadata))),
+        Ok(metadata) => Ok(Seen::File(entry.into_path(), metadata)),
         Err(error) => {
             let text = error.to_string();
             let error = error.into_io_error().unwrap_or_else(|| io::Error::other(text));
@@ -195,10 +208,13 @@ pub fn fingerprint(metadata: &Metadata) -> Fingerprint {
     Fingerprint { size: metadata.len(), modified_ns: modified_ns(metadata), inode: inode(metadata) }
 }
 
-/// Nanoseconds since the epoch; the ends of the range for times before 1677 and after 2262.
 fn modified_ns(metadata: &Metadata) -> i64 {
-    let Ok(modified) = metadata.modified() else { return 0 };
-    match modified.duration_since(std::time::UNIX_EPOCH) {
+    metadata.modified().map_or(0, nanoseconds)
+}
+
+/// Nanoseconds since the epoch; the ends of the range for times before 1677 and after 2262.
+pub(crate) fn nanoseconds(time: std::time::SystemTime) -> i64 {
+    match time.duration_since(std::time::UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
         Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |nanos| -nanos),
     }

@@ -97,7 +97,7 @@ pub fn look(path: &Path, settling: Settling, now: SystemTime) -> io::Result<Opti
 
 /// The change time: nobody can set it to a time of before.
 #[cfg(unix)]
-fn changed_on_this_disk(metadata: &Metadata) -> SystemTime {
+pub(crate) fn changed_on_this_disk(metadata: &Metadata) -> SystemTime {
     use std::os::unix::fs::MetadataExt as _;
     let nanoseconds = u32::try_from(metadata.ctime_nsec()).unwrap_or_default();
     let seconds = u64::try_from(metadata.ctime()).unwrap_or_default();
@@ -106,7 +106,7 @@ fn changed_on_this_disk(metadata: &Metadata) -> SystemTime {
 
 /// The later of the times that there are: a copy is created now, and what is written to is modified now.
 #[cfg(not(unix))]
-fn changed_on_this_disk(metadata: &Metadata) -> SystemTime {
+pub(crate) fn changed_on_this_disk(metadata: &Metadata) -> SystemTime {
     [metadata.created(), metadata.modified()].into_iter().flatten().max().unwrap_or(SystemTime::UNIX_EPOCH)
 }
 

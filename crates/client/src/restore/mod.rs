@@ -4,7 +4,7 @@
 //! makes the restored one `name (1).ext`. Each file is checked against its content hash before it gets its name. A
 //! run that was killed is completed by the next one.
 
-mod place;
+pub(crate) mod place;
 mod plan;
 
 use crate::buffers::{Buffer, Buffers};

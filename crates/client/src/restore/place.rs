@@ -61,7 +61,7 @@ pub(super) fn expected_parts(hash: &ContentHash, length: Option<u64>) -> Vec<Exp
 }
 
 /// A temporary file in `folder`, with the rights that new files have here.
-pub(super) fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
+pub(crate) fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY_PREFIX).suffix(TEMPORARY_SUFFIX);
     #[cfg(unix)]
@@ -80,7 +80,7 @@ pub(super) fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
 }
 
 /// Removes what a killed run left in `folder`.
-pub(super) fn remove_leftovers(folder: &Path) -> io::Result<()> {
+pub(crate) fn remove_leftovers(folder: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?,
@@ -127,7 +127,7 @@ fn compare(path: &Path, expected: &ExpectedPart) -> io::Result<Option<bool>> {
     Ok(Some(content_of(path)? == expected.content))
 }
 
-fn content_of(path: &Path) -> io::Result<ContentHash> {
+pub(crate) fn content_of(path: &Path) -> io::Result<ContentHash> {
     let mut file = File::open(path)?;
     let mut hasher = ContentHasher::new();
     let mut buffer = vec![0; READ_BYTES];
@@ -142,7 +142,7 @@ fn content_of(path: &Path) -> io::Result<ContentHash> {
 }
 
 /// Sets the time and makes the bytes durable.
-pub(super) fn settle(file: &NamedTempFile, modified: SystemTime) -> io::Result<()> {
+pub(crate) fn settle(file: &NamedTempFile, modified: SystemTime) -> io::Result<()> {
     file.as_file().set_modified(modified)?;
     file.as_file().sync_all()
 }
@@ -217,7 +217,7 @@ pub(super) fn placed(place: &Place, number: u32, already_there: bool) -> Placed 
 }
 
 /// Makes the names in `folder` durable. Where folders cannot be opened (Windows), the file system does it by itself.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 

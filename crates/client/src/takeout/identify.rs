@@ -121,6 +121,7 @@ impl Export {
             album,
             is_changed: false,
             library: None,
+            offered: None,
             told,
         };
         (root, Identified::Asset(Box::new(asset)))

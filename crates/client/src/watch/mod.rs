@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub use dirty::Dirty;
 pub use watcher::{How, Watcher, Why};
 
-use crate::catalog::WatchFolderRow;
+use crate::catalog::{SyncFolderRow, WatchFolderRow};
 
 /// Why a folder cannot be watched.
 #[derive(Debug, thiserror::Error)]
@@ -54,19 +54,38 @@ pub enum WatchError {
         /// The one in it.
         watched: PathBuf,
     },
+    /// A sync folder is there.
+    #[error(
+        "{path} and the sync folder {other} lie in each other. A watch folder never deletes and a sync folder does, so it can be only one: remove \
+         that one first with `darkslide sync remove`"
+    )]
+    InStep {
+        /// The new one.
+        path: PathBuf,
+        /// The sync folder.
+        other: PathBuf,
+    },
     /// Not in the list.
     #[error("{0} is not watched; `darkslide watch list` shows what is")]
     NotWatched(PathBuf),
 }
 
 /// The path under which a new folder is watched: it must be there, readable, and apart from all others.
-pub fn admit(path: &Path, watched: &[WatchFolderRow]) -> Result<PathBuf, WatchError> {
+pub fn admit(
+    path: &Path,
+    watched: &[WatchFolderRow],
+    in_step: &[SyncFolderRow],
+) -> Result<PathBuf, WatchError> {
     let unusable = |source| WatchError::Unusable { path: path.to_owned(), source };
     let whole = path.canonicalize().map_err(unusable)?;
     if !whole.is_dir() {
         return Err(WatchError::NotAFolder(path.to_owned()));
     }
     whole.read_dir().map_err(unusable)?;
+    let mut others = in_step.iter().map(|row| &row.folder.path);
+    if let Some(other) = others.find(|other| whole.starts_with(other) || other.starts_with(&whole)) {
+        return Err(WatchError::InStep { path: whole, other: other.clone() });
+    }
     apart(whole, watched.iter().map(|row| row.path.as_path()))
 }
 
@@ -112,9 +131,9 @@ mod tests {
     fn what_is_no_folder_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a.jpg"), b"x").unwrap();
-        assert!(matches!(admit(&folder.path().join("a.jpg"), &[]), Err(WatchError::NotAFolder(_))));
-        assert!(matches!(admit(&folder.path().join("gone"), &[]), Err(WatchError::Unusable { .. })));
-        assert_eq!(admit(folder.path(), &[]).unwrap(), folder.path().canonicalize().unwrap());
+        assert!(matches!(admit(&folder.path().join("a.jpg"), &[], &[]), Err(WatchError::NotAFolder(_))));
+        assert!(matches!(admit(&folder.path().join("gone"), &[], &[]), Err(WatchError::Unusable { .. })));
+        assert_eq!(admit(folder.path(), &[], &[]).unwrap(), folder.path().canonicalize().unwrap());
         assert!(matches!(find(Path::new("/nowhere"), &[]), Err(WatchError::NotWatched(_))));
     }
 }

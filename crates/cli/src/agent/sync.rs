@@ -1,0 +1,361 @@
+//! The loop that keeps the sync folders of one profile in step: a pass over a folder when something has changed in it, when the vault has
+//! changed, when something has settled, and now and then.
+//!
+//! At most one pass is under way. It knows no picture by itself: everything that matters is in the catalog, and a process that is killed goes on
+//! from there.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use darkslide_client::catalog::{Catalog, Feed, SyncFolderRow};
+use darkslide_client::event::Events;
+use darkslide_client::folder::report::PassReport;
+use darkslide_client::folder::{Memories, SyncError, pass};
+use darkslide_client::micros_of;
+use darkslide_client::session::Session;
+use darkslide_client::watch::{How, Watcher};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::control::{Command, Request};
+use super::log::Log;
+use super::notices::{Cause, Notices};
+use super::{AgentSettings, chance, moment};
+use crate::commands::sync::pass_settings;
+use crate::output::{causes, counted};
+
+/// From a change to the pass over it: changes come in flocks.
+const FLOCK: Duration = Duration::from_millis(250);
+
+/// The first pause after a failure, and the longest.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
+
+/// How soon a pass is tried again while another process is sending.
+const BUSY: Duration = Duration::from_secs(2);
+
+/// How long the agent may take to give its turn.
+const TURN: Duration = Duration::from_mins(1);
+
+/// What the loop shares with whoever runs it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    /// Who is signed in. Set to none by whoever finds that the session has ended.
+    pub(crate) sessions: Arc<watch::Sender<Option<Arc<Session>>>>,
+    /// Whether nothing is to be done.
+    pub(crate) paused: Arc<watch::Sender<bool>>,
+    /// Rung when the vault has changed.
+    pub(crate) vault: Arc<Notify>,
+    /// Rung when everything is to be looked at, the list of folders first.
+    pub(crate) look: Arc<Notify>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            sessions: Arc::new(watch::channel(None).0),
+            paused: Arc::new(watch::channel(false).0),
+            vault: Arc::default(),
+            look: Arc::default(),
+        }
+    }
+}
+
+/// The loop of one profile.
+pub(crate) struct Keeper {
+    /// Where it says what it does.
+    pub(crate) log: Log,
+    /// How it works.
+    pub(crate) settings: AgentSettings,
+    /// What it shares.
+    pub(crate) shared: Shared,
+    /// Asked to stand back while something is sent, if there is somebody to ask.
+    pub(crate) turns: Option<mpsc::Sender<Command>>,
+    /// Ends it.
+    pub(crate) stop: CancellationToken,
+}
+
+/// One folder.
+struct InStep {
+    row: SyncFolderRow,
+    watcher: Option<Watcher>,
+    due: Instant,
+    failures: u32,
+    /// What was last said of it.
+    said: Option<String>,
+    /// How far the vault was read for the last plan.
+    looked_at: i64,
+}
+
+impl Keeper {
+    /// Works until it is told to stop.
+    pub(crate) async fn keep(mut self, catalog: Catalog) {
+        let mut folders: BTreeMap<i64, InStep> = BTreeMap::new();
+        let mut memories = Memories::default();
+        let mut notices = Notices::new(self.settings.shows_notices);
+        let news = Arc::new(Notify::new());
+        let (mut sessions, mut paused) = (self.shared.sessions.subscribe(), self.shared.paused.subscribe());
+        if let Err(error) = read(&catalog, &mut folders).await {
+            self.say(format!("the sync folders cannot be read: {error}"));
+        }
+        while !self.stop.is_cancelled() {
+            let until = self.next(&catalog, &mut folders, &mut memories, &mut notices, &news).await;
+            let (vault, look) = (Arc::clone(&self.shared.vault), Arc::clone(&self.shared.look));
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep_until(until.into()) => {}
+                () = news.notified() => {}
+                () = vault.notified() => self.vault_changed(&catalog, &mut folders).await,
+                () = look.notified() => {
+                    if let Err(error) = read(&catalog, &mut folders).await {
+                        self.say(format!("the sync folders cannot be read: {error}"));
+                    }
+                    due_now(&mut folders);
+                }
+                changed = sessions.changed() => { if changed.is_ok() { due_now(&mut folders); } }
+                changed = paused.changed() => { if changed.is_ok() { due_now(&mut folders); } }
+            }
+        }
+    }
+
+    /// Does what is due, and says until when there is nothing.
+    async fn next(
+        &mut self,
+        catalog: &Catalog,
+        folders: &mut BTreeMap<i64, InStep>,
+        memories: &mut Memories,
+        notices: &mut Notices,
+        news: &Arc<Notify>,
+    ) -> Instant {
+        let now = Instant::now();
+        let session = self.shared.sessions.borrow().clone();
+        let is_idle = *self.shared.paused.borrow();
+        for folder in folders.values_mut().filter(|folder| !folder.row.paused) {
+            if folder.watcher.is_none() {
+                let (path, news) = (folder.row.folder.path.clone(), Arc::clone(news));
+                let beginning = tokio::task::spawn_blocking(move || Watcher::begin(&path, news));
+                folder.watcher = beginning.await.ok();
+            }
+            let is_dirty = folder.watcher.as_mut().is_some_and(|watcher| !watcher.take().is_clean());
+            if is_dirty {
+                folder.due = folder.due.min(now + FLOCK);
+            }
+        }
+        let (Some(session), false) = (session, is_idle) else { return now + Duration::from_mins(1) };
+        let ready = folders.values_mut().filter(|folder| !folder.row.paused).min_by_key(|folder| folder.due);
+        let Some(folder) = ready else { return now + self.settings.timing.rescan };
+        if folder.due > now {
+            return folder.due;
+        }
+        let polls = folder.watcher.as_ref().is_none_or(|watcher| matches!(watcher.how(), How::Polled(_)));
+        let usual = if polls { self.settings.timing.poll } else { self.settings.timing.rescan };
+        folder.due = now + usual;
+        let passed = self.pass(catalog, &session, folder, memories).await;
+        let took = now.elapsed();
+        self.conclude(passed, folder, took, notices);
+        // Notices of what the pass itself did are not news of others.
+        now
+    }
+
+    async fn pass(
+        &mut self,
+        catalog: &Catalog,
+        session: &Arc<Session>,
+        folder: &mut InStep,
+        memories: &mut Memories,
+    ) -> Result<PassReport, SyncError> {
+        // Its owner may have approved something since.
+        if let Some(row) = catalog.sync_folders().await?.into_iter().find(|row| row.id == folder.row.id) {
+            folder.row = row;
+        }
+        let mut settings = pass_settings(self.settings.passes);
+        settings.sending.patience = super::RUN_PATIENCE;
+        settings.sending.memory = darkslide_client::backup::Memory::LITTLE;
+        let stop = self.stop.child_token();
+        let silent = Events::silent();
+        let first = pass(session, catalog, &folder.row, memories, &settings, &silent, &stop).await;
+        let Err(error) = &first else { return first };
+        if !error.is_busy() {
+            return first;
+        }
+        // The agent is backing watch folders up: it stands back for this, and goes on.
+        let Some(line) = self.turn().await else { return first };
+        let again = pass(session, catalog, &folder.row, memories, &settings, &silent, &stop).await;
+        line.cancel();
+        again
+    }
+
+    async fn turn(&self) -> Option<CancellationToken> {
+        let line = CancellationToken::new();
+        let (done, answer) = oneshot::channel();
+        let command = Command { request: Request::Yield, line: line.clone(), done };
+        self.turns.as_ref()?.send(command).await.ok()?;
+        let answer = tokio::time::timeout(TURN, answer).await;
+        if !matches!(answer, Ok(Ok(()))) {
+            line.cancel();
+            return None;
+        }
+        Some(line)
+    }
+
+    fn conclude(
+        &mut self,
+        passed: Result<PassReport, SyncError>,
+        folder: &mut InStep,
+        took: Duration,
+        notices: &mut Notices,
+    ) {
+        let now = Instant::now();
+        let path = folder.row.folder.path.display().to_string();
+        let id = folder.row.id;
+        let report = match passed {
+            Ok(report) => report,
+            Err(error) if error.is_signed_out() => {
+                self.shared.sessions.send_replace(None);
+                return;
+            }
+            Err(error) if error.is_busy() => {
+                folder.due = now + BUSY;
+                return;
+            }
+            Err(error) => {
+                let what = format!("{path}: {}; trying again", causes(&error).join(": "));
+                if folder.said.as_ref() != Some(&what) {
+                    self.say(&what);
+                    folder.said = Some(what);
+                }
+                let exponent = folder.failures.min(16);
+                folder.failures += 1;
+                let pause = RETRY.0.saturating_mul(1 << exponent).min(RETRY.1);
+                folder.due = now + pause.mul_f64(0.5 + chance() / 2.0);
+                return;
+            }
+        };
+        folder.looked_at = report.vault;
+        if report.did_something() {
+            self.say(format!("{path}: {}", done(&report)));
+        }
+        for told in &report.notices {
+            self.say(format!("{path}: {}: {}", told.path, told.reason));
+        }
+        let wrong = wrong(&report);
+        if wrong.is_some() && wrong != folder.said {
+            self.say(format!("{path}: {}", wrong.clone().unwrap_or_default()));
+        }
+        folder.said = wrong;
+        match &report.unhealthy {
+            Some(why) => {
+                notices.tell(Cause::Unhealthy(id), &format!("{path} is not kept in step: {why}"));
+                // Looked at anew when it is back, by what the system tells then.
+                folder.watcher = None;
+                folder.due = now + self.settings.timing.look.min(Duration::from_secs(5));
+            }
+            None => notices.forget(Cause::Unhealthy(id)),
+        }
+        match &report.hold {
+            Some(hold) => {
+                let text = format!(
+                    "{path}: {hold}. `darkslide sync approve` lets it happen; nothing is removed until then."
+                );
+                notices.tell(Cause::Hold(id), &text);
+            }
+            None => notices.forget(Cause::Hold(id)),
+        }
+        if report.failed_count > 0 {
+            let exponent = folder.failures.min(16);
+            folder.failures += 1;
+            folder.due = folder.due.min(now + RETRY.0.saturating_mul(1 << exponent).min(RETRY.1));
+        } else {
+            folder.failures = 0;
+        }
+        if report.has_more || report.did_something() {
+            // What was done may lead to more; a large folder is not looked at without a pause.
+            folder.due = folder.due.min(now + took.min(Duration::from_secs(2)));
+        }
+        if let Some(at) = report.look_again {
+            let wait = at.saturating_sub(micros_of(SystemTime::now()));
+            let wait =
+                Duration::from_micros(u64::try_from(wait).unwrap_or_default()) + Duration::from_millis(20);
+            folder.due = folder.due.min(now + wait);
+        }
+    }
+
+    /// Reads what has changed. Folders whose last plan knew it already need no pass: most news is of what they did themselves.
+    async fn vault_changed(&mut self, catalog: &Catalog, folders: &mut BTreeMap<i64, InStep>) {
+        let Some(session) = self.shared.sessions.borrow().clone() else { return };
+        if darkslide_client::feed::pull(&session, catalog).await.is_err() {
+            return due_now(folders);
+        }
+        let vault = catalog.cursor(Feed::Account).await.unwrap_or_default().0;
+        let now = Instant::now();
+        for folder in folders.values_mut().filter(|folder| folder.looked_at < vault) {
+            folder.due = now;
+        }
+    }
+
+    fn say(&mut self, text: impl AsRef<str>) {
+        self.log.write(&moment(), text.as_ref());
+    }
+}
+
+fn due_now(folders: &mut BTreeMap<i64, InStep>) {
+    let now = Instant::now();
+    for folder in folders.values_mut() {
+        folder.due = now;
+    }
+}
+
+/// Reads the list of folders: others change it.
+async fn read(
+    catalog: &Catalog,
+    folders: &mut BTreeMap<i64, InStep>,
+) -> Result<(), darkslide_client::catalog::CatalogError> {
+    let rows = catalog.sync_folders().await?;
+    folders.retain(|id, _| rows.iter().any(|row| row.id == *id));
+    for row in rows {
+        match folders.get_mut(&row.id) {
+            Some(known) => known.row = row,
+            None => {
+                let new =
+                    InStep { row, watcher: None, due: Instant::now(), failures: 0, said: None, looked_at: 0 };
+                folders.insert(new.row.id, new);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a pass did, in a line.
+fn done(report: &PassReport) -> String {
+    let parts = [
+        (report.uploaded, "sent"),
+        (report.linked, "already in the vault"),
+        (report.restored, "restored in the vault"),
+        (report.materialised, "brought into the folder"),
+        (report.renamed, "renamed"),
+        (report.trashed_remote, "put into the vault's trash"),
+        (report.trashed_local, "moved into the local trash"),
+    ];
+    let parts = parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+/// What somebody should know, in a line.
+fn wrong(report: &PassReport) -> Option<String> {
+    if let Some(why) = &report.unhealthy {
+        return Some(format!("left alone: {why}"));
+    }
+    if let Some(hold) = &report.hold {
+        return Some(format!("on hold: {hold}"));
+    }
+    let first = report.failed.first()?;
+    let place = if first.path.is_empty() { String::new() } else { format!("{}: ", first.path) };
+    Some(format!("{} failed; {place}{}", counted(report.failed_count, "file"), first.reason))
+}
+
+/// Whether a folder lies below a root in one step: for the folders of an account.
+pub(super) fn is_plain_folder(path: &Path) -> bool {
+    let is_hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+    !is_hidden && path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir())
+}

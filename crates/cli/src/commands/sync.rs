@@ -1,0 +1,655 @@
+//! `darkslide sync`: folders that are kept in step with the vault. A running agent hears of every change of the list, and makes the passes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result, bail};
+use darkslide_client::catalog::{Catalog, NewSyncFolder, SyncFolderRow};
+use darkslide_client::folder::breaker::Hold;
+use darkslide_client::folder::reconcile::{Action, Direction};
+use darkslide_client::folder::report::PassReport;
+use darkslide_client::folder::{
+    Memories, PassSettings, Preview, SyncError, choose, marker, pass, preview, restore_from_trash, trash,
+};
+use darkslide_client::library::settle::Settling;
+use darkslide_client::micros_of;
+use darkslide_client::profile::Profile;
+use darkslide_client::session::Session;
+use serde::Serialize;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::backup::{my_turn, stop_on_interrupt};
+use crate::Ending;
+use crate::agent::control::{Line, Request};
+use crate::arguments::{General, SettlingArguments, SyncAction, SyncAdd, SyncRun, SyncTrashAction, Way};
+use crate::output::{Output, bytes, counted, date, on_one_line, table};
+use crate::progress::Progress;
+use crate::{profile, questions};
+
+/// Passes of one run at most: everything is in step long before.
+const PASSES_MAX: usize = 10_000;
+
+/// The longest pause between two passes of a run.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// One sync folder, as it is told.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Told {
+    path: String,
+    album: String,
+    direction: Direction,
+    /// Days.
+    keep_deleted_older_than: Option<i64>,
+    local_trash: String,
+    paused: bool,
+    /// Pictures that folder and vault have in common.
+    in_step: i64,
+    hold: Option<Hold>,
+    is_approved: bool,
+    last_pass: Option<PassReport>,
+}
+
+/// One step of a plan, as it is told.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Planned {
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    action: &'static str,
+    cause: String,
+    is_destructive: bool,
+}
+
+/// Does one action.
+pub(crate) async fn run(output: Output, general: &General, action: SyncAction) -> Result<Ending> {
+    let profile = profile::open(general)?;
+    let catalog = profile.catalog().await?;
+    let rows = catalog.sync_folders().await?;
+    match action {
+        SyncAction::Add(arguments) => return add(output, general, &profile, &catalog, arguments).await,
+        SyncAction::List => {}
+        SyncAction::Status { path } => return status(output, &catalog, path.as_deref()).await,
+        SyncAction::Run(arguments) => {
+            return run_passes(output, general, &profile, &catalog, arguments).await;
+        }
+        SyncAction::Pause { path } => {
+            catalog.pause_sync_folder(choose::find(&path, &rows)?.id, true).await?;
+            tell_agent(&profile).await?;
+        }
+        SyncAction::Resume { path } => {
+            catalog.pause_sync_folder(choose::find(&path, &rows)?.id, false).await?;
+            tell_agent(&profile).await?;
+        }
+        SyncAction::Remove { path } => {
+            remove(output, &profile, &catalog, choose::find(&path, &rows)?).await?;
+        }
+        SyncAction::Approve { path, yes } => {
+            approve(output, &profile, &catalog, choose::find(&path, &rows)?, yes).await?;
+        }
+        SyncAction::Readopt { path } => {
+            readopt(output, &profile, &catalog, choose::find(&path, &rows)?).await?;
+        }
+        SyncAction::Trash(arguments) => {
+            return match arguments.action {
+                SyncTrashAction::List { path } => list_trash(output, &rows, path.as_deref()),
+                SyncTrashAction::Restore { ids } => restore_trash(output, &profile, &rows, &ids).await,
+            };
+        }
+    }
+    list(output, &catalog).await
+}
+
+/// How passes are made on this machine.
+pub(crate) fn pass_settings(settling: SettlingArguments) -> PassSettings {
+    PassSettings {
+        sending: super::backup::settings(),
+        settling: settling.settling(),
+        absence: Duration::from_millis(settling.absence),
+    }
+}
+
+impl SettlingArguments {
+    /// When files have settled.
+    pub(crate) fn settling(self) -> Settling {
+        Settling {
+            photos: Duration::from_millis(self.settle_photos),
+            videos: Duration::from_millis(self.settle_videos),
+            incomplete: Duration::from_millis(self.settle_incomplete),
+        }
+    }
+}
+
+/// Makes a folder a sync folder, whose album has its name unless told otherwise.
+pub(crate) async fn add_folder(
+    profile: &Profile,
+    catalog: &Catalog,
+    arguments: &SyncAdd,
+) -> Result<NewSyncFolder> {
+    let rows = catalog.sync_folders().await?;
+    let watched = catalog.watch_folders().await?;
+    let given = arguments.local_trash.clone();
+    let given = given.map(std::path::absolute).transpose()?;
+    let outside = given.clone().unwrap_or_else(|| profile.folder().join("trash"));
+    let path = choose::admit(&arguments.path, &outside, &rows, &watched)?;
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let album = arguments.album.clone().or(name).filter(|name| !name.trim().is_empty());
+    let album = album.context("the folder has no name: say with --album which album its pictures go to")?;
+    let marker = if arguments.dry_run {
+        marker::read(&path)?.unwrap_or_default()
+    } else {
+        choose::mark(&path).with_context(|| format!("cannot mark {}", path.display()))?
+    };
+    let trash = given.unwrap_or_else(|| profile.local_trash(&marker));
+    let keep_older_than =
+        arguments.keep_deleted_older_than.map(|age| i64::try_from(age.as_micros()).unwrap_or(i64::MAX));
+    let direction = match arguments.direction {
+        Way::Both => Direction::Both,
+        Way::Up => Direction::Up,
+        Way::Down => Direction::Down,
+    };
+    let folder = NewSyncFolder { path, marker, album, direction, keep_older_than, trash };
+    if !arguments.dry_run {
+        catalog.add_sync_folder(&folder, micros_of(SystemTime::now())).await?;
+    }
+    Ok(folder)
+}
+
+async fn add(
+    output: Output,
+    general: &General,
+    profile: &Profile,
+    catalog: &Catalog,
+    arguments: SyncAdd,
+) -> Result<Ending> {
+    let folder = add_folder(profile, catalog, &arguments).await?;
+    if arguments.dry_run {
+        let session = Arc::new(profile::session(general, profile).await?);
+        let unmarked = NewSyncFolder { marker: String::new(), ..folder };
+        let row = SyncFolderRow {
+            id: 0,
+            folder: unmarked,
+            paused: false,
+            added: 0,
+            hold: None,
+            approval: None,
+            last_pass: None,
+        };
+        let settling =
+            SettlingArguments { settle_photos: 0, settle_videos: 0, settle_incomplete: 0, absence: 0 };
+        let shown = preview(&session, catalog, &row, &pass_settings(settling), false).await?;
+        return show_plan(output, vec![(row.folder.path, shown)]);
+    }
+    let next = if tell_agent(profile).await? {
+        "the agent does it from now on"
+    } else {
+        "`darkslide agent run` or `darkslide agent install` does it from now on, `darkslide sync run` once"
+    };
+    output.notice(format!(
+        "{} is kept in step with the album {:?}; {next}.",
+        folder.path.display(),
+        folder.album
+    ));
+    list(output, catalog).await
+}
+
+/// Says whether an agent heard it.
+async fn tell_agent(profile: &Profile) -> Result<bool> {
+    let Some(mut line) = Line::call(profile.folder()).await? else { return Ok(false) };
+    line.ask(Request::Reload).await?;
+    Ok(true)
+}
+
+async fn remove(output: Output, profile: &Profile, catalog: &Catalog, row: &SyncFolderRow) -> Result<()> {
+    catalog.remove_sync_folder(row.id).await?;
+    tell_agent(profile).await?;
+    if let Err(error) = choose::unmark(&row.folder.path, &row.folder.marker) {
+        output.warn(format!("warning: the marker in {} stays: {error}", row.folder.path.display()));
+    }
+    output.notice(format!(
+        "{} is not kept in step any more; what is in it, in its local trash {} and in the vault stays.",
+        row.folder.path.display(),
+        row.folder.trash.display()
+    ));
+    Ok(())
+}
+
+async fn approve(
+    output: Output,
+    profile: &Profile,
+    catalog: &Catalog,
+    row: &SyncFolderRow,
+    yes: bool,
+) -> Result<()> {
+    let Some(hold) = &row.hold else { bail!("nothing is on hold in {}", row.folder.path.display()) };
+    questions::confirm(yes, &format!("{}: {hold}. Let it happen?", row.folder.path.display()))?;
+    catalog.approve_sync_folder(row.id, Some(&hold.asks_for())).await?;
+    let next = if tell_agent(profile).await? { "The agent goes on." } else { "The next pass goes on." };
+    output.notice(next);
+    Ok(())
+}
+
+async fn readopt(output: Output, profile: &Profile, catalog: &Catalog, row: &SyncFolderRow) -> Result<()> {
+    let path = &row.folder.path;
+    marker::probe(path)?;
+    let id = marker::new_id();
+    // Nothing is agreed on before the root says so: a crash in between leaves it unhealthy, and this is asked again.
+    catalog.readopt_sync_folder(row.id, &id).await?;
+    marker::write(path, &id).with_context(|| format!("cannot mark {}", path.display()))?;
+    tell_agent(profile).await?;
+    output.notice(format!(
+        "{} is taken over as it is: it is merged with the vault, and nothing is deleted.",
+        path.display()
+    ));
+    Ok(())
+}
+
+async fn told(catalog: &Catalog) -> Result<Vec<Told>> {
+    let mut list = Vec::new();
+    for row in catalog.sync_folders().await? {
+        let in_step = catalog.sync_counts(row.id).await?.0;
+        list.push(Told {
+            path: row.folder.path.display().to_string(),
+            album: row.folder.album,
+            direction: row.folder.direction,
+            keep_deleted_older_than: row.folder.keep_older_than.map(|micros| micros / 86_400_000_000),
+            local_trash: row.folder.trash.display().to_string(),
+            paused: row.paused,
+            in_step,
+            hold: row.hold,
+            is_approved: row.approval.is_some(),
+            last_pass: row.last_pass,
+        });
+    }
+    Ok(list)
+}
+
+async fn list(output: Output, catalog: &Catalog) -> Result<Ending> {
+    output.answer(&told(catalog).await?, |list| describe(list))?;
+    Ok(Ending::Done)
+}
+
+fn state(folder: &Told) -> String {
+    let pass = folder.last_pass.as_ref();
+    match pass {
+        _ if folder.paused => "paused".to_owned(),
+        Some(pass) if pass.unhealthy.is_some() => "left alone".to_owned(),
+        _ if folder.hold.is_some() && !folder.is_approved => "on hold".to_owned(),
+        Some(pass) if pass.failed_count > 0 => format!("{} failed", pass.failed_count),
+        Some(pass) if pass.waiting_count > 0 || pass.has_more => "at work".to_owned(),
+        Some(pass) => format!("in step {}", date(pass.began)),
+        None => "not looked at yet".to_owned(),
+    }
+}
+
+fn describe(list: &[Told]) -> String {
+    if list.is_empty() {
+        return "No folder is kept in step; `darkslide sync add FOLDER` changes that.".to_owned();
+    }
+    let mut rows = vec![["Folder", "State", "In step", "Album", "Direction"].map(str::to_owned).to_vec()];
+    rows.extend(list.iter().map(|folder| {
+        let direction = match folder.direction {
+            Direction::Both => "both ways",
+            Direction::Up => "up only",
+            Direction::Down => "down only",
+        };
+        vec![
+            folder.path.clone(),
+            state(folder),
+            folder.in_step.to_string(),
+            folder.album.clone(),
+            direction.to_owned(),
+        ]
+    }));
+    table(&rows)
+}
+
+async fn status(output: Output, catalog: &Catalog, path: Option<&Path>) -> Result<Ending> {
+    let rows = catalog.sync_folders().await?;
+    let only = path.map(|path| choose::find(path, &rows)).transpose()?;
+    let only = only.map(|row| row.folder.path.display().to_string());
+    let mut list = told(catalog).await?;
+    list.retain(|folder| only.as_ref().is_none_or(|only| *only == folder.path));
+    let needs_somebody = list.iter().any(|folder| {
+        let pass = folder.last_pass.as_ref();
+        (folder.hold.is_some() && !folder.is_approved)
+            || pass.is_some_and(|pass| pass.unhealthy.is_some() || pass.failed_count > 0)
+    });
+    output.answer(&list, |list| stand(list))?;
+    Ok(Ending::unless(needs_somebody))
+}
+
+/// How each folder stands, in full.
+fn stand(list: &[Told]) -> String {
+    if list.is_empty() {
+        return describe(list);
+    }
+    let mut text = String::new();
+    for folder in list {
+        text += &format!("{}: {}\n", on_one_line(&folder.path), state(folder));
+        text += &format!(
+            "  {} in step with the album {:?}\n",
+            counted(folder.in_step.unsigned_abs(), "picture"),
+            folder.album
+        );
+        if let Some(hold) = &folder.hold {
+            text += &format!("  On hold: {hold}.\n");
+            if folder.is_approved {
+                text += "  You let it happen; the next pass does it.\n";
+            } else {
+                text += &format!(
+                    "  Nothing is removed until you say so: `darkslide sync approve {}` lets it happen. What is new is sent all the same.\n",
+                    folder.path
+                );
+            }
+        }
+        let Some(pass) = &folder.last_pass else { continue };
+        if let Some(why) = &pass.unhealthy {
+            text += &format!("  Left alone: {why}\n");
+        }
+        for (title, list, count) in
+            [("Failed", &pass.failed, pass.failed_count), ("Waiting", &pass.waiting, pass.waiting_count)]
+        {
+            for told in list {
+                let place = if told.path.is_empty() {
+                    String::new()
+                } else {
+                    format!("{}: ", on_one_line(&told.path))
+                };
+                text += &format!("  {title}: {place}{}\n", told.reason);
+            }
+            if let Some(more) = count.checked_sub(list.len() as u64).filter(|more| *more > 0) {
+                text += &format!("  … and {more} more\n");
+            }
+        }
+        for told in &pass.notices {
+            text += &format!("  Note: {}: {}\n", on_one_line(&told.path), told.reason);
+        }
+    }
+    text
+}
+
+async fn run_passes(
+    output: Output,
+    general: &General,
+    profile: &Profile,
+    catalog: &Catalog,
+    arguments: SyncRun,
+) -> Result<Ending> {
+    let mut rows = catalog.sync_folders().await?;
+    if let Some(path) = &arguments.path {
+        let id = choose::find(path, &rows)?.id;
+        rows.retain(|row| row.id == id);
+    }
+    if rows.is_empty() {
+        bail!("no folder is kept in step; `darkslide sync add FOLDER` changes that");
+    }
+    let session = Arc::new(profile::session(general, profile).await?);
+    let settings = pass_settings(arguments.settling);
+    if arguments.dry_run {
+        let mut shown = Vec::new();
+        for row in rows {
+            let preview = preview(&session, catalog, &row, &settings, true).await?;
+            shown.push((row.folder.path, preview));
+        }
+        return show_plan(output, shown);
+    }
+    let _turn = my_turn(output, profile).await?;
+    let stop = CancellationToken::new();
+    let watching = tokio::spawn(stop_on_interrupt(output, stop.clone()));
+    let mut reports = Vec::new();
+    for row in rows.into_iter().filter(|row| !row.paused) {
+        let path = row.folder.path.clone();
+        let report =
+            until_in_step(output, &session, catalog, row.id, &settings, arguments.no_wait, &stop).await;
+        reports.push((path, report?));
+    }
+    watching.abort();
+    let is_whole = reports.iter().all(|(_, report)| report.is_in_step());
+    let answer: Vec<_> = reports
+        .iter()
+        .map(|(path, report)| json!({ "path": path.display().to_string(), "report": report }))
+        .collect();
+    output.answer(&answer, |_| reports.iter().map(|(path, report)| summary(path, report)).collect())?;
+    Ok(Ending::unless(!is_whole))
+}
+
+/// Passes until nothing more is to be done now; what they did together.
+async fn until_in_step(
+    output: Output,
+    session: &Arc<Session>,
+    catalog: &Catalog,
+    id: i64,
+    settings: &PassSettings,
+    no_wait: bool,
+    stop: &CancellationToken,
+) -> Result<PassReport> {
+    let mut memories = Memories::default();
+    let mut whole = PassReport::default();
+    for _ in 0..PASSES_MAX {
+        let rows = catalog.sync_folders().await?;
+        let row =
+            rows.into_iter().find(|row| row.id == id).context("the folder is not kept in step any more")?;
+        let progress = Progress::begin(output, "keeping in step");
+        let passed = pass(session, catalog, &row, &mut memories, settings, &progress.events, stop).await;
+        progress.end().await;
+        let report = match passed {
+            Ok(report) => report,
+            Err(error @ SyncError::Unhealthy(_)) => return Err(error.into()),
+            Err(error) => return Err(error).context(format!("{} is not in step", row.folder.path.display())),
+        };
+        let (has_more, look_again) = (report.has_more || report.did_something(), report.look_again);
+        whole = added(whole, report);
+        if stop.is_cancelled() || whole.unhealthy.is_some() {
+            break;
+        }
+        match look_again {
+            _ if has_more => {}
+            Some(at) if !no_wait => {
+                let now = micros_of(SystemTime::now());
+                let pause = Duration::from_micros(u64::try_from(at.saturating_sub(now)).unwrap_or_default());
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(pause.min(PAUSE_MAX) + Duration::from_millis(20)) => {}
+                }
+            }
+            _ => break,
+        }
+    }
+    Ok(whole)
+}
+
+/// What two passes did, and how the second one left things.
+fn added(before: PassReport, after: PassReport) -> PassReport {
+    let mut notices = before.notices;
+    notices.extend(after.notices);
+    PassReport {
+        began: if before.began == 0 { after.began } else { before.began },
+        millis: before.millis + after.millis,
+        uploaded: before.uploaded + after.uploaded,
+        linked: before.linked + after.linked,
+        restored: before.restored + after.restored,
+        materialised: before.materialised + after.materialised,
+        trashed_local: before.trashed_local + after.trashed_local,
+        trashed_remote: before.trashed_remote + after.trashed_remote,
+        renamed: before.renamed + after.renamed,
+        notices,
+        ..after
+    }
+}
+
+fn summary(path: &Path, report: &PassReport) -> String {
+    let mut parts = Vec::new();
+    for (count, what) in [
+        (report.uploaded, "sent"),
+        (report.linked, "already in the vault"),
+        (report.restored, "restored in the vault"),
+        (report.materialised, "brought into the folder"),
+        (report.renamed, "renamed"),
+        (report.trashed_remote, "put into the vault's trash"),
+        (report.trashed_local, "moved into the local trash"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{count} {what}"));
+        }
+    }
+    let did = if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") };
+    let mut text = format!(
+        "{}: {did}; {} in step.\n",
+        on_one_line(&path.display().to_string()),
+        counted(report.in_step.unsigned_abs(), "picture")
+    );
+    if let Some(why) = &report.unhealthy {
+        text += &format!("  Left alone: {why}\n");
+    }
+    if let Some(hold) = &report.hold {
+        text += &format!("  On hold: {hold}. `darkslide sync approve {}` lets it happen.\n", path.display());
+    }
+    for (title, list, count) in
+        [("Failed", &report.failed, report.failed_count), ("Waiting", &report.waiting, report.waiting_count)]
+    {
+        for told in list {
+            text += &format!("  {title}: {}: {}\n", on_one_line(&told.path), told.reason);
+        }
+        if let Some(more) = count.checked_sub(list.len() as u64).filter(|more| *more > 0) {
+            text += &format!("  … and {more} more\n");
+        }
+    }
+    for told in &report.notices {
+        text += &format!("  Note: {}: {}\n", on_one_line(&told.path), told.reason);
+    }
+    text
+}
+
+fn show_plan(output: Output, shown: Vec<(PathBuf, Preview)>) -> Result<Ending> {
+    let lossy = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
+    let mut answer = Vec::new();
+    let mut text = String::new();
+    for (path, preview) in shown {
+        let steps: Vec<Planned> = preview
+            .plan
+            .steps
+            .iter()
+            .map(|step| Planned {
+                path: lossy(&step.path),
+                from: step.from.as_deref().map(lossy),
+                action: name_of(&step.action),
+                cause: step.cause.to_string(),
+                is_destructive: step.action.is_destructive(),
+            })
+            .collect();
+        text += &format!("{}:\n", on_one_line(&path.display().to_string()));
+        for step in &steps {
+            let from =
+                step.from.as_ref().map(|from| format!(" (was {})", on_one_line(from))).unwrap_or_default();
+            text += &format!("  {}: {}{from}: {}\n", step.action, on_one_line(&step.path), step.cause);
+        }
+        let waiting: Vec<_> = preview
+            .plan
+            .waiting
+            .iter()
+            .map(|(path, wait)| json!({ "path": lossy(path), "reason": wait.to_string() }))
+            .collect();
+        for (path, wait) in &preview.plan.waiting {
+            text += &format!("  wait: {}: {wait}\n", on_one_line(&lossy(path)));
+        }
+        for (path, reason) in &preview.unreadable {
+            text += &format!("  cannot be read: {}: {reason}\n", on_one_line(&path.display().to_string()));
+        }
+        if let Some(hold) = &preview.hold {
+            text += &format!("  On hold: {hold}.\n");
+        }
+        if steps.is_empty() && waiting.is_empty() {
+            text += "  nothing to do\n";
+        }
+        answer.push(json!({ "path": path.display().to_string(), "steps": steps, "waiting": waiting, "hold": preview.hold }));
+    }
+    output.answer(&answer, |_| text)?;
+    Ok(Ending::Done)
+}
+
+fn name_of(action: &Action) -> &'static str {
+    match action {
+        Action::Agree(_) => "note",
+        Action::Move(_) => "rename",
+        Action::Send { replaces: None, .. } => "send",
+        Action::Send { replaces: Some(_), .. } => "send as a new version",
+        Action::Link { .. } => "link",
+        Action::Restore { .. } => "restore in the vault",
+        Action::Materialise { .. } => "bring into the folder",
+        Action::Miss(_) => "look again",
+        Action::Forget => "forget",
+        Action::Bury(_) => "note as deleted",
+        Action::Detach { .. } => "keep in the vault only",
+        Action::TrashLocal { .. } => "move into the local trash",
+        Action::TrashRemote { .. } => "put into the vault's trash",
+    }
+}
+
+fn list_trash(output: Output, rows: &[SyncFolderRow], path: Option<&Path>) -> Result<Ending> {
+    let only = path.map(|path| choose::find(path, rows)).transpose()?.map(|row| row.id);
+    let mut listed = Vec::new();
+    for row in rows.iter().filter(|row| only.is_none_or(|only| row.id == only)) {
+        let entries = trash::list(&row.folder.trash)
+            .with_context(|| format!("cannot read {}", row.folder.trash.display()))?;
+        listed.extend(entries.into_iter().map(|entry| (row.folder.path.clone(), entry)));
+    }
+    let answer: Vec<_> = listed
+        .iter()
+        .map(|(folder, entry)| json!({ "folder": folder.display().to_string(), "entry": entry }))
+        .collect();
+    output.answer(&answer, |_| {
+        if listed.is_empty() {
+            return "The local trash is empty.".to_owned();
+        }
+        let mut rows = vec![["id", "trashed on", "kept until", "size", "path"].map(str::to_owned).to_vec()];
+        rows.extend(listed.iter().map(|(folder, entry)| {
+            vec![
+                entry.id.clone(),
+                date(entry.trashed_at),
+                date(entry.kept_until),
+                bytes(entry.bytes),
+                folder.join(&entry.path).display().to_string(),
+            ]
+        }));
+        table(&rows)
+    })?;
+    Ok(Ending::Done)
+}
+
+async fn restore_trash(
+    output: Output,
+    profile: &Profile,
+    rows: &[SyncFolderRow],
+    ids: &[String],
+) -> Result<Ending> {
+    let mut back = Vec::new();
+    for id in ids {
+        let mut restored = None;
+        for row in rows {
+            marker::check(&row.folder.path, &row.folder.marker)?;
+            let taken = restore_from_trash(row, id);
+            restored = taken
+                .with_context(|| format!("{id} cannot be brought back into {}", row.folder.path.display()))?;
+            if restored.is_some() {
+                break;
+            }
+        }
+        let path = restored.with_context(|| {
+            format!("there is no {id} in any local trash; `darkslide sync trash list` shows what there is")
+        })?;
+        back.push(path.display().to_string());
+    }
+    if let Some(mut line) = Line::call(profile.folder()).await? {
+        line.ask(Request::Scan).await?;
+    }
+    output.answer(&json!({ "restored": back }), |_| {
+        let said =
+            back.iter().map(|path| format!("{path} is back; the vault takes it out of its trash, too."));
+        said.collect::<Vec<_>>().join("\n")
+    })?;
+    Ok(Ending::Done)
+}

@@ -1,0 +1,93 @@
+//! Flow 1 for files of which it was decided already that the vault gets them: no plan, and the same lanes.
+//!
+//! Whoever keeps a folder in step with the vault has compared both sides before. So a picture that was deleted is restored, or sent again, and an
+//! edit becomes a new version of its file. Each file is an asset of its own: a path is what both sides agree on, and a Live Photo has two.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use darkslide_crypto::ContentHash;
+use darkslide_media::probe::micros_of;
+use darkslide_protocol::FileId;
+use tokio_util::sync::CancellationToken;
+
+use super::identify::{Identified, Offered, Surroundings, identify};
+use super::run::Run;
+use super::{BackupError, BackupReport, Settings};
+use crate::catalog::Catalog;
+use crate::event::Events;
+use crate::session::Session;
+
+/// Files that are looked at in one go.
+const LOOKED_AT_ONCE: usize = 32;
+
+/// One file that the vault gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Below the root.
+    pub path: PathBuf,
+    /// The file of which it is a new version, as long as that has this content.
+    pub replaces: Option<(FileId, ContentHash)>,
+}
+
+/// Sends, links or restores files. What became of each is in the catalog afterwards. The catalog says what the vault has: pull the feed first.
+/// Returns a report and fails as [`backup`](super::backup) does.
+pub async fn offer(
+    session: Arc<Session>,
+    catalog: Catalog,
+    root: &Path,
+    offers: Vec<Offer>,
+    settings: &Settings,
+    events: &Events,
+    stop: &CancellationToken,
+) -> Result<BackupReport, BackupError> {
+    let began = Instant::now();
+    let _lock = catalog.lock_run()?;
+    let now = micros_of(SystemTime::now());
+    let run = Arc::new(Run::new(session, catalog, settings.clone(), events.clone(), stop, now));
+    run.expect_files(offers.len() as u64);
+    run.prepare_to_send().await?;
+    let root: Arc<Path> = root.into();
+    let none_changed = HashSet::new();
+    run.work(async |lanes| {
+        for offers in offers.chunks(LOOKED_AT_ONCE) {
+            let identified = run.identified_alone(&root, offers.to_vec()).await;
+            for (mut one, replaces) in identified {
+                if run.is_halted() {
+                    return Ok(());
+                }
+                if let Identified::Asset(asset) = &mut one {
+                    asset.offered = Some(Offered { replaces });
+                }
+                run.dispatch(lanes, &root, one, &none_changed).await?;
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(run.report(began.elapsed()))
+}
+
+impl Run {
+    /// What each file is, by itself.
+    async fn identified_alone(
+        &self,
+        root: &Arc<Path>,
+        offers: Vec<Offer>,
+    ) -> Vec<(Identified, Option<(FileId, ContentHash)>)> {
+        let (root, settings, now) = (Arc::clone(root), self.settings.clone(), self.now);
+        let identifying = tokio::task::spawn_blocking(move || {
+            let around = Surroundings { root: &root, zone: &*settings.zone, now };
+            let alone = |offer: Offer| {
+                let identified = identify(around, std::slice::from_ref(&offer.path), |path| {
+                    settings.albums.album_of(&root, path)
+                });
+                identified.into_iter().map(move |one| (one, offer.replaces)).collect::<Vec<_>>()
+            };
+            offers.into_iter().flat_map(alone).collect()
+        });
+        identifying.await.expect("identification does not panic")
+    }
+}

@@ -1,0 +1,299 @@
+//! What a sync folder and the vault agreed on last, and what the vault has of given contents.
+//!
+//! Rows are written after the effect that they record, those of one step in one transaction.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use darkslide_crypto::ContentHash;
+use darkslide_protocol::{AccountId, CollectionId, FileId, Version};
+use sqlx::{AssertSqlSafe, Row, sqlite::SqliteRow};
+
+use super::files::content_hash_of;
+use super::{Catalog, CatalogError};
+use crate::folder::reconcile::{Base, Deleted, DiskId, RelativePath, Remote, Synced};
+use crate::folder::scan::Stat;
+
+/// Contents that are asked for at once.
+const CONTENTS: usize = 400;
+
+/// Rows that are written at once.
+const ROWS: usize = 60;
+
+/// What is agreed on about one path, and the file on disk as it was then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BaseRow {
+    /// What is agreed on.
+    pub base: Base,
+    /// The file; nothing in tombstones.
+    pub stat: Stat,
+}
+
+/// A file of the folder's album that the folder knows nothing of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The file.
+    pub file: FileId,
+    /// Its content.
+    pub content: ContentHash,
+    /// Its name.
+    pub title: String,
+    /// Ciphertext bytes.
+    pub object_size: i64,
+}
+
+/// What is written down after a step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BaseChanges {
+    /// Rows that are new, or new as they are.
+    pub put: BTreeMap<RelativePath, BaseRow>,
+    /// Paths about which nothing is agreed on any more.
+    pub dropped: BTreeSet<RelativePath>,
+    /// Contents that do not come back into the folder by themselves.
+    pub detached: BTreeSet<ContentHash>,
+    /// Paths that files have moved from, by those that they have now.
+    pub moved: BTreeMap<RelativePath, RelativePath>,
+}
+
+impl BaseChanges {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.put.is_empty() && self.dropped.is_empty() && self.detached.is_empty()
+    }
+}
+
+fn row_of(row: &SqliteRow) -> sqlx::Result<(RelativePath, BaseRow)> {
+    let text: String = row.try_get("content")?;
+    let decode = |error| sqlx::Error::ColumnDecode { index: "content".to_owned(), source: Box::new(error) };
+    let content: ContentHash = text.parse().map_err(decode)?;
+    let size = row.try_get::<i64, _>("size")?.cast_unsigned();
+    let (file, version) = (FileId(row.try_get("file")?), Version(row.try_get("version")?));
+    let inode = row.try_get::<i64, _>("inode")?.cast_unsigned();
+    let disk = DiskId { inode, born_ns: row.try_get("born_ns")? };
+    let (modified_ns, changed_ns) = (row.try_get("modified_ns")?, row.try_get("changed_ns")?);
+    let base = if row.try_get::<String, _>("state")? == "synced" {
+        Base::Synced(Synced {
+            content,
+            disk,
+            size,
+            file,
+            version,
+            absent_since: row.try_get("absent_since")?,
+        })
+    } else {
+        Base::Deleted(Deleted { content, size, file, version })
+    };
+    Ok((row.try_get("path")?, BaseRow { base, stat: Stat { size, disk, modified_ns, changed_ns } }))
+}
+
+impl Catalog {
+    /// What a folder and the vault agreed on last.
+    pub async fn sync_base(&self, folder: i64) -> Result<BTreeMap<RelativePath, BaseRow>, CatalogError> {
+        let rows =
+            sqlx::query("SELECT * FROM sync_base WHERE folder = $1").bind(folder).fetch_all(&self.pool);
+        Ok(rows.await?.iter().map(row_of).collect::<sqlx::Result<_>>()?)
+    }
+
+    /// The same of some paths.
+    pub async fn sync_base_at(
+        &self,
+        folder: i64,
+        paths: &[RelativePath],
+    ) -> Result<BTreeMap<RelativePath, BaseRow>, CatalogError> {
+        let mut rows = BTreeMap::new();
+        for chunk in paths.chunks(CONTENTS) {
+            let marks = vec!["?"; chunk.len()].join(", ");
+            let text = format!("SELECT * FROM sync_base WHERE folder = ? AND path IN ({marks})");
+            let mut query = sqlx::query(AssertSqlSafe(text)).bind(folder);
+            for path in chunk {
+                query = query.bind(path.clone());
+            }
+            for row in query.fetch_all(&self.pool).await? {
+                rows.extend([row_of(&row)?]);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Contents that other sync folders of the account have, of those that this one has lost sight of.
+    pub async fn in_other_sync_folders(&self, folder: i64) -> Result<HashSet<ContentHash>, CatalogError> {
+        let text = "SELECT DISTINCT missed.content AS content_hash FROM sync_base AS missed
+             JOIN sync_base AS other ON other.content = missed.content AND other.folder <> missed.folder
+             WHERE missed.folder = $1 AND missed.absent_since IS NOT NULL
+               AND other.state = 'synced' AND other.absent_since IS NULL";
+        let rows = sqlx::query(text).bind(folder).fetch_all(&self.pool).await?;
+        Ok(rows
+            .iter()
+            .map(content_hash_of)
+            .collect::<sqlx::Result<Vec<_>>>()?
+            .into_iter()
+            .flatten()
+            .collect())
+    }
+
+    /// How many pictures a folder and the vault have in common, and how many tombstones there are.
+    pub async fn sync_counts(&self, folder: i64) -> Result<(i64, i64), CatalogError> {
+        let text = "SELECT coalesce(sum(state = 'synced'), 0), coalesce(sum(state = 'deleted'), 0)
+            FROM sync_base WHERE folder = $1";
+        Ok(sqlx::query_as(text).bind(folder).fetch_one(&self.pool).await?)
+    }
+
+    /// Writes down what a step came to. What is known of the assets below the root goes along: nobody relies on a path that leads nowhere.
+    pub async fn record_sync(
+        &self,
+        folder: i64,
+        root: &[u8],
+        changes: &BaseChanges,
+    ) -> Result<(), CatalogError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = self.write().await?;
+        for (path, from) in &changes.moved {
+            let text = "UPDATE OR REPLACE assets SET path = $3 WHERE root = $1 AND path = $2";
+            sqlx::query(text).bind(root).bind(from).bind(path).execute(&mut *transaction).await?;
+        }
+        let buried = changes.put.iter().filter(|(_, row)| matches!(row.base, Base::Deleted(_)));
+        for path in buried.map(|(path, _)| path).chain(&changes.dropped) {
+            let text = "DELETE FROM assets WHERE root = $1 AND path = $2";
+            sqlx::query(text).bind(root).bind(path).execute(&mut *transaction).await?;
+        }
+        for path in &changes.dropped {
+            let text = "DELETE FROM sync_base WHERE folder = $1 AND path = $2";
+            sqlx::query(text).bind(folder).bind(path).execute(&mut *transaction).await?;
+        }
+        let rows: Vec<_> = changes.put.iter().collect();
+        for rows in rows.chunks(ROWS) {
+            let values = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; rows.len()].join(", ");
+            let text = format!(
+                "INSERT OR REPLACE INTO sync_base (folder, path, state, content, size, file, version, inode, born_ns,
+                    modified_ns, changed_ns, absent_since) VALUES {values}"
+            );
+            let mut query = sqlx::query(AssertSqlSafe(text));
+            for (path, row) in rows {
+                let (state, content, file, version, absent_since) = match row.base {
+                    Base::Synced(agreed) => {
+                        ("synced", agreed.content, agreed.file, agreed.version, agreed.absent_since)
+                    }
+                    Base::Deleted(buried) => ("deleted", buried.content, buried.file, buried.version, None),
+                };
+                query = query
+                    .bind(folder)
+                    .bind((*path).clone())
+                    .bind(state)
+                    .bind(content.to_string())
+                    .bind(row.stat.size.cast_signed())
+                    .bind(file.0)
+                    .bind(version.0)
+                    .bind(row.stat.disk.inode.cast_signed())
+                    .bind(row.stat.disk.born_ns)
+                    .bind(row.stat.modified_ns)
+                    .bind(row.stat.changed_ns)
+                    .bind(absent_since);
+            }
+            query.execute(&mut *transaction).await?;
+        }
+        for content in &changes.detached {
+            let text = "INSERT OR IGNORE INTO sync_detached (folder, content) VALUES ($1, $2)";
+            sqlx::query(text).bind(folder).bind(content.to_string()).execute(&mut *transaction).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    /// What the vault has of these contents. A file's version is what conditions on it are compared with.
+    pub async fn remotes(
+        &self,
+        owner: AccountId,
+        contents: impl IntoIterator<Item = ContentHash>,
+    ) -> Result<HashMap<ContentHash, Remote>, CatalogError> {
+        let contents: Vec<ContentHash> = contents.into_iter().collect();
+        let mut remotes = HashMap::with_capacity(contents.len());
+        for chunk in contents.chunks(CONTENTS) {
+            self.deleted_remotes(chunk, &mut remotes).await?;
+            self.live_remotes(owner, chunk, &mut remotes).await?;
+        }
+        Ok(remotes)
+    }
+
+    async fn deleted_remotes(
+        &self,
+        contents: &[ContentHash],
+        remotes: &mut HashMap<ContentHash, Remote>,
+    ) -> Result<(), CatalogError> {
+        let marks = vec!["?"; contents.len()].join(", ");
+        // What can still be restored comes last, and wins.
+        let text = format!(
+            "SELECT content_hash, file, purged FROM trash WHERE restored = 0 AND content_hash IN ({marks})
+             ORDER BY purged DESC, trashed_at, file"
+        );
+        let mut query = sqlx::query(AssertSqlSafe(text));
+        for content in contents {
+            query = query.bind(content.to_string());
+        }
+        for row in query.fetch_all(&self.pool).await? {
+            let Some(content) = content_hash_of(&row)? else { continue };
+            let remote = if row.try_get("purged")? {
+                Remote::Purged
+            } else {
+                Remote::Trash { file: FileId(row.try_get("file")?) }
+            };
+            remotes.insert(content, remote);
+        }
+        Ok(())
+    }
+
+    async fn live_remotes(
+        &self,
+        owner: AccountId,
+        contents: &[ContentHash],
+        remotes: &mut HashMap<ContentHash, Remote>,
+    ) -> Result<(), CatalogError> {
+        let marks = vec!["?"; contents.len()].join(", ");
+        let text = format!(
+            "SELECT files.content_hash, files.file, min(files.taken) AS taken,
+                 (SELECT max(every.version) FROM files AS every JOIN collections AS live ON live.id = every.collection
+                  WHERE every.file = files.file AND live.deleted = 0) AS version
+             FROM files JOIN collections ON collections.id = files.collection
+             WHERE files.owner = ? AND collections.owner = files.owner AND files.deleted = 0 AND collections.deleted = 0
+               AND files.content_hash IN ({marks})
+             GROUP BY files.file ORDER BY files.file DESC"
+        );
+        let mut query = sqlx::query(AssertSqlSafe(text)).bind(owner.0);
+        for content in contents {
+            query = query.bind(content.to_string());
+        }
+        for row in query.fetch_all(&self.pool).await? {
+            let Some(content) = content_hash_of(&row)? else { continue };
+            let live = Remote::Live {
+                file: FileId(row.try_get("file")?),
+                version: Version(row.try_get("version")?),
+                taken: row.try_get("taken")?,
+            };
+            remotes.insert(content, live);
+        }
+        Ok(())
+    }
+
+    /// Files of an album of which a folder knows nothing. Live Photos are two files each, and are not among them.
+    pub async fn sync_arrivals(
+        &self,
+        folder: i64,
+        owner: AccountId,
+        album: CollectionId,
+    ) -> Result<Vec<Arrival>, CatalogError> {
+        let text = "SELECT content_hash, file, title, object_size FROM files
+             WHERE collection = $1 AND owner = $2 AND deleted = 0 AND title IS NOT NULL AND kind <> 2
+               AND content_hash IS NOT NULL AND instr(content_hash, ':') = 0
+               AND NOT EXISTS (SELECT 1 FROM sync_base WHERE folder = $3 AND content = content_hash)
+               AND NOT EXISTS (SELECT 1 FROM sync_detached WHERE folder = $3 AND content = content_hash)
+             ORDER BY file";
+        let rows = sqlx::query(text).bind(album.0).bind(owner.0).bind(folder).fetch_all(&self.pool).await?;
+        let mut arrivals = Vec::with_capacity(rows.len());
+        for row in rows {
+            let Some(content) = content_hash_of(&row)? else { continue };
+            let file = FileId(row.try_get("file")?);
+            let (title, object_size) = (row.try_get("title")?, row.try_get("object_size")?);
+            arrivals.push(Arrival { file, content, title, object_size });
+        }
+        Ok(arrivals)
+    }
+}

@@ -1,0 +1,169 @@
+//! Sync folders: which folders are kept in step with the vault, and how each stands.
+//!
+//! Not a cache: nobody but their owner could write them again.
+
+use std::path::PathBuf;
+
+use sqlx::{FromRow, Row, sqlite::SqliteRow};
+
+use super::{Catalog, CatalogError};
+use crate::folder::breaker::{Approval, Hold};
+use crate::folder::reconcile::Direction;
+use crate::folder::report::PassReport;
+use crate::library::{path_of, raw};
+
+/// One sync folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncFolderRow {
+    /// Its number, never given to another.
+    pub id: i64,
+    /// What its owner chose.
+    pub folder: NewSyncFolder,
+    /// Left alone until its owner says otherwise.
+    pub paused: bool,
+    /// When it was added, µs since the epoch.
+    pub added: i64,
+    /// What waits for its owner.
+    pub hold: Option<Hold>,
+    /// What its owner allowed, until it is done.
+    pub approval: Option<Approval>,
+    /// How the last pass went.
+    pub last_pass: Option<PassReport>,
+}
+
+/// What is recorded of a new one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewSyncFolder {
+    /// Where it is: absolute, links resolved.
+    pub path: PathBuf,
+    /// What its marker says.
+    pub marker: String,
+    /// The album that its pictures are in.
+    pub album: String,
+    /// Which way changes go.
+    pub direction: Direction,
+    /// How old a picture must be, in µs since it was taken, to stay in the vault when it is deleted in the folder.
+    pub keep_older_than: Option<i64>,
+    /// Where its local trash is.
+    pub trash: PathBuf,
+}
+
+impl FromRow<'_, SqliteRow> for SyncFolderRow {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        let damaged =
+            |index: &str| sqlx::Error::ColumnDecode { index: index.to_owned(), source: "not known".into() };
+        let direction = match row.try_get::<String, _>("direction")?.as_str() {
+            "both" => Direction::Both,
+            "up" => Direction::Up,
+            "down" => Direction::Down,
+            _ => return Err(damaged("direction")),
+        };
+        Ok(Self {
+            id: row.try_get("id")?,
+            folder: NewSyncFolder {
+                path: path_of(&row.try_get::<Vec<u8>, _>("path")?),
+                marker: row.try_get("marker")?,
+                album: row.try_get("album")?,
+                direction,
+                keep_older_than: row.try_get("keep_older_than")?,
+                trash: path_of(&row.try_get::<Vec<u8>, _>("trash")?),
+            },
+            paused: row.try_get("paused")?,
+            added: row.try_get("added")?,
+            hold: json(row, "hold")?,
+            approval: json(row, "approval")?,
+            // One that an earlier version wrote says nothing any more.
+            last_pass: json(row, "last_pass").unwrap_or_default(),
+        })
+    }
+}
+
+fn json<T: serde::de::DeserializeOwned>(row: &SqliteRow, column: &'static str) -> sqlx::Result<Option<T>> {
+    let text: Option<String> = row.try_get(column)?;
+    let decode = |error| sqlx::Error::ColumnDecode { index: column.to_owned(), source: Box::new(error) };
+    text.map(|text| serde_json::from_str(&text).map_err(decode)).transpose()
+}
+
+fn text<T: serde::Serialize>(value: Option<&T>) -> Option<String> {
+    value.map(|value| serde_json::to_string(value).expect("numbers and text are JSON"))
+}
+
+impl Catalog {
+    /// All sync folders, in the order in which they were added.
+    pub async fn sync_folders(&self) -> Result<Vec<SyncFolderRow>, CatalogError> {
+        Ok(sqlx::query_as("SELECT * FROM sync_folders ORDER BY id").fetch_all(&self.pool).await?)
+    }
+
+    /// Records a sync folder; `now` in µs since the epoch. Returns its number.
+    pub async fn add_sync_folder(&self, folder: &NewSyncFolder, now: i64) -> Result<i64, CatalogError> {
+        let direction = match folder.direction {
+            Direction::Both => "both",
+            Direction::Up => "up",
+            Direction::Down => "down",
+        };
+        let text =
+            "INSERT INTO sync_folders (path, marker, album, direction, keep_older_than, trash, paused, added)
+            VALUES ($1, $2, $3, $4, $5, $6, 0, $7)";
+        let added = sqlx::query(text)
+            .bind(raw(&folder.path))
+            .bind(&folder.marker)
+            .bind(&folder.album)
+            .bind(direction)
+            .bind(folder.keep_older_than)
+            .bind(raw(&folder.trash))
+            .bind(now)
+            .execute(&self.pool)
+            .await?;
+        Ok(added.last_insert_rowid())
+    }
+
+    /// Stops keeping a folder in step. What is in it, and in the vault, stays.
+    pub async fn remove_sync_folder(&self, id: i64) -> Result<(), CatalogError> {
+        sqlx::query("DELETE FROM sync_folders WHERE id = $1").bind(id).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Pauses a folder or goes on with it.
+    pub async fn pause_sync_folder(&self, id: i64, paused: bool) -> Result<(), CatalogError> {
+        let text = "UPDATE sync_folders SET paused = $2 WHERE id = $1";
+        sqlx::query(text).bind(id).bind(paused).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Records what waits for the owner, if anything does.
+    pub async fn hold_sync_folder(&self, id: i64, hold: Option<&Hold>) -> Result<(), CatalogError> {
+        let text_of = "UPDATE sync_folders SET hold = $2 WHERE id = $1";
+        sqlx::query(text_of).bind(id).bind(text(hold)).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Records what the owner allowed, until it is done.
+    pub async fn approve_sync_folder(
+        &self,
+        id: i64,
+        approval: Option<&Approval>,
+    ) -> Result<(), CatalogError> {
+        let text_of = "UPDATE sync_folders SET approval = $2 WHERE id = $1";
+        sqlx::query(text_of).bind(id).bind(text(approval)).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Records how a pass went.
+    pub async fn sync_folder_passed(&self, id: i64, report: &PassReport) -> Result<(), CatalogError> {
+        let text_of = "UPDATE sync_folders SET last_pass = $2 WHERE id = $1";
+        sqlx::query(text_of).bind(id).bind(text(Some(report))).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Takes over a root under another marker, with nothing agreed on: what follows is a merge.
+    pub async fn readopt_sync_folder(&self, id: i64, marker: &str) -> Result<(), CatalogError> {
+        let mut transaction = self.write().await?;
+        for text in ["DELETE FROM sync_base WHERE folder = $1", "DELETE FROM sync_detached WHERE folder = $1"]
+        {
+            sqlx::query(text).bind(id).execute(&mut *transaction).await?;
+        }
+        let text = "UPDATE sync_folders SET marker = $2, hold = NULL, approval = NULL WHERE id = $1";
+        sqlx::query(text).bind(id).bind(marker).execute(&mut *transaction).await?;
+        Ok(transaction.commit().await?)
+    }
+}

@@ -1,0 +1,509 @@
+//! Carrying a plan out: what adds first, then what removes; the effect, then its durable acknowledgement, then the note of it.
+//!
+//! Nothing is believed because it was planned. Before each step its preconditions are asked again, of the disk and of the vault; a step that no
+//! longer holds is left to the next pass. A crash anywhere leaves an effect without its note, which the next pass finds as it is.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use darkslide_crypto::ContentHash;
+use darkslide_media::probe::micros_of;
+use darkslide_protocol::file::FileIds;
+use darkslide_protocol::receipt::Verdict;
+use darkslide_protocol::server::Extension;
+use darkslide_protocol::trash::{TrashRequest, TrashRequestItem};
+use darkslide_protocol::{FileId, Version};
+use futures_util::StreamExt as _;
+use tokio_util::sync::CancellationToken;
+
+use super::fetch::{FetchError, fetch};
+use super::reconcile::{Action, Base, Cause, Deleted, RelativePath, Remote, Step, Synced};
+use super::report::PassReport;
+use super::scan::{Scan, Stat, is_absent};
+use super::trash::{self, TrashedFile};
+use super::{SyncError, marker};
+use crate::backup::offer::{Offer, offer};
+use crate::backup::{BackupReport, Settings};
+use crate::catalog::{BaseChanges, BaseRow, Catalog, Feed, SyncFolderRow};
+use crate::download::{ContentError, blocking};
+use crate::error::VaultError;
+use crate::event::Events;
+use crate::feed;
+use crate::library::{path_of, raw};
+use crate::session::Session;
+
+/// Files that one pass sends at most, and their bytes: others wait for the next, so that deletions are not late.
+const SENT_MAX: usize = 500;
+const SENT_BYTES_MAX: u64 = 512 << 20;
+
+/// Files that are brought at once.
+const FETCHED_AT_ONCE: usize = 4;
+
+/// Files that are trashed, or vouched for, in one call.
+const CALL_MAX: usize = 100;
+
+/// What carries a plan out.
+pub(super) struct Hands<'a> {
+    pub(super) session: &'a Arc<Session>,
+    pub(super) catalog: &'a Catalog,
+    pub(super) row: &'a SyncFolderRow,
+    pub(super) base: &'a BTreeMap<RelativePath, BaseRow>,
+    pub(super) scan: &'a Scan,
+    pub(super) settings: &'a Settings,
+    pub(super) events: &'a Events,
+    pub(super) stop: &'a CancellationToken,
+    pub(super) report: PassReport,
+}
+
+impl Hands<'_> {
+    fn root(&self) -> &Path {
+        &self.row.folder.path
+    }
+
+    fn whole(&self, path: &RelativePath) -> PathBuf {
+        self.root().join(path_of(path))
+    }
+
+    /// Carries all steps out, as far as the world still is what it was.
+    pub(super) async fn carry_out(&mut self, steps: Vec<Step>) -> Result<(), SyncError> {
+        let (mut noted, mut sent, mut brought, mut local, mut remote) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for step in steps {
+            match step.action {
+                Action::Agree(_)
+                | Action::Move(_)
+                | Action::Miss(_)
+                | Action::Forget
+                | Action::Bury(_)
+                | Action::Detach { .. } => noted.push(step),
+                Action::Send { .. } | Action::Link { .. } | Action::Restore { .. } => sent.push(step),
+                Action::Materialise { .. } => brought.push(step),
+                Action::TrashLocal { .. } => local.push(step),
+                Action::TrashRemote { .. } => remote.push(step),
+            }
+        }
+        // Before anything is sent: a rename that is not noted would look like a new file.
+        let (moved, noted): (Vec<_>, Vec<_>) =
+            noted.into_iter().partition(|step| matches!(step.action, Action::Agree(_) | Action::Move(_)));
+        self.note(moved).await?;
+        self.send(sent).await?;
+        self.bring(brought).await?;
+        self.note(noted).await?;
+        self.trash_local(local).await?;
+        self.trash_remote(remote).await
+    }
+
+    fn is_stopped(&mut self) -> bool {
+        let is_stopped = self.stop.is_cancelled();
+        self.report.has_more |= is_stopped;
+        is_stopped
+    }
+
+    /// Whether the root still is the one that was looked at.
+    async fn must_be_healthy(&self) -> Result<(), SyncError> {
+        let (root, id) = (self.root().to_owned(), self.row.folder.marker.clone());
+        Ok(blocking(move || marker::check(&root, &id)).await?)
+    }
+
+    async fn record(&self, changes: &BaseChanges) -> Result<(), SyncError> {
+        Ok(self.catalog.record_sync(self.row.id, &raw(self.root()), changes).await?)
+    }
+
+    /// What is only written down.
+    async fn note(&mut self, steps: Vec<Step>) -> Result<(), SyncError> {
+        let mut changes = BaseChanges::default();
+        for step in steps {
+            let is_absence = matches!(
+                step.action,
+                Action::Miss(_) | Action::Forget | Action::Bury(_) | Action::Detach { .. }
+            );
+            if is_absence && !is_absent(&self.whole(&step.path)) {
+                continue;
+            }
+            match step.action {
+                Action::Agree(agreed) | Action::Miss(agreed) => {
+                    let stat = self.scan.stats.get(&step.path).copied();
+                    let stat =
+                        stat.or_else(|| self.base.get(&step.path).map(|row| row.stat)).unwrap_or_default();
+                    changes.put.insert(step.path, BaseRow { base: Base::Synced(agreed), stat });
+                }
+                Action::Move(agreed) => {
+                    let stat = self.scan.stats.get(&step.path).copied().unwrap_or_default();
+                    if let Some(from) = step.from {
+                        changes.dropped.insert(from.clone());
+                        changes.moved.insert(step.path.clone(), from);
+                    }
+                    changes.put.insert(step.path, BaseRow { base: Base::Synced(agreed), stat });
+                    self.report.renamed += 1;
+                }
+                Action::Forget => {
+                    changes.dropped.insert(step.path);
+                }
+                Action::Bury(buried) => {
+                    if step.cause == Cause::Lost {
+                        self.report.notes(path_of(&step.path).display().to_string(), &step.cause);
+                    }
+                    changes.put.insert(step.path, tombstone(buried));
+                }
+                Action::Detach { content } => {
+                    changes.dropped.insert(step.path);
+                    changes.detached.insert(content);
+                }
+                _ => {}
+            }
+        }
+        self.record(&changes).await
+    }
+
+    /// What the vault gets: sent, linked or restored.
+    async fn send(&mut self, mut steps: Vec<Step>) -> Result<(), SyncError> {
+        if steps.is_empty() || self.is_stopped() {
+            return Ok(());
+        }
+        self.must_be_healthy().await?;
+        let mut bytes = 0;
+        let fits = |step: &&Step| {
+            bytes += self.scan.stats.get(&step.path).map_or(0, |stat| stat.size);
+            bytes <= SENT_BYTES_MAX
+        };
+        let count = steps.iter().take(SENT_MAX).take_while(fits).count().max(1);
+        self.report.has_more |= count < steps.len();
+        steps.truncate(count);
+        let offers = steps.iter().map(|step| {
+            let replaces = match step.action {
+                Action::Send { replaces, .. } => replaces.zip(step.lets_go),
+                _ => None,
+            };
+            Offer { path: path_of(&step.path), replaces }
+        });
+        let (session, catalog) = (Arc::clone(self.session), self.catalog.clone());
+        let done =
+            offer(session, catalog, self.root(), offers.collect(), self.settings, self.events, self.stop)
+                .await?;
+        feed::pull(self.session, self.catalog).await?;
+        self.record_sent(steps, &done).await?;
+        self.tell(done);
+        Ok(())
+    }
+
+    async fn record_sent(&mut self, steps: Vec<Step>, done: &BackupReport) -> Result<(), SyncError> {
+        let root = raw(self.root());
+        let paths: Vec<_> = steps.iter().map(|step| step.path.clone()).collect();
+        let assets = self.catalog.assets_at(&root, &paths).await?;
+        let assets: HashMap<_, _> = assets.into_iter().map(|row| (row.path.clone(), row)).collect();
+        let contents: BTreeSet<ContentHash> = assets.values().filter_map(|row| row.content_hash).collect();
+        let remotes = self.catalog.remotes(self.session.account, contents).await?;
+        let mut changes = BaseChanges::default();
+        for step in steps {
+            let (Some(asset), Some(stat)) = (assets.get(&step.path), self.scan.stats.get(&step.path)) else {
+                continue;
+            };
+            let is_as_seen = asset.is_backed_up()
+                && asset.fingerprint.size == stat.size
+                && asset.fingerprint.modified_ns == stat.modified_ns
+                && asset.fingerprint.inode == stat.disk.inode;
+            // What was sent is what was seen, or it is for the next pass.
+            let content =
+                asset.content_hash.filter(|content| is_as_seen && Some(*content) == content_of(&step));
+            let Some(content) = content else { continue };
+            let Some(Remote::Live { file, version, .. }) = remotes.get(&content) else { continue };
+            let (file, version) = (*file, *version);
+            let agreed =
+                Synced { content, disk: stat.disk, size: stat.size, file, version, absent_since: None };
+            let told = path_of(&step.path).display().to_string();
+            if step.is_reappearance() {
+                self.report.notes(told, &step.cause);
+            }
+            changes.put.insert(step.path, BaseRow { base: Base::Synced(agreed), stat: *stat });
+            changes.detached.extend(step.lets_go);
+        }
+        if !done.is_complete() {
+            self.report.has_more |= done.interrupted.is_some();
+        }
+        self.record(&changes).await
+    }
+
+    fn tell(&mut self, done: BackupReport) {
+        self.report.uploaded += done.uploaded;
+        self.report.linked += done.linked;
+        self.report.restored += done.untrashed;
+        let root = self.root().display().to_string();
+        for failed in done.failed {
+            let below =
+                failed.path.strip_prefix(&root).unwrap_or(&failed.path).trim_start_matches('/').to_owned();
+            self.report.fails(below, &failed.reason);
+        }
+        if let Some(reason) = done.storage_full {
+            self.report.fails("", &format!("the vault takes no more: {reason}"));
+        }
+        if let Some(reason) = done.interrupted {
+            self.report.fails("", &reason);
+        }
+    }
+
+    /// What the folder gets.
+    async fn bring(&mut self, steps: Vec<Step>) -> Result<(), SyncError> {
+        if steps.is_empty() || self.is_stopped() {
+            return Ok(());
+        }
+        self.must_be_healthy().await?;
+        let trash = self.row.folder.trash.clone();
+        let listed = blocking(move || trash::list(&trash)).await.unwrap_or_default();
+        let mut trashed: HashMap<ContentHash, TrashedFile> =
+            listed.into_iter().map(|trashed| (trashed.content, trashed)).collect();
+        let jobs: Vec<_> = steps
+            .into_iter()
+            .filter_map(|step| match step.action {
+                // Each entry of the trash comes back once.
+                Action::Materialise { content, file } => {
+                    Some((trashed.remove(&content), step, content, file))
+                }
+                _ => None,
+            })
+            .collect();
+        let (session, catalog, events, root) =
+            (self.session, self.catalog, self.events, self.root().to_owned());
+        let stop = self.stop.clone();
+        let mut running = futures_util::stream::iter(jobs)
+            .take_while(|_| std::future::ready(!stop.is_cancelled()))
+            .map(|(trashed, step, content, file)| {
+                let (target, root) = (root.join(path_of(&step.path)), &root);
+                async move {
+                    let fetched =
+                        fetch(session, catalog, (file, content), root, &target, trashed, events).await;
+                    (step, content, fetched)
+                }
+            })
+            .buffer_unordered(FETCHED_AT_ONCE);
+        let mut done = Vec::new();
+        while let Some(fetched) = running.next().await {
+            done.push(fetched);
+            if done.len() >= FETCHED_AT_ONCE {
+                self.record_brought(std::mem::take(&mut done)).await?;
+            }
+        }
+        drop(running);
+        self.record_brought(done).await?;
+        let _told = self.is_stopped();
+        Ok(())
+    }
+
+    async fn record_brought(
+        &mut self,
+        brought: Vec<(Step, ContentHash, Result<Stat, FetchError>)>,
+    ) -> Result<(), SyncError> {
+        let contents = brought.iter().map(|(_, content, _)| *content);
+        let remotes = self.catalog.remotes(self.session.account, contents.collect::<BTreeSet<_>>()).await?;
+        let mut changes = BaseChanges::default();
+        for (step, content, fetched) in brought {
+            let told = path_of(&step.path).display().to_string();
+            let stat = match fetched {
+                Ok(stat) => stat,
+                Err(FetchError::Vault(error)) => return Err((*error).into()),
+                Err(FetchError::Content(error)) => match *error {
+                    ContentError::Api(failure) if failure.is_transient() || failure.is_signed_out() => {
+                        return Err(VaultError::from(failure).into());
+                    }
+                    error => {
+                        self.report.fails(told, &error);
+                        continue;
+                    }
+                },
+                Err(error) => {
+                    self.report.fails(told, &error);
+                    continue;
+                }
+            };
+            self.report.materialised += 1;
+            if let Some(Remote::Live { file, version, .. }) = remotes.get(&content) {
+                let (file, version) = (*file, *version);
+                let agreed =
+                    Synced { content, disk: stat.disk, size: stat.size, file, version, absent_since: None };
+                changes.put.insert(step.path, BaseRow { base: Base::Synced(agreed), stat });
+            }
+        }
+        self.record(&changes).await
+    }
+
+    /// From the folder into the local trash, of what the vault has in its trash, whole, or was told to purge.
+    async fn trash_local(&mut self, steps: Vec<Step>) -> Result<(), SyncError> {
+        if steps.is_empty() || self.is_stopped() {
+            return Ok(());
+        }
+        self.must_be_healthy().await?;
+        feed::pull(self.session, self.catalog).await?;
+        let contents: BTreeSet<ContentHash> = steps.iter().filter_map(content_of).collect();
+        let remotes = self.catalog.remotes(self.session.account, contents).await?;
+        let in_trash = |content: &ContentHash| match remotes.get(content) {
+            Some(Remote::Trash { file }) => Some(*file),
+            _ => None,
+        };
+        let wanted: BTreeSet<FileId> =
+            steps.iter().filter_map(content_of).filter_map(|content| in_trash(&content)).collect();
+        let vouched = self.vouched_for(&wanted).await?;
+        for step in steps {
+            if self.is_stopped() {
+                break;
+            }
+            let Action::TrashLocal { content, disk, buried } = step.action else { continue };
+            let told = path_of(&step.path).display().to_string();
+            let is_safe = match remotes.get(&content) {
+                Some(Remote::Trash { file }) => match vouched.get(file) {
+                    Some(Verdict::Verified) => true,
+                    Some(Verdict::Damaged) => {
+                        self.report
+                            .fails(told.clone(), &"the vault's copy is damaged, so that this one stays");
+                        continue;
+                    }
+                    _ => false,
+                },
+                Some(Remote::Purged) => true,
+                // It came back meanwhile.
+                Some(Remote::Live { .. }) | None => false,
+            };
+            if !is_safe {
+                self.report.waits(told, &"the vault could not be asked for its copy yet");
+                continue;
+            }
+            let Some(stat) = self.scan.stats.get(&step.path).copied().filter(|stat| stat.disk == disk) else {
+                continue;
+            };
+            let (root, trash, path) =
+                (self.root().to_owned(), self.row.folder.trash.clone(), step.path.clone());
+            let now = micros_of(SystemTime::now());
+            let put =
+                blocking(move || trash::put(&trash, &root, &path, (stat, content), step.cause, now)).await;
+            match put {
+                Ok(()) => {
+                    self.report.trashed_local += 1;
+                    let put = BTreeMap::from([(step.path, tombstone(buried))]);
+                    self.record(&BaseChanges { put, ..BaseChanges::default() }).await?;
+                }
+                Err(trash::TrashError::Changed) => self.report.waits(told, &trash::TrashError::Changed),
+                Err(trash::TrashError::Refused { source, .. })
+                    if source.kind() == std::io::ErrorKind::PermissionDenied =>
+                {
+                    let folder = self.whole(&step.path);
+                    let folder = folder.parent().unwrap_or(self.root());
+                    self.report.fails(told, &marker::unhealthy(folder, source));
+                }
+                Err(error) => self.report.fails(told, &error),
+            }
+        }
+        Ok(())
+    }
+
+    /// What the server says of its copies, which it reads for that.
+    async fn vouched_for(&self, files: &BTreeSet<FileId>) -> Result<HashMap<FileId, Verdict>, SyncError> {
+        let mut said = HashMap::new();
+        if files.is_empty()
+            || !self.session.api.offers(Extension::Receipts).await.map_err(VaultError::from)?
+        {
+            return Ok(said);
+        }
+        let mut left: Vec<FileId> = files.iter().copied().collect();
+        while !left.is_empty() {
+            let asked: Vec<FileId> = left.iter().copied().take(CALL_MAX).collect();
+            let answer =
+                self.session.api.receipts(&FileIds { file_ids: asked }).await.map_err(VaultError::from)?;
+            let before = said.len();
+            let spoken = answer.receipts.into_iter().filter(|receipt| receipt.verdict != Verdict::NotChecked);
+            said.extend(spoken.map(|receipt| (receipt.file_id, receipt.verdict)));
+            if said.len() == before {
+                break;
+            }
+            left.retain(|file| !said.contains_key(file));
+        }
+        Ok(said)
+    }
+
+    /// Into the vault's trash, each file as it was seen.
+    async fn trash_remote(&mut self, steps: Vec<Step>) -> Result<(), SyncError> {
+        if steps.is_empty() || self.is_stopped() {
+            return Ok(());
+        }
+        if !self.session.api.offers(Extension::Conditions).await.map_err(VaultError::from)? {
+            let told = "the server cannot delete on conditions; nothing is deleted there";
+            self.report.fails("", &told);
+            return Ok(());
+        }
+        let mut items: BTreeMap<FileId, (TrashRequestItem, Vec<(RelativePath, Deleted)>)> = BTreeMap::new();
+        for step in steps {
+            let Action::TrashRemote { file, version, buried } = step.action else { continue };
+            let memberships = self.catalog.own_memberships(self.session.account, file).await?;
+            let Some(membership) = memberships.first() else { continue };
+            let (file_id, collection_id) = (file, membership.collection);
+            let item = TrashRequestItem { file_id, collection_id, if_version: Some(version) };
+            items.entry(file).or_insert((item, Vec::new())).1.push((step.path, buried));
+        }
+        let items: Vec<_> = items.into_values().collect();
+        for chunk in items.chunks(CALL_MAX) {
+            if self.is_stopped() {
+                return Ok(());
+            }
+            // Asked last of all: is it the right disk, and is it still gone?
+            self.must_be_healthy().await?;
+            let is_gone = |paths: &[(RelativePath, Deleted)]| {
+                paths.iter().all(|(path, _)| is_absent(&self.whole(path)))
+            };
+            let mut chunk: Vec<_> = chunk.iter().filter(|(_, paths)| is_gone(paths)).collect();
+            if let Err(failure) = self.ask_to_trash(&chunk).await {
+                if failure.conflicts().is_empty() {
+                    return Err(VaultError::from(failure).into());
+                }
+                // Somebody changed some of them: these are for the next pass.
+                let differ: BTreeSet<FileId> =
+                    failure.conflicts().iter().map(|conflict| conflict.file_id).collect();
+                chunk.retain(|(item, _)| !differ.contains(&item.file_id));
+                self.report.has_more = true;
+                match self.ask_to_trash(&chunk).await {
+                    Ok(()) => {}
+                    Err(failure) if !failure.conflicts().is_empty() => continue,
+                    Err(failure) => return Err(VaultError::from(failure).into()),
+                }
+            }
+            feed::pull(self.session, self.catalog).await?;
+            let vault = self.catalog.cursor(Feed::Account).await?;
+            let mut changes = BaseChanges::default();
+            for (path, buried) in chunk.iter().flat_map(|(_, paths)| paths) {
+                self.report.trashed_remote += 1;
+                changes.put.insert(
+                    path.clone(),
+                    tombstone(Deleted { version: vault.max(buried.version), ..*buried }),
+                );
+            }
+            self.record(&changes).await?;
+        }
+        Ok(())
+    }
+
+    async fn ask_to_trash(
+        &self,
+        items: &[&(TrashRequestItem, Vec<(RelativePath, Deleted)>)],
+    ) -> Result<(), crate::api::ApiFailure> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let items = items.iter().map(|(item, _)| *item).collect();
+        self.session.api.trash_files(&TrashRequest { items }).await
+    }
+}
+
+fn tombstone(buried: Deleted) -> BaseRow {
+    let version = buried.version.max(Version(1));
+    let stat = Stat { size: buried.size, ..Stat::default() };
+    BaseRow { base: Base::Deleted(Deleted { version, ..buried }), stat }
+}
+
+fn content_of(step: &Step) -> Option<ContentHash> {
+    match step.action {
+        Action::Send { content, .. }
+        | Action::Link { content }
+        | Action::Restore { content, .. }
+        | Action::Materialise { content, .. }
+        | Action::TrashLocal { content, .. } => Some(content),
+        _ => None,
+    }
+}

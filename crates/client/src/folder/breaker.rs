@@ -1,0 +1,120 @@
+//! The breaker: a plan that removes too much is not carried out before its owner has said so. What it adds is.
+
+use serde::{Deserialize, Serialize};
+
+use super::reconcile::SyncPlan;
+
+/// Removals that are never too many.
+pub const ALWAYS_ALLOWED: usize = 20;
+
+/// Pictures that were deleted and come back in one plan without anybody being asked.
+pub const REAPPEARANCES_MAX: usize = 20;
+
+/// Why removals wait for the owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "reason")]
+pub enum Hold {
+    /// More than a tenth, and more than a few, would be removed.
+    #[serde(rename_all = "camelCase")]
+    Removals {
+        /// Would be removed from the folder.
+        local: usize,
+        /// Would be put into the vault's trash.
+        remote: usize,
+        /// May be removed without asking.
+        allowed: usize,
+    },
+    /// Everything is gone at once.
+    #[serde(rename_all = "camelCase")]
+    Everything {
+        /// Would be removed from the folder.
+        local: usize,
+        /// Would be put into the vault's trash.
+        remote: usize,
+    },
+    /// Many pictures that were deleted are back.
+    #[serde(rename_all = "camelCase")]
+    Reappearances {
+        /// Would come back.
+        back: usize,
+        /// Would be removed from the folder.
+        local: usize,
+        /// Would be put into the vault's trash.
+        remote: usize,
+    },
+}
+
+/// What an owner allowed: as much as they were shown, and no more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Approval {
+    /// Removed from the folder.
+    pub local: usize,
+    /// Put into the vault's trash.
+    pub remote: usize,
+    /// Brought back.
+    pub back: usize,
+}
+
+impl Hold {
+    /// What would happen.
+    pub fn asks_for(&self) -> Approval {
+        match *self {
+            Self::Removals { local, remote, .. } | Self::Everything { local, remote } => {
+                Approval { local, remote, back: 0 }
+            }
+            Self::Reappearances { back, local, remote } => Approval { local, remote, back },
+        }
+    }
+}
+
+impl std::fmt::Display for Hold {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Approval { local, remote, back } = self.asks_for();
+        match self {
+            Self::Removals { .. } => write!(
+                formatter,
+                "{remote} would go into the vault's trash and {local} from the folder into the local trash: more than is done without asking"
+            ),
+            Self::Everything { .. } => write!(
+                formatter,
+                "everything would be removed at once ({remote} into the vault's trash, {local} into the local trash)"
+            ),
+            Self::Reappearances { .. } => {
+                write!(
+                    formatter,
+                    "{back} pictures that were deleted are in the folder again, and would come back everywhere"
+                )
+            }
+        }
+    }
+}
+
+/// Judges a plan over so many agreed pictures. What is held is taken out of it: removals, and pictures that come back.
+pub fn judge(plan: &mut SyncPlan, agreed: usize, approved: Option<Approval>) -> Option<Hold> {
+    let count = |is: fn(&super::reconcile::Step) -> bool| plan.steps.iter().filter(|step| is(step)).count();
+    let local = count(|step| matches!(step.action, super::reconcile::Action::TrashLocal { .. }));
+    let remote = count(|step| matches!(step.action, super::reconcile::Action::TrashRemote { .. }));
+    let back = count(super::reconcile::Step::is_reappearance);
+    let allowed = ALWAYS_ALLOWED.max(agreed / 10);
+    let removed = local + remote;
+    let too_many_back = back > REAPPEARANCES_MAX && approved.is_none_or(|approved| back > approved.back);
+    // What was not asked about, because it is few, does not take back what was approved.
+    let is_approved = approved.is_some_and(|approved| local <= approved.local && remote <= approved.remote);
+    let hold = if too_many_back {
+        Hold::Reappearances { back, local, remote }
+    } else if is_approved {
+        return None;
+    } else if removed > 1 && removed >= agreed {
+        Hold::Everything { local, remote }
+    } else if removed > allowed {
+        Hold::Removals { local, remote, allowed }
+    } else {
+        return None;
+    };
+    let is_held = |step: &super::reconcile::Step| {
+        step.action.is_destructive() || (too_many_back && step.is_reappearance())
+    };
+    plan.steps.retain(|step| !is_held(step));
+    Some(hold)
+}

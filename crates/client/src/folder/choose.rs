@@ -1,0 +1,146 @@
+//! Which folders may be kept in step: each apart from every other one, and from watch folders, which go one way only.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::marker::{self, Unhealthy};
+use crate::catalog::{SyncFolderRow, WatchFolderRow};
+
+/// Why a folder is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ChooseError {
+    /// It is not there, or may not be read.
+    #[error("{path} cannot be kept in step: {source}", path = path.display())]
+    Unusable {
+        /// As it was given.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file, or something else.
+    #[error("{0} is not a folder")]
+    NotAFolder(PathBuf),
+    /// It is in the list.
+    #[error("{0} is a sync folder already; `darkslide sync status` shows how it stands")]
+    Already(PathBuf),
+    /// It and another one lie in each other.
+    #[error(
+        "{path} and the sync folder {other} lie in each other, and no picture may be in two: remove that one first with `darkslide sync remove`"
+    )]
+    Overlaps {
+        /// The new one.
+        path: PathBuf,
+        /// The one that is there.
+        other: PathBuf,
+    },
+    /// A watch folder.
+    #[error(
+        "{path} and the watch folder {other} lie in each other. A watch folder never deletes and a sync folder does, so it can be only one: remove \
+         that one first with `darkslide watch remove`"
+    )]
+    Watched {
+        /// The new one.
+        path: PathBuf,
+        /// The watch folder.
+        other: PathBuf,
+    },
+    /// The local trash must not be synchronised.
+    #[error("the local trash {0} must lie outside the folder")]
+    TrashInside(PathBuf),
+    /// Files cannot be made and removed there.
+    #[error(transparent)]
+    Unhealthy(#[from] Unhealthy),
+    /// Not in the list.
+    #[error("{0} is no sync folder; `darkslide sync list` shows which there are")]
+    NotInStep(PathBuf),
+}
+
+/// The path under which a new folder is kept in step: there, writable with all that is below it, and apart from all others. Changes nothing.
+pub fn admit(
+    path: &Path,
+    trash: &Path,
+    in_step: &[SyncFolderRow],
+    watched: &[WatchFolderRow],
+) -> Result<PathBuf, ChooseError> {
+    let unusable = |source| ChooseError::Unusable { path: path.to_owned(), source };
+    let whole = path.canonicalize().map_err(unusable)?;
+    if !whole.is_dir() {
+        return Err(ChooseError::NotAFolder(path.to_owned()));
+    }
+    whole.read_dir().map_err(unusable)?;
+    let overlaps = |other: &Path| whole.starts_with(other) || other.starts_with(&whole);
+    for other in in_step.iter().map(|row| &row.folder.path) {
+        if *other == whole {
+            return Err(ChooseError::Already(whole));
+        }
+        if overlaps(other) {
+            return Err(ChooseError::Overlaps { path: whole, other: other.clone() });
+        }
+    }
+    if let Some(other) = watched.iter().map(|row| &row.path).find(|other| overlaps(other)) {
+        return Err(ChooseError::Watched { path: whole, other: other.clone() });
+    }
+    if is_inside(trash, &whole) {
+        return Err(ChooseError::TrashInside(trash.to_owned()));
+    }
+    marker::probe(&whole)?;
+    Ok(whole)
+}
+
+/// Whether a path, which need not be there, lies below a folder.
+fn is_inside(path: &Path, folder: &Path) -> bool {
+    let existing = path.ancestors().find_map(|above| above.canonicalize().ok());
+    path.starts_with(folder) || existing.is_some_and(|existing| existing.starts_with(folder))
+}
+
+/// Gives a root its marker: the one that it has, if it has one, for what it was before makes no difference where nothing is agreed on.
+pub fn mark(root: &Path) -> io::Result<String> {
+    if let Some(id) = marker::read(root)?.filter(|id| !id.is_empty()) {
+        return Ok(id);
+    }
+    let id = marker::new_id();
+    marker::write(root, &id)?;
+    Ok(id)
+}
+
+/// Takes the marker away, if it is this folder's.
+pub fn unmark(root: &Path, id: &str) -> io::Result<()> {
+    if marker::read(root)?.as_deref() == Some(id) {
+        std::fs::remove_file(root.join(marker::NAME))?;
+    }
+    Ok(())
+}
+
+/// The sync folder that somebody means by a path, which need not be there any more.
+pub fn find<'a>(path: &Path, in_step: &'a [SyncFolderRow]) -> Result<&'a SyncFolderRow, ChooseError> {
+    let whole =
+        path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned());
+    let found = in_step.iter().find(|row| row.folder.path == whole || row.folder.path == path);
+    found.ok_or_else(|| ChooseError::NotInStep(path.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_keeps_its_marker_until_it_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let id = mark(root).unwrap();
+        assert_eq!(mark(root).unwrap(), id);
+        unmark(root, "another").unwrap();
+        assert!(root.join(marker::NAME).exists());
+        unmark(root, &id).unwrap();
+        assert!(!root.join(marker::NAME).exists());
+    }
+
+    #[test]
+    fn the_trash_lies_outside() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let admit = |trash: &Path| admit(&root, trash, &[], &[]);
+        assert!(matches!(admit(&root.join("trash/deep")), Err(ChooseError::TrashInside(_))));
+        assert_eq!(admit(&root.with_extension("trash")).unwrap(), root);
+    }
+}

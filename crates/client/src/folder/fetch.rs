@@ -1,0 +1,135 @@
+//! Bringing one file of the vault into a sync folder: from the local trash where that has it, otherwise from the server, checked and durable before
+//! it gets its name, and never in the place of another.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use darkslide_crypto::ContentHash;
+use darkslide_protocol::FileId;
+
+use super::scan::Stat;
+use super::trash::{self, TrashedFile};
+use crate::catalog::Catalog;
+use crate::download::{ContentError, Hashed, Progress, Source, blocking, download};
+use crate::error::VaultError;
+use crate::event::Events;
+use crate::keys::{Unreadable, collection_key, file_key, stream_header};
+use crate::restore::place::{content_of, settle, sync_folder, temporary};
+use crate::session::Session;
+
+/// Why a file was not brought.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FetchError {
+    /// The vault's side.
+    #[error(transparent)]
+    Content(Box<ContentError>),
+    /// The vault as a whole.
+    #[error(transparent)]
+    Vault(Box<VaultError>),
+    /// It is not in the vault any more.
+    #[error("it is no longer in the vault")]
+    Gone,
+    /// Its name is taken.
+    #[error("there is another file of its name now")]
+    Taken,
+    /// This side.
+    #[error("it cannot be written: {0}")]
+    Write(#[from] io::Error),
+}
+
+impl From<ContentError> for FetchError {
+    fn from(error: ContentError) -> Self {
+        Self::Content(Box::new(error))
+    }
+}
+
+impl From<VaultError> for FetchError {
+    fn from(error: VaultError) -> Self {
+        Self::Vault(Box::new(error))
+    }
+}
+
+/// Brings one file to `target`, below `root`. Says what `stat` says of it then.
+pub(super) async fn fetch(
+    session: &Session,
+    catalog: &Catalog,
+    (file, content): (FileId, ContentHash),
+    root: &Path,
+    target: &Path,
+    trashed: Option<TrashedFile>,
+    events: &Events,
+) -> Result<Stat, FetchError> {
+    let (path, root) = (target.to_owned(), root.to_owned());
+    if let Some(trashed) = trashed {
+        let (to, root) = (path.clone(), root.clone());
+        let taken = blocking(move || {
+            // What lies in the trash may be damaged, or somebody's edit.
+            if content_of(&trashed.file)? != content {
+                return Ok(None);
+            }
+            make_folders(&root, to.parent().unwrap_or(&root))?;
+            match trash::take(&trashed, &to) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(FetchError::Taken),
+                Err(error) => Err(error.into()),
+                Ok(()) => Ok(Some(Stat::of(&to.symlink_metadata()?))),
+            }
+        });
+        if let Some(stat) = taken.await? {
+            return Ok(stat);
+        }
+    }
+    let memberships = catalog.own_memberships(session.account, file).await.map_err(VaultError::from)?;
+    let row =
+        memberships.into_iter().find(|row| row.content_hash == Some(content)).ok_or(FetchError::Gone)?;
+    let collection =
+        catalog.collection(row.collection).await.map_err(VaultError::from)?.ok_or(FetchError::Gone)?;
+    let unreadable = |unreadable: Unreadable| FetchError::from(ContentError::from(unreadable));
+    let key = collection_key(&session.keys, &collection).map_err(unreadable)?;
+    let key = file_key(&key, &row).map_err(unreadable)?;
+    let header = stream_header(&row.object_header).ok_or(ContentError::Header)?;
+    let folder = path.parent().unwrap_or(&root).to_owned();
+    let staging = blocking({
+        let folder = folder.clone();
+        move || make_folders(&root, &folder).and_then(|()| temporary(&folder))
+    });
+    let staging = staging.await?;
+    let source = Source { file, key: &key, header };
+    let progress = Progress { events, name: Arc::from(path.as_path()) };
+    let (staged, found) = download(&session.api, &source, Hashed::new(staging), &progress).await?.finish();
+    if found != content {
+        return Err(ContentError::HashMismatch.into());
+    }
+    let modified =
+        SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(row.taken).unwrap_or_default());
+    blocking(move || {
+        settle(&staged, modified)?;
+        match staged.persist_noclobber(&path) {
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(FetchError::Taken);
+            }
+            other => other.map_err(|error| error.error)?,
+        };
+        sync_folder(&folder)?;
+        Ok(Stat::of(&path.symlink_metadata()?))
+    })
+    .await
+}
+
+/// Makes what is missing of the folders below the root, each durable in the one above; never the root itself.
+pub(super) fn make_folders(root: &Path, folder: &Path) -> io::Result<()> {
+    let below = folder.strip_prefix(root).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let mut whole = root.to_owned();
+    for part in below.components() {
+        let above = whole.clone();
+        whole.push(part);
+        match fs::create_dir(&whole) {
+            Ok(()) => sync_folder(&above)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

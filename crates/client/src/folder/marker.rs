@@ -1,0 +1,231 @@
+//! The marker of a sync folder, and the rights that keeping it in step needs.
+//!
+//! A disk that is not mounted leaves an empty folder behind, and nothing in it says that pictures were deleted. So the root holds a marker with the
+//! folder's id: without it, or with another one, nothing is done there.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use crate::restore::place::sync_folder;
+
+/// The marker's name. Backups and synchronisation pass it over.
+pub const NAME: &str = ".darkslide-folder";
+
+/// How files begin that only see whether files can be made.
+const PROBE: &str = ".darkslide-probe-";
+
+/// The longest marker that is read.
+const BYTES_MAX: u64 = 256;
+
+/// Why a root is left alone.
+#[derive(Debug, thiserror::Error)]
+pub enum Unhealthy {
+    /// No marker: the disk is not mounted, or somebody removed it.
+    #[error(
+        "its marker {NAME} is missing: its disk may not be mounted. If this is the right folder, `darkslide sync readopt {}` takes it \
+         over as it is, and deletes nothing", .0.display()
+    )]
+    Missing(PathBuf),
+    /// Another folder's marker.
+    #[error(
+        "its marker {NAME} is that of another folder: another disk may be mounted there. If this is the right folder, `darkslide sync \
+         readopt {}` takes it over as it is, and deletes nothing", .0.display()
+    )]
+    Other(PathBuf),
+    /// It cannot be read.
+    #[error("it cannot be read ({0}); is its disk connected and mounted?")]
+    Unusable(io::Error),
+    /// Pictures cannot be made or removed there.
+    #[error(transparent)]
+    Rights(Box<Rights>),
+}
+
+/// What keeps this program from making and removing files in a folder.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{user} may not create and remove files in {path}, which belongs to {owner}:{group} with mode {mode:04o} ({source}). {advice}",
+    path = path.display()
+)]
+pub struct Rights {
+    /// The folder.
+    pub path: PathBuf,
+    /// Who this program runs as.
+    pub user: String,
+    /// Who owns the folder.
+    pub owner: String,
+    /// The folder's group.
+    pub group: String,
+    /// Its mode.
+    pub mode: u32,
+    /// What mends it.
+    pub advice: String,
+    /// What the system said.
+    #[source]
+    pub source: io::Error,
+}
+
+/// A marker's text for a new folder.
+pub fn new_id() -> String {
+    Uuid::new_v4().to_string()
+}
+
+/// Checks that a root holds this marker.
+pub fn check(root: &Path, id: &str) -> Result<(), Unhealthy> {
+    match read(root) {
+        Ok(Some(found)) if found == id => Ok(()),
+        Ok(Some(_)) => Err(Unhealthy::Other(root.to_owned())),
+        Ok(None) if root.is_dir() => Err(Unhealthy::Missing(root.to_owned())),
+        Ok(None) => Err(Unhealthy::Unusable(io::ErrorKind::NotFound.into())),
+        Err(error) => Err(Unhealthy::Unusable(error)),
+    }
+}
+
+/// The id in a root's marker, if it has one.
+pub fn read(root: &Path) -> io::Result<Option<String>> {
+    let file = match File::open(root.join(NAME)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let mut text = String::new();
+    file.take(BYTES_MAX).read_to_string(&mut text)?;
+    Ok(Some(text.lines().next().unwrap_or_default().trim().to_owned()))
+}
+
+/// Puts a marker into a root, in the place of any other.
+pub fn write(root: &Path, id: &str) -> io::Result<()> {
+    let mut file = tempfile::Builder::new().prefix(PROBE).tempfile_in(root)?;
+    #[cfg(unix)]
+    file.as_file()
+        .set_permissions(<fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o644))?;
+    writeln!(
+        file,
+        "{id}\n\nDarkslide keeps this folder in step with a vault while this file is here. Do not copy it into another folder."
+    )?;
+    file.as_file().sync_all()?;
+    file.persist(root.join(NAME)).map_err(|error| error.error)?;
+    sync_folder(root)
+}
+
+/// Sees whether files can be made and removed in every folder below a root: in the root itself by doing so.
+pub fn probe(root: &Path) -> Result<(), Unhealthy> {
+    let attempt = || {
+        let path = root.join(format!("{PROBE}{}", Uuid::new_v4().simple()));
+        OpenOptions::new().write(true).create_new(true).open(&path)?;
+        fs::remove_file(&path)
+    };
+    attempt().map_err(|source| unhealthy(root, source))?;
+    let enter = |entry: &walkdir::DirEntry| {
+        entry.depth() == 0 || darkslide_media::names::ignored_folder(entry.file_name()).is_none()
+    };
+    let folders = walkdir::WalkDir::new(root).min_depth(1).into_iter().filter_entry(enter);
+    // What cannot be listed is told by the scan.
+    for folder in folders.filter_map(Result::ok).filter(|entry| entry.file_type().is_dir()) {
+        may_change(folder.path()).map_err(|source| unhealthy(folder.path(), source))?;
+    }
+    Ok(())
+}
+
+/// What kept something from being done in a folder, as its owner should hear it.
+pub fn unhealthy(folder: &Path, source: io::Error) -> Unhealthy {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => Unhealthy::Rights(Box::new(rights(folder, source))),
+        _ => Unhealthy::Unusable(source),
+    }
+}
+
+#[cfg(unix)]
+fn may_change(folder: &Path) -> io::Result<()> {
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
+    let wanted = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    Ok(accessat(CWD, folder, wanted, AtFlags::EACCESS)?)
+}
+
+#[cfg(not(unix))]
+fn may_change(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn rights(folder: &Path, source: io::Error) -> Rights {
+    use nix::unistd::{Gid, Group, Uid, User};
+    use std::os::unix::fs::MetadataExt as _;
+    let user_of =
+        |id: Uid| User::from_uid(id).ok().flatten().map_or_else(|| id.to_string(), |user| user.name);
+    let group_of =
+        |id: Gid| Group::from_gid(id).ok().flatten().map_or_else(|| id.to_string(), |group| group.name);
+    let user = user_of(Uid::effective());
+    let (owner, group, mode) = folder.metadata().map_or_else(
+        |_| ("nobody known".to_owned(), "nobody known".to_owned(), 0),
+        |metadata| {
+            let (owner, group) = (Uid::from_raw(metadata.uid()), Gid::from_raw(metadata.gid()));
+            (user_of(owner), group_of(group), metadata.mode() & 0o7777)
+        },
+    );
+    let quoted = folder.display();
+    let advice = if source.raw_os_error() == Some(rustix::io::Errno::ROFS.raw_os_error()) {
+        "The file system is mounted read-only.".to_owned()
+    } else {
+        format!(
+            "Let both be in one group and the group write: `sudo usermod -aG {group} {user}`, then `sudo chmod -R g+rwX '{quoted}' && sudo find \
+             '{quoted}' -type d -exec chmod g+s {{}} +`, and start whatever else writes there with umask 0002 (Syncthing makes folders \
+             with mode 0755 otherwise: `UMask=0002` in its systemd unit)"
+        )
+    };
+    Rights { path: folder.to_owned(), user, owner, group, mode, advice, source }
+}
+
+#[cfg(not(unix))]
+fn rights(folder: &Path, source: io::Error) -> Rights {
+    let unknown = || "somebody".to_owned();
+    let advice = "Give this user the right to modify the folder and everything in it.".to_owned();
+    Rights {
+        path: folder.to_owned(),
+        user: unknown(),
+        owner: unknown(),
+        group: unknown(),
+        mode: 0,
+        advice,
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_is_healthy_with_its_own_marker_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        assert!(matches!(check(root, "a"), Err(Unhealthy::Missing(_))));
+        write(root, "a").unwrap();
+        check(root, "a").unwrap();
+        assert!(matches!(check(root, "b"), Err(Unhealthy::Other(_))));
+        write(root, "b").unwrap();
+        check(root, "b").unwrap();
+        assert!(matches!(check(&root.join("gone"), "b"), Err(Unhealthy::Unusable(_))));
+        assert_eq!(fs::read_dir(root).unwrap().count(), 1, "nothing else is left behind");
+    }
+
+    #[test]
+    fn probing_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("a/b")).unwrap();
+        probe(folder.path()).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(matches!(probe(&folder.path().join("gone")), Err(Unhealthy::Unusable(_))));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_missing_is_named_with_what_mends_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let said = unhealthy(folder.path(), io::ErrorKind::PermissionDenied.into()).to_string();
+        for part in [folder.path().to_str().unwrap(), "0700", "g+s", "umask 0002", "usermod"] {
+            assert!(said.contains(part), "{part} in {said}");
+        }
+    }
+}

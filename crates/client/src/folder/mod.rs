@@ -1,0 +1,410 @@
+//! Sync folders: folders that are kept in step with the vault, both ways.
+//!
+//! A pass looks at the folder ([`scan`]) and at the vault (the feed), compares both with what they agreed on last ([`reconcile`], pure), asks the
+//! [`breaker`], and carries the plan out ([`apply`]). Whatever ends a pass, the next one finds the world as it is; nothing is remembered in
+//! between but what was agreed on. Nothing here purges: only the vault's and the local trash's time does.
+
+mod apply;
+pub mod breaker;
+pub mod choose;
+mod fetch;
+pub mod marker;
+mod names;
+pub mod reconcile;
+pub mod report;
+pub mod scan;
+pub mod trash;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use darkslide_crypto::stream::plaintext_len;
+use darkslide_media::names::{Rules, restored, split_extension};
+use darkslide_media::probe::micros_of;
+use darkslide_protocol::Version;
+use tokio_util::sync::CancellationToken;
+
+use crate::backup::albums::Albums;
+use crate::backup::{AssetError, BackupError, Settings};
+use crate::catalog::{BaseChanges, BaseRow, Catalog, CatalogError, Feed, SyncFolderRow};
+use crate::download::blocking;
+use crate::error::VaultError;
+use crate::event::Events;
+use crate::feed;
+use crate::library::settle::Settling;
+use crate::library::{AlbumRule, path_of, raw};
+use crate::session::Session;
+use apply::Hands;
+use marker::Unhealthy;
+use reconcile::{Base, Deleted, Direction, Local, Others, RelativePath, Snapshot, SyncPlan, reconcile};
+use report::PassReport;
+use scan::{Memory, Scan, scan};
+
+/// Why a pass ended before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// The root is not what it should be: nothing is done there.
+    #[error(transparent)]
+    Unhealthy(#[from] Unhealthy),
+    /// The vault or the catalog.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// Sending.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+}
+
+impl From<CatalogError> for SyncError {
+    fn from(error: CatalogError) -> Self {
+        Self::Vault(error.into())
+    }
+}
+
+impl SyncError {
+    /// Whether the session has ended: sign in again.
+    pub fn is_signed_out(&self) -> bool {
+        match self {
+            Self::Vault(error) | Self::Backup(BackupError::Vault(error)) => error.is_signed_out(),
+            Self::Backup(BackupError::Asset(AssetError::Api(failure))) => failure.is_signed_out(),
+            _ => false,
+        }
+    }
+
+    /// Whether another process of this profile is sending now.
+    pub fn is_busy(&self) -> bool {
+        matches!(
+            self,
+            Self::Backup(BackupError::Vault(VaultError::Catalog(CatalogError::Busy { .. })))
+                | Self::Vault(VaultError::Catalog(CatalogError::Busy { .. }))
+        )
+    }
+}
+
+/// How passes are made.
+#[derive(Clone, Debug)]
+pub struct PassSettings {
+    /// How things are sent.
+    pub sending: Settings,
+    /// When files have settled.
+    pub settling: Settling,
+    /// How long after it was first missed a path must be missed again.
+    pub absence: Duration,
+}
+
+/// What a pass would do, and why.
+#[derive(Debug)]
+pub struct Preview {
+    /// The plan.
+    pub plan: SyncPlan,
+    /// What of it would wait for the owner: those steps are in the plan all the same.
+    pub hold: Option<breaker::Hold>,
+    /// What was seen.
+    pub unsettled: Vec<scan::Unsettled>,
+    /// What could not be read.
+    pub unreadable: Vec<(PathBuf, String)>,
+}
+
+/// What several passes know.
+#[derive(Debug, Default)]
+pub struct Memories {
+    /// Of each folder.
+    folders: BTreeMap<i64, FolderMemory>,
+}
+
+#[derive(Debug, Default)]
+struct FolderMemory {
+    seen: Memory,
+    /// Files of which nothing was known at the last look.
+    unsettled: Vec<(u64, bool)>,
+    /// Rights were probed.
+    is_probed: bool,
+}
+
+/// Everything that a plan is made of.
+struct Looked {
+    base: BTreeMap<RelativePath, BaseRow>,
+    scan: Scan,
+    plan: SyncPlan,
+    agreed: usize,
+    vault: Version,
+}
+
+/// Makes one pass over one folder. Records how it went, also where it went nowhere because of the root.
+pub async fn pass(
+    session: &Arc<Session>,
+    catalog: &Catalog,
+    row: &SyncFolderRow,
+    memories: &mut Memories,
+    settings: &PassSettings,
+    events: &Events,
+    stop: &CancellationToken,
+) -> Result<PassReport, SyncError> {
+    let (began, started) = (SystemTime::now(), Instant::now());
+    let passed = pass_over(session, catalog, row, memories, settings, events, stop).await;
+    let mut report = match passed {
+        Ok(report) => report,
+        Err(SyncError::Unhealthy(why)) => {
+            if let Some(memory) = memories.folders.get_mut(&row.id) {
+                memory.is_probed = false;
+            }
+            PassReport { unhealthy: Some(why.to_string()), hold: row.hold, ..PassReport::default() }
+        }
+        Err(error) => return Err(error),
+    };
+    report.began = micros_of(began);
+    report.millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    report.in_step = catalog.sync_counts(row.id).await?.0;
+    catalog.sync_folder_passed(row.id, &report).await?;
+    Ok(report)
+}
+
+async fn pass_over(
+    session: &Arc<Session>,
+    catalog: &Catalog,
+    row: &SyncFolderRow,
+    memories: &mut Memories,
+    settings: &PassSettings,
+    events: &Events,
+    stop: &CancellationToken,
+) -> Result<PassReport, SyncError> {
+    let memory = memories.folders.entry(row.id).or_default();
+    let (root, id, is_probed) = (row.folder.path.clone(), row.folder.marker.clone(), memory.is_probed);
+    blocking(move || {
+        marker::check(&root, &id)?;
+        if is_probed { Ok(()) } else { marker::probe(&root) }
+    })
+    .await?;
+    memory.is_probed = true;
+    let Looked { base, scan, mut plan, agreed, vault } =
+        look(session, catalog, row, memories, settings, events).await?;
+    let hold = breaker::judge(&mut plan, agreed, row.approval);
+    if hold != row.hold {
+        catalog.hold_sync_folder(row.id, hold.as_ref()).await?;
+    }
+    let mut report = PassReport { hold, vault: vault.0, ..PassReport::default() };
+    tell(&mut report, &scan, &plan, settings);
+    let sending = Settings { albums: AlbumRule::Named(row.folder.album.clone()), ..settings.sending.clone() };
+    let mut hands =
+        Hands { session, catalog, row, base: &base, scan: &scan, settings: &sending, events, stop, report };
+    hands.carry_out(plan.steps).await?;
+    let report = hands.report;
+    refresh(catalog, row, &base, &scan).await?;
+    if hold.is_none() && row.approval.is_some() && !report.has_more {
+        catalog.approve_sync_folder(row.id, None).await?;
+    }
+    let trash = row.folder.trash.clone();
+    if let Err(error) = blocking(move || trash::expire(&trash, SystemTime::now())).await {
+        tracing::warn!(%error, "old entries of a local trash cannot be removed");
+    }
+    Ok(report)
+}
+
+/// What a pass would do now. Changes nothing. A folder that is not in the list has no marker yet.
+pub async fn preview(
+    session: &Arc<Session>,
+    catalog: &Catalog,
+    row: &SyncFolderRow,
+    settings: &PassSettings,
+    is_listed: bool,
+) -> Result<Preview, SyncError> {
+    if is_listed {
+        let (root, id) = (row.folder.path.clone(), row.folder.marker.clone());
+        blocking(move || marker::check(&root, &id)).await?;
+    }
+    let looked = look(session, catalog, row, &mut Memories::default(), settings, &Events::silent()).await?;
+    let hold = breaker::judge(&mut looked.plan.clone(), looked.agreed, row.approval);
+    Ok(Preview {
+        plan: looked.plan,
+        hold,
+        unsettled: looked.scan.unsettled,
+        unreadable: looked.scan.unreadable,
+    })
+}
+
+async fn look(
+    session: &Arc<Session>,
+    catalog: &Catalog,
+    row: &SyncFolderRow,
+    memories: &mut Memories,
+    settings: &PassSettings,
+    events: &Events,
+) -> Result<Looked, SyncError> {
+    let memory = memories.folders.entry(row.id).or_default();
+    let base = catalog.sync_base(row.id).await?;
+    let (root, settling, mut seen, events) =
+        (row.folder.path.clone(), settings.settling, std::mem::take(&mut memory.seen), events.clone());
+    let (scanned, base, seen) = blocking(move || {
+        let progress = |path: &Path, bytes: u64| {
+            let name = Arc::from(path);
+            events.send_blocking(crate::event::Event::Moved { name, bytes });
+        };
+        let scanned = scan(&root, &base, &mut seen, settling, SystemTime::now(), progress);
+        (scanned, base, seen)
+    })
+    .await;
+    memory.seen = seen;
+    let scan = scanned.map_err(|error| marker::unhealthy(&row.folder.path, error))?;
+    let unknown = scan.local.values().filter_map(|local| match local {
+        Local::Unknown { size, grows } => Some((*size, *grows)),
+        Local::Present(_) => None,
+    });
+    memory.unsettled = unknown.collect();
+    // After the scan: what was looked at first may be known to the vault by now, and never the other way round.
+    feed::pull(session, catalog).await?;
+    let snapshot = snapshot(session, catalog, row, &base, &scan, memories).await?;
+    let agreed = base.values().filter(|row| matches!(row.base, Base::Synced(_))).count();
+    let wanted = reconcile::Settings {
+        direction: row.folder.direction,
+        keep_older_than: row.folder.keep_older_than,
+        absence: i64::try_from(settings.absence.as_micros()).unwrap_or(i64::MAX),
+    };
+    let plan = reconcile(&snapshot, &wanted, micros_of(SystemTime::now()));
+    Ok(Looked { base, scan, plan, agreed, vault: snapshot.vault })
+}
+
+async fn snapshot(
+    session: &Session,
+    catalog: &Catalog,
+    row: &SyncFolderRow,
+    base: &BTreeMap<RelativePath, BaseRow>,
+    scan: &Scan,
+    memories: &Memories,
+) -> Result<Snapshot, SyncError> {
+    let mut snapshot = Snapshot {
+        base: base.iter().map(|(path, row)| (path.clone(), row.base)).collect(),
+        local: scan.local.clone(),
+        is_listed: scan.is_listed,
+        vault: catalog.cursor(Feed::Account).await?,
+        ..Snapshot::default()
+    };
+    if row.folder.direction != Direction::Up {
+        arrive(session, catalog, row, &mut snapshot).await?;
+    }
+    let of_base = snapshot.base.values().map(|base| match base {
+        Base::Synced(agreed) => agreed.content,
+        Base::Deleted(buried) => buried.content,
+    });
+    let here = snapshot.local.values().filter_map(|local| match local {
+        Local::Present(here) => Some(here.content),
+        Local::Unknown { .. } => None,
+    });
+    let contents: BTreeSet<_> = of_base.chain(here).collect();
+    snapshot.remote = catalog.remotes(session.account, contents).await?;
+    snapshot.others = Others {
+        present: catalog.in_other_sync_folders(row.id).await?,
+        unsettled: memories
+            .folders
+            .iter()
+            .filter(|(id, _)| **id != row.id)
+            .flat_map(|(_, memory)| memory.unsettled.clone())
+            .collect(),
+    };
+    Ok(snapshot)
+}
+
+/// Files of the album that the folder knows nothing of are to come, each at a path that is free. For the table they are what neither side
+/// had, and what the vault has now.
+async fn arrive(
+    session: &Session,
+    catalog: &Catalog,
+    row: &SyncFolderRow,
+    snapshot: &mut Snapshot,
+) -> Result<(), SyncError> {
+    let album = AlbumRule::Named(row.folder.album.clone()).album_of(&row.folder.path, Path::new(""));
+    let Some(album) = Albums::new().existing(catalog, session.account, &album).await? else { return Ok(()) };
+    let arrivals = catalog.sync_arrivals(row.id, session.account, album).await?;
+    if arrivals.is_empty() {
+        return Ok(());
+    }
+    let here: HashSet<_> = snapshot
+        .local
+        .values()
+        .filter_map(|local| match local {
+            Local::Present(here) => Some(here.content),
+            Local::Unknown { .. } => None,
+        })
+        .collect();
+    let mut taken: HashSet<String> =
+        snapshot.base.keys().chain(snapshot.local.keys()).map(|path| names::key(path)).collect();
+    let mut coming = HashSet::new();
+    for arrival in arrivals {
+        if here.contains(&arrival.content) || !coming.insert(arrival.content) {
+            continue;
+        }
+        let path = free_path(&arrival.title, &mut taken);
+        let size = u64::try_from(arrival.object_size).ok().and_then(plaintext_len).unwrap_or_default();
+        let buried = Deleted { content: arrival.content, size, file: arrival.file, version: Version(0) };
+        snapshot.base.insert(path, Base::Deleted(buried));
+    }
+    Ok(())
+}
+
+/// The first of `name.ext`, `name (1).ext` … that is not taken, and takes it.
+fn free_path(title: &str, taken: &mut HashSet<String>) -> RelativePath {
+    let name = restored(title, Rules::HERE);
+    let (stem, extension) = split_extension(&name);
+    let numbered = (1..).map(|number| {
+        let extension = if extension.is_empty() { String::new() } else { format!(".{extension}") };
+        restored(&format!("{stem} ({number}){extension}"), Rules::HERE)
+    });
+    let mut candidates = std::iter::once(name.clone()).chain(numbered);
+    let free = candidates.find(|name| taken.insert(names::key(&raw(Path::new(name)))));
+    raw(Path::new(&free.unwrap_or(name)))
+}
+
+/// What the report says of what is not done.
+fn tell(report: &mut PassReport, scan: &Scan, plan: &SyncPlan, settings: &PassSettings) {
+    let now = SystemTime::now();
+    for unsettled in &scan.unsettled {
+        report.waits(path_of(&unsettled.path).display().to_string(), &unsettled.reason);
+        report.look_by(micros_of(unsettled.until));
+    }
+    for (path, reason) in &scan.unreadable {
+        report.fails(path.display().to_string(), reason);
+    }
+    let told: HashSet<_> = scan.unsettled.iter().map(|unsettled| &unsettled.path).collect();
+    for (path, wait) in &plan.waiting {
+        if !told.contains(path) {
+            report.waits(path_of(path).display().to_string(), wait);
+        }
+    }
+    let is_missing = plan.waiting.iter().any(|(_, wait)| *wait == reconcile::Wait::Missing);
+    let is_missed = plan.steps.iter().any(|step| matches!(step.action, reconcile::Action::Miss(_)));
+    if is_missing || is_missed {
+        report.look_by(micros_of(now + settings.absence));
+    }
+}
+
+/// Files that are what was agreed on and of which `stat` says something else all the same: so that they are not read again.
+async fn refresh(
+    catalog: &Catalog,
+    row: &SyncFolderRow,
+    base: &BTreeMap<RelativePath, BaseRow>,
+    scan: &Scan,
+) -> Result<(), SyncError> {
+    let mut changes = BaseChanges::default();
+    let now = catalog.sync_base_at(row.id, &scan.touched).await?;
+    for path in &scan.touched {
+        let (Some(before), Some(now), Some(stat)) = (base.get(path), now.get(path), scan.stats.get(path))
+        else {
+            continue;
+        };
+        // Only what no step has written since.
+        if before == now && before.stat != *stat {
+            changes.put.insert(path.clone(), BaseRow { stat: *stat, ..*now });
+        }
+    }
+    Ok(catalog.record_sync(row.id, &raw(&row.folder.path), &changes).await?)
+}
+
+/// Brings a picture of a local trash back to where it was, or says that its place is taken. The next pass restores it in the vault.
+pub fn restore_from_trash(row: &SyncFolderRow, id: &str) -> std::io::Result<Option<PathBuf>> {
+    let listed = trash::list(&row.folder.trash)?;
+    let Some(trashed) = listed.into_iter().find(|trashed| trashed.id == id) else { return Ok(None) };
+    let target = row.folder.path.join(&trashed.path);
+    fetch::make_folders(&row.folder.path, target.parent().unwrap_or(&row.folder.path))?;
+    trash::take(&trashed, &target)?;
+    Ok(Some(target))
+}

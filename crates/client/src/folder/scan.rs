@@ -1,0 +1,278 @@
+//! What a sync folder has: one `stat` a file that is what it was, and a reading of every other one that has settled.
+//!
+//! Nothing is concluded from what cannot be seen: what has not settled, cannot be read or is passed over is unknown, and a path is absent only
+//! if the system says that there is no such file, while every folder could be listed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use darkslide_crypto::{ContentHash, ContentHasher};
+use darkslide_media::complete::is_complete;
+use darkslide_media::file_type::{FileType, HEAD_LEN, classify};
+
+use super::reconcile::{Base, DiskId, Local, Present, RelativePath};
+use crate::catalog::BaseRow;
+use crate::library::folder::{fingerprint, nanoseconds, walk_files};
+use crate::library::selection::Selection;
+use crate::library::settle::{self, Settling, changed_on_this_disk};
+use crate::library::{PassReason, raw};
+
+/// Bytes that are read at once.
+const READ_BYTES: usize = 1 << 20;
+
+/// All that one `stat` says of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stat {
+    /// Its bytes.
+    pub size: u64,
+    /// Which file it is.
+    pub disk: DiskId,
+    /// When it was last written to, by whatever clock, ns since the epoch.
+    pub modified_ns: i64,
+    /// When anything last happened to it on this disk, ns since the epoch.
+    pub changed_ns: i64,
+}
+
+impl Stat {
+    /// Of a file that was looked at.
+    pub fn of(metadata: &Metadata) -> Self {
+        let found = fingerprint(metadata);
+        let born_ns = metadata.created().map_or(0, nanoseconds);
+        Self {
+            size: found.size,
+            disk: DiskId { inode: found.inode, born_ns },
+            modified_ns: found.modified_ns,
+            changed_ns: nanoseconds(changed_on_this_disk(metadata)),
+        }
+    }
+}
+
+/// What was found out about files that nothing is agreed on yet, so that they are read once.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    seen: HashMap<RelativePath, (Stat, Known)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    Content(ContentHash),
+    NotMedia,
+}
+
+/// A file that waits, and until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsettled {
+    /// Below the root.
+    pub path: RelativePath,
+    /// When to look again.
+    pub until: SystemTime,
+    /// What for.
+    pub reason: String,
+}
+
+/// What a scan found.
+#[derive(Clone, Debug, Default)]
+pub struct Scan {
+    /// What is at each path.
+    pub local: BTreeMap<RelativePath, Local>,
+    /// What `stat` said of whole files.
+    pub stats: HashMap<RelativePath, Stat>,
+    /// Whether every folder could be listed.
+    pub is_listed: bool,
+    /// What is being written.
+    pub unsettled: Vec<Unsettled>,
+    /// What could not be read, and why.
+    pub unreadable: Vec<(PathBuf, String)>,
+    /// Files that are what was agreed on, and of which `stat` says something new all the same.
+    pub touched: Vec<RelativePath>,
+    /// Bytes that were read.
+    pub bytes_read: u64,
+}
+
+/// Scans a root. `progress` is told how many bytes were read so far. Fails only if the root itself cannot be listed.
+pub fn scan(
+    root: &Path,
+    base: &BTreeMap<RelativePath, BaseRow>,
+    memory: &mut Memory,
+    settling: Settling,
+    now: SystemTime,
+    mut progress: impl FnMut(&Path, u64),
+) -> io::Result<Scan> {
+    let mut scan = Scan { is_listed: true, ..Scan::default() };
+    let mut found = Vec::new();
+    let passed_over = walk_files(root, &Selection::default(), |path, metadata| {
+        found.push((path, Stat::of(metadata)));
+    })?;
+    let mut seen = HashMap::new();
+    for (path, stat) in found {
+        let key = raw(&path);
+        let row = base.get(&key);
+        if let Some(BaseRow { base: Base::Synced(agreed), stat: before }) = row
+            && *before == stat
+        {
+            let here = Present { content: agreed.content, disk: stat.disk, size: stat.size };
+            scan.put(key, here, stat);
+            continue;
+        }
+        let known = match memory.seen.get(&key) {
+            Some((before, known)) if *before == stat => Some(*known),
+            _ => scan.look(root, &path, &key, settling, now, &mut progress),
+        };
+        let is_agreed = matches!(row, Some(BaseRow { base: Base::Synced(_), .. }));
+        match known {
+            Some(Known::Content(content)) => {
+                if let Some(BaseRow { base: Base::Synced(agreed), .. }) = row
+                    && agreed.content == content
+                {
+                    scan.touched.push(key.clone());
+                }
+                scan.put(key.clone(), Present { content, disk: stat.disk, size: stat.size }, stat);
+            }
+            // A picture was agreed on here, and what is there now is none: nothing is concluded.
+            Some(Known::NotMedia) if is_agreed => {
+                scan.local.insert(key.clone(), Local::Unknown { size: stat.size, grows: false });
+            }
+            Some(Known::NotMedia) | None => {}
+        }
+        if let Some(known) = known {
+            seen.insert(key, (stat, known));
+        }
+    }
+    memory.seen = seen;
+    let mut hidden = Vec::new();
+    for passed in passed_over {
+        let below = passed.path.strip_prefix(root).map(Path::to_owned).unwrap_or_default();
+        if let PassReason::Unreadable(error) = &passed.reason {
+            // A file that went away meanwhile is just not there; a folder that cannot be listed hides everything.
+            if error.kind() != io::ErrorKind::NotFound {
+                scan.is_listed = false;
+                scan.unreadable.push((passed.path.clone(), passed.reason.to_string()));
+            }
+        }
+        hidden.push(below);
+    }
+    scan.tell_absent(root, base, &hidden);
+    Ok(scan)
+}
+
+impl Scan {
+    fn put(&mut self, path: RelativePath, here: Present, stat: Stat) {
+        self.stats.insert(path.clone(), stat);
+        self.local.insert(path, Local::Present(here));
+    }
+
+    /// Finds out what a file is that is new, or not what it was. None where that is not known for now.
+    fn look(
+        &mut self,
+        root: &Path,
+        path: &Path,
+        key: &RelativePath,
+        settling: Settling,
+        now: SystemTime,
+        progress: &mut impl FnMut(&Path, u64),
+    ) -> Option<Known> {
+        let whole = root.join(path);
+        let (size, looked) = match look(&whole, settling, now, |bytes| {
+            self.bytes_read += bytes;
+            progress(&whole, bytes);
+        }) {
+            Ok(looked) => looked,
+            // It went away between two looks.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                let size = whole.symlink_metadata().map_or(0, |metadata| metadata.len());
+                self.local.insert(key.clone(), Local::Unknown { size, grows: false });
+                self.unreadable.push((whole, format!("it cannot be read: {error}")));
+                return None;
+            }
+        };
+        match looked {
+            Looked::Known(known) => Some(known),
+            Looked::Unsettled(wait) => {
+                self.local.insert(key.clone(), Local::Unknown { size, grows: true });
+                let (until, reason) = (wait.until, wait.reason.to_string());
+                self.unsettled.push(Unsettled { path: key.clone(), until, reason });
+                None
+            }
+        }
+    }
+
+    /// Of what was agreed on and was not met: what is only hidden is unknown, and so is what the system says anything else of but that
+    /// there is no such file.
+    fn tell_absent(&mut self, root: &Path, base: &BTreeMap<RelativePath, BaseRow>, hidden: &[PathBuf]) {
+        for (path, row) in base {
+            let Base::Synced(agreed) = row.base else { continue };
+            if self.local.contains_key(path) {
+                continue;
+            }
+            let below = crate::library::path_of(path);
+            let is_hidden = hidden.iter().any(|hidden| below.starts_with(hidden));
+            if is_hidden || !is_absent(&root.join(&below)) {
+                self.local.insert(path.clone(), Local::Unknown { size: agreed.size, grows: false });
+            }
+        }
+    }
+}
+
+/// Whether the system says that there is no such file.
+pub(super) fn is_absent(path: &Path) -> bool {
+    matches!(path.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound)
+}
+
+enum Looked {
+    Known(Known),
+    Unsettled(settle::Wait),
+}
+
+/// Opens a file, waits for it to settle, and reads it.
+fn look(
+    path: &Path,
+    settling: Settling,
+    now: SystemTime,
+    mut progress: impl FnMut(u64),
+) -> io::Result<(u64, Looked)> {
+    let mut file = File::open(path)?;
+    let before = file.metadata()?;
+    let mut head = Vec::with_capacity(HEAD_LEN);
+    (&mut file).take(HEAD_LEN as u64).read_to_end(&mut head)?;
+    let media = match classify(path.file_name().unwrap_or_default(), &head) {
+        FileType::Media(media) => media,
+        // Something that is being written may have no head yet.
+        FileType::NotMedia(_) => {
+            let kind = darkslide_media::file_type::MediaKind::Image;
+            let fresh = settle::wait(settling, kind, changed_on_this_disk(&before), now, || {
+                Ok::<_, io::Error>(true)
+            })?;
+            let looked = fresh.map_or(Looked::Known(Known::NotMedia), Looked::Unsettled);
+            return Ok((before.len(), looked));
+        }
+    };
+    let changed = changed_on_this_disk(&before);
+    let wait = settle::wait(settling, media.kind, changed, now, || is_complete(media.format, &mut file))?;
+    if let Some(wait) = wait {
+        return Ok((before.len(), Looked::Unsettled(wait)));
+    }
+    file.seek(SeekFrom::Start(0))?;
+    let mut hasher = ContentHasher::new();
+    let mut buffer = vec![0; READ_BYTES.min(usize::try_from(before.len()).unwrap_or(READ_BYTES)).max(1)];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => {
+                hasher.update(buffer.get(..count).unwrap_or_default());
+                progress(count as u64);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    // What was written to meanwhile is nothing in particular.
+    if Stat::of(&file.metadata()?) != Stat::of(&before) {
+        let wait = settle::Wait { until: now + settling.photos, reason: settle::Unsettled::Fresh };
+        return Ok((before.len(), Looked::Unsettled(wait)));
+    }
+    Ok((before.len(), Looked::Known(Known::Content(hasher.finish()))))
+}
