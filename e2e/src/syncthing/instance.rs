@@ -222,7 +222,7 @@ impl Instance {
     }
 
     fn get(&self, path: &str) -> Value {
-        self.ask(path).unwrap_or_else(|error| panic!("{} on {path}: {error}", self.name))
+        self.ask(path).unwrap_or_else(|error| panic!("{} on {path}: {error:?}", self.name))
     }
 
     fn ask(&self, path: &str) -> Result<Value, reqwest::Error> {
@@ -231,7 +231,7 @@ impl Instance {
 
     fn send(&self, method: Method, path: &str, body: Option<&Value>) {
         let answer = self.runtime.block_on(self.rest.call(method, path, body));
-        answer.unwrap_or_else(|error| panic!("{} on {path}: {error}", self.name));
+        answer.unwrap_or_else(|error| panic!("{} on {path}: {error:?}", self.name));
     }
 }
 

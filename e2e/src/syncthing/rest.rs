@@ -18,7 +18,9 @@ pub(super) struct Rest {
 
 impl Rest {
     pub(super) fn new(socket: &Path) -> Self {
-        Self { client: Client::builder().unix_socket(socket).timeout(CALL).build().unwrap() }
+        // No connection is kept: between two calls nothing here runs that would notice that its other end was closed.
+        let client = Client::builder().unix_socket(socket).pool_max_idle_per_host(0).timeout(CALL);
+        Self { client: client.build().unwrap() }
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Value, reqwest::Error> {

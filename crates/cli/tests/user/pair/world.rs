@@ -389,12 +389,11 @@ impl World {
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("{words:?}: {error}: {out}{err}"))
     }
 
-    /// Bytes of everything in the local trash, by number of the picture.
+    /// What is in the local trash.
     pub(crate) fn local_trash(&self) -> BTreeSet<i64> {
         let list = self.machine.json(&["sync", "trash", "list"]);
-        let entries = list.as_array().or_else(|| list["trash"].as_array()).cloned();
-        let entries = entries.unwrap_or_else(|| panic!("no list of what is in the local trash: {list}"));
-        entries.iter().map(|entry| number_of(entry["bytes"].as_u64().unwrap())).collect()
+        let bytes = |told: &Value| told["entry"]["bytes"].as_u64().unwrap();
+        list.as_array().unwrap().iter().map(|told| number_of(bytes(told))).collect()
     }
 
     /// What must hold at the end of every story: it is as it came to be last, and stays so; every byte is right; nothing was purged;
