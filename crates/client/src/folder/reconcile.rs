@@ -487,7 +487,8 @@ fn appeared(here: &Present, around: &Surroundings<'_>, settings: &Settings) -> D
 /// Base `S(h)`, local the same h.
 fn unchanged(agreed: &Synced, here: &Present, around: &Surroundings<'_>, settings: &Settings) -> Decided {
     let content = agreed.content;
-    let is_same_file = here.disk == agreed.disk;
+    // What was missed and is there again was put back, whichever file it is: what was trashed in the vault since may have been by us.
+    let is_same_file = here.disk == agreed.disk && agreed.absent_since.is_none();
     let (goes_up, goes_down) = (settings.direction != Direction::Down, settings.direction != Direction::Up);
     match around.remote(&content) {
         Some(Remote::Live { file, version, .. }) => {
