@@ -374,7 +374,7 @@ pub fn reconcile(snapshot: &Snapshot, settings: &Settings, now: i64) -> SyncPlan
     let around = Surroundings::of(snapshot, settings, now);
     let mut plan = SyncPlan::default();
     let paths: BTreeSet<&RelativePath> = snapshot.base.keys().chain(snapshot.local.keys()).collect();
-    let mut arriving: HashSet<String> = HashSet::new();
+    let (mut arriving, mut coming) = (HashSet::new(), HashSet::new());
     for path in paths {
         let (base, local) = (snapshot.base.get(path), snapshot.local.get(path));
         if local.is_some() && around.collides(path) {
@@ -391,12 +391,17 @@ pub fn reconcile(snapshot: &Snapshot, settings: &Settings, now: i64) -> SyncPlan
         match decided {
             Decided::Nothing => {}
             Decided::Wait(wait) => plan.waiting.push((path.clone(), wait)),
+            // One copy comes; of the others the next pass sees that the picture is at another path.
+            Decided::Step { action: Action::Materialise { content, .. }, .. } if coming.contains(&content) => {}
             Decided::Step { action: Action::Materialise { .. }, .. }
                 if around.is_taken(path) || !arriving.insert(names::key(path)) =>
             {
                 plan.waiting.push((path.clone(), Wait::Collides));
             }
             Decided::Step { action, cause, from, lets_go } => {
+                if let Action::Materialise { content, .. } = action {
+                    coming.insert(content);
+                }
                 plan.steps.push(Step { path: path.clone(), from, action, cause, lets_go });
             }
         }
@@ -482,7 +487,8 @@ fn appeared(here: &Present, around: &Surroundings<'_>, settings: &Settings) -> D
 /// Base `S(h)`, local the same h.
 fn unchanged(agreed: &Synced, here: &Present, around: &Surroundings<'_>, settings: &Settings) -> Decided {
     let content = agreed.content;
-    let is_same_file = here.disk == agreed.disk;
+    // What was missed and is there again was put back, whichever file it is: what was trashed in the vault since may have been by us.
+    let is_same_file = here.disk == agreed.disk && agreed.absent_since.is_none();
     let (goes_up, goes_down) = (settings.direction != Direction::Down, settings.direction != Direction::Up);
     match around.remote(&content) {
         Some(Remote::Live { file, version, .. }) => {

@@ -1,0 +1,235 @@
+//! What goes wrong on the way: disks that are not there, full, read-only or broken; lines that are cut; sessions that end.
+
+use crate::proxy::Proxy;
+use crate::scene::{Scene, picture, tree_of};
+use darkslide_client::folder::marker;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+/// Something mounted on a path, until it is dropped.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    /// CI may mount, and must; elsewhere whoever may not is told.
+    #[expect(clippy::print_stderr, reason = "what is not tested must be seen")]
+    fn mount(words: &[&str], at: &Path) -> Option<Self> {
+        let mounted = Command::new("mount").args(words).arg(at).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self(at.to_owned()));
+        }
+        assert!(std::env::var_os("CI").is_none(), "CI may mount, and must");
+        eprintln!("no right to mount: what happens to a sync folder without its disk was NOT tested");
+        None
+    }
+
+    fn unmount(self) {}
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
+    }
+}
+
+/// Shows S6, X6.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_own_marker_a_root_is_left_alone() {
+    let mut scene = Scene::new().await;
+    scene.write("Phone/a.jpg", 1);
+    scene.write("Phone/b.jpg", 2);
+    scene.settle().await;
+    let marker = scene.path("Phone").join(marker::NAME);
+    let before = fs::read(&marker).unwrap();
+    for other in [None, Some(&b"another\n"[..])] {
+        match other {
+            None => fs::remove_file(&marker).unwrap(),
+            Some(other) => fs::write(&marker, other).unwrap(),
+        }
+        scene.remove("Phone/a.jpg");
+        let file = scene.trash_elsewhere("b.jpg").await;
+        for _ in 0..3 {
+            let report = scene.pass_over("Phone").await.unwrap();
+            assert!(!report.did_something() && report.unhealthy.unwrap().contains("readopt"));
+        }
+        assert_eq!((scene.vault().await, scene.tree("Phone").len()), (vec!["a.jpg".to_owned()], 1));
+        fs::write(&marker, &before).unwrap();
+        scene.write("Phone/a.jpg", 1);
+        scene.restore_elsewhere(file).await;
+        scene.settle().await;
+        assert_eq!(scene.vault().await, ["a.jpg", "b.jpg"]);
+    }
+}
+
+/// Shows S6.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unmounted_disk_is_no_deletion() {
+    let mut scene = Scene::new().await;
+    scene.write("Phone/a.jpg", 1);
+    scene.write("Phone/b.jpg", 2);
+    scene.settle().await;
+    // The pictures are on the disk that is mounted; behind it is an empty folder.
+    let (root, disk) = (scene.path("Phone"), scene.path("disk"));
+    fs::rename(&root, &disk).unwrap();
+    fs::create_dir(&root).unwrap();
+    let Some(mounted) = Mounted::mount(&["--bind", disk.to_str().unwrap()], &root) else { return };
+    assert!(scene.settle().await.is_in_step());
+    mounted.unmount();
+    for _ in 0..3 {
+        let report = scene.pass_over("Phone").await.unwrap();
+        assert!(report.unhealthy.is_some() && !report.did_something());
+    }
+    assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (2, 0));
+    let Some(_mounted) = Mounted::mount(&["--bind", disk.to_str().unwrap()], &root) else { return };
+    assert!(scene.settle().await.is_in_step());
+    assert_eq!(scene.tree("Phone"), tree_of([("a.jpg", 1), ("b.jpg", 2)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_takes_nothing_loses_nothing() {
+    let mut scene = Scene::new().await;
+    scene.write("Phone/a.jpg", 1);
+    scene.write("Phone/b.jpg", 2);
+    scene.settle().await;
+    let root = scene.path("Phone");
+    let whole = root.to_str().unwrap().to_owned();
+    let Some(mounted) = Mounted::mount(&["--bind", &whole], &root) else { return };
+    assert!(Command::new("mount").args(["-o", "remount,bind,ro", &whole]).status().unwrap().success());
+    scene.trash_elsewhere("a.jpg").await;
+    let report = scene.pass_over("Phone").await.unwrap();
+    let told = report.unhealthy.unwrap_or_else(|| report.failed[0].reason.clone());
+    assert!(told.contains("read-only") || told.contains("Read-only"), "{told}");
+    assert_eq!(scene.tree("Phone").len(), 2);
+    mounted.unmount();
+    assert_eq!(scene.settle().await.trashed_local, 1);
+    assert_eq!(scene.tree("Phone"), tree_of([("b.jpg", 2)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_gets_no_halves() {
+    let mut scene = Scene::bare().await;
+    let root = scene.path("Phone");
+    fs::create_dir(&root).unwrap();
+    let Some(_mounted) = Mounted::mount(&["-t", "tmpfs", "-o", "size=2m", "tmpfs"], &root) else { return };
+    scene.add("Phone", darkslide_client::folder::reconcile::Direction::Both, None).await;
+    let mut large = picture(7);
+    large.splice(20..20, vec![0x20; 1_200_000]);
+    fs::write(root.join("large.jpg"), &large).unwrap();
+    scene.settle().await;
+    let file = scene.trash_elsewhere("large.jpg").await;
+    scene.settle().await;
+    fs::remove_dir_all(scene.row("Phone").await.folder.trash).unwrap();
+    // No room for it any more.
+    fs::write(root.join("ballast.bin"), vec![1; 1_500_000]).unwrap();
+    scene.restore_elsewhere(file).await;
+    let report = scene.pass_over("Phone").await.unwrap();
+    assert_eq!((report.materialised, report.failed_count), (0, 1), "{report:?}");
+    let names: Vec<_> = fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert_eq!(scene.vault().await, ["large.jpg"]);
+    fs::remove_file(root.join("ballast.bin")).unwrap();
+    assert_eq!(scene.settle().await.materialised, 1);
+    assert_eq!(fs::read(root.join("large.jpg")).unwrap(), large);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_cannot_be_read_is_unknown_and_told() {
+    let mut scene = Scene::new().await;
+    scene.write("Phone/a.jpg", 1);
+    scene.write("Phone/b.jpg", 2);
+    scene.settle().await;
+    // Reading a process's memory at 0 is an error of input and output.
+    let path = scene.path("Phone/a.jpg");
+    let Some(mounted) = Mounted::mount(&["--bind", "/proc/self/mem"], &path) else { return };
+    assert!(fs::read(&path).is_err());
+    for _ in 0..3 {
+        let report = scene.pass_over("Phone").await.unwrap();
+        assert!(!report.did_something());
+        assert!(report.failed.iter().any(|told| told.path.ends_with("a.jpg")), "{report:?}");
+    }
+    assert_eq!(scene.vault().await, ["a.jpg", "b.jpg"]);
+    mounted.unmount();
+    assert!(scene.settle().await.is_in_step());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_that_are_cut_anywhere_change_nothing_in_the_end() {
+    let mut scene = Scene::new().await;
+    for number in 0..6 {
+        scene.write(&format!("Phone/{number}.jpg"), number);
+    }
+    for cut_after in [0, 150, 400, 900, 2_000, 4_000] {
+        let proxy = Proxy::start(&scene.server.base(), cut_after, 6).await;
+        let session = scene.through(&proxy.base());
+        let _passed_or_not = scene.pass_with(&session, "Phone").await;
+    }
+    scene.settle().await;
+    assert_eq!((scene.vault().await.len(), scene.tree("Phone").len()), (6, 6));
+    scene.trash_elsewhere("0.jpg").await;
+    scene.remove("Phone/1.jpg");
+    scene.rename("Phone/2.jpg", "Phone/two.jpg");
+    scene.write("Phone/3.jpg", 33);
+    for cut_after in [0, 150, 400, 900, 2_000, 4_000, 8_000] {
+        let proxy = Proxy::start(&scene.server.base(), cut_after, 6).await;
+        let session = scene.through(&proxy.base());
+        let _passed_or_not = scene.pass_with(&session, "Phone").await;
+    }
+    scene.settle().await;
+    assert_eq!(scene.tree("Phone"), tree_of([("3.jpg", 33), ("4.jpg", 4), ("5.jpg", 5), ("two.jpg", 2)]));
+    assert_eq!(
+        (scene.vault().await.len(), scene.vault_trash().await),
+        (4, vec!["0.jpg".into(), "1.jpg".into()])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_away_or_a_session_that_has_ended_deletes_nothing() {
+    let mut scene = Scene::new().await;
+    scene.write("Phone/a.jpg", 1);
+    scene.write("Phone/b.jpg", 2);
+    scene.settle().await;
+    scene.remove("Phone/a.jpg");
+    scene.server.kill();
+    let (address, nobody) = (std::net::TcpListener::bind("127.0.0.1:0").unwrap(), "127.0.0.1:");
+    let base = format!("http://{nobody}{}", address.local_addr().unwrap().port());
+    drop(address);
+    let away = scene.through(&base);
+    for _ in 0..3 {
+        assert!(scene.pass_with(&away, "Phone").await.is_err());
+    }
+    scene.server.restart();
+    let other = scene.through(&scene.server.base());
+    other.api.logout().await.unwrap();
+    let error = scene.pass_with(&Arc::clone(&other), "Phone").await.unwrap_err();
+    assert!(error.is_signed_out(), "{error}");
+    assert_eq!(scene.tree("Phone"), tree_of([("b.jpg", 2)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_the_server_cannot_vouch_for_is_not_let_go_of() {
+    let mut scene = Scene::new().await;
+    scene.write("Phone/a.jpg", 1);
+    scene.write("Phone/b.jpg", 2);
+    scene.settle().await;
+    scene.trash_elsewhere("a.jpg").await;
+    // Every byte that the server stores is another one now.
+    let objects = scene.server.data_dir().join("objects");
+    spoil(&objects);
+    let report = scene.pass_over("Phone").await.unwrap();
+    assert_eq!(report.trashed_local, 0);
+    assert!(report.failed.iter().any(|told| told.reason.contains("damaged")), "{report:?}");
+    assert_eq!(scene.tree("Phone"), tree_of([("a.jpg", 1), ("b.jpg", 2)]));
+}
+
+fn spoil(folder: &Path) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            spoil(&path);
+        } else {
+            let bytes: Vec<u8> = fs::read(&path).unwrap().into_iter().map(|byte| !byte).collect();
+            fs::write(&path, bytes).unwrap();
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Names that are one elsewhere, that are no text, or that are as long as they can be; and names that are passed over.
+
+use crate::scene::{Scene, picture, tree_of};
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_that_would_collide_are_suspended_and_told() {
+    let mut scene = Scene::new().await;
+    scene.write("Phone/IMG_1.jpg", 1);
+    scene.write("Phone/img_1.JPG", 2);
+    scene.write("Phone/e\u{301}.jpg", 3);
+    scene.write("Phone/\u{e9}.jpg", 4);
+    scene.write("Phone/c.jpg", 5);
+    let report = scene.settle().await;
+    assert_eq!((report.uploaded, report.waiting_count), (1, 4), "{report:?}");
+    assert!(report.waiting.iter().all(|told| told.reason.contains("rename")), "{report:?}");
+    assert_eq!(scene.vault().await, ["c.jpg"]);
+    scene.remove("Phone/img_1.JPG");
+    scene.rename("Phone/\u{e9}.jpg", "Phone/other.jpg");
+    scene.settle().await;
+    assert_eq!(scene.vault().await.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_may_be_long_and_no_text() {
+    let mut scene = Scene::new().await;
+    let long = format!("{}.jpg", "x".repeat(251));
+    scene.write(&format!("Phone/{long}"), 1);
+    let odd = scene.path("Phone").join(OsStr::from_bytes(b"caf\xe9.jpg"));
+    fs::write(&odd, picture(2)).unwrap();
+    scene.write("Phone/b.jpg", 3);
+    assert_eq!(scene.settle().await.in_step, 3);
+
+    let file = scene.trash_elsewhere(&long).await;
+    scene.settle().await;
+    assert!(!scene.path(&format!("Phone/{long}")).exists());
+    scene.restore_elsewhere(file).await;
+    scene.settle().await;
+    assert!(scene.path(&format!("Phone/{long}")).exists());
+    fs::remove_file(&odd).unwrap();
+    assert_eq!(scene.settle().await.trashed_remote, 1);
+    assert_eq!(scene.vault_trash().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_belongs_to_others_is_passed_over() {
+    let mut scene = Scene::new().await;
+    for name in [".syncthing.a.jpg.tmp", "~syncthing~a.jpg.tmp", "a.jpg.part", ".pending-1-a.jpg", ".nomedia"]
+    {
+        scene.write(&format!("Phone/{name}"), 1);
+    }
+    for folder in [".stversions", ".stfolder", "@eaDir", ".hidden"] {
+        scene.write(&format!("Phone/{folder}/a.jpg"), 2);
+    }
+    scene.write("Phone/a.jpg", 3);
+    scene.write("Phone/b.jpg", 4);
+    assert_eq!(scene.settle().await.in_step, 2);
+    // Android's own trash is a deletion.
+    scene.rename("Phone/a.jpg", "Phone/.trashed-1790000000-a.jpg");
+    assert_eq!(scene.settle().await.trashed_remote, 1);
+    assert_eq!(scene.vault().await, ["b.jpg"]);
+    // What is hidden from now on is not.
+    scene.rename("Phone/b.jpg", "Phone/2024/b.jpg");
+    scene.settle().await;
+    fs::rename(scene.path("Phone/2024"), scene.path("Phone/.2024")).unwrap();
+    scene.settle().await;
+    assert_eq!(
+        scene.vault_trash().await,
+        ["a.jpg", "b.jpg"],
+        "a hidden folder's new name hides; the old one is gone"
+    );
+    fs::rename(scene.path("Phone/.2024"), scene.path("Phone/2024")).unwrap();
+    scene.settle().await;
+    assert_eq!(scene.vault().await, ["b.jpg"]);
+    assert_eq!(scene.tree("Phone").get("2024/b.jpg"), tree_of([("b", 4)]).get("b"));
+}

@@ -1,0 +1,275 @@
+//! What is done on one side is done on the other.
+
+use crate::scene::{Scene, picture, tree_of};
+use darkslide_client::folder::breaker::{Approval, Hold};
+use darkslide_client::folder::reconcile::Direction;
+use darkslide_client::versions::list_versions;
+use std::fs;
+use std::time::Duration;
+
+/// Shows S1, S2.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_added_and_deleted_in_the_folder_is_in_the_vault() {
+    let mut scene = Scene::new().await;
+    scene.write("Phone/a.jpg", 1);
+    scene.write("Phone/2024/b.jpg", 2);
+    let report = scene.settle().await;
+    assert_eq!((report.uploaded, report.in_step), (2, 2));
+    assert_eq!(scene.vault().await, ["a.jpg", "b.jpg"]);
+
+    scene.remove("Phone/a.jpg");
+    let first = scene.pass_over("Phone").await.unwrap();
+    assert!(!first.did_something() && first.look_again.is_some(), "one look is none");
+    assert_eq!(scene.settle().await.trashed_remote, 1);
+    assert_eq!(
+        (scene.vault().await, scene.vault_trash().await),
+        (vec!["b.jpg".into()], vec!["a.jpg".into()])
+    );
+    let quiet = scene.pass_over("Phone").await.unwrap();
+    assert!(quiet.is_in_step() && !quiet.did_something());
+}
+
+/// Shows S3.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_trashed_elsewhere_leaves_the_folder_and_comes_back_with_it() {
+    let mut scene = Scene::new().await;
+    scene.write("Phone/2024/a.jpg", 1);
+    scene.write("Phone/b.jpg", 2);
+    scene.settle().await;
+
+    let file = scene.trash_elsewhere("a.jpg").await;
+    assert_eq!(scene.settle().await.trashed_local, 1);
+    assert_eq!(scene.tree("Phone"), tree_of([("b.jpg", 2)]));
+    let trashed = scene.local_trash("Phone").await;
+    assert_eq!((trashed.len(), fs::read(&trashed[0].file).unwrap()), (1, picture(1)));
+
+    scene.restore_elsewhere(file).await;
+    assert_eq!(scene.settle().await.materialised, 1);
+    assert_eq!(scene.tree("Phone"), tree_of([("2024/a.jpg", 1), ("b.jpg", 2)]));
+    assert!(scene.local_trash("Phone").await.is_empty(), "it came from there, and nothing was downloaded");
+
+    // Without the local trash it comes from the vault.
+    let file = scene.trash_elsewhere("a.jpg").await;
+    scene.settle().await;
+    fs::remove_dir_all(scene.row("Phone").await.folder.trash).unwrap();
+    scene.restore_elsewhere(file).await;
+    scene.settle().await;
+    assert_eq!(scene.tree("Phone"), tree_of([("2024/a.jpg", 1), ("b.jpg", 2)]));
+}
+
+/// Shows S3.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_purged_elsewhere_leaves_the_folder_for_the_local_trash() {
+    let mut scene = Scene::new().await;
+    scene.write("Phone/a.jpg", 1);
+    scene.write("Phone/b.jpg", 2);
+    scene.settle().await;
+    let file = scene.trash_elsewhere("a.jpg").await;
+    scene.purge_elsewhere(file).await;
+    assert_eq!(scene.settle().await.trashed_local, 1);
+    assert_eq!(scene.local_trash("Phone").await.len(), 1);
+    // Whoever puts it back wants it back.
+    scene.write("Phone/a.jpg", 1);
+    let report = scene.settle().await;
+    assert_eq!(report.uploaded, 1);
+    assert_eq!(scene.vault().await, ["a.jpg", "b.jpg"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_is_a_new_version_and_beats_a_deletion() {
+    let mut scene = Scene::new().await;
+    scene.write("Phone/a.jpg", 1);
+    scene.write("Phone/b.jpg", 2);
+    scene.settle().await;
+    let before = scene.file("a.jpg").await;
+    scene.write("Phone/a.jpg", 3);
+    assert_eq!(scene.settle().await.uploaded, 1);
+    assert_eq!(scene.file("a.jpg").await, before, "the same file");
+    let versions = list_versions(&scene.session, &scene.catalog, before).await.unwrap();
+    assert_eq!(versions.len(), 1, "what it was can be brought back");
+
+    scene.trash_elsewhere("b.jpg").await;
+    scene.write("Phone/b.jpg", 4);
+    scene.settle().await;
+    assert_eq!(scene.vault().await, ["a.jpg", "b.jpg"]);
+    assert_eq!(scene.tree("Phone"), tree_of([("a.jpg", 3), ("b.jpg", 4)]));
+    assert_eq!(scene.vault_trash().await, ["b.jpg"]);
+}
+
+/// Shows S6.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn neither_a_rename_nor_a_copy_trashes_anything() {
+    let mut scene = Scene::new().await;
+    scene.write("Phone/a.jpg", 1);
+    scene.write("Phone/b.jpg", 2);
+    scene.settle().await;
+    let before = scene.file("a.jpg").await;
+
+    scene.rename("Phone/a.jpg", "Phone/2024/c.jpg");
+    let report = scene.settle().await;
+    assert_eq!((report.renamed, report.uploaded, report.trashed_remote), (1, 0, 0));
+    // A synchroniser's rename is a copy and a deletion.
+    fs::copy(scene.path("Phone/b.jpg"), scene.path("Phone/d.jpg")).unwrap();
+    scene.remove("Phone/b.jpg");
+    let report = scene.settle().await;
+    assert_eq!((report.trashed_remote, report.uploaded, report.in_step), (0, 0, 2));
+    assert!(scene.vault_trash().await.is_empty());
+    assert_eq!(scene.file("a.jpg").await, before);
+    // An edit of what was renamed is still one of the same file.
+    scene.write("Phone/2024/c.jpg", 3);
+    scene.settle().await;
+    assert_eq!(scene.file("c.jpg").await, before);
+    assert_eq!(scene.vault().await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_picture_that_moves_into_another_sync_folder_is_not_deleted() {
+    let mut scene = Scene::new().await;
+    scene.add("Tablet", Direction::Both, None).await;
+    scene.write("Phone/a.jpg", 1);
+    scene.write("Phone/b.jpg", 2);
+    scene.settle().await;
+    scene.settle_over("Tablet").await;
+    scene.rename("Phone/a.jpg", "Tablet/a.jpg");
+    scene.pass_over("Phone").await.unwrap();
+    scene.settle_over("Tablet").await;
+    scene.settle().await;
+    scene.settle_over("Tablet").await;
+    assert_eq!(scene.tree("Phone"), tree_of([("b.jpg", 2)]));
+    assert_eq!(scene.tree("Tablet"), tree_of([("a.jpg", 1)]));
+    assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (2, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_new_in_the_album_comes_and_what_others_hold_does_not() {
+    let mut scene = Scene::new().await;
+    scene.add("Tablet", Direction::Both, None).await;
+    scene.write("Phone/a.jpg", 1);
+    scene.settle().await;
+    scene.write("Tablet/b.jpg", 2);
+    scene.settle_over("Tablet").await;
+    scene.settle().await;
+    assert_eq!(scene.tree("Phone"), tree_of([("a.jpg", 1)]));
+    // Somebody puts it into the phone's album as well.
+    let file = scene.file("b.jpg").await;
+    let album = darkslide_client::albums::find_album(&scene.session, &scene.catalog, "Phone").await.unwrap();
+    darkslide_client::albums::add_to_album(&scene.session, &scene.catalog, &album, &[file]).await.unwrap();
+    assert_eq!(scene.settle().await.materialised, 1);
+    assert_eq!(scene.tree("Phone"), tree_of([("a.jpg", 1), ("b.jpg", 2)]));
+}
+
+/// Shows S6, X6.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_removals_wait_for_the_owner() {
+    let mut scene = Scene::new().await;
+    for number in 0..30 {
+        scene.write(&format!("Phone/{number}.jpg"), number);
+    }
+    scene.settle().await;
+    for number in 0..25 {
+        scene.remove(&format!("Phone/{number}.jpg"));
+    }
+    scene.write("Phone/new.jpg", 99);
+    let report = scene.settle().await;
+    assert_eq!(report.hold, Some(Hold::Removals { local: 0, remote: 25, allowed: 20 }));
+    assert_eq!((report.trashed_remote, report.uploaded), (0, 1), "what is new is sent all the same");
+    assert_eq!(scene.vault().await.len(), 31);
+
+    let row = scene.row("Phone").await;
+    let shown = row.hold.unwrap().asks_for();
+    // What was approved is what was shown, and no more.
+    let fewer = Approval { remote: 24, ..shown };
+    scene.catalog.approve_sync_folder(row.id, Some(&fewer)).await.unwrap();
+    assert!(scene.settle().await.hold.is_some());
+    assert_eq!(scene.vault_trash().await.len(), 0);
+    scene.catalog.approve_sync_folder(row.id, Some(&shown)).await.unwrap();
+    let report = scene.settle().await;
+    assert_eq!((report.trashed_remote, report.hold), (25, None));
+    assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (6, 25));
+    assert_eq!(scene.row("Phone").await.approval, None, "it was for this once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_pictures_stay_in_the_vault_where_their_owner_wants_that() {
+    let mut scene = Scene::bare().await;
+    scene.add("Phone", Direction::Both, Some(Duration::ZERO)).await;
+    scene.write("Phone/a.jpg", 1);
+    scene.write("Phone/b.jpg", 2);
+    scene.settle().await;
+    scene.remove("Phone/a.jpg");
+    let report = scene.settle().await;
+    assert_eq!((report.trashed_remote, report.materialised, report.in_step), (0, 0, 1));
+    assert_eq!(scene.vault().await, ["a.jpg", "b.jpg"]);
+    // And it does not come back by itself.
+    assert_eq!(scene.settle().await.materialised, 0);
+    assert_eq!(scene.tree("Phone"), tree_of([("b.jpg", 2)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_way_folders_touch_one_side() {
+    let mut scene = Scene::bare().await;
+    scene.add("Up", Direction::Up, None).await;
+    for (name, number) in [("a", 1), ("b", 2), ("c", 3)] {
+        scene.write(&format!("Up/{name}.jpg"), number);
+    }
+    scene.settle_over("Up").await;
+    scene.trash_elsewhere("a.jpg").await;
+    scene.remove("Up/b.jpg");
+    scene.settle_over("Up").await;
+    assert_eq!(scene.tree("Up"), tree_of([("a.jpg", 1), ("c.jpg", 3)]), "nothing in it is touched");
+    assert_eq!(scene.vault_trash().await, ["a.jpg", "b.jpg"]);
+
+    scene.add("Down", Direction::Down, None).await;
+    scene.write("Down/d.jpg", 4);
+    scene.settle_over("Down").await;
+    assert_eq!(scene.vault().await, ["c.jpg"], "nothing in the vault is touched");
+}
+
+/// Shows S6.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_base_is_a_merge() {
+    let mut scene = Scene::new().await;
+    scene.write("Phone/a.jpg", 1);
+    scene.write("Phone/b.jpg", 2);
+    scene.settle().await;
+    scene.remove("Phone/a.jpg");
+    let row = scene.row("Phone").await;
+    scene.catalog.readopt_sync_folder(row.id, &row.folder.marker).await.unwrap();
+    let report = scene.settle().await;
+    assert_eq!((report.trashed_remote, report.trashed_local), (0, 0));
+    assert_eq!(scene.tree("Phone"), tree_of([("a.jpg", 1), ("b.jpg", 2)]));
+    assert_eq!(scene.vault().await, ["a.jpg", "b.jpg"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_local_trash_gives_back_is_restored_in_the_vault() {
+    let mut scene = Scene::new().await;
+    scene.write("Phone/a.jpg", 1);
+    scene.write("Phone/b.jpg", 2);
+    scene.settle().await;
+    scene.trash_elsewhere("a.jpg").await;
+    scene.settle().await;
+    let row = scene.row("Phone").await;
+    let id = scene.local_trash("Phone").await[0].id.clone();
+    darkslide_client::folder::restore_from_trash(&row, &id).unwrap().expect("it is there");
+    let report = scene.settle().await;
+    assert_eq!(report.restored, 1);
+    assert_eq!(scene.vault().await, ["a.jpg", "b.jpg"]);
+    assert!(scene.vault_trash().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_vault_has_already_is_not_sent_again() {
+    let mut scene = Scene::new().await;
+    scene.add("Tablet", Direction::Both, None).await;
+    scene.write("Phone/a.jpg", 1);
+    scene.settle().await;
+    scene.write("Tablet/same.jpg", 1);
+    let report = scene.settle_over("Tablet").await;
+    assert_eq!((report.uploaded, report.linked), (0, 1));
+    assert_eq!(scene.vault().await.len(), 1);
+    // Deleted in one, it is still wanted in the other.
+    scene.remove("Tablet/same.jpg");
+    scene.settle_over("Tablet").await;
+    assert_eq!((scene.vault().await.len(), scene.tree("Phone").len()), (1, 1));
+}
