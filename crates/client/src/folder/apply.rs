@@ -208,8 +208,14 @@ impl Hands<'_> {
             let content =
                 asset.content_hash.filter(|content| is_as_seen && Some(*content) == content_of(&step));
             let Some(content) = content else { continue };
-            let Some(Remote::Live { file, version, .. }) = remotes.get(&content) else { continue };
-            let (file, version) = (*file, *version);
+            let (file, version) = match (remotes.get(&content), &step.action) {
+                (Some(Remote::Live { file, version, .. }), _) => (*file, *version),
+                // Deleted by somebody since it was sent, a moment ago: both sides had it, so that it is a deletion like any other.
+                (Some(Remote::Trash { file }), Action::Send { .. } | Action::Link { .. }) => {
+                    (*file, Version(0))
+                }
+                _ => continue,
+            };
             let agreed =
                 Synced { content, disk: stat.disk, size: stat.size, file, version, absent_since: None };
             let told = path_of(&step.path).display().to_string();
