@@ -54,6 +54,24 @@ fn both_sides_were_changed_while_the_agent_was_away() {
     world.ends();
 }
 
+/// The web is faster than the agent can write down what it has sent.
+#[test]
+fn what_is_deleted_on_the_web_the_moment_it_was_sent_stays_deleted() {
+    let world = World::new();
+    let names: Vec<String> = (0..40).map(|number| format!("{number}.jpg")).collect();
+    let all: Vec<(&str, i64)> = names.iter().map(String::as_str).zip(0..).collect();
+    for (name, number) in &all {
+        world.pair.phone.put(name, *number);
+    }
+    let first = world.pair.until("one is in the vault", || {
+        world.vault().0.into_iter().next().ok_or_else(|| "none is".to_owned())
+    });
+    world.web_deletes(first);
+    let left: Vec<(&str, i64)> = all.into_iter().filter(|(_, number)| *number != first).collect();
+    world.comes_to("the others", &files(&left).trash([first]));
+    world.ends();
+}
+
 /// Deleted everywhere, and then it is there again.
 #[test]
 fn what_comes_back_is_welcome() {
