@@ -18,7 +18,7 @@ use darkslide_protocol::{FileId, Version};
 use futures_util::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
-use super::fetch::{FetchError, fetch};
+use super::fetch::{FetchError, fetch, tidy};
 use super::reconcile::{Action, Base, Cause, Deleted, RelativePath, Remote, Step, Synced};
 use super::report::PassReport;
 use super::scan::{Scan, Stat, is_absent};
@@ -255,6 +255,10 @@ impl Hands<'_> {
             return Ok(());
         }
         self.must_be_healthy().await?;
+        let targets: Vec<PathBuf> = steps.iter().map(|step| self.whole(&step.path)).collect();
+        if let Err(error) = blocking(move || tidy(&targets)).await {
+            tracing::warn!(%error, "what an earlier run left of files on their way cannot be removed");
+        }
         let trash = self.row.folder.trash.clone();
         let listed = blocking(move || trash::list(&trash)).await.unwrap_or_default();
         let mut trashed: HashMap<ContentHash, TrashedFile> =

@@ -1,6 +1,6 @@
 //! Pictures that are written, or arrive, in several steps.
 
-use super::world::{Hands as _, World, files, picture};
+use super::world::{Hands as _, World, files, picture, tree};
 use darkslide_e2e::syncthing::so;
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -80,5 +80,39 @@ fn what_has_arrived_in_part_is_left_alone() {
     world.pair.start_phone();
     world.pair.phone.send_slowly(0);
     world.comes_to("all of it", &files(&[("a.jpg", 1), ("b.jpg", 2), ("large.jpg", large)]));
+    world.ends();
+}
+
+/// The agent is killed while it brings a picture: Syncthing carries none of it to the phone, and the next agent clears it away.
+#[test]
+fn half_of_what_the_agent_brings_is_nobodys_picture() {
+    let world = World::before_sync();
+    let local_trash = world.machine.path("local trash");
+    world.add_folder(&["--local-trash", local_trash.to_str().unwrap()]);
+    world.start_agent();
+    let large = 30_000_000;
+    world.pair.phone.put("large.jpg", large);
+    world.pair.phone.put("other.jpg", 1);
+    world.comes_to("two pictures", &files(&[("large.jpg", large), ("other.jpg", 1)]));
+    world.web_deletes(large);
+    world.comes_to("deleted", &files(&[("other.jpg", 1)]).trash([large]));
+    std::fs::remove_dir_all(&local_trash).unwrap();
+    world.web_restores(large);
+    let is_on_its_way = |name: &str| name.contains("darkslide-") && name != ".darkslide-folder";
+    let names = || {
+        std::fs::read_dir(world.folder())
+            .unwrap()
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+    };
+    let begin = std::time::Instant::now();
+    while !names().any(|name| is_on_its_way(&name)) && !world.folder().join("large.jpg").exists() {
+        assert!(begin.elapsed() < darkslide_e2e::syncthing::PATIENCE, "nothing came");
+        std::thread::yield_now();
+    }
+    world.kill_agent();
+    world.pair.in_step();
+    assert!(!tree(&world.pair.phone).keys().any(|name| is_on_its_way(name)), "{:?}", tree(&world.pair.phone));
+    world.start_agent();
+    world.comes_to("all of it", &files(&[("large.jpg", large), ("other.jpg", 1)]));
     world.ends();
 }
