@@ -13,5 +13,6 @@ mod machine;
 mod operator;
 mod proof;
 mod quickstart;
+mod sync;
 mod takeout;
 mod vault;
