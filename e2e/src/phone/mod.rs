@@ -309,6 +309,25 @@ impl Phone {
         self.state().shelf.fetches.clone()
     }
 
+    /// Where the originals of these assets lie from now on.
+    pub fn lies(&self, assets: &[AssetId], locality: Locality) {
+        let mut state = self.state();
+        for id in assets {
+            state.shelf.asset(id).locality = locality;
+        }
+    }
+
+    /// How often the library listed everything, and how many assets it has told of in all.
+    pub fn told(&self) -> (u32, usize) {
+        let state = self.state();
+        (state.shelf.listings, state.shelf.assets_told)
+    }
+
+    /// The library no longer knows what it told.
+    pub fn forget_changes(&self) {
+        self.state().shelf.forget_changes();
+    }
+
     /// Makes the library's cloud fail so many times.
     pub fn break_cloud(&self, times: u32) {
         self.state().shelf.cloud_failures = times;

@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 use super::error::{AssetError, BackupError};
 use super::gate::Outlook;
 use super::identify::{Asset, Component, IdentifyError, InLibrary, Surroundings, look_at};
+use super::listing::{Thoroughness, list};
 use super::rules::conditions::Grant;
 use super::rules::explanation::{Explanation, Wait};
-use super::rules::{Known, Work, World, explain, may_read, plan};
+use super::rules::{Known, Work, World, explain, plan};
 use super::run::{Lanes, Run};
 use super::temporary::{TakenRoom, TemporaryCache, TemporaryCopy};
 use super::{BackupReport, Memory, Settings};
@@ -90,11 +91,14 @@ pub async fn backup_library(
     let hands = Hands { run: &run, library: &*library, cache: &cache, device };
     let mut rest = Vec::new();
     let mut is_complete = true;
+    let thoroughness = if is_short { Thoroughness::OnlyChanges } else { Thoroughness::Usual };
     // Without a mirror no work leads to more.
     let passes = if device.mirror { PASSES } else { 1 };
     for pass in 0..passes {
         let world = world(&run.catalog, &*library, device, &outlook, resumable).await?;
-        let mut planned = plan(everything(&*library).await?, &world);
+        let listing = list(&run.catalog, &*library, thoroughness, world.now).await?;
+        run.catalog.record_library(library.id(), &listing.told, world.now).await?;
+        let mut planned = plan(listing.assets, &world);
         rest = planned.rest;
         if pass > 0 {
             // What did not work is for the next run.
@@ -135,8 +139,9 @@ pub async fn explain_library(
     outlook: &Outlook,
 ) -> Result<Vec<(DeviceAsset, Explanation)>, BackupError> {
     let world = world(catalog, library, device, outlook, true).await?;
-    let assets = everything(library).await?;
-    Ok(assets
+    let listing = list(catalog, library, Thoroughness::OnlyChanges, world.now).await?;
+    Ok(listing
+        .assets
         .into_iter()
         .map(|asset| {
             let explanation = explain(&asset, &world);
@@ -149,11 +154,6 @@ pub async fn explain_library(
 /// seen from now on was seen after every deletion that is known.
 async fn vault_time(catalog: &Catalog, outlook: &Outlook) -> Result<i64, CatalogError> {
     Ok((outlook.clock)().max(catalog.cursor(Feed::Account).await?.0))
-}
-
-async fn everything(library: &dyn Library) -> Result<Vec<DeviceAsset>, BackupError> {
-    let changes = library.changes(None).await;
-    Ok(changes.map_err(|error| BackupError::Asset(AssetError::Library(error)))?.changed)
 }
 
 /// Gathers what the rules look at.
@@ -179,7 +179,6 @@ async fn world(
         deleted_contents: catalog.deleted_contents().await?,
         placed,
         mirror: device.mirror,
-        storage_full: false,
         permissions: outlook.permissions,
         conditions: *outlook.conditions.borrow(),
         trigger: outlook.trigger,
@@ -284,12 +283,26 @@ impl Hands<'_> {
                     return Ok(());
                 }
             }
+            // What could not be sent for want of room is not read again until there is some.
+            Work::Retry if !self.run.has_room(asset.fingerprint.size) => {
+                return Err(AssetError::Held(Wait::Storage));
+            }
             Work::New | Work::Changed | Work::Complete | Work::Retry => {}
         }
-        may_read(asset, world).map_err(AssetError::Held)?;
+        let asset = &self.as_it_lies(asset).await?;
+        self.run.gate.ask_to_read(asset)?;
         let opened = self.open(asset, self.album_of(asset, world), busy.clone()).await?;
         lanes.send(Box::new(opened), &self.run.halt).await;
         Ok(())
+    }
+
+    /// Where an original lies need not be told when it changes, and decides whether it may be read.
+    async fn as_it_lies(self, asset: &DeviceAsset) -> Result<DeviceAsset, AssetError> {
+        let locality = self.library.locality(&asset.id).await?;
+        if locality != asset.locality {
+            self.run.catalog.record_locality(self.library.id(), &asset.id, locality).await?;
+        }
+        Ok(DeviceAsset { locality, ..asset.clone() })
     }
 
     /// A file of the vault goes into further albums.

@@ -19,6 +19,7 @@ mod hold;
 pub mod identify;
 mod import;
 mod in_flight;
+mod listing;
 mod magic;
 pub mod memory;
 mod packing;

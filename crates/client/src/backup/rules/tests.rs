@@ -60,7 +60,6 @@ fn world() -> World {
         deleted_contents: HashMap::new(),
         placed: HashMap::new(),
         mirror: false,
-        storage_full: false,
         permissions: Permissions::default(),
         conditions: Conditions::HOME,
         trigger: Trigger::Periodic,
@@ -321,15 +320,6 @@ fn originals_in_the_cloud_are_fetched_as_their_owner_allows() {
 }
 
 #[test]
-fn a_full_vault_stops_what_must_be_sent_and_nothing_else() {
-    let full = World { storage_full: true, ..world() };
-    check(&asset("a"), &full, &waits(Wait::Storage));
-    let recheck = with_known(Known { state: AssetState::Skipped, ..known() });
-    let expected = works(Work::Recheck(ContentHash::of(b"content")));
-    check(&asset("a"), &World { storage_full: true, ..recheck }, &expected);
-}
-
-#[test]
 fn what_was_tried_in_vain_is_explained_by_what_it_met() {
     let known = Known { state: AssetState::Blocked, reason: Some("it cannot be read".into()), ..known() };
     assert_eq!(explain(&asset("a"), &with_known(known)), Explanation::Blocked("it cannot be read".into()));
@@ -474,8 +464,8 @@ fn history() -> impl Strategy<Value = Option<Known>> {
 fn worlds() -> impl Strategy<Value = (Vec<DeviceAsset>, World)> {
     let library = (0..12_usize).map(|at| (device_asset(at), history())).collect::<Vec<_>>();
     let deleted = prop::collection::hash_map(0_i64..6, 0_i64..9, 0..3);
-    (library, conditions(), permissions(), deleted, any::<(bool, bool, bool)>()).prop_map(
-        |(library, conditions, permissions, deleted, (mirror, storage_full, resumable))| {
+    (library, conditions(), permissions(), deleted, any::<(bool, bool)>()).prop_map(
+        |(library, conditions, permissions, deleted, (mirror, resumable))| {
             let known = library
                 .iter()
                 .filter_map(|(asset, known)| Some((asset.id.clone(), known.clone()?)))
@@ -489,7 +479,6 @@ fn worlds() -> impl Strategy<Value = (Vec<DeviceAsset>, World)> {
                     .map(|(file, days)| (ContentHash::of(&[file.to_le_bytes()[0]]), at(*days)))
                     .collect(),
                 mirror,
-                storage_full,
                 resumable,
                 conditions,
                 permissions,
@@ -584,7 +573,7 @@ proptest! {
     /// (b), (c): at home everything that is allowed gets into the vault, and then there is nothing to do.
     #[test]
     fn everything_allowed_is_sent_in_the_end_and_nothing_twice((assets, world) in worlds()) {
-        let mut world = World { conditions: Conditions::HOME, storage_full: false, trigger: Trigger::Asked, ..world };
+        let mut world = World { conditions: Conditions::HOME, trigger: Trigger::Asked, ..world };
         world.permissions = Permissions { delay_after_capture: world.permissions.delay_after_capture, ..Permissions::default() };
         // Two days later: delays and promises are over.
         world.now += 2 * DAY;
@@ -626,15 +615,15 @@ fn bytes_are_read_as_the_moment_allows() {
     let cloud = DeviceAsset { locality: Locality::Cloud, ..asset("a") };
     let metered = Conditions { network: Network::Metered, ..Conditions::HOME };
     let cramped = Conditions { cache_room: 10, ..Conditions::HOME };
-    let full = World { storage_full: true, ..world() };
-    for (asset, world, expected) in [
-        (&cloud, world(), Ok(())),
-        (&cloud, World { conditions: metered, ..world() }, Err(Wait::Fetch)),
-        (&cloud, World { conditions: cramped, ..world() }, Err(Wait::CacheRoom(cloud.fingerprint.size))),
-        (&asset("a"), World { conditions: cramped, ..world() }, Ok(())),
-        (&asset("a"), full, Err(Wait::Storage)),
+    let no_room = Err(Wait::CacheRoom(cloud.fingerprint.size));
+    for (asset, conditions, expected) in [
+        (&cloud, Conditions::HOME, Ok(())),
+        (&cloud, metered, Err(Wait::Fetch)),
+        (&cloud, cramped, no_room),
+        (&asset("a"), cramped, Ok(())),
+        (&asset("a"), metered, Ok(())),
     ] {
-        assert_eq!(may_read(asset, &world), expected, "{asset:?}");
+        assert_eq!(may_read(asset, &conditions, &Permissions::default()), expected, "{asset:?}");
     }
 }
 
