@@ -102,7 +102,7 @@ impl Block {
             Event::Started { name, bytes } if !self.bar.is_hidden() => {
                 self.in_work.push_back(InWork { name, bytes, moved: 0 });
             }
-            Event::Started { .. } | Event::OriginalsDone => {}
+            Event::Started { .. } | Event::OriginalsDone | Event::ScreenStaysOn(_) => {}
             Event::Moved { name, bytes } => self.advance(&name, bytes),
             Event::Finished { name, outcome } => self.finish(&name, &outcome),
             Event::Waiting { reason, delay } => self.wait(&reason, delay),

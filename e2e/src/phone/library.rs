@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex};
 /// What lies on the phone, and in its library's cloud.
 pub(crate) struct Shelf {
     pub(crate) assets: BTreeMap<AssetId, DeviceAsset>,
-    pub(crate) albums: BTreeSet<String>,
+    /// What each is called now, by what it was called first.
+    pub(crate) albums: BTreeMap<String, String>,
     pub(crate) fetches: BTreeMap<AssetId, u32>,
     pub(crate) cloud_failures: u32,
     /// How often all assets were listed, and how many were told in all.
@@ -58,7 +59,7 @@ impl Shelf {
         std::fs::create_dir_all(&folder).unwrap();
         Self {
             assets: BTreeMap::new(),
-            albums: BTreeSet::new(),
+            albums: BTreeMap::new(),
             fetches: BTreeMap::new(),
             cloud_failures: 0,
             listings: 0,
@@ -231,8 +232,9 @@ impl Library for SimulatedLibrary {
     }
 
     fn albums(&self) -> BoxFuture<'_, Result<Vec<DeviceAlbum>, LibraryError>> {
-        let names: Vec<String> = self.state.lock().unwrap().shelf.albums.iter().cloned().collect();
-        let albums = names.into_iter().map(|name| DeviceAlbum { key: self.key(&name), name }).collect();
+        let names = self.state.lock().unwrap().shelf.albums.clone();
+        let album = |(first, name): (String, String)| DeviceAlbum { key: self.key(&first), name };
+        let albums = names.into_iter().map(album).collect();
         async move { Ok(albums) }.boxed()
     }
 

@@ -22,6 +22,7 @@ mod in_flight;
 mod listing;
 mod magic;
 pub mod memory;
+mod names;
 mod packing;
 pub mod patience;
 pub mod plan;

@@ -335,7 +335,7 @@ fn power_saver(conditions: &Conditions, permissions: &Permissions, trigger: Trig
 
 /// A picture that seems to come from the future was taken while the clock was wrong: nobody waits for that.
 fn too_young(case: Case<'_>) -> Option<Explanation> {
-    let delay = i64::from(case.world.permissions.delay_after_capture) * 1_000_000;
+    let delay = case.world.permissions.delay();
     let age = case.world.now - case.asset.taken;
     (0..delay).contains(&age).then(|| Explanation::Waiting(Wait::Delay(case.asset.taken + delay)))
 }

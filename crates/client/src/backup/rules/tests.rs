@@ -638,3 +638,32 @@ fn only_a_live_photo_can_lack_its_video() {
     let gone = DeviceAsset { motion: Motion::Promised { until: NOW }, ..live };
     assert_eq!(explain(&gone, &half), safe(false));
 }
+
+#[test]
+fn a_delay_is_none_or_between_five_seconds_and_a_day() {
+    for (chosen, seconds) in
+        [(0, 0), (1, 5), (5, 5), (6, 6), (86_400, 86_400), (86_401, 86_400), (u32::MAX, 86_400)]
+    {
+        let permissions = Permissions { delay_after_capture: chosen, ..Permissions::default() };
+        assert_eq!(permissions.delay(), seconds * SECOND, "{chosen}");
+    }
+}
+
+#[test]
+fn the_screen_stays_on_where_that_is_wished_for_and_can_be_afforded() {
+    let wished = Permissions { keep_awake: true, ..Permissions::default() };
+    let battery = |level, charging| Conditions { charging, battery_level: level, ..Conditions::HOME };
+    let behind = Conditions { app: App::Background, ..Conditions::HOME };
+    for (permissions, conditions, is_first, expected) in [
+        (wished, Conditions::HOME, true, true),
+        (Permissions::default(), Conditions::HOME, true, false),
+        (wished, Conditions::HOME, false, false),
+        (wished, behind, true, false),
+        (wished, battery(None, false), true, true),
+        (wished, battery(Some(20), false), true, true),
+        (wished, battery(Some(19), false), true, false),
+        (wished, battery(Some(19), true), true, true),
+    ] {
+        assert_eq!(permissions.keeps_screen_on(&conditions, is_first), expected, "{conditions:?}");
+    }
+}
