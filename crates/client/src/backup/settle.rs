@@ -88,7 +88,7 @@ impl Settled {
 const PIECES_BYTES: u64 = 128 * 1024;
 
 /// How often an asset is settled anew because another device was first.
-const OTHERS_FIRST_MAX: usize = 3;
+pub(super) const OTHERS_FIRST_MAX: usize = 3;
 
 impl Run {
     /// Takes one asset all the way, and with it those that turn out to have the same content.
@@ -151,14 +151,15 @@ impl Run {
                     return Ok(settled);
                 }
             }
-            if let Some(before) = self.edited(job).await? {
-                return self.update(job, &before).await;
-            }
-            if let Delivered::Created(file) = self.send(job).await? {
+            if let Some(edited) = self.edited(job).await? {
+                if let Some(updated) = self.update(job, edited).await? {
+                    return Ok(updated);
+                }
+            } else if let Delivered::Created(file) = self.send(job).await? {
                 self.pass_on(&job.asset, Some(file), true).await?;
                 return Ok(Settled::recorded(Outcome::Uploaded, file));
             }
-            // Another device sent the same picture meanwhile: the feed tells which file it is.
+            // Another device sent or edited the same picture meanwhile: the feed tells which file it is, or what it is now.
             job.is_new = false;
             feed::pull(&self.session, &self.catalog).await?;
         }
@@ -553,6 +554,11 @@ impl Job {
     /// The bytes, when all of them are in memory.
     pub(super) fn in_memory(&self) -> Option<Bytes> {
         self.source.in_memory().cloned()
+    }
+
+    /// Plaintext bytes.
+    pub(super) fn len(&self) -> u64 {
+        self.source.len()
     }
 
     /// Where the catalog has it: the root and the path.
