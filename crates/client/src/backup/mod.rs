@@ -26,6 +26,7 @@ mod names;
 mod packing;
 pub mod patience;
 pub mod plan;
+mod reorganise;
 pub mod report;
 mod resumable;
 pub mod rules;
@@ -50,6 +51,7 @@ pub use error::{AssetError, BackupError};
 pub use explain::explain;
 pub use import::import;
 pub use memory::Memory;
+pub use reorganise::{Reorganised, reorganise};
 pub use report::{BackupReport, Named, Waiting};
 
 use crate::catalog::Catalog;
