@@ -188,9 +188,7 @@ impl Run {
         let taken = self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| {
             room.checked_sub(needed).filter(|left| *left >= 0)
         });
-        let full =
-            || "the account's storage has no room for it; free some, or ask whoever runs the server for more";
-        taken.map(drop).map_err(|_| AssetError::StorageFull(full().to_owned()))
+        taken.map(drop).map_err(|_| no_room())
     }
 
     /// Whether there seems to be room for so many plaintext bytes.
@@ -541,6 +539,12 @@ impl Lanes {
             sent = self.small.send(asset) => sent.expect("the lane is open until all is sent"),
         }
     }
+}
+
+pub(super) fn no_room() -> AssetError {
+    let words =
+        "the account's storage has no room for it; free some, or ask whoever runs the server for more";
+    AssetError::StorageFull(words.to_owned())
 }
 
 /// Bytes in the vault that an original of so many bytes takes.

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use darkslide_crypto::ContentHash;
 use darkslide_crypto::keys::FileKey;
-use darkslide_crypto::stream::CHUNK_LEN;
+use darkslide_crypto::stream::{CHUNK_LEN, ciphertext_len};
 use darkslide_protocol::FileId;
 use darkslide_protocol::collection::AddFilesRequest;
+use darkslide_protocol::limits::OBJECT_BYTES_MAX;
 use darkslide_protocol::trash::{RestoreItem, RestoreRequest};
 
 use super::albums::Album;
@@ -21,7 +22,7 @@ use super::hash::{Hashed, hash, is_kept, on_disk};
 use super::identify::{Asset, IdentifyError};
 use super::packing::Packing;
 use super::plan::{ContentDecision, Step, decide_content, deleted_reason};
-use super::run::{ROOM_UNIT, Run};
+use super::run::{ROOM_UNIT, Run, no_room};
 use super::upload::{Original, StoredObject, Uploads, WHOLE_OBJECT_MAX};
 use crate::appearance::Appearance;
 use crate::catalog::{AssetRow, AssetState, CatalogError, FileRow, Fingerprint, TrashRow, content_mark};
@@ -96,6 +97,11 @@ impl Run {
         if self.halt.is_cancelled() {
             return;
         }
+        match self.not_worth_reading(&asset).await {
+            Ok(None) => {}
+            Ok(Some((content, error))) => return self.conclude(&asset, content, Err(error)).await,
+            Err(error) => return self.fail(error),
+        }
         let room = self.room_for(&asset).await;
         let name = asset.name();
         self.events.send(Event::Started { name: Arc::clone(&name), bytes: asset.size() }).await;
@@ -113,6 +119,27 @@ impl Run {
             drop(job);
             next = self.in_flight.next(&content);
         }
+    }
+
+    /// What no server takes is not read to find that out; nor is, run after run, what there was no room for and is none now.
+    async fn not_worth_reading(
+        &self,
+        asset: &Asset,
+    ) -> Result<Option<(Option<ContentHash>, AssetError)>, CatalogError> {
+        if ciphertext_len(asset.size()).is_none_or(|length| length > OBJECT_BYTES_MAX) {
+            return Ok(Some((None, AssetError::TooLarge)));
+        }
+        if self.has_room(asset.size()) {
+            return Ok(None);
+        }
+        let place = asset.place();
+        let known = self.catalog.asset(&raw(place.root), &raw(place.relative)).await?;
+        let was_hashed = |row: &AssetRow| {
+            row.state == AssetState::Blocked
+                && row.fingerprint == place.fingerprint
+                && row.content_hash.is_some()
+        };
+        Ok(known.filter(was_hashed).map(|row| (row.content_hash, no_room())))
     }
 
     async fn hashed(&self, asset: Asset) -> (Asset, Result<Hashed, AssetError>) {

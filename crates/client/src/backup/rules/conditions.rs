@@ -2,8 +2,6 @@
 //!
 //! Conditions change while a run goes on: the newest are asked before every part that is sent.
 
-use std::fmt;
-
 use crate::library::device::AssetKind;
 
 /// The network that bytes would take.
@@ -188,15 +186,4 @@ impl Permissions {
 /// The most that the cache of fetched originals may hold where so many bytes are free: 2 GiB or a tenth, the smaller.
 pub fn cache_bound(free_bytes: u64) -> u64 {
     (free_bytes / 10).min(2 << 30)
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::None => "none",
-            Self::Unmetered => "unmetered",
-            Self::Metered => "metered",
-            Self::Roaming => "roaming",
-        })
-    }
 }
