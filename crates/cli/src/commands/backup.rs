@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 /// So many files that are neither pictures nor videos are named; `--json` names them all. What failed or was skipped is
 /// always named.
-const NOT_MEDIA_NAMED: usize = 100;
+const NOT_MEDIA_NAMED: usize = 10;
 
 /// Backs the paths up and reports.
 pub(crate) async fn run(output: Output, general: &General, arguments: Backup) -> Result<Ending> {
