@@ -170,6 +170,10 @@ fn content_in_the_vault() {
     // Taken out of this album by its owner: it stays out.
     let taken_out = [elsewhere.clone(), membership(9, 5, true)];
     assert_eq!(decide(&taken_out, &[]), ContentDecision::Present(FileId(9)));
+    // Out of another album, or another file out of this one: that says nothing of this picture here.
+    for other in [membership(9, 6, true), membership(8, 5, true)] {
+        assert_eq!(decide(&[elsewhere.clone(), other], &[]), link(&elsewhere));
+    }
     // Live wins over an older copy in the trash.
     assert_eq!(decide(std::slice::from_ref(&elsewhere), &[trashed(8, 200, false, false)]), link(&elsewhere));
     assert_eq!(decide(&[membership(9, 5, true)], &[]), ContentDecision::Send);
