@@ -136,15 +136,17 @@ pub struct AlbumMark(String);
 impl AlbumMark {
     /// Of this key.
     pub fn of(key: &DeviceAlbumKey) -> Self {
-        let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0').to_ascii_uppercase();
-        let hex = |bytes: &[u8]| -> String {
-            bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
-        };
         Self(format!("{}/{}", hex(&key.root), hex(&key.folder)))
     }
 }
 
-fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
+/// As SQLite's `hex` writes it.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0').to_ascii_uppercase();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+pub(super) fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let pair = |pair: &[u8]| match *pair {
         [high, low] => Some(digit(high)? << 4 | digit(low)?),

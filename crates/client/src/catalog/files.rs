@@ -100,6 +100,20 @@ pub(super) fn content_hash_of(row: &SqliteRow) -> sqlx::Result<Option<ContentHas
 }
 
 impl Catalog {
+    /// A file's version, which moves with whatever is done to it: the newest of its memberships, tombstones included, in its owner's
+    /// collections that are not deleted.
+    pub async fn version_of(&self, owner: AccountId, file: FileId) -> Result<Option<Version>, CatalogError> {
+        let version: Option<i64> = sqlx::query_scalar(
+            "SELECT max(files.version) FROM files JOIN collections ON collections.id = files.collection
+             WHERE files.file = $1 AND collections.owner = $2 AND collections.deleted = 0",
+        )
+        .bind(file.0)
+        .bind(owner.0)
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(version.map(Version))
+    }
+
     /// Records a page of one collection's diff, and its cursor with it.
     pub async fn apply_files(
         &self,
