@@ -6,10 +6,13 @@ use crate::shell::{command, execute, root};
 use anyhow::{Context, Result, ensure};
 
 /// What decides, and the tests that must notice.
-const DECISIONS: [(&str, &str); 3] = [
-    ("crates/client/src/backup/rules/mod.rs", "backup::rules"),
-    ("crates/client/src/backup/rules/order.rs", "backup::rules"),
-    ("crates/client/src/backup/plan.rs", "backup::plan"),
+const DECISIONS: [(&str, &[&str]); 5] = [
+    ("crates/client/src/backup/rules/mod.rs", &["backup::rules"]),
+    ("crates/client/src/backup/rules/conditions.rs", &["backup::rules"]),
+    ("crates/client/src/backup/rules/order.rs", &["backup::rules"]),
+    ("crates/client/src/backup/rules/explanation.rs", &["backup::rules"]),
+    // The survey asks one of its predicates by itself, file by file.
+    ("crates/client/src/backup/plan.rs", &["backup::plan", "backup::survey"]),
 ];
 
 /// Where the tool is, if it is here; `cargo install cargo-mutants --locked --root target/tools` puts it there.
@@ -29,7 +32,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     for (file, tests) in DECISIONS {
         let mut words = vec!["mutants", "--in-place", "--package", "darkslide-client", "--file", file];
         words.extend(arguments.iter().map(String::as_str));
-        words.extend(["--", "--lib", tests]);
+        words.extend(["--", "--lib", "--"]);
+        words.extend(tests);
         results.push(execute(&mut command(&tool(), &words)));
     }
     results.into_iter().collect()

@@ -81,6 +81,8 @@ pub(crate) enum Command {
     DeleteAccount(DeleteAccount),
     /// Back pictures and videos up
     Backup(Backup),
+    /// Put what was backed up earlier into the albums of its folders; nothing is sent again
+    Reorganise(Reorganise),
     /// Take in what another service exported
     Import(Import),
     /// Choose the folders that the agent keeps backed up
@@ -374,18 +376,34 @@ pub(crate) struct Backup {
     /// Folders or files
     #[arg(required = true)]
     pub(crate) paths: Vec<PathBuf>,
-    /// Put everything into this album [default: one album a path, named like it]
-    #[arg(long, value_name = "NAME", conflicts_with = "album_per_folder")]
-    pub(crate) album: Option<String>,
-    /// One album for every folder that holds pictures
-    #[arg(long)]
-    pub(crate) album_per_folder: bool,
+    #[command(flatten)]
+    pub(crate) albums: Albums,
     /// Make no thumbnails; other devices show placeholders
     #[arg(long)]
     pub(crate) no_thumbnails: bool,
     /// Take less memory, and more time: for computers that have little
     #[arg(long)]
     pub(crate) little_memory: bool,
+}
+
+/// Which albums files go to.
+#[derive(Debug, Args)]
+pub(crate) struct Albums {
+    /// Put everything into this album [default: one album a path, named like it]
+    #[arg(long, value_name = "NAME", conflicts_with = "album_per_folder")]
+    pub(crate) album: Option<String>,
+    /// One album for every folder that holds pictures
+    #[arg(long)]
+    pub(crate) album_per_folder: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Reorganise {
+    /// Folders that were backed up
+    #[arg(required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) albums: Albums,
 }
 
 #[derive(Debug, Args)]

@@ -19,6 +19,9 @@ const TICK: Duration = Duration::from_millis(200);
 /// How long a name may be on a terminal of 80 columns or less.
 const NAME_CHARACTERS: usize = 40;
 
+/// How long the bar is on a terminal of 80 columns or less.
+const BAR_CHARACTERS: u16 = 20;
+
 /// Files that are named at once; on a low terminal fewer.
 const FILES_SHOWN_MAX: usize = 12;
 
@@ -54,6 +57,9 @@ async fn draw(output: Output, verb: &'static str, mut events: Receiver<Event>) {
     block.bar.finish_and_clear();
 }
 
+/// Rows and columns of a terminal.
+type Size = fn() -> (u16, u16);
+
 /// A file that is being worked on.
 #[derive(Debug)]
 struct InWork {
@@ -67,7 +73,8 @@ struct Block {
     output: Output,
     verb: &'static str,
     bar: ProgressBar,
-    terminal: Term,
+    /// Rows and columns of the terminal.
+    size: Size,
     in_work: VecDeque<InWork>,
     files: u64,
     done: u64,
@@ -79,14 +86,19 @@ impl Block {
     fn new(output: Output, verb: &'static str) -> Self {
         let target =
             if output.shows_progress() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let block = Self::on(target, || Term::stderr().size(), output, verb);
+        block.bar.enable_steady_tick(TICK);
+        block
+    }
+
+    fn on(target: ProgressDrawTarget, size: Size, output: Output, verb: &'static str) -> Self {
         let bar = ProgressBar::with_draw_target(Some(0), target);
         bar.set_style(ProgressStyle::with_template("{spinner} {msg}").expect("the template is valid"));
-        bar.enable_steady_tick(TICK);
         Self {
             output,
             verb,
             bar,
-            terminal: Term::stderr(),
+            size,
             in_work: VecDeque::new(),
             files: 0,
             done: 0,
@@ -102,7 +114,7 @@ impl Block {
             Event::Started { name, bytes } if !self.bar.is_hidden() => {
                 self.in_work.push_back(InWork { name, bytes, moved: 0 });
             }
-            Event::Started { .. } | Event::OriginalsDone => {}
+            Event::Started { .. } | Event::OriginalsDone | Event::ScreenStaysOn(_) => {}
             Event::Moved { name, bytes } => self.advance(&name, bytes),
             Event::Finished { name, outcome } => self.finish(&name, &outcome),
             Event::Waiting { reason, delay } => self.wait(&reason, delay),
@@ -117,9 +129,11 @@ impl Block {
     fn plan(&mut self, files: u64, bytes: u64) {
         self.files += files;
         self.bar.inc_length(bytes);
-        let style = ProgressStyle::with_template(
-            "{spinner} {prefix}\n  [{bar:20}] {percent} %, {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}{left}{msg}",
-        );
+        let (_, columns) = (self.size)();
+        let width = (columns / 4).clamp(BAR_CHARACTERS, 3 * BAR_CHARACTERS);
+        let style = ProgressStyle::with_template(&format!(
+            "{{spinner}} {{prefix}}\n  [{{bar:{width}}}] {{percent}} %, {{decimal_bytes}} of {{decimal_total_bytes}}, {{decimal_bytes_per_sec}}{{left}}{{msg}}",
+        ));
         let style = style.expect("the template is valid").progress_chars("=> ");
         self.bar.set_style(style.with_key("left", time_left));
         self.bar.set_message("");
@@ -158,7 +172,7 @@ impl Block {
         if self.files == 0 || self.bar.is_hidden() {
             return;
         }
-        let (rows, columns) = self.terminal.size();
+        let (rows, columns) = (self.size)();
         let headline = if self.thumbnails_left > 0 && self.done >= self.files {
             format!("all originals are safe; thumbnails to make: {}", self.thumbnails_left)
         } else {
@@ -244,12 +258,51 @@ pub(crate) fn rate(moved: u64, time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use indicatif::InMemoryTerm;
 
     #[test]
     fn long_names_keep_both_ends() {
         assert_eq!(short(Path::new("/a/IMG_1.jpg"), 28), "IMG_1.jpg");
         assert_eq!(short(Path::new(&"x".repeat(60)), 28).chars().count(), 27);
     }
+
+    /// What a person sees who leaves it open, on a small terminal and on a large one.
+    #[test]
+    fn a_backup_under_way() {
+        let terminals: [(u16, u16, Size); 2] = [(24, 80, || (24, 80)), (60, 200, || (60, 200))];
+        for (rows, columns, size) in terminals {
+            let terminal = InMemoryTerm::new(rows, columns);
+            let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
+            let mut block = Block::on(target, size, Output { json: false, quiet: false }, "backing up");
+            block.show(Event::Planned { assets: 3000, bytes: 9_000_000_000 });
+            let name = |number: u64| -> Arc<Path> {
+                let text = if number == 7 { "a name that goes on ".repeat(9) } else { "IMG".to_owned() };
+                Path::new(&format!("/home/me/Pictures/2024/{text}_{number:04}.HEIC")).into()
+            };
+            for number in 0..40 {
+                block.show(Event::Started { name: name(number), bytes: 1_000_000 * (number + 1) });
+            }
+            block.show(Event::Moved { name: name(39), bytes: 11_000_000 });
+            block.show(Event::Finished {
+                name: name(0),
+                outcome: Outcome::Failed("it may not be read".into()),
+            });
+            block.show(Event::Finished { name: name(1), outcome: Outcome::Uploaded });
+            block.show(Event::Waiting {
+                reason: "the server does not answer".to_owned(),
+                delay: Duration::from_secs(4),
+            });
+            block.bar.force_draw();
+            // Rates, and how far the spinner has turned, are of the moment.
+            let still = |line: &str| match line.split_once(" GB, ") {
+                Some((before, _)) => format!("{before} GB, …"),
+                None => line.replace(|c| ('\u{2800}'..='\u{28ff}').contains(&c), "⠋"),
+            };
+            let lines: Vec<String> = terminal.contents().lines().map(still).collect();
+            insta::assert_snapshot!(format!("backup_{columns}x{rows}"), lines.join("\n"));
+        }
+    }
+
     #[test]
     fn files_in_work_fit_the_terminal() {
         let mut block = Block::new(Output { json: false, quiet: true }, "backing up");

@@ -61,6 +61,8 @@ pub enum Event {
         /// Of files that are in the vault.
         left: u64,
     },
+    /// Whether the screen is to stay on from now on. Never told where its owner did not wish so; when the run is over, it is not.
+    ScreenStaysOn(bool),
     /// The account's storage is used up, or the server's disk is full. Told once a run; nothing more is sent.
     StorageFull {
         /// The server's words.

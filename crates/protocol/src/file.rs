@@ -83,6 +83,9 @@ pub struct UpdateRequest {
     /// Not of the base API: the new contents' tag. Without it the file has none; nor has it one that another live file has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_tag: Option<ContentTag>,
+    /// Not of the base API: done only if the file's version is still this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_version: Option<Version>,
 }
 
 /// What an update answers.

@@ -6,6 +6,7 @@
 mod support;
 
 use darkslide_protocol::error::{VersionConflict, VersionConflicts};
+use darkslide_protocol::file::UpdateRequest;
 use darkslide_protocol::{CollectionId, FileId, Version};
 use darkslide_server::store::change::ChangeError;
 use darkslide_server::store::conditions::Conditions;
@@ -79,6 +80,42 @@ impl Unseen {
                 store.restore_files(owner, one, &[key(file)]).await.unwrap();
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn what_was_not_seen_is_not_displaced_by_an_edit() {
+    for (_folder, store) in stores().await {
+        let shelf = Shelf::new(&store, "a@example.org").await;
+        let albums = [shelf.album().await, shelf.album().await, shelf.album().await];
+        for unseen in Unseen::ALL {
+            let file = shelf.file(albums[0]).await;
+            store.add_files(shelf.owner, albums[1], &[key(file)]).await.unwrap();
+            let seen = shelf.version(file, &albums).await;
+            let edit = UpdateRequest { if_version: Some(seen), ..shelf.edit(file).await };
+            unseen.happen(shelf, file, albums).await;
+            let now = shelf.version(file, &albums).await;
+            let refused = conflicts(store.update_file(shelf.owner, &edit, i64::MAX).await);
+            assert_eq!(refused, [VersionConflict { file_id: file, version: now }], "{unseen:?}");
+            assert_eq!(shelf.version(file, &albums).await, now, "{unseen:?}: nothing was done");
+            let edit = UpdateRequest { if_version: Some(now), ..edit };
+            let edited = shelf.update(&edit).await;
+            assert!(shelf.version(file, &albums).await > now, "{unseen:?}");
+            assert_eq!(
+                shelf.update(&edit).await,
+                edited,
+                "{unseen:?}: the answer was lost, and it is told again"
+            );
+        }
+        let file = shelf.file(albums[0]).await;
+        let edit =
+            UpdateRequest { if_version: Some(shelf.version(file, &albums).await), ..shelf.edit(file).await };
+        store.trash_files(shelf.owner, &[(file, albums[0])]).await.unwrap();
+        assert_eq!(
+            conflicts(store.update_file(shelf.owner, &edit, i64::MAX).await).len(),
+            1,
+            "it is in the trash"
+        );
     }
 }
 

@@ -136,6 +136,7 @@ impl Shelf {
                     thumbnail,
                     metadata: metadata(),
                     content_tag: None,
+                    if_version: None,
                 };
                 store.update_file(account, &update, QUOTA).await?;
             }

@@ -153,6 +153,7 @@ impl World {
                     thumbnail,
                     metadata: metadata(),
                     content_tag: None,
+                    if_version: None,
                 };
                 store.update_file(account, &update, QUOTA).await.map(|_| ())
             }
@@ -354,7 +355,8 @@ async fn a_file_that_is_edited_in_the_trash_shows_in_the_trash_feed() {
         let mut reader = Reader::new(owner, 10);
         reader.sync(&store).await;
         let (file, thumbnail) = (object(&store, owner, 20).await, object(&store, owner, 2).await);
-        let update = UpdateRequest { id, file, thumbnail, metadata: metadata(), content_tag: None };
+        let update =
+            UpdateRequest { id, file, thumbnail, metadata: metadata(), content_tag: None, if_version: None };
         store.update_file(owner, &update, QUOTA).await.unwrap();
         reader.sync(&store).await;
         assert_eq!(reader.trash[&id].file.info.unwrap().file_size, 20);

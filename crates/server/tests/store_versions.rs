@@ -34,6 +34,7 @@ async fn edit(
         thumbnail: new.thumbnail,
         metadata: new.metadata,
         content_tag: None,
+        if_version: None,
     };
     store.update_file(account, &update, QUOTA).await.unwrap();
     update

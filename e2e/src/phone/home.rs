@@ -82,6 +82,15 @@ impl Home {
             .unwrap();
     }
 
+    /// The owner gives an album another name, on another device.
+    pub async fn rename_album(&self, album: &str, name: &str) {
+        self.files().await;
+        let albums = darkslide_client::albums::find_album(&self.session, &self.elsewhere, album).await;
+        darkslide_client::albums::rename_album(&self.session, &self.elsewhere, &albums.unwrap(), name)
+            .await
+            .unwrap();
+    }
+
     /// The other device's view, for what this does not offer.
     pub fn elsewhere(&self) -> (&Session, &Catalog) {
         (&self.session, &self.elsewhere)

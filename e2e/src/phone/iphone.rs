@@ -16,18 +16,22 @@ pub struct IPhone {
     pub phone: Phone,
     /// The owner swiped the app away since they opened it last.
     pub is_force_killed: bool,
+    /// After so long without a touch the screen is locked; `None` for an owner who keeps touching it.
+    pub auto_lock: Option<i64>,
 }
 
 impl IPhone {
     /// A new one.
     pub async fn new(home: &super::home::Home, name: &str) -> Self {
-        Self { phone: Phone::new(home, name).await, is_force_killed: false }
+        Self { phone: Phone::new(home, name).await, is_force_killed: false, auto_lock: None }
     }
 
     /// The owner opens the app, and leaves it open until it has nothing left to do.
     pub async fn open(&mut self) -> Ran {
         self.is_force_killed = false;
         in_foreground(&self.phone);
+        let locks_at = self.auto_lock.map(|after| self.phone.now() + after);
+        self.phone.state().locks_at = locks_at;
         self.phone.run(Trigger::Opened).await
     }
 

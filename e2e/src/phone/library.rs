@@ -15,13 +15,22 @@ use std::sync::{Arc, Mutex};
 /// What lies on the phone, and in its library's cloud.
 pub(crate) struct Shelf {
     pub(crate) assets: BTreeMap<AssetId, DeviceAsset>,
-    pub(crate) albums: BTreeSet<String>,
+    /// What each is called now, by what it was called first.
+    pub(crate) albums: BTreeMap<String, String>,
     pub(crate) fetches: BTreeMap<AssetId, u32>,
     pub(crate) cloud_failures: u32,
+    /// How often all assets were listed, and how many were told in all.
+    pub(crate) listings: u32,
+    pub(crate) assets_told: usize,
+    /// What was told with which token. The library forgets, as PhotoKit and MediaStore do.
+    told: BTreeMap<u64, BTreeMap<AssetId, DeviceAsset>>,
     contents: BTreeMap<AssetId, (u64, usize)>,
     next: u64,
     folder: PathBuf,
 }
+
+/// Tokens that the library remembers.
+const TOLD_KEPT: usize = 8;
 
 /// Bytes that begin like a file of their kind and are unlike those of any other seed.
 fn content(kind: AssetKind, seed: u64, length: usize) -> Vec<u8> {
@@ -50,9 +59,12 @@ impl Shelf {
         std::fs::create_dir_all(&folder).unwrap();
         Self {
             assets: BTreeMap::new(),
-            albums: BTreeSet::new(),
+            albums: BTreeMap::new(),
             fetches: BTreeMap::new(),
             cloud_failures: 0,
+            listings: 0,
+            assets_told: 0,
+            told: BTreeMap::new(),
             contents: BTreeMap::new(),
             next: u64::from(std::process::id()) << 32,
             folder,
@@ -114,6 +126,33 @@ impl Shelf {
 
     pub(crate) fn lose_file(&self, id: &AssetId) {
         std::fs::remove_file(self.path(id)).unwrap();
+    }
+
+    /// What changed since a token was given. Where an original lies is no change: PhotoKit tells none.
+    fn changes(&mut self, since: Option<&[u8]>) -> LibraryChanges {
+        let before = since.and_then(|token| self.told.get(&u64::from_le_bytes(token.try_into().ok()?)));
+        let is_known = |asset: &DeviceAsset| {
+            let known = before.and_then(|before| before.get(&asset.id));
+            known.is_some_and(|known| DeviceAsset { locality: asset.locality, ..known.clone() } == *asset)
+        };
+        let changed: Vec<_> = self.assets.values().filter(|asset| !is_known(asset)).cloned().collect();
+        let gone = before.into_iter().flat_map(BTreeMap::keys).filter(|id| !self.assets.contains_key(*id));
+        let gone = gone.cloned().collect();
+        let is_everything = before.is_none();
+        self.listings += u32::from(is_everything);
+        self.assets_told += changed.len();
+        let token = self.told.last_key_value().map_or(1, |(token, _)| token + 1);
+        self.told.insert(token, self.assets.clone());
+        while self.told.len() > TOLD_KEPT {
+            self.told.pop_first();
+        }
+        LibraryChanges { changed, gone, is_everything, token: token.to_le_bytes().to_vec() }
+    }
+
+    /// No token that was given is known any more.
+    pub(crate) fn forget_changes(&mut self) {
+        let latest = self.told.last_key_value().map_or(0, |(token, _)| *token);
+        self.told = BTreeMap::from([(latest + 1, BTreeMap::new())]);
     }
 
     pub(crate) fn asset(&mut self, id: &AssetId) -> &mut DeviceAsset {
@@ -193,17 +232,14 @@ impl Library for SimulatedLibrary {
     }
 
     fn albums(&self) -> BoxFuture<'_, Result<Vec<DeviceAlbum>, LibraryError>> {
-        let names: Vec<String> = self.state.lock().unwrap().shelf.albums.iter().cloned().collect();
-        let albums = names.into_iter().map(|name| DeviceAlbum { key: self.key(&name), name }).collect();
+        let names = self.state.lock().unwrap().shelf.albums.clone();
+        let album = |(first, name): (String, String)| DeviceAlbum { key: self.key(&first), name };
+        let albums = names.into_iter().map(album).collect();
         async move { Ok(albums) }.boxed()
     }
 
-    fn changes<'l>(
-        &'l self,
-        _since: Option<&'l [u8]>,
-    ) -> BoxFuture<'l, Result<LibraryChanges, LibraryError>> {
-        let changed = self.state.lock().unwrap().shelf.assets.values().cloned().collect();
-        let changes = LibraryChanges { changed, is_everything: true, ..LibraryChanges::default() };
+    fn changes<'l>(&'l self, since: Option<&'l [u8]>) -> BoxFuture<'l, Result<LibraryChanges, LibraryError>> {
+        let changes = self.state.lock().unwrap().shelf.changes(since);
         async move { Ok(changes) }.boxed()
     }
 

@@ -17,7 +17,7 @@ use darkslide_client::backup::rules::conditions::{
 };
 use darkslide_client::backup::rules::explanation::{Explanation, Skip};
 use darkslide_client::catalog::{Catalog, DeviceAlbumKey, Fingerprint};
-use darkslide_client::event::Events;
+use darkslide_client::event::{Event, Events};
 use darkslide_client::free_up::{FreeUpRule, plan_free_up_library, record_freed};
 use darkslide_client::library::Library as _;
 use darkslide_client::library::device::{AlbumChoice, AssetId, AssetKind, DeviceAsset, Locality, Motion};
@@ -56,6 +56,9 @@ pub(crate) struct State {
     surprises: BTreeMap<u64, Surprise>,
     told: watch::Sender<Conditions>,
     killed: CancellationToken,
+    /// When the system locks the screen, unless the app keeps it on.
+    locks_at: Option<i64>,
+    screen_stays_on: bool,
     /// The most bytes that copies of originals ever took.
     peak_cache: u64,
     cache: std::path::PathBuf,
@@ -66,6 +69,9 @@ impl State {
     fn part(&mut self, bytes: u64) {
         let rate = self.rate.max(1);
         self.now += i64::try_from(bytes.saturating_mul(1_000_000) / rate).unwrap();
+        if self.locks_at.is_some_and(|at| at <= self.now) && !self.screen_stays_on {
+            self.lock_screen();
+        }
         *self.sent.entry(self.conditions.network).or_default() += bytes;
         self.peak_cache = self.peak_cache.max(bytes_below(&self.cache));
         let total = self.sent.values().sum::<u64>();
@@ -74,6 +80,14 @@ impl State {
             surprise(self);
         }
         self.told.send_replace(self.conditions);
+    }
+
+    /// The app goes to the background, and may finish there what it can in half a minute.
+    fn lock_screen(&mut self) {
+        if let Some(at) = self.locks_at.take() {
+            self.conditions.app = App::Background;
+            self.conditions.grant = Grant::Until(at + 30 * SECOND);
+        }
     }
 
     /// Power goes, or the system ends the process without a word.
@@ -143,6 +157,8 @@ impl Phone {
             surprises: BTreeMap::new(),
             told,
             killed: CancellationToken::new(),
+            locks_at: None,
+            screen_stays_on: false,
             peak_cache: 0,
             cache: folder.path().join("cache"),
         }));
@@ -166,7 +182,7 @@ impl Phone {
 
     /// Makes an empty album.
     pub fn add_album(&self, name: &str) {
-        self.state().shelf.albums.insert(name.to_owned());
+        self.state().shelf.albums.insert(name.to_owned(), name.to_owned());
     }
 
     /// Chooses what is done with an album.
@@ -229,6 +245,17 @@ impl Phone {
         for id in assets {
             state.shelf.asset(id).albums.insert(key.clone());
         }
+    }
+
+    /// Gives an album another name; the library knows it by what it was called first.
+    pub fn rename_album(&self, album: &str, name: &str) {
+        self.state().shelf.albums.insert(album.to_owned(), name.to_owned());
+    }
+
+    /// An album vanishes, as albums of an app do while it is not installed; its pictures stay.
+    pub fn remove_album(&self, album: &str) {
+        self.state().shelf.albums.remove(album);
+        self.empty_album(album);
     }
 
     /// Takes everything out of an album.
@@ -307,6 +334,25 @@ impl Phone {
     /// How often each original was fetched from the library's cloud.
     pub fn fetches(&self) -> BTreeMap<AssetId, u32> {
         self.state().shelf.fetches.clone()
+    }
+
+    /// Where the originals of these assets lie from now on.
+    pub fn lies(&self, assets: &[AssetId], locality: Locality) {
+        let mut state = self.state();
+        for id in assets {
+            state.shelf.asset(id).locality = locality;
+        }
+    }
+
+    /// How often the library listed everything, and how many assets it has told of in all.
+    pub fn told(&self) -> (u32, usize) {
+        let state = self.state();
+        (state.shelf.listings, state.shelf.assets_told)
+    }
+
+    /// The library no longer knows what it told.
+    pub fn forget_changes(&self) {
+        self.state().shelf.forget_changes();
     }
 
     /// Makes the library's cloud fail so many times.
@@ -406,7 +452,14 @@ impl Phone {
             state.killed.clone()
         };
         let settings = Settings { patience: Duration::from_millis(200), ..Settings::default() };
-        let (events, stop) = (Events::silent(), CancellationToken::new());
+        let ((events, mut told), stop) = (Events::channel(), CancellationToken::new());
+        let listening = async {
+            while let Some(event) = told.recv().await {
+                if let Event::ScreenStaysOn(stays_on) = event {
+                    self.state().screen_stays_on = stays_on;
+                }
+            }
+        };
         let library: Arc<SimulatedLibrary> = Arc::clone(&self.library);
         let run = Box::pin(backup_library(
             Arc::clone(&self.session),
@@ -420,6 +473,7 @@ impl Phone {
         ));
         tokio::select! {
             () = killed.cancelled() => Ran::Killed,
+            () = listening => unreachable!("the run has the other end"),
             ran = run => match ran {
                 Ok(report) => Ran::Through(Box::new(report)),
                 Err(error) => Ran::Failed(error.to_string()),
@@ -485,6 +539,7 @@ fn print(size: u64, modified: i64, token: u64) -> Fingerprint {
 
 /// A phone in a pocket: the app is in the background, and may run until then.
 fn in_background(phone: &Phone, grant: Grant) {
+    phone.state().locks_at = None;
     phone.set(|conditions| {
         conditions.app = App::Background;
         conditions.grant = grant;
@@ -493,6 +548,7 @@ fn in_background(phone: &Phone, grant: Grant) {
 
 /// The app is before its owner.
 fn in_foreground(phone: &Phone) {
+    phone.state().locks_at = None;
     phone.set(|conditions| {
         conditions.app = App::Foreground;
         conditions.grant = Grant::Unlimited;

@@ -372,6 +372,8 @@ async fn a_full_vault_is_told_once_and_stops_only_what_must_be_sent() {
     for seed in 2..8 {
         scene.write(&format!("new/{seed}.jpg"), &picture(seed, 60_000_000 / 4));
     }
+    // More than any grace.
+    scene.write("new/8.jpg", &picture(8, 60_000_000));
     scene.write("again/a.jpg", &picture(1, 5000));
     let (events, mut told) = Events::channel();
     let stop = CancellationToken::new();
@@ -392,5 +394,24 @@ async fn a_full_vault_is_told_once_and_stops_only_what_must_be_sent() {
     assert_eq!(full, 1, "{report:?}");
     assert!(report.storage_full.is_some(), "{report:?}");
     assert_eq!((report.unchanged, report.linked), (1, 1), "{report:?}");
-    assert_eq!(report.failed.len(), 6, "{report:?}");
+    assert_eq!(report.failed.len(), 7, "{report:?}");
+    // While there is no room, what found none is named again, and not read again.
+    let again = scene.back_up().await;
+    assert_eq!(again.failed.len(), 7, "{again:?}");
+    assert!(again.bytes_hashed <= 90_000_000, "{again:?}");
+    scene.set_quota(1 << 40).await;
+    assert_eq!(scene.back_up().await.uploaded, 7);
+}
+
+/// What no server takes is named without being read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_video_that_is_too_large_is_not_read() {
+    let scene = Scene::new().await;
+    let path = scene.write("film.mp4", b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom");
+    std::fs::File::options().write(true).open(path).unwrap().set_len(10 << 30).unwrap();
+    for _ in 0..2 {
+        let report = scene.back_up().await;
+        assert_eq!((report.failed.len(), report.bytes_hashed), (1, 0), "{report:?}");
+        assert!(report.failed[0].reason.contains("too large"), "{report:?}");
+    }
 }

@@ -134,3 +134,44 @@ async fn space_is_freed_of_what_is_proved_to_be_safe() {
     assert!(phone.explain(&new[0]).await.is_backed_up() && phone.explain(&half).await.is_backed_up());
     home.verify(7).await;
 }
+
+/// An album that is renamed on the phone is renamed in the vault, unless its owner gave it another name there; nothing is sent for it, and what
+/// vanished for a while keeps its name and its choice.
+/// Shows M2, M5.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_album_is_renamed_on_the_phone() {
+    let home = Home::new().await;
+    let mut phone = Phone::new(&home, "phone").await;
+    phone.mirror = true;
+    for album in ["Ski", "Family", "Pets"] {
+        phone.add_album(album);
+        phone.choose(album, Some(AlbumChoice::Selected)).await;
+    }
+    let photos = phone.take(3, 10_000);
+    phone.file_into("Ski", &photos[..1]);
+    phone.file_into("Family", &photos[1..2]);
+    // Never in the vault under its old name.
+    phone.rename_album("Pets", "Dogs");
+    phone.file_into("Pets", &photos[2..]);
+    phone.run(Trigger::Opened).await.report();
+    home.rename_album("Family", "Our people").await;
+    phone.rename_album("Ski", "Ski 2026");
+    phone.rename_album("Family", "Relatives");
+    let names = |list: &[(&str, usize)]| {
+        list.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect::<Vec<_>>()
+    };
+    for _ in 0..2 {
+        let ran = phone.run(Trigger::Opened).await.report();
+        assert_eq!(ran.report.bytes_sent, 0);
+        let expected = names(&[("Camera", 3), ("Dogs", 1), ("Our people", 1), ("Ski 2026", 1)]);
+        assert_eq!(home.albums().await, expected);
+    }
+    phone.remove_album("Ski");
+    phone.run(Trigger::Opened).await.report();
+    phone.rename_album("Ski", "Snow");
+    phone.file_into("Ski", &photos[..2]);
+    phone.run(Trigger::Opened).await.report();
+    let expected = names(&[("Camera", 3), ("Dogs", 1), ("Our people", 1), ("Snow", 2)]);
+    assert_eq!(home.albums().await, expected);
+    assert_eq!(phone.check_explanations(&home).await, 3);
+}

@@ -5,6 +5,7 @@ use darkslide_client::backup::rules::explanation::{Explanation, Skip, Wait};
 use darkslide_client::library::device::AssetKind;
 use darkslide_client::versions::list_versions;
 use darkslide_e2e::phone::home::Home;
+use darkslide_e2e::phone::iphone::IPhone;
 use darkslide_e2e::phone::{HOUR, MINUTE, Phone};
 
 /// Edits become new versions of the same file, small and large; what each was before can still be had.
@@ -199,4 +200,36 @@ async fn an_edit_on_one_phone_takes_nothing_from_the_other() {
     assert!(other.explain(&same).await.is_backed_up() && one.explain(&photo).await.is_backed_up());
     let again = other.run(Trigger::Opened).await.report();
     assert_eq!(again.report.bytes_sent, 0);
+}
+
+/// Two phones have the same picture and edit it, each without having heard of the other: neither edit displaces the other.
+/// Shows E2.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_phones_edit_one_picture_at_once() {
+    let home = Home::new().await;
+    let one = Phone::new(&home, "one").await;
+    let other = IPhone::new(&home, "other").await;
+    for (kind, bytes) in [(AssetKind::Photo, 20_000), (AssetKind::Video, 6_000_000)] {
+        let first = one.record(kind, bytes);
+        one.run(Trigger::Opened).await.report();
+        let second = other.phone.receive(&one, &first);
+        other.phone.run(Trigger::Opened).await.report();
+        let before = home.files().await.len();
+        one.edit(&first, bytes + 1);
+        one.run(Trigger::Opened).await.report();
+        assert_eq!(home.files().await.len(), before, "it is a version of the same file");
+        other.phone.edit(&second, bytes + 2);
+        // Thirty seconds: what others did is asked for behind what is sent.
+        let ran = other.push().await.unwrap().report();
+        assert_eq!(ran.report.failed, [], "{:?}", ran.report);
+        assert_eq!(home.files().await.len(), before + 1, "a picture of its own");
+        for (phone, asset) in [(&one, &first), (&other.phone, &second)] {
+            assert!(phone.explain(asset).await.is_backed_up());
+        }
+    }
+    assert_eq!((one.check_explanations(&home).await, other.phone.check_explanations(&home).await), (2, 2));
+    home.verify(4).await;
+    for phone in [&one, &other.phone] {
+        assert_eq!(phone.run(Trigger::Opened).await.report().report.bytes_sent, 0);
+    }
 }

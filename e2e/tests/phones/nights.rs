@@ -175,3 +175,38 @@ async fn two_triggers_at_once_are_one_run() {
     let again = phone.run(Trigger::Opened).await.report();
     assert_eq!(again.report.bytes_sent, 0);
 }
+
+/// The screen is locked in the middle of the first backup: it goes on in what the system grants. If its owner wishes so, the screen stays on for
+/// the first backup, as long as there is power for it, and for no other.
+/// Shows E6.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_screen_stays_on_during_the_first_backup() {
+    let home = Home::new().await;
+    let mut iphone = IPhone::new(&home, "iphone").await;
+    iphone.auto_lock = Some(MINUTE);
+    // Five minutes' worth.
+    iphone.phone.network(Network::Unmetered, 100_000);
+    iphone.phone.take(300, 100_000);
+    let mut safe = 0;
+    for (keep_awake, battery, charging, stays_on) in
+        [(false, 80, false, false), (true, 10, false, false), (true, 10, true, true)]
+    {
+        iphone.phone.allow(|permissions| permissions.keep_awake = keep_awake);
+        iphone.phone.set(|conditions| {
+            conditions.battery_level = Some(battery);
+            conditions.charging = charging;
+        });
+        let ran = iphone.open().await.report();
+        assert_eq!(ran.is_complete, stays_on, "{keep_awake} {battery} {charging}");
+        assert!(stays_on || ran.held.iter().all(|(_, wait)| *wait == Wait::Grant), "{:?}", ran.held);
+        let now_safe = iphone.phone.check_explanations(&home).await;
+        assert!(now_safe > safe + 50, "{now_safe} after {safe}");
+        safe = now_safe;
+    }
+    assert_eq!(safe, 300);
+    iphone.phone.take(150, 100_000);
+    let ran = iphone.open().await.report();
+    assert!(!ran.is_complete, "it is not the first backup any more");
+    iphone.process().await.unwrap().report();
+    assert_eq!(iphone.phone.check_explanations(&home).await, 450);
+}

@@ -2,7 +2,7 @@
 
 use darkslide_client::backup::rules::conditions::{Network, Trigger};
 use darkslide_client::backup::rules::explanation::{Explanation, Wait};
-use darkslide_client::library::device::AssetKind;
+use darkslide_client::library::device::{AssetKind, Locality};
 use darkslide_e2e::phone::home::Home;
 use darkslide_e2e::phone::iphone::IPhone;
 use darkslide_e2e::phone::{DAY, Phone, Ran};
@@ -89,6 +89,11 @@ async fn the_quota_is_reached() {
     assert!(ran.report.storage_full.is_some() && !ran.is_complete);
     let safe = phone.check_explanations(&home).await;
     assert!((3..603).contains(&safe), "{safe}");
+    let again = phone.run(Trigger::Periodic).await.report();
+    let (read, left) = (again.report.bytes_hashed, (603 - safe as u64) * 100_000);
+
+    assert!(read * 2 < left, "what has no room is not read over and over: {read} of {left}");
+    assert!(again.held.iter().all(|(_, wait)| *wait == Wait::Storage) && !again.held.is_empty());
     home.set_quota(None).await;
     phone.run(Trigger::Opened).await.report();
     assert_eq!(phone.check_explanations(&home).await, 603);
@@ -110,4 +115,90 @@ async fn one_bad_picture_never_stops_the_others() {
     phone.edit(&photos[4], 11_000);
     phone.run(Trigger::Opened).await.report();
     assert_eq!(phone.check_explanations(&home).await, 10);
+}
+
+/// The library is asked for everything once; then for what changed, while what waits is planned all the same. Everything is listed again when
+/// it no longer knows what it told, and after a week, but not in thirty seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_changed_is_told_again() {
+    let home = Home::new().await;
+    let iphone = IPhone::new(&home, "iphone").await;
+    let phone = &iphone.phone;
+    phone.network(Network::Metered, 4_000_000);
+    let photos = phone.take(20, 10_000);
+    phone.run(Trigger::Opened).await.report();
+    assert_eq!(phone.told(), (1, 20), "nothing may be sent, and all is told");
+    let new = phone.take(2, 10_000);
+    phone.edit(&photos[3], 11_000);
+    phone.delete(&photos[4..5]);
+    phone.file_into("Camera", &photos[5..6]);
+    phone.network(Network::Unmetered, 4_000_000);
+    let ran = phone.run(Trigger::NetworkUnmetered).await.report();
+    assert_eq!(
+        (ran.report.uploaded, phone.told()),
+        (21, (1, 23)),
+        "what waited is sent, though it did not change"
+    );
+    assert!(phone.explain(&new[0]).await.is_backed_up());
+    assert_eq!(phone.explanations().await.len(), 21, "what is gone is gone");
+    let told = phone.told();
+    let ran = phone.run(Trigger::Periodic).await.report();
+    assert_eq!((ran.report.bytes_sent, phone.told()), (0, told));
+    phone.forget_changes();
+    phone.take(1, 10_000);
+    phone.run(Trigger::Periodic).await.report();
+    assert_eq!(phone.told(), (2, told.1 + 22));
+    phone.wait(8 * DAY);
+    iphone.push().await.unwrap().report();
+    assert_eq!(phone.told().0, 2, "a push is too short to list everything");
+    iphone.process().await.unwrap().report();
+    assert_eq!(phone.told().0, 3);
+    phone.run(Trigger::Opened).await.report();
+    assert_eq!(phone.told().0, 3);
+    assert_eq!(phone.check_explanations(&home).await, 22);
+    assert_eq!(home.contents().await, phone.contents());
+}
+
+/// The system moves originals to the cloud without a word, and back: none is fetched over mobile data because it was here once.
+/// Shows M8.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_original_goes_to_the_cloud_without_a_word() {
+    let home = Home::new().await;
+    let phone = Phone::new(&home, "phone").await;
+    phone.network(Network::Metered, 4_000_000);
+    let photos = phone.take(3, 10_000);
+    phone.run(Trigger::Opened).await.report();
+    phone.lies(&photos[..2], Locality::Cloud);
+    phone.allow(|permissions| permissions.photos_on_metered = true);
+    let ran = phone.run(Trigger::Opened).await.report();
+    assert_eq!((ran.report.uploaded, phone.fetches().len()), (1, 0));
+    let mut held = ran.held;
+    held.sort_by(|one, other| one.0.cmp(&other.0));
+    assert_eq!(held, [(photos[0].clone(), Wait::Fetch), (photos[1].clone(), Wait::Fetch)]);
+    assert_eq!(phone.explain(&photos[0]).await, Explanation::Waiting(Wait::Fetch));
+    phone.network(Network::Unmetered, 4_000_000);
+    phone.lies(&photos[..1], Locality::Here);
+    phone.run(Trigger::NetworkUnmetered).await.report();
+    assert_eq!(phone.fetches().into_keys().collect::<Vec<_>>(), [photos[1].clone()]);
+    assert_eq!(phone.check_explanations(&home).await, 3);
+}
+
+/// Wi-Fi is lost in the middle of a run: photos may go on over mobile data, but no further original is fetched from the cloud.
+/// Shows M4, M8.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_original_is_fetched_over_the_network_that_came_meanwhile() {
+    let home = Home::new().await;
+    let phone = Phone::new(&home, "phone").await;
+    phone.allow(|permissions| permissions.photos_on_metered = true);
+    phone.take(60, 300_000);
+    phone.offload();
+    phone.after_bytes(1_000_000, |conditions| conditions.network = Network::Metered);
+    let ran = phone.run(Trigger::Opened).await.report();
+    let fetched = phone.fetches().len();
+    assert!((3..60).contains(&fetched), "{fetched}");
+    assert!(ran.held.iter().all(|(_, wait)| *wait == Wait::Fetch) && ran.held.len() == 60 - fetched);
+    phone.network(Network::Unmetered, 4_000_000);
+    phone.run(Trigger::NetworkUnmetered).await.report();
+    assert_eq!(phone.check_explanations(&home).await, 60);
+    assert!(phone.fetches().values().all(|times| *times == 1));
 }

@@ -137,6 +137,8 @@ impl RunStatus {
             }
             Event::Waiting { reason, .. } | Event::StorageFull { reason } => self.waiting = Some(reason),
             Event::OriginalsDone => self.originals_done = true,
+            // Of phones.
+            Event::ScreenStaysOn(_) => {}
             Event::ThumbnailsLeft { left } => self.thumbnails_left = left,
         }
     }

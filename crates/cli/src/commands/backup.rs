@@ -2,13 +2,14 @@
 
 use crate::Ending;
 use crate::agent::control::{Line, Request};
-use crate::arguments::{Backup, General};
+use crate::arguments::{Albums, Backup, General, Reorganise};
 use crate::output::{Output, counted, on_one_line};
 use crate::profile;
 use crate::progress::{Progress, rate};
 use anyhow::Result;
-use darkslide_client::backup::{self, BackupReport, Memory, Named, Settings};
+use darkslide_client::backup::{self, BackupError, BackupReport, Memory, Named, Reorganised, Settings};
 use darkslide_client::catalog::Catalog;
+use darkslide_client::event::Events;
 use darkslide_client::library::AlbumRule;
 use darkslide_client::profile::Profile;
 use darkslide_client::session::Session;
@@ -19,18 +20,14 @@ use tokio_util::sync::CancellationToken;
 
 /// So many files that are neither pictures nor videos are named; `--json` names them all. What failed or was skipped is
 /// always named.
-const NOT_MEDIA_NAMED: usize = 100;
+const NOT_MEDIA_NAMED: usize = 10;
 
 /// Backs the paths up and reports.
 pub(crate) async fn run(output: Output, general: &General, arguments: Backup) -> Result<Ending> {
     let profile = profile::open(general)?;
     let session = Arc::new(profile::session(general, &profile).await?);
     let settings = Settings {
-        albums: match (arguments.album, arguments.album_per_folder) {
-            (Some(name), _) => AlbumRule::Named(name),
-            (None, true) => AlbumRule::PerFolder,
-            (None, false) => AlbumRule::PerRoot,
-        },
+        albums: rule(arguments.albums),
         thumbnailer: if arguments.no_thumbnails { Thumbnailer::off() } else { Thumbnailer::new() },
         memory: if arguments.little_memory { Memory::LITTLE } else { Memory::USUAL },
         ..settings()
@@ -39,6 +36,29 @@ pub(crate) async fn run(output: Output, general: &General, arguments: Backup) ->
     let report = carry_out(output, session, profile.catalog().await?, &arguments.paths, &settings).await?;
     output.answer(&report, summary)?;
     Ok(Ending::unless(!report.is_complete()))
+}
+
+/// Files what was backed up into albums, and reports.
+pub(crate) async fn reorganise(output: Output, general: &General, arguments: Reorganise) -> Result<Ending> {
+    let profile = profile::open(general)?;
+    let session = Arc::new(profile::session(general, &profile).await?);
+    let settings = Settings { albums: rule(arguments.albums), ..settings() };
+    let _turn = my_turn(output, &profile).await?;
+    let catalog = profile.catalog().await?;
+    let report = under_way(output, "reorganising", async |events, stop| {
+        backup::reorganise(session, catalog, &arguments.paths, &settings, events, stop).await
+    })
+    .await?;
+    output.answer(&report, what_was_filed)?;
+    Ok(Ending::unless(report.interrupted.is_some()))
+}
+
+fn rule(albums: Albums) -> AlbumRule {
+    match (albums.album, albums.album_per_folder) {
+        (Some(name), _) => AlbumRule::Named(name),
+        (None, true) => AlbumRule::PerFolder,
+        (None, false) => AlbumRule::PerRoot,
+    }
 }
 
 /// Asks a running agent to leave the profile to this process for as long as the line is held: it goes on by itself.
@@ -76,13 +96,25 @@ pub(crate) async fn carry_out(
     paths: &[PathBuf],
     settings: &Settings,
 ) -> Result<BackupReport> {
+    under_way(output, "backing up", async |events, stop| {
+        backup::backup(session, catalog, paths, settings, events, stop).await
+    })
+    .await
+}
+
+/// Does something with progress, until it is done or stopped.
+async fn under_way<T>(
+    output: Output,
+    what: &'static str,
+    work: impl AsyncFnOnce(&Events, &CancellationToken) -> Result<T, BackupError>,
+) -> Result<T> {
     let stop = CancellationToken::new();
     let watching = tokio::spawn(stop_on_interrupt(output, stop.clone()));
-    let progress = Progress::begin(output, "backing up");
-    let report = backup::backup(session, catalog, paths, settings, &progress.events, &stop).await;
+    let progress = Progress::begin(output, what);
+    let done = work(&progress.events, &stop).await;
     progress.end().await;
     watching.abort();
-    Ok(report?)
+    Ok(done?)
 }
 
 /// Stops a run at the first Ctrl-C.
@@ -105,6 +137,21 @@ pub(crate) fn summary(report: &BackupReport) -> String {
     if let Some(reason) = &report.storage_full {
         text += &format!("\nThe server takes no more: {reason}\n");
     }
+    if let Some(reason) = &report.interrupted {
+        text += &format!("\nEnded early: {reason}. Run it again to go on.\n");
+    }
+    text
+}
+
+fn what_was_filed(report: &Reorganised) -> String {
+    let mut text =
+        format!("{} filed, {} where they belong.\n", counted(report.filed, "file"), report.in_place);
+    if report.left > 0 {
+        let left = counted(report.left, "file");
+        text +=
+            &format!("{left} not in the vault as they are here: `darkslide backup` sends and files them.\n");
+    }
+    section(&mut text, "Skipped", &report.skipped, usize::MAX);
     if let Some(reason) = &report.interrupted {
         text += &format!("\nEnded early: {reason}. Run it again to go on.\n");
     }

@@ -45,6 +45,7 @@ pub(crate) async fn run(output: Output, arguments: Arguments) -> Result<Ending> 
         Command::Sessions(arguments) => account::sessions(output, general, arguments).await,
         Command::DeleteAccount(arguments) => account::delete(output, general, arguments).await,
         Command::Backup(arguments) => backup::run(output, general, arguments).await,
+        Command::Reorganise(arguments) => backup::reorganise(output, general, arguments).await,
         Command::Import(arguments) => import::run(output, general, arguments).await,
         Command::Watch(arguments) => watch::run(output, general, arguments.action).await,
         Command::Sync(arguments) => sync::run(output, general, arguments.action).await,

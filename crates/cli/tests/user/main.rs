@@ -14,5 +14,6 @@ mod operator;
 mod pair;
 mod proof;
 mod quickstart;
+mod sync;
 mod takeout;
 mod vault;

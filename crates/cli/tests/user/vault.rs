@@ -52,6 +52,35 @@ fn albums_and_trash_keep_every_file_until_it_is_purged_on_purpose() {
     assert_eq!(machine.json(&["trash", "list"])["trash"].as_array().unwrap().len(), 0);
 }
 
+/// What was backed up into one album goes into those of its folders, without being sent; what its owner takes out stays out.
+/// Shows M5.
+#[test]
+fn what_was_backed_up_is_filed_into_the_albums_of_its_folders() {
+    let machine = Machine::new();
+    let _server = machine.with_account("tidy@example.org");
+    let folder = machine.pictures();
+    let folder = folder.to_str().unwrap();
+    machine.json(&["backup", folder, "--album", "All"]);
+    write(&machine.path("pictures/trip/new.jpg"), &jpeg(9));
+    let reorganise = ["reorganise", folder, "--album-per-folder"];
+    let report = machine.json(&reorganise);
+    assert_eq!((&report["filed"], &report["inPlace"], &report["left"]), (&3.into(), &0.into(), &1.into()));
+    let trip = files(&machine.json(&["list", "--album", "trip"]));
+    assert_eq!(trip.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>(), ["b.jpg", "ü 1.jpg"]);
+    assert_eq!(files(&machine.json(&["list", "--album", "All"])).len(), 3, "and stays where it was");
+    machine.says(&["album", "remove", "trip", &trip[0].0.to_string()]);
+    let report = machine.json(&reorganise);
+    assert_eq!((&report["filed"], &report["inPlace"], &report["left"]), (&0.into(), &3.into(), &1.into()));
+    machine.json(&["backup", folder, "--album", "All"]);
+    let said = machine.says(&reorganise);
+    assert!(said.contains("4 files filed, 0 where they belong."), "{said}");
+    assert_eq!(
+        files(&machine.json(&["list", "--album", "trip"])).len(),
+        2,
+        "what was taken out is not put back"
+    );
+}
+
 #[test]
 fn restore_never_overwrites_a_different_file() {
     let machine = Machine::new();

@@ -4,6 +4,7 @@
 //! was done.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,9 +17,10 @@ use tokio_util::sync::CancellationToken;
 use super::error::{AssetError, BackupError};
 use super::gate::Outlook;
 use super::identify::{Asset, Component, IdentifyError, InLibrary, Surroundings, look_at};
+use super::listing::{Thoroughness, list};
 use super::rules::conditions::Grant;
 use super::rules::explanation::{Explanation, Wait};
-use super::rules::{Known, Work, World, explain, may_read, plan};
+use super::rules::{Known, Work, World, explain, plan};
 use super::run::{Lanes, Run};
 use super::temporary::{TakenRoom, TemporaryCache, TemporaryCopy};
 use super::{BackupReport, Memory, Settings};
@@ -88,43 +90,51 @@ pub async fn backup_library(
     let run = Run::new(session, catalog, settings, events.clone(), stop, now);
     let run = Arc::new(run.of_library(Arc::clone(&library), outlook.clone(), resumable));
     let hands = Hands { run: &run, library: &*library, cache: &cache, device };
-    let mut rest = Vec::new();
-    let mut is_complete = true;
-    // Without a mirror no work leads to more.
-    let passes = if device.mirror { PASSES } else { 1 };
-    for pass in 0..passes {
-        let world = world(&run.catalog, &*library, device, &outlook, resumable).await?;
-        let mut planned = plan(everything(&*library).await?, &world);
-        rest = planned.rest;
-        if pass > 0 {
-            // What did not work is for the next run.
-            planned.work.retain(|(_, work)| matches!(work, Work::Place(..)));
-        }
-        if planned.work.is_empty() {
-            break;
-        }
-        let bytes = planned.work.iter().map(|(asset, _)| asset.fingerprint.size).sum();
-        events.send(Event::Planned { assets: planned.work.len() as u64, bytes }).await;
-        run.prepare_to_send().await?;
-        let outcome = Box::pin(run.work(async |lanes| hands.feed(lanes, planned.work, &world).await)).await;
-        outcome?;
-        if !run.held().is_empty() || run.is_halted() {
-            is_complete = false;
-            break;
-        }
+    let last_completed = run.catalog.last_completed(library.id()).await?;
+    let thoroughness = if is_short { Thoroughness::OnlyChanges } else { Thoroughness::Usual };
+    let screen = keep_screen_on(&outlook, last_completed == 0, events);
+    let rest = tokio::select! {
+        rest = hands.work_in_passes(&outlook, thoroughness, resumable) => rest?,
+        never = screen => match never {},
+    };
+    if outlook.permissions.keep_awake {
+        events.send(Event::ScreenStaysOn(false)).await;
     }
     if is_short && !run.is_halted() {
         feed::pull(&run.session, &run.catalog).await?;
     }
+    if device.mirror
+        && !run.is_halted()
+        && let Err(error) = run.follow_names(&*library).await
+    {
+        tracing::debug!(%error, "renamed albums are renamed in the vault by a later run");
+    }
     let held: Vec<_> =
         run.held().into_iter().map(|(id, wait)| (AssetId(crate::library::raw(&id)), wait)).collect();
     let report = run.report(began.elapsed());
-    is_complete &=
-        report.is_complete() && !rest.iter().any(|(_, why)| matches!(why, Explanation::Waiting(_)));
+    let is_waiting = rest.iter().any(|(_, why)| matches!(why, Explanation::Waiting(_)));
+    let is_complete = held.is_empty() && report.is_complete() && !is_waiting;
     if is_complete {
         run.catalog.complete(library.id(), started).await?;
     }
     Ok(DeviceReport { report, rest, held, is_complete })
+}
+
+/// Tells whether the screen is to stay on, as conditions come. Ends with whoever asked for it.
+async fn keep_screen_on(outlook: &Outlook, is_first_backup: bool, events: &Events) -> Infallible {
+    let mut conditions = outlook.conditions.clone();
+    let mut told = false;
+    loop {
+        let now = *conditions.borrow_and_update();
+        let stays_on = outlook.permissions.keeps_screen_on(&now, is_first_backup);
+        if stays_on != told {
+            told = stays_on;
+            events.send(Event::ScreenStaysOn(stays_on)).await;
+        }
+        if conditions.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// Why every asset of a library is where it is, as a run that began now would see it.
@@ -135,8 +145,9 @@ pub async fn explain_library(
     outlook: &Outlook,
 ) -> Result<Vec<(DeviceAsset, Explanation)>, BackupError> {
     let world = world(catalog, library, device, outlook, true).await?;
-    let assets = everything(library).await?;
-    Ok(assets
+    let listing = list(catalog, library, Thoroughness::OnlyChanges, world.now).await?;
+    Ok(listing
+        .assets
         .into_iter()
         .map(|asset| {
             let explanation = explain(&asset, &world);
@@ -151,11 +162,6 @@ async fn vault_time(catalog: &Catalog, outlook: &Outlook) -> Result<i64, Catalog
     Ok((outlook.clock)().max(catalog.cursor(Feed::Account).await?.0))
 }
 
-async fn everything(library: &dyn Library) -> Result<Vec<DeviceAsset>, BackupError> {
-    let changes = library.changes(None).await;
-    Ok(changes.map_err(|error| BackupError::Asset(AssetError::Library(error)))?.changed)
-}
-
 /// Gathers what the rules look at.
 async fn world(
     catalog: &Catalog,
@@ -164,7 +170,11 @@ async fn world(
     outlook: &Outlook,
     resumable: bool,
 ) -> Result<World, CatalogError> {
-    let albums = catalog.chosen_albums(library.id()).await?;
+    let mut albums = catalog.chosen_albums(library.id()).await?;
+    // As they are called now. One that is not there keeps its name, as it keeps its choice.
+    for DeviceAlbum { key, name } in library.albums().await.unwrap_or_default() {
+        albums.entry(key).and_modify(|album| album.name = name);
+    }
     let mut placed = HashMap::new();
     if device.mirror {
         for album in albums.keys() {
@@ -179,7 +189,6 @@ async fn world(
         deleted_contents: catalog.deleted_contents().await?,
         placed,
         mirror: device.mirror,
-        storage_full: false,
         permissions: outlook.permissions,
         conditions: *outlook.conditions.borrow(),
         trigger: outlook.trigger,
@@ -213,6 +222,42 @@ struct Hands<'h> {
 }
 
 impl Hands<'_> {
+    /// Plans and works, and once more if that led to more. Gives what rests, and why.
+    async fn work_in_passes(
+        self,
+        outlook: &Outlook,
+        thoroughness: Thoroughness,
+        resumable: bool,
+    ) -> Result<Vec<(AssetId, Explanation)>, BackupError> {
+        let Self { run, library, device, .. } = self;
+        let mut rest = Vec::new();
+        // Without a mirror no work leads to more.
+        let passes = if device.mirror { PASSES } else { 1 };
+        for pass in 0..passes {
+            let world = world(&run.catalog, library, device, outlook, resumable).await?;
+            let listing = list(&run.catalog, library, thoroughness, world.now).await?;
+            run.catalog.record_library(library.id(), &listing.told, world.now).await?;
+            let mut planned = plan(listing.assets, &world);
+            rest = planned.rest;
+            if pass > 0 {
+                // What did not work is for the next run.
+                planned.work.retain(|(_, work)| matches!(work, Work::Place(..)));
+            }
+            if planned.work.is_empty() {
+                break;
+            }
+            let bytes = planned.work.iter().map(|(asset, _)| asset.fingerprint.size).sum();
+            run.events.send(Event::Planned { assets: planned.work.len() as u64, bytes }).await;
+            run.prepare_to_send().await?;
+            let work = run.work(async |lanes| self.feed(lanes, planned.work, &world).await);
+            Box::pin(work).await?;
+            if !run.held().is_empty() || run.is_halted() {
+                break;
+            }
+        }
+        Ok(rest)
+    }
+
     /// Photos and videos side by side, each in the order of the plan: fetching a long video keeps no photo waiting.
     async fn feed(
         self,
@@ -284,12 +329,26 @@ impl Hands<'_> {
                     return Ok(());
                 }
             }
+            // What could not be sent for want of room is not read again until there is some.
+            Work::Retry if !self.run.has_room(asset.fingerprint.size) => {
+                return Err(AssetError::Held(Wait::Storage));
+            }
             Work::New | Work::Changed | Work::Complete | Work::Retry => {}
         }
-        may_read(asset, world).map_err(AssetError::Held)?;
+        let asset = &self.as_it_lies(asset).await?;
+        self.run.gate.ask_to_read(asset)?;
         let opened = self.open(asset, self.album_of(asset, world), busy.clone()).await?;
         lanes.send(Box::new(opened), &self.run.halt).await;
         Ok(())
+    }
+
+    /// Where an original lies need not be told when it changes, and decides whether it may be read.
+    async fn as_it_lies(self, asset: &DeviceAsset) -> Result<DeviceAsset, AssetError> {
+        let locality = self.library.locality(&asset.id).await?;
+        if locality != asset.locality {
+            self.run.catalog.record_locality(self.library.id(), &asset.id, locality).await?;
+        }
+        Ok(DeviceAsset { locality, ..asset.clone() })
     }
 
     /// A file of the vault goes into further albums.

@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use super::error::AssetError;
 use super::rules::conditions::{Conditions, Permissions, Trigger};
-use super::rules::may_send;
-use crate::library::device::AssetKind;
+use super::rules::{may_read, may_send};
+use crate::library::device::{AssetKind, DeviceAsset};
 
 /// Ciphertext bytes in one part where conditions may change: what is sent at most under conditions that are over.
 const PART_BYTES: u64 = 4 << 20;
@@ -75,6 +75,13 @@ impl Gate {
         };
         let conditions = *conditions.borrow();
         may_send(kind, &conditions, permissions, *trigger, self.resumable, clock()).map_err(AssetError::Held)
+    }
+
+    /// Whether the bytes of a library's asset may be read.
+    pub(super) fn ask_to_read(&self, asset: &DeviceAsset) -> Result<(), AssetError> {
+        let Some(Outlook { conditions, permissions, .. }) = &self.outlook else { return Ok(()) };
+        let conditions = *conditions.borrow();
+        may_read(asset, &conditions, permissions).map_err(AssetError::Held)
     }
 
     /// Ciphertext bytes that may go in one request, where conditions say how many.

@@ -102,6 +102,18 @@ fn a_video_that_arrives_late_brings_its_still_along() {
         &known,
         &[("a.dng", Decision::Read(Why::New)), ("a.heic", Decision::Unchanged)],
     );
+    // Nor is a further video beside a whole Live Photo, or one beside what is no picture.
+    let known = [live_row("a.heic", "a.mov"), row("b.heic", 1, AssetState::NotMedia)];
+    check(
+        &[found("a.heic", 1), found("a.mov", 2), found("a.mp4", 3), found("b.heic", 1), found("b.mov", 4)],
+        &known,
+        &[
+            ("a.heic", Decision::Unchanged),
+            ("a.mp4", Decision::Read(Why::New)),
+            ("b.heic", Decision::NotMedia("plain text".into())),
+            ("b.mov", Decision::Read(Why::New)),
+        ],
+    );
 }
 
 fn membership(file: i64, collection: i64, deleted: bool) -> FileRow {
@@ -158,6 +170,10 @@ fn content_in_the_vault() {
     // Taken out of this album by its owner: it stays out.
     let taken_out = [elsewhere.clone(), membership(9, 5, true)];
     assert_eq!(decide(&taken_out, &[]), ContentDecision::Present(FileId(9)));
+    // Out of another album, or another file out of this one: that says nothing of this picture here.
+    for other in [membership(9, 6, true), membership(8, 5, true)] {
+        assert_eq!(decide(&[elsewhere.clone(), other], &[]), link(&elsewhere));
+    }
     // Live wins over an older copy in the trash.
     assert_eq!(decide(std::slice::from_ref(&elsewhere), &[trashed(8, 200, false, false)]), link(&elsewhere));
     assert_eq!(decide(&[membership(9, 5, true)], &[]), ContentDecision::Send);

@@ -184,19 +184,23 @@ impl Run {
 
     /// Sets room for one original of so many plaintext bytes aside, before its first byte is sent.
     pub(super) fn take_room(&self, bytes: u64) -> Result<(), AssetError> {
-        let needed = ciphertext_len(bytes).and_then(|length| i64::try_from(length).ok()).unwrap_or(i64::MAX);
+        let needed = room_for_original(bytes);
         let taken = self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| {
             room.checked_sub(needed).filter(|left| *left >= 0)
         });
-        let full =
-            || "the account's storage has no room for it; free some, or ask whoever runs the server for more";
-        taken.map(drop).map_err(|_| AssetError::StorageFull(full().to_owned()))
+        taken.map(drop).map_err(|_| no_room())
+    }
+
+    /// Whether there seems to be room for so many plaintext bytes.
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        self.tally().storage_full.is_none() && room_for_original(bytes) <= self.room.load(Ordering::Relaxed)
     }
 
     /// Gives room back that was set aside for an original that did not come to be there.
     pub(super) fn give_room_back(&self, bytes: u64) {
-        let taken = ciphertext_len(bytes).and_then(|length| i64::try_from(length).ok()).unwrap_or_default();
-        let _ = self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_add(taken));
+        let _ = self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| {
+            room.checked_add(room_for_original(bytes))
+        });
     }
 
     /// Files that will be read, so that URLs are minted for about as many.
@@ -535,6 +539,17 @@ impl Lanes {
             sent = self.small.send(asset) => sent.expect("the lane is open until all is sent"),
         }
     }
+}
+
+pub(super) fn no_room() -> AssetError {
+    let words =
+        "the account's storage has no room for it; free some, or ask whoever runs the server for more";
+    AssetError::StorageFull(words.to_owned())
+}
+
+/// Bytes in the vault that an original of so many bytes takes.
+fn room_for_original(bytes: u64) -> i64 {
+    ciphertext_len(bytes).and_then(|length| i64::try_from(length).ok()).unwrap_or(i64::MAX)
 }
 
 fn hash_together(assets: Vec<Asset>, buffers: &Buffers) -> Vec<(Asset, Result<Hashed, HashError>)> {

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use darkslide_crypto::ContentHash;
 use darkslide_crypto::keys::FileKey;
-use darkslide_crypto::stream::CHUNK_LEN;
+use darkslide_crypto::stream::{CHUNK_LEN, ciphertext_len};
 use darkslide_protocol::FileId;
 use darkslide_protocol::collection::AddFilesRequest;
+use darkslide_protocol::limits::OBJECT_BYTES_MAX;
 use darkslide_protocol::trash::{RestoreItem, RestoreRequest};
 
 use super::albums::Album;
@@ -21,7 +22,7 @@ use super::hash::{Hashed, hash, is_kept, on_disk};
 use super::identify::{Asset, IdentifyError};
 use super::packing::Packing;
 use super::plan::{ContentDecision, Step, decide_content, deleted_reason};
-use super::run::{ROOM_UNIT, Run};
+use super::run::{ROOM_UNIT, Run, no_room};
 use super::upload::{Original, StoredObject, Uploads, WHOLE_OBJECT_MAX};
 use crate::appearance::Appearance;
 use crate::catalog::{AssetRow, AssetState, CatalogError, FileRow, Fingerprint, TrashRow, content_mark};
@@ -88,13 +89,18 @@ impl Settled {
 const PIECES_BYTES: u64 = 128 * 1024;
 
 /// How often an asset is settled anew because another device was first.
-const OTHERS_FIRST_MAX: usize = 3;
+pub(super) const OTHERS_FIRST_MAX: usize = 3;
 
 impl Run {
     /// Takes one asset all the way, and with it those that turn out to have the same content.
     pub(super) async fn process(&self, asset: Asset) {
         if self.halt.is_cancelled() {
             return;
+        }
+        match self.not_worth_reading(&asset).await {
+            Ok(None) => {}
+            Ok(Some((content, error))) => return self.conclude(&asset, content, Err(error)).await,
+            Err(error) => return self.fail(error),
         }
         let room = self.room_for(&asset).await;
         let name = asset.name();
@@ -113,6 +119,27 @@ impl Run {
             drop(job);
             next = self.in_flight.next(&content);
         }
+    }
+
+    /// What no server takes is not read to find that out; nor is, run after run, what there was no room for and is none now.
+    async fn not_worth_reading(
+        &self,
+        asset: &Asset,
+    ) -> Result<Option<(Option<ContentHash>, AssetError)>, CatalogError> {
+        if ciphertext_len(asset.size()).is_none_or(|length| length > OBJECT_BYTES_MAX) {
+            return Ok(Some((None, AssetError::TooLarge)));
+        }
+        if self.has_room(asset.size()) {
+            return Ok(None);
+        }
+        let place = asset.place();
+        let known = self.catalog.asset(&raw(place.root), &raw(place.relative)).await?;
+        let was_hashed = |row: &AssetRow| {
+            row.state == AssetState::Blocked
+                && row.fingerprint == place.fingerprint
+                && row.content_hash.is_some()
+        };
+        Ok(known.filter(was_hashed).map(|row| (row.content_hash, no_room())))
     }
 
     async fn hashed(&self, asset: Asset) -> (Asset, Result<Hashed, AssetError>) {
@@ -151,14 +178,15 @@ impl Run {
                     return Ok(settled);
                 }
             }
-            if let Some(before) = self.edited(job).await? {
-                return self.update(job, &before).await;
-            }
-            if let Delivered::Created(file) = self.send(job).await? {
+            if let Some(edited) = self.edited(job).await? {
+                if let Some(updated) = self.update(job, edited).await? {
+                    return Ok(updated);
+                }
+            } else if let Delivered::Created(file) = self.send(job).await? {
                 self.pass_on(&job.asset, Some(file), true).await?;
                 return Ok(Settled::recorded(Outcome::Uploaded, file));
             }
-            // Another device sent the same picture meanwhile: the feed tells which file it is.
+            // Another device sent or edited the same picture meanwhile: the feed tells which file it is, or what it is now.
             job.is_new = false;
             feed::pull(&self.session, &self.catalog).await?;
         }
@@ -555,6 +583,11 @@ impl Job {
     /// The bytes, when all of them are in memory.
     pub(super) fn in_memory(&self) -> Option<Bytes> {
         self.source.in_memory().cloned()
+    }
+
+    /// Plaintext bytes.
+    pub(super) fn len(&self) -> u64 {
+        self.source.len()
     }
 
     /// Where the catalog has it: the root and the path.

@@ -11,7 +11,7 @@ use darkslide_crypto::stream::{OVERHEAD, StreamEncryptor, StreamHeader, blob};
 use darkslide_media::dates::DateSource;
 use darkslide_media::thumbnail::PLACEHOLDER;
 use darkslide_protocol::file::{Metadata, UpdateRequest};
-use darkslide_protocol::{FileId, Opaque};
+use darkslide_protocol::{FileId, Opaque, Version};
 use serde_json::{Map, Value};
 
 use super::albums::Album;
@@ -22,7 +22,7 @@ use super::error::AssetError;
 use super::identify::Offered;
 use super::packing::stored;
 use super::run::Run;
-use super::settle::{Job, Settled};
+use super::settle::{Job, OTHERS_FIRST_MAX, Settled};
 use super::upload::StoredObject;
 use crate::catalog::{FileRow, UploadedRows};
 use crate::event::Outcome;
@@ -33,9 +33,17 @@ use crate::keys::file_key;
 /// when their owner tidies up; they were written within moments.
 const EDIT_DELAY_NS: i64 = 60_000_000_000;
 
+/// A file that is to get new contents.
+pub(super) struct Edited {
+    /// A membership of it.
+    before: FileRow,
+    /// Its version when it was looked at.
+    version: Option<Version>,
+}
+
 impl Run {
-    /// The file of which this content is a new version: a membership of it.
-    pub(super) async fn edited(&self, job: &Job) -> Result<Option<FileRow>, AssetError> {
+    /// The file of which this content is a new version.
+    pub(super) async fn edited(&self, job: &Job) -> Result<Option<Edited>, AssetError> {
         let asset = job.asset();
         if let Some(offered) = asset.offered {
             return self.replaced(job, offered).await;
@@ -53,6 +61,8 @@ impl Run {
         if loses_motion || self.catalog.is_relied_on(file, &root, &path).await? {
             return Ok(None);
         }
+        // Read first: what the feed tells between the two is then a conflict.
+        let version = self.catalog.version_of(self.session.account, file).await?;
         let memberships = self.catalog.own_memberships(self.session.account, file).await?;
         let captured = &asset.probe.captured;
         let later = asset.main.fingerprint.modified_ns.saturating_sub(known.fingerprint.modified_ns);
@@ -68,23 +78,35 @@ impl Run {
                 && row.content_hash == known.content_hash
                 && row.content_hash != Some(job.content())
         };
-        Ok(memberships.into_iter().find(|row| is_edit && is_this(row)))
+        let before = memberships.into_iter().find(|row| is_edit && is_this(row));
+        Ok(before.map(|before| Edited { before, version }))
     }
 
     /// The file that an offer replaces, if it still is what it is replaced as, and no other asset of this device relies on that.
-    async fn replaced(&self, job: &Job, offered: Offered) -> Result<Option<FileRow>, AssetError> {
+    async fn replaced(&self, job: &Job, offered: Offered) -> Result<Option<Edited>, AssetError> {
         let Some((file, content)) = offered.replaces else { return Ok(None) };
         let (root, path) = job.recorded_at();
         if content == job.content() || self.catalog.is_relied_on(file, &root, &path).await? {
             return Ok(None);
         }
+        let version = self.catalog.version_of(self.session.account, file).await?;
         let memberships = self.catalog.own_memberships(self.session.account, file).await?;
-        Ok(memberships.into_iter().find(|row| row.content_hash == Some(content)))
+        let before = memberships.into_iter().find(|row| row.content_hash == Some(content));
+        Ok(before.map(|before| Edited { before, version }))
     }
 
-    /// Sends it, and makes it what the file is.
-    pub(super) async fn update(&self, job: &mut Job, before: &FileRow) -> Result<Settled, AssetError> {
+    /// Sends it, and makes it what the file is; `None` where another device made it something else meanwhile.
+    pub(super) async fn update(&self, job: &Job, edited: Edited) -> Result<Option<Settled>, AssetError> {
         self.must_have_room(job)?;
+        let updated = self.update_in_room(job, edited).await;
+        if !matches!(updated, Ok(Some(_))) {
+            self.give_room_back(job.len());
+        }
+        updated
+    }
+
+    async fn update_in_room(&self, job: &Job, edited: Edited) -> Result<Option<Settled>, AssetError> {
+        let before = &edited.before;
         let collection = self.collection_key(before.collection).await?;
         let key = Arc::new(file_key(&collection, before)?);
         let thumbnail_is_due = self.settings.thumbnailer.may_make(&job.asset().subject());
@@ -107,10 +129,13 @@ impl Run {
         let (header, bytes) = (thumbnail.header, thumbnail.ciphertext.into());
         let thumbnail = stored(self.session.account, header, bytes, &mut objects);
         self.send_objects(job, &objects).await?;
-        let request = self.update_request(job, before.id, &key, [&original, &thumbnail], !thumbnail_is_due);
-        self.patience.persist(|| async { Ok(self.session.api.update_file(&request).await?) }).await?;
-        // Committed: this key and header are not used again.
+        let request = self.update_request(job, &edited, &key, [&original, &thumbnail], !thumbnail_is_due);
+        let is_updated = self.update_as_seen(job, request).await?;
+        // Committed, or never to be: this key and header are not used again.
         self.catalog.end_upload(&job.content()).await?;
+        if !is_updated {
+            return Ok(None);
+        }
         let asset = self.uploaded_row(job, before.id).await?;
         let thumbnails_due = thumbnail_is_due.then_some(before.id).into_iter().collect();
         let rows = UploadedRows { files: Vec::new(), assets: vec![asset], thumbnails_due };
@@ -120,8 +145,30 @@ impl Run {
             // It is safe; how large it is in pixels can be told another time.
             tracing::debug!(%error, file = %before.id, "what is said of an edited picture stays as it was");
         }
-        self.patience.persist(|| async { Ok(feed::pull(&self.session, &self.catalog).await?) }).await?;
-        Ok(Settled::recorded(Outcome::Uploaded, before.id))
+        if let Err(error) = feed::pull(&self.session, &self.catalog).await {
+            // It is safe; the next run reads what the feed says of it.
+            tracing::debug!(%error, file = %before.id, "the catalog hears of an edited picture later");
+        }
+        Ok(Some(Settled::recorded(Outcome::Uploaded, before.id)))
+    }
+
+    /// Makes the new contents the file's, if it still is what this device has seen; says whether it did. What others said of it
+    /// meanwhile is no reason against that.
+    async fn update_as_seen(&self, job: &Job, mut request: UpdateRequest) -> Result<bool, AssetError> {
+        for _ in 0..OTHERS_FIRST_MAX {
+            let updated =
+                self.patience.persist(|| async { Ok(self.session.api.update_file(&request).await?) }).await;
+            match updated {
+                Err(AssetError::Api(failure)) if failure.is_conflict() => {}
+                updated => return updated.map(|_| true),
+            }
+            self.patience.persist(|| async { Ok(feed::pull(&self.session, &self.catalog).await?) }).await?;
+            match self.edited(job).await? {
+                Some(Edited { before, version }) if before.id == request.id => request.if_version = version,
+                _ => return Ok(false),
+            }
+        }
+        Ok(false)
     }
 
     async fn send_objects(&self, job: &Job, objects: &[SealedObject]) -> Result<(), AssetError> {
@@ -140,7 +187,7 @@ impl Run {
     fn update_request(
         &self,
         job: &Job,
-        id: FileId,
+        edited: &Edited,
         key: &FileKey,
         [original, thumbnail]: [&StoredObject; 2],
         is_placeholder: bool,
@@ -148,7 +195,7 @@ impl Run {
         let metadata = describe::metadata(job.asset(), &job.content(), is_placeholder);
         let metadata = blob::seal(key, &metadata.to_json());
         UpdateRequest {
-            id,
+            id: edited.before.id,
             file: reference(original),
             thumbnail: reference(thumbnail),
             metadata: Metadata {
@@ -157,6 +204,7 @@ impl Run {
                 size: 0,
             },
             content_tag: Some(self.session.content_tag(&job.content())),
+            if_version: edited.version,
         }
     }
 

@@ -136,15 +136,17 @@ pub struct AlbumMark(String);
 impl AlbumMark {
     /// Of this key.
     pub fn of(key: &DeviceAlbumKey) -> Self {
-        let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0').to_ascii_uppercase();
-        let hex = |bytes: &[u8]| -> String {
-            bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
-        };
         Self(format!("{}/{}", hex(&key.root), hex(&key.folder)))
     }
 }
 
-fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
+/// As SQLite's `hex` writes it.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0').to_ascii_uppercase();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+pub(super) fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let pair = |pair: &[u8]| match *pair {
         [high, low] => Some(digit(high)? << 4 | digit(low)?),
@@ -201,22 +203,8 @@ impl Catalog {
         after: &[u8],
         limit: u32,
     ) -> Result<Vec<SettledRow>, CatalogError> {
-        // One row of text: a hundred thousand rows of their own cost a second to hand over.
-        let text: String = sqlx::query_scalar(
-            "SELECT json_group_array(json_array(hex(path), size, modified_ns, inode, album, file)) FROM (
-                 SELECT path, size, modified_ns, inode, hex(album_root) || '/' || hex(album_folder) AS album, file
-                 FROM assets
-                 WHERE root = $1 AND path > $2 AND state = 'backed_up' AND motion_path IS NULL
-                   AND content_hash IS NOT NULL AND file IS NOT NULL
-                   AND NOT EXISTS (SELECT 1 FROM assets AS unit
-                                   WHERE unit.root = assets.root AND unit.motion_path = assets.path)
-                 ORDER BY path LIMIT $3)",
-        )
-        .bind(root)
-        .bind(after)
-        .bind(limit)
-        .fetch_one(&self.pool)
-        .await?;
+        let query = sqlx::query_scalar(SETTLED).bind(root).bind(after).bind(limit);
+        let text: String = query.fetch_one(&self.pool).await?;
         let damaged = || CatalogError::Damaged { what: "list of assets" };
         let rows: Vec<(&str, u64, i64, i64, String, i64)> =
             serde_json::from_str(&text).map_err(|_| damaged())?;
@@ -350,14 +338,7 @@ impl Catalog {
 
     /// The asset that this file is, or is the video of.
     pub async fn asset(&self, root: &[u8], path: &[u8]) -> Result<Option<AssetRow>, CatalogError> {
-        Ok(sqlx::query_as(
-            "SELECT * FROM assets WHERE root = $1 AND (path = $2 OR motion_path = $2)
-             ORDER BY last_seen DESC LIMIT 1",
-        )
-        .bind(root)
-        .bind(path)
-        .fetch_optional(&self.pool)
-        .await?)
+        Ok(sqlx::query_as(AT_PATH).bind(root).bind(path).fetch_optional(&self.pool).await?)
     }
 
     /// When this content was first seen at this path, or in this very file before it was moved here. `None` where
@@ -369,19 +350,15 @@ impl Catalog {
         path: &[u8],
         fingerprint: &Fingerprint,
     ) -> Result<Option<i64>, CatalogError> {
-        Ok(sqlx::query_scalar(
-            "SELECT min(first_seen) FROM assets
-             WHERE content_hash = $1 AND ((root = $2 AND path = $3)
-                 OR (inode = $4 AND size = $5 AND modified_ns = $6 AND inode <> 0))",
-        )
-        .bind(content.to_string())
-        .bind(root)
-        .bind(path)
-        .bind(fingerprint.inode.cast_signed())
-        .bind(fingerprint.size.cast_signed())
-        .bind(fingerprint.modified_ns)
-        .fetch_one(&self.pool)
-        .await?)
+        Ok(sqlx::query_scalar(FIRST_SEEN)
+            .bind(content.to_string())
+            .bind(root)
+            .bind(path)
+            .bind(fingerprint.inode.cast_signed())
+            .bind(fingerprint.size.cast_signed())
+            .bind(fingerprint.modified_ns)
+            .fetch_one(&self.pool)
+            .await?)
     }
 
     /// The roots that assets were ever seen under.
@@ -478,6 +455,26 @@ fn mark_of(text: &str) -> u64 {
     text.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |mark, byte| (mark ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
+
+/// One row of text: a hundred thousand rows of their own cost a second to hand over.
+pub(super) const SETTLED: &str =
+    "SELECT json_group_array(json_array(hex(path), size, modified_ns, inode, album, file)) FROM (
+         SELECT path, size, modified_ns, inode, hex(album_root) || '/' || hex(album_folder) AS album, file
+         FROM assets
+         WHERE root = $1 AND path > $2 AND state = 'backed_up' AND motion_path IS NULL
+           AND content_hash IS NOT NULL AND file IS NOT NULL
+           AND NOT EXISTS (SELECT 1 FROM assets AS unit
+                           WHERE unit.root = assets.root AND unit.motion_path = assets.path)
+         ORDER BY path LIMIT $3)";
+
+pub(super) const AT_PATH: &str = "SELECT * FROM (
+         SELECT * FROM assets WHERE root = $1 AND path = $2
+         UNION ALL SELECT * FROM assets WHERE root = $1 AND motion_path = $2)
+     ORDER BY last_seen DESC LIMIT 1";
+
+pub(super) const FIRST_SEEN: &str = "SELECT min(first_seen) FROM assets
+     WHERE substr(content_hash, 1, 8) = substr($1, 1, 8) AND content_hash = $1
+       AND ((root = $2 AND path = $3) OR (inode = $4 AND size = $5 AND modified_ns = $6 AND inode <> 0))";
 
 /// The columns that are written.
 const COLUMNS: usize = 17;

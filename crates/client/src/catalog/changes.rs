@@ -6,8 +6,8 @@ use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Sqlite};
 
-/// Rows that one statement writes: enough that preparing and passing it on no longer count.
-pub(super) const ROWS: usize = 100;
+/// Rows that one statement writes: enough that preparing and passing it on no longer count, and a full batch of uploads is a multiple of it.
+pub(super) const ROWS: usize = 64;
 
 /// What a page changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -100,6 +100,20 @@ pub(super) fn content_hash_of(row: &SqliteRow) -> sqlx::Result<Option<ContentHas
 }
 
 impl Catalog {
+    /// A file's version, which moves with whatever is done to it: the newest of its memberships, tombstones included, in its owner's
+    /// collections that are not deleted.
+    pub async fn version_of(&self, owner: AccountId, file: FileId) -> Result<Option<Version>, CatalogError> {
+        let version: Option<i64> = sqlx::query_scalar(
+            "SELECT max(files.version) FROM files JOIN collections ON collections.id = files.collection
+             WHERE files.file = $1 AND collections.owner = $2 AND collections.deleted = 0",
+        )
+        .bind(file.0)
+        .bind(owner.0)
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(version.map(Version))
+    }
+
     /// Records a page of one collection's diff, and its cursor with it.
     pub async fn apply_files(
         &self,
@@ -183,16 +197,8 @@ impl Catalog {
         owner: AccountId,
         content: &ContentHash,
     ) -> Result<Vec<FileRow>, CatalogError> {
-        let rows = sqlx::query(
-            "SELECT files.*, coalesce(collections.deleted, 1) AS collection_deleted
-             FROM files LEFT JOIN collections ON collections.id = files.collection
-             WHERE files.content_hash = $1 AND files.owner = $2 AND coalesce(collections.owner, $2) = $2
-             ORDER BY files.deleted, files.file, files.collection",
-        )
-        .bind(content.to_string())
-        .bind(owner.0)
-        .fetch_all(&self.pool)
-        .await?;
+        let query = sqlx::query(WITH_CONTENT).bind(content.to_string()).bind(owner.0);
+        let rows = query.fetch_all(&self.pool).await?;
         let membership = |row: &SqliteRow| {
             let mut membership = FileRow::from_row(row)?;
             membership.deleted |= row.try_get::<bool, _>("collection_deleted")?;
@@ -201,6 +207,12 @@ impl Catalog {
         rows.iter().map(membership).collect::<sqlx::Result<_>>().map_err(CatalogError::from)
     }
 }
+
+pub(super) const WITH_CONTENT: &str = "SELECT files.*, coalesce(collections.deleted, 1) AS collection_deleted
+     FROM files LEFT JOIN collections ON collections.id = files.collection
+     WHERE substr(files.content_hash, 1, 8) = substr($1, 1, 8) AND files.content_hash = $1
+       AND files.owner = $2 AND coalesce(collections.owner, $2) = $2
+     ORDER BY files.deleted, files.file, files.collection";
 
 /// The columns that are written.
 const COLUMNS: usize = 19;

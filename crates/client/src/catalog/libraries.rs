@@ -93,15 +93,7 @@ impl Catalog {
 
     /// Contents of which there is no live file because their owner deleted it, and when, µs since the epoch.
     pub async fn deleted_contents(&self) -> Result<HashMap<ContentHash, i64>, CatalogError> {
-        let rows: Vec<(String, i64)> = sqlx::query_as(
-            "SELECT content_hash, max(trashed_at) FROM trash
-             WHERE restored = 0 AND content_hash IS NOT NULL AND NOT EXISTS (
-                 SELECT 1 FROM files JOIN collections ON collections.id = files.collection
-                 WHERE files.content_hash = trash.content_hash AND files.deleted = 0 AND collections.deleted = 0)
-             GROUP BY content_hash",
-        )
-        .fetch_all(&self.pool)
-        .await?;
+        let rows: Vec<(String, i64)> = sqlx::query_as(DELETED_CONTENTS).fetch_all(&self.pool).await?;
         let parsed = rows.into_iter().map(|(hash, at)| Some((hash.parse().ok()?, at)));
         parsed.collect::<Option<_>>().ok_or(CatalogError::Damaged { what: "content hash" })
     }
@@ -116,3 +108,10 @@ impl Catalog {
         Ok(files.into_iter().map(FileId).collect())
     }
 }
+
+pub(super) const DELETED_CONTENTS: &str = "SELECT content_hash, max(trashed_at) FROM trash
+     WHERE restored = 0 AND content_hash IS NOT NULL AND NOT EXISTS (
+         SELECT 1 FROM files JOIN collections ON collections.id = files.collection
+         WHERE substr(files.content_hash, 1, 8) = substr(trash.content_hash, 1, 8)
+           AND files.content_hash = trash.content_hash AND files.deleted = 0 AND collections.deleted = 0)
+     GROUP BY content_hash";

@@ -414,3 +414,33 @@ async fn assets_are_found_by_their_folders() {
     check(&[("a", Reach::Below), ("ab", Reach::Itself)], &["a/1.jpg", "a/x/2.jpg", "ab/4.jpg"]).await;
     assert_eq!(catalog.assets_in(b"/pictures", &Scope::Everything).await.unwrap().len(), paths.len());
 }
+
+#[tokio::test]
+async fn what_is_looked_for_is_found_through_an_index() {
+    let (_folder, catalog) = catalog().await;
+    for (text, index) in [
+        (files::WITH_CONTENT, "files_by_content"),
+        (assets::FIRST_SEEN, "assets_by_content"),
+        (assets::AT_PATH, "assets_by_motion_path"),
+        (assets::AT_PATH, "sqlite_autoindex_assets_1 (root=? AND path=?)"),
+        (assets::SETTLED, "assets_by_motion_path"),
+        (libraries::DELETED_CONTENTS, "files_by_content"),
+    ] {
+        let text = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
+        let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(text).fetch_all(&catalog.pool).await.unwrap();
+        assert!(plan.iter().any(|(.., step)| step.contains(index)), "{index}: {plan:?}");
+    }
+}
+
+#[tokio::test]
+async fn contents_whose_hashes_begin_alike_are_told_apart() {
+    let (_folder, catalog) = catalog().await;
+    let mut bytes = [7; 64];
+    let one = ContentHash::Single(bytes);
+    bytes[63] = 8;
+    let other = ContentHash::Single(bytes);
+    catalog.put_file(&FileRow { content_hash: Some(one), ..file(1, 1, 1) }).await.unwrap();
+    catalog.put_file(&FileRow { content_hash: Some(other), ..file(2, 1, 2) }).await.unwrap();
+    let found = catalog.files_with_content(OWNER, &other).await.unwrap();
+    assert_eq!(found.iter().map(|row| row.id).collect::<Vec<_>>(), [FileId(2)]);
+}

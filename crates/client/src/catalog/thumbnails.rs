@@ -108,8 +108,8 @@ pub(super) async fn put(
     asset: &AssetRow,
 ) -> Result<(), CatalogError> {
     sqlx::query(
-        "INSERT INTO thumbnails_due (file, root, path) VALUES ($1, $2, $3)
-         ON CONFLICT (file) DO UPDATE SET root = excluded.root, path = excluded.path",
+        // Under a new number: the thumbnail of what the file was before, if it is on its way, settles nothing.
+        "INSERT OR REPLACE INTO thumbnails_due (file, root, path) VALUES ($1, $2, $3)",
     )
     .bind(file.0)
     .bind(&asset.root)
@@ -117,4 +117,45 @@ pub(super) async fn put(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{AssetState, DeviceAlbumKey, Fingerprint, UploadedRows};
+
+    /// A picture is edited while its thumbnail is on its way: what was made of the earlier content must not settle the later one's.
+    #[tokio::test]
+    async fn a_thumbnail_of_what_a_file_was_settles_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = Catalog::open(&folder.path().join("catalog.db")).await.unwrap();
+        let asset = AssetRow {
+            root: b"/r".to_vec(),
+            path: b"a.jpg".to_vec(),
+            fingerprint: Fingerprint { size: 1, modified_ns: 1, inode: 1 },
+            motion: None,
+            album: DeviceAlbumKey { root: b"/r".to_vec(), folder: Vec::new() },
+            content_hash: None,
+            file: Some(FileId(7)),
+            state: AssetState::BackedUp,
+            reason: None,
+            first_seen: 1,
+            last_seen: 1,
+        };
+        let due = async || {
+            let rows = UploadedRows {
+                files: Vec::new(),
+                assets: vec![asset.clone()],
+                thumbnails_due: [FileId(7)].into(),
+            };
+            catalog.record_uploads(&rows, &mut Spans::default()).await.unwrap();
+            let [row] = catalog.thumbnails_due(0, 9).await.unwrap().try_into().unwrap();
+            row
+        };
+        let first = due().await;
+        let later = due().await;
+        let sent = SentThumbnail { row: first, header: Opaque("header".into()), size: 1, version: None };
+        catalog.record_thumbnails(&[sent], &mut Spans::default()).await.unwrap();
+        assert_eq!(catalog.thumbnails_due(0, 9).await.unwrap(), [later]);
+    }
 }

@@ -53,7 +53,7 @@ pub struct LibraryChanges {
     pub gone: Vec<AssetId>,
     /// Whether these are all assets there are, since nothing is known of what was before.
     pub is_everything: bool,
-    /// What to ask with the next time.
+    /// What to ask with the next time; empty if the library cannot tell what changes.
     pub token: Vec<u8>,
 }
 
@@ -66,7 +66,8 @@ pub trait Library: Send + Sync + std::fmt::Debug {
     /// All albums: what each is known by, and its name.
     fn albums(&self) -> BoxFuture<'_, Result<Vec<DeviceAlbum>, LibraryError>>;
 
-    /// What changed since the token was given; everything, where there is none or the library no longer knows it.
+    /// What changed since the token was given; everything, where there is none or the library no longer knows it. That an original went to
+    /// the cloud, or came from there, need not be told.
     fn changes<'l>(&'l self, since: Option<&'l [u8]>) -> BoxFuture<'l, Result<LibraryChanges, LibraryError>>;
 
     /// Where an original lies at this moment.

@@ -212,7 +212,14 @@ impl Person {
         let (file, thumbnail, metadata) = self.seal(&key, picture).await;
         self.session
             .api
-            .update_file(&UpdateRequest { id, file, thumbnail, metadata, content_tag: None })
+            .update_file(&UpdateRequest {
+                id,
+                file,
+                thumbnail,
+                metadata,
+                content_tag: None,
+                if_version: None,
+            })
             .await
             .unwrap();
     }

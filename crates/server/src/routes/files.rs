@@ -46,7 +46,7 @@ async fn commit(
         }
         Some(id) => {
             let CommitRequest { file, thumbnail, metadata, content_tag, .. } = request;
-            let update = UpdateRequest { id, file, thumbnail, metadata, content_tag };
+            let update = UpdateRequest { id, file, thumbnail, metadata, content_tag, if_version: None };
             Ok(Json(server.store.update_file(caller.account, &update, quota).await?).into_response())
         }
     }

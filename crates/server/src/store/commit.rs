@@ -7,7 +7,7 @@ use super::batch::{BatchRequest, Committed, Created, tagged_files};
 use super::change::{ChangeError, Touch, Where, change_usage, locked_usage};
 use super::clocks::Reach;
 use super::uploads::ObjectAddress;
-use super::{Store, StoreError, Tx};
+use super::{Store, StoreError, Tx, conditions};
 use darkslide_protocol::batch::ThumbnailRequest;
 use darkslide_protocol::file::{
     CommitRequest, File, FileInfo, FileObject, Metadata, UpdateRequest, UpdateResponse,
@@ -142,6 +142,9 @@ impl Store {
         }
         if contents.are_those_of(&stored) {
             return Ok(UpdateResponse { id: stored.id, updation_time: stored.version });
+        }
+        if let Some(seen) = request.if_version {
+            conditions::must_be_as_seen(&mut tx, request.id, seen).await?;
         }
         let sizes = stored_sizes(&mut tx, contents).await?;
         let more = sizes.sum() - stored.file_size - stored.thumbnail_size;

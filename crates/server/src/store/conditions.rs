@@ -146,6 +146,15 @@ pub(super) async fn must_be_restorable(
     judge(conditions, verdict, |file| current.version_in_place(file)).map(drop)
 }
 
+/// Refuses unless a file is at this version. That the same was done before shows in the file itself.
+pub(super) async fn must_be_as_seen(tx: &mut Tx, file: FileId, seen: Version) -> Result<(), ChangeError> {
+    let version = file_versions(tx, &[file]).await?.remove(&file).unwrap_or_default();
+    if version == seen {
+        return Ok(());
+    }
+    Err(ChangeError::Unseen(vec![VersionConflict { file_id: file, version }]))
+}
+
 /// The files that are due, or all conflicts.
 fn judge(
     conditions: &Conditions,

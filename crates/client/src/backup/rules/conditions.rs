@@ -2,8 +2,6 @@
 //!
 //! Conditions change while a run goes on: the newest are asked before every part that is sent.
 
-use std::fmt;
-
 use crate::library::device::AssetKind;
 
 /// The network that bytes would take.
@@ -116,7 +114,7 @@ pub struct Permissions {
     pub while_roaming: bool,
     /// In the background, only while charging.
     pub only_while_charging: bool,
-    /// Seconds between a picture being taken and its upload: 0, or 5 to [`DELAY_MAX`].
+    /// Seconds between a picture being taken and its upload: 0, or 5 to [`DELAY_MAX`]. What lies outside is taken for the nearest that does not.
     pub delay_after_capture: u32,
     /// While power is saved, only what the owner asked for.
     pub rest_in_power_saver: bool,
@@ -133,7 +131,13 @@ pub struct Permissions {
 }
 
 /// The longest [delay](Permissions::delay_after_capture), in seconds: a day.
-pub const DELAY_MAX: u32 = 24 * 60 * 60;
+pub const DELAY_MAX: u32 = 86_400;
+
+/// The shortest that is one, in seconds.
+const DELAY_MIN: u32 = 5;
+
+/// A battery that is less full, in percent, is not spent on a screen.
+const ENOUGH_FOR_THE_SCREEN: u8 = 20;
 
 impl Default for Permissions {
     fn default() -> Self {
@@ -154,6 +158,22 @@ impl Default for Permissions {
 }
 
 impl Permissions {
+    /// How long after capture a picture waits, µs.
+    pub fn delay(&self) -> i64 {
+        let seconds = match self.delay_after_capture {
+            0 => 0,
+            chosen => chosen.clamp(DELAY_MIN, DELAY_MAX),
+        };
+        i64::from(seconds) * 1_000_000
+    }
+
+    /// Whether the screen stays on: during the first backup, in the foreground, if the owner wishes so and there is power for it.
+    pub fn keeps_screen_on(&self, conditions: &Conditions, is_first_backup: bool) -> bool {
+        let is_full = conditions.battery_level.is_none_or(|level| level >= ENOUGH_FOR_THE_SCREEN);
+        let has_power = conditions.charging || is_full;
+        self.keep_awake && is_first_backup && conditions.app == App::Foreground && has_power
+    }
+
     /// Whether an asset of this kind may use metered networks.
     pub fn on_metered(&self, kind: AssetKind) -> bool {
         match kind {
@@ -166,15 +186,4 @@ impl Permissions {
 /// The most that the cache of fetched originals may hold where so many bytes are free: 2 GiB or a tenth, the smaller.
 pub fn cache_bound(free_bytes: u64) -> u64 {
     (free_bytes / 10).min(2 << 30)
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::None => "none",
-            Self::Unmetered => "unmetered",
-            Self::Metered => "metered",
-            Self::Roaming => "roaming",
-        })
-    }
 }

@@ -68,8 +68,6 @@ pub struct World {
     pub placed: HashMap<DeviceAlbumKey, HashSet<FileId>>,
     /// Whether server albums mirror the device's, in this run at least.
     pub mirror: bool,
-    /// Nothing more can be stored.
-    pub storage_full: bool,
     /// What the owner allows.
     pub permissions: Permissions,
     /// What the device allows.
@@ -152,7 +150,7 @@ pub enum Verdict {
 type Rule = fn(Case<'_>) -> Option<Explanation>;
 
 /// All rules in the order in which they are asked: the owner's choices, what is true already, then what the moment does not allow.
-const RULES: [Rule; 18] = [
+const RULES: [Rule; 17] = [
     excluded,
     not_selected,
     not_media,
@@ -168,7 +166,6 @@ const RULES: [Rule; 18] = [
     motion_awaited,
     original_in_the_cloud,
     no_room_in_the_cache,
-    storage_full,
     |case| {
         let World { conditions, permissions, resumable, now, .. } = case.world;
         waiting(video_in_a_grant(case.asset.kind, conditions, permissions, *resumable, *now))
@@ -217,10 +214,10 @@ pub fn may_send(
     held.map_or(Ok(()), Err)
 }
 
-/// Whether the bytes of an asset may be read now; asked again when something that seemed to need none does.
-pub fn may_read(asset: &DeviceAsset, world: &World) -> Result<(), Wait> {
-    let held = cloud(asset, world).or_else(|| cramped(asset, world));
-    held.or_else(|| world.storage_full.then_some(Wait::Storage)).map_or(Ok(()), Err)
+/// Whether the bytes of an asset may be read at this moment; asked right before that.
+pub fn may_read(asset: &DeviceAsset, conditions: &Conditions, permissions: &Permissions) -> Result<(), Wait> {
+    let held = cloud(asset, conditions, permissions).or_else(|| cramped(asset, conditions));
+    held.map_or(Ok(()), Err)
 }
 
 /// What a run does with a library: every asset exactly once.
@@ -338,7 +335,7 @@ fn power_saver(conditions: &Conditions, permissions: &Permissions, trigger: Trig
 
 /// A picture that seems to come from the future was taken while the clock was wrong: nobody waits for that.
 fn too_young(case: Case<'_>) -> Option<Explanation> {
-    let delay = i64::from(case.world.permissions.delay_after_capture) * 1_000_000;
+    let delay = case.world.permissions.delay();
     let age = case.world.now - case.asset.taken;
     (0..delay).contains(&age).then(|| Explanation::Waiting(Wait::Delay(case.asset.taken + delay)))
 }
@@ -353,10 +350,11 @@ fn motion_awaited(case: Case<'_>) -> Option<Explanation> {
 }
 
 fn original_in_the_cloud(case: Case<'_>) -> Option<Explanation> {
-    waiting(cloud(case.asset, case.world).filter(|_| !case.needs_no_bytes()))
+    let World { conditions, permissions, .. } = case.world;
+    waiting(cloud(case.asset, conditions, permissions).filter(|_| !case.needs_no_bytes()))
 }
 
-fn cloud(asset: &DeviceAsset, World { conditions, permissions, .. }: &World) -> Option<Wait> {
+fn cloud(asset: &DeviceAsset, conditions: &Conditions, permissions: &Permissions) -> Option<Wait> {
     if asset.locality == Locality::Here {
         return None;
     }
@@ -368,17 +366,13 @@ fn cloud(asset: &DeviceAsset, World { conditions, permissions, .. }: &World) -> 
 }
 
 fn no_room_in_the_cache(case: Case<'_>) -> Option<Explanation> {
-    waiting(cramped(case.asset, case.world).filter(|_| !case.needs_no_bytes()))
+    waiting(cramped(case.asset, &case.world.conditions).filter(|_| !case.needs_no_bytes()))
 }
 
-fn cramped(asset: &DeviceAsset, world: &World) -> Option<Wait> {
+fn cramped(asset: &DeviceAsset, conditions: &Conditions) -> Option<Wait> {
     let size = asset.fingerprint.size;
     let is_fetched = asset.locality == Locality::Cloud;
-    (is_fetched && size > largest(world.conditions.cache_room)).then_some(Wait::CacheRoom(size))
-}
-
-fn storage_full(case: Case<'_>) -> Option<Explanation> {
-    (case.world.storage_full && !case.needs_no_bytes()).then_some(Explanation::Waiting(Wait::Storage))
+    (is_fetched && size > largest(conditions.cache_room)).then_some(Wait::CacheRoom(size))
 }
 
 /// In the background the system ends the app's time when it likes. A video begins there only if what was sent of it is not lost.

@@ -1,7 +1,6 @@
 //! In which order work is done: what is new first, nothing last for ever.
 
 use std::cmp::Reverse;
-use std::collections::VecDeque;
 
 use super::conditions::Grant;
 use super::{Work, World};
@@ -28,22 +27,16 @@ pub(super) fn arrange(work: &mut Vec<(DeviceAsset, Work)>, world: &World) {
     };
     let mut oldest: Vec<usize> = (0..work.len()).collect();
     oldest.sort_by_key(|at| work.get(*at).map(|(asset, _)| waiting_since(asset)));
-    interleave(work, oldest.into());
+    interleave(work, oldest);
 }
 
 /// Takes every [`AGING`]th step from `oldest`, the others in their own order.
-fn interleave(work: &mut Vec<(DeviceAsset, Work)>, mut oldest: VecDeque<usize>) {
+fn interleave(work: &mut Vec<(DeviceAsset, Work)>, oldest: Vec<usize>) {
     let mut waiting: Vec<Option<(DeviceAsset, Work)>> = std::mem::take(work).into_iter().map(Some).collect();
-    let mut newest = 0;
+    let (mut newest, mut oldest) = (0..waiting.len(), oldest.into_iter());
     for turn in 1..=waiting.len() {
-        let taken = if turn % AGING == 0 {
-            std::iter::from_fn(|| oldest.pop_front()).find_map(|at| waiting.get_mut(at)?.take())
-        } else {
-            waiting.iter_mut().skip(newest).find_map(|step| {
-                newest += 1;
-                step.take()
-            })
-        };
+        let mut take = |at: usize| waiting.get_mut(at)?.take();
+        let taken = if turn % AGING == 0 { oldest.find_map(&mut take) } else { newest.find_map(&mut take) };
         work.extend(taken);
     }
 }

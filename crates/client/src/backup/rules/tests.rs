@@ -60,7 +60,6 @@ fn world() -> World {
         deleted_contents: HashMap::new(),
         placed: HashMap::new(),
         mirror: false,
-        storage_full: false,
         permissions: Permissions::default(),
         conditions: Conditions::HOME,
         trigger: Trigger::Periodic,
@@ -321,15 +320,6 @@ fn originals_in_the_cloud_are_fetched_as_their_owner_allows() {
 }
 
 #[test]
-fn a_full_vault_stops_what_must_be_sent_and_nothing_else() {
-    let full = World { storage_full: true, ..world() };
-    check(&asset("a"), &full, &waits(Wait::Storage));
-    let recheck = with_known(Known { state: AssetState::Skipped, ..known() });
-    let expected = works(Work::Recheck(ContentHash::of(b"content")));
-    check(&asset("a"), &World { storage_full: true, ..recheck }, &expected);
-}
-
-#[test]
 fn what_was_tried_in_vain_is_explained_by_what_it_met() {
     let known = Known { state: AssetState::Blocked, reason: Some("it cannot be read".into()), ..known() };
     assert_eq!(explain(&asset("a"), &with_known(known)), Explanation::Blocked("it cannot be read".into()));
@@ -474,8 +464,8 @@ fn history() -> impl Strategy<Value = Option<Known>> {
 fn worlds() -> impl Strategy<Value = (Vec<DeviceAsset>, World)> {
     let library = (0..12_usize).map(|at| (device_asset(at), history())).collect::<Vec<_>>();
     let deleted = prop::collection::hash_map(0_i64..6, 0_i64..9, 0..3);
-    (library, conditions(), permissions(), deleted, any::<(bool, bool, bool)>()).prop_map(
-        |(library, conditions, permissions, deleted, (mirror, storage_full, resumable))| {
+    (library, conditions(), permissions(), deleted, any::<(bool, bool)>()).prop_map(
+        |(library, conditions, permissions, deleted, (mirror, resumable))| {
             let known = library
                 .iter()
                 .filter_map(|(asset, known)| Some((asset.id.clone(), known.clone()?)))
@@ -489,7 +479,6 @@ fn worlds() -> impl Strategy<Value = (Vec<DeviceAsset>, World)> {
                     .map(|(file, days)| (ContentHash::of(&[file.to_le_bytes()[0]]), at(*days)))
                     .collect(),
                 mirror,
-                storage_full,
                 resumable,
                 conditions,
                 permissions,
@@ -584,7 +573,7 @@ proptest! {
     /// (b), (c): at home everything that is allowed gets into the vault, and then there is nothing to do.
     #[test]
     fn everything_allowed_is_sent_in_the_end_and_nothing_twice((assets, world) in worlds()) {
-        let mut world = World { conditions: Conditions::HOME, storage_full: false, trigger: Trigger::Asked, ..world };
+        let mut world = World { conditions: Conditions::HOME, trigger: Trigger::Asked, ..world };
         world.permissions = Permissions { delay_after_capture: world.permissions.delay_after_capture, ..Permissions::default() };
         // Two days later: delays and promises are over.
         world.now += 2 * DAY;
@@ -626,15 +615,15 @@ fn bytes_are_read_as_the_moment_allows() {
     let cloud = DeviceAsset { locality: Locality::Cloud, ..asset("a") };
     let metered = Conditions { network: Network::Metered, ..Conditions::HOME };
     let cramped = Conditions { cache_room: 10, ..Conditions::HOME };
-    let full = World { storage_full: true, ..world() };
-    for (asset, world, expected) in [
-        (&cloud, world(), Ok(())),
-        (&cloud, World { conditions: metered, ..world() }, Err(Wait::Fetch)),
-        (&cloud, World { conditions: cramped, ..world() }, Err(Wait::CacheRoom(cloud.fingerprint.size))),
-        (&asset("a"), World { conditions: cramped, ..world() }, Ok(())),
-        (&asset("a"), full, Err(Wait::Storage)),
+    let no_room = Err(Wait::CacheRoom(cloud.fingerprint.size));
+    for (asset, conditions, expected) in [
+        (&cloud, Conditions::HOME, Ok(())),
+        (&cloud, metered, Err(Wait::Fetch)),
+        (&cloud, cramped, no_room),
+        (&asset("a"), cramped, Ok(())),
+        (&asset("a"), metered, Ok(())),
     ] {
-        assert_eq!(may_read(asset, &world), expected, "{asset:?}");
+        assert_eq!(may_read(asset, &conditions, &Permissions::default()), expected, "{asset:?}");
     }
 }
 
@@ -648,4 +637,33 @@ fn only_a_live_photo_can_lack_its_video() {
     assert_eq!(explain(&live, &half), Explanation::Waiting(Wait::Turn));
     let gone = DeviceAsset { motion: Motion::Promised { until: NOW }, ..live };
     assert_eq!(explain(&gone, &half), safe(false));
+}
+
+#[test]
+fn a_delay_is_none_or_between_five_seconds_and_a_day() {
+    for (chosen, seconds) in
+        [(0, 0), (1, 5), (5, 5), (6, 6), (86_400, 86_400), (86_401, 86_400), (u32::MAX, 86_400)]
+    {
+        let permissions = Permissions { delay_after_capture: chosen, ..Permissions::default() };
+        assert_eq!(permissions.delay(), seconds * SECOND, "{chosen}");
+    }
+}
+
+#[test]
+fn the_screen_stays_on_where_that_is_wished_for_and_can_be_afforded() {
+    let wished = Permissions { keep_awake: true, ..Permissions::default() };
+    let battery = |level, charging| Conditions { charging, battery_level: level, ..Conditions::HOME };
+    let behind = Conditions { app: App::Background, ..Conditions::HOME };
+    for (permissions, conditions, is_first, expected) in [
+        (wished, Conditions::HOME, true, true),
+        (Permissions::default(), Conditions::HOME, true, false),
+        (wished, Conditions::HOME, false, false),
+        (wished, behind, true, false),
+        (wished, battery(None, false), true, true),
+        (wished, battery(Some(20), false), true, true),
+        (wished, battery(Some(19), false), true, false),
+        (wished, battery(Some(19), true), true, true),
+    ] {
+        assert_eq!(permissions.keeps_screen_on(&conditions, is_first), expected, "{conditions:?}");
+    }
 }

@@ -1,0 +1,275 @@
+//! Sync folders as a person has them: added, looked at, held, taken over; kept in step by the agent, for one account and for several.
+//!
+//! The agent looks at everything once an hour: what comes sooner here was told, by the system or by the server.
+
+use crate::machine::{Machine, jpeg, write};
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long an agent may take to come to what a test waits for.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// From one question to the next.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Settled at once, and missed at once.
+const QUICK: [&str; 8] =
+    ["--settle-photos", "100", "--settle-videos", "100", "--settle-incomplete", "300", "--absence", "100"];
+
+struct Agent(Child);
+
+impl Agent {
+    fn start(machine: &Machine, further: &[&str]) -> Self {
+        let words = [&["agent", "run", "--no-notifications"], &QUICK[..], further].concat();
+        let log = fs::File::create(machine.path("agent.log")).unwrap();
+        Self(machine.command(&words).stdout(Stdio::null()).stderr(log).spawn().unwrap())
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _gone = self.0.wait();
+    }
+}
+
+/// Asks again and again until it is so.
+fn until(what: &str, machine: &Machine, mut is_so: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        let log = || fs::read_to_string(machine.path("agent.log")).unwrap_or_default();
+        assert!(begin.elapsed() < PATIENCE, "{what} never came: {}", log());
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn names(machine: &Machine, profile: &str) -> Vec<String> {
+    let listed = machine.json(&["--profile", profile, "list", "files"]);
+    let files = listed["files"].as_array().unwrap();
+    let mut names: Vec<_> = files.iter().map(|file| file["name"].as_str().unwrap().to_owned()).collect();
+    names.sort();
+    names
+}
+
+fn run(machine: &Machine) -> Value {
+    let words = [&["sync", "run", "--json"], &QUICK[..]].concat();
+    let output = machine.run(&words);
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// Shows S4.
+#[test]
+fn a_server_keeps_the_folders_of_several_accounts_in_step() {
+    let machine = Machine::new();
+    let server = machine.serve(&[]);
+    for name in ["anna", "bernd"] {
+        machine.sign_up(&server, &format!("{name}@example.org"), name);
+    }
+    let root = machine.path("root");
+    write(&root.join("anna/Phone/a.jpg"), &jpeg(1));
+    write(&root.join("anna/Camera/b.jpg"), &jpeg(2));
+    write(&root.join("bernd/Phone/c.jpg"), &jpeg(3));
+    write(&root.join("carla/Phone/d.jpg"), &jpeg(4));
+    let _agent = Agent::start(&machine, &["--sync-root", root.to_str().unwrap()]);
+    until("everybody's pictures", &machine, || {
+        names(&machine, "anna") == ["a.jpg", "b.jpg"] && names(&machine, "bernd") == ["c.jpg"]
+    });
+    let albums = machine.says(&["--profile", "anna", "list", "albums"]);
+    assert!(albums.contains("Phone") && albums.contains("Camera"), "{albums}");
+    until("what keeps Carla from it", &machine, || {
+        let log = fs::read_to_string(machine.path("agent.log")).unwrap();
+        log.contains("darkslide --profile carla login --keys key-file")
+    });
+    // Deleted elsewhere, it leaves the folder; new folders are found.
+    let listed = machine.json(&["--profile", "bernd", "list", "files"]);
+    let file = listed["files"][0]["id"].to_string();
+    machine.says(&["--profile", "bernd", "trash", "add", &file]);
+    until("Bernd's picture to leave", &machine, || !root.join("bernd/Phone/c.jpg").exists());
+    write(&root.join("bernd/Scans/e.jpg"), &jpeg(5));
+    until("Bernd's new folder", &machine, || names(&machine, "bernd") == ["e.jpg"]);
+    assert!(root.join("anna/Phone/a.jpg").exists() && root.join("carla/Phone/d.jpg").exists());
+}
+
+/// Shows S1, S2, S3.
+#[test]
+fn the_agent_hears_of_changes_on_both_sides() {
+    let machine = Machine::new();
+    let _server = machine.with_account("anna@example.org");
+    let folder = machine.path("Phone");
+    fs::create_dir(&folder).unwrap();
+    machine.says(&["sync", "add", "Phone"]);
+    let _agent = Agent::start(&machine, &[]);
+    write(&folder.join("a.jpg"), &jpeg(1));
+    write(&folder.join("2024/b.jpg"), &jpeg(2));
+    until("both pictures", &machine, || names(&machine, "default") == ["a.jpg", "b.jpg"]);
+    let listed = machine.json(&["list", "files", "--name", "b.jpg"]);
+    let file = listed["files"][0]["id"].to_string();
+    machine.says(&["trash", "add", &file]);
+    until("it to leave the folder", &machine, || !folder.join("2024/b.jpg").exists());
+    machine.says(&["trash", "restore", &file]);
+    until("it to come back", &machine, || folder.join("2024/b.jpg").exists());
+    fs::remove_file(folder.join("a.jpg")).unwrap();
+    until("it to be in the trash", &machine, || names(&machine, "default") == ["b.jpg"]);
+    let trash = machine.json(&["trash", "list"]);
+    assert_eq!(trash.to_string().matches("a.jpg").count(), 1, "{trash}");
+    let status = machine.json(&["sync", "status"]);
+    assert_eq!(status[0]["inStep"], 1, "{status}");
+}
+
+#[test]
+fn a_watch_folder_that_is_being_sent_does_not_keep_a_sync_folder_waiting() {
+    let machine = Machine::new();
+    let _server = machine.with_account("anna@example.org");
+    for number in 0..200_u8 {
+        write(&machine.path("pictures").join(format!("{number}.jpg")), &jpeg(number));
+    }
+    write(&machine.path("Phone/new.jpg"), &jpeg(250));
+    machine.says(&["watch", "add", "pictures"]);
+    machine.says(&["sync", "add", "Phone"]);
+    let _agent = Agent::start(&machine, &[]);
+    until("everything", &machine, || names(&machine, "default").len() == 201);
+}
+
+/// Shows S6, X6.
+#[test]
+fn what_is_on_hold_waits_for_its_owner() {
+    let machine = Machine::new();
+    let _server = machine.with_account("anna@example.org");
+    let folder = machine.path("Phone");
+    for number in 0..30_u8 {
+        write(&folder.join(format!("{number}.jpg")), &jpeg(number));
+    }
+    let planned = machine.json(&["sync", "add", "Phone", "--dry-run"]);
+    assert_eq!(planned[0]["steps"].as_array().unwrap().len(), 30, "{planned}");
+    assert_eq!(planned[0]["steps"][0]["action"], "send");
+    assert!(!folder.join(".darkslide-folder").exists(), "nothing was changed");
+    assert_eq!(machine.json(&["sync", "list"]), Value::Array(Vec::new()));
+
+    machine.says(&["sync", "add", "Phone", "--album", "Pictures of the phone"]);
+    assert_eq!(run(&machine)[0]["report"]["uploaded"], 30);
+    for number in 0..25 {
+        fs::remove_file(folder.join(format!("{number}.jpg"))).unwrap();
+    }
+    let held = run(&machine);
+    assert_eq!(held[0]["report"]["hold"]["remote"], 25, "{held}");
+    assert_eq!(names(&machine, "default").len(), 30);
+    let output = machine.run(&["sync", "status"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(!output.status.success() && said.contains("darkslide sync approve"), "{said}");
+    let dry = machine.says(&[&["sync", "run", "--dry-run"], &QUICK[..]].concat());
+    assert!(
+        dry.contains("put into the vault's trash") && dry.contains("it was deleted in the folder"),
+        "{dry}"
+    );
+    machine.says(&["sync", "approve", "Phone", "--yes"]);
+    assert_eq!(run(&machine)[0]["report"]["trashedRemote"], 25);
+    assert_eq!(names(&machine, "default").len(), 5);
+    assert!(machine.fails(&["sync", "approve", "Phone", "--yes"]).contains("nothing is on hold"));
+}
+
+#[test]
+fn the_list_is_kept_and_explains_itself() {
+    let machine = Machine::new();
+    let _server = machine.with_account("anna@example.org");
+    write(&machine.path("Phone/a.jpg"), &jpeg(1));
+    write(&machine.path("Phone/b.jpg"), &jpeg(2));
+    fs::create_dir(machine.path("Watched")).unwrap();
+    machine.says(&["watch", "add", "Watched"]);
+    assert!(machine.fails(&["sync", "add", "Watched"]).contains("watch remove"));
+    assert!(machine.fails(&["sync", "add", "gone"]).contains("gone cannot be kept in step"));
+    assert!(machine.fails(&["sync", "add", "Phone/a.jpg"]).contains("is not a folder"));
+    assert!(machine.fails(&["sync", "add", "Phone", "--local-trash", "Phone/trash"]).contains("outside"));
+    machine.says(&["sync", "add", "Phone", "--keep-deleted-older-than", "2y", "--local-trash", "bin"]);
+    assert!(machine.fails(&["sync", "add", "Phone"]).contains("already"));
+    assert!(machine.fails(&["sync", "add", "."]).contains("lie in each other"));
+    assert!(machine.fails(&["watch", "add", "Phone"]).contains("sync remove"));
+    let listed = machine.json(&["sync", "list"]);
+    assert_eq!((&listed[0]["keepDeletedOlderThan"], &listed[0]["album"]), (&730.into(), &"Phone".into()));
+    run(&machine);
+
+    // Nothing is freed where that would be a deletion.
+    let freed = machine.json(&["free-up", "Phone", "--older-than", "0d", "--remove", "--yes"]);
+    assert_eq!(freed["removed"], 0, "{freed}");
+
+    let listed = machine.json(&["list", "files", "--name", "a.jpg"]);
+    machine.says(&["trash", "add", &listed["files"][0]["id"].to_string()]);
+    machine.says(&["sync", "pause", "Phone"]);
+    assert_eq!(run(&machine), Value::Array(Vec::new()));
+    machine.says(&["sync", "resume", "Phone"]);
+    assert_eq!(run(&machine)[0]["report"]["trashedLocal"], 1);
+    let trashed = machine.json(&["sync", "trash", "list"]);
+    let id = trashed[0]["entry"]["id"].as_str().unwrap();
+    assert!(machine.path("bin").join(id).join("a.jpg").exists());
+    assert!(machine.fails(&["sync", "trash", "restore", "nothing"]).contains("sync trash list"));
+    machine.says(&["sync", "trash", "restore", id]);
+    assert_eq!(run(&machine)[0]["report"]["restored"], 1);
+    assert_eq!(names(&machine, "default"), ["a.jpg", "b.jpg"]);
+
+    // Somebody cleans up.
+    fs::remove_file(machine.path("Phone/.darkslide-folder")).unwrap();
+    fs::remove_file(machine.path("Phone/b.jpg")).unwrap();
+    let left = run(&machine);
+    assert!(left[0]["report"]["unhealthy"].as_str().unwrap().contains("sync readopt"), "{left}");
+    machine.says(&["sync", "readopt", "Phone"]);
+    assert_eq!(run(&machine)[0]["report"]["materialised"], 1, "a merge deletes nothing");
+    assert!(machine.path("Phone/b.jpg").exists());
+
+    machine.says(&["sync", "remove", "Phone"]);
+    assert!(!machine.path("Phone/.darkslide-folder").exists() && machine.path("Phone/a.jpg").exists());
+    assert!(machine.fails(&["sync", "pause", "Phone"]).contains("sync list"));
+}
+
+/// Shows S5.
+#[test]
+fn rights_that_are_missing_are_told_with_what_mends_them() {
+    let machine = Machine::new();
+    let server = machine.with_account("anna@example.org");
+    write(&machine.path("Phone/2024/a.jpg"), &jpeg(1));
+    let folder = machine.path("Phone/2024");
+    let said = if is_root() {
+        // Root may do anything: somebody else runs it, in a home of their own.
+        const NOBODY: u32 = 65_534;
+        fs::set_permissions(machine.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        for path in ["home", "Phone"] {
+            give(&machine.path(path), NOBODY);
+        }
+        chown(&folder, Some(0), Some(0)).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        let output = machine.command(&["sync", "add", "Phone"]).uid(NOBODY).gid(NOBODY).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    } else {
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
+        let said = machine.fails(&["sync", "add", "Phone"]);
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        said
+    };
+    for part in
+        [folder.canonicalize().unwrap().to_str().unwrap(), "with mode 0", "usermod", "g+s", "umask 0002"]
+    {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    drop(server);
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self")
+        .map(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata))
+        .unwrap_or(1)
+        == 0
+}
+
+fn give(path: &Path, user: u32) {
+    chown(path, Some(user), Some(user)).unwrap();
+    if path.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            give(&entry.unwrap().path(), user);
+        }
+    }
+}
