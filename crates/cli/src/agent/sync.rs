@@ -132,12 +132,6 @@ impl Keeper {
         let session = self.shared.sessions.borrow().clone();
         let is_idle = *self.shared.paused.borrow();
         for folder in folders.values_mut().filter(|folder| !folder.row.paused) {
-            if folder.watcher.is_none() {
-                let (path, news) = (folder.row.folder.path.clone(), Arc::clone(news));
-                let beginning =
-                    tokio::task::spawn_blocking(move || Watcher::begin(&path, Removals::Matter, news));
-                folder.watcher = beginning.await.ok();
-            }
             let is_dirty = folder.watcher.as_mut().is_some_and(|watcher| !watcher.take().is_clean());
             if is_dirty {
                 folder.due = folder.due.min(now + FLOCK);
@@ -148,6 +142,13 @@ impl Keeper {
         let Some(folder) = ready else { return now + self.settings.timing.rescan };
         if folder.due > now {
             return folder.due;
+        }
+        // Not before: what is watched is the folder that is there now, and it is not the right one while that is left alone.
+        if folder.watcher.is_none() {
+            let (path, news) = (folder.row.folder.path.clone(), Arc::clone(news));
+            let beginning =
+                tokio::task::spawn_blocking(move || Watcher::begin(&path, Removals::Matter, news));
+            folder.watcher = beginning.await.ok();
         }
         let polls = folder.watcher.as_ref().is_none_or(|watcher| matches!(watcher.how(), How::Polled(_)));
         let usual = if polls { self.settings.timing.poll } else { self.settings.timing.rescan };
