@@ -180,23 +180,3 @@ fn what_is_new_in_the_album_comes_to_the_phone() {
     world.comes_to("and is deleted everywhere", &files(&[("1.jpg", 1)]).trash([2]));
     world.ends();
 }
-
-/// The server's disk was restored from last week's backup: that a picture is not there says nothing of it.
-#[test]
-fn what_the_server_has_lost_is_sent_again() {
-    let mut world = World::new();
-    world.pair.phone.put("1.jpg", 1);
-    world.comes_to("a picture", &files(&[("1.jpg", 1)]));
-    world.stop_server();
-    world.copy_server("last week");
-    world.start_server();
-    world.pair.phone.put("2.jpg", 2);
-    world.comes_to("another picture", &files(&[("1.jpg", 1), ("2.jpg", 2)]));
-    world.stop_agent();
-    world.stop_server();
-    world.go_back_to("last week");
-    world.start_server();
-    world.start_agent();
-    world.comes_to("both are there", &files(&[("1.jpg", 1), ("2.jpg", 2)]));
-    world.ends();
-}

@@ -1,11 +1,11 @@
 //! A phone, a home with an agent, a server and the web: one of each, with one account.
 
-use crate::machine::{Machine, PASSWORD, Server, jpeg};
+use crate::machine::{Machine, Server, jpeg};
 use darkslide_e2e::syncthing::{Instance, Pair};
 use serde_json::Value;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -68,9 +68,13 @@ pub(crate) struct State {
 pub(crate) fn files(list: &[(&str, i64)]) -> State {
     let files: BTreeMap<String, i64> =
         list.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect();
-    let is_hidden = |name: &str| name.rsplit('/').next().is_some_and(|name| name.starts_with('.'));
     let live = files.iter().filter(|(name, _)| !is_hidden(name)).map(|(_, number)| *number).collect();
     State { files, live, trash: BTreeSet::new() }
+}
+
+/// Whether a file is none that is synchronised.
+fn is_hidden(name: &str) -> bool {
+    name.rsplit('/').next().is_some_and(|name| name.starts_with('.'))
 }
 
 impl State {
@@ -133,7 +137,6 @@ impl World {
 
     /// Another client of the account, or the same one after it has lost everything.
     pub(crate) fn sign_in(&self, profile: &str) {
-        assert!(!PASSWORD.is_empty());
         let words = ["login", &self.url, "--email", &self.email, "--password-file", "password"];
         self.machine.says(&[&words[..], &["--keys", "key-file", "--profile", profile]].concat());
     }
@@ -157,7 +160,8 @@ impl World {
     pub(crate) fn start_agent_with(&self, flags: &[&str]) {
         let words = [&["agent", "run", "--no-notifications"], &IMPATIENT[..], flags].concat();
         let mut command = self.machine.command(&words);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let terminal = File::options().create(true).append(true).open(self.machine.path("terminal")).unwrap();
+        let child = command.stdout(Stdio::null()).stderr(terminal).spawn().unwrap();
         assert!(self.agent.replace(Some(child)).is_none(), "one agent at a time");
     }
 
@@ -252,27 +256,27 @@ impl World {
         Ok(())
     }
 
-    /// Waits until both folders and the vault are as they should be.
+    /// Waits until both folders and the vault are as they should be, and the agent, if it runs, has written that down: what it has not
+    /// is nothing that both sides had, and would come back if it were deleted while no agent runs.
     pub(crate) fn comes_to(&self, what: &str, expected: &State) {
         self.scanned.set(None);
         self.pair.until(what, || {
             self.scan_now_and_then();
-            self.look(expected).map_err(|instead| format!("{instead}; the agent says: {}", self.agent_says()))
+            let looked = self.look(expected).and_then(|()| self.look_at_agreement(expected));
+            looked.map_err(|instead| format!("{instead}; the agent says: {}", self.agent_says()))
         });
         self.state.replace(expected.clone());
     }
 
-    /// The same where it is left open which of these are in the vault's trash: whoever was deleted before it was sent is nowhere.
-    pub(crate) fn comes_to_but(&self, what: &str, expected: &State, open: &[i64]) {
-        let open: BTreeSet<i64> = open.iter().copied().collect();
-        self.scanned.set(None);
-        let found = self.pair.until(what, || {
-            self.scan_now_and_then();
-            let trash: BTreeSet<i64> = self.listed(&["trash", "list"], "trash").into_keys().collect();
-            let found = State { trash: trash.intersection(&open).copied().collect(), ..expected.clone() };
-            self.look(&found).map(|()| found)
-        });
-        self.state.replace(found);
+    fn look_at_agreement(&self, expected: &State) -> Result<(), String> {
+        if self.agent.borrow().is_none() {
+            return Ok(());
+        }
+        let is_agreed = |name: &str, number: &i64| !is_hidden(name) && expected.live.contains(number);
+        let wanted = expected.files.iter().filter(|(name, number)| is_agreed(name, number)).count() as u64;
+        let status = self.sync_status();
+        let has_all = status[0]["inStep"].as_u64().is_some_and(|in_step| in_step >= wanted);
+        has_all.then_some(()).ok_or_else(|| format!("{wanted} are not in step: {status}"))
     }
 
     /// Waits until both folders have the same, and the vault what they have. Says what that is.
@@ -334,21 +338,6 @@ impl World {
         tree(&self.pair.home).into_iter().collect()
     }
 
-    /// Keeps a copy of all that the server has, which must not run.
-    pub(crate) fn copy_server(&self, name: &str) {
-        assert!(self.server.is_none());
-        copy_tree(&self.machine.path("server"), &self.machine.path(name));
-    }
-
-    /// Puts that copy in the place of what the server has.
-    pub(crate) fn go_back_to(&self, name: &str) {
-        assert!(self.server.is_none());
-        fs::remove_dir_all(self.machine.path("server")).unwrap();
-        copy_tree(&self.machine.path(name), &self.machine.path("server"));
-        // What was sent since is no file of the vault any more.
-        self.seen.borrow_mut().clear();
-    }
-
     fn scan_now_and_then(&self) {
         if self.scanned.get().is_some_and(|at| at.elapsed() < SCAN_EVERY) {
             return;
@@ -363,7 +352,7 @@ impl World {
     pub(crate) fn until_status(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         self.pair.until(what, || {
             let status = self.sync_status();
-            if is_so(&status) { Ok(status) } else { Err(status.to_string()) }
+            if is_so(&status) { Ok(status) } else { Err(format!("{status}; {}", self.agent_says())) }
         })
     }
 
@@ -374,7 +363,8 @@ impl World {
 
     fn agent_says(&self) -> String {
         let output = self.machine.run(&["agent", "logs"]);
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let terminal = fs::read_to_string(self.machine.path("terminal")).unwrap_or_default();
+        format!("{}{terminal}", String::from_utf8_lossy(&output.stdout))
     }
 
     /// One pass without the agent.
@@ -476,11 +466,6 @@ pub(crate) fn tree(side: &Instance) -> BTreeMap<String, i64> {
         }
     }
     found
-}
-
-fn copy_tree(from: &Path, to: &Path) {
-    let status = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
-    assert!(status.success());
 }
 
 /// What a person does on one side.
