@@ -14,5 +14,6 @@ pub mod http;
 pub mod owner;
 pub mod phone;
 pub mod process;
+pub mod proxy;
 pub mod stock;
 pub mod vault;

@@ -1,6 +1,5 @@
 //! Stopped, cut off, changed underfoot: nothing acknowledged is sent again, nothing half is committed.
 
-use crate::proxy::Proxy;
 use crate::scene::{Scene, picture, settings};
 use darkslide_client::backup::{BackupReport, Settings, backup};
 use darkslide_client::event::{Event, Events};
@@ -8,6 +7,7 @@ use darkslide_client::library::AlbumRule;
 use darkslide_client::session::Session;
 use darkslide_crypto::ContentHash;
 use darkslide_crypto::stream::{SEALED_CHUNK_LEN, ciphertext_len};
+use darkslide_e2e::proxy::Proxy;
 use darkslide_protocol::Opaque;
 use std::path::Path;
 use std::sync::Arc;
