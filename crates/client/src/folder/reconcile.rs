@@ -392,7 +392,8 @@ pub fn reconcile(snapshot: &Snapshot, settings: &Settings, now: i64) -> SyncPlan
             Decided::Nothing => {}
             Decided::Wait(wait) => plan.waiting.push((path.clone(), wait)),
             // One copy comes; of the others the next pass sees that the picture is at another path.
-            Decided::Step { action: Action::Materialise { content, .. }, .. } if coming.contains(&content) => {}
+            Decided::Step { action: Action::Materialise { content, .. }, .. }
+                if coming.contains(&content) => {}
             Decided::Step { action: Action::Materialise { .. }, .. }
                 if around.is_taken(path) || !arriving.insert(names::key(path)) =>
             {
@@ -741,3 +742,7 @@ impl<'s> Surroundings<'s> {
         Action::TrashLocal { content: agreed.content, disk: here.disk, buried: self.buried(agreed) }
     }
 }
+
+#[cfg(test)]
+#[path = "reconcile_tests.rs"]
+mod tests;
