@@ -86,6 +86,7 @@ impl World {
 
     /// What is done at `p`, why, and what is let go of.
     #[track_caller]
+    #[expect(clippy::large_types_passed_by_value, reason = "it is made for the call")]
     fn check(&self, action: Action, cause: Cause) -> Option<ContentHash> {
         let plan = self.plan();
         assert!(plan.waiting.is_empty(), "{plan:?}");
@@ -211,7 +212,7 @@ fn renamed_duplicated_or_moved_away_is_not_deleted() {
     assert_eq!(plan.steps.len(), 1, "{plan:?}");
     assert_eq!(
         (plan.steps[0].action, plan.steps[0].from.as_deref()),
-        (Action::Move(synced(1, 5)), Some(&b"p"[..]))
+        (Action::Move(Synced { absent_since: Some(0), ..synced(1, 5) }), Some(&b"p"[..]))
     );
     let mut elsewhere = gone();
     elsewhere.snapshot.others.present.insert(CONTENT());

@@ -241,6 +241,6 @@ fn trash_local(world: &mut World, path: &RelativePath, content: Content, disk: D
     world.disk.remove(path);
     world.local_trash.push(here);
     // If that is never noted, it looks like what it is: a deletion that somebody wanted.
-    world.ledger.removed_here.insert((path.to_vec(), content));
+    world.ledger.removed_here.insert((path.clone(), content));
     true
 }

@@ -112,11 +112,7 @@ impl World {
             E::OldVault => self.old_vault(),
             E::SaveBase => self.saved_base = Some((self.base.clone(), self.detached.clone())),
             E::OldBase => self.old_base(),
-            E::LoseBase => {
-                self.base.clear();
-                self.detached.clear();
-                Content::all().for_each(|content| self.touch(content));
-            }
+            E::LoseBase => self.lose_base(),
             E::LocalTrashExpires => self.local_trash.clear(),
             E::Mounted(is_mounted) => self.is_mounted = is_mounted,
             E::Listed(is_listed) => self.is_listed = is_listed,
@@ -220,7 +216,12 @@ impl World {
 
     /// Puts a file at a path, in the place of what is there.
     fn place(&mut self, path: &RelativePath, file: DiskFile) {
-        self.remove(path);
+        let before = self.remove(path);
+        // Where numbers are given away again, nobody can tell this one from what was there.
+        let is_the_same = before.is_none_or(|before| before.disk != file.disk)
+            && matches!(self.base.get(path), Some(Base::Synced(agreed)) if agreed.disk == file.disk && agreed.disk.born_ns == 0);
+        let is_wanted = file.is_wanted && (!is_the_same || self.vault.live(file.content).is_some());
+        let file = DiskFile { is_wanted, ..file };
         self.disk.insert(path.clone(), file);
         self.ledger.removed_here.remove(&(path.clone(), file.content));
         self.touch(file.content);
@@ -359,11 +360,26 @@ impl World {
         }
     }
 
+    /// Nothing is known any more: whatever was deleted before, on either side, is not carried over, and what is in the folder is kept.
+    fn lose_base(&mut self) {
+        self.base.clear();
+        self.detached.clear();
+        self.ledger.removed_here.clear();
+        self.ledger.removed_there.clear();
+        self.disk.values_mut().for_each(|file| file.is_wanted = true);
+        Content::all().for_each(|content| self.touch(content));
+    }
+
     /// This side goes on with an old base. What the vault had deleted since, it takes for deleted there.
     fn old_base(&mut self) {
         let Some((base, detached)) = self.saved_base.clone() else { return };
         (self.base, self.detached) = (base, detached);
         self.ledger.is_tangled = true;
+        // What it says was there and is not, somebody removed, even if that was forgotten with a lost base.
+        let rows = self.base.iter().map(|(path, base)| (path.clone(), content_of(base)));
+        let gone =
+            rows.filter(|(path, content)| self.disk.get(path).is_none_or(|file| file.content != *content));
+        self.ledger.removed_here.extend(gone);
         for content in Content::all() {
             self.touch(content);
             self.believe(content);

@@ -139,12 +139,12 @@ use Around as A;
 use Outcome::{Does, Nothing, Waits};
 
 impl Case {
-    fn is_synced(&self) -> bool {
+    fn is_synced(self) -> bool {
         matches!(self.was, Was::Synced(_))
     }
 
     /// A whole file where nothing was, or nothing any more.
-    fn appears(&self) -> Option<There> {
+    fn appears(self) -> Option<There> {
         match self.is {
             _ if self.is_synced() || self.around == A::OtherCase => None,
             Is::Same | Is::PutBack => Some(self.there),
@@ -154,51 +154,51 @@ impl Case {
     }
 
     /// The content that was agreed on.
-    fn stays(&self) -> bool {
+    fn stays(self) -> bool {
         self.is_synced() && matches!(self.is, Is::Same | Is::PutBack) && self.around != A::OtherCase
     }
 
     /// In the file that it was in, which was there all along.
-    fn stays_the_same(&self) -> bool {
+    fn stays_the_same(self) -> bool {
         self.stays() && self.is == Is::Same && self.was == Was::Synced(Missed::Never)
     }
 
     /// In another file, or in one that was missed in between.
-    fn is_put_back(&self) -> bool {
+    fn is_put_back(self) -> bool {
         self.stays() && !self.stays_the_same()
     }
 
-    fn is_edited(&self) -> Option<There> {
+    fn is_edited(self) -> Option<There> {
         match self.is {
             Is::Edited(there) if self.is_synced() && self.around != A::OtherCase => Some(there),
             _ => None,
         }
     }
 
-    fn is_renamed(&self) -> bool {
+    fn is_renamed(self) -> bool {
         self.is_synced() && self.is == Is::Absent && self.is_listed && self.around == A::Renamed
     }
 
     /// Agreed on, and not there.
-    fn is_missed(&self) -> bool {
+    fn is_missed(self) -> bool {
         self.is_synced() && self.is == Is::Absent && !self.is_renamed()
     }
 
     /// Missed twice, everything having been listed.
-    fn is_gone(&self) -> bool {
+    fn is_gone(self) -> bool {
         self.is_missed() && self.was == Was::Synced(Missed::LongAgo) && self.is_listed
     }
 
     /// Gone, and nowhere else either.
-    fn is_nowhere(&self) -> bool {
+    fn is_nowhere(self) -> bool {
         self.is_gone() && !self.is_elsewhere() && !self.may_have_moved() && self.around != A::InOtherFolder
     }
 
-    fn is_elsewhere(&self) -> bool {
+    fn is_elsewhere(self) -> bool {
         matches!(self.around, A::Copy | A::Renamed)
     }
 
-    fn may_have_moved(&self) -> bool {
+    fn may_have_moved(self) -> bool {
         matches!(
             self.around,
             A::OtherMissed | A::OtherUnknown | A::Unsettled | A::GrowingFile | A::UnsettledInOtherFolder
@@ -206,25 +206,25 @@ impl Case {
     }
 
     /// A file that nothing is known of may be it.
-    fn may_be_a_new_file(&self) -> bool {
+    fn may_be_a_new_file(self) -> bool {
         matches!(self.around, A::Unsettled | A::GrowingFile | A::UnsettledInOtherFolder)
     }
 
-    fn is_live(&self) -> bool {
+    fn is_live(self) -> bool {
         !matches!(self.there, There::None | There::Trash | There::Purged)
     }
 
-    fn is_deleted_there(&self) -> bool {
+    fn is_deleted_there(self) -> bool {
         matches!(self.there, There::Trash | There::Purged)
     }
 
     /// Live as this path, or another one, has seen it.
-    fn is_live_as_seen(&self) -> bool {
+    fn is_live_as_seen(self) -> bool {
         self.there == There::Live
     }
 
     /// A tombstone whose picture the vault has again.
-    fn has_come_back(&self) -> bool {
+    fn has_come_back(self) -> bool {
         let is_there = self.there != There::OtherFileEarlier || self.was == Was::Arriving;
         matches!(self.was, Was::Deleted | Was::Arriving)
             && self.is == Is::Absent
@@ -233,7 +233,7 @@ impl Case {
             && self.direction != Direction::Up
     }
 
-    fn goes_up(&self) -> bool {
+    fn goes_up(self) -> bool {
         self.direction != Direction::Down
     }
 }
@@ -241,11 +241,11 @@ impl Case {
 /// A row of the table.
 struct Row {
     name: &'static str,
-    holds: fn(&Case) -> bool,
-    does: fn(&Case) -> Outcome,
+    holds: fn(Case) -> bool,
+    does: fn(Case) -> Outcome,
 }
 
-fn up(case: &Case, kind: Kind, cause: Cause) -> Outcome {
+fn up(case: Case, kind: Kind, cause: Cause) -> Outcome {
     if case.goes_up() { Does(kind, cause) } else { Waits(Wait::Direction) }
 }
 
@@ -461,19 +461,15 @@ fn synced(missed: Missed) -> Synced {
 }
 
 impl Case {
-    fn snapshot(&self) -> Snapshot {
-        let mut base = BTreeMap::new();
+    fn snapshot(self) -> Snapshot {
         let buried = Deleted { content: content(), size: SIZE, file: FILE, version: AGREED };
-        match self.was {
+        let was = match self.was {
             Was::Nothing => None,
             Was::Synced(missed) => Some(Base::Synced(synced(missed))),
             Was::Deleted => Some(Base::Deleted(buried)),
             Was::Arriving => Some(Base::Deleted(Deleted { version: Version(0), ..buried })),
-        }
-        .into_iter()
-        .for_each(|was| drop(base.insert(PATH.to_vec(), was)));
-        let mut local = BTreeMap::new();
-        match self.is {
+        };
+        let is = match self.is {
             Is::Absent => None,
             Is::Same => Some(whole(content(), DISK)),
             Is::PutBack => Some(whole(content(), OTHER_DISK)),
@@ -481,9 +477,9 @@ impl Case {
             // Longer than what is missed: it says nothing of any other path.
             Is::Growing => Some(Local::Unknown { size: SIZE + 1, grows: true }),
             Is::Unreadable => Some(Local::Unknown { size: SIZE + 2, grows: false }),
-        }
-        .into_iter()
-        .for_each(|is| drop(local.insert(PATH.to_vec(), is)));
+        };
+        let base: BTreeMap<_, _> = was.map(|was| (PATH.to_vec(), was)).into_iter().collect();
+        let local: BTreeMap<_, _> = is.map(|is| (PATH.to_vec(), is)).into_iter().collect();
         let mut remotes = HashMap::new();
         remotes.extend(remote(self.there, self.keep).map(|there| (content(), there)));
         if let Is::Edited(there) = self.is {
@@ -502,7 +498,7 @@ impl Case {
         snapshot
     }
 
-    fn surround(&self, snapshot: &mut Snapshot) {
+    fn surround(self, snapshot: &mut Snapshot) {
         let third = ContentHash::of(b"third");
         let at_other = |local: Local| (OTHER_PATH.to_vec(), local);
         let unknown = |size, grows| Local::Unknown { size, grows };
@@ -576,7 +572,7 @@ fn every_state_of_a_path_is_decided_as_the_table_says() {
             absence: ABSENCE,
         };
         let plan = reconcile(&snapshot, &settings, NOW);
-        let rows: Vec<&Row> = TABLE.iter().filter(|row| (row.holds)(&case)).collect();
+        let rows: Vec<&Row> = TABLE.iter().filter(|row| (row.holds)(case)).collect();
         let [row] = rows[..] else {
             panic!(
                 "{} rows hold for {case:?}: {:?}",
@@ -585,7 +581,7 @@ fn every_state_of_a_path_is_decided_as_the_table_says() {
             )
         };
         *held.entry(row.name).or_default() += 1;
-        let mut expected = (row.does)(&case);
+        let mut expected = (row.does)(case);
         if case.around == A::OtherCase && matches!(expected, Does(Kind::Materialise, _)) {
             expected = Waits(Wait::Collides);
         }

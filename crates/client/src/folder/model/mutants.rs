@@ -4,7 +4,9 @@
 
 use super::invariants::Rule;
 use super::random::search;
-use crate::folder::reconcile::{Action, Base, Cause, Local, Remote, Settings, Snapshot, SyncPlan, reconcile};
+use crate::folder::reconcile::{
+    Action, Base, Cause, Local, Others, Remote, Settings, Snapshot, SyncPlan, reconcile,
+};
 
 /// How many histories may be needed: some are only caught by what follows several events.
 const RUNS: u32 = 20_000;
@@ -77,7 +79,7 @@ fn without_duplicate_check(seen: &Snapshot, settings: &Settings, now: i64) -> Sy
         if step.cause == Cause::Elsewhere {
             let mut alone = seen.clone();
             alone.local.clear();
-            alone.others = Default::default();
+            alone.others = Others::default();
             alone.base.retain(|path, _| *path == step.path);
             let again = reconcile(&alone, settings, now);
             if let Some(again) = again.steps.into_iter().next() {

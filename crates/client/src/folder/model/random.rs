@@ -18,7 +18,7 @@ use super::world::Written;
 use crate::folder::reconcile::Direction;
 
 /// How many histories an ordinary test runs.
-const RUNS: u64 = 8000;
+const RUNS: u64 = 5000;
 
 /// How many of them one core takes at a time.
 const ROUND: u64 = 500;
@@ -90,17 +90,15 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn pass() -> impl Strategy<Value = Pass> {
-    let during = prop::option::weighted(0.4, (0..8_u8, event()));
+    let during = || prop::option::weighted(0.3, (0..8_u8, event()));
     let crash = prop::option::weighted(0.2, (0..8_u8, any::<bool>()));
-    (during, crash, any::<u8>(), any::<bool>()).prop_map(|(during, crash, order, is_approved)| Pass {
-        during,
-        crash,
-        order,
-        is_approved,
-    })
+    let fails = prop_oneof![8 => Just(0_u8), 1 => any::<u8>()];
+    ([during(), during()], crash, fails, any::<u8>(), any::<bool>()).prop_map(
+        |(during, crash, fails, order, is_approved)| Pass { during, crash, fails, order, is_approved },
+    )
 }
 
-pub(super) fn history() -> impl Strategy<Value = History> {
+fn history() -> impl Strategy<Value = History> {
     let next = prop_oneof![
         9 => event().prop_map(Next::Event),
         6 => pass().prop_map(Next::Pass),
@@ -109,8 +107,15 @@ pub(super) fn history() -> impl Strategy<Value = History> {
     let direction = prop_oneof![
         8 => Just(Direction::Both), 1 => Just(Direction::Up), 1 => Just(Direction::Down)
     ];
-    (direction, prop::bool::weighted(0.2), prop::collection::vec(next, 1..40))
-        .prop_map(|(direction, keeps_old, nexts)| History { direction, keeps_old, nexts })
+    let nexts = prop::collection::vec(next, 1..40);
+    (direction, prop::bool::weighted(0.2), prop::bool::weighted(0.1), nexts).prop_map(
+        |(direction, keeps_old, reuses_numbers, nexts)| History {
+            direction,
+            keeps_old,
+            reuses_numbers,
+            nexts,
+        },
+    )
 }
 
 /// Runs so many, and returns the first that breaks a promise, shortened.

@@ -14,9 +14,11 @@ use crate::folder::reconcile::{Base, Direction, RelativePath, Step, SyncPlan};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pass {
     /// What happens between the look and a step, or after the last one.
-    pub(super) during: Option<(u8, Event)>,
+    pub(super) during: [Option<(u8, Event)>; 2],
     /// The step at which it is killed, and whether that step has had its effect.
     pub(super) crash: Option<(u8, bool)>,
+    /// Steps that fail, one a bit: no room, no network, too many at once. The others are taken all the same.
+    pub(super) fails: u8,
     /// In which order independent steps are taken.
     pub(super) order: u8,
     /// Whether the owner approves what the breaker holds.
@@ -38,6 +40,8 @@ pub(super) struct History {
     pub(super) direction: Direction,
     /// Whether old pictures stay in the vault when they are deleted in the folder.
     pub(super) keeps_old: bool,
+    /// Whether the file system gives a number to another file once it is free, and does not tell when files came to be.
+    pub(super) reuses_numbers: bool,
     pub(super) nexts: Vec<Next>,
 }
 
@@ -68,8 +72,8 @@ impl Tally {
 impl History {
     /// Runs it to its end.
     pub(super) fn run(&self, mutant: Option<Mutant>) -> Result<Tally, Broken> {
-        let mut run =
-            Run { world: World::new(self.direction, self.keeps_old), mutant, tally: Tally::default() };
+        let world = World::new(self.direction, self.keeps_old, self.reuses_numbers);
+        let mut run = Run { world, mutant, tally: Tally::default() };
         for next in self.nexts.iter().chain([&Next::Rest]) {
             match next {
                 Next::Event(event) => run.world.happen(*event),
@@ -132,12 +136,17 @@ impl Run {
         let at = |index: u8| usize::from(index) % (plan.steps.len() + 1);
         let mut carrying = Carrying::new(plan, seen, self.mutant);
         for (index, step) in plan.steps.iter().map(Some).chain([None]).enumerate() {
-            if let Some((when, event)) = pass.during
-                && at(when) == index
-            {
-                self.world.happen(event);
+            let now = pass.during.into_iter().flatten().filter(|(when, _)| at(*when) == index);
+            let events: Vec<Event> = now.map(|(_, event)| event).collect();
+            events.iter().for_each(|event| self.world.happen(*event));
+            // Nobody takes the base away from a pass that goes on.
+            if events.iter().any(|event| matches!(event, Event::LoseBase | Event::OldBase)) {
+                break;
             }
             let Some(step) = step else { break };
+            if index < 8 && pass.fails & (1 << index) != 0 {
+                continue;
+            }
             let crash = pass.crash.filter(|(when, _)| at(*when) == index);
             if matches!(crash, Some((_, false))) {
                 break;

@@ -8,17 +8,20 @@ use super::world::Written::Whole;
 use crate::folder::reconcile::Direction;
 
 /// A pass that nothing disturbs.
-const LOOK: Next = Next::Pass(Pass { during: None, crash: None, order: 0, is_approved: false });
+const LOOK: Next = Next::Pass(QUIET);
+
+const QUIET: Pass = Pass { during: [None; 2], crash: None, fails: 0, order: 0, is_approved: false };
 
 /// The same, in another order.
-const OTHER_ORDER: Next = Next::Pass(Pass { during: None, crash: None, order: 1, is_approved: false });
+const OTHER_ORDER: Next = Next::Pass(Pass { order: 1, ..QUIET });
 
 fn during(step: u8, event: Event) -> Next {
-    Next::Pass(Pass { during: Some((step, event)), crash: None, order: 0, is_approved: false })
+    Next::Pass(Pass { during: [Some((step, event)), None], ..QUIET })
 }
 
 fn check(nexts: &[Next]) {
-    let history = History { direction: Direction::Both, keeps_old: false, nexts: nexts.to_vec() };
+    let (direction, nexts) = (Direction::Both, nexts.to_vec());
+    let history = History { direction, keeps_old: false, reuses_numbers: false, nexts };
     if let Err(broken) = history.run(None) {
         panic!("{broken}");
     }
@@ -97,17 +100,19 @@ fn two_copies_that_come_back_and_one_is_deleted_at_once() {
     ]);
 }
 
-/// A crash kept its deletion in the vault from being noted, and it was taken for somebody else's.
+/// A crash kept its deletion in the vault from being noted, and it was taken for somebody else's; under the same name and under another.
 #[test]
 fn deleted_put_back_and_killed_in_between() {
-    let killed = Next::Pass(Pass { during: None, crash: Some((0, true)), order: 0, is_approved: false });
-    check(&[
-        E(Event::Write(At(0), 0, Whole)),
-        LOOK,
-        E(Event::MoveOut(Nth(0))),
-        LOOK,
-        E(Event::Wait(true)),
-        killed,
-        E(Event::PutBack(At(0), true)),
-    ]);
+    let killed = Next::Pass(Pass { crash: Some((0, true)), ..QUIET });
+    for name in [0, 2] {
+        check(&[
+            E(Event::Write(At(0), 0, Whole)),
+            LOOK,
+            E(Event::MoveOut(Nth(0))),
+            LOOK,
+            E(Event::Wait(true)),
+            killed,
+            E(Event::PutBack(At(name), true)),
+        ]);
+    }
 }

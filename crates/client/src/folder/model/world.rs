@@ -179,11 +179,12 @@ pub(super) struct World {
     pub(super) ledger: Ledger,
     /// The server's clock: an old database does not set it back.
     version: i64,
-    last_disk: u64,
+    last_number: u64,
+    reuses_numbers: bool,
 }
 
 impl World {
-    pub(super) fn new(direction: Direction, keeps_old: bool) -> Self {
+    pub(super) fn new(direction: Direction, keeps_old: bool, reuses_numbers: bool) -> Self {
         Self {
             settings: Settings {
                 direction,
@@ -204,13 +205,24 @@ impl World {
             saved_base: None,
             ledger: Ledger::default(),
             version: 0,
-            last_disk: 0,
+            last_number: 0,
+            reuses_numbers,
         }
     }
 
     pub(super) fn new_disk(&mut self) -> DiskId {
-        self.last_disk += 1;
-        DiskId { inode: self.last_disk, born_ns: self.now }
+        if self.reuses_numbers {
+            let used: BTreeSet<u64> = self.files().map(|file| file.disk.inode).collect();
+            let inode = (1..u64::MAX).find(|inode| !used.contains(inode)).expect("numbers do not end");
+            return DiskId { inode, born_ns: 0 };
+        }
+        self.last_number += 1;
+        DiskId { inode: self.last_number, born_ns: self.now }
+    }
+
+    /// All files on disks, wherever.
+    fn files(&self) -> impl Iterator<Item = &DiskFile> {
+        self.disk.values().chain(&self.others).chain(&self.elsewhere).chain(&self.local_trash)
     }
 
     /// How far the vault's changes have come.
@@ -265,8 +277,8 @@ impl World {
 
     /// Contents that are somewhere.
     pub(super) fn held(&self) -> BTreeSet<Content> {
-        let here = self.disk.values().chain(&self.others).chain(&self.elsewhere).chain(&self.local_trash);
-        here.map(|file| file.content)
+        self.files()
+            .map(|file| file.content)
             .chain(Content::all().filter(|content| self.vault.holds(*content)))
             .collect()
     }
@@ -320,7 +332,7 @@ impl World {
                 continue;
             }
             let name = file.title.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-            let numbered = (1..).map(|number| [format!("{number}-").as_bytes(), name].concat());
+            let numbered = (1..100).map(|number| [format!("{number}-").as_bytes(), name].concat());
             let free = std::iter::once(name.to_vec()).chain(numbered).find(|path| !taken(snapshot, path));
             let (content, size) = (content.hash(), content.size());
             let arrival = Deleted { content, size, file: *id, version: Version(0) };
