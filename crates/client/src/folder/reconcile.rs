@@ -694,7 +694,8 @@ impl<'s> Surroundings<'s> {
             }
             let Some((from, agreed)) = gone.get(&(here.disk, here.size, here.content)) else { continue };
             if self.moved_from.insert(from) {
-                self.moved_to.insert(path, (from, Synced { absent_since: None, ..**agreed }));
+                // That it was missed stays noted until both sides are seen to have it: a file that comes back was not trashed by others.
+                self.moved_to.insert(path, (from, **agreed));
             }
         }
     }
@@ -742,3 +743,7 @@ impl<'s> Surroundings<'s> {
         Action::TrashLocal { content: agreed.content, disk: here.disk, buried: self.buried(agreed) }
     }
 }
+
+#[cfg(test)]
+#[path = "reconcile_tests.rs"]
+mod tests;
