@@ -16,4 +16,5 @@ pub mod phone;
 pub mod process;
 pub mod proxy;
 pub mod stock;
+pub mod syncthing;
 pub mod vault;

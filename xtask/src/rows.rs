@@ -12,7 +12,7 @@ const BEGIN: &str = "<!-- rows: `cargo xtask rows` writes what follows -->\n";
 const END: &str = "<!-- end of rows -->";
 
 /// What is promised: the id, and the behaviour in a few words.
-const ROWS: [(&str, &str); 19] = [
+const ROWS: [(&str, &str); 24] = [
     ("M1", "new pictures go when the app is opened, and now and then in the background"),
     ("M2", "albums are selected, excluded or neither, and keep that while they are empty or away"),
     ("M3", "content that the account has is linked, not sent"),
@@ -32,6 +32,14 @@ const ROWS: [(&str, &str); 19] = [
     ("E10", "the same content is stored once"),
     ("E11", "only what the server has just proved to hold may be freed"),
     ("E12", "every picture has one explanation"),
+    ("S1", "a picture that appears in a sync folder is sent"),
+    ("S2", "a picture that is deleted in it goes to the vault's trash"),
+    (
+        "S3",
+        "a picture that is trashed in the vault goes from the folder into a local trash, and so from the phone",
+    ),
+    ("S4", "any synchroniser may be on the other side of the folder"),
+    ("S6", "rename, copy, missing disk, half a file, deletions apart, lost state: nothing is lost"),
 ];
 
 /// Writes the table.

@@ -8,8 +8,8 @@ use darkslide_client::catalog::{Catalog, CatalogError, WatchFolderRow};
 use darkslide_client::error::VaultError;
 use darkslide_client::event::Events;
 use darkslide_client::session::Session;
-use darkslide_client::watch::Watcher;
 use darkslide_client::watch::health::{Health, Offline, examine};
+use darkslide_client::watch::{Removals, Watcher};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -51,7 +51,7 @@ pub(super) async fn look(
         return Attempt::Online { device, watcher: None };
     }
     let path = folder.path;
-    let beginning = tokio::task::spawn_blocking(move || Watcher::begin(&path, news));
+    let beginning = tokio::task::spawn_blocking(move || Watcher::begin(&path, Removals::AreNothing, news));
     Attempt::Online { device, watcher: beginning.await.ok() }
 }
 

@@ -15,7 +15,7 @@ use darkslide_client::folder::report::PassReport;
 use darkslide_client::folder::{Memories, SyncError, pass};
 use darkslide_client::micros_of;
 use darkslide_client::session::Session;
-use darkslide_client::watch::{How, Watcher};
+use darkslide_client::watch::{How, Removals, Watcher};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -143,7 +143,8 @@ impl Keeper {
         for folder in folders.values_mut().filter(|folder| !folder.row.paused) {
             if folder.watcher.is_none() {
                 let (path, news) = (folder.row.folder.path.clone(), Arc::clone(news));
-                let beginning = tokio::task::spawn_blocking(move || Watcher::begin(&path, news));
+                let beginning =
+                    tokio::task::spawn_blocking(move || Watcher::begin(&path, Removals::Matter, news));
                 folder.watcher = beginning.await.ok();
             }
             let is_dirty = folder.watcher.as_mut().is_some_and(|watcher| !watcher.take().is_clean());

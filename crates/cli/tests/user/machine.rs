@@ -66,7 +66,16 @@ impl Machine {
 
     /// A server with its data in `server`, on a port of its own.
     pub(crate) fn serve(&self, further: &[&str]) -> Server {
-        let arguments = [&["serve", "--listen", "127.0.0.1:0", "--data-dir", "server"], further].concat();
+        self.serve_with("127.0.0.1:0", further)
+    }
+
+    /// The same server again, where it was.
+    pub(crate) fn serve_at(&self, address: &str) -> Server {
+        self.serve_with(address, &[])
+    }
+
+    fn serve_with(&self, address: &str, further: &[&str]) -> Server {
+        let arguments = [&["serve", "--listen", address, "--data-dir", "server"], further].concat();
         let mut child =
             self.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());

@@ -11,6 +11,7 @@ mod corpus;
 mod crash;
 mod machine;
 mod operator;
+mod pair;
 mod proof;
 mod quickstart;
 mod sync;

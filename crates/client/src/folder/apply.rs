@@ -18,7 +18,7 @@ use darkslide_protocol::{FileId, Version};
 use futures_util::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
-use super::fetch::{FetchError, fetch};
+use super::fetch::{FetchError, fetch, tidy};
 use super::reconcile::{Action, Base, Cause, Deleted, RelativePath, Remote, Step, Synced};
 use super::report::PassReport;
 use super::scan::{Scan, Stat, is_absent};
@@ -208,8 +208,14 @@ impl Hands<'_> {
             let content =
                 asset.content_hash.filter(|content| is_as_seen && Some(*content) == content_of(&step));
             let Some(content) = content else { continue };
-            let Some(Remote::Live { file, version, .. }) = remotes.get(&content) else { continue };
-            let (file, version) = (*file, *version);
+            let (file, version) = match (remotes.get(&content), &step.action) {
+                (Some(Remote::Live { file, version, .. }), _) => (*file, *version),
+                // Deleted by somebody since it was sent, a moment ago: both sides had it, so that it is a deletion like any other.
+                (Some(Remote::Trash { file }), Action::Send { .. } | Action::Link { .. }) => {
+                    (*file, Version(0))
+                }
+                _ => continue,
+            };
             let agreed =
                 Synced { content, disk: stat.disk, size: stat.size, file, version, absent_since: None };
             let told = path_of(&step.path).display().to_string();
@@ -249,6 +255,10 @@ impl Hands<'_> {
             return Ok(());
         }
         self.must_be_healthy().await?;
+        let targets: Vec<PathBuf> = steps.iter().map(|step| self.whole(&step.path)).collect();
+        if let Err(error) = blocking(move || tidy(&targets)).await {
+            tracing::warn!(%error, "what an earlier run left of files on their way cannot be removed");
+        }
         let trash = self.row.folder.trash.clone();
         let listed = blocking(move || trash::list(&trash)).await.unwrap_or_default();
         let mut trashed: HashMap<ContentHash, TrashedFile> =

@@ -1,9 +1,10 @@
 //! Bringing one file of the vault into a sync folder: from the local trash where that has it, otherwise from the server, checked and durable before
 //! it gets its name, and never in the place of another.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -17,7 +18,7 @@ use crate::download::{ContentError, Hashed, Progress, Source, blocking, download
 use crate::error::VaultError;
 use crate::event::Events;
 use crate::keys::{Unreadable, collection_key, file_key, stream_header};
-use crate::restore::place::{content_of, settle, sync_folder, temporary};
+use crate::restore::place::{ARRIVING, content_of, remove_leftovers, settle, sync_folder, temporary};
 use crate::session::Session;
 
 /// Why a file was not brought.
@@ -93,7 +94,7 @@ pub(super) async fn fetch(
     let folder = path.parent().unwrap_or(&root).to_owned();
     let staging = blocking({
         let folder = folder.clone();
-        move || make_folders(&root, &folder).and_then(|()| temporary(&folder))
+        move || make_folders(&root, &folder).and_then(|()| temporary(&folder, ARRIVING))
     });
     let staging = staging.await?;
     let source = Source { file, key: &key, header };
@@ -116,6 +117,12 @@ pub(super) async fn fetch(
         Ok(Stat::of(&path.symlink_metadata()?))
     })
     .await
+}
+
+/// Removes what a process that was killed left of files that were on their way, in the folders of these paths. Nothing may be on its way.
+pub(super) fn tidy(targets: &[PathBuf]) -> io::Result<()> {
+    let folders: BTreeSet<&Path> = targets.iter().filter_map(|target| target.parent()).collect();
+    folders.into_iter().try_for_each(|folder| remove_leftovers(folder, ARRIVING))
 }
 
 /// Makes what is missing of the folders below the root, each durable in the one above; never the root itself.

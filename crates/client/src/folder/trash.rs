@@ -163,7 +163,7 @@ fn move_in(
 /// Copies a file to another disk: all of it, durable, compared, with its time.
 fn copy_whole(from: &Path, to: &Path, content: ContentHash) -> io::Result<()> {
     let folder = to.parent().unwrap_or(Path::new(""));
-    let mut copy = place::temporary(folder)?;
+    let mut copy = place::temporary(folder, place::ARRIVING)?;
     let mut source = File::open(from)?;
     io::copy(&mut source, copy.as_file_mut())?;
     place::settle(&copy, source.metadata()?.modified()?)?;

@@ -284,11 +284,11 @@ async fn prepare(target: &Path, jobs: &[Job]) -> Result<Option<File>, RestoreErr
         let failed = |path: &Path, source| RestoreError::Folder { path: path.to_owned(), source };
         std::fs::create_dir_all(&target).map_err(|error| failed(&target, error))?;
         // A folder that takes nothing is told once, and not with every file.
-        drop(place::temporary(&target).map_err(|error| failed(&target, error))?);
+        drop(place::temporary(&target, place::RESTORING).map_err(|error| failed(&target, error))?);
         let lock = lock(&target)?;
         for folder in folders {
-            let _told_with_its_files =
-                std::fs::create_dir_all(&folder).and_then(|()| place::remove_leftovers(&folder));
+            let _told_with_its_files = std::fs::create_dir_all(&folder)
+                .and_then(|()| place::remove_leftovers(&folder, place::RESTORING));
         }
         Ok(lock)
     })
@@ -410,7 +410,7 @@ fn open_together(files: Vec<Unopened>, buffers: &Buffers) -> Vec<Result<Fetched,
     let mut contents = ContentHash::of_each(&plain).into_iter();
     let mut write = |(plain, folder): (Buffer, PathBuf)| {
         let content = contents.next().expect("each that was opened has a hash");
-        let mut file = place::temporary(&folder)?;
+        let mut file = place::temporary(&folder, place::RESTORING)?;
         file.write_all(&plain)?;
         Ok(Fetched { staged: vec![file], content, video_extension: String::new() })
     };
@@ -450,7 +450,7 @@ async fn fetch(
     progress: &Progress<'_>,
 ) -> Result<Fetched, ContentError> {
     let folder = first.folder.clone();
-    let file = blocking(move || place::temporary(&folder)).await?;
+    let file = blocking(move || place::temporary(&folder, place::RESTORING)).await?;
     if first.parts.len() == 1 {
         let written = download(&session.api, source, Hashed::new(file), progress).await?;
         let (file, content) = written.finish();
@@ -462,7 +462,11 @@ async fn fetch(
 
 fn unpack(container: &NamedTempFile, folder: &Path) -> Result<Fetched, ContentError> {
     let reader = io::BufReader::new(container.reopen()?);
-    let split = split_live_photo(reader, place::temporary(folder)?, place::temporary(folder)?)?;
+    let split = split_live_photo(
+        reader,
+        place::temporary(folder, place::RESTORING)?,
+        place::temporary(folder, place::RESTORING)?,
+    )?;
     let content = split.content_hash();
     let staged = vec![split.image.0, split.video.0];
     Ok(Fetched { staged, content, video_extension: split.video_extension })

@@ -11,10 +11,19 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use tempfile::NamedTempFile;
 
-/// How temporary files begin and end: a run that was killed leaves some, the next one removes them. Backups ignore
-/// them by the beginning.
-const TEMPORARY_PREFIX: &str = ".darkslide-restore-";
-const TEMPORARY_SUFFIX: &str = ".partial";
+/// How temporary files begin and end: a run that was killed leaves some, the next one removes them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Temporary {
+    prefix: &'static str,
+    suffix: &'static str,
+}
+
+/// Backups ignore these by the beginning.
+pub(crate) const RESTORING: Temporary = Temporary { prefix: ".darkslide-restore-", suffix: ".partial" };
+
+/// In a folder that a synchroniser may look after: Syncthing takes these for its own. It does not carry half of a file to the phone, and
+/// removes what is a day old.
+pub(crate) const ARRIVING: Temporary = Temporary { prefix: ".syncthing.darkslide-", suffix: ".tmp" };
 
 /// Numbers that are tried for a name.
 const NUMBERS_MAX: u32 = 10_000;
@@ -61,9 +70,9 @@ pub(super) fn expected_parts(hash: &ContentHash, length: Option<u64>) -> Vec<Exp
 }
 
 /// A temporary file in `folder`, with the rights that new files have here.
-pub(crate) fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
+pub(crate) fn temporary(folder: &Path, name: Temporary) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMPORARY_PREFIX).suffix(TEMPORARY_SUFFIX);
+    builder.prefix(name.prefix).suffix(name.suffix);
     #[cfg(unix)]
     let permissions = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666);
     #[cfg(unix)]
@@ -80,7 +89,7 @@ pub(crate) fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
 }
 
 /// Removes what a killed run left in `folder`.
-pub(crate) fn remove_leftovers(folder: &Path) -> io::Result<()> {
+pub(crate) fn remove_leftovers(folder: &Path, left: Temporary) -> io::Result<()> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?,
@@ -89,7 +98,7 @@ pub(crate) fn remove_leftovers(folder: &Path) -> io::Result<()> {
         let entry = entry?;
         let name = entry.file_name();
         let bytes = name.as_encoded_bytes();
-        if bytes.starts_with(TEMPORARY_PREFIX.as_bytes()) && bytes.ends_with(TEMPORARY_SUFFIX.as_bytes()) {
+        if bytes.starts_with(left.prefix.as_bytes()) && bytes.ends_with(left.suffix.as_bytes()) {
             fs::remove_file(entry.path())?;
         }
     }
@@ -153,7 +162,7 @@ pub(super) fn copy_into(
     of: &NamedTempFile,
     modified: SystemTime,
 ) -> io::Result<NamedTempFile> {
-    let mut copy = temporary(folder)?;
+    let mut copy = temporary(folder, RESTORING)?;
     io::copy(&mut File::open(of.path())?, copy.as_file_mut())?;
     settle(&copy, modified)?;
     Ok(copy)
@@ -228,7 +237,7 @@ mod tests {
     use std::io::Write as _;
 
     fn staged(folder: &Path, bytes: &[u8]) -> NamedTempFile {
-        let mut file = temporary(folder).unwrap();
+        let mut file = temporary(folder, RESTORING).unwrap();
         file.write_all(bytes).unwrap();
         file
     }

@@ -14,7 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use dirty::Dirty;
-pub use watcher::{How, Watcher, Why};
+pub use watcher::{How, Removals, Watcher, Why};
 
 use crate::catalog::{SyncFolderRow, WatchFolderRow};
 

@@ -1,18 +1,20 @@
 //! What the system's notices of changes mean: which folder must be looked at again.
 //!
-//! Of what is removed nothing needs to be looked at: nothing that was backed up is ever taken back.
+//! Of what is removed from a watch folder nothing needs to be looked at: nothing that was backed up is ever taken back. From a sync folder
+//! it does.
 
 use std::path::{Path, PathBuf};
 
-use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RemoveKind, RenameMode};
+use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RenameMode};
 
-use super::Dirty;
+use super::{Dirty, Removals};
 use crate::library::selection::Reach;
 
 /// Adds what a notice says to what is dirty under `root`. `is_folder` is asked where the notice leaves it open.
 pub(super) fn read(
     root: &Path,
     notice: &notify::Event,
+    removals: Removals,
     is_folder: impl Fn(&Path) -> bool,
     dirty: &mut Dirty,
 ) {
@@ -25,6 +27,7 @@ pub(super) fn read(
         match meaning(notice.kind) {
             // The folder itself is gone, or comes back: its health must be looked at.
             Meaning::Gone if is_root => dirty.merge(Dirty::everything()),
+            Meaning::Gone if removals == Removals::Matter => dirty.mark(&parent(relative), Reach::Itself),
             Meaning::Gone | Meaning::Nothing => {}
             Meaning::Folder => dirty.mark(relative, Reach::Below),
             Meaning::Either if is_folder(path) => dirty.mark(relative, Reach::Below),
@@ -51,10 +54,9 @@ fn meaning(kind: EventKind) -> Meaning {
         | EventKind::Create(CreateKind::File)
         | EventKind::Modify(ModifyKind::Data(_)) => Meaning::File,
         EventKind::Create(CreateKind::Folder) => Meaning::Folder,
-        EventKind::Modify(ModifyKind::Name(RenameMode::From))
-        | EventKind::Remove(RemoveKind::Folder | RemoveKind::Any | RemoveKind::Other) => Meaning::Gone,
+        EventKind::Modify(ModifyKind::Name(RenameMode::From)) | EventKind::Remove(_) => Meaning::Gone,
         // Our own reading is among these.
-        EventKind::Access(_) | EventKind::Remove(RemoveKind::File) => Meaning::Nothing,
+        EventKind::Access(_) => Meaning::Nothing,
         EventKind::Create(_) | EventKind::Modify(_) | EventKind::Any | EventKind::Other => Meaning::Either,
     }
 }
@@ -63,7 +65,7 @@ fn meaning(kind: EventKind) -> Meaning {
 mod tests {
     use super::*;
     use notify::Event;
-    use notify::event::{DataChange, Flag, MetadataKind};
+    use notify::event::{DataChange, Flag, MetadataKind, RemoveKind};
 
     #[test]
     fn notices_mean_folders() {
@@ -90,12 +92,28 @@ mod tests {
         ] {
             let mut dirty = Dirty::default();
             let notice = Event::new(kind).add_path(path.into());
-            read(Path::new("/r"), &notice, |path| path.ends_with("folder"), &mut dirty);
+            read(Path::new("/r"), &notice, Removals::AreNothing, |path| path.ends_with("folder"), &mut dirty);
             assert_eq!(dirty, expected, "{kind:?} of {path}");
         }
         let mut dirty = Dirty::default();
         let overflow = Event::new(EventKind::Other).set_flag(Flag::Rescan);
-        read(Path::new("/r"), &overflow, |_| false, &mut dirty);
+        read(Path::new("/r"), &overflow, Removals::AreNothing, |_| false, &mut dirty);
         assert!(dirty.is_everything());
+    }
+
+    #[test]
+    fn what_is_removed_matters_where_deletions_do() {
+        let itself = |folder: &str| Dirty::folder(folder.into(), Reach::Itself);
+        for (kind, path, expected) in [
+            (EventKind::Remove(RemoveKind::File), "/r/a/1.jpg", itself("a")),
+            (EventKind::Remove(RemoveKind::Folder), "/r/a", itself("")),
+            (EventKind::Modify(ModifyKind::Name(RenameMode::From)), "/r/a/old.jpg", itself("a")),
+            (EventKind::Remove(RemoveKind::Folder), "/r", Dirty::everything()),
+        ] {
+            let mut dirty = Dirty::default();
+            let notice = Event::new(kind).add_path(path.into());
+            read(Path::new("/r"), &notice, Removals::Matter, |_| false, &mut dirty);
+            assert_eq!(dirty, expected, "{kind:?} of {path}");
+        }
     }
 }

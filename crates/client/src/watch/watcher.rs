@@ -43,6 +43,15 @@ struct Shared {
     failure: Option<Why>,
 }
 
+/// Whether what is removed from a folder is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removals {
+    /// It means nothing: watch folders.
+    AreNothing,
+    /// It may be a deletion: sync folders.
+    Matter,
+}
+
 /// Watches one folder until it is dropped.
 #[derive(Debug)]
 pub struct Watcher {
@@ -54,7 +63,7 @@ pub struct Watcher {
 
 impl Watcher {
     /// Begins to watch; `news` is told when there is something to ask for. What was there before is not news.
-    pub fn begin(path: &Path, news: Arc<Notify>) -> Self {
+    pub fn begin(path: &Path, removals: Removals, news: Arc<Notify>) -> Self {
         let shared = Arc::new(Mutex::new(Shared::default()));
         let polled = |why| Self { shared: Arc::default(), _notices: None, how: How::Polled(why) };
         match file_system::untold(path) {
@@ -62,7 +71,7 @@ impl Watcher {
             Ok(Some(name)) => return polled(Why::FileSystem(name)),
             Err(error) => return polled(Why::Refused(error.to_string())),
         }
-        match listen(path, Arc::clone(&shared), news) {
+        match listen(path, removals, Arc::clone(&shared), news) {
             Ok(notices) => Self { shared, _notices: Some(notices), how: How::Told },
             Err(error) => polled(why(&error)),
         }
@@ -88,13 +97,18 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn listen(path: &Path, shared: Arc<Mutex<Shared>>, news: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+fn listen(
+    path: &Path,
+    removals: Removals,
+    shared: Arc<Mutex<Shared>>,
+    news: Arc<Notify>,
+) -> notify::Result<RecommendedWatcher> {
     let root: PathBuf = path.to_owned();
     let config = notify::Config::default().with_follow_symlinks(false);
     let hear = move |notice: notify::Result<notify::Event>| {
         let mut shared = lock(&shared);
         match notice {
-            Ok(notice) => notices::read(&root, &notice, is_folder, &mut shared.dirty),
+            Ok(notice) => notices::read(&root, &notice, removals, is_folder, &mut shared.dirty),
             Err(error) => {
                 shared.dirty.merge(Dirty::everything());
                 shared.failure.get_or_insert(why(&error));
@@ -156,7 +170,7 @@ mod tests {
         let root = folder.path().canonicalize().unwrap();
         fs::create_dir(root.join("a")).unwrap();
         let news = Arc::new(Notify::new());
-        let mut watcher = Watcher::begin(&root, Arc::clone(&news));
+        let mut watcher = Watcher::begin(&root, Removals::AreNothing, Arc::clone(&news));
         assert_eq!(watcher.how(), &How::Told);
         fs::write(root.join("a/1.jpg"), b"x").unwrap();
         assert_eq!(until_dirty(&mut watcher, &news, "a").await, Reach::Itself);
@@ -179,7 +193,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_polled() {
-        let watcher = Watcher::begin(Path::new("/nowhere/at/all"), Arc::default());
+        let watcher = Watcher::begin(Path::new("/nowhere/at/all"), Removals::Matter, Arc::default());
         assert!(matches!(watcher.how(), How::Polled(Why::Refused(_))));
         assert!(Why::WatchLimit.to_string().contains("sudo sysctl fs.inotify.max_user_watches="));
     }
