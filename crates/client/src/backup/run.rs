@@ -240,7 +240,9 @@ impl Run {
 
     /// Makes it the run of a device's own library, under conditions that change.
     pub(super) fn of_library(self, library: Arc<dyn Library>, outlook: Outlook, resumable: bool) -> Self {
-        Self { gate: Arc::new(Gate::new(Some(outlook), resumable)), library: Some(library), ..self }
+        let patience = Patience::new(self.settings.patience, self.halt.clone(), self.events.clone());
+        let patience = Arc::new(patience.under(outlook.conditions.clone()));
+        Self { patience, gate: Arc::new(Gate::new(Some(outlook), resumable)), library: Some(library), ..self }
     }
 
     /// Does what the plans say.

@@ -39,6 +39,7 @@ fn known() -> Known {
         file: Some(FileId(7)),
         state: AssetState::BackedUp,
         reason: None,
+        receipt: None,
         is_whole: true,
         first_seen: NOW - 10 * DAY,
         last_seen: NOW - 5 * DAY,
@@ -113,7 +114,7 @@ fn candidates_are_in_a_selected_album_and_in_no_excluded_one() {
 #[test]
 fn what_the_catalog_knows() {
     let content = ContentHash::of(b"content");
-    let safe = Explanation::BackedUp { file: FileId(7), at: NOW - 5 * DAY, is_whole: true };
+    let safe = Explanation::BackedUp { file: FileId(7), at: NOW - 5 * DAY, receipt: None, is_whole: true };
     let other = print(2);
     for (known, expected) in [
         (known(), Verdict::Rest(safe)),
@@ -162,7 +163,7 @@ fn a_live_photo_waits_for_its_video_goes_without_it_and_is_completed() {
     check(&live(Motion::Promised { until: later }), &world(), &waits(Wait::Motion(later)));
     check(&live(Motion::Promised { until: NOW }), &world(), &works(Work::New));
     let half = with_known(Known { is_whole: false, ..known() });
-    let safe = Explanation::BackedUp { file: FileId(7), at: NOW - 5 * DAY, is_whole: false };
+    let safe = Explanation::BackedUp { file: FileId(7), at: NOW - 5 * DAY, receipt: None, is_whole: false };
     check(&live(Motion::Promised { until: NOW }), &half, &Verdict::Rest(safe));
     check(&live(Motion::Here), &half, &works(Work::Complete));
 }
@@ -170,7 +171,12 @@ fn a_live_photo_waits_for_its_video_goes_without_it_and_is_completed() {
 #[test]
 fn albums_are_mirrored_and_what_was_taken_out_stays_out() {
     let asset = DeviceAsset { albums: [album("Camera"), album("Ski"), album("Other")].into(), ..asset("a") };
-    let safe = Verdict::Rest(Explanation::BackedUp { file: FileId(7), at: NOW - 5 * DAY, is_whole: true });
+    let safe = Verdict::Rest(Explanation::BackedUp {
+        file: FileId(7),
+        at: NOW - 5 * DAY,
+        receipt: None,
+        is_whole: true,
+    });
     let placed = |names: &[&str], mirror| World {
         placed: names.iter().map(|name| (album(name), HashSet::from([FileId(7)]))).collect(),
         mirror,
@@ -509,6 +515,7 @@ fn carry_out(plan: &DevicePlan, world: &mut World, next_file: &mut i64) {
             file: Some(file),
             state: AssetState::BackedUp,
             reason: None,
+            receipt: None,
             is_whole: asset.motion != Motion::Promised { until: 0 }
                 && !matches!(asset.motion, Motion::Promised { .. }),
             first_seen: before.map_or(world.now, |before| before.first_seen),
@@ -630,7 +637,8 @@ fn bytes_are_read_as_the_moment_allows() {
 #[test]
 fn only_a_live_photo_can_lack_its_video() {
     let live = DeviceAsset { kind: LivePhoto, motion: Motion::Here, ..asset("a") };
-    let safe = |is_whole| Explanation::BackedUp { file: FileId(7), at: NOW - 5 * DAY, is_whole };
+    let safe =
+        |is_whole| Explanation::BackedUp { file: FileId(7), at: NOW - 5 * DAY, receipt: None, is_whole };
     let half = with_known(Known { is_whole: false, ..known() });
     assert_eq!(explain(&asset("a"), &half), safe(true));
     assert_eq!(explain(&live, &with_known(known())), safe(true));
@@ -666,4 +674,19 @@ fn the_screen_stays_on_where_that_is_wished_for_and_can_be_afforded() {
     ] {
         assert_eq!(permissions.keeps_screen_on(&conditions, is_first), expected, "{conditions:?}");
     }
+}
+
+#[test]
+fn what_is_safe_is_told_with_its_receipt() {
+    let receipt = Some(1_700_000_000_000_000);
+    let told = explain(&asset("a"), &with_known(Known { receipt, ..known() }));
+    assert_eq!(
+        told.to_string(),
+        "Backed up on 2027-01-10 as file 7; the server read it back whole on 2023-11-14."
+    );
+    let half = Explanation::BackedUp { file: FileId(7), at: NOW, receipt: None, is_whole: false };
+    assert_eq!(
+        half.to_string(),
+        "Backed up on 2027-01-15 as file 7, without its video, which has not arrived yet."
+    );
 }
