@@ -307,7 +307,8 @@ fn originals_in_the_cloud_are_fetched_as_their_owner_allows() {
     let fetching = Permissions { fetch_on_metered: true, ..allowed };
     let never = Permissions { fetch_from_cloud: false, ..fetching };
     let cramped = Conditions { cache_room: cloud.fingerprint.size, ..Conditions::HOME };
-    let just = Conditions { cache_room: cloud.fingerprint.size * 8 / 7 + 1, ..Conditions::HOME };
+    // Seven eighths of it are exactly as much.
+    let just = Conditions { cache_room: cloud.fingerprint.size * 8 / 7, ..Conditions::HOME };
     for (conditions, permissions, expected) in [
         (Conditions::HOME, allowed, works(Work::New)),
         (metered, allowed, waits(Wait::Fetch)),
@@ -689,4 +690,40 @@ fn what_is_safe_is_told_with_its_receipt() {
         half.to_string(),
         "Backed up on 2027-01-15 as file 7, without its video, which has not arrived yet."
     );
+}
+
+#[test]
+fn every_explanation_is_one_sentence() {
+    let at = 1_700_000_000_000_000;
+    let waits = [
+        Wait::Turn,
+        Wait::Network,
+        Wait::Unmetered(Photo),
+        Wait::Unmetered(Video),
+        Wait::Home,
+        Wait::Charger,
+        Wait::Power,
+        Wait::Delay(at),
+        Wait::Motion(i64::MAX),
+        Wait::Fetch,
+        Wait::FetchLeave,
+        Wait::CacheRoom(12_000_001),
+        Wait::Foreground,
+        Wait::Grant,
+        Wait::AppOpened,
+        Wait::PrivateSpace,
+        Wait::BatteryExemption,
+        Wait::Storage,
+    ];
+    let skips = [
+        Skip::NotSelected,
+        Skip::Excluded("Secret".into()),
+        Skip::Deleted(at),
+        Skip::Deleted(i64::MAX),
+        Skip::NotMedia("plain text".into()),
+    ];
+    let told = waits.into_iter().map(Explanation::Waiting).chain(skips.into_iter().map(Explanation::Skipped));
+    let told = told.chain([Explanation::Blocked("it cannot be read".into())]);
+    let sentences: Vec<String> = told.map(|told| told.to_string()).collect();
+    insta::assert_snapshot!(sentences.join("\n"));
 }
