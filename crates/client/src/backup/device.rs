@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use darkslide_media::dates::{CaptureTime, DateSource};
+use darkslide_protocol::FileId;
 use darkslide_protocol::server::Extension;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -182,9 +183,10 @@ async fn world(
         }
     }
     let known = catalog.assets(library.id()).await?;
+    let receipts = catalog.receipts().await?;
     Ok(World {
         albums,
-        known: known.into_iter().map(|row| (AssetId(row.path.clone()), known_of(row))).collect(),
+        known: known.into_iter().map(|row| (AssetId(row.path.clone()), known_of(row, &receipts))).collect(),
         displaced: catalog.displaced_files().await?,
         deleted_contents: catalog.deleted_contents().await?,
         placed,
@@ -198,13 +200,14 @@ async fn world(
     })
 }
 
-fn known_of(row: AssetRow) -> Known {
+fn known_of(row: AssetRow, receipts: &HashMap<FileId, i64>) -> Known {
     Known {
         fingerprint: row.fingerprint,
         content: row.content_hash,
         file: row.file,
         state: row.state,
         reason: row.reason,
+        receipt: row.file.and_then(|file| receipts.get(&file).copied()),
         // Of what is no Live Photo nothing is missing, and nobody asks.
         is_whole: row.motion.is_some(),
         first_seen: row.first_seen,
@@ -355,7 +358,7 @@ impl Hands<'_> {
     async fn place(
         self,
         asset: &DeviceAsset,
-        file: darkslide_protocol::FileId,
+        file: FileId,
         albums: &[DeviceAlbumKey],
         world: &World,
     ) -> Result<(), AssetError> {

@@ -65,6 +65,9 @@ const IDENTIFIED_AT_ONCE: usize = 4096;
 /// Folders whose files are being looked at, or were, and have not all had their turn.
 pub(super) const FOLDERS_IDENTIFIED_AHEAD: usize = 2;
 
+/// What is said of a file that was there a moment ago. Nothing is recorded of it: where it is now it is found by the next look.
+pub(super) const GONE: &str = "it is gone: it was moved or deleted while the backup ran";
+
 /// Everything that the work of one run shares.
 pub(super) struct Run {
     pub(super) session: Arc<Session>,
@@ -240,7 +243,9 @@ impl Run {
 
     /// Makes it the run of a device's own library, under conditions that change.
     pub(super) fn of_library(self, library: Arc<dyn Library>, outlook: Outlook, resumable: bool) -> Self {
-        Self { gate: Arc::new(Gate::new(Some(outlook), resumable)), library: Some(library), ..self }
+        let patience = Patience::new(self.settings.patience, self.halt.clone(), self.events.clone());
+        let patience = Arc::new(patience.under(outlook.conditions.clone()));
+        Self { patience, gate: Arc::new(Gate::new(Some(outlook), resumable)), library: Some(library), ..self }
     }
 
     /// Does what the plans say.
@@ -398,6 +403,11 @@ impl Run {
                 self.finished(&root.join(relative).into(), Outcome::Skipped(reason)).await;
             }
             Identified::Unreadable { relative, error } => {
+                let error = AssetError::Identify(error);
+                if error.is_gone() {
+                    self.finished(&root.join(relative).into(), Outcome::Skipped(GONE.to_owned())).await;
+                    return Ok(());
+                }
                 let (reason, unknown) =
                     (error.to_string(), Fingerprint { size: 0, modified_ns: 0, inode: 0 });
                 self.record_other(root, &relative, unknown, AssetState::Blocked, &reason).await?;

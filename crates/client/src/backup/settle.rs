@@ -22,7 +22,7 @@ use super::hash::{Hashed, hash, is_kept, on_disk};
 use super::identify::{Asset, IdentifyError};
 use super::packing::Packing;
 use super::plan::{ContentDecision, Step, decide_content, deleted_reason};
-use super::run::{ROOM_UNIT, Run, no_room};
+use super::run::{GONE, ROOM_UNIT, Run, no_room};
 use super::upload::{Original, StoredObject, Uploads, WHOLE_OBJECT_MAX};
 use crate::appearance::Appearance;
 use crate::catalog::{AssetRow, AssetState, CatalogError, FileRow, Fingerprint, TrashRow, content_mark};
@@ -415,6 +415,9 @@ impl Run {
                 return;
             }
             Err(error) if error.ends_the_run() => return self.fail_with(error),
+            Err(error) if error.is_gone() && asset.library.is_none() => {
+                return self.finished(&asset.name(), Outcome::Skipped(GONE.to_owned())).await;
+            }
             Err(error) => {
                 self.weigh(&error).await;
                 Settled::outside(Outcome::Failed(error.to_string()))
