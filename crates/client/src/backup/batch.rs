@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use darkslide_protocol::batch::{
-    BATCH_COMMITS_MAX, CommitAnswer, FrameKind, Span, object_head, object_key, record_head,
+    BATCH_COMMITS_MAX, CommitAnswer, FrameKind, RECORD_HEAD_LEN, Span, object_head, object_key, record_head,
 };
 use darkslide_protocol::file::{CommitRequest, File, FileInfo, FileObject};
 use darkslide_protocol::upload::ObjectReference;
@@ -75,17 +75,22 @@ impl SealedObject {
 }
 
 /// A record's frame in a batch.
-pub(super) fn record_frame(kind: FrameKind, record: &impl Serialize, pieces: &mut Vec<Bytes>) {
-    let text = serde_json::to_vec(record).expect("a record is JSON");
-    pieces.push(Bytes::copy_from_slice(&record_head(kind, text.len() as u64)));
-    pieces.push(text.into());
+pub(super) fn append_record(kind: FrameKind, record: &impl Serialize, frames: &mut Vec<u8>) {
+    let start = frames.len();
+    frames.extend_from_slice(&record_head(kind, 0));
+    let text = start + RECORD_HEAD_LEN;
+    serde_json::to_writer(&mut *frames, record).expect("a record is JSON");
+    let head = record_head(kind, (frames.len() - text) as u64);
+    frames.get_mut(start..text).expect("it was just appended").copy_from_slice(&head);
 }
 
 /// One asset that is ready to go.
 #[derive(Debug)]
 pub struct Parcel {
-    /// Objects that the server does not have yet.
-    pub objects: Vec<SealedObject>,
+    /// The objects that the server does not have yet, and the commit, as frames of a batch.
+    pub frames: Bytes,
+    /// Ciphertext bytes of these objects.
+    pub bytes: u64,
     /// What makes a file of them.
     pub commit: CommitRequest,
     /// What it is.
@@ -118,9 +123,25 @@ pub struct Counter(mpsc::Sender<(Parcel, Answer)>);
 impl Counter {
     /// Hands a parcel in and waits for what becomes of it.
     pub async fn deliver(&self, parcel: Parcel) -> Result<Delivered, AssetError> {
+        self.hand_in(parcel).await?.wait().await
+    }
+
+    /// Hands a parcel in.
+    pub async fn hand_in(&self, parcel: Parcel) -> Result<OnItsWay, AssetError> {
         let (answer, answered) = oneshot::channel();
         self.0.send((parcel, answer)).await.map_err(|_| AssetError::Stopped)?;
-        answered.await.map_err(|_| AssetError::Stopped)?
+        Ok(OnItsWay(answered))
+    }
+}
+
+/// A parcel that was handed in.
+#[derive(Debug)]
+pub struct OnItsWay(oneshot::Receiver<Result<Delivered, AssetError>>);
+
+impl OnItsWay {
+    /// What becomes of it.
+    pub async fn wait(self) -> Result<Delivered, AssetError> {
+        self.0.await.map_err(|_| AssetError::Stopped)?
     }
 }
 
@@ -190,11 +211,17 @@ async fn gather(
         },
     };
     let deadline = tokio::time::Instant::now() + LINGER;
-    let mut bytes = first.0.len();
+    let mut bytes = first.0.bytes;
     let mut batch = vec![first];
     while bytes < most && batch.len() < PARCELS_MAX {
-        let Ok(Some(next)) = tokio::time::timeout_at(deadline, waiting.recv()).await else { break };
-        bytes += next.0.len();
+        let next = match waiting.try_recv() {
+            Ok(next) => next,
+            Err(_) => match tokio::time::timeout_at(deadline, waiting.recv()).await {
+                Ok(Some(next)) => next,
+                Ok(None) | Err(_) => break,
+            },
+        };
+        bytes += next.0.bytes;
         if bytes > most {
             return (batch, Some(next));
         }
@@ -203,24 +230,11 @@ async fn gather(
     (batch, None)
 }
 
-impl Parcel {
-    fn len(&self) -> u64 {
-        self.objects.iter().map(|object| object.bytes.len() as u64).sum()
-    }
-
-    fn frames(&self, pieces: &mut Vec<Bytes>) {
-        for object in &self.objects {
-            object.frame(pieces);
-        }
-        record_frame(FrameKind::Commit, &self.commit, pieces);
-    }
-}
-
 impl Courier {
     async fn send(&self, batch: Vec<(Parcel, Answer)>, most: &AtomicU64) {
         let mut let_in = Vec::with_capacity(batch.len());
         for (parcel, answer) in batch {
-            match self.gate.pass(parcel.kind, parcel.len()) {
+            match self.gate.pass(parcel.kind, parcel.bytes) {
                 Ok(()) => let_in.push((parcel, answer)),
                 Err(held) => drop(answer.send(Err(held))),
             }
@@ -247,13 +261,12 @@ impl Courier {
 
     async fn try_send(
         &self,
-        parcels: Vec<Parcel>,
+        mut parcels: Vec<Parcel>,
         most: &AtomicU64,
     ) -> Result<Vec<Result<Delivered, AssetError>>, AssetError> {
-        let mut pieces = Vec::with_capacity(parcels.len() * 6);
-        for parcel in &parcels {
-            parcel.frames(&mut pieces);
-        }
+        // The parcels keep none: once they are sent, the buffers go back.
+        let pieces: Vec<Bytes> =
+            parcels.iter_mut().map(|parcel| std::mem::take(&mut parcel.frames)).collect();
         let mut kinds: Vec<AssetKind> = parcels.iter().map(|parcel| parcel.kind).collect();
         kinds.dedup();
         let attempt = || async {
@@ -270,7 +283,7 @@ impl Courier {
         }
         for parcel in &parcels {
             let name: Arc<std::path::Path> = parcel.row.whole_path().into();
-            self.events.send(Event::Moved { name, bytes: parcel.len() }).await;
+            self.events.send(Event::Moved { name, bytes: parcel.bytes }).await;
         }
         drop(pieces);
         self.record(parcels, answer.commits, answer.span).await
