@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use darkslide_protocol::batch::{
@@ -50,7 +50,7 @@ const TIME_FOR_A_BATCH: Duration = Duration::from_secs(4);
 /// An object that is ready to go: a client draws its id.
 #[derive(Debug)]
 pub struct SealedObject {
-    /// Random.
+    /// Drawn for it.
     pub id: [u8; 16],
     /// Its ciphertext.
     pub bytes: Bytes,
@@ -59,7 +59,7 @@ pub struct SealedObject {
 impl SealedObject {
     /// These bytes under an id that is drawn here.
     pub fn new(bytes: Bytes) -> Self {
-        Self { id: uuid::Uuid::new_v4().into_bytes(), bytes }
+        Self { id: draw_id(), bytes }
     }
 
     /// What the server calls it.
@@ -72,6 +72,16 @@ impl SealedObject {
         pieces.push(Bytes::copy_from_slice(&object_head(&self.id, self.bytes.len() as u64)));
         pieces.push(self.bytes.clone());
     }
+}
+
+/// An object's id: a UUID of version 7 (RFC 9562 §5.7), 48 bits of time and 74 random ones, so that what is sent together lies together in
+/// the server's indices. When it was sent, the server knows by itself.
+pub(super) fn draw_id() -> [u8; 16] {
+    let mut random = [0; 10];
+    getrandom::fill(&mut random).expect("the operating system's random generator works");
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let millis = u64::try_from(since.as_millis()).unwrap_or_default();
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().into_bytes()
 }
 
 /// A record's frame in a batch.
@@ -410,6 +420,16 @@ fn adapt(most: &AtomicU64, took: Duration, bytes_most: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_are_their_own_and_those_of_one_moment_lie_together() {
+        let ids: Vec<[u8; 16]> = (0..100).map(|_| draw_id()).collect();
+        let different: std::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(different.len(), ids.len());
+        let moment = |id: &[u8; 16]| u64::from_be_bytes(id[..8].try_into().unwrap()) >> 16;
+        assert!(moment(&ids[99]) - moment(&ids[0]) < 10_000, "milliseconds come first");
+        assert_eq!(uuid::Uuid::from_bytes(ids[0]).get_version_num(), 7);
+    }
 
     #[test]
     fn batches_follow_the_line() {

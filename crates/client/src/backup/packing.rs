@@ -13,7 +13,7 @@ use darkslide_protocol::{AccountId, ContentTag};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::albums::Album;
-use super::batch::{Parcel, SealedObject, append_record};
+use super::batch::{Parcel, SealedObject, append_record, draw_id};
 use super::commit::{self, Commit};
 use super::identify::Asset;
 use super::upload::StoredObject;
@@ -115,7 +115,7 @@ impl Packing {
 
 /// The head of an object whose ciphertext comes next, under an id that is drawn here.
 fn begin(account: AccountId, header: StreamHeader, size: usize, frames: &mut Vec<u8>) -> StoredObject {
-    let (id, size) = (uuid::Uuid::new_v4().into_bytes(), size as u64);
+    let (id, size) = (draw_id(), size as u64);
     frames.extend_from_slice(&object_head(&id, size));
     StoredObject { object_key: object_key(account, &id), header, size }
 }
