@@ -341,7 +341,7 @@ impl Hands<'_> {
         let asset = &self.as_it_lies(asset).await?;
         self.run.gate.ask_to_read(asset)?;
         let opened = self.open(asset, self.album_of(asset, world), busy.clone()).await?;
-        lanes.send(Box::new(opened), &self.run.halt).await;
+        lanes.send_all(vec![Box::new(opened)], &self.run.settings.memory, &self.run.halt).await;
         Ok(())
     }
 

@@ -112,11 +112,8 @@ impl Run {
             .map(|steps| self.identified_in(export, steps))
             .buffered(FOLDERS_IDENTIFIED_AHEAD);
         while let Some(group) = identified.next().await {
-            for (root, one) in group {
-                if self.halt.is_cancelled() {
-                    return Ok(());
-                }
-                self.dispatch(lanes, &root, one, &none_changed).await?;
+            if !self.dispatch(lanes, group, &none_changed).await? {
+                break;
             }
         }
         Ok(())
@@ -124,7 +121,8 @@ impl Run {
 
     async fn identified_in(&self, export: &Arc<Export>, steps: FolderSteps) -> Vec<(Arc<Path>, Identified)> {
         let (export, zone, now) = (Arc::clone(export), Arc::clone(&self.settings.zone), self.now);
-        let identifying = tokio::task::spawn_blocking(move || export.identify(&steps, &*zone, now));
+        let buffers = self.buffers.clone();
+        let identifying = tokio::task::spawn_blocking(move || export.identify(&steps, &*zone, now, &buffers));
         identifying.await.expect("identification does not panic")
     }
 }

@@ -14,6 +14,7 @@ pub mod encrypt;
 pub mod error;
 pub mod explain;
 pub mod gate;
+mod group;
 pub mod hash;
 mod hold;
 pub mod identify;
