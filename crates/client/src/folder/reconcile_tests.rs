@@ -177,6 +177,7 @@ fn absent_observed_once() {
     let noted = Synced { absent_since: Some(NOW), ..synced(1, 5) };
     gone(Base::Synced(synced(1, 5))).check(Action::Miss(noted), Cause::Missing);
     gone(missed(5, NOW - ABSENCE + 1)).waits("p", Wait::Missing);
+    gone(missed(5, NOW)).waits("p", Wait::Missing);
     // The clock was set back.
     gone(missed(5, NOW + 1)).check(Action::Miss(noted), Cause::Missing);
     let mut unlisted = gone(missed(5, 0));

@@ -18,7 +18,7 @@ use super::world::Written;
 use crate::folder::reconcile::Direction;
 
 /// How many histories an ordinary test runs.
-const RUNS: u64 = 5000;
+const RUNS: u64 = 2000;
 
 /// How many of them one core takes at a time.
 const ROUND: u64 = 500;
