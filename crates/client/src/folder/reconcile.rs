@@ -718,7 +718,7 @@ impl<'s> Surroundings<'s> {
 
     /// Whether a file of which nothing is known yet may be one of so many bytes.
     fn may_be_unsettled(&self, size: u64) -> bool {
-        self.unsettled.iter().any(|&(so_far, grows)| so_far == size || (grows && so_far < size))
+        self.unsettled.iter().any(|&(so_far, grows)| if grows { so_far <= size } else { so_far == size })
     }
 
     fn collides(&self, path: &RelativePath) -> bool {
