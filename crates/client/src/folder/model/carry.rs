@@ -113,8 +113,10 @@ impl<'p> Carrying<'p> {
                 world.vault.files.get_mut(&file)?.is_in_album = true;
                 file
             }
-            // It was trashed since: the next pass sees.
-            (Some(Remote::Trash { .. }), Action::Send { .. } | Action::Link { .. }) if asks => return None,
+            // It was trashed, restored or purged since: the next pass sees.
+            (now, _) if asks && kind(now.as_ref()) != kind(self.seen.remote.get(&content.hash())) => {
+                return None;
+            }
             (Some(Remote::Trash { file }), _) => {
                 world.change(file, |file| {
                     file.state = State::Live;
@@ -171,6 +173,10 @@ impl<'p> Carrying<'p> {
         self.trashed.insert(file);
         Some(version_after(world))
     }
+}
+
+fn kind(remote: Option<&Remote>) -> Option<std::mem::Discriminant<Remote>> {
+    remote.map(std::mem::discriminant)
 }
 
 impl World {
