@@ -1,6 +1,7 @@
 //! Every state of a single path, against a second statement of the table: rows of conditions, of which exactly one must hold.
 //!
-//! It is written from the design and not from the code: it knows none of the functions that decide.
+//! It is written from the design and not from the code: it knows none of the functions that decide. It is long because the table is, and because
+//! the rows are words over the dimensions that come before them.
 
 use std::collections::{BTreeMap, HashMap};
 
