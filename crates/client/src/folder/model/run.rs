@@ -138,7 +138,9 @@ impl Run {
         for (index, step) in plan.steps.iter().map(Some).chain([None]).enumerate() {
             let now = pass.during.into_iter().flatten().filter(|(when, _)| at(*when) == index);
             let events: Vec<Event> = now.map(|(_, event)| event).collect();
-            events.iter().for_each(|event| self.world.happen(*event));
+            for event in &events {
+                self.world.happen(*event);
+            }
             // Nobody takes the base away from a pass that goes on.
             if events.iter().any(|event| matches!(event, Event::LoseBase | Event::OldBase)) {
                 break;
