@@ -184,6 +184,7 @@ async fn world(
     }
     let known = catalog.assets(library.id()).await?;
     let receipts = catalog.receipts().await?;
+    let conditions = *outlook.conditions.borrow();
     Ok(World {
         albums,
         known: known.into_iter().map(|row| (AssetId(row.path.clone()), known_of(row, &receipts))).collect(),
@@ -192,7 +193,7 @@ async fn world(
         placed,
         mirror: device.mirror,
         permissions: outlook.permissions,
-        conditions: *outlook.conditions.borrow(),
+        conditions,
         trigger: outlook.trigger,
         resumable,
         last_completed: catalog.last_completed(library.id()).await?,

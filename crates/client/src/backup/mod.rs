@@ -13,6 +13,7 @@ pub mod device;
 pub mod encrypt;
 pub mod error;
 pub mod explain;
+pub mod follow;
 pub mod gate;
 mod group;
 pub mod hash;
