@@ -288,7 +288,7 @@ impl Hands<'_> {
         }
         may_read(asset, world).map_err(AssetError::Held)?;
         let opened = self.open(asset, self.album_of(asset, world), busy.clone()).await?;
-        lanes.send_all(vec![Box::new(opened)], &self.run.settings.memory, &self.run.halt).await;
+        lanes.send_all(vec![opened], &self.run.settings.memory, &self.run.halt).await;
         Ok(())
     }
 

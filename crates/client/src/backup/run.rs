@@ -66,7 +66,7 @@ pub(super) const RECHECKED_AT_ONCE: usize = 8;
 const IDENTIFIED_AT_ONCE: usize = 4096;
 
 /// The same, in a folder without videos, which has no Live Photos. Few: small files stay in memory from here on.
-const IDENTIFIED_WITHOUT_VIDEOS: usize = 64;
+const IDENTIFIED_WITHOUT_VIDEOS: usize = 32;
 
 /// Folders whose files are being looked at, or were, and have not all had their turn.
 pub(super) const FOLDERS_IDENTIFIED_AHEAD: usize = 2;
@@ -397,7 +397,7 @@ impl Run {
             match identified {
                 Identified::Asset(mut asset) => {
                     asset.is_changed = changed.contains(&asset.main.relative);
-                    assets.push(asset);
+                    assets.push(*asset);
                 }
                 other => self.leave_alone(&root, other).await?,
             }
@@ -552,13 +552,12 @@ pub(super) struct Lanes {
 
 impl Lanes {
     /// Each to its lane.
-    pub(super) async fn send_all(&self, assets: Vec<Box<Asset>>, memory: &Memory, halt: &CancellationToken) {
+    pub(super) async fn send_all(&self, assets: Vec<Asset>, memory: &Memory, halt: &CancellationToken) {
         let (large, small): (Vec<_>, Vec<_>) =
-            assets.into_iter().partition(|asset: &Box<Asset>| asset.size() > WHOLE_OBJECT_MAX);
+            assets.into_iter().partition(|asset| asset.size() > WHOLE_OBJECT_MAX);
         for asset in large {
-            self.large.send(asset).expect("the lane is open until all is sent");
+            self.large.send(Box::new(asset)).expect("the lane is open until all is sent");
         }
-        let small = small.into_iter().map(|asset| *asset).collect();
         for group in grouped(small, memory.sealed_together, small_bytes) {
             tokio::select! {
                 () = halt.cancelled() => return,
