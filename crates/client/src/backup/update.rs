@@ -96,7 +96,7 @@ impl Run {
         self.patience.persist(|| async { Ok(self.session.api.update_file(&request).await?) }).await?;
         // Committed: this key and header are not used again.
         self.catalog.end_upload(&job.content()).await?;
-        let asset = self.uploaded_row(job, before.id).await?;
+        let asset = self.uploaded_row(job, Some(before.id)).await?;
         let thumbnails_due = thumbnail_is_due.then_some(before.id).into_iter().collect();
         let rows = UploadedRows { files: Vec::new(), assets: vec![asset], thumbnails_due };
         self.catalog.record_uploads(&rows, &mut *self.spans.lock().await).await?;
