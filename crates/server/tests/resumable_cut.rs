@@ -126,9 +126,27 @@ async fn two_processes_over_one_folder_never_write_one_upload_together() {
     let mut said = String::new();
     stale.read_to_string(&mut said).await.unwrap();
     assert!(said.starts_with("HTTP/1.1 409 "), "{said}");
-    assert_eq!(tus.offset(&url).await, 500_000);
-    assert_eq!(tus.append(&url, 500_000, &bytes[500_000..]).await.status, 204);
+    assert_eq!(tus.row(&url).await.offset, 500_000);
+    // What it had written is what was sent, and nobody writes it now: whoever asks is told so.
+    assert_eq!(tus.offset(&url).await, 1_000_000);
     assert_eq!(tus.object(&url).await.unwrap(), bytes);
+}
+
+/// Between being let in and locking the file, another process may record what a killed one had left in there.
+#[tokio::test]
+async fn a_file_is_cut_only_by_who_knows_that_it_may() {
+    let server = TestServer::start().await;
+    let tus = Tus::new(&server, "tus@example.org").await;
+    let bytes = noise(15, 1_000_000);
+    let url = tus.begin(bytes.len()).await;
+    assert_eq!(tus.append(&url, 0, &bytes[..900_000]).await.status, 204);
+    let other = Objects::open(server.folder()).unwrap();
+    let held = other.open_growing(tus.at(&url).object, 500_000, None, None).await.unwrap();
+    assert_eq!(tus.file(&url).metadata().unwrap().len(), 900_000, "to open it cuts nothing off");
+    drop(held);
+    let held = other.open_growing(tus.at(&url).object, 500_000, None, None).await.unwrap();
+    drop(held.cut().await.unwrap());
+    assert_eq!(tus.file(&url).metadata().unwrap().len(), 500_000);
 }
 
 async fn writer(server: &TestServer) -> Option<String> {

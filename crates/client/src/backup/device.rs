@@ -18,11 +18,12 @@ use tokio_util::sync::CancellationToken;
 use super::error::{AssetError, BackupError};
 use super::gate::Outlook;
 use super::identify::{Asset, Component, IdentifyError, InLibrary, Surroundings, look_at};
+use super::lanes::Lanes;
 use super::listing::{Thoroughness, list};
 use super::rules::conditions::Grant;
 use super::rules::explanation::{Explanation, Wait};
 use super::rules::{Known, Work, World, explain, plan};
-use super::run::{Lanes, Run};
+use super::run::Run;
 use super::temporary::{TakenRoom, TemporaryCache, TemporaryCopy};
 use super::{BackupReport, Memory, Settings};
 use crate::catalog::{AssetRow, Catalog, CatalogError, DeviceAlbumKey, Feed};
@@ -342,7 +343,7 @@ impl Hands<'_> {
         let asset = &self.as_it_lies(asset).await?;
         self.run.gate.ask_to_read(asset)?;
         let opened = self.open(asset, self.album_of(asset, world), busy.clone()).await?;
-        lanes.send_all(vec![Box::new(opened)], &self.run.settings.memory, &self.run.halt).await;
+        lanes.send_all(vec![opened], &self.run.settings.memory, &self.run.halt).await;
         Ok(())
     }
 

@@ -10,7 +10,8 @@ use futures_util::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::identify::Identified;
-use super::run::{FOLDERS_IDENTIFIED_AHEAD, Lanes, RECHECKED_AT_ONCE, Run};
+use super::lanes::Lanes;
+use super::run::{FOLDERS_IDENTIFIED_AHEAD, RECHECKED_AT_ONCE, Run};
 use super::{BackupError, Settings};
 use crate::catalog::{AssetRow, AssetState, Catalog};
 use crate::event::{Event, Events, Outcome};

@@ -13,7 +13,7 @@ use darkslide_crypto::stream::ciphertext_len;
 use darkslide_media::file_type::MediaKind;
 use darkslide_protocol::limits::QUOTA_GRACE_BYTES;
 use futures_util::StreamExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -22,11 +22,10 @@ use super::albums::Albums;
 use super::batch::{self, Counter, Courier, Parcel};
 use super::error::{AssetError, BackupError};
 use super::gate::{Gate, Outlook};
-use super::group::{grouped, small_bytes};
 use super::hash::{HashError, Hashed, hash_kept};
 use super::identify::{Asset, Identified, Surroundings, identify_into};
 use super::in_flight::InFlight;
-use super::memory::Memory;
+use super::lanes::{Lanes, large_lane, small_lane};
 use super::packing::{Packing, pack_together};
 use super::patience::Patience;
 use super::plan::{BackupPlan, Decision, Step, Why, kin_of};
@@ -34,7 +33,7 @@ use super::report::BackupReport;
 use super::rules::explanation::Wait;
 use super::settle::Job;
 use super::thumbnails::{self, Signals};
-use super::upload::{UrlPool, WHOLE_OBJECT_MAX};
+use super::upload::UrlPool;
 use crate::buffers::Buffers;
 use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, Fingerprint, Spans};
 use crate::error::VaultError;
@@ -66,7 +65,7 @@ pub(super) const RECHECKED_AT_ONCE: usize = 8;
 const IDENTIFIED_AT_ONCE: usize = 4096;
 
 /// The same, in a folder without videos, which has no Live Photos. Few: small files stay in memory from here on.
-const IDENTIFIED_WITHOUT_VIDEOS: usize = 64;
+const IDENTIFIED_WITHOUT_VIDEOS: usize = 32;
 
 /// Folders whose files are being looked at, or were, and have not all had their turn.
 pub(super) const FOLDERS_IDENTIFIED_AHEAD: usize = 2;
@@ -406,7 +405,7 @@ impl Run {
             match identified {
                 Identified::Asset(mut asset) => {
                     asset.is_changed = changed.contains(&asset.main.relative);
-                    assets.push(asset);
+                    assets.push(*asset);
                 }
                 other => self.leave_alone(&root, other).await?,
             }
@@ -558,30 +557,6 @@ impl Run {
     }
 }
 
-/// Where assets wait for their turn.
-pub(super) struct Lanes {
-    small: mpsc::Sender<Vec<Asset>>,
-    large: mpsc::UnboundedSender<Box<Asset>>,
-}
-
-impl Lanes {
-    /// Each to its lane.
-    pub(super) async fn send_all(&self, assets: Vec<Box<Asset>>, memory: &Memory, halt: &CancellationToken) {
-        let (large, small): (Vec<_>, Vec<_>) =
-            assets.into_iter().partition(|asset: &Box<Asset>| asset.size() > WHOLE_OBJECT_MAX);
-        for asset in large {
-            self.large.send(asset).expect("the lane is open until all is sent");
-        }
-        let small = small.into_iter().map(|asset| *asset).collect();
-        for group in grouped(small, memory.sealed_together, small_bytes) {
-            tokio::select! {
-                () = halt.cancelled() => return,
-                sent = self.small.send(group) => sent.expect("the lane is open until all is sent"),
-            }
-        }
-    }
-}
-
 pub(super) fn no_room() -> AssetError {
     let words =
         "the account's storage has no room for it; free some, or ask whoever runs the server for more";
@@ -602,54 +577,4 @@ fn identified_at_once(paths: &[PathBuf]) -> usize {
 fn hash_together(mut assets: Vec<Asset>, buffers: &Buffers) -> Vec<(Asset, Result<Hashed, HashError>)> {
     let hashed = hash_kept(&mut assets, buffers);
     assets.into_iter().zip(hashed).collect()
-}
-
-/// What goes together, and the room that it has.
-struct Admitted {
-    group: Vec<Asset>,
-    places: OwnedSemaphorePermit,
-    room: Option<OwnedSemaphorePermit>,
-}
-
-async fn small_lane(run: Arc<Run>, waiting: mpsc::Receiver<Vec<Asset>>) {
-    let places = Arc::new(Semaphore::new(run.settings.memory.small_in_flight));
-    let admitted = futures_util::stream::unfold(waiting, |mut waiting| async {
-        let admitted = admit(&run, &places, &mut waiting).await?;
-        Some((admitted, waiting))
-    });
-    let each = |admitted: Admitted| async {
-        let Admitted { mut group, places, room } = admitted;
-        match group.pop() {
-            Some(only) if group.is_empty() => run.process(only, room).await,
-            last => {
-                group.extend(last);
-                run.process_group(group, room).await;
-            }
-        }
-        drop(places);
-    };
-    admitted.for_each_concurrent(None, each).await;
-}
-
-/// The next group, as soon as there is room for it.
-async fn admit(
-    run: &Run,
-    places: &Arc<Semaphore>,
-    waiting: &mut mpsc::Receiver<Vec<Asset>>,
-) -> Option<Admitted> {
-    let group = waiting.recv().await?;
-    let count = u32::try_from(group.len()).unwrap_or(u32::MAX);
-    let places = Arc::clone(places).acquire_many_owned(count).await.ok()?;
-    let room = run.room_for(&group).await;
-    Some(Admitted { group, places, room })
-}
-
-async fn large_lane(run: Arc<Run>, mut waiting: mpsc::UnboundedReceiver<Box<Asset>>) {
-    let assets = futures_util::stream::poll_fn(move |context| waiting.poll_recv(context));
-    let most = run.settings.memory.large_in_flight;
-    let each = |asset: Box<Asset>| async {
-        let room = run.room_for(std::slice::from_ref(&asset)).await;
-        run.process(*asset, room).await;
-    };
-    assets.for_each_concurrent(most, each).await;
 }

@@ -1,7 +1,7 @@
 //! Files that grow over several requests, until they are whole and become blobs.
 //!
 //! One writer a file, held by a lock that ends with its process. What lies behind the offset that the database recorded is not
-//! trusted: opening cuts it off. Nothing here decides which offset that is.
+//! trusted: it is cut off before more is written. Nothing here decides which offset that is.
 //!
 //! Beside each lies its *mark*: how far the newest request's bytes are written, and their hash. It is written after them and flushed by
 //! nobody, so a killed process leaves it, and a power cut may leave anything. Bytes behind the recorded offset count again when they
@@ -47,7 +47,7 @@ pub struct Growing {
     is_new: bool,
     /// Where this request's bytes begin.
     began: u64,
-    /// `None` where it could not be opened, and where bytes count only together.
+    /// `None` where it could not be opened, which makes a kill cost more, and where bytes count only together.
     mark: Option<File>,
 }
 
@@ -84,9 +84,6 @@ impl Growing {
         if length < offset {
             return Err(ObjectError::Lost(path));
         }
-        if length > offset {
-            file.set_len(offset).map_err(ObjectError::disk("cut", &path))?;
-        }
         file.seek(SeekFrom::Start(offset)).map_err(ObjectError::disk("seek in", &path))?;
         let known = running.filter(|running| running.offset == offset).map(|running| running.hasher);
         let (whole, chunk) = match offset {
@@ -94,10 +91,19 @@ impl Growing {
             _ => (known, Some(blake3::Hasher::new())),
         };
         let behind = Arc::new(File::open(&path).map_err(ObjectError::disk("open", &path))?);
-        // Without a mark a kill costs more, and nothing else.
-        let mark = announced.is_none().then(|| File::create(mark_of(&path)).ok()).flatten();
         let is_new = offset == 0;
-        Ok(Self { path, file, offset, whole, chunk, behind, announced, is_new, began: offset, mark })
+        Ok(Self { path, file, offset, whole, chunk, behind, announced, is_new, began: offset, mark: None })
+    }
+
+    /// Cuts off what lies behind the offset, and begins a mark. To be done once it is sure that the offset is the recorded one: while the
+    /// file is locked, nobody else moves it.
+    pub async fn cut(mut self) -> Result<Self, ObjectError> {
+        blocking(move || {
+            self.file.set_len(self.offset).map_err(ObjectError::disk("cut", &self.path))?;
+            self.mark = self.announced.is_none().then(|| File::create(mark_of(&self.path)).ok()).flatten();
+            Ok(self)
+        })
+        .await?
     }
 
     /// Bytes of the whole upload that are written.
@@ -393,7 +399,7 @@ mod tests {
     const ID: Uuid = Uuid::from_u128(7);
 
     async fn grown(objects: &Objects, offset: u64, bytes: &'static [u8]) -> Growing {
-        let growing = objects.open_growing(ID, offset, None, None).await.unwrap();
+        let growing = objects.open_growing(ID, offset, None, None).await.unwrap().cut().await.unwrap();
         let (growing, appended) = growing.append_batch(vec![Bytes::from_static(bytes)]).await.unwrap();
         appended.unwrap();
         let (growing, flushed) = objects.flush_growing(growing).await.unwrap();
@@ -419,7 +425,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let objects = Objects::open(folder.path()).unwrap();
         drop(grown(&objects, 0, b"recorded").await);
-        let growing = objects.open_growing(ID, 8, None, None).await.unwrap();
+        let growing = objects.open_growing(ID, 8, None, None).await.unwrap().cut().await.unwrap();
         assert!(objects.recover_growing(ID, 8, 100).await.unwrap().is_none(), "it is being written");
         let (growing, _) = growing.append_batch(vec![Bytes::from_static(b", and not")]).await.unwrap();
         drop(growing);

@@ -173,6 +173,11 @@ impl<'s> Inflow<'s> {
             Err(ObjectError::Locked(_)) => return Err(locked()),
             other => other?,
         };
+        // Before the file was locked, another process may have recorded what a killed one left in it.
+        if server.store.upload(upload.at).await?.is_none_or(|now| now.offset != upload.offset) {
+            return Err(overtaken());
+        }
+        let growing = growing.cut().await?;
         Ok(Self {
             server,
             at: upload.at,
