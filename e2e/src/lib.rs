@@ -14,6 +14,7 @@ pub mod http;
 pub mod owner;
 pub mod phone;
 pub mod process;
+pub mod proxy;
 pub mod stock;
 pub mod syncthing;
 pub mod vault;

@@ -4,6 +4,7 @@ mod api;
 mod bench;
 mod ci;
 mod fuzz;
+mod model;
 mod mutants;
 mod postgres;
 mod rows;
@@ -37,12 +38,14 @@ enum Task {
     Api,
     /// House rules that no compiler knows
     Tidy,
-    /// Change the pure decisions of a backup in every way: a test must notice each
+    /// Change the pure decisions of backups and sync folders in every way: a test must notice each
     Mutants {
         /// Passed on to cargo-mutants, such as `--shard 0/8`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Prove the decisions of a sync folder over many random histories, on all cores
+    Model(model::Arguments),
     /// Write which tests show which promised behaviour into docs/backup-rules.md
     Rows,
     /// Prove that the server cannot come to depend on the crypto crate
@@ -78,6 +81,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Api => api::run(&setup::run()?),
         Task::Tidy => tidy::run(),
         Task::Mutants { arguments } => mutants::run(&arguments),
+        Task::Model(arguments) => model::run(&arguments),
         Task::Rows => rows::write(&tidy::tracked()?),
         Task::Wall => wall::run(&setup::run()?),
         Task::Bench(arguments) => bench::run(&arguments),

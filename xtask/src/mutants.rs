@@ -1,4 +1,4 @@
-//! The pure decisions of a backup, changed in every way that `cargo-mutants` knows: each change must make a test fail.
+//! The pure decisions of backups and sync folders, changed in every way that `cargo-mutants` knows: each change must make a test fail.
 //!
 //! It changes the sources in place, one change after the other, and puts them back: it wants a clone without changes of its own.
 
@@ -6,13 +6,16 @@ use crate::shell::{command, execute, root};
 use anyhow::{Context, Result, ensure};
 
 /// What decides, and the tests that must notice.
-const DECISIONS: [(&str, &[&str]); 5] = [
+const DECISIONS: [(&str, &[&str]); 8] = [
     ("crates/client/src/backup/rules/mod.rs", &["backup::rules"]),
     ("crates/client/src/backup/rules/conditions.rs", &["backup::rules"]),
     ("crates/client/src/backup/rules/order.rs", &["backup::rules"]),
     ("crates/client/src/backup/rules/explanation.rs", &["backup::rules"]),
     // The survey asks one of its predicates by itself, file by file.
     ("crates/client/src/backup/plan.rs", &["backup::plan", "backup::survey"]),
+    ("crates/client/src/folder/reconcile.rs", &["folder::reconcile", "folder::model"]),
+    ("crates/client/src/folder/breaker.rs", &["folder::breaker", "folder::model"]),
+    ("crates/client/src/folder/names.rs", &["folder::names", "folder::model"]),
 ];
 
 /// Where the tool is, if it is here; `cargo install cargo-mutants --locked --root target/tools` puts it there.

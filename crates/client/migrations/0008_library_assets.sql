@@ -23,3 +23,10 @@ CREATE TABLE library_assets (
 -- What the library is asked with the next time, and when it last told everything.
 ALTER TABLE libraries ADD COLUMN token  BLOB;
 ALTER TABLE libraries ADD COLUMN listed INTEGER NOT NULL DEFAULT 0;
+
+-- When the server last read a file's objects back and found them whole. The header pins the receipt to the contents that it was for.
+CREATE TABLE receipts (
+    file          INTEGER PRIMARY KEY,
+    object_header TEXT    NOT NULL,
+    verified_at   INTEGER NOT NULL
+) STRICT;

@@ -9,9 +9,9 @@ use bytes::Bytes;
 /// Smaller ones are the allocator's business.
 const POOLED_LEAST: usize = 256 << 10;
 
-/// Larger ones, and more than so many, are given back to the system.
+/// Larger ones, and those that would make it more bytes than this, are given back to the system.
 const POOLED_MOST: usize = 8 << 20;
-const KEPT_MAX: usize = 24;
+const KEPT_BYTES_MAX: usize = 16 << 20;
 
 /// Capacities are multiples of this, so that a buffer fits the next picture too.
 const STEP: usize = 1 << 20;
@@ -42,7 +42,8 @@ impl Buffers {
 
     fn keep(&self, mut bytes: Vec<u8>) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < KEPT_MAX && bytes.capacity() <= POOLED_MOST {
+        let already: usize = kept.iter().map(Vec::capacity).sum();
+        if bytes.capacity() <= POOLED_MOST && already + bytes.capacity() <= KEPT_BYTES_MAX {
             bytes.clear();
             kept.push(bytes);
         }
@@ -121,6 +122,7 @@ mod tests {
         drop(buffers.take(POOLED_MOST + 1));
         drop(buffers.take(10));
         let kept = buffers.0.lock().unwrap();
-        assert!(kept.len() <= KEPT_MAX && kept.iter().all(|bytes| bytes.capacity() <= POOLED_MOST));
+        assert!(kept.iter().all(|bytes| bytes.capacity() <= POOLED_MOST));
+        assert!(kept.iter().map(Vec::capacity).sum::<usize>() <= KEPT_BYTES_MAX);
     }
 }

@@ -154,7 +154,7 @@ async fn vouched_for(
 ) -> Result<Option<BTreeSet<FileId>>, VaultError> {
     let rows = vault.files.into_values().filter(|row| files.contains(&row.id)).collect();
     let subjects = subjects_of(session, catalog, rows).await?;
-    Ok(receipts_of(session, subjects, events).await?.map(|(_, vouched)| vouched))
+    Ok(receipts_of(session, catalog, subjects, events).await?.map(|(_, vouched)| vouched))
 }
 
 /// Removes the originals of one candidate, if they are still what they were, and records that they were freed. What is recorded first is

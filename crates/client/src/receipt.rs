@@ -3,7 +3,7 @@
 //! A receipt tells damage and loss on the server's disk in the time that the disk takes. It is no proof against a server that lies, nor that
 //! the bytes open: that is [`verify`](crate::verify)'s.
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, GivenReceipt};
 use crate::error::VaultError;
 use crate::event::{Event, Events, Outcome};
 use crate::session::Session;
@@ -44,12 +44,13 @@ pub async fn ask_for_receipts(
     events: &Events,
 ) -> Result<Option<ReceiptSummary>, VaultError> {
     let subjects = subjects(session, catalog, scope).await?;
-    Ok(receipts_of(session, subjects, events).await?.map(|(summary, _)| summary))
+    Ok(receipts_of(session, catalog, subjects, events).await?.map(|(summary, _)| summary))
 }
 
-/// The same for these files; also tells which of them the server vouches for.
+/// The same for these files; also tells which of them the server vouches for. What it says is kept for explanations.
 pub(crate) async fn receipts_of(
     session: &Session,
+    catalog: &Catalog,
     subjects: Vec<Subject>,
     events: &Events,
 ) -> Result<Option<(ReceiptSummary, BTreeSet<FileId>)>, VaultError> {
@@ -70,9 +71,11 @@ pub(crate) async fn receipts_of(
             answer => answer?,
         };
         let before = left.len();
+        let mut given = Vec::with_capacity(answer.receipts.len());
         for receipt in answer.receipts {
-            settle(&mut left, &receipt, &mut summary, events).await;
+            given.extend(settle(&mut left, &receipt, &mut summary, events).await);
         }
+        catalog.record_receipts(&given).await?;
         fruitless = if left.len() < before { 0 } else { fruitless + 1 };
     }
     for subject in left.into_values() {
@@ -105,15 +108,22 @@ async fn settle(
     receipt: &Receipt,
     summary: &mut ReceiptSummary,
     events: &Events,
-) {
+) -> Option<GivenReceipt> {
     if receipt.verdict == Verdict::NotChecked {
-        return;
+        return None;
     }
-    let Some(subject) = left.remove(&receipt.file_id) else { return };
+    let subject = left.remove(&receipt.file_id)?;
     let (name, bytes) = (subject.name(), sealed_bytes(&subject));
     events.send(Event::Started { name: name.clone(), bytes }).await;
     events.send(Event::Moved { name: name.clone(), bytes }).await;
-    let outcome = match found(&subject, receipt) {
+    let found = found(&subject, receipt);
+    let verified_at = receipt.objects.iter().filter_map(|object| object.verified_at).min();
+    let given = GivenReceipt {
+        file: subject.row.id,
+        object_header: subject.row.object_header.clone(),
+        verified_at: verified_at.filter(|_| found.is_ok()),
+    };
+    let outcome = match found {
         Ok(()) => {
             summary.vouched_for += 1;
             summary.bytes += bytes;
@@ -125,6 +135,7 @@ async fn settle(
         }
     };
     events.send(Event::Finished { name, outcome }).await;
+    Some(given)
 }
 
 /// What a receipt says: nothing against the file, or the problem, the same for people, and whether the server's copy is at fault.

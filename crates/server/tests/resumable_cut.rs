@@ -126,9 +126,27 @@ async fn two_processes_over_one_folder_never_write_one_upload_together() {
     let mut said = String::new();
     stale.read_to_string(&mut said).await.unwrap();
     assert!(said.starts_with("HTTP/1.1 409 "), "{said}");
-    assert_eq!(tus.offset(&url).await, 500_000);
-    assert_eq!(tus.append(&url, 500_000, &bytes[500_000..]).await.status, 204);
+    assert_eq!(tus.row(&url).await.offset, 500_000);
+    // What it had written is what was sent, and nobody writes it now: whoever asks is told so.
+    assert_eq!(tus.offset(&url).await, 1_000_000);
     assert_eq!(tus.object(&url).await.unwrap(), bytes);
+}
+
+/// Between being let in and locking the file, another process may record what a killed one had left in there.
+#[tokio::test]
+async fn a_file_is_cut_only_by_who_knows_that_it_may() {
+    let server = TestServer::start().await;
+    let tus = Tus::new(&server, "tus@example.org").await;
+    let bytes = noise(15, 1_000_000);
+    let url = tus.begin(bytes.len()).await;
+    assert_eq!(tus.append(&url, 0, &bytes[..900_000]).await.status, 204);
+    let other = Objects::open(server.folder()).unwrap();
+    let held = other.open_growing(tus.at(&url).object, 500_000, None, None).await.unwrap();
+    assert_eq!(tus.file(&url).metadata().unwrap().len(), 900_000, "to open it cuts nothing off");
+    drop(held);
+    let held = other.open_growing(tus.at(&url).object, 500_000, None, None).await.unwrap();
+    drop(held.cut().await.unwrap());
+    assert_eq!(tus.file(&url).metadata().unwrap().len(), 500_000);
 }
 
 async fn writer(server: &TestServer) -> Option<String> {
@@ -156,6 +174,37 @@ async fn a_restarted_server_goes_on_and_trusts_nothing_that_was_not_recorded() {
     assert_eq!(tus.offset(&url).await, 900_000);
     assert_eq!(tus.append(&url, 900_000, &bytes[900_000..]).await.status, 204);
     assert_eq!(tus.object(&url).await.unwrap(), bytes);
+}
+
+/// A kill between writing and recording, which is where there are most bytes to lose.
+#[tokio::test]
+async fn what_was_written_before_a_kill_is_not_sent_again() {
+    let server = TestServer::start().await;
+    let tus = Tus::new(&server, "tus@example.org").await;
+    let bytes = noise(14, 3_000_000);
+    let url = tus.begin(bytes.len()).await;
+    assert_eq!(tus.append(&url, 0, &bytes[..100_000]).await.status, 204);
+    drop(tus.patch_partly(&url, 100_000, 2_900_000, &bytes[100_000..2_000_000]).await);
+    until("what was sent is recorded", async || tus.row(&url).await.offset == 2_000_000).await;
+    let forget = async || {
+        let text = "UPDATE uploads SET durable_offset = 900000, chunk_digest = 'of less'";
+        sqlx::query(text).execute(&database(&server).await).await.unwrap();
+    };
+    forget().await;
+    let head = tus.head(&url).await;
+    assert_eq!(head.header("upload-offset"), "2000000");
+    assert_eq!(head.header("darkslide-chunk-offset"), "100000");
+    let digest = chunk_digest(blake3::hash(&bytes[100_000..2_000_000]).as_bytes());
+    assert_eq!(head.header("darkslide-chunk-digest"), digest);
+    // The disk lost some of it.
+    forget().await;
+    let mut file = std::fs::read(tus.file(&url)).unwrap();
+    file[1_500_000] ^= 1;
+    std::fs::write(tus.file(&url), file).unwrap();
+    assert_eq!(tus.offset(&url).await, 900_000);
+    assert_eq!(tus.append(&url, 900_000, &bytes[900_000..]).await.status, 204);
+    assert_eq!(tus.object(&url).await.unwrap(), bytes);
+    assert_eq!(std::fs::read_dir(server.folder().join("uploads")).unwrap().count(), 0);
 }
 
 #[tokio::test]

@@ -149,6 +149,16 @@ impl Shelf {
         LibraryChanges { changed, gone, is_everything, token: token.to_le_bytes().to_vec() }
     }
 
+    /// Whether something changed since it was last asked for that.
+    fn has_news(&self) -> bool {
+        let told = self.told.last_key_value().map(|(_, told)| told);
+        let is_known = |asset: &DeviceAsset| {
+            let known = told.and_then(|told| told.get(&asset.id));
+            known.is_some_and(|known| DeviceAsset { locality: asset.locality, ..known.clone() } == *asset)
+        };
+        told.is_none_or(|told| told.len() != self.assets.len()) || !self.assets.values().all(is_known)
+    }
+
     /// No token that was given is known any more.
     pub(crate) fn forget_changes(&mut self) {
         let latest = self.told.last_key_value().map_or(0, |(token, _)| *token);
@@ -241,6 +251,16 @@ impl Library for SimulatedLibrary {
     fn changes<'l>(&'l self, since: Option<&'l [u8]>) -> BoxFuture<'l, Result<LibraryChanges, LibraryError>> {
         let changes = self.state.lock().unwrap().shelf.changes(since);
         async move { Ok(changes) }.boxed()
+    }
+
+    fn changed(&self) -> BoxFuture<'_, ()> {
+        let news = Arc::clone(&self.state.lock().unwrap().news);
+        async move {
+            while !self.state.lock().unwrap().shelf.has_news() {
+                news.notified().await;
+            }
+        }
+        .boxed()
     }
 
     fn locality<'l>(&'l self, asset: &'l AssetId) -> BoxFuture<'l, Result<Locality, LibraryError>> {

@@ -9,17 +9,18 @@ pub mod home;
 pub mod iphone;
 mod library;
 
-use darkslide_client::backup::Settings;
 use darkslide_client::backup::device::{Device, DeviceReport, backup_library, explain_library};
+use darkslide_client::backup::follow::{Followed, follow};
 use darkslide_client::backup::gate::Outlook;
 use darkslide_client::backup::rules::conditions::{
     App, CanRun, Conditions, Grant, Network, Permissions, Trigger,
 };
 use darkslide_client::backup::rules::explanation::{Explanation, Skip};
+use darkslide_client::backup::{BackupError, Settings};
 use darkslide_client::catalog::{Catalog, DeviceAlbumKey, Fingerprint};
 use darkslide_client::event::{Event, Events};
 use darkslide_client::free_up::{FreeUpRule, plan_free_up_library, record_freed};
-use darkslide_client::library::Library as _;
+use darkslide_client::library::Library;
 use darkslide_client::library::device::{AlbumChoice, AssetId, AssetKind, DeviceAsset, Locality, Motion};
 use darkslide_client::session::Session;
 use home::Home;
@@ -28,7 +29,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// One second, in the clock's unit.
@@ -56,6 +58,8 @@ pub(crate) struct State {
     surprises: BTreeMap<u64, Surprise>,
     told: watch::Sender<Conditions>,
     killed: CancellationToken,
+    /// Told when something may have changed in the library.
+    pub(crate) news: Arc<Notify>,
     /// When the system locks the screen, unless the app keeps it on.
     locks_at: Option<i64>,
     screen_stays_on: bool,
@@ -157,6 +161,7 @@ impl Phone {
             surprises: BTreeMap::new(),
             told,
             killed: CancellationToken::new(),
+            news: Arc::default(),
             locks_at: None,
             screen_stays_on: false,
             peak_cache: 0,
@@ -360,6 +365,11 @@ impl Phone {
         self.state().shelf.cloud_failures = times;
     }
 
+    /// The library tells whoever listens that it changed.
+    pub fn tell_changes(&self) {
+        self.state().news.notify_one();
+    }
+
     // The world.
 
     /// Time passes.
@@ -441,6 +451,29 @@ impl Phone {
     /// Files what was sent before into the albums of the phone, once.
     pub async fn reorganise(&self) -> Ran {
         self.run_as(Trigger::Asked, &Device { mirror: true, ..self.device() }).await
+    }
+
+    /// The app stays alive, and is told reasons to run; gives how each run ends.
+    pub fn follow(&self) -> (mpsc::Sender<Trigger>, mpsc::UnboundedReceiver<Ran>, JoinHandle<()>) {
+        let followed = Followed {
+            session: Arc::clone(&self.session),
+            catalog: self.catalog.clone(),
+            library: Arc::clone(&self.library) as Arc<dyn Library>,
+            device: self.device(),
+            outlook: self.outlook(Trigger::Opened),
+            settings: Settings { patience: Duration::from_millis(200), ..Settings::default() },
+        };
+        let (tell, told) = mpsc::channel(8);
+        let (ends, ended) = mpsc::unbounded_channel();
+        let following = tokio::spawn(async move {
+            let end = move |ran: Result<DeviceReport, BackupError>| {
+                let ran = ran
+                    .map_or_else(|error| Ran::Failed(error.to_string()), |ran| Ran::Through(Box::new(ran)));
+                ends.send(ran).unwrap();
+            };
+            follow(&followed, told, &Events::silent(), &CancellationToken::new(), end).await;
+        });
+        (tell, ended, following)
     }
 
     async fn run_as(&self, trigger: Trigger, device: &Device) -> Ran {

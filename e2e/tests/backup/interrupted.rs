@@ -1,6 +1,5 @@
 //! Stopped, cut off, changed underfoot: nothing acknowledged is sent again, nothing half is committed.
 
-use crate::proxy::Proxy;
 use crate::scene::{Scene, picture, settings};
 use darkslide_client::backup::{BackupReport, Settings, backup};
 use darkslide_client::event::{Event, Events};
@@ -8,6 +7,7 @@ use darkslide_client::library::AlbumRule;
 use darkslide_client::session::Session;
 use darkslide_crypto::ContentHash;
 use darkslide_crypto::stream::{SEALED_CHUNK_LEN, ciphertext_len};
+use darkslide_e2e::proxy::Proxy;
 use darkslide_protocol::Opaque;
 use std::path::Path;
 use std::sync::Arc;
@@ -414,4 +414,44 @@ async fn a_video_that_is_too_large_is_not_read() {
         assert_eq!((report.failed.len(), report.bytes_hashed), (1, 0), "{report:?}");
         assert!(report.failed[0].reason.contains("too large"), "{report:?}");
     }
+}
+
+/// A file that is moved between being found and being read is no failure, and nothing is kept of where it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_moved_meanwhile_is_found_where_it_is() {
+    let scene = Scene::new().await;
+    for seed in 0..40 {
+        scene.write(&format!("{seed}/a.jpg"), &picture(seed, 5000));
+    }
+    let (events, mut told) = Events::channel();
+    let pictures = scene.pictures();
+    let moving = async {
+        while let Some(event) = told.recv().await {
+            if matches!(event, Event::Planned { .. }) {
+                for seed in 0..40 {
+                    std::fs::rename(
+                        pictures.join(format!("{seed}/a.jpg")),
+                        pictures.join(format!("{seed}.jpg")),
+                    )
+                    .unwrap();
+                }
+            }
+        }
+    };
+    let (settings, stop) = (settings(AlbumRule::PerRoot), CancellationToken::new());
+    let run = async {
+        let report = scene.run(&settings, &events, &stop).await.unwrap();
+        drop(events);
+        report
+    };
+    let ((), report) = tokio::join!(moving, run);
+    assert_eq!(report.failed, [], "{report:?}");
+    assert!(report.skipped.iter().all(|named| named.reason.contains("moved")), "{report:?}");
+    assert!(report.skipped.len() > 10, "{report:?}");
+    let again = scene.back_up().await;
+    assert_eq!(again.uploaded + again.linked, 40, "{again:?}");
+    assert_eq!(scene.vault().await.len(), 40);
+    let root = darkslide_client::library::raw(&pictures.canonicalize().unwrap());
+    let rows = scene.catalog.assets(&root).await.unwrap();
+    assert!(rows.iter().all(darkslide_client::catalog::AssetRow::is_backed_up), "{rows:?}");
 }

@@ -10,7 +10,6 @@ mod corpus;
 mod dedup;
 mod edits;
 mod interrupted;
-mod proxy;
 mod scene;
 mod takeout;
 mod thumbnails;

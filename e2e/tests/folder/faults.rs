@@ -1,8 +1,8 @@
 //! What goes wrong on the way: disks that are not there, full, read-only or broken; lines that are cut; sessions that end.
 
-use crate::proxy::Proxy;
 use crate::scene::{Scene, picture, tree_of};
 use darkslide_client::folder::marker;
+use darkslide_e2e::proxy::Proxy;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,8 +23,6 @@ impl Mounted {
         eprintln!("no right to mount: what happens to a sync folder without its disk was NOT tested");
         None
     }
-
-    fn unmount(self) {}
 }
 
 impl Drop for Mounted {
@@ -75,7 +73,7 @@ async fn an_unmounted_disk_is_no_deletion() {
     fs::create_dir(&root).unwrap();
     let Some(mounted) = Mounted::mount(&["--bind", disk.to_str().unwrap()], &root) else { return };
     assert!(scene.settle().await.is_in_step());
-    mounted.unmount();
+    drop(mounted);
     for _ in 0..3 {
         let report = scene.pass_over("Phone").await.unwrap();
         assert!(report.unhealthy.is_some() && !report.did_something());
@@ -101,7 +99,7 @@ async fn a_disk_that_takes_nothing_loses_nothing() {
     let told = report.unhealthy.unwrap_or_else(|| report.failed[0].reason.clone());
     assert!(told.contains("read-only") || told.contains("Read-only"), "{told}");
     assert_eq!(scene.tree("Phone").len(), 2);
-    mounted.unmount();
+    drop(mounted);
     assert_eq!(scene.settle().await.trashed_local, 1);
     assert_eq!(scene.tree("Phone"), tree_of([("b.jpg", 2)]));
 }
@@ -149,7 +147,7 @@ async fn a_file_that_cannot_be_read_is_unknown_and_told() {
         assert!(report.failed.iter().any(|told| told.path.ends_with("a.jpg")), "{report:?}");
     }
     assert_eq!(scene.vault().await, ["a.jpg", "b.jpg"]);
-    mounted.unmount();
+    drop(mounted);
     assert!(scene.settle().await.is_in_step());
 }
 

@@ -1,12 +1,12 @@
 //! Evenings and nights: grants, chargers, pushes, and systems that end the app's time.
 
-use darkslide_client::backup::rules::conditions::{Network, Trigger};
+use darkslide_client::backup::rules::conditions::{App, Network, Trigger};
 use darkslide_client::backup::rules::explanation::{Explanation, Wait};
 use darkslide_client::library::device::AssetKind;
 use darkslide_e2e::phone::android::Android;
 use darkslide_e2e::phone::home::Home;
 use darkslide_e2e::phone::iphone::IPhone;
-use darkslide_e2e::phone::{DAY, HOUR, MINUTE, Ran, SECOND};
+use darkslide_e2e::phone::{DAY, HOUR, MINUTE, Phone, Ran, SECOND};
 
 /// The first backup of 5,000 pictures over three evenings of ten minutes of Wi-Fi each; new pictures are always safe first.
 /// Shows M1, M7.
@@ -209,4 +209,46 @@ async fn the_screen_stays_on_during_the_first_backup() {
     assert!(!ran.is_complete, "it is not the first backup any more");
     iphone.process().await.unwrap().report();
     assert_eq!(iphone.phone.check_explanations(&home).await, 450);
+}
+
+/// The app stays alive: the library, the network, the charger and whoever tells it are reasons to run, and several at once are one run.
+/// Shows M1.
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_that_allows_more_is_a_reason_to_run() {
+    let home = Home::new().await;
+    let phone = Phone::new(&home, "phone").await;
+    phone.allow(|permissions| permissions.only_while_charging = true);
+    phone.take(2, 10_000);
+    let (tell, mut ended, following) = phone.follow();
+    let mut uploaded_next = async || ended.recv().await.unwrap().report().report.uploaded;
+    assert_eq!(uploaded_next().await, 2, "the library has something");
+    phone.take(3, 10_000);
+    phone.tell_changes();
+    assert_eq!(uploaded_next().await, 3, "the library changed");
+    // What comes together is one run.
+    for trigger in [Trigger::Periodic, Trigger::Pushed, Trigger::Opened] {
+        tell.try_send(trigger).unwrap();
+    }
+    assert_eq!(uploaded_next().await, 0);
+    phone.network(Network::Metered, 4_000_000);
+    phone.take(1, 10_000);
+    phone.tell_changes();
+    assert_eq!(uploaded_next().await, 0, "not over mobile data");
+    phone.network(Network::Unmetered, 4_000_000);
+    assert_eq!(uploaded_next().await, 1, "Wi-Fi came");
+    phone.set(|conditions| {
+        conditions.app = App::Background;
+        conditions.charging = false;
+    });
+    phone.take(1, 10_000);
+    phone.tell_changes();
+    assert_eq!(uploaded_next().await, 0, "not on battery");
+    phone.set(|conditions| conditions.charging = true);
+    assert_eq!(uploaded_next().await, 1, "the charger was plugged in");
+    phone.set(|conditions| conditions.app = App::Foreground);
+    assert_eq!(uploaded_next().await, 0, "it was opened");
+    drop(tell);
+    following.await.unwrap();
+    assert!(ended.recv().await.is_none(), "no run that nobody had a reason for");
+    assert_eq!(phone.check_explanations(&home).await, 7);
 }

@@ -77,7 +77,7 @@ pub(super) async fn run(
     match backup::backup(session, catalog, &[folder.path], &settings, &events, &stop).await {
         Ok(report) => Attempt::Ran(Box::new(report)),
         Err(BackupError::Root { source, .. }) => Attempt::Offline(Offline::Unusable(source.to_string())),
-        Err(BackupError::Vault(VaultError::Catalog(busy @ CatalogError::Busy { .. }))) => {
+        Err(BackupError::Vault(VaultError::Catalog(busy @ CatalogError::Busy(_)))) => {
             Attempt::Busy(busy.to_string())
         }
         Err(error) if is_signed_out(&error) => Attempt::SignedOut,

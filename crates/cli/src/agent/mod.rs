@@ -317,6 +317,9 @@ impl Agent {
             self.schedule.set_polled(*id, matches!(watcher.how(), How::Polled(_)), now);
         }
         self.guests.retain(|guest| !guest.line.is_cancelled());
+        // A pass that is under way is not interrupted: one that asked for this turn is one.
+        let stands_back = self.is_paused || !self.guests.is_empty();
+        self.sync.paused.send_if_modified(|paused| std::mem::replace(paused, stands_back) != stands_back);
         self.overtake(now);
         let until =
             if self.running.is_some() { now + self.settings.timing.look } else { self.begin(now).await? };
@@ -471,13 +474,11 @@ impl Agent {
         match command.request {
             Request::Pause => {
                 self.is_paused = true;
-                self.sync.paused.send_replace(true);
                 self.interrupt();
                 self.say("paused");
             }
             Request::Resume => {
                 self.is_paused = false;
-                self.sync.paused.send_replace(false);
                 self.tried = None;
                 self.say("resumed");
             }

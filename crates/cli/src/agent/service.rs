@@ -44,6 +44,8 @@ impl Service {
              [Service]\nType=notify\nNotifyAccess=main\n",
             self.profile
         );
+        // The C library keeps what was freed in as many places as there were threads; two are enough for an agent.
+        unit += "Environment=MALLOC_ARENA_MAX=2\n";
         for (name, value) in &self.environment {
             unit += &format!("Environment={}\n", quoted(&format!("{name}={value}")));
         }

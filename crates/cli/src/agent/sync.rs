@@ -35,6 +35,9 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins
 /// How soon a pass is tried again while another process is sending.
 const BUSY: Duration = Duration::from_secs(2);
 
+/// How often the list is read where nobody tells that it has changed.
+const LIST_LOOK: Duration = Duration::from_secs(5);
+
 /// How long the agent may take to give its turn.
 const TURN: Duration = Duration::from_mins(1);
 
@@ -101,10 +104,16 @@ impl Keeper {
         }
         while !self.stop.is_cancelled() {
             let until = self.next(&catalog, &mut folders, &mut memories, &mut notices, &news).await;
+            // Without an agent around it, nobody hears of what commands change.
+            let until = if self.turns.is_none() { until.min(Instant::now() + LIST_LOOK) } else { until };
             let (vault, look) = (Arc::clone(&self.shared.vault), Arc::clone(&self.shared.look));
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = tokio::time::sleep_until(until.into()) => {}
+                () = tokio::time::sleep_until(until.into()) => {
+                    if self.turns.is_none() && let Err(error) = read(&catalog, &mut folders).await {
+                        self.say(format!("the sync folders cannot be read: {error}"));
+                    }
+                }
                 () = news.notified() => {}
                 () = vault.notified() => self.vault_changed(&catalog, &mut folders).await,
                 () = look.notified() => {

@@ -1,5 +1,6 @@
 //! `darkslide status` and `darkslide explain`: what is safe, what waits for what, what is not safe, and why.
 
+use super::sync;
 use crate::Ending;
 use crate::agent::control::Line;
 use crate::agent::status::{AgentStatus, FolderState, FolderStatus, RunStatus};
@@ -50,6 +51,8 @@ struct Status {
     agent: Option<AgentStatus>,
     /// The watch folders: as the agent sees them, or as the last one left them.
     folders: Vec<FolderStatus>,
+    /// The sync folders, as the last pass left each.
+    sync_folders: Vec<sync::Told>,
 }
 
 /// `status`.
@@ -133,6 +136,7 @@ async fn gather(
         blocked_files,
         agent,
         folders,
+        sync_folders: sync::told(catalog).await?,
     })
 }
 
@@ -199,7 +203,7 @@ fn describe(status: &Status) -> String {
         }
     }
     text += "\n";
-    match (&status.agent, status.folders.is_empty()) {
+    match (&status.agent, status.folders.is_empty() && status.sync_folders.is_empty()) {
         (Some(agent), _) => text += &format!("\n{}", describe_agent(agent)),
         (None, false) => {
             text += "\nNo agent is running: nothing is backed up by itself. `darkslide agent install` changes that.\n";
@@ -207,6 +211,9 @@ fn describe(status: &Status) -> String {
         (None, true) => {}
     }
     text += &describe_folders(&status.folders);
+    if !status.sync_folders.is_empty() {
+        text += &format!("\n{}", sync::stand(&status.sync_folders));
+    }
     text + &describe_blocked(&status.blocked_files)
 }
 
@@ -407,6 +414,7 @@ mod tests {
             }],
             agent: Some(agent()),
             folders: vec![waiting, offline],
+            sync_folders: Vec::new(),
         };
         insta::assert_snapshot!(describe(&status));
         let alone = Status {

@@ -10,7 +10,7 @@ use darkslide_client::folder::breaker::Hold;
 use darkslide_client::folder::reconcile::{Action, Direction};
 use darkslide_client::folder::report::PassReport;
 use darkslide_client::folder::{
-    Memories, PassSettings, Preview, SyncError, choose, marker, pass, preview, restore_from_trash, trash,
+    Memories, PassSettings, Preview, choose, marker, pass, preview, restore_from_trash, trash,
 };
 use darkslide_client::library::settle::Settling;
 use darkslide_client::micros_of;
@@ -34,10 +34,14 @@ const PASSES_MAX: usize = 10_000;
 /// The longest pause between two passes of a run.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// How long another process that is sending is waited for, and how often.
+const BUSY: Duration = Duration::from_secs(1);
+const BUSY_MAX: u32 = 60;
+
 /// One sync folder, as it is told.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Told {
+pub(super) struct Told {
     path: String,
     album: String,
     direction: Direction,
@@ -247,7 +251,8 @@ async fn readopt(output: Output, profile: &Profile, catalog: &Catalog, row: &Syn
     Ok(())
 }
 
-async fn told(catalog: &Catalog) -> Result<Vec<Told>> {
+/// All sync folders, as they are told.
+pub(super) async fn told(catalog: &Catalog) -> Result<Vec<Told>> {
     let mut list = Vec::new();
     for row in catalog.sync_folders().await? {
         let in_step = catalog.sync_counts(row.id).await?.0;
@@ -323,7 +328,7 @@ async fn status(output: Output, catalog: &Catalog, path: Option<&Path>) -> Resul
 }
 
 /// How each folder stands, in full.
-fn stand(list: &[Told]) -> String {
+pub(super) fn stand(list: &[Told]) -> String {
     if list.is_empty() {
         return describe(list);
     }
@@ -429,6 +434,7 @@ async fn until_in_step(
 ) -> Result<PassReport> {
     let mut memories = Memories::default();
     let mut whole = PassReport::default();
+    let mut busy = 0;
     for _ in 0..PASSES_MAX {
         let rows = catalog.sync_folders().await?;
         let row =
@@ -438,7 +444,12 @@ async fn until_in_step(
         progress.end().await;
         let report = match passed {
             Ok(report) => report,
-            Err(error @ SyncError::Unhealthy(_)) => return Err(error.into()),
+            // The agent's own pass, or another command's backup.
+            Err(error) if error.is_busy() && busy < BUSY_MAX && !stop.is_cancelled() => {
+                busy += 1;
+                tokio::time::sleep(BUSY).await;
+                continue;
+            }
             Err(error) => return Err(error).context(format!("{} is not in step", row.folder.path.display())),
         };
         let (has_more, look_again) = (report.has_more || report.did_something(), report.look_again);

@@ -25,6 +25,9 @@ fn the_server_proves_what_it_holds_and_admits_what_it_lost() {
     let status = ["server", "status", "--data-dir", "server"];
     let proof = machine.json(&["verify", "--server"]);
     assert_eq!((&proof["proof"], &proof["vouchedFor"]), (&"serverReceipt".into(), &3.into()), "{proof}");
+    let photo = folder.join("a.jpg");
+    let explain = || machine.says(&["explain", photo.to_str().unwrap()]);
+    assert!(explain().contains("the server read it back whole on"), "{}", explain());
     let text = machine.says(&["verify", "--server"]);
     assert!(text.contains("3 files") && text.contains("the server's word"), "{text}");
     let health = machine.json(&status);
@@ -46,6 +49,7 @@ fn the_server_proves_what_it_holds_and_admits_what_it_lost() {
     let failed = lost["failed"].as_array().unwrap();
     assert!(!failed.is_empty() && failed.iter().all(|file| file["damaged"] == true), "{lost}");
     assert!(lost.to_string().contains("altered"), "{lost}");
+    assert!(!explain().contains("read it back"), "{}", explain());
     let health = incomplete(&machine, &status);
     assert!(health["objects"]["damaged"].as_i64().unwrap() >= 1, "{health}");
     assert_eq!(health["notWhole"][0]["damage"], "altered");

@@ -2,6 +2,11 @@
 //!
 //! The agent looks at everything once an hour: what comes sooner here was told, by the system or by the server.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "an answer without what a test looks for fails the test right there"
+)]
+
 use crate::machine::{Machine, jpeg, write};
 use serde_json::Value;
 use std::fs;
@@ -259,10 +264,7 @@ fn rights_that_are_missing_are_told_with_what_mends_them() {
 }
 
 fn is_root() -> bool {
-    std::fs::metadata("/proc/self")
-        .map(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata))
-        .unwrap_or(1)
-        == 0
+    fs::metadata("/proc/self").is_ok_and(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata) == 0)
 }
 
 fn give(path: &Path, user: u32) {

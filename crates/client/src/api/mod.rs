@@ -262,7 +262,7 @@ fn token_header(token: &SessionToken) -> HeaderValue {
     value
 }
 
-/// `read_idle` counts from the beginning of a request, also while its body goes up.
+/// `read_idle` counts from the beginning of a request, also while its body goes up; there is none for what takes its time to go up.
 fn http_client(limits: &Limits, read_idle: Option<Duration>) -> Result<reqwest::Client, ConnectionError> {
     let builder = reqwest::Client::builder()
         .user_agent(USER_AGENT)
@@ -270,7 +270,9 @@ fn http_client(limits: &Limits, read_idle: Option<Duration>) -> Result<reqwest::
         .redirect(reqwest::redirect::Policy::none());
     let builder = match read_idle {
         Some(read_idle) => builder.read_timeout(read_idle),
-        None => builder,
+        // A body that fills the line has a connection of its own: as one of several streams it would be cut into frames of 16 KiB, and
+        // wait for windows to be opened.
+        None => builder.http1_only(),
     };
     // Whoever vanished while a body goes up is noticed by what it no longer acknowledges.
     #[cfg(any(target_os = "linux", target_os = "android"))]

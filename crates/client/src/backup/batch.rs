@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use darkslide_protocol::batch::{
-    BATCH_COMMITS_MAX, CommitAnswer, FrameKind, Span, object_head, object_key, record_head,
+    BATCH_COMMITS_MAX, CommitAnswer, FrameKind, RECORD_HEAD_LEN, Span, object_head, object_key, record_head,
 };
 use darkslide_protocol::file::{CommitRequest, File, FileInfo, FileObject};
 use darkslide_protocol::upload::ObjectReference;
@@ -50,7 +50,7 @@ const TIME_FOR_A_BATCH: Duration = Duration::from_secs(4);
 /// An object that is ready to go: a client draws its id.
 #[derive(Debug)]
 pub struct SealedObject {
-    /// Random.
+    /// Drawn for it.
     pub id: [u8; 16],
     /// Its ciphertext.
     pub bytes: Bytes,
@@ -59,7 +59,7 @@ pub struct SealedObject {
 impl SealedObject {
     /// These bytes under an id that is drawn here.
     pub fn new(bytes: Bytes) -> Self {
-        Self { id: uuid::Uuid::new_v4().into_bytes(), bytes }
+        Self { id: draw_id(), bytes }
     }
 
     /// What the server calls it.
@@ -74,18 +74,33 @@ impl SealedObject {
     }
 }
 
+/// An object's id: a UUID of version 7 (RFC 9562 §5.7), 48 bits of time and 74 random ones, so that what is sent together lies together in
+/// the server's indices. When it was sent, the server knows by itself.
+pub(super) fn draw_id() -> [u8; 16] {
+    let mut random = [0; 10];
+    getrandom::fill(&mut random).expect("the operating system's random generator works");
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let millis = u64::try_from(since.as_millis()).unwrap_or_default();
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().into_bytes()
+}
+
 /// A record's frame in a batch.
-pub(super) fn record_frame(kind: FrameKind, record: &impl Serialize, pieces: &mut Vec<Bytes>) {
-    let text = serde_json::to_vec(record).expect("a record is JSON");
-    pieces.push(Bytes::copy_from_slice(&record_head(kind, text.len() as u64)));
-    pieces.push(text.into());
+pub(super) fn append_record(kind: FrameKind, record: &impl Serialize, frames: &mut Vec<u8>) {
+    let start = frames.len();
+    frames.extend_from_slice(&record_head(kind, 0));
+    let text = start + RECORD_HEAD_LEN;
+    serde_json::to_writer(&mut *frames, record).expect("a record is JSON");
+    let head = record_head(kind, (frames.len() - text) as u64);
+    frames.get_mut(start..text).expect("it was just appended").copy_from_slice(&head);
 }
 
 /// One asset that is ready to go.
 #[derive(Debug)]
 pub struct Parcel {
-    /// Objects that the server does not have yet.
-    pub objects: Vec<SealedObject>,
+    /// The objects that the server does not have yet, and the commit, as frames of a batch.
+    pub frames: Bytes,
+    /// Ciphertext bytes of these objects.
+    pub bytes: u64,
     /// What makes a file of them.
     pub commit: CommitRequest,
     /// What it is.
@@ -118,9 +133,25 @@ pub struct Counter(mpsc::Sender<(Parcel, Answer)>);
 impl Counter {
     /// Hands a parcel in and waits for what becomes of it.
     pub async fn deliver(&self, parcel: Parcel) -> Result<Delivered, AssetError> {
+        self.hand_in(parcel).await?.wait().await
+    }
+
+    /// Hands a parcel in.
+    pub async fn hand_in(&self, parcel: Parcel) -> Result<OnItsWay, AssetError> {
         let (answer, answered) = oneshot::channel();
         self.0.send((parcel, answer)).await.map_err(|_| AssetError::Stopped)?;
-        answered.await.map_err(|_| AssetError::Stopped)?
+        Ok(OnItsWay(answered))
+    }
+}
+
+/// A parcel that was handed in.
+#[derive(Debug)]
+pub struct OnItsWay(oneshot::Receiver<Result<Delivered, AssetError>>);
+
+impl OnItsWay {
+    /// What becomes of it.
+    pub async fn wait(self) -> Result<Delivered, AssetError> {
+        self.0.await.map_err(|_| AssetError::Stopped)?
     }
 }
 
@@ -190,11 +221,17 @@ async fn gather(
         },
     };
     let deadline = tokio::time::Instant::now() + LINGER;
-    let mut bytes = first.0.len();
+    let mut bytes = first.0.bytes;
     let mut batch = vec![first];
     while bytes < most && batch.len() < PARCELS_MAX {
-        let Ok(Some(next)) = tokio::time::timeout_at(deadline, waiting.recv()).await else { break };
-        bytes += next.0.len();
+        let next = match waiting.try_recv() {
+            Ok(next) => next,
+            Err(_) => match tokio::time::timeout_at(deadline, waiting.recv()).await {
+                Ok(Some(next)) => next,
+                Ok(None) | Err(_) => break,
+            },
+        };
+        bytes += next.0.bytes;
         if bytes > most {
             return (batch, Some(next));
         }
@@ -203,24 +240,11 @@ async fn gather(
     (batch, None)
 }
 
-impl Parcel {
-    fn len(&self) -> u64 {
-        self.objects.iter().map(|object| object.bytes.len() as u64).sum()
-    }
-
-    fn frames(&self, pieces: &mut Vec<Bytes>) {
-        for object in &self.objects {
-            object.frame(pieces);
-        }
-        record_frame(FrameKind::Commit, &self.commit, pieces);
-    }
-}
-
 impl Courier {
     async fn send(&self, batch: Vec<(Parcel, Answer)>, most: &AtomicU64) {
         let mut let_in = Vec::with_capacity(batch.len());
         for (parcel, answer) in batch {
-            match self.gate.pass(parcel.kind, parcel.len()) {
+            match self.gate.pass(parcel.kind, parcel.bytes) {
                 Ok(()) => let_in.push((parcel, answer)),
                 Err(held) => drop(answer.send(Err(held))),
             }
@@ -247,13 +271,12 @@ impl Courier {
 
     async fn try_send(
         &self,
-        parcels: Vec<Parcel>,
+        mut parcels: Vec<Parcel>,
         most: &AtomicU64,
     ) -> Result<Vec<Result<Delivered, AssetError>>, AssetError> {
-        let mut pieces = Vec::with_capacity(parcels.len() * 6);
-        for parcel in &parcels {
-            parcel.frames(&mut pieces);
-        }
+        // The parcels keep none: once they are sent, the buffers go back.
+        let pieces: Vec<Bytes> =
+            parcels.iter_mut().map(|parcel| std::mem::take(&mut parcel.frames)).collect();
         let mut kinds: Vec<AssetKind> = parcels.iter().map(|parcel| parcel.kind).collect();
         kinds.dedup();
         let attempt = || async {
@@ -270,7 +293,7 @@ impl Courier {
         }
         for parcel in &parcels {
             let name: Arc<std::path::Path> = parcel.row.whole_path().into();
-            self.events.send(Event::Moved { name, bytes: parcel.len() }).await;
+            self.events.send(Event::Moved { name, bytes: parcel.bytes }).await;
         }
         drop(pieces);
         self.record(parcels, answer.commits, answer.span).await
@@ -397,6 +420,16 @@ fn adapt(most: &AtomicU64, took: Duration, bytes_most: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_are_their_own_and_those_of_one_moment_lie_together() {
+        let ids: Vec<[u8; 16]> = (0..100).map(|_| draw_id()).collect();
+        let different: std::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(different.len(), ids.len());
+        let moment = |id: &[u8; 16]| u64::from_be_bytes(id[..8].try_into().unwrap()) >> 16;
+        assert!(moment(&ids[99]) - moment(&ids[0]) < 10_000, "milliseconds come first");
+        assert_eq!(uuid::Uuid::from_bytes(ids[0]).get_version_num(), 7);
+    }
 
     #[test]
     fn batches_follow_the_line() {

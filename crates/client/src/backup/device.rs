@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use darkslide_media::dates::{CaptureTime, DateSource};
+use darkslide_protocol::FileId;
 use darkslide_protocol::server::Extension;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -17,11 +18,12 @@ use tokio_util::sync::CancellationToken;
 use super::error::{AssetError, BackupError};
 use super::gate::Outlook;
 use super::identify::{Asset, Component, IdentifyError, InLibrary, Surroundings, look_at};
+use super::lanes::Lanes;
 use super::listing::{Thoroughness, list};
 use super::rules::conditions::Grant;
 use super::rules::explanation::{Explanation, Wait};
 use super::rules::{Known, Work, World, explain, plan};
-use super::run::{Lanes, Run};
+use super::run::Run;
 use super::temporary::{TakenRoom, TemporaryCache, TemporaryCopy};
 use super::{BackupReport, Memory, Settings};
 use crate::catalog::{AssetRow, Catalog, CatalogError, DeviceAlbumKey, Feed};
@@ -182,15 +184,17 @@ async fn world(
         }
     }
     let known = catalog.assets(library.id()).await?;
+    let receipts = catalog.receipts().await?;
+    let conditions = *outlook.conditions.borrow();
     Ok(World {
         albums,
-        known: known.into_iter().map(|row| (AssetId(row.path.clone()), known_of(row))).collect(),
+        known: known.into_iter().map(|row| (AssetId(row.path.clone()), known_of(row, &receipts))).collect(),
         displaced: catalog.displaced_files().await?,
         deleted_contents: catalog.deleted_contents().await?,
         placed,
         mirror: device.mirror,
         permissions: outlook.permissions,
-        conditions: *outlook.conditions.borrow(),
+        conditions,
         trigger: outlook.trigger,
         resumable,
         last_completed: catalog.last_completed(library.id()).await?,
@@ -198,13 +202,14 @@ async fn world(
     })
 }
 
-fn known_of(row: AssetRow) -> Known {
+fn known_of(row: AssetRow, receipts: &HashMap<FileId, i64>) -> Known {
     Known {
         fingerprint: row.fingerprint,
         content: row.content_hash,
         file: row.file,
         state: row.state,
         reason: row.reason,
+        receipt: row.file.and_then(|file| receipts.get(&file).copied()),
         // Of what is no Live Photo nothing is missing, and nobody asks.
         is_whole: row.motion.is_some(),
         first_seen: row.first_seen,
@@ -338,7 +343,7 @@ impl Hands<'_> {
         let asset = &self.as_it_lies(asset).await?;
         self.run.gate.ask_to_read(asset)?;
         let opened = self.open(asset, self.album_of(asset, world), busy.clone()).await?;
-        lanes.send(Box::new(opened), &self.run.halt).await;
+        lanes.send_all(vec![opened], &self.run.settings.memory, &self.run.halt).await;
         Ok(())
     }
 
@@ -355,7 +360,7 @@ impl Hands<'_> {
     async fn place(
         self,
         asset: &DeviceAsset,
-        file: darkslide_protocol::FileId,
+        file: FileId,
         albums: &[DeviceAlbumKey],
         world: &World,
     ) -> Result<(), AssetError> {

@@ -111,6 +111,16 @@ impl AssetError {
         }
     }
 
+    /// Whether the file was moved or deleted while it was worked on.
+    pub(super) fn is_gone(&self) -> bool {
+        match self {
+            Self::Read(error)
+            | Self::Hash(HashError::Read(error))
+            | Self::Identify(IdentifyError::Read(error)) => error.kind() == io::ErrorKind::NotFound,
+            _ => false,
+        }
+    }
+
     /// Whether no other asset would fare better: the catalog cannot be used, or the session has ended.
     pub(super) fn ends_the_run(&self) -> bool {
         match self.root() {

@@ -6,6 +6,7 @@ use darkslide_media::dates::from_micros;
 use darkslide_media::names::{ignored_file, ignored_folder};
 use darkslide_protocol::FileId;
 
+use super::rules::explanation::read_back;
 use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, FileRow};
 use crate::library::folder::fingerprint;
 use crate::library::selection::Exclusions;
@@ -145,7 +146,8 @@ async fn backed_up(catalog: &Catalog, row: &AssetRow, day: &str) -> Result<Strin
     if albums.is_empty() {
         return Ok(format!("Backed up on {day} as file {file}, and deleted from the vault since."));
     }
-    Ok(format!("Backed up on {day} as file {file}, in {}.", albums.join(", ")))
+    let receipt = read_back(catalog.receipt(file).await?);
+    Ok(format!("Backed up on {day} as file {file}, in {}{receipt}.", albums.join(", ")))
 }
 
 fn unseen(path: &Path) -> String {

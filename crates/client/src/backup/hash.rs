@@ -11,7 +11,7 @@ use darkslide_crypto::{ContentHash, ContentHasher};
 use darkslide_media::live_container::{Content, LayoutError, LiveContainer};
 
 use super::encrypt::{Segment, Source};
-use super::identify::{Asset, Component};
+use super::identify::{Asset, Component, Kept};
 use crate::buffers::{Buffer, Buffers};
 use crate::library::archive::Stretches;
 use crate::library::opened::Opened;
@@ -43,9 +43,9 @@ pub enum HashError {
 }
 
 /// Reads an asset once. Blocks.
-pub fn hash(asset: &Asset) -> Result<Hashed, HashError> {
+pub fn hash(asset: &mut Asset) -> Result<Hashed, HashError> {
     match &asset.motion {
-        None if is_kept(asset) => hash_kept(std::slice::from_ref(asset), &Buffers::default()).remove(0),
+        None if is_kept(asset) => hash_kept(std::slice::from_mut(asset), &Buffers::default()).remove(0),
         None => Ok(Hashed { content: read(&asset.main)?.content, source: on_disk(&asset.main) }),
         Some(motion) => hash_live(&asset.main, motion),
     }
@@ -56,15 +56,19 @@ pub(super) fn is_kept(asset: &Asset) -> bool {
     asset.motion.is_none() && asset.main.fingerprint.size <= CHUNK_LEN as u64
 }
 
-/// Reads assets that are [kept](is_kept), each once, and hashes them side by side. They are kept as they were read, so that the bytes
+/// Reads assets that are [kept](is_kept), each once if it was not read before, and hashes them side by side. They are kept as they were read, so that the bytes
 /// that are sent are the bytes that were hashed, whatever becomes of the files meanwhile. One answer each, in their order. Blocks.
-pub(super) fn hash_kept(assets: &[Asset], buffers: &Buffers) -> Vec<Result<Hashed, HashError>> {
-    let read: Vec<_> = assets.iter().map(|asset| read_whole(&asset.main, buffers)).collect();
-    let whole: Vec<&[u8]> = read.iter().flatten().map(|kept| kept.as_slice()).collect();
+pub(super) fn hash_kept(assets: &mut [Asset], buffers: &Buffers) -> Vec<Result<Hashed, HashError>> {
+    let bytes = |asset: &mut Asset| match asset.main.kept.take() {
+        Some(Kept(bytes)) => Ok(bytes),
+        None => read_whole(&asset.main, buffers).map(Bytes::from),
+    };
+    let read: Vec<_> = assets.iter_mut().map(bytes).collect();
+    let whole: Vec<&[u8]> = read.iter().flatten().map(|kept| &**kept).collect();
     let mut contents = ContentHash::of_each(&whole).into_iter();
-    let mut with_hash = |kept: Buffer| Hashed {
+    let mut with_hash = |kept: Bytes| Hashed {
         content: contents.next().expect("each that was read has a hash"),
-        source: Source::new(vec![Segment::Bytes(kept.into())]),
+        source: Source::new(vec![Segment::Bytes(kept)]),
     };
     read.into_iter().map(|read| read.map(&mut with_hash)).collect()
 }

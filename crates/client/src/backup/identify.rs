@@ -2,7 +2,9 @@
 //!
 //! Reads the beginnings of files only. Decides nothing about the vault.
 
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::fs::File;
+use std::io::{self, Read as _, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,17 +13,26 @@ use darkslide_media::dates::{Circumstances, ZoneRule};
 use darkslide_media::file_type::{FileType, HEAD_LEN, MediaKind, MediaType, NotMedia, classify};
 use darkslide_media::pairing::{self, Item};
 use darkslide_media::place::Place;
-use darkslide_media::probe::{Probe, ProbeError, probe_reader};
+use darkslide_media::probe::{Probe, ProbeError, ReadSeek, probe_reader};
 
 use super::temporary::TemporaryCopy;
+use crate::buffers::{Buffer, Buffers};
 use crate::catalog::Fingerprint;
 use crate::library::DeviceAlbum;
 use crate::library::archive::{Archives, Entry};
 use crate::library::device::AssetKind;
+use crate::library::folder;
 use crate::library::opened::Opened;
 use crate::thumbnail::Subject;
+use bytes::Bytes;
 use darkslide_protocol::FileId;
 use tokio::sync::mpsc;
+
+/// Larger files are identified by their beginnings, and read when their turn comes.
+const KEPT_BYTES_MAX: usize = 256 << 10;
+
+/// Bytes of files that are kept of one group, beside a byte for each: those behind are read again.
+const KEPT_AT_ONCE: usize = 2 << 20;
 
 /// One file on disk or in an archive, as it was when it was identified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +47,76 @@ pub struct Component {
     pub media: MediaType,
     /// Where its bytes are, if not in a file of their own.
     pub entry: Option<Entry>,
+    /// All its bytes, if they were read already, and it was then what the fingerprint says.
+    pub kept: Option<Kept>,
+}
+
+/// A file's bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Kept(pub(super) Bytes);
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "[{} bytes]", self.0.len())
+    }
+}
+
+/// A small file that was read before it was looked at.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    fingerprint: Fingerprint,
+    bytes: Bytes,
+}
+
+/// Reads those of some files that are small, into one buffer as far as it goes: each is opened once. One answer each, in their order; none
+/// for what is not small, has changed meanwhile or cannot be read, which is found out when it is looked at.
+pub(crate) fn read_small(paths: impl Iterator<Item = PathBuf>, buffers: &Buffers) -> Vec<Option<Whole>> {
+    let mut shelf = None;
+    let places: Vec<_> = paths.map(|path| read_onto(&mut shelf, &path, buffers).ok().flatten()).collect();
+    let all = Bytes::from(shelf.unwrap_or_else(|| buffers.take(0)));
+    let whole = |(fingerprint, place)| Whole { fingerprint, bytes: all.slice(place) };
+    places.into_iter().map(|place| place.map(whole)).collect()
+}
+
+/// What a file is, and where on the shelf its bytes are.
+fn read_onto(
+    shelf: &mut Option<Buffer>,
+    path: &Path,
+    buffers: &Buffers,
+) -> io::Result<Option<(Fingerprint, Range<usize>)>> {
+    let mut file = File::open(path)?;
+    let metadata = file.metadata()?;
+    let fingerprint = folder::fingerprint(&metadata);
+    let size = usize::try_from(fingerprint.size).unwrap_or(usize::MAX);
+    let taken = shelf.as_ref().map_or(0, |shelf| shelf.len());
+    // One more than there should be: a file that grew is noticed without reading it all.
+    if !metadata.is_file() || size > KEPT_BYTES_MAX || taken + size + 1 > KEPT_AT_ONCE {
+        return Ok(None);
+    }
+    let shelf = shelf.get_or_insert_with(|| buffers.take(KEPT_AT_ONCE));
+    shelf.resize(taken + size + 1, 0);
+    let count = read_up_to(&mut file, shelf.get_mut(taken..).unwrap_or_default());
+    let is_whole = matches!(count, Ok(count) if count == size);
+    if is_whole && folder::fingerprint(&file.metadata()?) == fingerprint {
+        shelf.truncate(taken + size);
+        return Ok(Some((fingerprint, taken..taken + size)));
+    }
+    shelf.truncate(taken);
+    Ok(None)
+}
+
+/// As many bytes as there are, and at most as many as there is room for.
+fn read_up_to(file: &mut impl io::Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut count = 0;
+    while let Some(rest) = buffer.get_mut(count..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest) {
+            Ok(0) => break,
+            Ok(more) => count += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(count)
 }
 
 /// One unit of backup: a picture, a video, or a Live Photo.
@@ -207,10 +288,21 @@ pub fn identify(
     paths: &[PathBuf],
     album_of: impl Fn(&Path) -> DeviceAlbum,
 ) -> Vec<Identified> {
+    identify_into(&Buffers::default(), around, paths, album_of)
+}
+
+/// The same; the bytes of small files stay in memory, in these buffers.
+pub(super) fn identify_into(
+    buffers: &Buffers,
+    around: Surroundings<'_>,
+    paths: &[PathBuf],
+    album_of: impl Fn(&Path) -> DeviceAlbum,
+) -> Vec<Identified> {
     let mut identified = Vec::new();
     let mut media = Vec::new();
-    for relative in paths {
-        match look(around, relative, None) {
+    let whole = read_small(paths.iter().map(|relative| around.root.join(relative)), buffers);
+    for (relative, whole) in paths.iter().zip(whole) {
+        match look(around, relative, None, whole) {
             Ok(Look::Media(seen)) => media.push(*seen),
             Ok(Look::NotMedia(fingerprint, reason)) => {
                 identified.push(Identified::NotMedia { relative: relative.clone(), fingerprint, reason });
@@ -248,7 +340,7 @@ pub fn subject_of(
     if archive.is_some() && entry.is_none() {
         return Ok(None);
     }
-    match look(around, relative, entry) {
+    match look(around, relative, entry, None) {
         Ok(Look::Media(seen)) if seen.0.fingerprint == *expected => Ok(Some(subject(&seen.0, &seen.1))),
         Ok(_) | Err(IdentifyError::Probe(_) | IdentifyError::NotMedia(_)) => Ok(None),
         Err(IdentifyError::Read(error)) => Err(error),
@@ -260,7 +352,7 @@ pub(super) fn look_at(
     around: Surroundings<'_>,
     relative: &Path,
 ) -> Result<(Component, Probe), IdentifyError> {
-    match look(around, relative, None)? {
+    match look(around, relative, None, None)? {
         Look::Media(seen) => Ok(*seen),
         Look::NotMedia(_, reason) => Err(IdentifyError::NotMedia(reason)),
     }
@@ -277,27 +369,39 @@ pub(crate) fn look(
     around: Surroundings<'_>,
     relative: &Path,
     entry: Option<&Entry>,
+    whole: Option<Whole>,
 ) -> Result<Look, IdentifyError> {
     let path = around.root.join(relative);
-    let mut file = Opened::open(&path, entry)?;
-    let fingerprint = file.fingerprint()?;
+    let (mut opened, fingerprint, kept) = match whole {
+        Some(Whole { fingerprint, bytes }) => (None, fingerprint, Some(bytes)),
+        None => {
+            let opened = Opened::open(&path, entry)?;
+            let fingerprint = opened.fingerprint()?;
+            (Some(opened), fingerprint, None)
+        }
+    };
+    let mut in_memory = io::Cursor::new(kept.as_deref().unwrap_or_default());
+    let source: &mut dyn ReadSeek = match &mut opened {
+        Some(opened) => opened,
+        None => &mut in_memory,
+    };
     let mut head = Vec::with_capacity(HEAD_LEN);
-    (&mut file).take(HEAD_LEN as u64).read_to_end(&mut head)?;
+    (&mut *source).take(HEAD_LEN as u64).read_to_end(&mut head)?;
     let name = path.file_name().unwrap_or_default();
     let media = match classify(name, &head) {
         FileType::Media(media) => media,
         FileType::NotMedia(reason) => return Ok(Look::NotMedia(fingerprint, reason)),
     };
-    file.seek(SeekFrom::Start(0))?;
+    source.seek(SeekFrom::Start(0))?;
     let circumstances = Circumstances {
         name: &name.to_string_lossy(),
         modified: fingerprint.modified_ns.div_euclid(1000),
         now: around.now,
         zone: around.zone,
     };
-    let probe = probe_reader(&mut file, media, &circumstances)?;
-    let entry = entry.cloned();
-    let component = Component { path, relative: relative.to_owned(), fingerprint, media, entry };
+    let probe = probe_reader(source, media, &circumstances)?;
+    let (relative, entry, kept) = (relative.to_owned(), entry.cloned(), kept.map(Kept));
+    let component = Component { path, relative, fingerprint, media, entry, kept };
     Ok(Look::Media(Box::new((component, probe))))
 }
 
@@ -321,7 +425,9 @@ fn paired(media: Vec<(Component, Probe)>) -> Vec<(Component, Option<Component>, 
     for pair in pairs {
         let video = take(pair.video).map(|(component, _)| component);
         if let Some((still, probe)) = take(pair.image) {
-            assets.push((still, video, probe));
+            // The halves are read one after the other, into their container.
+            let without_bytes = |half: Component| Component { kept: None, ..half };
+            assets.push((without_bytes(still), video.map(without_bytes), probe));
         }
     }
     assets.extend(left.into_iter().flatten().map(|(component, probe)| (component, None, probe)));
@@ -337,6 +443,35 @@ mod tests {
     use super::*;
     use darkslide_media::dates::utc;
     use std::fs;
+
+    #[test]
+    fn small_files_are_read_once_and_stay_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let root: Arc<Path> = folder.path().into();
+        let picture = |size: usize| [b"\xff\xd8\xff\xe0".as_slice(), &vec![7; size - 4]].concat();
+        let sizes = [100, KEPT_BYTES_MAX, KEPT_BYTES_MAX + 1, 5];
+        let paths: Vec<PathBuf> = (0..sizes.len()).map(|number| format!("{number}.jpg").into()).collect();
+        for (path, size) in paths.iter().zip(sizes) {
+            fs::write(root.join(path), picture(size)).unwrap();
+        }
+        let around = Surroundings { root: &root, zone: &utc, now: 0 };
+        let album = |path: &Path| crate::library::AlbumRule::PerRoot.album_of(&root, path);
+        let kept = |identified: Vec<Identified>| {
+            let of_asset = |identified| match identified {
+                Identified::Asset(asset) => asset.main.kept.map(|kept| kept.0.to_vec()),
+                other => panic!("{other:?}"),
+            };
+            identified.into_iter().map(of_asset).collect::<Vec<_>>()
+        };
+        let seen = kept(identify(around, &paths, album));
+        for ((bytes, size), is_kept) in seen.into_iter().zip(sizes).zip([true, true, false, true]) {
+            assert_eq!(bytes, is_kept.then(|| picture(size)), "{size}");
+        }
+        // Of more than there is room for, the first.
+        let many = vec![PathBuf::from("1.jpg"); KEPT_AT_ONCE / KEPT_BYTES_MAX + 3];
+        let whole = kept(identify(around, &many, album)).iter().flatten().count();
+        assert_eq!(whole, KEPT_AT_ONCE / (KEPT_BYTES_MAX + 1));
+    }
 
     #[test]
     fn every_path_comes_back_once() {

@@ -10,7 +10,8 @@ use futures_util::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::identify::Identified;
-use super::run::{FOLDERS_IDENTIFIED_AHEAD, Lanes, RECHECKED_AT_ONCE, Run};
+use super::lanes::Lanes;
+use super::run::{FOLDERS_IDENTIFIED_AHEAD, RECHECKED_AT_ONCE, Run};
 use super::{BackupError, Settings};
 use crate::catalog::{AssetRow, AssetState, Catalog};
 use crate::event::{Event, Events, Outcome};
@@ -112,11 +113,8 @@ impl Run {
             .map(|steps| self.identified_in(export, steps))
             .buffered(FOLDERS_IDENTIFIED_AHEAD);
         while let Some(group) = identified.next().await {
-            for (root, one) in group {
-                if self.halt.is_cancelled() {
-                    return Ok(());
-                }
-                self.dispatch(lanes, &root, one, &none_changed).await?;
+            if !self.dispatch(lanes, group, &none_changed).await? {
+                break;
             }
         }
         Ok(())
@@ -124,7 +122,8 @@ impl Run {
 
     async fn identified_in(&self, export: &Arc<Export>, steps: FolderSteps) -> Vec<(Arc<Path>, Identified)> {
         let (export, zone, now) = (Arc::clone(export), Arc::clone(&self.settings.zone), self.now);
-        let identifying = tokio::task::spawn_blocking(move || export.identify(&steps, &*zone, now));
+        let buffers = self.buffers.clone();
+        let identifying = tokio::task::spawn_blocking(move || export.identify(&steps, &*zone, now, &buffers));
         identifying.await.expect("identification does not panic")
     }
 }

@@ -54,14 +54,8 @@ pub async fn offer(
     run.work(async |lanes| {
         for offers in offers.chunks(LOOKED_AT_ONCE) {
             let identified = run.identified_alone(&root, offers.to_vec()).await;
-            for (mut one, replaces) in identified {
-                if run.is_halted() {
-                    return Ok(());
-                }
-                if let Identified::Asset(asset) = &mut one {
-                    asset.offered = Some(Offered { replaces });
-                }
-                run.dispatch(lanes, &root, one, &none_changed).await?;
+            if !run.dispatch(lanes, identified, &none_changed).await? {
+                break;
             }
         }
         Ok(())
@@ -72,21 +66,21 @@ pub async fn offer(
 
 impl Run {
     /// What each file is, by itself.
-    async fn identified_alone(
-        &self,
-        root: &Arc<Path>,
-        offers: Vec<Offer>,
-    ) -> Vec<(Identified, Option<(FileId, ContentHash)>)> {
+    async fn identified_alone(&self, root: &Arc<Path>, offers: Vec<Offer>) -> Vec<(Arc<Path>, Identified)> {
         let (root, settings, now) = (Arc::clone(root), self.settings.clone(), self.now);
         let identifying = tokio::task::spawn_blocking(move || {
             let around = Surroundings { root: &root, zone: &*settings.zone, now };
             let alone = |offer: Offer| {
-                let identified = identify(around, std::slice::from_ref(&offer.path), |path| {
-                    settings.albums.album_of(&root, path)
-                });
-                identified.into_iter().map(move |one| (one, offer.replaces)).collect::<Vec<_>>()
+                let paths = std::slice::from_ref(&offer.path);
+                let mut identified = identify(around, paths, |path| settings.albums.album_of(&root, path));
+                for one in &mut identified {
+                    if let Identified::Asset(asset) = one {
+                        asset.offered = Some(Offered { replaces: offer.replaces });
+                    }
+                }
+                identified
             };
-            offers.into_iter().flat_map(alone).collect()
+            offers.into_iter().flat_map(alone).map(|one| (Arc::clone(&root), one)).collect()
         });
         identifying.await.expect("identification does not panic")
     }

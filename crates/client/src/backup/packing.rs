@@ -8,11 +8,12 @@ use darkslide_crypto::ContentHash;
 use darkslide_crypto::keys::FileKey;
 use darkslide_crypto::stream::{OVERHEAD, StreamEncryptor, StreamHeader, blob};
 use darkslide_media::thumbnail::PLACEHOLDER;
+use darkslide_protocol::batch::{FrameKind, object_head, object_key};
 use darkslide_protocol::{AccountId, ContentTag};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::albums::Album;
-use super::batch::{Parcel, SealedObject};
+use super::batch::{Parcel, SealedObject, append_record, draw_id};
 use super::commit::{self, Commit};
 use super::identify::Asset;
 use super::upload::StoredObject;
@@ -37,22 +38,64 @@ pub(super) struct Packing {
     pub(super) room: Option<OwnedSemaphorePermit>,
 }
 
+/// Parcels of small files share a buffer of about this size.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// Bytes of a parcel beside its original: the placeholder, the commit, and their frames. It is a guess, and may be too low.
+const BESIDE_BYTES: usize = 6 << 10;
+
+/// Seals what is not sealed yet.
+pub(super) fn pack_together(packings: Vec<Packing>, buffers: &Buffers) -> Vec<Parcel> {
+    let mut parcels = Vec::with_capacity(packings.len());
+    let mut packings = packings.into_iter().peekable();
+    while let Some(first) = packings.next() {
+        let mut bytes = first.bytes();
+        let mut group = vec![first];
+        while let Some(next) = packings.next_if(|next| bytes + next.bytes() <= BUFFER_BYTES) {
+            bytes += next.bytes();
+            group.push(next);
+        }
+        let mut buffer = buffers.take(bytes);
+        let packed: Vec<_> = group
+            .into_iter()
+            .map(|packing| {
+                let start = buffer.len();
+                let parcel = packing.pack(&mut buffer);
+                (parcel, start..buffer.len())
+            })
+            .collect();
+        let all = Bytes::from(buffer);
+        parcels
+            .extend(packed.into_iter().map(|(parcel, place)| Parcel { frames: all.slice(place), ..parcel }));
+    }
+    parcels
+}
+
 impl Packing {
-    /// Seals what is not sealed yet. The plaintext is dropped.
-    pub(super) fn pack(self, buffers: &Buffers) -> Parcel {
-        let mut objects = Vec::with_capacity(2);
+    /// About as many as its frames will have.
+    fn bytes(&self) -> usize {
+        self.plain.as_ref().map_or(0, Bytes::len) + BESIDE_BYTES
+    }
+
+    /// Appends its frames, of which the parcel itself has none yet. The plaintext is dropped.
+    fn pack(self, frames: &mut Vec<u8>) -> Parcel {
+        let mut bytes = 0;
         let plain = self.plain.unwrap_or_default();
         let (key, original) = self.original.unwrap_or_else(|| {
             let (key, header) = (FileKey::generate(), StreamHeader::generate());
-            let mut sealed = buffers.take(plain.len() + OVERHEAD);
+            let size = plain.len() + OVERHEAD;
+            let original = begin(self.account, header, size, frames);
             StreamEncryptor::new(&key, &header)
-                .finish(&plain, &mut sealed)
+                .finish(&plain, frames)
                 .expect("what is kept in memory is at most one chunk");
-            (key, stored(self.account, header, sealed.into(), &mut objects))
+            bytes += original.size;
+            (key, original)
         });
         drop(plain);
-        let thumbnail = blob::seal(&key, PLACEHOLDER);
-        let thumbnail = stored(self.account, thumbnail.header, thumbnail.ciphertext.into(), &mut objects);
+        let placeholder = blob::seal(&key, PLACEHOLDER);
+        let thumbnail = begin(self.account, placeholder.header, placeholder.ciphertext.len(), frames);
+        frames.extend_from_slice(&placeholder.ciphertext);
+        bytes += thumbnail.size;
         let commit = commit::request(Commit {
             asset: &self.asset,
             content: &self.content,
@@ -63,9 +106,18 @@ impl Packing {
             thumbnail: &thumbnail,
             is_placeholder: !self.thumbnail_is_due,
         });
+        append_record(FrameKind::Commit, &commit, frames);
         let Self { album, row, thumbnail_is_due, room, .. } = self;
-        Parcel { objects, commit, kind: self.asset.kind(), album, row, thumbnail_is_due, room }
+        let kind = self.asset.kind();
+        Parcel { frames: Bytes::new(), bytes, commit, kind, album, row, thumbnail_is_due, room }
     }
+}
+
+/// The head of an object whose ciphertext comes next, under an id that is drawn here.
+fn begin(account: AccountId, header: StreamHeader, size: usize, frames: &mut Vec<u8>) -> StoredObject {
+    let (id, size) = (draw_id(), size as u64);
+    frames.extend_from_slice(&object_head(&id, size));
+    StoredObject { object_key: object_key(account, &id), header, size }
 }
 
 /// An object that goes with its commit, under an id that is drawn here.

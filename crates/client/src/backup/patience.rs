@@ -5,9 +5,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::error::AssetError;
+use super::rules::conditions::{Conditions, Network};
 use crate::event::{Event, Events};
 
 /// The first pause; each further one is twice as long, with jitter.
@@ -22,6 +24,8 @@ pub struct Patience {
     limit: Duration,
     halt: CancellationToken,
     events: Events,
+    /// The device's conditions, where they are known.
+    conditions: Option<watch::Receiver<Conditions>>,
     /// Since when nothing has worked.
     failing_since: Mutex<Option<Instant>>,
 }
@@ -29,7 +33,12 @@ pub struct Patience {
 impl Patience {
     /// Bears failures for `limit` after the last success; `halt` ends every wait.
     pub fn new(limit: Duration, halt: CancellationToken, events: Events) -> Self {
-        Self { limit, halt, events, failing_since: Mutex::new(None) }
+        Self { limit, halt, events, conditions: None, failing_since: Mutex::new(None) }
+    }
+
+    /// The same under conditions that change: when the network returns, it is tried at once.
+    pub(super) fn under(self, conditions: watch::Receiver<Conditions>) -> Self {
+        Self { conditions: Some(conditions), ..self }
     }
 
     /// Repeats `attempt` until it succeeds, fails for good, or patience is over; ends at once when the run halts.
@@ -62,7 +71,18 @@ impl Patience {
             tokio::select! {
                 () = self.halt.cancelled() => return Err(AssetError::Stopped),
                 () = tokio::time::sleep(delay) => {}
+                () = self.network_returned() => {}
             }
+        }
+    }
+
+    /// Waits until there is a network that is not the one of now.
+    async fn network_returned(&self) {
+        let Some(mut conditions) = self.conditions.clone() else { return std::future::pending().await };
+        let now = conditions.borrow_and_update().network;
+        let is_another = |conditions: &Conditions| ![now, Network::None].contains(&conditions.network);
+        if conditions.wait_for(is_another).await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 
@@ -109,6 +129,28 @@ mod tests {
         let some = patience(Duration::from_mins(10), &CancellationToken::new());
         assert!(some.persist(|| attempt(|| AssetError::TooLarge)).await.is_err());
         assert_eq!(tries.into_inner(), 2);
+    }
+
+    /// The clock stands still: only the network can end the pause.
+    #[tokio::test]
+    async fn a_network_that_returns_ends_the_wait() {
+        let (told, conditions) = watch::channel(Conditions { network: Network::None, ..Conditions::HOME });
+        let halt = CancellationToken::new();
+        let patience = patience(Duration::from_mins(10), &halt).under(conditions);
+        tokio::time::pause();
+        let tries = AtomicU32::new(0);
+        let attempt = || async {
+            let tried = tries.fetch_add(1, Ordering::Relaxed);
+            if tried == 0 { Err(AssetError::Damaged) } else { Ok(tried) }
+        };
+        let began = tokio::time::Instant::now();
+        let returning = async {
+            tokio::task::yield_now().await;
+            told.send_replace(Conditions::HOME);
+            told.send_replace(Conditions { charging: false, ..Conditions::HOME });
+        };
+        let (tried, ()) = tokio::join!(patience.persist(attempt), returning);
+        assert_eq!((tried.unwrap(), began.elapsed()), (1, Duration::ZERO));
     }
 
     #[tokio::test]

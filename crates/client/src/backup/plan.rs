@@ -207,7 +207,7 @@ fn read_companions(steps: &mut [Step]) {
 pub(super) struct Kin {
     pub(super) folder: PathBuf,
     stem: String,
-    kind: MediaKind,
+    pub(super) kind: MediaKind,
 }
 
 impl Kin {

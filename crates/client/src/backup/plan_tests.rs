@@ -333,3 +333,21 @@ fn what_is_to_be_read_is_counted() {
         assert_eq!((plan.has_work(), plan.to_read()), (has_work, to_read), "{plan:?}");
     }
 }
+
+#[test]
+fn what_is_settled_is_let_go_of_while_it_is_found() {
+    let album = AlbumMark::of(&AlbumRule::PerRoot.album_of(Path::new(ROOT), Path::new("a.jpg")).key);
+    let other =
+        AlbumMark::of(&AlbumRule::Named("Ski".into()).album_of(Path::new(ROOT), Path::new("a.jpg")).key);
+    let row =
+        SettledRow { path: b"a.jpg".to_vec(), fingerprint: print(1), album: album.clone(), file: FileId(7) };
+    let none = BTreeSet::new();
+    for (seed, displaced, album, expected) in [
+        (1, &none, &album, true),
+        (2, &none, &album, false),
+        (1, &BTreeSet::from([FileId(7)]), &album, false),
+        (1, &none, &other, false),
+    ] {
+        assert_eq!(is_settled(&row, &found("a.jpg", seed), displaced, album), expected);
+    }
+}

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use darkslide_crypto::stream::ciphertext_len;
+use darkslide_media::file_type::MediaKind;
 use darkslide_protocol::limits::QUOTA_GRACE_BYTES;
 use futures_util::StreamExt as _;
 use tokio::sync::{Semaphore, mpsc};
@@ -22,16 +23,17 @@ use super::batch::{self, Counter, Courier, Parcel};
 use super::error::{AssetError, BackupError};
 use super::gate::{Gate, Outlook};
 use super::hash::{HashError, Hashed, hash_kept};
-use super::identify::{Asset, Identified, Surroundings, identify};
+use super::identify::{Asset, Identified, Surroundings, identify_into};
 use super::in_flight::InFlight;
-use super::packing::Packing;
+use super::lanes::{Lanes, large_lane, small_lane};
+use super::packing::{Packing, pack_together};
 use super::patience::Patience;
-use super::plan::{BackupPlan, Decision, Step, Why};
+use super::plan::{BackupPlan, Decision, Step, Why, kin_of};
 use super::report::BackupReport;
 use super::rules::explanation::Wait;
 use super::settle::Job;
 use super::thumbnails::{self, Signals};
-use super::upload::{UrlPool, WHOLE_OBJECT_MAX};
+use super::upload::UrlPool;
 use crate::buffers::Buffers;
 use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, Fingerprint, Spans};
 use crate::error::VaultError;
@@ -62,8 +64,14 @@ pub(super) const RECHECKED_AT_ONCE: usize = 8;
 /// Files that are identified in one go, when a folder has more.
 const IDENTIFIED_AT_ONCE: usize = 4096;
 
+/// The same, in a folder without videos, which has no Live Photos. Few: small files stay in memory from here on.
+const IDENTIFIED_WITHOUT_VIDEOS: usize = 32;
+
 /// Folders whose files are being looked at, or were, and have not all had their turn.
 pub(super) const FOLDERS_IDENTIFIED_AHEAD: usize = 2;
+
+/// What is said of a file that was there a moment ago. Nothing is recorded of it: where it is now it is found by the next look.
+pub(super) const GONE: &str = "it is gone: it was moved or deleted while the backup ran";
 
 /// Everything that the work of one run shares.
 pub(super) struct Run {
@@ -83,7 +91,10 @@ pub(super) struct Run {
     counter: Mutex<Option<Counter>>,
     pub(super) hashing: Semaphore,
     pub(super) hashing_small: Together<Asset, (Asset, Result<Hashed, HashError>)>,
+    pub(super) hashing_small_turn: Arc<Semaphore>,
     pub(super) sealing: Together<Packing, Parcel>,
+    pub(super) sealing_turns: Arc<Semaphore>,
+    pub(super) buffers: Buffers,
     pub(super) small_uploads: Semaphore,
     pub(super) large_uploads: Semaphore,
     pub(super) sent: Arc<AtomicU64>,
@@ -122,7 +133,9 @@ impl Run {
         let memory = settings.memory;
         let halt = stop.child_token();
         let buffers = Buffers::default();
-        let for_hashing = buffers.clone();
+        let (for_hashing, for_sealing) = (buffers.clone(), buffers.clone());
+        let (hashing_small_turn, sealing_turns) =
+            (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(SEALING)));
         Self {
             session,
             catalog,
@@ -138,15 +151,16 @@ impl Run {
             counter: Mutex::default(),
             hashing_small: Together::new(
                 memory.hashed_together,
-                Arc::new(Semaphore::new(1)),
+                Arc::clone(&hashing_small_turn),
                 move |assets| hash_together(assets, &for_hashing),
             ),
+            hashing_small_turn,
             hashing: Semaphore::new(HASHING),
-            sealing: Together::new(
-                memory.sealed_together,
-                Arc::new(Semaphore::new(SEALING)),
-                move |packings| pack_together(packings, &buffers),
-            ),
+            sealing: Together::new(memory.sealed_together, Arc::clone(&sealing_turns), move |packings| {
+                pack_together(packings, &for_sealing)
+            }),
+            sealing_turns,
+            buffers,
             small_uploads: Semaphore::new(SMALL_UPLOADS),
             large_uploads: Semaphore::new(LARGE_UPLOADS),
             sent: Arc::default(),
@@ -240,7 +254,9 @@ impl Run {
 
     /// Makes it the run of a device's own library, under conditions that change.
     pub(super) fn of_library(self, library: Arc<dyn Library>, outlook: Outlook, resumable: bool) -> Self {
-        Self { gate: Arc::new(Gate::new(Some(outlook), resumable)), library: Some(library), ..self }
+        let patience = Patience::new(self.settings.patience, self.halt.clone(), self.events.clone());
+        let patience = Arc::new(patience.under(outlook.conditions.clone()));
+        Self { patience, gate: Arc::new(Gate::new(Some(outlook), resumable)), library: Some(library), ..self }
     }
 
     /// Does what the plans say.
@@ -333,18 +349,16 @@ impl Run {
         drop(steps);
         let groups = to_read.into_values().flat_map(|mut paths| {
             paths.sort();
-            paths.chunks(IDENTIFIED_AT_ONCE).map(<[PathBuf]>::to_vec).collect::<Vec<_>>()
+            paths.chunks(identified_at_once(&paths)).map(<[PathBuf]>::to_vec).collect::<Vec<_>>()
         });
         // The next folder is looked at while this one's files are sent.
         let mut identified = futures_util::stream::iter(groups)
             .map(|paths| self.identified(root, paths))
             .buffered(FOLDERS_IDENTIFIED_AHEAD);
         while let Some(group) = identified.next().await {
-            for one in group {
-                if self.halt.is_cancelled() {
-                    return Ok(());
-                }
-                self.dispatch(lanes, root, one, &changed).await?;
+            let group = group.into_iter().map(|one| (Arc::clone(root), one)).collect();
+            if !self.dispatch(lanes, group, &changed).await? {
+                break;
             }
         }
         Ok(())
@@ -368,26 +382,42 @@ impl Run {
 
     async fn identified(&self, root: &Arc<Path>, paths: Vec<PathBuf>) -> Vec<Identified> {
         let (root, settings, now) = (Arc::clone(root), self.settings.clone(), self.now);
+        let buffers = self.buffers.clone();
         let identifying = tokio::task::spawn_blocking(move || {
             let around = Surroundings { root: &root, zone: &*settings.zone, now };
-            identify(around, &paths, |path| settings.albums.album_of(&root, path))
+            identify_into(&buffers, around, &paths, |path| settings.albums.album_of(&root, path))
         });
         identifying.await.expect("identification does not panic")
     }
 
-    /// Sends an asset on its way; what became none is recorded.
+    /// Sends assets on their way; what became none is recorded. Tells whether there can be more.
     pub(super) async fn dispatch(
         &self,
         lanes: &Lanes,
-        root: &Arc<Path>,
-        identified: Identified,
+        group: Vec<(Arc<Path>, Identified)>,
         changed: &HashSet<PathBuf>,
-    ) -> Result<(), BackupError> {
-        match identified {
-            Identified::Asset(mut asset) => {
-                asset.is_changed = changed.contains(&asset.main.relative);
-                lanes.send(asset, &self.halt).await;
+    ) -> Result<bool, BackupError> {
+        let mut assets = Vec::with_capacity(group.len());
+        for (root, identified) in group {
+            if self.halt.is_cancelled() {
+                return Ok(false);
             }
+            match identified {
+                Identified::Asset(mut asset) => {
+                    asset.is_changed = changed.contains(&asset.main.relative);
+                    assets.push(*asset);
+                }
+                other => self.leave_alone(&root, other).await?,
+            }
+        }
+        lanes.send_all(assets, &self.settings.memory, &self.halt).await;
+        Ok(!self.halt.is_cancelled())
+    }
+
+    /// Records what became no asset.
+    async fn leave_alone(&self, root: &Arc<Path>, identified: Identified) -> Result<(), BackupError> {
+        match identified {
+            Identified::Asset(_) => {}
             Identified::NotMedia { relative, fingerprint, reason } => {
                 let reason = reason.to_string();
                 self.record_other(root, &relative, fingerprint, AssetState::NotMedia, &reason).await?;
@@ -398,6 +428,11 @@ impl Run {
                 self.finished(&root.join(relative).into(), Outcome::Skipped(reason)).await;
             }
             Identified::Unreadable { relative, error } => {
+                let error = AssetError::Identify(error);
+                if error.is_gone() {
+                    self.finished(&root.join(relative).into(), Outcome::Skipped(GONE.to_owned())).await;
+                    return Ok(());
+                }
                 let (reason, unknown) =
                     (error.to_string(), Fingerprint { size: 0, modified_ns: 0, inode: 0 });
                 self.record_other(root, &relative, unknown, AssetState::Blocked, &reason).await?;
@@ -522,25 +557,6 @@ impl Run {
     }
 }
 
-/// Where assets wait for their turn.
-pub(super) struct Lanes {
-    small: mpsc::Sender<Box<Asset>>,
-    large: mpsc::UnboundedSender<Box<Asset>>,
-}
-
-impl Lanes {
-    pub(super) async fn send(&self, asset: Box<Asset>, halt: &CancellationToken) {
-        if asset.size() > WHOLE_OBJECT_MAX {
-            self.large.send(asset).expect("the lane is open until all is sent");
-            return;
-        }
-        tokio::select! {
-            () = halt.cancelled() => {}
-            sent = self.small.send(asset) => sent.expect("the lane is open until all is sent"),
-        }
-    }
-}
-
 pub(super) fn no_room() -> AssetError {
     let words =
         "the account's storage has no room for it; free some, or ask whoever runs the server for more";
@@ -552,23 +568,13 @@ fn room_for_original(bytes: u64) -> i64 {
     ciphertext_len(bytes).and_then(|length| i64::try_from(length).ok()).unwrap_or(i64::MAX)
 }
 
-fn hash_together(assets: Vec<Asset>, buffers: &Buffers) -> Vec<(Asset, Result<Hashed, HashError>)> {
-    let hashed = hash_kept(&assets, buffers);
+/// Files of one folder that are identified in one go, so that no Live Photo is parted.
+fn identified_at_once(paths: &[PathBuf]) -> usize {
+    let is_video = |path: &PathBuf| kin_of(path).is_some_and(|kin| kin.kind == MediaKind::Video);
+    if paths.iter().any(is_video) { IDENTIFIED_AT_ONCE } else { IDENTIFIED_WITHOUT_VIDEOS }
+}
+
+fn hash_together(mut assets: Vec<Asset>, buffers: &Buffers) -> Vec<(Asset, Result<Hashed, HashError>)> {
+    let hashed = hash_kept(&mut assets, buffers);
     assets.into_iter().zip(hashed).collect()
-}
-
-fn pack_together(packings: Vec<Packing>, buffers: &Buffers) -> Vec<Parcel> {
-    packings.into_iter().map(|packing| packing.pack(buffers)).collect()
-}
-
-async fn small_lane(run: Arc<Run>, mut waiting: mpsc::Receiver<Box<Asset>>) {
-    let assets = futures_util::stream::poll_fn(move |context| waiting.poll_recv(context));
-    let most = run.settings.memory.small_in_flight;
-    assets.for_each_concurrent(most, |asset| run.process(*asset)).await;
-}
-
-async fn large_lane(run: Arc<Run>, mut waiting: mpsc::UnboundedReceiver<Box<Asset>>) {
-    let assets = futures_util::stream::poll_fn(move |context| waiting.poll_recv(context));
-    let most = run.settings.memory.large_in_flight;
-    assets.for_each_concurrent(most, |asset| run.process(*asset)).await;
 }

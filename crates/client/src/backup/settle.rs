@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use darkslide_crypto::ContentHash;
-use darkslide_crypto::keys::FileKey;
 use darkslide_crypto::stream::{CHUNK_LEN, ciphertext_len};
 use darkslide_protocol::FileId;
 use darkslide_protocol::collection::AddFilesRequest;
@@ -14,16 +13,14 @@ use darkslide_protocol::limits::OBJECT_BYTES_MAX;
 use darkslide_protocol::trash::{RestoreItem, RestoreRequest};
 
 use super::albums::Album;
-use super::batch::{Delivered, Parcel};
+use super::batch::Delivered;
 use super::describe;
 use super::encrypt::Source;
 use super::error::{AssetError, BackupError};
-use super::hash::{Hashed, hash, is_kept, on_disk};
+use super::hash::{Hashed, hash, is_kept};
 use super::identify::{Asset, IdentifyError};
-use super::packing::Packing;
-use super::plan::{ContentDecision, Step, decide_content, deleted_reason};
-use super::run::{ROOM_UNIT, Run, no_room};
-use super::upload::{Original, StoredObject, Uploads, WHOLE_OBJECT_MAX};
+use super::plan::{self, ContentDecision, decide_content, deleted_reason};
+use super::run::{GONE, ROOM_UNIT, Run, no_room};
 use crate::appearance::Appearance;
 use crate::catalog::{AssetRow, AssetState, CatalogError, FileRow, Fingerprint, TrashRow, content_mark};
 use crate::event::{Event, Outcome};
@@ -36,13 +33,22 @@ use tokio::sync::OwnedSemaphorePermit;
 /// An asset whose content is known.
 #[derive(Debug)]
 pub(super) struct Job {
-    asset: Asset,
-    content: ContentHash,
-    source: Source,
+    pub(super) asset: Asset,
+    pub(super) content: ContentHash,
+    pub(super) source: Source,
     /// Neither the vault nor this device ever had this content.
     is_new: bool,
     /// The room in memory that it takes.
-    room: Option<OwnedSemaphorePermit>,
+    pub(super) room: Option<OwnedSemaphorePermit>,
+}
+
+impl Job {
+    /// Whether nothing has to be asked before it is sent.
+    pub(super) fn is_surely_new(&self) -> bool {
+        self.is_new
+            && !self.asset.is_changed
+            && self.asset.offered.is_none_or(|offered| offered.replaces.is_none())
+    }
 }
 
 /// What is recorded of an asset, whichever way its content became known.
@@ -85,43 +91,90 @@ impl Settled {
     }
 }
 
-/// Bytes in memory of an asset beside its own: pieces that are on their way, its thumbnail, its records.
+/// Bytes in memory of an asset that is read piece by piece, beside its own: pieces that are on their way, its thumbnail, its records.
 const PIECES_BYTES: u64 = 128 * 1024;
+
+/// The same of one that is sealed in one go.
+const RECORDS_BYTES: u64 = 64 * 1024;
+
+/// Room in memory for an asset's bytes, plain or sealed; of one that is read piece by piece, for the pieces. In units.
+pub(super) fn room_of(asset: &Asset) -> u32 {
+    let beside = if is_kept(asset) { RECORDS_BYTES } else { PIECES_BYTES };
+    let bytes = asset.size().min(CHUNK_LEN as u64) + beside;
+    u32::try_from(bytes / ROOM_UNIT).unwrap_or(u32::MAX)
+}
+
+/// How far an asset has come.
+enum Step {
+    /// It is where it belongs, or stays outside.
+    Settled(Settled),
+    /// Its bytes were sent.
+    Sent(Delivered),
+    /// Another device was first with something else: what is to be done is asked again.
+    Anew,
+}
 
 /// How often an asset is settled anew because another device was first.
 pub(super) const OTHERS_FIRST_MAX: usize = 3;
 
 impl Run {
     /// Takes one asset all the way, and with it those that turn out to have the same content.
-    pub(super) async fn process(&self, asset: Asset) {
+    pub(super) async fn process(&self, asset: Asset, room: Option<OwnedSemaphorePermit>) {
         if self.halt.is_cancelled() {
             return;
         }
-        match self.not_worth_reading(&asset).await {
-            Ok(None) => {}
-            Ok(Some((content, error))) => return self.conclude(&asset, content, Err(error)).await,
-            Err(error) => return self.fail(error),
-        }
-        let room = self.room_for(&asset).await;
+        let Some(asset) = self.worth_reading(asset).await else { return };
         let name = asset.name();
         self.events.send(Event::Started { name: Arc::clone(&name), bytes: asset.size() }).await;
         let (asset, hashed) = self.hashed(asset).await;
+        if let Some(job) = self.claimed(asset, hashed, room).await {
+            self.see_through(job, None).await;
+        }
+    }
+
+    /// The job of an asset that was hashed. None where that failed, or where the same content is being dealt with: whoever does takes it
+    /// over.
+    pub(super) async fn claimed(
+        &self,
+        asset: Asset,
+        hashed: Result<Hashed, AssetError>,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Option<Job> {
         let Hashed { content, source } = match hashed {
             Ok(hashed) => hashed,
-            Err(error) => return self.conclude(&asset, None, Err(error)).await,
+            Err(error) => {
+                self.conclude(&asset, None, Err(error)).await;
+                return None;
+            }
         };
         self.tally().bytes_hashed += asset.size();
         let is_new = self.marks().insert(content_mark(&content));
-        let mut next = self.in_flight.claim(content, Job { asset, content, source, is_new, room });
+        self.in_flight.claim(content, Job { asset, content, source, is_new, room })
+    }
+
+    /// Takes a job to its end, and then those with the same content. `sent` is what became of it, if it was sent already.
+    pub(super) async fn see_through(&self, job: Job, mut sent: Option<Result<Delivered, AssetError>>) {
+        let content = job.content;
+        let mut next = Some(job);
         while let Some(mut job) = next {
-            let settled = self.settle(&mut job).await;
+            let settled = self.settle(&mut job, sent.take()).await;
             self.conclude(&job.asset, Some(content), settled).await;
             drop(job);
             next = self.in_flight.next(&content);
         }
     }
 
-    /// What no server takes is not read to find that out; nor is, run after run, what there was no room for and is none now.
+    /// Concludes what need not be read, and gives everything else back. What no server takes is not read to find that out; nor is, run after
+    /// run, what there was no room for and is none now.
+    pub(super) async fn worth_reading(&self, asset: Asset) -> Option<Asset> {
+        match self.not_worth_reading(&asset).await {
+            Ok(None) => return Some(asset),
+            Ok(Some((content, error))) => self.conclude(&asset, content, Err(error)).await,
+            Err(error) => self.fail(error),
+        }
+        None
+    }
+
     async fn not_worth_reading(
         &self,
         asset: &Asset,
@@ -142,7 +195,7 @@ impl Run {
         Ok(known.filter(was_hashed).map(|row| (row.content_hash, no_room())))
     }
 
-    async fn hashed(&self, asset: Asset) -> (Asset, Result<Hashed, AssetError>) {
+    async fn hashed(&self, mut asset: Asset) -> (Asset, Result<Hashed, AssetError>) {
         if is_kept(&asset) {
             let bytes = asset.size();
             let (asset, hashed) = self.hashing_small.ask(asset, bytes).await;
@@ -150,39 +203,27 @@ impl Run {
         }
         let _turn = self.hashing.acquire().await.expect("the semaphore is never closed");
         let hashing = tokio::task::spawn_blocking(move || {
-            let hashed = hash(&asset);
+            let hashed = hash(&mut asset);
             (asset, hashed)
         });
         let (asset, hashed) = hashing.await.expect("hashing does not panic");
         (asset, hashed.map_err(AssetError::from))
     }
 
-    /// Room in memory for an asset's bytes, plain or sealed; of one that is read piece by piece, for the pieces.
-    async fn room_for(&self, asset: &Asset) -> Option<OwnedSemaphorePermit> {
-        let bytes = asset.size().min(CHUNK_LEN as u64) + PIECES_BYTES;
-        let room = u32::try_from(bytes / ROOM_UNIT).unwrap_or(u32::MAX);
-        let room = room.min(self.settings.memory.room_units);
-        Arc::clone(&self.room_in_memory).acquire_many_owned(room).await.ok()
-    }
-
-    async fn settle(&self, job: &mut Job) -> Result<Settled, AssetError> {
+    async fn settle(
+        &self,
+        job: &mut Job,
+        mut sent: Option<Result<Delivered, AssetError>>,
+    ) -> Result<Settled, AssetError> {
         for _ in 0..OTHERS_FIRST_MAX {
-            if self.halt.is_cancelled() {
-                return Err(AssetError::Stopped);
+            let step = match sent.take() {
+                Some(delivered) => Step::Sent(delivered?),
+                None => self.settle_or_send(job).await?,
+            };
+            if let Step::Settled(settled) = step {
+                return Ok(settled);
             }
-            if !job.is_new {
-                let place = job.place();
-                let decision = self.decide(&place, &job.content, job.asset.offered.is_some()).await?;
-                if let Some(settled) = self.settle_unsent(&place, decision).await? {
-                    self.pass_on(&job.asset, settled.file, false).await?;
-                    return Ok(settled);
-                }
-            }
-            if let Some(edited) = self.edited(job).await? {
-                if let Some(updated) = self.update(job, edited).await? {
-                    return Ok(updated);
-                }
-            } else if let Delivered::Created(file) = self.send(job).await? {
+            if let Step::Sent(Delivered::Created(file)) = step {
                 self.pass_on(&job.asset, Some(file), true).await?;
                 return Ok(Settled::recorded(Outcome::Uploaded, file));
             }
@@ -191,6 +232,25 @@ impl Run {
             feed::pull(&self.session, &self.catalog).await?;
         }
         Err(AssetError::Changed)
+    }
+
+    async fn settle_or_send(&self, job: &mut Job) -> Result<Step, AssetError> {
+        if self.halt.is_cancelled() {
+            return Err(AssetError::Stopped);
+        }
+        if !job.is_new {
+            let place = job.place();
+            let decision = self.decide(&place, &job.content, job.asset.offered.is_some()).await?;
+            if let Some(settled) = self.settle_unsent(&place, decision).await? {
+                self.pass_on(&job.asset, settled.file, false).await?;
+                return Ok(Step::Settled(settled));
+            }
+        }
+        if let Some(edited) = self.edited(job).await? {
+            let updated = self.update(job, edited).await?;
+            return Ok(updated.map_or(Step::Anew, Step::Settled));
+        }
+        self.send(job).await.map(Step::Sent)
     }
 
     async fn decide(
@@ -297,105 +357,13 @@ impl Run {
         self.albums.resolve(&self.session, &self.catalog, &self.patience, album).await
     }
 
-    /// Seals what is small, sends what is large, and hands in what makes a file of it.
-    async fn send(&self, job: &mut Job) -> Result<Delivered, AssetError> {
-        self.must_have_room(job)?;
-        let album = self.resolve(&job.asset.album).await?;
-        let is_large = job.source.in_memory().is_none();
-        let original = if is_large { Some(self.send_original(job, &album, None).await?) } else { None };
-        let thumbnail_is_due = self.settings.thumbnailer.may_make(&job.asset.subject());
-        let parcel = self.parcel(job, album, original, thumbnail_is_due).await?;
-        let delivered = self.counter().deliver(parcel).await;
-        let refused =
-            |error: &AssetError| matches!(error.root(), AssetError::Api(_)) && !error.is_transient();
-        if is_large && delivered.as_ref().map_or_else(refused, |_| true) {
-            // Committed, or refused for good: either way this key and header are not used again.
-            self.catalog.end_upload(&job.content).await?;
-        }
-        if matches!(delivered, Ok(Delivered::Created(_))) {
-            self.tally().placeholders += u64::from(!thumbnail_is_due);
-        } else {
-            self.give_room_back(job.source.len());
-        }
-        delivered
-    }
-
-    /// Sets room in the vault aside for it.
-    pub(super) fn must_have_room(&self, job: &Job) -> Result<(), AssetError> {
-        let full = self.tally().storage_full.clone();
-        if let Some(reason) = full {
-            return Err(AssetError::StorageFull(reason));
-        }
-        self.take_room(job.source.len())
-    }
-
-    /// What the catalog holds of it when it is in the vault as this file.
-    pub(super) async fn uploaded_row(&self, job: &Job, file: FileId) -> Result<AssetRow, CatalogError> {
-        self.row(&job.place(), Some(job.content), job.is_new, &Outcome::Uploaded, Some(file)).await
-    }
-
-    /// Sealing and wrapping, on a thread that may take its time.
-    async fn parcel(
-        &self,
-        job: &mut Job,
-        album: Arc<Album>,
-        original: Option<(FileKey, StoredObject)>,
-        thumbnail_is_due: bool,
-    ) -> Result<Parcel, AssetError> {
-        let row = self.row(&job.place(), Some(job.content), job.is_new, &Outcome::Uploaded, None).await?;
-        // The job does not keep what is sealed now: whoever must seal it again reads it again.
-        let plain = job.source.in_memory().cloned();
-        if plain.is_some() {
-            job.source = on_disk(&job.asset.main);
-        }
-        let packing = Packing {
-            asset: job.asset.clone(),
-            content: job.content,
-            tag: self.session.content_tag(&job.content),
-            plain,
-            original,
-            thumbnail_is_due,
-            album,
-            row,
-            account: self.session.account,
-            room: job.room.take(),
-        };
-        let bytes = packing.plain.as_ref().map_or(0, |plain| plain.len() as u64);
-        Ok(self.sealing.ask(packing, bytes).await)
-    }
-
-    /// Under the given key, or a new one.
-    pub(super) async fn send_original(
+    /// What the catalog holds of it when it is in the vault, as this file if that is known.
+    pub(super) async fn uploaded_row(
         &self,
         job: &Job,
-        album: &Album,
-        key: Option<Arc<FileKey>>,
-    ) -> Result<(FileKey, StoredObject), AssetError> {
-        let lane =
-            if job.source.len() > WHOLE_OBJECT_MAX { &self.large_uploads } else { &self.small_uploads };
-        let _turn = lane.acquire().await.expect("the semaphore is never closed");
-        let original = Original {
-            name: job.asset.name(),
-            kind: job.asset.kind(),
-            content: job.content,
-            source: job.source.clone(),
-            key,
-        };
-        self.uploads().send_original(&original, album).await
-    }
-
-    fn uploads(&self) -> Uploads<'_> {
-        Uploads {
-            session: &self.session,
-            catalog: &self.catalog,
-            patience: &self.patience,
-            urls: &self.urls,
-            expected: self.objects_expected(),
-            sent: &self.sent,
-            events: &self.events,
-            now: self.now,
-            gate: &self.gate,
-        }
+        file: Option<FileId>,
+    ) -> Result<AssetRow, CatalogError> {
+        self.row(&job.place(), Some(job.content), job.is_new, &Outcome::Uploaded, file).await
     }
 
     /// Records, counts and tells how an asset ended. What was stopped did not end: the next run begins it again.
@@ -415,6 +383,9 @@ impl Run {
                 return;
             }
             Err(error) if error.ends_the_run() => return self.fail_with(error),
+            Err(error) if error.is_gone() && asset.library.is_none() => {
+                return self.finished(&asset.name(), Outcome::Skipped(GONE.to_owned())).await;
+            }
             Err(error) => {
                 self.weigh(&error).await;
                 Settled::outside(Outcome::Failed(error.to_string()))
@@ -476,7 +447,7 @@ impl Run {
     pub(super) async fn recheck(
         &self,
         root: &Arc<Path>,
-        step: &Step,
+        step: &plan::Step,
         content: &ContentHash,
     ) -> Result<bool, BackupError> {
         let album = self.settings.albums.album_of(root, &step.path);

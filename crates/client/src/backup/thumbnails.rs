@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::batch::{SealedObject, record_frame};
+use super::batch::{SealedObject, append_record};
 use super::error::AssetError;
 use super::identify::{Surroundings, subject_of};
 use super::run::Run;
@@ -184,7 +184,9 @@ impl Sealed {
             },
         };
         self.object.frame(pieces);
-        record_frame(FrameKind::Thumbnail, &request, pieces);
+        let mut frame = Vec::new();
+        append_record(FrameKind::Thumbnail, &request, &mut frame);
+        pieces.push(frame.into());
     }
 }
 

@@ -136,7 +136,7 @@ impl Run {
         if !is_updated {
             return Ok(None);
         }
-        let asset = self.uploaded_row(job, before.id).await?;
+        let asset = self.uploaded_row(job, Some(before.id)).await?;
         let thumbnails_due = thumbnail_is_due.then_some(before.id).into_iter().collect();
         let rows = UploadedRows { files: Vec::new(), assets: vec![asset], thumbnails_due };
         self.catalog.record_uploads(&rows, &mut *self.spans.lock().await).await?;

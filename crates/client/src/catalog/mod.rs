@@ -15,7 +15,9 @@ mod cursor;
 mod files;
 mod libraries;
 mod library_assets;
+mod receipts;
 mod resumable;
+mod run_lock;
 mod sync_base;
 mod sync_folders;
 mod thumbnails;
@@ -23,8 +25,6 @@ mod trash;
 mod uploads;
 mod watch_folders;
 
-use std::fs::{File, OpenOptions};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -37,7 +37,9 @@ pub use changes::ChangedRows;
 pub use cursor::{Feed, Spans};
 pub use files::{FileFilter, FileRow};
 pub use library_assets::LibraryToken;
+pub use receipts::GivenReceipt;
 pub use resumable::ResumableRow;
+pub use run_lock::{Owner, RunLock};
 pub use sync_base::{Arrival, BaseChanges, BaseRow};
 pub use sync_folders::{NewSyncFolder, SyncFolderRow};
 pub use thumbnails::{DueRow, SentThumbnail};
@@ -82,11 +84,8 @@ pub enum CatalogError {
         what: &'static str,
     },
     /// Another process is backing this profile up.
-    #[error("another backup of this profile is running{}; wait until it is done", process(.owner.as_ref()))]
-    Busy {
-        /// Which, as far as it said.
-        owner: Option<u32>,
-    },
+    #[error("another backup of this profile is running{}", run_lock::described(.0))]
+    Busy(Owner),
 }
 
 /// The open database. Cheap to clone.
@@ -95,10 +94,6 @@ pub struct Catalog {
     pool: SqlitePool,
     path: PathBuf,
 }
-
-/// Held by the one run that may back a profile up; released when dropped, or when its process dies.
-#[derive(Debug)]
-pub struct RunLock(#[expect(dead_code, reason = "kept open: closing it is what unlocks")] File);
 
 impl Catalog {
     /// Opens the database, making or upgrading it as needed.
@@ -136,32 +131,13 @@ impl Catalog {
 
     /// Makes this process the one that backs the profile up.
     pub fn lock_run(&self) -> Result<RunLock, CatalogError> {
-        let path = self.path.with_extension("lock");
-        let io = |source| CatalogError::Io { path: path.clone(), source };
-        let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io)?;
-        match file.try_lock() {
-            Ok(()) => {
-                // For whoever finds it locked; the lock itself is the system's, and ends with the process.
-                let told = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
-                told.map_err(io).map(|()| RunLock(file))
-            }
-            Err(std::fs::TryLockError::WouldBlock) => Err(CatalogError::Busy { owner: owner_of(&path) }),
-            Err(std::fs::TryLockError::Error(source)) => Err(io(source)),
-        }
+        run_lock::take(self.path.with_extension("lock"))
     }
 
     /// A transaction that has the write lock from its start, so that it cannot fail half-way for want of it.
     async fn write(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, CatalogError> {
         Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
     }
-}
-
-fn owner_of(lock: &Path) -> Option<u32> {
-    std::fs::read_to_string(lock).ok()?.trim().parse().ok()
-}
-
-fn process(owner: Option<&u32>) -> String {
-    owner.map(|owner| format!(" (process {owner})")).unwrap_or_default()
 }
 
 #[cfg(test)]

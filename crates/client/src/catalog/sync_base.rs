@@ -117,7 +117,8 @@ impl Catalog {
     /// Contents that other sync folders of the account have, of those that this one has lost sight of.
     pub async fn in_other_sync_folders(&self, folder: i64) -> Result<HashSet<ContentHash>, CatalogError> {
         let text = "SELECT DISTINCT missed.content AS content_hash FROM sync_base AS missed
-             JOIN sync_base AS other ON other.content = missed.content AND other.folder <> missed.folder
+             JOIN sync_base AS other ON other.content = missed.content
+                 AND other.folder IN (SELECT id FROM sync_folders WHERE id <> $1)
              WHERE missed.folder = $1 AND missed.absent_since IS NOT NULL
                AND other.state = 'synced' AND other.absent_since IS NULL";
         let rows = sqlx::query(text).bind(folder).fetch_all(&self.pool).await?;
@@ -254,12 +255,16 @@ impl Catalog {
                   WHERE every.file = files.file AND live.deleted = 0) AS version
              FROM files JOIN collections ON collections.id = files.collection
              WHERE files.owner = ? AND collections.owner = files.owner AND files.deleted = 0 AND collections.deleted = 0
-               AND files.content_hash IN ({marks})
+               AND substr(files.content_hash, 1, 8) IN ({marks}) AND files.content_hash IN ({marks})
              GROUP BY files.file ORDER BY files.file DESC"
         );
         let mut query = sqlx::query(AssertSqlSafe(text)).bind(owner.0);
+        let contents: Vec<String> = contents.iter().map(ToString::to_string).collect();
+        for content in &contents {
+            query = query.bind(content.chars().take(8).collect::<String>());
+        }
         for content in contents {
-            query = query.bind(content.to_string());
+            query = query.bind(content);
         }
         for row in query.fetch_all(&self.pool).await? {
             let Some(content) = content_hash_of(&row)? else { continue };

@@ -345,7 +345,7 @@ async fn one_run_at_a_time() {
     let (_folder, catalog) = catalog().await;
     let lock = catalog.lock_run().unwrap();
     assert!(
-        matches!(catalog.lock_run(), Err(CatalogError::Busy { owner: Some(owner) }) if owner == std::process::id())
+        matches!(catalog.lock_run(), Err(CatalogError::Busy(owner)) if owner.process == Some(std::process::id()))
     );
     drop(lock);
     assert!(catalog.lock_run().is_ok());

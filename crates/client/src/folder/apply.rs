@@ -304,6 +304,11 @@ impl Hands<'_> {
         &mut self,
         brought: Vec<(Step, ContentHash, Result<Stat, FetchError>)>,
     ) -> Result<(), SyncError> {
+        if brought.is_empty() {
+            return Ok(());
+        }
+        // What came into the place of a disk that went away meanwhile did not come into the folder.
+        self.must_be_healthy().await?;
         let contents = brought.iter().map(|(_, content, _)| *content);
         let remotes = self.catalog.remotes(self.session.account, contents.collect::<BTreeSet<_>>()).await?;
         let mut changes = BaseChanges::default();

@@ -98,23 +98,29 @@ pub fn judge(plan: &mut SyncPlan, agreed: usize, approved: Option<Approval>) -> 
     let back = count(super::reconcile::Step::is_reappearance);
     let allowed = ALWAYS_ALLOWED.max(agreed / 10);
     let removed = local + remote;
-    let too_many_back = back > REAPPEARANCES_MAX && approved.is_none_or(|approved| back > approved.back);
+    let approved = approved.unwrap_or_default();
+    let (is_everything, is_much) = (removed > 1 && removed >= agreed, removed > allowed);
     // What was not asked about, because it is few, does not take back what was approved.
-    let is_approved = approved.is_some_and(|approved| local <= approved.local && remote <= approved.remote);
-    let hold = if too_many_back {
+    let may_remove = !(is_everything || is_much) || (local <= approved.local && remote <= approved.remote);
+    let many_are_back = back > REAPPEARANCES_MAX;
+    if may_remove && (!many_are_back || back <= approved.back) {
+        return None;
+    }
+    // The first that applies asks for all of it.
+    let hold = if many_are_back {
         Hold::Reappearances { back, local, remote }
-    } else if is_approved {
-        return None;
-    } else if removed > 1 && removed >= agreed {
+    } else if is_everything {
         Hold::Everything { local, remote }
-    } else if removed > allowed {
-        Hold::Removals { local, remote, allowed }
     } else {
-        return None;
+        Hold::Removals { local, remote, allowed }
     };
     let is_held = |step: &super::reconcile::Step| {
-        step.action.is_destructive() || (too_many_back && step.is_reappearance())
+        step.action.is_destructive() || (many_are_back && step.is_reappearance())
     };
     plan.steps.retain(|step| !is_held(step));
     Some(hold)
 }
+
+#[cfg(test)]
+#[path = "breaker_tests.rs"]
+mod tests;

@@ -9,6 +9,8 @@ pub mod breaker;
 pub mod choose;
 mod fetch;
 pub mod marker;
+#[cfg(test)]
+mod model;
 mod names;
 pub mod reconcile;
 pub mod report;

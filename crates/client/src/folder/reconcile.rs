@@ -1,7 +1,8 @@
 //! The decisions of a sync folder, as one pure function: what both sides agreed on last, what the folder has now and what the vault has now make a plan.
 //!
 //! [`decide`] is the table, a row an arm. Nothing here reads a disk, a clock or the network, and nothing that is unknown is ever taken for a deletion.
-//! Whatever a plan destroys has a [`Cause`] that says why; carrying it out asks for every precondition again.
+//! Whatever a plan destroys has a [`Cause`] that says why; carrying it out asks for every precondition again. It is long because half of it are the
+//! words that the table is written in. The model beside it proves it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -694,7 +695,8 @@ impl<'s> Surroundings<'s> {
             }
             let Some((from, agreed)) = gone.get(&(here.disk, here.size, here.content)) else { continue };
             if self.moved_from.insert(from) {
-                self.moved_to.insert(path, (from, Synced { absent_since: None, ..**agreed }));
+                // That it was missed stays noted until both sides are seen to have it: a file that comes back was not trashed by others.
+                self.moved_to.insert(path, (from, **agreed));
             }
         }
     }
@@ -717,7 +719,7 @@ impl<'s> Surroundings<'s> {
 
     /// Whether a file of which nothing is known yet may be one of so many bytes.
     fn may_be_unsettled(&self, size: u64) -> bool {
-        self.unsettled.iter().any(|&(so_far, grows)| so_far == size || (grows && so_far < size))
+        self.unsettled.iter().any(|&(so_far, grows)| if grows { so_far <= size } else { so_far == size })
     }
 
     fn collides(&self, path: &RelativePath) -> bool {
@@ -742,3 +744,7 @@ impl<'s> Surroundings<'s> {
         Action::TrashLocal { content: agreed.content, disk: here.disk, buried: self.buried(agreed) }
     }
 }
+
+#[cfg(test)]
+#[path = "reconcile_tests.rs"]
+mod tests;

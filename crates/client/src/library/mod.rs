@@ -70,6 +70,9 @@ pub trait Library: Send + Sync + std::fmt::Debug {
     /// the cloud, or came from there, need not be told.
     fn changes<'l>(&'l self, since: Option<&'l [u8]>) -> BoxFuture<'l, Result<LibraryChanges, LibraryError>>;
 
+    /// Waits until something changed since [`changes`](Self::changes) was last asked for; for ever, where the system tells no such thing.
+    fn changed(&self) -> BoxFuture<'_, ()>;
+
     /// Where an original lies at this moment.
     fn locality<'l>(&'l self, asset: &'l AssetId) -> BoxFuture<'l, Result<Locality, LibraryError>>;
 

@@ -15,7 +15,8 @@ use darkslide_media::takeout::verdict;
 
 use super::folders::{Folder, read_document};
 use super::{Export, FolderSteps, Item};
-use crate::backup::identify::{Asset, Component, Identified, Look, Surroundings, Told, look};
+use crate::backup::identify::{Asset, Component, Identified, Look, Surroundings, Told, look, read_small};
+use crate::buffers::Buffers;
 
 /// One picture or video, and what its sidecar says.
 struct Seen {
@@ -32,16 +33,24 @@ impl Export {
         steps: &FolderSteps,
         zone: &ZoneRule,
         now: i64,
+        buffers: &Buffers,
     ) -> Vec<(Arc<Path>, Identified)> {
         let (mut identified, mut seen) = (Vec::new(), Vec::new());
         let Some(folder) = self.folders.get(&steps.folder) else { return identified };
         let mut sidecars = HashMap::new();
-        for (at, item) in steps.media.iter().filter_map(|at| Some((*at, folder.media.get(*at)?))) {
+        let items: Vec<(usize, &Item)> =
+            steps.media.iter().filter_map(|at| Some((*at, folder.media.get(*at)?))).collect();
+        // Of an entry the beginning may be all that has to be inflated.
+        let is_file = |item: &Item| item.entry.is_none();
+        let files = items.iter().filter(|(_, item)| is_file(item)).map(|(_, item)| self.whole_path(item));
+        let mut files = read_small(files, buffers).into_iter();
+        for (at, item) in items {
+            let whole = if is_file(item) { files.next().flatten() } else { None };
             let source = self.source(item);
             let root = Arc::clone(&source.root);
             let around = Surroundings { root: &source.root, zone, now };
             let relative = item.path.clone();
-            match look(around, &item.path, item.entry.as_ref()) {
+            match look(around, &item.path, item.entry.as_ref(), whole) {
                 Ok(Look::Media(media)) => {
                     let (component, probe) = *media;
                     let sidecar = self.sidecar(folder, at, &mut sidecars);

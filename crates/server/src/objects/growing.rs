@@ -1,7 +1,15 @@
 //! Files that grow over several requests, until they are whole and become blobs.
 //!
-//! One writer a file, held by a lock that ends with its process. What lies behind the offset that the database recorded is never
-//! trusted: opening cuts it off. Nothing here decides which offset that is.
+//! One writer a file, held by a lock that ends with its process. What lies behind the offset that the database recorded is not
+//! trusted: it is cut off before more is written. Nothing here decides which offset that is.
+//!
+//! Beside each lies its *mark*: how far the newest request's bytes are written, and their hash. It is written after them and flushed by
+//! nobody, so a killed process leaves it, and a power cut may leave anything. Bytes behind the recorded offset count again when they
+//! have the hash that the mark says: then they are what was sent, whatever happened.
+//!
+//! ```text
+//! mark = from (LE64) ‖ to (LE64) ‖ BLAKE3 of the bytes from `from` to `to` (32)
+//! ```
 
 use super::checksum::Announced;
 use super::disk::remove_file;
@@ -10,7 +18,7 @@ use super::incoming::blocking;
 use super::{BlobName, ObjectError, Objects};
 use bytes::Bytes;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -37,6 +45,22 @@ pub struct Growing {
     announced: Option<Announced>,
     /// Whether the file's name in its folder may not be flushed yet.
     is_new: bool,
+    /// Where this request's bytes begin.
+    began: u64,
+    /// `None` where it could not be opened, which makes a kill cost more, and where bytes count only together.
+    mark: Option<File>,
+}
+
+/// Bytes behind the recorded offset that are what was sent, and flushed by now. The file stays locked for as long as this is kept.
+#[derive(Debug)]
+pub struct Recovered {
+    /// Where the bytes of the request that they came with begin.
+    pub from: u64,
+    /// Where they end.
+    pub to: u64,
+    /// BLAKE3 of these bytes.
+    pub digest: [u8; 32],
+    _locked: File,
 }
 
 impl Growing {
@@ -60,9 +84,6 @@ impl Growing {
         if length < offset {
             return Err(ObjectError::Lost(path));
         }
-        if length > offset {
-            file.set_len(offset).map_err(ObjectError::disk("cut", &path))?;
-        }
         file.seek(SeekFrom::Start(offset)).map_err(ObjectError::disk("seek in", &path))?;
         let known = running.filter(|running| running.offset == offset).map(|running| running.hasher);
         let (whole, chunk) = match offset {
@@ -70,7 +91,19 @@ impl Growing {
             _ => (known, Some(blake3::Hasher::new())),
         };
         let behind = Arc::new(File::open(&path).map_err(ObjectError::disk("open", &path))?);
-        Ok(Self { path, file, offset, whole, chunk, behind, announced, is_new: offset == 0 })
+        let is_new = offset == 0;
+        Ok(Self { path, file, offset, whole, chunk, behind, announced, is_new, began: offset, mark: None })
+    }
+
+    /// Cuts off what lies behind the offset, and begins a mark. To be done once it is sure that the offset is the recorded one: while the
+    /// file is locked, nobody else moves it.
+    pub async fn cut(mut self) -> Result<Self, ObjectError> {
+        blocking(move || {
+            self.file.set_len(self.offset).map_err(ObjectError::disk("cut", &self.path))?;
+            self.mark = self.announced.is_none().then(|| File::create(mark_of(&self.path)).ok()).flatten();
+            Ok(self)
+        })
+        .await?
     }
 
     /// Bytes of the whole upload that are written.
@@ -115,6 +148,17 @@ impl Growing {
         Ok(())
     }
 
+    /// Says how far it is.
+    fn mark(&mut self) {
+        let Some(mark) = &mut self.mark else { return };
+        let chunk = self.chunk.as_ref().or(self.whole.as_ref()).expect("one of the two is kept");
+        let digest = chunk.finalize();
+        let text = [&self.began.to_le_bytes()[..], &self.offset.to_le_bytes(), digest.as_bytes()].concat();
+        if mark.seek(SeekFrom::Start(0)).and_then(|_| mark.write_all(&text)).is_err() {
+            self.mark = None;
+        }
+    }
+
     /// Makes what is written survive a power cut.
     fn flush(&mut self) -> Result<(), ObjectError> {
         self.file.sync_data().map_err(ObjectError::disk("flush", &self.path))?;
@@ -145,6 +189,7 @@ impl Growing {
         }
         blocking(move || {
             let appended = self.append(&batch);
+            self.mark();
             (self, appended)
         })
         .await
@@ -183,6 +228,20 @@ impl Objects {
         blocking(move || Growing::open(path, offset, running, announced)).await?
     }
 
+    /// What of an upload of `length` bytes was written behind the recorded `offset` before its writer was killed, as far as it can be
+    /// vouched for. Reads all that the request brought.
+    pub async fn recover_growing(
+        &self,
+        id: Uuid,
+        offset: u64,
+        length: u64,
+    ) -> Result<Option<Recovered>, ObjectError> {
+        let path = self.growing_path(id);
+        let _turn = self.flushes.acquire().await.map_err(|_| ObjectError::Stopping)?;
+        // What cannot be read is not vouched for.
+        blocking(move || recover(&path, offset, length).ok().flatten()).await
+    }
+
     /// Makes what was written survive a power cut.
     pub async fn flush_growing(
         &self,
@@ -217,6 +276,7 @@ impl Objects {
             let known = running.filter(|running| running.offset == length).map(|running| running.hasher);
             let digest = digest_of(here, length, known)?;
             move_durably(&from, &to)?;
+            remove_file(&mark_of(&from))?;
             Ok(digest)
         })
         .await?
@@ -225,7 +285,8 @@ impl Objects {
     /// Removes uploads' files. Those that are gone already do not matter.
     pub async fn remove_growing(&self, ids: Vec<Uuid>) -> Result<(), ObjectError> {
         let paths: Vec<PathBuf> = ids.into_iter().map(|id| self.growing_path(id)).collect();
-        blocking(move || paths.iter().try_for_each(|path| remove_file(path))).await?
+        let remove = |path: &PathBuf| remove_file(path).and_then(|()| remove_file(&mark_of(path)));
+        blocking(move || paths.iter().try_for_each(remove)).await?
     }
 
     /// The uploads whose files were last written before a moment.
@@ -237,6 +298,44 @@ impl Objects {
     fn growing_path(&self, id: Uuid) -> PathBuf {
         self.growing.join(id.to_string())
     }
+}
+
+fn mark_of(path: &Path) -> PathBuf {
+    path.with_extension(MARK)
+}
+
+/// What the name of a mark ends with.
+const MARK: &str = "mark";
+
+fn recover(path: &Path, offset: u64, length: u64) -> io::Result<Option<Recovered>> {
+    let mark = match fs::read(mark_of(path)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        read => read?,
+    };
+    let Some((from, to, digest)) = read_mark(&mark) else { return Ok(None) };
+    if from > offset || to <= offset || to > length {
+        return Ok(None);
+    }
+    let mut file = File::options().read(true).write(true).open(path)?;
+    // Somebody who still writes it knows better.
+    if file.try_lock().is_err() {
+        return Ok(None);
+    }
+    file.seek(SeekFrom::Start(from))?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader((&file).take(to - from))?;
+    if hasher.count() != to - from || *hasher.finalize().as_bytes() != digest {
+        return Ok(None);
+    }
+    file.sync_data()?;
+    sync_folder(path.parent().expect("an upload lies in a folder")).map_err(io::Error::other)?;
+    Ok(Some(Recovered { from, to, digest, _locked: file }))
+}
+
+fn read_mark(mark: &[u8]) -> Option<(u64, u64, [u8; 32])> {
+    let (from, rest) = mark.split_first_chunk()?;
+    let (to, digest) = rest.split_first_chunk()?;
+    Some((u64::from_le_bytes(*from), u64::from_le_bytes(*to), digest.try_into().ok()?))
 }
 
 /// BLAKE3 of a file that must have `length` bytes.
@@ -275,7 +374,12 @@ fn list_older(folder: &Path, moment: SystemTime) -> Result<Vec<Uuid>, ObjectErro
     let mut older = Vec::new();
     for entry in fs::read_dir(folder).map_err(ObjectError::disk("list", folder))? {
         let entry = entry.map_err(ObjectError::disk("list", folder))?;
-        let id = entry.file_name().to_str().and_then(|name| Uuid::try_parse(name).ok());
+        let name = entry.file_name();
+        // A mark without its file goes as the file would.
+        let stem = name
+            .to_str()
+            .map(|name| name.strip_suffix(MARK).and_then(|stem| stem.strip_suffix('.')).unwrap_or(name));
+        let id = stem.and_then(|name| Uuid::try_parse(name).ok());
         let written = entry.metadata().and_then(|metadata| metadata.modified());
         if let (Some(id), Ok(written)) = (id, written)
             && written < moment
@@ -283,6 +387,8 @@ fn list_older(folder: &Path, moment: SystemTime) -> Result<Vec<Uuid>, ObjectErro
             older.push(id);
         }
     }
+    older.sort_unstable();
+    older.dedup();
     Ok(older)
 }
 
@@ -293,7 +399,7 @@ mod tests {
     const ID: Uuid = Uuid::from_u128(7);
 
     async fn grown(objects: &Objects, offset: u64, bytes: &'static [u8]) -> Growing {
-        let growing = objects.open_growing(ID, offset, None, None).await.unwrap();
+        let growing = objects.open_growing(ID, offset, None, None).await.unwrap().cut().await.unwrap();
         let (growing, appended) = growing.append_batch(vec![Bytes::from_static(bytes)]).await.unwrap();
         appended.unwrap();
         let (growing, flushed) = objects.flush_growing(growing).await.unwrap();
@@ -312,6 +418,41 @@ mod tests {
         assert!(matches!(error, ObjectError::Lost(_)), "{error}");
         let error = objects.open_growing(Uuid::from_u128(8), 1, None, None).await.unwrap_err();
         assert!(matches!(error, ObjectError::Lost(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_a_kill_left_counts_if_it_is_what_was_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let objects = Objects::open(folder.path()).unwrap();
+        drop(grown(&objects, 0, b"recorded").await);
+        let growing = objects.open_growing(ID, 8, None, None).await.unwrap().cut().await.unwrap();
+        assert!(objects.recover_growing(ID, 8, 100).await.unwrap().is_none(), "it is being written");
+        let (growing, _) = growing.append_batch(vec![Bytes::from_static(b", and not")]).await.unwrap();
+        drop(growing);
+        let found = async |offset, length| {
+            let recovered = objects.recover_growing(ID, offset, length).await.unwrap();
+            recovered.map(|recovered| (recovered.from, recovered.to, recovered.digest))
+        };
+        let sent = Some((8, 17, *blake3::hash(b", and not").as_bytes()));
+        assert_eq!(found(8, 17).await, sent);
+        assert_eq!(found(10, 17).await, sent, "some of it was recorded");
+        assert_eq!(found(17, 17).await, None, "all of it was");
+        assert_eq!(found(7, 17).await, None, "something is missing before it");
+        assert_eq!(found(8, 16).await, None);
+        let path = objects.growing_path(ID);
+        let write = |bytes: &[u8]| fs::write(&path, bytes).unwrap();
+        write(b"recorded, and not, and more");
+        assert_eq!(found(8, 100).await, sent);
+        for other in [b"recorded, and n0t".as_slice(), b"recorded, and no", b""] {
+            write(other);
+            assert_eq!(found(8, 17).await, None);
+        }
+        write(b"recorded, and not");
+        fs::write(mark_of(&path), b"what a power cut leaves of it, which may be anything").unwrap();
+        assert_eq!(found(8, 17).await, None);
+        objects.remove_growing(vec![ID]).await.unwrap();
+        assert_eq!(found(0, 17).await, None);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
     }
 
     #[tokio::test]

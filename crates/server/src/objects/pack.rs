@@ -7,7 +7,7 @@ use super::incoming::{TemporaryFile, blocking};
 use super::{Digest, ObjectError, Objects};
 use bytes::Bytes;
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{ErrorKind, IoSlice, Write as _};
 use std::path::PathBuf;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -53,28 +53,41 @@ struct Disk {
 }
 
 impl Disk {
-    fn take(&mut self, pieces: Vec<Piece>) -> Result<(), ObjectError> {
+    fn take(&mut self, pieces: &[Piece]) -> Result<(), ObjectError> {
+        let mut slices = Vec::with_capacity(pieces.len());
         for piece in pieces {
             match piece {
-                Piece::Begin(id) => self.open = Some((id, self.length, blake3::Hasher::new())),
-                Piece::Bytes(bytes) => self.write(&bytes)?,
+                Piece::Begin(id) => self.open = Some((*id, self.length, blake3::Hasher::new())),
+                Piece::Bytes(bytes) => {
+                    if let Some((_, _, hasher)) = &mut self.open {
+                        hasher.update(bytes);
+                    }
+                    self.length += bytes.len() as u64;
+                    slices.push(IoSlice::new(bytes));
+                }
                 Piece::End => self.close_object(),
             }
         }
-        Ok(())
+        self.write(&mut slices)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), ObjectError> {
+    /// Writes the pieces as they lie in memory, in as few calls as the system takes.
+    fn write(&mut self, mut slices: &mut [IoSlice<'_>]) -> Result<(), ObjectError> {
         let path = self.path.path();
         let file = match &mut self.file {
             Some(file) => file,
             none => none.insert(File::create_new(path).map_err(ObjectError::disk("create", path))?),
         };
-        if let Some((_, _, hasher)) = &mut self.open {
-            hasher.update(bytes);
+        // The empty ones in front would look like the end of the disk.
+        IoSlice::advance_slices(&mut slices, 0);
+        while !slices.is_empty() {
+            match file.write_vectored(slices) {
+                Ok(0) => return Err(ObjectError::disk("write", path)(ErrorKind::WriteZero.into())),
+                Ok(written) => IoSlice::advance_slices(&mut slices, written),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(ObjectError::disk("write", path)(error)),
+            }
         }
-        file.write_all(bytes).map_err(ObjectError::disk("write", path))?;
-        self.length += bytes.len() as u64;
         Ok(())
     }
 
@@ -87,7 +100,7 @@ impl Disk {
 
     fn finish(mut self) -> Result<IncomingPack, ObjectError> {
         // A pack of empty objects is a file all the same.
-        self.write(&[])?;
+        self.write(&mut [])?;
         if let Some(file) = &self.file {
             file.sync_data().map_err(ObjectError::disk("flush", self.path.path()))?;
         }
@@ -135,7 +148,7 @@ impl<'o> PackWriter<'o> {
             self.bytes = 0;
             let mut disk = self.written().await?;
             self.writing = tokio::task::spawn_blocking(move || {
-                disk.take(pieces)?;
+                disk.take(&pieces)?;
                 Ok(disk)
             });
         }
@@ -148,7 +161,7 @@ impl<'o> PackWriter<'o> {
         let mut disk = self.written().await?;
         let _turn = self.objects.flushes.acquire().await.map_err(|_| ObjectError::Stopping)?;
         blocking(move || {
-            disk.take(pieces)?;
+            disk.take(&pieces)?;
             disk.finish()
         })
         .await?

@@ -310,7 +310,11 @@ impl Store {
             sqlx::query(statement).bind(account.0).execute(&mut *tx).await?;
         }
         for statement in [
-            "UPDATE objects SET state = 'garbage', expires_at = $1 WHERE account_id = $2",
+            // Those of its files, and those that never became one: each found through an index.
+            "UPDATE objects SET state = 'garbage', expires_at = $1
+             WHERE account_id = $2 AND file_id IN (SELECT id FROM files WHERE owner_id = $2)",
+            "UPDATE objects SET state = 'garbage', expires_at = $1
+             WHERE account_id = $2 AND state IN ('open', 'stored', 'garbage') AND state <> 'committed'",
             "UPDATE uploads SET expires_at = $1 WHERE account_id = $2",
         ] {
             sqlx::query(statement).bind(now).bind(account.0).execute(&mut *tx).await?;

@@ -280,7 +280,7 @@ impl Store {
         let row = sqlx::query(
             "SELECT count(*), CAST(COALESCE(SUM(COALESCE(length, (SELECT SUM(object_parts.length) FROM object_parts
                                                              WHERE object_key = key))), 0) AS BIGINT)
-             FROM objects WHERE state IN ('open', 'stored')",
+             FROM objects WHERE state IN ('open', 'stored') AND state <> 'committed'",
         )
         .fetch_one(self.reader())
         .await?;

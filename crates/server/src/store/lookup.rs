@@ -6,12 +6,11 @@
 use super::change::ChangeError;
 use super::conditions::FILE_VERSION;
 use super::sql::{LIST_MAX, list, long_statement, statement};
-use super::{Store, StoreError, Tx, flag};
+use super::{Store, StoreError, Tx};
 use darkslide_protocol::lookup::{FoundTag, TagState};
 use darkslide_protocol::{AccountId, ContentTag, FileId, Version};
 use sqlx::Row as _;
-use sqlx::any::AnyRow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Whether the file of this row of `other` is live.
 const OTHER_IS_LIVE: &str = "other.is_purged = 0 AND NOT EXISTS
@@ -25,29 +24,45 @@ impl Store {
         account: AccountId,
         tags: &[ContentTag],
     ) -> Result<Vec<FoundTag>, StoreError> {
-        let mut best: HashMap<ContentTag, FoundTag> = HashMap::new();
+        let mut best: HashMap<ContentTag, FoundTag> = HashMap::with_capacity(tags.len());
+        let asked: HashSet<&str> = tags.iter().map(ContentTag::as_str).collect();
         let mut snapshot = self.begin_snapshot().await?;
         for chunk in tags.chunks(LIST_MAX) {
+            // One row of text: handing over a row of its own for each tag costs more than finding it.
             let text = format!(
-                "SELECT files.content_tag, files.id, files.is_purged, files.version AS content_version,
-                        trash.is_restored, trash.created_at AS trashed_at, trash.version AS trash_version,
-                        (SELECT {FILE_VERSION} FROM memberships
-                         JOIN collections ON collections.id = memberships.collection_id
-                         WHERE memberships.file_id = files.id
-                           AND collections.owner_id = files.owner_id) AS version
-                 FROM files LEFT JOIN trash ON trash.file_id = files.id
-                 WHERE files.owner_id = $1 AND files.content_tag IN ({})",
+                "SELECT string_agg(line, ',') FROM (
+                     SELECT files.content_tag || ' ' || files.id || ' ' || files.is_purged || ' ' || files.version
+                            || ' ' || coalesce(trash.is_restored, -1) || ' ' || coalesce(trash.created_at, -1)
+                            || ' ' || coalesce(trash.version, -1) || ' ' ||
+                            coalesce((SELECT {FILE_VERSION} FROM memberships
+                                      JOIN collections ON collections.id = memberships.collection_id
+                                      WHERE memberships.file_id = files.id
+                                        AND collections.owner_id = files.owner_id), -1) AS line
+                     FROM files LEFT JOIN trash ON trash.file_id = files.id
+                     WHERE files.owner_id = $1 AND substr(files.content_tag, 1, {TAG_START}) IN ({})) AS lines",
                 list(2, chunk.len())
             );
             let query = long_statement(self.engine(), text, chunk.len() == LIST_MAX).bind(account.0);
-            let query = chunk.iter().fold(query, |query, tag| query.bind(tag.to_string()));
-            for row in query.fetch_all(&mut *snapshot).await? {
-                keep_best(&mut best, found(&row)?);
+            let query = chunk.iter().fold(query, |query, tag| query.bind(tag_start(tag.as_str()).to_owned()));
+            let lines: Option<String> = query.fetch_one(&mut *snapshot).await?.try_get(0)?;
+            for line in lines.iter().flat_map(|lines| lines.split(',')) {
+                let found = found(line).ok_or(StoreError::Malformed("content tag"))?;
+                if asked.contains(found.tag.as_str()) {
+                    keep_best(&mut best, found);
+                }
             }
         }
         snapshot.commit().await?;
         Ok(best.into_values().collect())
     }
+}
+
+/// How many letters of a tag the index has: 48 bits of it.
+pub(super) const TAG_START: usize = 8;
+
+/// Those letters.
+pub(super) fn tag_start(tag: &str) -> &str {
+    tag.get(..TAG_START).unwrap_or(tag)
 }
 
 fn keep_best(best: &mut HashMap<ContentTag, FoundTag>, found: FoundTag) {
@@ -59,24 +74,30 @@ fn keep_best(best: &mut HashMap<ContentTag, FoundTag>, found: FoundTag) {
     }
 }
 
-fn found(row: &AnyRow) -> Result<FoundTag, StoreError> {
-    let number = |column| row.try_get::<Option<i64>, _>(column);
-    let in_trash = number("is_restored")? == Some(0);
-    let state = match (flag(row, "is_purged")?, in_trash) {
+/// Reads a line of what was found: the tag, the file, whether it is purged, its content's version, the trash's word on it (restored,
+/// since when, version) and its own version. What there is none of is -1.
+fn found(line: &str) -> Option<FoundTag> {
+    let (tag, numbers) = line.split_once(' ')?;
+    let numbers: Vec<i64> =
+        numbers.split(' ').map(|number| number.parse().ok()).collect::<Option<Vec<i64>>>()?;
+    let &[id, is_purged, content_version, is_restored, trashed_at, trash_version, version] =
+        numbers.as_slice()
+    else {
+        return None;
+    };
+    let state = match (is_purged != 0, is_restored == 0) {
         (true, _) => TagState::Purged,
         (false, true) => TagState::Trash,
         (false, false) => TagState::Live,
     };
-    let version = number(if state == TagState::Live { "version" } else { "trash_version" })?;
-    let version = version.map_or_else(|| row.try_get("content_version"), Ok)?;
-    let tag =
-        ContentTag::parse(row.try_get("content_tag")?).map_err(|_| StoreError::Malformed("content tag"))?;
-    Ok(FoundTag {
-        tag,
+    let some = |number: i64| (number >= 0).then_some(number);
+    let changed = some(if state == TagState::Live { version } else { trash_version });
+    Some(FoundTag {
+        tag: ContentTag::parse(tag.to_owned()).ok()?,
         state,
-        file_id: FileId(row.try_get("id")?),
-        version: Version(version),
-        trashed_at: if state == TagState::Live { None } else { number("trashed_at")? },
+        file_id: FileId(id),
+        version: Version(changed.unwrap_or(content_version)),
+        trashed_at: if state == TagState::Live { None } else { some(trashed_at) },
     })
 }
 
@@ -90,6 +111,7 @@ pub(super) async fn yield_tags(tx: &mut Tx, restored: &[FileId]) -> Result<(), C
              WHERE id IN ({ids}) AND content_tag IS NOT NULL AND EXISTS
                    (SELECT 1 FROM files AS other
                     WHERE other.owner_id = files.owner_id AND other.content_tag = files.content_tag
+                      AND substr(other.content_tag, 1, {TAG_START}) = substr(files.content_tag, 1, {TAG_START})
                       AND other.id <> files.id AND (other.id < files.id OR other.id NOT IN ({ids}))
                       AND {OTHER_IS_LIVE})"
         );

@@ -52,7 +52,8 @@ impl Store {
     pub async fn give_up_uncommitted(&self, now: i64) -> Result<u64, StoreError> {
         let mut tx = self.begin().await?;
         let given_up = sqlx::query(
-            "UPDATE objects SET state = 'garbage' WHERE state IN ('open', 'stored') AND expires_at <= $1",
+            "UPDATE objects SET state = 'garbage'
+             WHERE state IN ('open', 'stored') AND state <> 'committed' AND expires_at <= $1",
         )
         .bind(now)
         .execute(&mut *tx)
@@ -69,7 +70,8 @@ impl Store {
                     CASE WHEN EXISTS (SELECT 1 FROM objects AS others WHERE others.blob = objects.blob
                                       AND (others.state <> 'garbage' OR others.expires_at > $1))
                          THEN 1 ELSE 0 END AS is_shared
-             FROM (SELECT key, blob FROM objects WHERE state = 'garbage' AND expires_at <= $1
+             FROM (SELECT key, blob FROM objects
+                   WHERE state = 'garbage' AND state <> 'committed' AND expires_at <= $1
                    ORDER BY expires_at LIMIT $2) AS objects
              LEFT JOIN object_parts ON object_parts.object_key = objects.key",
         )

@@ -63,6 +63,8 @@ pub enum Trigger {
     Pushed,
     /// A network came that costs nothing.
     NetworkUnmetered,
+    /// There is a network again, and it costs something.
+    NetworkReturned,
     /// The charger was plugged in.
     ChargerConnected,
 }

@@ -18,6 +18,8 @@ pub enum Explanation {
         file: FileId,
         /// When a run found that, µs since the epoch.
         at: i64,
+        /// When the server last read it back and found it whole, µs since the epoch; `None` where nobody asked.
+        receipt: Option<i64>,
         /// False for a Live Photo of which only the still has come; its video is sent as soon as it does.
         is_whole: bool,
     },
@@ -92,6 +94,11 @@ fn day(at: i64) -> String {
     from_micros(at).map_or_else(|| "an unknown day".to_owned(), |instant| instant.date().to_string())
 }
 
+/// What a receipt adds to a sentence.
+pub(crate) fn read_back(receipt: Option<i64>) -> String {
+    receipt.map_or_else(String::new, |at| format!("; the server read it back whole on {}", day(at)))
+}
+
 fn minute(at: i64) -> String {
     let text = from_micros(at).map(|instant| {
         let (date, time) = (instant.date(), instant.time());
@@ -103,15 +110,12 @@ fn minute(at: i64) -> String {
 impl fmt::Display for Explanation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BackedUp { file, at, is_whole: true } => {
-                write!(formatter, "Backed up on {} as file {file}.", day(*at))
-            }
-            Self::BackedUp { file, at, is_whole: false } => {
-                let day = day(*at);
-                write!(
-                    formatter,
-                    "Backed up on {day} as file {file}, without its video, which has not arrived yet."
-                )
+            Self::BackedUp { file, at, receipt, is_whole } => {
+                write!(formatter, "Backed up on {} as file {file}", day(*at))?;
+                if !is_whole {
+                    formatter.write_str(", without its video, which has not arrived yet")?;
+                }
+                write!(formatter, "{}.", read_back(*receipt))
             }
             Self::Waiting(wait) => write!(formatter, "Waiting: {wait}."),
             Self::Skipped(skip) => write!(formatter, "Skipped: {skip}."),

@@ -36,6 +36,8 @@ pub struct Known {
     pub state: AssetState,
     /// Why, for people.
     pub reason: Option<String>,
+    /// When the server last read the file back and found it whole, µs since the epoch.
+    pub receipt: Option<i64>,
     /// Whether its video is in the vault too. Nobody asks that of what is no Live Photo.
     pub is_whole: bool,
     /// When this content was first seen here, µs since the epoch.
@@ -294,6 +296,7 @@ fn backed_up(case: Case<'_>) -> Option<Explanation> {
     (is_live && is_placed && !case.can_be_completed()).then_some(Explanation::BackedUp {
         file,
         at: known.last_seen,
+        receipt: known.receipt,
         is_whole,
     })
 }

@@ -39,6 +39,7 @@ fn known() -> Known {
         file: Some(FileId(7)),
         state: AssetState::BackedUp,
         reason: None,
+        receipt: None,
         is_whole: true,
         first_seen: NOW - 10 * DAY,
         last_seen: NOW - 5 * DAY,
@@ -113,7 +114,7 @@ fn candidates_are_in_a_selected_album_and_in_no_excluded_one() {
 #[test]
 fn what_the_catalog_knows() {
     let content = ContentHash::of(b"content");
-    let safe = Explanation::BackedUp { file: FileId(7), at: NOW - 5 * DAY, is_whole: true };
+    let safe = Explanation::BackedUp { file: FileId(7), at: NOW - 5 * DAY, receipt: None, is_whole: true };
     let other = print(2);
     for (known, expected) in [
         (known(), Verdict::Rest(safe)),
@@ -162,7 +163,7 @@ fn a_live_photo_waits_for_its_video_goes_without_it_and_is_completed() {
     check(&live(Motion::Promised { until: later }), &world(), &waits(Wait::Motion(later)));
     check(&live(Motion::Promised { until: NOW }), &world(), &works(Work::New));
     let half = with_known(Known { is_whole: false, ..known() });
-    let safe = Explanation::BackedUp { file: FileId(7), at: NOW - 5 * DAY, is_whole: false };
+    let safe = Explanation::BackedUp { file: FileId(7), at: NOW - 5 * DAY, receipt: None, is_whole: false };
     check(&live(Motion::Promised { until: NOW }), &half, &Verdict::Rest(safe));
     check(&live(Motion::Here), &half, &works(Work::Complete));
 }
@@ -170,7 +171,12 @@ fn a_live_photo_waits_for_its_video_goes_without_it_and_is_completed() {
 #[test]
 fn albums_are_mirrored_and_what_was_taken_out_stays_out() {
     let asset = DeviceAsset { albums: [album("Camera"), album("Ski"), album("Other")].into(), ..asset("a") };
-    let safe = Verdict::Rest(Explanation::BackedUp { file: FileId(7), at: NOW - 5 * DAY, is_whole: true });
+    let safe = Verdict::Rest(Explanation::BackedUp {
+        file: FileId(7),
+        at: NOW - 5 * DAY,
+        receipt: None,
+        is_whole: true,
+    });
     let placed = |names: &[&str], mirror| World {
         placed: names.iter().map(|name| (album(name), HashSet::from([FileId(7)]))).collect(),
         mirror,
@@ -301,7 +307,8 @@ fn originals_in_the_cloud_are_fetched_as_their_owner_allows() {
     let fetching = Permissions { fetch_on_metered: true, ..allowed };
     let never = Permissions { fetch_from_cloud: false, ..fetching };
     let cramped = Conditions { cache_room: cloud.fingerprint.size, ..Conditions::HOME };
-    let just = Conditions { cache_room: cloud.fingerprint.size * 8 / 7 + 1, ..Conditions::HOME };
+    // Seven eighths of it are exactly as much.
+    let just = Conditions { cache_room: cloud.fingerprint.size * 8 / 7, ..Conditions::HOME };
     for (conditions, permissions, expected) in [
         (Conditions::HOME, allowed, works(Work::New)),
         (metered, allowed, waits(Wait::Fetch)),
@@ -509,6 +516,7 @@ fn carry_out(plan: &DevicePlan, world: &mut World, next_file: &mut i64) {
             file: Some(file),
             state: AssetState::BackedUp,
             reason: None,
+            receipt: None,
             is_whole: asset.motion != Motion::Promised { until: 0 }
                 && !matches!(asset.motion, Motion::Promised { .. }),
             first_seen: before.map_or(world.now, |before| before.first_seen),
@@ -630,7 +638,8 @@ fn bytes_are_read_as_the_moment_allows() {
 #[test]
 fn only_a_live_photo_can_lack_its_video() {
     let live = DeviceAsset { kind: LivePhoto, motion: Motion::Here, ..asset("a") };
-    let safe = |is_whole| Explanation::BackedUp { file: FileId(7), at: NOW - 5 * DAY, is_whole };
+    let safe =
+        |is_whole| Explanation::BackedUp { file: FileId(7), at: NOW - 5 * DAY, receipt: None, is_whole };
     let half = with_known(Known { is_whole: false, ..known() });
     assert_eq!(explain(&asset("a"), &half), safe(true));
     assert_eq!(explain(&live, &with_known(known())), safe(true));
@@ -666,4 +675,55 @@ fn the_screen_stays_on_where_that_is_wished_for_and_can_be_afforded() {
     ] {
         assert_eq!(permissions.keeps_screen_on(&conditions, is_first), expected, "{conditions:?}");
     }
+}
+
+#[test]
+fn what_is_safe_is_told_with_its_receipt() {
+    let receipt = Some(1_700_000_000_000_000);
+    let told = explain(&asset("a"), &with_known(Known { receipt, ..known() }));
+    assert_eq!(
+        told.to_string(),
+        "Backed up on 2027-01-10 as file 7; the server read it back whole on 2023-11-14."
+    );
+    let half = Explanation::BackedUp { file: FileId(7), at: NOW, receipt: None, is_whole: false };
+    assert_eq!(
+        half.to_string(),
+        "Backed up on 2027-01-15 as file 7, without its video, which has not arrived yet."
+    );
+}
+
+#[test]
+fn every_explanation_is_one_sentence() {
+    let at = 1_700_000_000_000_000;
+    let waits = [
+        Wait::Turn,
+        Wait::Network,
+        Wait::Unmetered(Photo),
+        Wait::Unmetered(Video),
+        Wait::Home,
+        Wait::Charger,
+        Wait::Power,
+        Wait::Delay(at),
+        Wait::Motion(i64::MAX),
+        Wait::Fetch,
+        Wait::FetchLeave,
+        Wait::CacheRoom(12_000_001),
+        Wait::Foreground,
+        Wait::Grant,
+        Wait::AppOpened,
+        Wait::PrivateSpace,
+        Wait::BatteryExemption,
+        Wait::Storage,
+    ];
+    let skips = [
+        Skip::NotSelected,
+        Skip::Excluded("Secret".into()),
+        Skip::Deleted(at),
+        Skip::Deleted(i64::MAX),
+        Skip::NotMedia("plain text".into()),
+    ];
+    let told = waits.into_iter().map(Explanation::Waiting).chain(skips.into_iter().map(Explanation::Skipped));
+    let told = told.chain([Explanation::Blocked("it cannot be read".into())]);
+    let sentences: Vec<String> = told.map(|told| told.to_string()).collect();
+    insta::assert_snapshot!(sentences.join("\n"));
 }

@@ -14,7 +14,7 @@ use super::super::uploads::check_quota;
 use crate::auth::rates::Route;
 use crate::error::{ApiError, ApiResult};
 use crate::objects::ObjectError;
-use crate::store::resumable::{Finished, Upload};
+use crate::store::resumable::{Chunk, Finished, Recorded, Upload};
 use crate::store::uploads::ObjectAddress;
 use crate::turns::Turn;
 use crate::{Server, Shared};
@@ -22,6 +22,7 @@ use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, request};
 use axum::response::{IntoResponse, Response};
+use darkslide_protocol::Opaque;
 use darkslide_protocol::limits::OBJECT_BYTES_MAX;
 use darkslide_protocol::problem::Problem;
 use headers::{Asked, Spoken};
@@ -142,7 +143,10 @@ async fn stand(
     let at = address(&caller, &id)?;
     find(&server, at).await?;
     let mut turn = server.turns.take(at.object).await;
-    let upload = find(&server, at).await?;
+    let mut upload = find(&server, at).await?;
+    if !upload.is_whole() && recover(&server, &upload).await? {
+        upload = find(&server, at).await?;
+    }
     if upload.is_whole() {
         finish(&server, &upload, &mut turn).await?;
     }
@@ -254,6 +258,21 @@ async fn deliver(server: &Shared, at: ObjectAddress, delivery: Delivery) -> ApiR
     let shared = Shared::clone(server);
     let work = server.turns.spawn(async move { Box::pin(receive::receive(&shared, at, delivery)).await });
     work.await.map_err(|error| ApiError::Internal(format!("an upload's task ended: {error}")))?
+}
+
+/// Records what a writer who was killed had written and not recorded yet, if there is any: it need not be sent again.
+async fn recover(server: &Server, upload: &Upload) -> ApiResult<bool> {
+    let Upload { at, offset, length, .. } = *upload;
+    let Some(recovered) = server.objects.recover_growing(at.object, offset, length).await? else {
+        return Ok(false);
+    };
+    let writer = Uuid::new_v4();
+    if server.store.take_upload(at, offset, writer).await? == Recorded::Superseded {
+        return Ok(false);
+    }
+    let chunk = Chunk { offset: recovered.from, digest: Opaque::encode(recovered.digest).0 };
+    let recorded = server.store.record_upload(at, writer, offset, recovered.to, &chunk).await?;
+    Ok(recorded != Recorded::Superseded)
 }
 
 /// Makes the object of an upload that has all its bytes. May be repeated.

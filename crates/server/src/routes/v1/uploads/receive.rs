@@ -23,7 +23,8 @@ use uuid::Uuid;
 /// How many bytes are gathered before they are written.
 const BATCH_BYTES: usize = 512 * 1024;
 
-/// How many bytes are worth being recorded, while nothing else is: what a power cut costs, and what comes in during a flush.
+/// How many bytes are worth being recorded, while nothing else is: what a power cut costs, and what comes in during a flush. A kill costs
+/// what was not written yet, a batch or two: see [`Growing`].
 const CHECKPOINT_BYTES: u64 = 1024 * 1024;
 
 /// How many bytes may be written that are not recorded yet: a sender who is faster than the disk waits for it.
@@ -172,6 +173,11 @@ impl<'s> Inflow<'s> {
             Err(ObjectError::Locked(_)) => return Err(locked()),
             other => other?,
         };
+        // Before the file was locked, another process may have recorded what a killed one left in it.
+        if server.store.upload(upload.at).await?.is_none_or(|now| now.offset != upload.offset) {
+            return Err(overtaken());
+        }
+        let growing = growing.cut().await?;
         Ok(Self {
             server,
             at: upload.at,

@@ -8,7 +8,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 /// Counts bytes towards the server. Ends with its owner.
-pub(crate) struct Proxy {
+#[derive(Debug)]
+pub struct Proxy {
     address: SocketAddr,
     up: Arc<AtomicU64>,
     cuts: Arc<AtomicU64>,
@@ -17,13 +18,13 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     /// In front of the server at `base`, which then looks like one without extensions.
-    pub(crate) async fn hiding(base: &str) -> Self {
+    pub async fn hiding(base: &str) -> Self {
         Self::begin(base, Wire { cut_after: u64::MAX, hides: true }, 0).await
     }
 
     /// In front of the server at `base`. Every connection is cut after `cut_after` bytes went up through it, as long
     /// as there are `cuts` left to make.
-    pub(crate) async fn start(base: &str, cut_after: u64, cuts: u64) -> Self {
+    pub async fn start(base: &str, cut_after: u64, cuts: u64) -> Self {
         Self::begin(base, Wire { cut_after, hides: false }, cuts).await
     }
 
@@ -44,17 +45,18 @@ impl Proxy {
         Self { address, up, cuts, _task: task }
     }
 
-    pub(crate) fn base(&self) -> String {
+    /// Where clients find it.
+    pub fn base(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Bytes that went up in all, headers included.
-    pub(crate) fn bytes_up(&self) -> u64 {
+    pub fn bytes_up(&self) -> u64 {
         self.up.load(Ordering::Relaxed)
     }
 
     /// Cuts that were not made.
-    pub(crate) fn cuts_left(&self) -> u64 {
+    pub fn cuts_left(&self) -> u64 {
         self.cuts.load(Ordering::Relaxed)
     }
 }

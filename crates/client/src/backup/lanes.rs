@@ -1,0 +1,86 @@
+//! Two lanes, so that a big file never holds up the small ones. In the small one groups go together, as soon as there is room for them.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::group::{grouped, small_bytes};
+use super::identify::Asset;
+use super::memory::Memory;
+use super::run::Run;
+use super::upload::WHOLE_OBJECT_MAX;
+
+/// Where assets wait for their turn.
+pub(super) struct Lanes {
+    pub(super) small: mpsc::Sender<Vec<Asset>>,
+    pub(super) large: mpsc::UnboundedSender<Box<Asset>>,
+}
+
+impl Lanes {
+    /// Each to its lane.
+    pub(super) async fn send_all(&self, assets: Vec<Asset>, memory: &Memory, halt: &CancellationToken) {
+        let (large, small): (Vec<_>, Vec<_>) =
+            assets.into_iter().partition(|asset| asset.size() > WHOLE_OBJECT_MAX);
+        for asset in large {
+            self.large.send(Box::new(asset)).expect("the lane is open until all is sent");
+        }
+        for group in grouped(small, memory.sealed_together, small_bytes) {
+            tokio::select! {
+                () = halt.cancelled() => return,
+                sent = self.small.send(group) => sent.expect("the lane is open until all is sent"),
+            }
+        }
+    }
+}
+
+/// What goes together, and the room that it has.
+struct Admitted {
+    group: Vec<Asset>,
+    places: OwnedSemaphorePermit,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+pub(super) async fn small_lane(run: Arc<Run>, waiting: mpsc::Receiver<Vec<Asset>>) {
+    let places = Arc::new(Semaphore::new(run.settings.memory.small_in_flight));
+    let admitted = futures_util::stream::unfold(waiting, |mut waiting| async {
+        let admitted = admit(&run, &places, &mut waiting).await?;
+        Some((admitted, waiting))
+    });
+    let each = |admitted: Admitted| async {
+        let Admitted { mut group, places, room } = admitted;
+        match group.pop() {
+            Some(only) if group.is_empty() => run.process(only, room).await,
+            last => {
+                group.extend(last);
+                run.process_group(group, room).await;
+            }
+        }
+        drop(places);
+    };
+    admitted.for_each_concurrent(None, each).await;
+}
+
+/// The next group, as soon as there is room for it.
+async fn admit(
+    run: &Run,
+    places: &Arc<Semaphore>,
+    waiting: &mut mpsc::Receiver<Vec<Asset>>,
+) -> Option<Admitted> {
+    let group = waiting.recv().await?;
+    let count = u32::try_from(group.len()).unwrap_or(u32::MAX);
+    let places = Arc::clone(places).acquire_many_owned(count).await.ok()?;
+    let room = run.room_for(&group).await;
+    Some(Admitted { group, places, room })
+}
+
+pub(super) async fn large_lane(run: Arc<Run>, mut waiting: mpsc::UnboundedReceiver<Box<Asset>>) {
+    let assets = futures_util::stream::poll_fn(move |context| waiting.poll_recv(context));
+    let most = run.settings.memory.large_in_flight;
+    let each = |asset: Box<Asset>| async {
+        let room = run.room_for(std::slice::from_ref(&asset)).await;
+        run.process(*asset, room).await;
+    };
+    assets.for_each_concurrent(most, each).await;
+}

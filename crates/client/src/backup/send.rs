@@ -1,0 +1,132 @@
+//! An asset that the vault does not have, on its way into it: room is set aside, it becomes a parcel, and is handed in. What is large goes
+//! ahead of its parcel.
+
+use std::sync::Arc;
+
+use darkslide_crypto::keys::FileKey;
+
+use super::albums::Album;
+use super::batch::Delivered;
+use super::error::AssetError;
+use super::hash::on_disk;
+use super::packing::Packing;
+use super::run::Run;
+use super::settle::Job;
+use super::upload::{Original, StoredObject, Uploads, WHOLE_OBJECT_MAX};
+
+impl Run {
+    /// Seals what is small, sends what is large, and hands in what makes a file of it.
+    pub(super) async fn send(&self, job: &mut Job) -> Result<Delivered, AssetError> {
+        self.must_have_room(job)?;
+        let album = self.resolve(&job.asset.album).await?;
+        let is_large = job.source.in_memory().is_none();
+        let original = if is_large { Some(self.send_original(job, &album, None).await?) } else { None };
+        let packing = self.packing(job, album, original).await?;
+        let thumbnail_is_due = packing.thumbnail_is_due;
+        let bytes = packing.plain.as_ref().map_or(0, |plain| plain.len() as u64);
+        let parcel = self.sealing.ask(packing, bytes).await;
+        let delivered = self.counter().deliver(parcel).await;
+        let refused =
+            |error: &AssetError| matches!(error.root(), AssetError::Api(_)) && !error.is_transient();
+        if is_large && delivered.as_ref().map_or_else(refused, |_| true) {
+            // Committed, or refused for good: either way this key and header are not used again.
+            self.catalog.end_upload(&job.content).await?;
+        }
+        self.account_for(job, &delivered, thumbnail_is_due);
+        delivered
+    }
+
+    /// What becomes the parcel of an asset that is surely new.
+    pub(super) async fn packing_of(&self, job: &mut Job) -> Result<Packing, AssetError> {
+        if self.halt.is_cancelled() {
+            return Err(AssetError::Stopped);
+        }
+        self.must_have_room(job)?;
+        let album = self.resolve(&job.asset.album).await?;
+        self.packing(job, album, None).await
+    }
+
+    /// Counts what was delivered, and gives the room back that was set aside for what was not.
+    pub(super) fn account_for(
+        &self,
+        job: &Job,
+        delivered: &Result<Delivered, AssetError>,
+        thumbnail_is_due: bool,
+    ) {
+        if matches!(delivered, Ok(Delivered::Created(_))) {
+            self.tally().placeholders += u64::from(!thumbnail_is_due);
+        } else {
+            self.give_room_back(job.source.len());
+        }
+    }
+
+    /// Sets room in the vault aside for it.
+    pub(super) fn must_have_room(&self, job: &Job) -> Result<(), AssetError> {
+        let full = self.tally().storage_full.clone();
+        if let Some(reason) = full {
+            return Err(AssetError::StorageFull(reason));
+        }
+        self.take_room(job.source.len())
+    }
+
+    /// What becomes a parcel. From here on the job has no bytes in memory, and takes no room there.
+    async fn packing(
+        &self,
+        job: &mut Job,
+        album: Arc<Album>,
+        original: Option<(FileKey, StoredObject)>,
+    ) -> Result<Packing, AssetError> {
+        let row = self.uploaded_row(job, None).await?;
+        // The job does not keep what is sealed now: whoever must seal it again reads it again.
+        let plain = job.source.in_memory().cloned();
+        if plain.is_some() {
+            job.source = on_disk(&job.asset.main);
+        }
+        Ok(Packing {
+            asset: job.asset.clone(),
+            content: job.content,
+            tag: self.session.content_tag(&job.content),
+            plain,
+            original,
+            thumbnail_is_due: self.settings.thumbnailer.may_make(&job.asset.subject()),
+            album,
+            row,
+            account: self.session.account,
+            room: job.room.take(),
+        })
+    }
+
+    /// Under the given key, or a new one.
+    pub(super) async fn send_original(
+        &self,
+        job: &Job,
+        album: &Album,
+        key: Option<Arc<FileKey>>,
+    ) -> Result<(FileKey, StoredObject), AssetError> {
+        let lane =
+            if job.source.len() > WHOLE_OBJECT_MAX { &self.large_uploads } else { &self.small_uploads };
+        let _turn = lane.acquire().await.expect("the semaphore is never closed");
+        let original = Original {
+            name: job.asset.name(),
+            kind: job.asset.kind(),
+            content: job.content,
+            source: job.source.clone(),
+            key,
+        };
+        self.uploads().send_original(&original, album).await
+    }
+
+    fn uploads(&self) -> Uploads<'_> {
+        Uploads {
+            session: &self.session,
+            catalog: &self.catalog,
+            patience: &self.patience,
+            urls: &self.urls,
+            expected: self.objects_expected(),
+            sent: &self.sent,
+            events: &self.events,
+            now: self.now,
+            gate: &self.gate,
+        }
+    }
+}

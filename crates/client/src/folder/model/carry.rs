@@ -1,0 +1,252 @@
+//! Carrying a plan out in the model: each step asks again for what it relies on, has its effect, and is noted.
+//!
+//! It is a second telling of what the engine does to a real disk and a real server, a step at a time, so that anything may happen in between.
+
+use std::collections::BTreeSet;
+
+use darkslide_crypto::ContentHash;
+use darkslide_protocol::{FileId, Version};
+
+use super::mutants::Mutant;
+use super::world::{Content, DiskFile, State, World, Written};
+use crate::folder::reconcile::{
+    Action, Base, Deleted, DiskId, Local, RelativePath, Remote, Snapshot, Step, SyncPlan, Synced,
+};
+
+/// How far a step gets before a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// It is done and noted.
+    Noted,
+    /// It has its effect, and nobody knows.
+    Effect,
+}
+
+/// A plan that is carried out.
+pub(super) struct Carrying<'p> {
+    plan: &'p SyncPlan,
+    seen: &'p Snapshot,
+    mutant: Option<Mutant>,
+    /// What this plan has put into the vault's trash.
+    trashed: BTreeSet<FileId>,
+}
+
+impl<'p> Carrying<'p> {
+    pub(super) fn new(plan: &'p SyncPlan, seen: &'p Snapshot, mutant: Option<Mutant>) -> Self {
+        Self { plan, seen, mutant, trashed: BTreeSet::new() }
+    }
+
+    /// Takes a step as far as it holds. Says whether it had an effect.
+    pub(super) fn take(&mut self, world: &mut World, step: &Step, reach: Reach) -> bool {
+        let asks = self.mutant != Some(Mutant::NoRecheck);
+        // The marker.
+        if !world.is_mounted && asks {
+            return false;
+        }
+        let path = &step.path;
+        let note = |world: &mut World, base: Base| {
+            if reach == Reach::Noted {
+                world.note(path, base, step.lets_go);
+            }
+        };
+        let is_absent = world.at(path).is_none();
+        match step.action {
+            Action::Agree(agreed) => note(world, Base::Synced(agreed)),
+            Action::Move(agreed) => {
+                if reach == Reach::Noted {
+                    world.base.retain(|path, _| Some(path) != step.from.as_ref());
+                }
+                note(world, Base::Synced(agreed));
+            }
+            Action::Miss(_) | Action::Forget | Action::Bury(_) | Action::Detach { .. }
+                if !is_absent && asks =>
+            {
+                return false;
+            }
+            Action::Miss(missed) => note(world, Base::Synced(missed)),
+            Action::Bury(buried) => note(world, Base::Deleted(buried)),
+            Action::Forget | Action::Detach { .. } => {
+                if reach == Reach::Noted {
+                    world.base.remove(path);
+                    if let Action::Detach { content } = step.action {
+                        world.detached.insert(Content::of(content));
+                    }
+                }
+            }
+            Action::Send { content, .. } | Action::Link { content } | Action::Restore { content, .. } => {
+                let Some(agreed) = self.offer(world, step, content, asks) else { return false };
+                note(world, Base::Synced(agreed));
+            }
+            Action::Materialise { content, file } => {
+                let Some(agreed) = materialise(world, path, Content::of(content), file, asks) else {
+                    return false;
+                };
+                note(world, Base::Synced(agreed));
+            }
+            Action::TrashLocal { content, disk, buried } => {
+                if !trash_local(world, path, Content::of(content), disk, asks) {
+                    return false;
+                }
+                note(world, Base::Deleted(buried));
+            }
+            Action::TrashRemote { file, version, buried } => {
+                let Some(buried) = self.trash_remote(world, file, version, buried, asks) else {
+                    return false;
+                };
+                note(world, Base::Deleted(buried));
+            }
+        }
+        true
+    }
+
+    /// The vault gets what is at the path, if that is what was seen: linked, restored or sent.
+    fn offer(&self, world: &mut World, step: &Step, content: ContentHash, asks: bool) -> Option<Synced> {
+        let here = *world.at(&step.path)?;
+        let was_seen = self.seen.local.get(&step.path) == Some(&here.seen());
+        let is_whole = here.written == Written::Whole;
+        if asks && !(was_seen && is_whole && here.content.hash() == content) {
+            return None;
+        }
+        let content = here.content;
+        let file = match (world.vault.remote(content), step.action) {
+            (Some(Remote::Live { file, .. }), _) => {
+                world.vault.files.get_mut(&file)?.is_in_album = true;
+                file
+            }
+            // It was trashed, restored or purged since: the next pass sees.
+            (now, _) if asks && kind(now.as_ref()) != kind(self.seen.remote.get(&content.hash())) => {
+                return None;
+            }
+            (Some(Remote::Trash { file }), _) => {
+                world.change(file, |file| {
+                    file.state = State::Live;
+                    file.is_in_album = true;
+                });
+                world.ledger.removed_there.remove(&content);
+                file
+            }
+            (_, Action::Send { replaces: Some(file), .. })
+                if step.lets_go.is_some_and(|old| world.still_is(file, old) || !asks) =>
+            {
+                let old = step.lets_go.map(Content::of)?;
+                world.change(file, |file| {
+                    file.earlier.insert(file.content);
+                    file.content = content;
+                });
+                // It was edited, and others who have it see to themselves.
+                world.leave_to_others(old);
+                world.believe(old);
+                world.ledger.wanted_there.remove(&old);
+                file
+            }
+            _ => world.upload(content, &step.path, true),
+        };
+        world.ledger.removed_there.remove(&content);
+        Some(world.agreed(&here, file))
+    }
+
+    /// If all its paths still are absent and it is at the version that was seen.
+    fn trash_remote(
+        &mut self,
+        world: &mut World,
+        file: FileId,
+        version: Version,
+        buried: Deleted,
+        asks: bool,
+    ) -> Option<Deleted> {
+        let of_file =
+            |step: &&Step| matches!(step.action, Action::TrashRemote { file: other, .. } if other == file);
+        let mut paths = self.plan.steps.iter().filter(of_file).map(|step| &step.path);
+        if asks && paths.any(|path| world.at(path).is_some()) {
+            return None;
+        }
+        let version_after =
+            |world: &World| Deleted { version: world.version().max(buried.version), ..buried };
+        if self.trashed.contains(&file) {
+            return Some(version_after(world));
+        }
+        let there = world.vault.files.get(&file)?;
+        if there.state != State::Live || (there.version != version && asks) {
+            return None;
+        }
+        world.change(file, |file| file.state = State::Trash);
+        self.trashed.insert(file);
+        Some(version_after(world))
+    }
+}
+
+fn kind(remote: Option<&Remote>) -> Option<std::mem::Discriminant<Remote>> {
+    remote.map(std::mem::discriminant)
+}
+
+impl World {
+    /// Notes what a step came to.
+    fn note(&mut self, path: &RelativePath, base: Base, lets_go: Option<ContentHash>) {
+        if let Base::Synced(agreed) = base {
+            let content = Content::of(agreed.content);
+            if self.vault.holds(content) && agreed.absent_since.is_none() {
+                self.ledger.acknowledged.insert(content);
+            }
+        }
+        self.base.insert(path.clone(), base);
+        self.detached.extend(lets_go.map(Content::of));
+    }
+
+    fn agreed(&self, here: &DiskFile, file: FileId) -> Synced {
+        Synced {
+            content: here.content.hash(),
+            disk: here.disk,
+            size: here.content.size(),
+            file,
+            version: self.vault.files[&file].version,
+            absent_since: None,
+        }
+    }
+
+    /// Whether a file of the vault is live and what it was.
+    fn still_is(&self, file: FileId, content: ContentHash) -> bool {
+        let there = self.vault.files.get(&file);
+        there.is_some_and(|there| there.state == State::Live && there.content.hash() == content)
+    }
+}
+
+/// If it still is live: from the local trash where that has it, otherwise from the server; never in the place of another.
+fn materialise(
+    world: &mut World,
+    path: &RelativePath,
+    content: Content,
+    file: FileId,
+    asks: bool,
+) -> Option<Synced> {
+    if asks && (world.disk.contains_key(path) || !world.still_is(file, content.hash())) {
+        return None;
+    }
+    let trashed = world.local_trash.iter().position(|trashed| trashed.content == content);
+    let here = match trashed {
+        Some(index) => world.local_trash.remove(index),
+        None if world.vault.holds(content) => {
+            DiskFile { content, disk: world.new_disk(), written: Written::Whole, is_wanted: true }
+        }
+        None => return None,
+    };
+    let here = DiskFile { is_wanted: true, ..here };
+    world.disk.insert(path.clone(), here);
+    world.ledger.removed_here.remove(&(path.clone(), content));
+    Some(world.agreed(&here, file))
+}
+
+/// If the file is the one that was seen, and the vault has it in its trash or was told to purge it.
+fn trash_local(world: &mut World, path: &RelativePath, content: Content, disk: DiskId, asks: bool) -> bool {
+    let Some(&here) = world.at(path) else { return false };
+    let is_as_seen =
+        matches!(here.seen(), Local::Present(seen) if seen.content == content.hash() && seen.disk == disk);
+    let is_deleted = matches!(world.vault.remote(content), Some(Remote::Trash { .. } | Remote::Purged));
+    if asks && !(is_as_seen && is_deleted) {
+        return false;
+    }
+    world.disk.remove(path);
+    world.local_trash.push(here);
+    // If that is never noted, it looks like what it is: a deletion that somebody wanted.
+    world.ledger.removed_here.insert((path.clone(), content));
+    true
+}

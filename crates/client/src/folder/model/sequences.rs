@@ -1,0 +1,118 @@
+//! Histories that broke a promise once, as they were found. Each is run again, exactly, for ever.
+
+use Next::{Event as E, Rest};
+
+use super::events::{At, Event, Nth};
+use super::run::{History, Next, Pass};
+use super::world::Written::Whole;
+use crate::folder::reconcile::Direction;
+
+/// A pass that nothing disturbs.
+const LOOK: Next = Next::Pass(QUIET);
+
+const QUIET: Pass = Pass { during: [None; 2], crash: None, fails: 0, order: 0, is_approved: false };
+
+/// The same, in another order.
+const OTHER_ORDER: Next = Next::Pass(Pass { order: 1, ..QUIET });
+
+fn during(step: u8, event: Event) -> Next {
+    Next::Pass(Pass { during: [Some((step, event)), None], ..QUIET })
+}
+
+fn check(nexts: &[Next]) {
+    let (direction, nexts) = (Direction::Both, nexts.to_vec());
+    let history = History { direction, keeps_old: false, reuses_numbers: false, nexts };
+    if let Err(broken) = history.run(None) {
+        panic!("{broken}");
+    }
+}
+
+/// What an edit replaced hung on which of two equal pictures was sent first.
+#[test]
+fn an_edit_and_a_copy_of_what_it_became() {
+    let write = |at, content| E(Event::Write(At(at), content, Whole));
+    check(&[write(2, 0), LOOK, E(Event::Edit(Nth(0), 2)), E(Event::Copy(Nth(0), At(3))), OTHER_ORDER]);
+    check(&[write(2, 0), E(Event::Copy(Nth(0), At(3))), LOOK, write(2, 1), write(3, 2), OTHER_ORDER]);
+}
+
+/// It went from the folder although a folder below could not be listed.
+#[test]
+fn a_deletion_in_the_vault_while_not_all_is_listed() {
+    let upload = E(Event::WebUpload(1, At(0), true));
+    check(&[upload, LOOK, E(Event::Listed(false)), E(Event::WebTrash(Nth(0))), LOOK]);
+}
+
+/// It came back at its first name.
+#[test]
+fn deleted_put_back_under_another_name_and_deleted_there() {
+    let write = |at| E(Event::Write(At(at), 2, Whole));
+    check(&[write(0), LOOK, E(Event::WebTrash(Nth(0))), LOOK, write(5), Rest, E(Event::Delete(Nth(0)))]);
+}
+
+/// What was approved was held again, because one picture came back in the same plan.
+#[test]
+fn an_approved_removal_beside_a_picture_that_comes_back() {
+    let write = |at| E(Event::Write(At(at), 0, Whole));
+    check(&[write(2), write(0), LOOK, E(Event::WebTrash(Nth(0))), write(3)]);
+}
+
+/// One of two copies was brought back by the plan that trashed the other.
+#[test]
+fn two_copies_that_were_noted_at_different_versions() {
+    check(&[
+        E(Event::Write(At(3), 1, Whole)),
+        LOOK,
+        E(Event::Copy(Nth(0), At(2))),
+        E(Event::WebDetails(Nth(0))),
+        E(Event::Delete(Nth(1))),
+        LOOK,
+        LOOK,
+        E(Event::Delete(Nth(0))),
+        LOOK,
+    ]);
+    check(&[
+        during(0, Event::Write(At(1), 0, Whole)),
+        E(Event::Write(At(4), 1, Whole)),
+        E(Event::Copy(Nth(1), At(0))),
+        LOOK,
+        E(Event::Delete(Nth(2))),
+        LOOK,
+        E(Event::MoveOut(Nth(0))),
+        during(2, Event::WebTrash(Nth(0))),
+        LOOK,
+        E(Event::MoveToOther(Nth(0))),
+    ]);
+}
+
+/// The second came after its owner had deleted the first.
+#[test]
+fn two_copies_that_come_back_and_one_is_deleted_at_once() {
+    check(&[
+        E(Event::Write(At(0), 0, Whole)),
+        E(Event::Copy(Nth(0), At(2))),
+        LOOK,
+        E(Event::Delete(Nth(0))),
+        E(Event::Delete(Nth(0))),
+        Rest,
+        E(Event::WebRestore(Nth(0))),
+        during(1, Event::Delete(Nth(0))),
+        LOOK,
+    ]);
+}
+
+/// A crash kept its deletion in the vault from being noted, and it was taken for somebody else's; under the same name and under another.
+#[test]
+fn deleted_put_back_and_killed_in_between() {
+    let killed = Next::Pass(Pass { crash: Some((0, true)), ..QUIET });
+    for name in [0, 2] {
+        check(&[
+            E(Event::Write(At(0), 0, Whole)),
+            LOOK,
+            E(Event::MoveOut(Nth(0))),
+            LOOK,
+            E(Event::Wait(true)),
+            killed,
+            E(Event::PutBack(At(name), true)),
+        ]);
+    }
+}

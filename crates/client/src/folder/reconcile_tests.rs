@@ -1,0 +1,410 @@
+//! The table, a row a line: what is agreed on, what the folder has, what the vault has, and what is done. [`super::super::model`] proves it;
+//! this is for reading.
+
+use super::*;
+
+const NOW: i64 = 1_000;
+const ABSENCE: i64 = 100;
+const OLD: i64 = 500;
+const H: &[u8] = b"h";
+const EDITED: &[u8] = b"edited";
+const FILE: FileId = FileId(1);
+
+fn hash(bytes: &[u8]) -> ContentHash {
+    ContentHash::of(bytes)
+}
+
+fn file(inode: u64, content: &[u8]) -> Local {
+    let (content, disk, size) = (hash(content), DiskId { inode, born_ns: 1 }, content.len() as u64);
+    Local::Present(Present { content, disk, size })
+}
+
+fn synced(inode: u64, version: i64) -> Synced {
+    Synced {
+        content: hash(H),
+        disk: DiskId { inode, born_ns: 1 },
+        size: 1,
+        file: FILE,
+        version: Version(version),
+        absent_since: None,
+    }
+}
+
+fn missed(version: i64, since: i64) -> Base {
+    Base::Synced(Synced { absent_since: Some(since), ..synced(1, version) })
+}
+
+fn buried(version: i64) -> Deleted {
+    Deleted { content: hash(H), size: 1, file: FILE, version: Version(version) }
+}
+
+fn live(version: i64) -> Remote {
+    Remote::Live { file: FILE, version: Version(version), taken: NOW - OLD - 1 }
+}
+
+/// A world of which the vault was read up to version 9.
+#[derive(Default)]
+struct World {
+    snapshot: Snapshot,
+    settings: Settings,
+}
+
+fn world() -> World {
+    let snapshot = Snapshot { is_listed: true, vault: Version(9), ..Snapshot::default() };
+    World { snapshot, settings: Settings { absence: ABSENCE, ..Settings::default() } }
+}
+
+impl World {
+    fn base(mut self, path: &str, base: Base) -> Self {
+        self.snapshot.base.insert(path.into(), base);
+        self
+    }
+
+    fn local(mut self, path: &str, local: Local) -> Self {
+        self.snapshot.local.insert(path.into(), local);
+        self
+    }
+
+    fn remote(mut self, content: &[u8], remote: Remote) -> Self {
+        self.snapshot.remote.insert(hash(content), remote);
+        self
+    }
+
+    fn goes(mut self, direction: Direction) -> Self {
+        self.settings.direction = direction;
+        self
+    }
+
+    fn keeps_old(mut self, age: i64) -> Self {
+        self.settings.keep_older_than = Some(age);
+        self
+    }
+
+    fn plan(&self) -> SyncPlan {
+        reconcile(&self.snapshot, &self.settings, NOW)
+    }
+
+    /// What is done at `p`, why, and what is let go of.
+    #[track_caller]
+    #[expect(clippy::large_types_passed_by_value, reason = "it is made for the call")]
+    fn check(&self, action: Action, cause: Cause) -> Option<ContentHash> {
+        let plan = self.plan();
+        assert!(plan.waiting.is_empty(), "{plan:?}");
+        assert_eq!(plan.steps.len(), 1, "{plan:?}");
+        assert_eq!(
+            (plan.steps[0].path.as_slice(), plan.steps[0].action, plan.steps[0].cause),
+            (&b"p"[..], action, cause)
+        );
+        plan.steps[0].lets_go
+    }
+
+    #[track_caller]
+    fn waits(&self, path: &str, wait: Wait) {
+        let plan = self.plan();
+        assert!(plan.steps.iter().all(|step| step.path != path.as_bytes()), "{plan:?}");
+        assert!(plan.waiting.contains(&(path.into(), wait)), "{plan:?}");
+    }
+
+    #[track_caller]
+    fn does_nothing(&self) {
+        assert_eq!(self.plan(), SyncPlan::default());
+    }
+}
+
+const CONTENT: fn() -> ContentHash = || hash(H);
+
+fn send(content: &[u8]) -> Action {
+    Action::Send { content: hash(content), replaces: None }
+}
+
+fn restore() -> Action {
+    Action::Restore { content: CONTENT(), file: FILE }
+}
+
+fn materialise() -> Action {
+    Action::Materialise { content: CONTENT(), file: FILE }
+}
+
+fn trash_remote(version: i64) -> Action {
+    Action::TrashRemote { file: FILE, version: Version(version), buried: buried(9) }
+}
+
+fn trash_local() -> Action {
+    Action::TrashLocal { content: CONTENT(), disk: DiskId { inode: 1, born_ns: 1 }, buried: buried(9) }
+}
+
+#[test]
+fn nothing_agreed_and_a_file() {
+    let new = || world().local("p", file(1, H));
+    new().check(send(H), Cause::New);
+    new().remote(H, live(5)).check(Action::Link { content: CONTENT() }, Cause::Known);
+    new().remote(H, Remote::Trash { file: FILE }).check(restore(), Cause::Reappeared);
+    new().remote(H, Remote::Purged).check(send(H), Cause::Reappeared);
+}
+
+#[test]
+fn agreed_and_the_same_file() {
+    let same = || world().base("p", Base::Synced(synced(1, 5))).local("p", file(1, H));
+    same().remote(H, live(5)).does_nothing();
+    same().remote(H, live(6)).check(Action::Agree(synced(1, 6)), Cause::Same);
+    same().check(send(H), Cause::NoRecord);
+}
+
+#[test]
+fn deleted_in_the_vault() {
+    let same = || world().base("p", Base::Synced(synced(1, 5))).local("p", file(1, H));
+    same().remote(H, Remote::Trash { file: FILE }).check(trash_local(), Cause::DeletedThere);
+    same().remote(H, Remote::Purged).check(trash_local(), Cause::PurgedThere);
+    let mut unlisted = same().remote(H, Remote::Trash { file: FILE });
+    unlisted.snapshot.is_listed = false;
+    unlisted.waits("p", Wait::NotListed);
+}
+
+#[test]
+fn put_back_after_it_was_deleted_in_the_vault() {
+    let other = || world().base("p", Base::Synced(synced(1, 5))).local("p", file(2, H));
+    other().remote(H, live(5)).check(Action::Agree(synced(2, 5)), Cause::Same);
+    other().remote(H, Remote::Trash { file: FILE }).check(restore(), Cause::PutBack);
+    other().remote(H, Remote::Purged).check(send(H), Cause::PutBack);
+    other().check(send(H), Cause::NoRecord);
+    let back = world().base("p", missed(5, 0)).local("p", file(1, H));
+    back.remote(H, Remote::Trash { file: FILE }).check(restore(), Cause::PutBack);
+}
+
+#[test]
+fn absent_observed_once() {
+    let gone = |base| world().base("p", base).remote(H, live(5));
+    let noted = Synced { absent_since: Some(NOW), ..synced(1, 5) };
+    gone(Base::Synced(synced(1, 5))).check(Action::Miss(noted), Cause::Missing);
+    gone(missed(5, NOW - ABSENCE + 1)).waits("p", Wait::Missing);
+    gone(missed(5, NOW)).waits("p", Wait::Missing);
+    // The clock was set back.
+    gone(missed(5, NOW + 1)).check(Action::Miss(noted), Cause::Missing);
+    let mut unlisted = gone(missed(5, 0));
+    unlisted.snapshot.is_listed = false;
+    unlisted.waits("p", Wait::NotListed);
+}
+
+#[test]
+fn absent_observed_twice() {
+    let gone = || world().base("p", missed(5, NOW - ABSENCE));
+    gone().remote(H, live(5)).check(trash_remote(5), Cause::DeletedHere);
+    gone().remote(H, live(6)).check(materialise(), Cause::RestoredThere);
+    gone().remote(H, Remote::Trash { file: FILE }).check(Action::Bury(buried(9)), Cause::DeletedBoth);
+    gone().remote(H, Remote::Purged).check(Action::Bury(buried(9)), Cause::DeletedBoth);
+    gone().check(Action::Bury(buried(9)), Cause::Lost);
+}
+
+#[test]
+fn what_is_older_than_deletions_go_for_stays_in_the_vault() {
+    let gone = |age| world().base("p", missed(5, 0)).remote(H, live(5)).keeps_old(age);
+    gone(OLD).check(Action::Detach { content: CONTENT() }, Cause::DeletedOld);
+    gone(OLD + 1).check(trash_remote(5), Cause::DeletedHere);
+}
+
+#[test]
+fn renamed_duplicated_or_moved_away_is_not_deleted() {
+    let gone = || world().base("p", missed(5, 0)).remote(H, live(5));
+    gone().local("q", file(2, H)).plan().steps.iter().for_each(|step| match step.path.as_slice() {
+        b"p" => assert_eq!((step.action, step.cause), (Action::Forget, Cause::Elsewhere)),
+        _ => assert_eq!((step.action, step.cause), (Action::Link { content: CONTENT() }, Cause::Known)),
+    });
+    let plan = gone().local("q", file(1, H)).plan();
+    assert_eq!(plan.steps.len(), 1, "{plan:?}");
+    assert_eq!(
+        (plan.steps[0].action, plan.steps[0].from.as_deref()),
+        (Action::Move(Synced { absent_since: Some(0), ..synced(1, 5) }), Some(&b"p"[..]))
+    );
+    let mut elsewhere = gone();
+    elsewhere.snapshot.others.present.insert(CONTENT());
+    elsewhere.check(Action::Detach { content: CONTENT() }, Cause::Elsewhere);
+}
+
+#[test]
+fn what_may_have_moved_is_not_deleted() {
+    let gone = || world().base("p", missed(5, 0)).remote(H, live(5));
+    gone().local("q", Local::Unknown { size: 1, grows: false }).waits("p", Wait::MayHaveMoved);
+    gone().local("q", Local::Unknown { size: 0, grows: true }).waits("p", Wait::MayHaveMoved);
+    gone().base("q", missed(5, NOW)).waits("p", Wait::MayHaveMoved);
+    gone().base("q", Base::Synced(synced(2, 5))).waits("p", Wait::MayHaveMoved);
+    let mut moving = gone();
+    moving.snapshot.others.unsettled.push((1, false));
+    moving.waits("p", Wait::MayHaveMoved);
+    let mut longer = gone();
+    longer.snapshot.others.unsettled.extend([(0, false), (2, true)]);
+    longer.check(trash_remote(5), Cause::DeletedHere);
+}
+
+#[test]
+fn an_edit_beats_a_deletion() {
+    let edit = || world().base("p", Base::Synced(synced(1, 5))).local("p", file(1, EDITED));
+    let replaces = Action::Send { content: hash(EDITED), replaces: Some(FILE) };
+    let plans = [
+        (edit().remote(H, live(5)), replaces),
+        (edit().remote(H, live(6)), replaces),
+        (edit().remote(H, Remote::Trash { file: FILE }), send(EDITED)),
+        (edit(), send(EDITED)),
+        (edit().remote(EDITED, live(5)), Action::Link { content: hash(EDITED) }),
+        (
+            edit().remote(EDITED, Remote::Trash { file: FileId(2) }),
+            Action::Restore { content: hash(EDITED), file: FileId(2) },
+        ),
+        (edit().remote(EDITED, Remote::Purged), send(EDITED)),
+    ];
+    for (world, action) in plans {
+        assert_eq!(world.check(action, Cause::Edited), Some(CONTENT()), "{action:?}");
+    }
+}
+
+/// Another file of that content, another path that has or had it, or another path that became the same.
+#[test]
+fn an_edit_replaces_what_is_its_own_alone() {
+    let edit =
+        || world().base("p", Base::Synced(synced(1, 5))).local("p", file(1, EDITED)).remote(H, live(5));
+    let other = Remote::Live { file: FileId(2), version: Version(5), taken: 0 };
+    edit().remote(H, other).check(send(EDITED), Cause::Edited);
+    for world in [
+        edit().local("q", file(2, H)),
+        edit().base("q", Base::Synced(synced(2, 5))).local("q", file(2, b"other")),
+        edit().local("q", file(2, EDITED)),
+    ] {
+        let plan = world.plan();
+        let step = plan.steps.iter().find(|step| step.path == b"p").unwrap();
+        assert_eq!(step.action, send(EDITED), "{plan:?}");
+    }
+}
+
+#[test]
+fn tombstones() {
+    let dead = |version| world().base("p", Base::Deleted(buried(version)));
+    dead(5).does_nothing();
+    dead(5).remote(H, Remote::Trash { file: FILE }).does_nothing();
+    dead(5).remote(H, Remote::Purged).does_nothing();
+    dead(5).remote(H, live(7)).check(materialise(), Cause::RestoredThere);
+    dead(0).remote(H, live(7)).check(materialise(), Cause::NewThere);
+    dead(5)
+        .local("p", file(1, H))
+        .remote(H, Remote::Trash { file: FILE })
+        .check(restore(), Cause::Reappeared);
+    dead(5)
+        .remote(H, live(7))
+        .local("q", Local::Unknown { size: 1, grows: false })
+        .waits("p", Wait::MayHaveMoved);
+    dead(5).remote(H, live(7)).base("q", missed(7, 0)).plan().steps.iter().for_each(|step| {
+        match step.path.as_slice() {
+            b"p" => assert_eq!((step.action, step.cause), (Action::Forget, Cause::Elsewhere)),
+            _ => assert_eq!(step.action, trash_remote(7)),
+        }
+    });
+}
+
+/// A copy that was in the vault all along is none.
+#[test]
+fn another_file_of_the_vault_comes_back_only_if_it_is_later() {
+    let other = |version| Remote::Live { file: FileId(2), version: Version(version), taken: 0 };
+    let dead = || world().base("p", Base::Deleted(buried(5)));
+    dead().remote(H, other(5)).does_nothing();
+    let materialise = Action::Materialise { content: CONTENT(), file: FileId(2) };
+    dead().remote(H, other(6)).check(materialise, Cause::RestoredThere);
+}
+
+#[test]
+fn one_copy_comes_back() {
+    let dead = || Base::Deleted(buried(5));
+    let plan = world().base("p", dead()).base("q", dead()).remote(H, live(7)).plan();
+    assert_eq!(plan.steps.len(), 1, "{plan:?}");
+    assert_eq!(plan.steps[0].path, b"p");
+}
+
+#[test]
+fn up_touches_nothing_in_the_folder() {
+    let up = || world().goes(Direction::Up);
+    let here = || up().base("p", Base::Synced(synced(1, 5))).local("p", file(1, H));
+    here().remote(H, Remote::Trash { file: FILE }).waits("p", Wait::Direction);
+    here().remote(H, Remote::Purged).waits("p", Wait::Direction);
+    up().base("p", Base::Deleted(buried(5))).remote(H, live(7)).does_nothing();
+    let gone = || up().base("p", missed(5, 0));
+    gone().remote(H, live(6)).check(Action::Detach { content: CONTENT() }, Cause::RestoredThere);
+    gone().remote(H, live(5)).check(trash_remote(5), Cause::DeletedHere);
+}
+
+#[test]
+fn down_touches_nothing_in_the_vault() {
+    let down = || world().goes(Direction::Down);
+    let new = || down().local("p", file(1, H));
+    new().waits("p", Wait::Direction);
+    new().remote(H, Remote::Trash { file: FILE }).waits("p", Wait::Direction);
+    new().remote(H, live(5)).check(Action::Agree(synced(1, 5)), Cause::Known);
+    let agreed = |inode| down().base("p", Base::Synced(synced(1, 5))).local("p", file(inode, H));
+    agreed(1).waits("p", Wait::Direction);
+    agreed(2).remote(H, Remote::Trash { file: FILE }).waits("p", Wait::Direction);
+    agreed(1).remote(H, Remote::Trash { file: FILE }).check(trash_local(), Cause::DeletedThere);
+    agreed(1).local("p", file(1, EDITED)).waits("p", Wait::Direction);
+    let gone = || down().base("p", missed(5, 0));
+    gone().remote(H, live(5)).check(materialise(), Cause::VaultDecides);
+    gone().remote(H, live(6)).check(materialise(), Cause::VaultDecides);
+}
+
+#[test]
+fn unknown_files_are_left_alone() {
+    let unknown = Local::Unknown { size: 1, grows: true };
+    for base in [Base::Synced(synced(1, 5)), Base::Deleted(buried(5))] {
+        world().base("p", base).local("p", unknown).remote(H, Remote::Purged).waits("p", Wait::Unknown);
+    }
+}
+
+#[test]
+fn names_that_collide_suspend_each_other() {
+    let two = world().local("p", file(1, H)).local("P", file(2, EDITED));
+    two.waits("p", Wait::Collides);
+    two.waits("P", Wait::Collides);
+    let taken = world().base("p", Base::Deleted(buried(5))).remote(H, live(7)).local("P", file(2, EDITED));
+    taken.waits("p", Wait::Collides);
+    let both = world()
+        .base("p", Base::Deleted(buried(0)))
+        .remote(H, live(7))
+        .base("P", Base::Deleted(Deleted { content: hash(EDITED), ..buried(0) }))
+        .remote(EDITED, live(7));
+    both.waits("p", Wait::Collides);
+    // A file that is not settled, of another name, is no rename either.
+    let renamed = world().base("q", missed(5, 0)).remote(H, live(5));
+    renamed.local("p", file(1, H)).local("P", file(2, EDITED)).waits("p", Wait::Collides);
+}
+
+/// Only a file that is whole, that is the same one, and whose old name leads nowhere, was renamed.
+#[test]
+fn what_is_no_rename() {
+    let agreed = || world().base("p", Base::Synced(synced(1, 5))).remote(H, live(5));
+    let is_move = |world: World| world.plan().steps.iter().any(|step| matches!(step.action, Action::Move(_)));
+    assert!(is_move(agreed().local("q", file(1, H))));
+    assert!(is_move(agreed().local("q", file(1, H)).base("q", Base::Deleted(buried(5)))));
+    assert!(!is_move(agreed().local("q", file(2, H))));
+    assert!(!is_move(agreed().local("q", file(1, EDITED))));
+    assert!(!is_move(agreed().local("p", file(3, H)).local("q", file(1, H))));
+    assert!(!is_move(agreed().local("q", file(1, H)).base("q", Base::Synced(synced(9, 5)))));
+    let mut unlisted = agreed().local("q", file(1, H));
+    unlisted.snapshot.is_listed = false;
+    assert!(!is_move(unlisted));
+    // Two names of one file: one of them is what the old name became.
+    let linked = agreed().local("q", file(1, H)).local("r", file(1, H)).plan();
+    assert_eq!(linked.steps.len(), 2, "{linked:?}");
+}
+
+#[test]
+fn additions_come_before_removals() {
+    let third = hash(b"third");
+    let plan = world()
+        .base("p", missed(5, 0))
+        .remote(H, live(5))
+        .local("new", file(7, EDITED))
+        .base("deleted there", Base::Synced(Synced { content: third, ..synced(3, 5) }))
+        .local("deleted there", file(3, b"third"))
+        .remote(b"third", Remote::Trash { file: FileId(3) })
+        .base("arrives", Base::Deleted(Deleted { content: hash(b"fourth"), ..buried(0) }))
+        .remote(b"fourth", live(7))
+        .plan();
+    let order: Vec<&str> = plan.steps.iter().map(|step| std::str::from_utf8(&step.path).unwrap()).collect();
+    assert_eq!(order, ["new", "arrives", "deleted there", "p"]);
+    assert!(plan.steps[2..].iter().all(|step| step.action.is_destructive()));
+    assert!(!plan.steps[..2].iter().any(|step| step.action.is_destructive()));
+}
