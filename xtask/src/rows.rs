@@ -12,7 +12,7 @@ const BEGIN: &str = "<!-- rows: `cargo xtask rows` writes what follows -->\n";
 const END: &str = "<!-- end of rows -->";
 
 /// What is promised: the id, and the behaviour in a few words.
-const ROWS: [(&str, &str); 24] = [
+const ROWS: [(&str, &str); 25] = [
     ("M1", "new pictures go when the app is opened, and now and then in the background"),
     ("M2", "albums are selected, excluded or neither, and keep that while they are empty or away"),
     ("M3", "content that the account has is linked, not sent"),
@@ -39,6 +39,7 @@ const ROWS: [(&str, &str); 24] = [
         "a picture that is trashed in the vault goes from the folder into a local trash, and so from the phone",
     ),
     ("S4", "any synchroniser may be on the other side of the folder"),
+    ("S5", "rights to read and to remove are tried at the start, and what mends them is told"),
     ("S6", "rename, copy, missing disk, half a file, deletions apart, lost state: nothing is lost"),
 ];
 
