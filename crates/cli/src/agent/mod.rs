@@ -12,6 +12,7 @@ mod notices;
 mod publish;
 mod schedule;
 pub(crate) mod service;
+mod signals;
 pub(crate) mod status;
 mod sync;
 mod sync_root;
@@ -49,6 +50,7 @@ use control::{Command, Door, Request};
 use log::Log;
 use notices::{Cause, Notices};
 use schedule::{Schedule, Step, Timing};
+use signals::Signals;
 use status::{AgentStatus, Done, Problem, RunStatus};
 
 /// How long the network may fail before a run ends and the agent waits by itself.
@@ -587,31 +589,6 @@ async fn maybe<T>(future: Option<impl Future<Output = T>>) -> T {
     match future {
         Some(future) => future.await,
         None => std::future::pending().await,
-    }
-}
-
-/// What ends a process politely.
-struct Signals {
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self> {
-        Ok(Self {
-            #[cfg(unix)]
-            terminate: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        #[cfg(unix)]
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
-        #[cfg(not(unix))]
-        let _pressed = tokio::signal::ctrl_c().await;
     }
 }
 

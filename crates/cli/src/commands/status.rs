@@ -1,6 +1,6 @@
 //! `darkslide status` and `darkslide explain`: what is safe, what waits for what, what is not safe, and why.
 
-use super::sync;
+use super::sync::show;
 use crate::Ending;
 use crate::agent::control::Line;
 use crate::agent::status::{AgentStatus, FolderState, FolderStatus, RunStatus};
@@ -52,7 +52,7 @@ struct Status {
     /// The watch folders: as the agent sees them, or as the last one left them.
     folders: Vec<FolderStatus>,
     /// The sync folders, as the last pass left each.
-    sync_folders: Vec<sync::Told>,
+    sync_folders: Vec<show::Told>,
 }
 
 /// `status`.
@@ -136,7 +136,7 @@ async fn gather(
         blocked_files,
         agent,
         folders,
-        sync_folders: sync::told(catalog).await?,
+        sync_folders: show::told(catalog).await?,
     })
 }
 
@@ -212,7 +212,7 @@ fn describe(status: &Status) -> String {
     }
     text += &describe_folders(&status.folders);
     if !status.sync_folders.is_empty() {
-        text += &format!("\n{}", sync::stand(&status.sync_folders));
+        text += &format!("\n{}", show::stand(&status.sync_folders));
     }
     text + &describe_blocked(&status.blocked_files)
 }

@@ -1,30 +1,32 @@
 //! `darkslide sync`: folders that are kept in step with the vault. A running agent hears of every change of the list, and makes the passes.
 
-use std::path::{Path, PathBuf};
+pub(crate) mod show;
+
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
 use darkslide_client::catalog::{Catalog, NewSyncFolder, SyncFolderRow};
-use darkslide_client::folder::breaker::Hold;
-use darkslide_client::folder::reconcile::{Action, Direction};
+use darkslide_client::folder::reconcile::Direction;
 use darkslide_client::folder::report::PassReport;
 use darkslide_client::folder::{
-    Memories, PassSettings, Preview, choose, marker, pass, preview, restore_from_trash, trash,
+    Memories, PassSettings, choose, marker, pass, preview, restore_from_trash, trash,
 };
 use darkslide_client::library::settle::Settling;
 use darkslide_client::micros_of;
 use darkslide_client::profile::Profile;
 use darkslide_client::session::Session;
-use serde::Serialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+
+use show::{describe, show_plan, stand, summary, told};
 
 use super::backup::{my_turn, stop_on_interrupt};
 use crate::Ending;
 use crate::agent::control::{Line, Request};
 use crate::arguments::{General, SettlingArguments, SyncAction, SyncAdd, SyncRun, SyncTrashAction, Way};
-use crate::output::{Output, bytes, counted, date, on_one_line, table};
+use crate::output::{Output, bytes, date, table};
 use crate::progress::Progress;
 use crate::{profile, questions};
 
@@ -37,36 +39,6 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How long another process that is sending is waited for, and how often.
 const BUSY: Duration = Duration::from_secs(1);
 const BUSY_MAX: u32 = 60;
-
-/// One sync folder, as it is told.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Told {
-    path: String,
-    album: String,
-    direction: Direction,
-    /// Days.
-    keep_deleted_older_than: Option<i64>,
-    local_trash: String,
-    paused: bool,
-    /// Pictures that folder and vault have in common.
-    in_step: i64,
-    hold: Option<Hold>,
-    is_approved: bool,
-    last_pass: Option<PassReport>,
-}
-
-/// One step of a plan, as it is told.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Planned {
-    path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<String>,
-    action: &'static str,
-    cause: String,
-    is_destructive: bool,
-}
 
 /// Does one action.
 pub(crate) async fn run(output: Output, general: &General, action: SyncAction) -> Result<Ending> {
@@ -251,65 +223,9 @@ async fn readopt(output: Output, profile: &Profile, catalog: &Catalog, row: &Syn
     Ok(())
 }
 
-/// All sync folders, as they are told.
-pub(super) async fn told(catalog: &Catalog) -> Result<Vec<Told>> {
-    let mut list = Vec::new();
-    for row in catalog.sync_folders().await? {
-        let in_step = catalog.sync_counts(row.id).await?.0;
-        list.push(Told {
-            path: row.folder.path.display().to_string(),
-            album: row.folder.album,
-            direction: row.folder.direction,
-            keep_deleted_older_than: row.folder.keep_older_than.map(|micros| micros / 86_400_000_000),
-            local_trash: row.folder.trash.display().to_string(),
-            paused: row.paused,
-            in_step,
-            hold: row.hold,
-            is_approved: row.approval.is_some(),
-            last_pass: row.last_pass,
-        });
-    }
-    Ok(list)
-}
-
 async fn list(output: Output, catalog: &Catalog) -> Result<Ending> {
     output.answer(&told(catalog).await?, |list| describe(list))?;
     Ok(Ending::Done)
-}
-
-fn state(folder: &Told) -> String {
-    let pass = folder.last_pass.as_ref();
-    match pass {
-        _ if folder.paused => "paused".to_owned(),
-        Some(pass) if pass.unhealthy.is_some() => "left alone".to_owned(),
-        _ if folder.hold.is_some() && !folder.is_approved => "on hold".to_owned(),
-        Some(pass) if pass.failed_count > 0 => format!("{} failed", pass.failed_count),
-        Some(pass) if pass.waiting_count > 0 || pass.has_more => "at work".to_owned(),
-        Some(pass) => format!("in step {}", date(pass.began)),
-        None => "not looked at yet".to_owned(),
-    }
-}
-
-fn describe(list: &[Told]) -> String {
-    if list.is_empty() {
-        return "No folder is kept in step; `darkslide sync add FOLDER` changes that.".to_owned();
-    }
-    let mut rows = vec![["Folder", "State", "In step", "Album", "Direction"].map(str::to_owned).to_vec()];
-    rows.extend(list.iter().map(|folder| {
-        let direction = match folder.direction {
-            Direction::Both => "both ways",
-            Direction::Up => "up only",
-            Direction::Down => "down only",
-        };
-        vec![
-            folder.path.clone(),
-            state(folder),
-            folder.in_step.to_string(),
-            folder.album.clone(),
-            direction.to_owned(),
-        ]
-    }));
-    table(&rows)
 }
 
 async fn status(output: Output, catalog: &Catalog, path: Option<&Path>) -> Result<Ending> {
@@ -325,56 +241,6 @@ async fn status(output: Output, catalog: &Catalog, path: Option<&Path>) -> Resul
     });
     output.answer(&list, |list| stand(list))?;
     Ok(Ending::unless(needs_somebody))
-}
-
-/// How each folder stands, in full.
-pub(super) fn stand(list: &[Told]) -> String {
-    if list.is_empty() {
-        return describe(list);
-    }
-    let mut text = String::new();
-    for folder in list {
-        text += &format!("{}: {}\n", on_one_line(&folder.path), state(folder));
-        text += &format!(
-            "  {} in step with the album {:?}\n",
-            counted(folder.in_step.unsigned_abs(), "picture"),
-            folder.album
-        );
-        if let Some(hold) = &folder.hold {
-            text += &format!("  On hold: {hold}.\n");
-            if folder.is_approved {
-                text += "  You let it happen; the next pass does it.\n";
-            } else {
-                text += &format!(
-                    "  Nothing is removed until you say so: `darkslide sync approve {}` lets it happen. What is new is sent all the same.\n",
-                    folder.path
-                );
-            }
-        }
-        let Some(pass) = &folder.last_pass else { continue };
-        if let Some(why) = &pass.unhealthy {
-            text += &format!("  Left alone: {why}\n");
-        }
-        for (title, list, count) in
-            [("Failed", &pass.failed, pass.failed_count), ("Waiting", &pass.waiting, pass.waiting_count)]
-        {
-            for told in list {
-                let place = if told.path.is_empty() {
-                    String::new()
-                } else {
-                    format!("{}: ", on_one_line(&told.path))
-                };
-                text += &format!("  {title}: {place}{}\n", told.reason);
-            }
-            if let Some(more) = count.checked_sub(list.len() as u64).filter(|more| *more > 0) {
-                text += &format!("  … and {more} more\n");
-            }
-        }
-        for told in &pass.notices {
-            text += &format!("  Note: {}: {}\n", on_one_line(&told.path), told.reason);
-        }
-    }
-    text
 }
 
 async fn run_passes(
@@ -489,114 +355,6 @@ fn added(before: PassReport, after: PassReport) -> PassReport {
         renamed: before.renamed + after.renamed,
         notices,
         ..after
-    }
-}
-
-fn summary(path: &Path, report: &PassReport) -> String {
-    let mut parts = Vec::new();
-    for (count, what) in [
-        (report.uploaded, "sent"),
-        (report.linked, "already in the vault"),
-        (report.restored, "restored in the vault"),
-        (report.materialised, "brought into the folder"),
-        (report.renamed, "renamed"),
-        (report.trashed_remote, "put into the vault's trash"),
-        (report.trashed_local, "moved into the local trash"),
-    ] {
-        if count > 0 {
-            parts.push(format!("{count} {what}"));
-        }
-    }
-    let did = if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") };
-    let mut text = format!(
-        "{}: {did}; {} in step.\n",
-        on_one_line(&path.display().to_string()),
-        counted(report.in_step.unsigned_abs(), "picture")
-    );
-    if let Some(why) = &report.unhealthy {
-        text += &format!("  Left alone: {why}\n");
-    }
-    if let Some(hold) = &report.hold {
-        text += &format!("  On hold: {hold}. `darkslide sync approve {}` lets it happen.\n", path.display());
-    }
-    for (title, list, count) in
-        [("Failed", &report.failed, report.failed_count), ("Waiting", &report.waiting, report.waiting_count)]
-    {
-        for told in list {
-            text += &format!("  {title}: {}: {}\n", on_one_line(&told.path), told.reason);
-        }
-        if let Some(more) = count.checked_sub(list.len() as u64).filter(|more| *more > 0) {
-            text += &format!("  … and {more} more\n");
-        }
-    }
-    for told in &report.notices {
-        text += &format!("  Note: {}: {}\n", on_one_line(&told.path), told.reason);
-    }
-    text
-}
-
-fn show_plan(output: Output, shown: Vec<(PathBuf, Preview)>) -> Result<Ending> {
-    let lossy = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
-    let mut answer = Vec::new();
-    let mut text = String::new();
-    for (path, preview) in shown {
-        let steps: Vec<Planned> = preview
-            .plan
-            .steps
-            .iter()
-            .map(|step| Planned {
-                path: lossy(&step.path),
-                from: step.from.as_deref().map(lossy),
-                action: name_of(&step.action),
-                cause: step.cause.to_string(),
-                is_destructive: step.action.is_destructive(),
-            })
-            .collect();
-        text += &format!("{}:\n", on_one_line(&path.display().to_string()));
-        for step in &steps {
-            let from =
-                step.from.as_ref().map(|from| format!(" (was {})", on_one_line(from))).unwrap_or_default();
-            text += &format!("  {}: {}{from}: {}\n", step.action, on_one_line(&step.path), step.cause);
-        }
-        let waiting: Vec<_> = preview
-            .plan
-            .waiting
-            .iter()
-            .map(|(path, wait)| json!({ "path": lossy(path), "reason": wait.to_string() }))
-            .collect();
-        for (path, wait) in &preview.plan.waiting {
-            text += &format!("  wait: {}: {wait}\n", on_one_line(&lossy(path)));
-        }
-        for (path, reason) in &preview.unreadable {
-            text += &format!("  cannot be read: {}: {reason}\n", on_one_line(&path.display().to_string()));
-        }
-        if let Some(hold) = &preview.hold {
-            text += &format!("  On hold: {hold}.\n");
-        }
-        if steps.is_empty() && waiting.is_empty() {
-            text += "  nothing to do\n";
-        }
-        answer.push(json!({ "path": path.display().to_string(), "steps": steps, "waiting": waiting, "hold": preview.hold }));
-    }
-    output.answer(&answer, |_| text)?;
-    Ok(Ending::Done)
-}
-
-fn name_of(action: &Action) -> &'static str {
-    match action {
-        Action::Agree(_) => "note",
-        Action::Move(_) => "rename",
-        Action::Send { replaces: None, .. } => "send",
-        Action::Send { replaces: Some(_), .. } => "send as a new version",
-        Action::Link { .. } => "link",
-        Action::Restore { .. } => "restore in the vault",
-        Action::Materialise { .. } => "bring into the folder",
-        Action::Miss(_) => "look again",
-        Action::Forget => "forget",
-        Action::Bury(_) => "note as deleted",
-        Action::Detach { .. } => "keep in the vault only",
-        Action::TrashLocal { .. } => "move into the local trash",
-        Action::TrashRemote { .. } => "put into the vault's trash",
     }
 }
 

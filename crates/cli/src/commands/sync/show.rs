@@ -1,0 +1,262 @@
+//! Sync folders, plans and passes as they are told.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use darkslide_client::catalog::Catalog;
+use darkslide_client::folder::Preview;
+use darkslide_client::folder::breaker::Hold;
+use darkslide_client::folder::reconcile::{Action, Direction};
+use darkslide_client::folder::report::PassReport;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::Ending;
+use crate::output::{Output, counted, date, on_one_line, table};
+
+/// One sync folder, as it is told.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Told {
+    pub(super) path: String,
+    pub(super) album: String,
+    pub(super) direction: Direction,
+    /// Days.
+    pub(super) keep_deleted_older_than: Option<i64>,
+    pub(super) local_trash: String,
+    pub(super) paused: bool,
+    /// Pictures that folder and vault have in common.
+    pub(super) in_step: i64,
+    pub(super) hold: Option<Hold>,
+    pub(super) is_approved: bool,
+    pub(super) last_pass: Option<PassReport>,
+}
+
+/// One step of a plan, as it is told.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Planned {
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    action: &'static str,
+    cause: String,
+    is_destructive: bool,
+}
+
+/// All sync folders, as they are told.
+pub(crate) async fn told(catalog: &Catalog) -> Result<Vec<Told>> {
+    let mut list = Vec::new();
+    for row in catalog.sync_folders().await? {
+        let in_step = catalog.sync_counts(row.id).await?.0;
+        list.push(Told {
+            path: row.folder.path.display().to_string(),
+            album: row.folder.album,
+            direction: row.folder.direction,
+            keep_deleted_older_than: row.folder.keep_older_than.map(|micros| micros / 86_400_000_000),
+            local_trash: row.folder.trash.display().to_string(),
+            paused: row.paused,
+            in_step,
+            hold: row.hold,
+            is_approved: row.approval.is_some(),
+            last_pass: row.last_pass,
+        });
+    }
+    Ok(list)
+}
+
+fn state(folder: &Told) -> String {
+    let pass = folder.last_pass.as_ref();
+    match pass {
+        _ if folder.paused => "paused".to_owned(),
+        Some(pass) if pass.unhealthy.is_some() => "left alone".to_owned(),
+        _ if folder.hold.is_some() && !folder.is_approved => "on hold".to_owned(),
+        Some(pass) if pass.failed_count > 0 => format!("{} failed", pass.failed_count),
+        Some(pass) if pass.waiting_count > 0 || pass.has_more => "at work".to_owned(),
+        Some(pass) => format!("in step {}", date(pass.began)),
+        None => "not looked at yet".to_owned(),
+    }
+}
+
+/// The list, for people.
+pub(super) fn describe(list: &[Told]) -> String {
+    if list.is_empty() {
+        return "No folder is kept in step; `darkslide sync add FOLDER` changes that.".to_owned();
+    }
+    let mut rows = vec![["Folder", "State", "In step", "Album", "Direction"].map(str::to_owned).to_vec()];
+    rows.extend(list.iter().map(|folder| {
+        let direction = match folder.direction {
+            Direction::Both => "both ways",
+            Direction::Up => "up only",
+            Direction::Down => "down only",
+        };
+        vec![
+            folder.path.clone(),
+            state(folder),
+            folder.in_step.to_string(),
+            folder.album.clone(),
+            direction.to_owned(),
+        ]
+    }));
+    table(&rows)
+}
+
+/// How each folder stands, in full.
+pub(crate) fn stand(list: &[Told]) -> String {
+    if list.is_empty() {
+        return describe(list);
+    }
+    let mut text = String::new();
+    for folder in list {
+        text += &format!("{}: {}\n", on_one_line(&folder.path), state(folder));
+        text += &format!(
+            "  {} in step with the album {:?}\n",
+            counted(folder.in_step.unsigned_abs(), "picture"),
+            folder.album
+        );
+        if let Some(hold) = &folder.hold {
+            text += &format!("  On hold: {hold}.\n");
+            if folder.is_approved {
+                text += "  You let it happen; the next pass does it.\n";
+            } else {
+                text += &format!(
+                    "  Nothing is removed until you say so: `darkslide sync approve {}` lets it happen. What is new is sent all the same.\n",
+                    folder.path
+                );
+            }
+        }
+        let Some(pass) = &folder.last_pass else { continue };
+        if let Some(why) = &pass.unhealthy {
+            text += &format!("  Left alone: {why}\n");
+        }
+        for (title, list, count) in
+            [("Failed", &pass.failed, pass.failed_count), ("Waiting", &pass.waiting, pass.waiting_count)]
+        {
+            for told in list {
+                let place = if told.path.is_empty() {
+                    String::new()
+                } else {
+                    format!("{}: ", on_one_line(&told.path))
+                };
+                text += &format!("  {title}: {place}{}\n", told.reason);
+            }
+            if let Some(more) = count.checked_sub(list.len() as u64).filter(|more| *more > 0) {
+                text += &format!("  … and {more} more\n");
+            }
+        }
+        for told in &pass.notices {
+            text += &format!("  Note: {}: {}\n", on_one_line(&told.path), told.reason);
+        }
+    }
+    text
+}
+
+/// What a run of passes did, for people.
+pub(super) fn summary(path: &Path, report: &PassReport) -> String {
+    let mut parts = Vec::new();
+    for (count, what) in [
+        (report.uploaded, "sent"),
+        (report.linked, "already in the vault"),
+        (report.restored, "restored in the vault"),
+        (report.materialised, "brought into the folder"),
+        (report.renamed, "renamed"),
+        (report.trashed_remote, "put into the vault's trash"),
+        (report.trashed_local, "moved into the local trash"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{count} {what}"));
+        }
+    }
+    let did = if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") };
+    let mut text = format!(
+        "{}: {did}; {} in step.\n",
+        on_one_line(&path.display().to_string()),
+        counted(report.in_step.unsigned_abs(), "picture")
+    );
+    if let Some(why) = &report.unhealthy {
+        text += &format!("  Left alone: {why}\n");
+    }
+    if let Some(hold) = &report.hold {
+        text += &format!("  On hold: {hold}. `darkslide sync approve {}` lets it happen.\n", path.display());
+    }
+    for (title, list, count) in
+        [("Failed", &report.failed, report.failed_count), ("Waiting", &report.waiting, report.waiting_count)]
+    {
+        for told in list {
+            text += &format!("  {title}: {}: {}\n", on_one_line(&told.path), told.reason);
+        }
+        if let Some(more) = count.checked_sub(list.len() as u64).filter(|more| *more > 0) {
+            text += &format!("  … and {more} more\n");
+        }
+    }
+    for told in &report.notices {
+        text += &format!("  Note: {}: {}\n", on_one_line(&told.path), told.reason);
+    }
+    text
+}
+
+/// Plans, for people and for programs.
+pub(super) fn show_plan(output: Output, shown: Vec<(PathBuf, Preview)>) -> Result<Ending> {
+    let lossy = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
+    let mut answer = Vec::new();
+    let mut text = String::new();
+    for (path, preview) in shown {
+        let steps: Vec<Planned> = preview
+            .plan
+            .steps
+            .iter()
+            .map(|step| Planned {
+                path: lossy(&step.path),
+                from: step.from.as_deref().map(lossy),
+                action: name_of(&step.action),
+                cause: step.cause.to_string(),
+                is_destructive: step.action.is_destructive(),
+            })
+            .collect();
+        text += &format!("{}:\n", on_one_line(&path.display().to_string()));
+        for step in &steps {
+            let from =
+                step.from.as_ref().map(|from| format!(" (was {})", on_one_line(from))).unwrap_or_default();
+            text += &format!("  {}: {}{from}: {}\n", step.action, on_one_line(&step.path), step.cause);
+        }
+        let waiting: Vec<_> = preview
+            .plan
+            .waiting
+            .iter()
+            .map(|(path, wait)| json!({ "path": lossy(path), "reason": wait.to_string() }))
+            .collect();
+        for (path, wait) in &preview.plan.waiting {
+            text += &format!("  wait: {}: {wait}\n", on_one_line(&lossy(path)));
+        }
+        for (path, reason) in &preview.unreadable {
+            text += &format!("  cannot be read: {}: {reason}\n", on_one_line(&path.display().to_string()));
+        }
+        if let Some(hold) = &preview.hold {
+            text += &format!("  On hold: {hold}.\n");
+        }
+        if steps.is_empty() && waiting.is_empty() {
+            text += "  nothing to do\n";
+        }
+        answer.push(json!({ "path": path.display().to_string(), "steps": steps, "waiting": waiting, "hold": preview.hold }));
+    }
+    output.answer(&answer, |_| text)?;
+    Ok(Ending::Done)
+}
+
+fn name_of(action: &Action) -> &'static str {
+    match action {
+        Action::Agree(_) => "note",
+        Action::Move(_) => "rename",
+        Action::Send { replaces: None, .. } => "send",
+        Action::Send { replaces: Some(_), .. } => "send as a new version",
+        Action::Link { .. } => "link",
+        Action::Restore { .. } => "restore in the vault",
+        Action::Materialise { .. } => "bring into the folder",
+        Action::Miss(_) => "look again",
+        Action::Forget => "forget",
+        Action::Bury(_) => "note as deleted",
+        Action::Detach { .. } => "keep in the vault only",
+        Action::TrashLocal { .. } => "move into the local trash",
+        Action::TrashRemote { .. } => "put into the vault's trash",
+    }
+}
