@@ -660,7 +660,10 @@ impl<'s> Surroundings<'s> {
             around.agreed.insert((agreed.content, agreed.file, agreed.version));
             *around.agreed_at.entry(agreed.content).or_default() += 1;
             let is_unsure = match snapshot.local.get(path) {
-                Some(Local::Present(_)) => false,
+                // An edit that is not noted yet may be undone. What only comes down never notes it, and trashes nothing in the vault.
+                Some(Local::Present(here)) => {
+                    here.content != agreed.content && settings.direction != Direction::Down
+                }
                 Some(Local::Unknown { .. }) => true,
                 None => !agreed.is_missed_twice(settings, now),
             };

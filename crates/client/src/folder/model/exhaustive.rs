@@ -85,6 +85,8 @@ enum Around {
     OtherGone,
     /// The same, and nobody can say what is there now.
     OtherUnknown,
+    /// The same, and it has another content now.
+    OtherEdited,
     InOtherFolder,
     Unsettled,
     GrowingFile,
@@ -200,10 +202,8 @@ impl Case {
     }
 
     fn may_have_moved(self) -> bool {
-        matches!(
-            self.around,
-            A::OtherMissed | A::OtherUnknown | A::Unsettled | A::GrowingFile | A::UnsettledInOtherFolder
-        )
+        let is_unsure = matches!(self.around, A::OtherMissed | A::OtherUnknown);
+        is_unsure || (self.around == A::OtherEdited && self.goes_up()) || self.may_be_a_new_file()
     }
 
     /// A file that nothing is known of may be it.
@@ -327,7 +327,13 @@ const TABLE: [Row; 25] = [
         does: |case| {
             let is_shared = matches!(
                 case.around,
-                A::Copy | A::Renamed | A::CopyOfEdit | A::OtherMissed | A::OtherGone | A::OtherUnknown
+                A::Copy
+                    | A::Renamed
+                    | A::CopyOfEdit
+                    | A::OtherMissed
+                    | A::OtherGone
+                    | A::OtherUnknown
+                    | A::OtherEdited
             );
             let is_the_file = matches!(case.there, There::Live | There::LiveLater);
             up(
@@ -415,7 +421,7 @@ const TABLE: [Row; 25] = [
         name: "T | absent | Live: materialise, if h is at no other path",
         holds: Case::has_come_back,
         does: |case| match case.around {
-            A::Copy | A::Renamed | A::OtherMissed | A::OtherGone | A::OtherUnknown => {
+            A::Copy | A::Renamed | A::OtherMissed | A::OtherGone | A::OtherUnknown | A::OtherEdited => {
                 Does(Kind::Forget, Cause::Elsewhere)
             }
             _ if case.may_be_a_new_file() => Waits(Wait::MayHaveMoved),
@@ -515,6 +521,10 @@ impl Case {
             A::OtherUnknown => {
                 snapshot.base.extend([was_at_other(Missed::Never)]);
                 snapshot.local.extend([at_other(unknown(SIZE + 3, false))]);
+            }
+            A::OtherEdited => {
+                snapshot.base.extend([was_at_other(Missed::Never)]);
+                snapshot.local.extend([at_other(whole(third, THIRD_DISK))]);
             }
             A::InOtherFolder => drop(snapshot.others.present.insert(content())),
             A::Unsettled => snapshot.local.extend([at_other(unknown(SIZE, false))]),
@@ -622,6 +632,7 @@ fn each_circumstance(mut check: impl FnMut((Around, Direction, Keep, bool))) {
         A::OtherMissed,
         A::OtherGone,
         A::OtherUnknown,
+        A::OtherEdited,
         A::InOtherFolder,
         A::Unsettled,
         A::GrowingFile,

@@ -116,3 +116,24 @@ fn deleted_put_back_and_killed_in_between() {
         ]);
     }
 }
+
+/// The other copy was trashed while an edit of this one was not noted, and was undone at that moment.
+#[test]
+fn one_copy_is_deleted_and_the_edit_of_the_other_undone() {
+    let edit = |step, nth, content| {
+        Next::Pass(Pass { during: [Some((step, Event::Edit(Nth(nth), content))), None], ..QUIET })
+    };
+    check(&[
+        E(Event::Write(At(3), 2, Whole)),
+        E(Event::WebUpload(1, At(3), true)),
+        LOOK,
+        E(Event::Delete(Nth(2))),
+        during(0, Event::Rename(Nth(0), At(3))),
+        Next::Pass(Pass {
+            during: [Some((0, Event::Wait(true))), Some((1, Event::Edit(Nth(0), 0)))],
+            ..QUIET
+        }),
+        edit(3, 0, 1),
+        E(Event::Write(At(0), 0, Whole)),
+    ]);
+}
