@@ -12,7 +12,7 @@ const BEGIN: &str = "<!-- rows: `cargo xtask rows` writes what follows -->\n";
 const END: &str = "<!-- end of rows -->";
 
 /// What is promised: the id, and the behaviour in a few words.
-const ROWS: [(&str, &str); 25] = [
+const ROWS: [(&str, &str); 26] = [
     ("M1", "new pictures go when the app is opened, and now and then in the background"),
     ("M2", "albums are selected, excluded or neither, and keep that while they are empty or away"),
     ("M3", "content that the account has is linked, not sent"),
@@ -41,6 +41,7 @@ const ROWS: [(&str, &str); 25] = [
     ("S4", "any synchroniser may be on the other side of the folder"),
     ("S5", "rights to read and to remove are tried at the start, and what mends them is told"),
     ("S6", "rename, copy, missing disk, half a file, deletions apart, lost state: nothing is lost"),
+    ("X6", "mass deletions wait for the owner, and nothing is done in a root without its marker"),
 ];
 
 /// Writes the table.
