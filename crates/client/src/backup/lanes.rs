@@ -54,7 +54,7 @@ pub(super) async fn small_lane(run: Arc<Run>, waiting: mpsc::Receiver<Vec<Asset>
             Some(only) if group.is_empty() => run.process(only, room).await,
             last => {
                 group.extend(last);
-                run.process_group(group, room).await;
+                Box::pin(run.process_group(group, room)).await;
             }
         }
         drop(places);
