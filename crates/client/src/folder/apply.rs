@@ -26,7 +26,7 @@ use super::trash::{self, TrashedFile};
 use super::{SyncError, marker};
 use crate::backup::offer::{Offer, offer};
 use crate::backup::{BackupReport, Settings};
-use crate::catalog::{BaseChanges, BaseRow, Catalog, Feed, SyncFolderRow};
+use crate::catalog::{BaseChanges, BaseRow, Catalog, SyncFolderRow};
 use crate::download::{ContentError, blocking};
 use crate::error::VaultError;
 use crate::event::Events;
@@ -163,6 +163,10 @@ impl Hands<'_> {
             return Ok(());
         }
         self.must_be_healthy().await?;
+        self.keep_as_planned(&mut steps).await?;
+        if steps.is_empty() {
+            return Ok(());
+        }
         let mut bytes = 0;
         let fits = |step: &&Step| {
             bytes += self.scan.stats.get(&step.path).map_or(0, |stat| stat.size);
@@ -185,6 +189,25 @@ impl Hands<'_> {
         feed::pull(self.session, self.catalog).await?;
         self.record_sent(steps, &done).await?;
         self.tell(done);
+        Ok(())
+    }
+
+    /// Takes out what the vault has changed since it was planned: that is for the next pass.
+    async fn keep_as_planned(&mut self, steps: &mut Vec<Step>) -> Result<(), SyncError> {
+        feed::pull(self.session, self.catalog).await?;
+        let contents: BTreeSet<ContentHash> = steps.iter().filter_map(content_of).collect();
+        let remotes = self.catalog.remotes(self.session.account, contents).await?;
+        let before = steps.len();
+        steps.retain(|step| {
+            let remote = content_of(step).and_then(|content| remotes.get(&content));
+            match (&step.action, remote) {
+                (Action::Send { .. }, None | Some(Remote::Purged))
+                | (Action::Link { .. }, Some(Remote::Live { .. })) => true,
+                (Action::Restore { file, .. }, Some(Remote::Trash { file: now })) => file == now,
+                _ => false,
+            }
+        });
+        self.report.has_more |= steps.len() < before;
         Ok(())
     }
 
@@ -255,6 +278,7 @@ impl Hands<'_> {
             return Ok(());
         }
         self.must_be_healthy().await?;
+        feed::pull(self.session, self.catalog).await?;
         let targets: Vec<PathBuf> = steps.iter().map(|step| self.whole(&step.path)).collect();
         if let Err(error) = blocking(move || tidy(&targets)).await {
             tracing::warn!(%error, "what an earlier run left of files on their way cannot be removed");
@@ -480,14 +504,11 @@ impl Hands<'_> {
                 }
             }
             feed::pull(self.session, self.catalog).await?;
-            let vault = self.catalog.cursor(Feed::Account).await?;
             let mut changes = BaseChanges::default();
             for (path, buried) in chunk.iter().flat_map(|(_, paths)| paths) {
                 self.report.trashed_remote += 1;
-                changes.put.insert(
-                    path.clone(),
-                    tombstone(Deleted { version: vault.max(buried.version), ..*buried }),
-                );
+                // What others have sent since that was planned is later than this.
+                changes.put.insert(path.clone(), tombstone(*buried));
             }
             self.record(&changes).await?;
         }

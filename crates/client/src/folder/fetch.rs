@@ -64,6 +64,10 @@ pub(super) async fn fetch(
     events: &Events,
 ) -> Result<Stat, FetchError> {
     let (path, root) = (target.to_owned(), root.to_owned());
+    // Also what lies in the local trash comes back only while the vault has it.
+    let memberships = catalog.own_memberships(session.account, file).await.map_err(VaultError::from)?;
+    let row =
+        memberships.into_iter().find(|row| row.content_hash == Some(content)).ok_or(FetchError::Gone)?;
     if let Some(trashed) = trashed {
         let (to, root) = (path.clone(), root.clone());
         let taken = blocking(move || {
@@ -82,9 +86,6 @@ pub(super) async fn fetch(
             return Ok(stat);
         }
     }
-    let memberships = catalog.own_memberships(session.account, file).await.map_err(VaultError::from)?;
-    let row =
-        memberships.into_iter().find(|row| row.content_hash == Some(content)).ok_or(FetchError::Gone)?;
     let collection =
         catalog.collection(row.collection).await.map_err(VaultError::from)?.ok_or(FetchError::Gone)?;
     let unreadable = |unreadable: Unreadable| FetchError::from(ContentError::from(unreadable));

@@ -224,7 +224,7 @@ mod tests {
     fn what_is_missing_is_named_with_what_mends_it() {
         let folder = tempfile::tempdir().unwrap();
         let said = unhealthy(folder.path(), io::ErrorKind::PermissionDenied.into()).to_string();
-        for part in [folder.path().to_str().unwrap(), "0700", "g+s", "umask 0002", "usermod"] {
+        for part in [folder.path().to_str().unwrap(), "with mode 07", "g+s", "umask 0002", "usermod"] {
             assert!(said.contains(part), "{part} in {said}");
         }
     }
