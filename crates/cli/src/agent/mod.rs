@@ -7,6 +7,7 @@
 mod attempt;
 mod conclude;
 pub(crate) mod control;
+mod listen;
 pub(crate) mod log;
 mod notices;
 mod publish;
@@ -28,7 +29,6 @@ use anyhow::{Context as _, Result, bail};
 use darkslide_client::backup::{Memory, Settings, Waiting};
 use darkslide_client::catalog::{Catalog, RootCounts, WatchFolderRow};
 use darkslide_client::event::{Event, Events};
-use darkslide_client::feed::live::{self, News};
 use darkslide_client::library::selection::{Exclusions, Scope, Selection};
 use darkslide_client::library::settle::Settling;
 use darkslide_client::micros_of;
@@ -47,6 +47,7 @@ use crate::output::Output;
 use crate::profile;
 use attempt::Attempt;
 use control::{Command, Door, Request};
+use listen::listen;
 use log::Log;
 use notices::{Cause, Notices};
 use schedule::{Schedule, Step, Timing};
@@ -566,21 +567,6 @@ impl Agent {
 
     fn say(&mut self, text: impl AsRef<str>) {
         self.log.write(&moment(), text.as_ref());
-    }
-}
-
-/// Rings whenever the server says that the vault has changed; on a server that says so.
-async fn listen(session: Arc<Session>, vault_news: Arc<Notify>) {
-    loop {
-        match live::is_offered(&session).await {
-            Ok(true) => break,
-            Ok(false) => return,
-            Err(_) => tokio::time::sleep(Duration::from_secs(30)).await,
-        }
-    }
-    let mut news = News::of(&session);
-    while news.next().await.is_ok() {
-        vault_news.notify_one();
     }
 }
 

@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use darkslide_client::catalog::Catalog;
-use darkslide_client::feed::live::{self, News};
 use darkslide_client::folder::choose::ChooseError;
 use darkslide_client::profile::{Profile, ProfileName};
-use darkslide_client::session::Session;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::listen::listen;
 use super::log::Log;
 use super::sync::{Keeper, Shared, is_plain_folder};
 use super::{AgentSettings, SIGN_IN_LOOK, be_alone, moment};
@@ -177,7 +176,7 @@ async fn stay_signed_in(
             match profile::session(&general, &profile).await {
                 Ok(session) => {
                     let session = Arc::new(session);
-                    listening.spawn(listen(Arc::clone(&session), shared.clone()));
+                    listening.spawn(listen(Arc::clone(&session), Arc::clone(&shared.vault)));
                     shared.sessions.send_replace(Some(session));
                 }
                 Err(error) => {
@@ -193,16 +192,6 @@ async fn stay_signed_in(
             () = stop.cancelled() => {}
             () = tokio::time::sleep(SIGN_IN_LOOK) => {}
         }
-    }
-}
-
-async fn listen(session: Arc<Session>, shared: Shared) {
-    while !matches!(live::is_offered(&session).await, Ok(true)) {
-        tokio::time::sleep(Duration::from_secs(30)).await;
-    }
-    let mut news = News::of(&session);
-    while news.next().await.is_ok() {
-        shared.vault.notify_one();
     }
 }
 
