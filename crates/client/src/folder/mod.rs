@@ -1,7 +1,7 @@
 //! Sync folders: folders that are kept in step with the vault, both ways.
 //!
-//! A pass looks at the folder ([`scan`]) and at the vault (the feed), compares both with what they agreed on last ([`reconcile`], pure), asks the
-//! [`breaker`], and carries the plan out ([`apply`]). Whatever ends a pass, the next one finds the world as it is; nothing is remembered in
+//! A pass looks at the folder ([`mod@scan`]) and at the vault (the feed), compares both with what they agreed on last ([`mod@reconcile`], pure), asks the
+//! [`breaker`], and carries the plan out (`apply.rs`). Whatever ends a pass, the next one finds the world as it is; nothing is remembered in
 //! between but what was agreed on. Nothing here purges: only the vault's and the local trash's time does.
 
 mod apply;

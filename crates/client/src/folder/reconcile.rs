@@ -1,6 +1,6 @@
 //! The decisions of a sync folder, as one pure function: what both sides agreed on last, what the folder has now and what the vault has now make a plan.
 //!
-//! [`decide`] is the table, a row an arm. Nothing here reads a disk, a clock or the network, and nothing that is unknown is ever taken for a deletion.
+//! `decide` is the table, a row an arm. Nothing here reads a disk, a clock or the network, and nothing that is unknown is ever taken for a deletion.
 //! Whatever a plan destroys has a [`Cause`] that says why; carrying it out asks for every precondition again. It is long because half of it are the
 //! words that the table is written in. The model beside it proves it.
 
