@@ -15,5 +15,6 @@ mod pair;
 mod proof;
 mod quickstart;
 mod sync;
+mod sync_chaos;
 mod takeout;
 mod vault;
