@@ -115,11 +115,15 @@ impl Day {
 
     /// A picture in the folder, by chance.
     fn some(&mut self) -> Option<(String, u32)> {
-        let files: Vec<_> = tree(&self.folder())
-            .into_iter()
-            .filter_map(|(path, (bytes, _))| Some((path.to_str()?.to_owned(), bytes)))
-            .filter(|(name, _)| !name.starts_with('.'))
+        // The agent may take one away between two looks.
+        let read =
+            |entry: fs::DirEntry| Some((entry.file_name().into_string().ok()?, fs::read(entry.path()).ok()?));
+        let mut files: Vec<_> = fs::read_dir(self.folder())
+            .unwrap()
+            .filter_map(|entry| read(entry.unwrap()))
+            .filter(|(name, _)| name.ends_with(".jpg"))
             .collect();
+        files.sort();
         let count = files.len();
         // So few that never all of them are gone.
         if count < 12 {

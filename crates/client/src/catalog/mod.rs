@@ -102,6 +102,8 @@ impl Catalog {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(io)?;
         }
+        // One at a time: SQLite's migrations have no lock of their own, and two processes may be the first.
+        let _alone = alone(&path.with_extension("migrate")).await.map_err(io)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -138,6 +140,20 @@ impl Catalog {
     async fn write(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, CatalogError> {
         Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
     }
+}
+
+/// Waits until nobody else holds this lock; it is let go of with the file.
+async fn alone(path: &Path) -> std::io::Result<std::fs::File> {
+    let path = path.to_owned();
+    let waiting = tokio::task::spawn_blocking(move || {
+        let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        match file.lock() {
+            // Some network file systems have no locks: better without than not at all.
+            Err(error) if error.kind() != std::io::ErrorKind::Unsupported => Err(error),
+            _ => Ok(file),
+        }
+    });
+    waiting.await.expect("waiting for a lock does not panic")
 }
 
 #[cfg(test)]

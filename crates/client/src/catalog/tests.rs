@@ -444,3 +444,18 @@ async fn contents_whose_hashes_begin_alike_are_told_apart() {
     let found = catalog.files_with_content(OWNER, &other).await.unwrap();
     assert_eq!(found.iter().map(|row| row.id).collect::<Vec<_>>(), [FileId(2)]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_new_catalog_may_be_opened_by_many_at_once() {
+    for _ in 0..10 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.sqlite");
+        let opening = (0..6).map(|_| {
+            let path = path.clone();
+            tokio::spawn(async move { Catalog::open(&path).await })
+        });
+        for opened in futures_util::future::join_all(opening).await {
+            opened.unwrap().unwrap();
+        }
+    }
+}
