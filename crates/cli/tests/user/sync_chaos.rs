@@ -121,7 +121,7 @@ impl Day {
         let mut files: Vec<_> = fs::read_dir(self.folder())
             .unwrap()
             .filter_map(|entry| read(entry.unwrap()))
-            .filter(|(name, _)| name.ends_with(".jpg"))
+            .filter(|(name, _)| !name.starts_with('.'))
             .collect();
         files.sort();
         let count = files.len();
