@@ -144,8 +144,13 @@ async fn stand(
     find(&server, at).await?;
     let mut turn = server.turns.take(at.object).await;
     let mut upload = find(&server, at).await?;
-    if !upload.is_whole() && recover(&server, &upload).await? {
-        upload = find(&server, at).await?;
+    if !upload.is_whole() {
+        match recover(&server, &upload).await {
+            Ok(true) => upload = find(&server, at).await?,
+            Ok(false) => {}
+            // A full disk, say: what is recorded is true all the same, and the rest is sent again.
+            Err(error) => tracing::warn!(?error, "what a killed writer left is not recovered"),
+        }
     }
     if upload.is_whole() {
         finish(&server, &upload, &mut turn).await?;
