@@ -35,7 +35,7 @@ use crate::library::{path_of, raw};
 use crate::session::Session;
 
 /// Files that one pass sends at most, and their bytes: others wait for the next, so that deletions are not late.
-const SENT_MAX: usize = 500;
+const SENT_MAX: usize = 5_000;
 const SENT_BYTES_MAX: u64 = 512 << 20;
 
 /// Files that are brought at once.
