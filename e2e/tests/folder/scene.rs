@@ -129,16 +129,7 @@ impl Scene {
         for turn in 0..8 {
             let report = self.pass_over(name).await.unwrap();
             let is_quiet = !report.did_something() && !report.has_more && report.look_again.is_none();
-            whole = PassReport {
-                uploaded: whole.uploaded + report.uploaded,
-                linked: whole.linked + report.linked,
-                restored: whole.restored + report.restored,
-                materialised: whole.materialised + report.materialised,
-                trashed_local: whole.trashed_local + report.trashed_local,
-                trashed_remote: whole.trashed_remote + report.trashed_remote,
-                renamed: whole.renamed + report.renamed,
-                ..report
-            };
+            whole = whole.then(report);
             if is_quiet && turn > 0 {
                 return whole;
             }

@@ -240,10 +240,13 @@ impl Lane {
     }
 }
 
-/// The pause after so many failures: half of it fixed, half by chance.
 fn pause(timing: Timing, failures: u32, chance: f64) -> Duration {
-    let whole =
-        timing.retry_first.saturating_mul(2u32.saturating_pow(failures.min(20))).min(timing.retry_last);
+    backoff((timing.retry_first, timing.retry_last), failures, chance)
+}
+
+/// The pause after so many failures, between the first and the longest: half of it fixed, half by chance.
+pub(super) fn backoff((first, longest): (Duration, Duration), failures: u32, chance: f64) -> Duration {
+    let whole = first.saturating_mul(2u32.saturating_pow(failures.min(20))).min(longest);
     whole.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)
 }
 

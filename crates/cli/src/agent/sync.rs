@@ -5,7 +5,6 @@
 //! from there.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -22,8 +21,10 @@ use tokio_util::sync::CancellationToken;
 use super::control::{Command, Request};
 use super::log::Log;
 use super::notices::{Cause, Notices};
+use super::schedule::backoff;
 use super::{AgentSettings, chance, moment};
 use crate::commands::sync::pass_settings;
+use crate::commands::sync::show::{done, sentence};
 use crate::output::{causes, counted};
 
 /// From a change to the pass over it: changes come in flocks.
@@ -91,6 +92,15 @@ struct InStep {
     looked_at: i64,
 }
 
+impl InStep {
+    /// How long to wait after one more failure.
+    fn pause(&mut self) -> Duration {
+        let pause = backoff(RETRY, self.failures, chance());
+        self.failures += 1;
+        pause
+    }
+}
+
 impl Keeper {
     /// Works until it is told to stop.
     pub(crate) async fn keep(mut self, catalog: Catalog) {
@@ -99,9 +109,7 @@ impl Keeper {
         let mut notices = Notices::new(self.settings.shows_notices);
         let news = Arc::new(Notify::new());
         let (mut sessions, mut paused) = (self.shared.sessions.subscribe(), self.shared.paused.subscribe());
-        if let Err(error) = read(&catalog, &mut folders).await {
-            self.say(format!("the sync folders cannot be read: {error}"));
-        }
+        self.read(&catalog, &mut folders).await;
         while !self.stop.is_cancelled() {
             let until = self.next(&catalog, &mut folders, &mut memories, &mut notices, &news).await;
             // Without an agent around it, nobody hears of what commands change.
@@ -110,21 +118,27 @@ impl Keeper {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = tokio::time::sleep_until(until.into()) => {
-                    if self.turns.is_none() && let Err(error) = read(&catalog, &mut folders).await {
-                        self.say(format!("the sync folders cannot be read: {error}"));
+                    if self.turns.is_none() {
+                        self.read(&catalog, &mut folders).await;
                     }
                 }
                 () = news.notified() => {}
                 () = vault.notified() => self.vault_changed(&catalog, &mut folders).await,
                 () = look.notified() => {
-                    if let Err(error) = read(&catalog, &mut folders).await {
-                        self.say(format!("the sync folders cannot be read: {error}"));
-                    }
+                    self.read(&catalog, &mut folders).await;
                     due_now(&mut folders);
                 }
                 changed = sessions.changed() => { if changed.is_ok() { due_now(&mut folders); } }
                 changed = paused.changed() => { if changed.is_ok() { due_now(&mut folders); } }
             }
+        }
+    }
+
+    /// Reads the list of folders: others change it.
+    async fn read(&mut self, catalog: &Catalog, folders: &mut BTreeMap<i64, InStep>) {
+        match catalog.sync_folders().await {
+            Ok(rows) => take_over(rows, folders),
+            Err(error) => self.say(format!("the sync folders cannot be read: {error}")),
         }
     }
 
@@ -236,10 +250,7 @@ impl Keeper {
                     self.say(&what);
                     folder.said = Some(what);
                 }
-                let exponent = folder.failures.min(16);
-                folder.failures += 1;
-                let pause = RETRY.0.saturating_mul(1 << exponent).min(RETRY.1);
-                folder.due = now + pause.mul_f64(0.5 + chance() / 2.0);
+                folder.due = now + folder.pause();
                 return;
             }
         };
@@ -248,7 +259,7 @@ impl Keeper {
             self.say(format!("{path}: {}", done(&report)));
         }
         for told in &report.notices {
-            self.say(format!("{path}: {}: {}", told.path, told.reason));
+            self.say(format!("{path}: {}", sentence(told)));
         }
         let wrong = wrong(&report);
         if wrong.is_some() && wrong != folder.said {
@@ -274,9 +285,7 @@ impl Keeper {
             None => notices.forget(Cause::Hold(id)),
         }
         if report.failed_count > 0 {
-            let exponent = folder.failures.min(16);
-            folder.failures += 1;
-            folder.due = folder.due.min(now + RETRY.0.saturating_mul(1 << exponent).min(RETRY.1));
+            folder.due = folder.due.min(now + folder.pause());
         } else {
             folder.failures = 0;
         }
@@ -317,12 +326,8 @@ fn due_now(folders: &mut BTreeMap<i64, InStep>) {
     }
 }
 
-/// Reads the list of folders: others change it.
-async fn read(
-    catalog: &Catalog,
-    folders: &mut BTreeMap<i64, InStep>,
-) -> Result<(), darkslide_client::catalog::CatalogError> {
-    let rows = catalog.sync_folders().await?;
+/// Takes a list of folders over. What its owner has changed of one is looked at.
+fn take_over(rows: Vec<SyncFolderRow>, folders: &mut BTreeMap<i64, InStep>) {
     folders.retain(|id, _| rows.iter().any(|row| row.id == *id));
     for row in rows {
         match folders.get_mut(&row.id) {
@@ -334,22 +339,6 @@ async fn read(
             }
         }
     }
-    Ok(())
-}
-
-/// What a pass did, in a line.
-fn done(report: &PassReport) -> String {
-    let parts = [
-        (report.uploaded, "sent"),
-        (report.linked, "already in the vault"),
-        (report.restored, "restored in the vault"),
-        (report.materialised, "brought into the folder"),
-        (report.renamed, "renamed"),
-        (report.trashed_remote, "put into the vault's trash"),
-        (report.trashed_local, "moved into the local trash"),
-    ];
-    let parts = parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
-    parts.collect::<Vec<_>>().join(", ")
 }
 
 /// What somebody should know, in a line.
@@ -361,12 +350,5 @@ fn wrong(report: &PassReport) -> Option<String> {
         return Some(format!("on hold: {hold}"));
     }
     let first = report.failed.first()?;
-    let place = if first.path.is_empty() { String::new() } else { format!("{}: ", first.path) };
-    Some(format!("{} failed; {place}{}", counted(report.failed_count, "file"), first.reason))
-}
-
-/// Whether a folder lies below a root in one step: for the folders of an account.
-pub(super) fn is_plain_folder(path: &Path) -> bool {
-    let is_hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-    !is_hidden && path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir())
+    Some(format!("{} failed; {}", counted(report.failed_count, "file"), sentence(first)))
 }

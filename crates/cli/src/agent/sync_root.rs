@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::listen::listen;
 use super::log::Log;
-use super::sync::{Keeper, Shared, is_plain_folder};
+use super::sync::{Keeper, Shared};
 use super::{AgentSettings, SIGN_IN_LOOK, be_alone, moment};
 use crate::arguments::{General, SyncAdd, Way};
 use crate::commands::sync::add_folder;
@@ -79,6 +79,7 @@ pub(super) async fn keep(
     while accounts.join_next().await.is_some() {}
 }
 
+/// Folders that are not hidden, and no links.
 fn folders_in(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
     for entry in path.read_dir()? {
@@ -236,4 +237,9 @@ async fn find_folders(
             () = tokio::time::sleep(LOOK) => {}
         }
     }
+}
+
+fn is_plain_folder(path: &Path) -> bool {
+    let is_hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+    !is_hidden && path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir())
 }

@@ -319,7 +319,7 @@ async fn until_in_step(
             Err(error) => return Err(error).context(format!("{} is not in step", row.folder.path.display())),
         };
         let (has_more, look_again) = (report.has_more || report.did_something(), report.look_again);
-        whole = added(whole, report);
+        whole = whole.then(report);
         if stop.is_cancelled() || whole.unhealthy.is_some() {
             break;
         }
@@ -337,25 +337,6 @@ async fn until_in_step(
         }
     }
     Ok(whole)
-}
-
-/// What two passes did, and how the second one left things.
-fn added(before: PassReport, after: PassReport) -> PassReport {
-    let mut notices = before.notices;
-    notices.extend(after.notices);
-    PassReport {
-        began: if before.began == 0 { after.began } else { before.began },
-        millis: before.millis + after.millis,
-        uploaded: before.uploaded + after.uploaded,
-        linked: before.linked + after.linked,
-        restored: before.restored + after.restored,
-        materialised: before.materialised + after.materialised,
-        trashed_local: before.trashed_local + after.trashed_local,
-        trashed_remote: before.trashed_remote + after.trashed_remote,
-        renamed: before.renamed + after.renamed,
-        notices,
-        ..after
-    }
 }
 
 fn list_trash(output: Output, rows: &[SyncFolderRow], path: Option<&Path>) -> Result<Ending> {

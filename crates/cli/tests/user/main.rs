@@ -7,6 +7,7 @@
 
 mod accounts;
 mod agent;
+mod chance;
 mod corpus;
 mod crash;
 mod machine;

@@ -8,6 +8,7 @@
     reason = "an answer without what a test looks for fails the test right there"
 )]
 
+use crate::chance::Chance;
 use crate::machine::{Machine, Server, jpeg, tree};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,19 +20,6 @@ const EMAIL: &str = "chaos@example.org";
 
 const QUICK: [&str; 8] =
     ["--settle-photos", "100", "--settle-videos", "100", "--settle-incomplete", "300", "--absence", "100"];
-
-/// `splitmix64`.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) as usize % limit
-    }
-}
 
 /// A process that is killed with the test.
 struct Killed(Child);

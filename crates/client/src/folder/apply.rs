@@ -163,10 +163,6 @@ impl Hands<'_> {
             return Ok(());
         }
         self.must_be_healthy().await?;
-        self.keep_as_planned(&mut steps).await?;
-        if steps.is_empty() {
-            return Ok(());
-        }
         let mut bytes = 0;
         let fits = |step: &&Step| {
             bytes += self.scan.stats.get(&step.path).map_or(0, |stat| stat.size);
@@ -175,6 +171,10 @@ impl Hands<'_> {
         let count = steps.iter().take(SENT_MAX).take_while(fits).count().max(1);
         self.report.has_more |= count < steps.len();
         steps.truncate(count);
+        self.keep_as_planned(&mut steps).await?;
+        if steps.is_empty() {
+            return Ok(());
+        }
         let offers = steps.iter().map(|step| {
             let replaces = match step.action {
                 Action::Send { replaces, .. } => replaces.zip(step.lets_go),
@@ -248,9 +248,7 @@ impl Hands<'_> {
             changes.put.insert(step.path, BaseRow { base: Base::Synced(agreed), stat: *stat });
             changes.detached.extend(step.lets_go);
         }
-        if !done.is_complete() {
-            self.report.has_more |= done.interrupted.is_some();
-        }
+        self.report.has_more |= done.interrupted.is_some();
         self.record(&changes).await
     }
 

@@ -247,7 +247,7 @@ async fn look(
     })
     .await;
     memory.seen = seen;
-    let scan = scanned.map_err(|error| marker::unhealthy(&row.folder.path, error))?;
+    let mut scan = scanned.map_err(|error| marker::unhealthy(&row.folder.path, error))?;
     let unknown = scan.local.values().filter_map(|local| match local {
         Local::Unknown { size, grows } => Some((*size, *grows)),
         Local::Present(_) => None,
@@ -255,7 +255,9 @@ async fn look(
     memory.unsettled = unknown.collect();
     // After the scan: what was looked at first may be known to the vault by now, and never the other way round.
     feed::pull(session, catalog).await?;
-    let snapshot = snapshot(session, catalog, row, &base, &scan, memories).await?;
+    // Carrying a plan out needs the plan and what `stat` said.
+    let (local, is_listed) = (std::mem::take(&mut scan.local), scan.is_listed);
+    let snapshot = snapshot(session, catalog, row, &base, (local, is_listed), memories).await?;
     let agreed = base.values().filter(|row| matches!(row.base, Base::Synced(_))).count();
     let wanted = reconcile::Settings {
         direction: row.folder.direction,
@@ -271,28 +273,21 @@ async fn snapshot(
     catalog: &Catalog,
     row: &SyncFolderRow,
     base: &BTreeMap<RelativePath, BaseRow>,
-    scan: &Scan,
+    (local, is_listed): (BTreeMap<RelativePath, Local>, bool),
     memories: &Memories,
 ) -> Result<Snapshot, SyncError> {
     let mut snapshot = Snapshot {
         base: base.iter().map(|(path, row)| (path.clone(), row.base)).collect(),
-        local: scan.local.clone(),
-        is_listed: scan.is_listed,
+        local,
+        is_listed,
         vault: catalog.cursor(Feed::Account).await?,
         ..Snapshot::default()
     };
     if row.folder.direction != Direction::Up {
         arrive(session, catalog, row, &mut snapshot).await?;
     }
-    let of_base = snapshot.base.values().map(|base| match base {
-        Base::Synced(agreed) => agreed.content,
-        Base::Deleted(buried) => buried.content,
-    });
-    let here = snapshot.local.values().filter_map(|local| match local {
-        Local::Present(here) => Some(here.content),
-        Local::Unknown { .. } => None,
-    });
-    let contents: BTreeSet<_> = of_base.chain(here).collect();
+    let here = snapshot.local.values().filter_map(Local::content);
+    let contents: BTreeSet<_> = snapshot.base.values().map(Base::content).chain(here).collect();
     snapshot.remote = catalog.remotes(session.account, contents).await?;
     snapshot.others = Others {
         present: catalog.in_other_sync_folders(row.id).await?,
@@ -320,14 +315,7 @@ async fn arrive(
     if arrivals.is_empty() {
         return Ok(());
     }
-    let here: HashSet<_> = snapshot
-        .local
-        .values()
-        .filter_map(|local| match local {
-            Local::Present(here) => Some(here.content),
-            Local::Unknown { .. } => None,
-        })
-        .collect();
+    let here: HashSet<_> = snapshot.local.values().filter_map(Local::content).collect();
     let mut taken: HashSet<String> =
         snapshot.base.keys().chain(snapshot.local.keys()).map(|path| names::key(path)).collect();
     let mut coming = HashSet::new();

@@ -33,6 +33,16 @@ pub enum Base {
     Deleted(Deleted),
 }
 
+impl Base {
+    /// The picture.
+    pub fn content(&self) -> ContentHash {
+        match self {
+            Self::Synced(agreed) => agreed.content,
+            Self::Deleted(buried) => buried.content,
+        }
+    }
+}
+
 /// What both sides had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Synced {
@@ -82,6 +92,16 @@ pub enum Local {
         /// Whether it may still become longer.
         grows: bool,
     },
+}
+
+impl Local {
+    /// The picture, where it is known.
+    pub fn content(&self) -> Option<ContentHash> {
+        match self {
+            Self::Present(here) => Some(here.content),
+            Self::Unknown { .. } => None,
+        }
+    }
 }
 
 /// A whole file.

@@ -84,6 +84,26 @@ impl PassReport {
             && !self.has_more
     }
 
+    /// What this pass and the next one did together, and how the next one left things.
+    #[must_use]
+    pub fn then(self, next: Self) -> Self {
+        let mut notices = self.notices;
+        notices.extend(next.notices);
+        Self {
+            began: if self.began == 0 { next.began } else { self.began },
+            millis: self.millis + next.millis,
+            uploaded: self.uploaded + next.uploaded,
+            linked: self.linked + next.linked,
+            restored: self.restored + next.restored,
+            materialised: self.materialised + next.materialised,
+            trashed_local: self.trashed_local + next.trashed_local,
+            trashed_remote: self.trashed_remote + next.trashed_remote,
+            renamed: self.renamed + next.renamed,
+            notices,
+            ..next
+        }
+    }
+
     pub(super) fn waits(&mut self, path: impl Into<String>, reason: &impl ToString) {
         self.waiting_count += 1;
         push(&mut self.waiting, path, reason);

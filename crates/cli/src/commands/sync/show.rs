@@ -7,7 +7,7 @@ use darkslide_client::catalog::Catalog;
 use darkslide_client::folder::Preview;
 use darkslide_client::folder::breaker::Hold;
 use darkslide_client::folder::reconcile::{Action, Direction};
-use darkslide_client::folder::report::PassReport;
+use darkslide_client::folder::report::{self, PassReport};
 use serde::Serialize;
 use serde_json::json;
 
@@ -126,35 +126,14 @@ pub(crate) fn stand(list: &[Told]) -> String {
             }
         }
         let Some(pass) = &folder.last_pass else { continue };
-        if let Some(why) = &pass.unhealthy {
-            text += &format!("  Left alone: {why}\n");
-        }
-        for (title, list, count) in
-            [("Failed", &pass.failed, pass.failed_count), ("Waiting", &pass.waiting, pass.waiting_count)]
-        {
-            for told in list {
-                let place = if told.path.is_empty() {
-                    String::new()
-                } else {
-                    format!("{}: ", on_one_line(&told.path))
-                };
-                text += &format!("  {title}: {place}{}\n", told.reason);
-            }
-            if let Some(more) = count.checked_sub(list.len() as u64).filter(|more| *more > 0) {
-                text += &format!("  … and {more} more\n");
-            }
-        }
-        for told in &pass.notices {
-            text += &format!("  Note: {}: {}\n", on_one_line(&told.path), told.reason);
-        }
+        text += &left(pass);
     }
     text
 }
 
-/// What a run of passes did, for people.
-pub(super) fn summary(path: &Path, report: &PassReport) -> String {
-    let mut parts = Vec::new();
-    for (count, what) in [
+/// What a pass did, in a line; nothing if it did nothing.
+pub(crate) fn done(report: &PassReport) -> String {
+    let parts = [
         (report.uploaded, "sent"),
         (report.linked, "already in the vault"),
         (report.restored, "restored in the vault"),
@@ -162,36 +141,52 @@ pub(super) fn summary(path: &Path, report: &PassReport) -> String {
         (report.renamed, "renamed"),
         (report.trashed_remote, "put into the vault's trash"),
         (report.trashed_local, "moved into the local trash"),
-    ] {
-        if count > 0 {
-            parts.push(format!("{count} {what}"));
-        }
-    }
-    let did = if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") };
-    let mut text = format!(
-        "{}: {did}; {} in step.\n",
-        on_one_line(&path.display().to_string()),
-        counted(report.in_step.unsigned_abs(), "picture")
-    );
-    if let Some(why) = &report.unhealthy {
+    ];
+    let parts = parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+/// Where a told thing is, and what is to be said of it; some are of no place.
+pub(crate) fn sentence(told: &report::Told) -> String {
+    let place = if told.path.is_empty() { String::new() } else { format!("{}: ", on_one_line(&told.path)) };
+    format!("{place}{}", told.reason)
+}
+
+/// What a pass left, line by line.
+fn left(pass: &PassReport) -> String {
+    let mut text = String::new();
+    if let Some(why) = &pass.unhealthy {
         text += &format!("  Left alone: {why}\n");
     }
-    if let Some(hold) = &report.hold {
-        text += &format!("  On hold: {hold}. `darkslide sync approve {}` lets it happen.\n", path.display());
-    }
     for (title, list, count) in
-        [("Failed", &report.failed, report.failed_count), ("Waiting", &report.waiting, report.waiting_count)]
+        [("Failed", &pass.failed, pass.failed_count), ("Waiting", &pass.waiting, pass.waiting_count)]
     {
         for told in list {
-            text += &format!("  {title}: {}: {}\n", on_one_line(&told.path), told.reason);
+            text += &format!("  {title}: {}\n", sentence(told));
         }
         if let Some(more) = count.checked_sub(list.len() as u64).filter(|more| *more > 0) {
             text += &format!("  … and {more} more\n");
         }
     }
-    for told in &report.notices {
-        text += &format!("  Note: {}: {}\n", on_one_line(&told.path), told.reason);
+    for told in &pass.notices {
+        text += &format!("  Note: {}\n", sentence(told));
     }
+    text
+}
+
+/// What a run of passes did, for people.
+pub(super) fn summary(path: &Path, report: &PassReport) -> String {
+    let did = done(report);
+    let did = if did.is_empty() { "nothing to do".to_owned() } else { did };
+    let mut text = format!(
+        "{}: {did}; {} in step.\n",
+        on_one_line(&path.display().to_string()),
+        counted(report.in_step.unsigned_abs(), "picture")
+    );
+    if let Some(hold) = &report.hold {
+        text += &format!("  On hold: {hold}. `darkslide sync approve {}` lets it happen.\n", path.display());
+    }
+    text += &left(report);
     text
 }
 

@@ -3,6 +3,7 @@
 //! `DARKSLIDE_PAIR_SEED` plays one day again, as far as two Syncthings and an agent do the same thing twice.
 
 use super::world::{Hands as _, World, files, tree};
+use crate::chance::Chance;
 use darkslide_e2e::syncthing::Instance;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,23 +13,6 @@ const DEEDS: usize = 40;
 
 /// Pictures that nobody touches: so that never all of them are gone.
 const UNTOUCHED: i64 = 8;
-
-/// `splitmix64`.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) as usize % limit
-    }
-
-    fn one_of<'l, T>(&mut self, list: &'l [T]) -> Option<&'l T> {
-        if list.is_empty() { None } else { list.get(self.below(list.len())) }
-    }
-}
 
 /// What people did so far.
 struct Day {
