@@ -331,7 +331,13 @@ fn take_over(rows: Vec<SyncFolderRow>, folders: &mut BTreeMap<i64, InStep>) {
     folders.retain(|id, _| rows.iter().any(|row| row.id == *id));
     for row in rows {
         match folders.get_mut(&row.id) {
-            Some(known) => known.row = row,
+            Some(known) => {
+                let chosen = |row: &SyncFolderRow| (row.folder.clone(), row.paused, row.approval);
+                if chosen(&known.row) != chosen(&row) {
+                    known.due = Instant::now();
+                }
+                known.row = row;
+            }
             None => {
                 let new =
                     InStep { row, watcher: None, due: Instant::now(), failures: 0, said: None, looked_at: 0 };

@@ -99,6 +99,19 @@ fn a_server_keeps_the_folders_of_several_accounts_in_step() {
     write(&root.join("bernd/Scans/e.jpg"), &jpeg(5));
     until("Bernd's new folder", &machine, || names(&machine, "bernd") == ["e.jpg"]);
     assert!(root.join("anna/Phone/a.jpg").exists() && root.join("carla/Phone/d.jpg").exists());
+    // What a command changes is heard of without a socket.
+    for number in 0..30_u8 {
+        write(&root.join(format!("anna/Camera/{number}.jpg")), &jpeg(100 + number));
+    }
+    until("thirty more", &machine, || names(&machine, "anna").len() == 32);
+    for number in 0..25 {
+        fs::remove_file(root.join(format!("anna/Camera/{number}.jpg"))).unwrap();
+    }
+    let camera = root.join("anna/Camera");
+    let camera = camera.to_str().unwrap();
+    let is_held = || machine.run(&["--profile", "anna", "sync", "approve", camera, "--yes"]).status.success();
+    until("what is held", &machine, is_held);
+    until("what was approved", &machine, || names(&machine, "anna").len() == 7);
 }
 
 /// Shows S1, S2, S3.
