@@ -31,15 +31,20 @@ use crate::session::Session;
 /// How long the first parcel of a batch waits for company.
 const LINGER: Duration = Duration::from_millis(15);
 
-/// Batches under way: one is received while the one before it is flushed and answered.
-const BATCHES_AT_ONCE: usize = 2;
+/// Batches under way on a fast line: while one is received, others are flushed, recorded and answered. On a slow one they would only
+/// take the line from each other.
+const BATCHES_AT_ONCE: u32 = 4;
 
 /// The most parcels in a batch.
-const PARCELS_MAX: usize = 256;
+const PARCELS_MAX: usize = 96;
 const _: () = assert!(PARCELS_MAX <= BATCH_COMMITS_MAX);
 
 /// Bytes of a batch on an unknown line.
-const BYTES_AT_FIRST: u64 = 8 << 20;
+const BYTES_AT_FIRST: u64 = 1 << 20;
+
+/// Bytes of a batch from which on a line is fast, and below which it is slow.
+const FAST_BYTES: u64 = 4 << 20;
+const SLOW_BYTES: u64 = 1 << 20;
 
 /// Bytes of a batch on the slowest line: less is not worth a round trip.
 const BYTES_LEAST: u64 = 256 << 10;
@@ -185,13 +190,14 @@ pub fn open(courier: Courier) -> (Counter, impl Future<Output = ()> + Send) {
 }
 
 async fn run(courier: Arc<Courier>, mut waiting: mpsc::Receiver<(Parcel, Answer)>) {
-    let turns = Arc::new(Semaphore::new(BATCHES_AT_ONCE));
+    let turns = Arc::new(Semaphore::new(BATCHES_AT_ONCE as usize));
     let most = Arc::new(AtomicU64::new(BYTES_AT_FIRST.min(courier.most)));
     let mut under_way = JoinSet::new();
     let mut left_over = None;
     loop {
         // Parcels gather while the batches before are under way.
-        let turn = Arc::clone(&turns).acquire_owned().await.expect("the semaphore is never closed");
+        let share = BATCHES_AT_ONCE / batches_at_once(most.load(Ordering::Relaxed));
+        let turn = Arc::clone(&turns).acquire_many_owned(share).await.expect("the semaphore is never closed");
         let (batch, next) = gather(&mut waiting, left_over.take(), most.load(Ordering::Relaxed)).await;
         left_over = next;
         if batch.is_empty() {
@@ -404,6 +410,15 @@ fn as_listed(owner: AccountId, commit: CommitRequest, id: FileId, version: Versi
     }
 }
 
+/// How many batches of so many bytes go at once.
+fn batches_at_once(most: u64) -> u32 {
+    match most {
+        FAST_BYTES.. => BATCHES_AT_ONCE,
+        SLOW_BYTES..FAST_BYTES => BATCHES_AT_ONCE / 2,
+        ..SLOW_BYTES => 1,
+    }
+}
+
 /// Follows the line.
 fn adapt(most: &AtomicU64, took: Duration, bytes_most: u64) {
     let now = most.load(Ordering::Relaxed);
@@ -439,13 +454,25 @@ mod tests {
             adapt(&most, Duration::from_secs(seconds), BYTES_MOST);
             most.load(Ordering::Relaxed)
         };
-        assert_eq!(after(0), BYTES_MOST);
-        assert_eq!(after(0), BYTES_MOST);
+        assert_eq!(after(0), 2 * BYTES_AT_FIRST);
+        for _ in 0..4 {
+            after(0);
+        }
         assert_eq!(after(2), BYTES_MOST);
         assert_eq!(after(5), BYTES_MOST / 2);
         for _ in 0..20 {
             after(100);
         }
         assert_eq!(after(100), BYTES_LEAST);
+    }
+
+    #[test]
+    fn a_slow_line_is_not_shared() {
+        assert_eq!(batches_at_once(BYTES_LEAST), 1);
+        assert_eq!(batches_at_once(BYTES_AT_FIRST), 2);
+        for bytes in [BYTES_LEAST, BYTES_AT_FIRST, 3 << 20, 8 << 20] {
+            assert_eq!(BATCHES_AT_ONCE % batches_at_once(bytes), 0, "all turns are given out");
+        }
+        assert_eq!(batches_at_once(8 << 20), BATCHES_AT_ONCE);
     }
 }
