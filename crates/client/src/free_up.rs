@@ -3,7 +3,8 @@
 //! This lists, and records what went. Nobody is asked here and nothing is decided: the operating system or the command line asks the owner.
 //! That a freed original is absent afterwards means nothing, to nobody.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,7 @@ use crate::catalog::{AssetRow, Catalog, CatalogError, FileFilter, FileRow, Finge
 use crate::error::VaultError;
 use crate::event::Events;
 use crate::feed;
+use crate::folder::marker;
 use crate::library::device::{AssetId, DeviceAsset};
 use crate::library::folder::{self, fingerprint};
 use crate::library::path_of;
@@ -45,9 +47,9 @@ pub struct Candidate {
     /// What each component was.
     #[serde(skip)]
     fingerprints: Vec<Fingerprint>,
-    /// Where the catalog has it.
+    /// Where the catalog has it: under several roots, if they lie in each other.
     #[serde(skip)]
-    place: (Vec<u8>, Vec<u8>),
+    places: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// What may go, and what may not although it is backed up.
@@ -58,6 +60,8 @@ pub struct FreeUpPlan {
     pub candidates: Vec<Candidate>,
     /// Backed up and old enough, and not vouched for by the server: they stay.
     pub not_vouched_for: Vec<PathBuf>,
+    /// Backed up and old enough, and in a sync folder, from where they would go out of the vault too: they stay.
+    pub in_step: Vec<PathBuf>,
 }
 
 impl FreeUpPlan {
@@ -78,24 +82,41 @@ pub async fn plan_free_up(
 ) -> Result<Option<FreeUpPlan>, VaultError> {
     feed::pull(session, catalog).await?;
     let vault = Vault::of(session, catalog).await?;
-    let mut candidates = Vec::new();
-    // What goes from a sync folder goes from the vault too.
-    let in_step: BTreeSet<Vec<u8>> =
-        catalog.sync_folders().await?.iter().map(|row| crate::library::raw(&row.folder.path)).collect();
+    let mut candidates: BTreeMap<Vec<PathBuf>, Candidate> = BTreeMap::new();
     for root in catalog.asset_roots().await? {
-        if in_step.contains(&root) {
-            continue;
-        }
         for row in catalog.assets(&root).await? {
-            candidates.extend(candidate(row, paths, &vault, rule));
+            let Some(candidate) = candidate(row, paths, &vault, rule) else { continue };
+            match candidates.entry(candidate.paths.clone()) {
+                Entry::Vacant(free) => drop(free.insert(candidate)),
+                Entry::Occupied(mut same) => same.get_mut().places.extend(candidate.places),
+            }
         }
     }
+    let in_step = InStep::of(catalog).await?;
+    let (kept, candidates): (Vec<_>, Vec<_>) =
+        candidates.into_values().partition(|candidate| in_step.has(candidate));
     let wanted = candidates.iter().map(|candidate| candidate.file).collect();
     let Some(vouched) = vouched_for(session, catalog, vault, &wanted, events).await? else { return Ok(None) };
     let (good, bad): (Vec<_>, Vec<_>) =
         candidates.into_iter().partition(|candidate| vouched.contains(&candidate.file));
     let not_vouched_for = bad.into_iter().flat_map(|candidate| candidate.paths).collect();
-    Ok(Some(FreeUpPlan { candidates: good, not_vouched_for }))
+    let in_step = kept.into_iter().flat_map(|candidate| candidate.paths).collect();
+    Ok(Some(FreeUpPlan { candidates: good, not_vouched_for, in_step }))
+}
+
+/// The sync folders: what goes from one of them goes from the vault too.
+struct InStep(Vec<PathBuf>);
+
+impl InStep {
+    async fn of(catalog: &Catalog) -> Result<Self, CatalogError> {
+        Ok(Self(catalog.sync_folders().await?.into_iter().map(|row| row.folder.path).collect()))
+    }
+
+    /// Whether a part of it lies in one: of this profile, or by its marker of any other.
+    fn has(&self, candidate: &Candidate) -> bool {
+        let is_below = |path: &Path| self.0.iter().any(|folder| path.starts_with(folder));
+        candidate.paths.iter().any(|path| is_below(path) || marker::is_above(path))
+    }
 }
 
 /// What the vault has of the account's own.
@@ -136,7 +157,7 @@ fn candidate(row: AssetRow, paths: &[PathBuf], vault: &Vault, rule: FreeUpRule) 
         bytes: components.iter().map(|(_, print)| print.size).sum(),
         fingerprints: components.iter().map(|(_, print)| *print).collect(),
         paths: components.into_iter().map(|(path, _)| path).collect(),
-        place: (row.root, row.path),
+        places: vec![(row.root, row.path)],
     })
 }
 
@@ -164,9 +185,20 @@ pub async fn free(catalog: &Catalog, candidate: &Candidate) -> Result<(), FreeUp
     if let Some((path, _)) = components().find(|(path, print)| !is_unchanged(path, print)) {
         return Err(FreeUpError::Changed(path.clone()));
     }
-    catalog.mark_freed(&candidate.place.0, std::slice::from_ref(&candidate.place.1)).await?;
-    for path in &candidate.paths {
-        std::fs::remove_file(path).map_err(|source| FreeUpError::Remove { path: path.clone(), source })?;
+    if InStep::of(catalog).await?.has(candidate) {
+        return Err(FreeUpError::InStep(candidate.paths.first().cloned().unwrap_or_default()));
+    }
+    for (root, path) in &candidate.places {
+        catalog.mark_freed(root, std::slice::from_ref(path)).await?;
+    }
+    for (number, path) in candidate.paths.iter().enumerate() {
+        if let Err(source) = std::fs::remove_file(path) {
+            // Of a Live Photo of which one half is gone, that is what is noted.
+            for (root, path) in candidate.places.iter().filter(|_| number == 0) {
+                catalog.mark_not_freed(root, std::slice::from_ref(path)).await?;
+            }
+            return Err(FreeUpError::Remove { path: path.clone(), source });
+        }
     }
     Ok(())
 }
@@ -177,6 +209,9 @@ pub enum FreeUpError {
     /// It is not what it was a moment ago.
     #[error("{0} changed meanwhile, and stays")]
     Changed(PathBuf),
+    /// It is kept in step with the vault by now.
+    #[error("{0} lies in a sync folder, from where it would go out of the vault too, and stays")]
+    InStep(PathBuf),
     /// The system refused.
     #[error("{path} cannot be removed: {source}")]
     Remove {

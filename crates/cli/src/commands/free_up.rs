@@ -49,9 +49,11 @@ pub(crate) async fn run(output: Output, general: &General, arguments: FreeUp) ->
             }
         }
     }
-    let answer = json!({ "removed": removed, "bytes": freed, "failed": failed, "notVouchedFor": plan.not_vouched_for });
+    let answer = json!({ "removed": removed, "bytes": freed, "failed": failed, "notVouchedFor": plan.not_vouched_for,
+        "inStep": plan.in_step });
     output.answer(&answer, |_| {
-        format!("Removed {}; {} are free now.", counted(removed, "original"), bytes(freed))
+        let done = format!("Removed {}; {} are free now.", counted(removed, "original"), bytes(freed));
+        [done].into_iter().chain(kept(&plan)).collect::<Vec<_>>().join("\n")
     })?;
     let is_whole = failed.is_empty() && plan.not_vouched_for.is_empty();
     Ok(if is_whole { Ending::Done } else { Ending::Incomplete })
@@ -66,6 +68,7 @@ fn listed(plan: &FreeUpPlan) -> String {
     for path in &plan.not_vouched_for {
         lines.push(format!("{}  stays: the server does not vouch for it", path.display()));
     }
+    lines.extend(kept(plan));
     let count = counted(plan.candidates.len() as u64, "original");
     lines.push(if plan.candidates.is_empty() {
         "Nothing may go: nothing here is backed up, unchanged and old enough.".to_owned()
@@ -76,6 +79,16 @@ fn listed(plan: &FreeUpPlan) -> String {
         )
     });
     lines.join("\n")
+}
+
+/// Says which originals stay although they are safe.
+fn kept(plan: &FreeUpPlan) -> Option<String> {
+    let first = plan.in_step.first()?;
+    let count = counted(plan.in_step.len() as u64, "original");
+    Some(format!(
+        "{count} in sync folders stay ({} …): what goes from such a folder is deleted in the vault too.",
+        first.display()
+    ))
 }
 
 /// An age such as `30d`, `6w`, `18m` or `2y`; months have 30 days and years 365.

@@ -214,6 +214,11 @@ fn the_list_is_kept_and_explains_itself() {
     // Nothing is freed where that would be a deletion.
     let freed = machine.json(&["free-up", "Phone", "--older-than", "0d", "--remove", "--yes"]);
     assert_eq!(freed["removed"], 0, "{freed}");
+    // Nor where a folder above it was backed up by hand, before or after.
+    machine.says(&["backup", "."]);
+    let freed = machine.json(&["free-up", "Phone", "--older-than", "0d", "--remove", "--yes"]);
+    assert_eq!((&freed["removed"], freed["inStep"].as_array().unwrap().len()), (&0.into(), 2), "{freed}");
+    assert!(machine.path("Phone/a.jpg").exists());
 
     let listed = machine.json(&["list", "files", "--name", "a.jpg"]);
     machine.says(&["trash", "add", &listed["files"][0]["id"].to_string()]);

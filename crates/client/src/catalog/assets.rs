@@ -402,15 +402,25 @@ impl Catalog {
 
     /// Records that assets that are in the vault were removed from the device to free space.
     pub async fn mark_freed(&self, root: &[u8], paths: &[Vec<u8>]) -> Result<(), CatalogError> {
+        self.pass_on(root, paths, (AssetState::BackedUp, AssetState::Freed)).await
+    }
+
+    /// Takes that back: the originals are still there.
+    pub async fn mark_not_freed(&self, root: &[u8], paths: &[Vec<u8>]) -> Result<(), CatalogError> {
+        self.pass_on(root, paths, (AssetState::Freed, AssetState::BackedUp)).await
+    }
+
+    async fn pass_on(
+        &self,
+        root: &[u8],
+        paths: &[Vec<u8>],
+        (from, to): (AssetState, AssetState),
+    ) -> Result<(), CatalogError> {
         let mut transaction = self.write().await?;
         for path in paths {
-            sqlx::query(
-                "UPDATE assets SET state = 'freed' WHERE root = $1 AND path = $2 AND state = 'backed_up'",
-            )
-            .bind(root)
-            .bind(path)
-            .execute(&mut *transaction)
-            .await?;
+            let text = "UPDATE assets SET state = $4 WHERE root = $1 AND path = $2 AND state = $3";
+            let query = sqlx::query(text).bind(root).bind(path).bind(from.as_str()).bind(to.as_str());
+            query.execute(&mut *transaction).await?;
         }
         Ok(transaction.commit().await?)
     }

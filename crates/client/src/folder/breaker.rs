@@ -1,4 +1,5 @@
-//! The breaker: a plan that removes too much is not carried out before its owner has said so. What it adds is.
+//! The breaker: a plan that removes too much is not carried out before its owner has said so. What it adds is. A hold lasts until it is
+//! approved, or until nothing of the kind is left to be done: what comes beside it, or brings it below the bound, does not end it.
 
 use serde::{Deserialize, Serialize};
 
@@ -90,8 +91,14 @@ impl std::fmt::Display for Hold {
     }
 }
 
-/// Judges a plan over so many agreed pictures. What is held is taken out of it: removals, and pictures that come back.
-pub fn judge(plan: &mut SyncPlan, agreed: usize, approved: Option<Approval>) -> Option<Hold> {
+/// Judges a plan over so many agreed pictures, where the one before it was held or not. What is held is taken out of it: removals, and
+/// pictures that come back.
+pub fn judge(
+    plan: &mut SyncPlan,
+    agreed: usize,
+    before: Option<Hold>,
+    approved: Option<Approval>,
+) -> Option<Hold> {
     let count = |is: fn(&super::reconcile::Step) -> bool| plan.steps.iter().filter(|step| is(step)).count();
     let local = count(|step| matches!(step.action, super::reconcile::Action::TrashLocal { .. }));
     let remote = count(|step| matches!(step.action, super::reconcile::Action::TrashRemote { .. }));
@@ -100,16 +107,19 @@ pub fn judge(plan: &mut SyncPlan, agreed: usize, approved: Option<Approval>) -> 
     let removed = local + remote;
     let approved = approved.unwrap_or_default();
     let (is_everything, is_much) = (removed > 1 && removed >= agreed, removed > allowed);
+    let was_held = before.is_some() && removed > 0;
     // What was not asked about, because it is few, does not take back what was approved.
-    let may_remove = !(is_everything || is_much) || (local <= approved.local && remote <= approved.remote);
-    let many_are_back = back > REAPPEARANCES_MAX;
+    let may_remove =
+        !(is_everything || is_much || was_held) || (local <= approved.local && remote <= approved.remote);
+    let were_back = matches!(before, Some(Hold::Reappearances { .. })) && back > 0;
+    let many_are_back = back > REAPPEARANCES_MAX || were_back;
     if may_remove && (!many_are_back || back <= approved.back) {
         return None;
     }
     // The first that applies asks for all of it.
     let hold = if many_are_back {
         Hold::Reappearances { back, local, remote }
-    } else if is_everything {
+    } else if is_everything || (!is_much && matches!(before, Some(Hold::Everything { .. }))) {
         Hold::Everything { local, remote }
     } else {
         Hold::Removals { local, remote, allowed }

@@ -39,7 +39,7 @@ fn counts(plan: &SyncPlan) -> (usize, usize, usize, usize) {
 
 fn check((local, remote, back): (usize, usize, usize), agreed: usize, expected: Option<Hold>) {
     let mut plan = plan(local, remote, back);
-    assert_eq!(judge(&mut plan, agreed, None), expected, "{local} {remote} {back} of {agreed}");
+    assert_eq!(judge(&mut plan, agreed, None, None), expected, "{local} {remote} {back} of {agreed}");
     let is_back_held = matches!(expected, Some(Hold::Reappearances { .. }));
     let removed = if expected.is_some() { (0, 0) } else { (local, remote) };
     let kept = (removed.0, removed.1, if is_back_held { 0 } else { back }, 1);
@@ -82,7 +82,7 @@ fn reappearances() {
 fn approvals() {
     let approve = |(local, remote, back), approval: Approval| {
         let mut plan = plan(local, remote, back);
-        judge(&mut plan, 100, Some(approval)).is_some()
+        judge(&mut plan, 100, None, Some(approval)).is_some()
     };
     let shown = Approval { local: 15, remote: 10, back: 0 };
     for (counts, is_held) in [
@@ -100,6 +100,31 @@ fn approvals() {
     {
         assert_eq!(approve(counts, back), is_held, "{counts:?}");
     }
+}
+
+/// A hold does not end because something was added, or because a part of it was put back: only an approval ends it, or that nothing is left.
+#[test]
+fn a_hold_lasts() {
+    let judged = |(local, remote, back), agreed, before, approved| {
+        let mut plan = plan(local, remote, back);
+        let hold = judge(&mut plan, agreed, before, approved);
+        assert_eq!(counts(&plan).3, 1, "what adds goes on");
+        hold
+    };
+    let everything = judged((0, 6, 0), 6, None, None);
+    assert_eq!(everything, Some(Hold::Everything { local: 0, remote: 6 }));
+    assert_eq!(judged((0, 6, 0), 7, everything, None), everything);
+    assert_eq!(judged((0, 1, 0), 700, everything, None), Some(Hold::Everything { local: 0, remote: 1 }));
+    assert_eq!(judged((0, 0, 0), 7, everything, None), None);
+    let approval = Some(Approval { local: 0, remote: 6, back: 0 });
+    assert_eq!(judged((0, 6, 0), 7, everything, approval), None);
+    let back = judged((0, 0, 21), 100, None, None);
+    assert_eq!(
+        judged((0, 0, 20), 100, back, None),
+        Some(Hold::Reappearances { back: 20, local: 0, remote: 0 })
+    );
+    assert_eq!(judged((3, 0, 0), 100, back, None), Some(Hold::Removals { local: 3, remote: 0, allowed: 20 }));
+    assert_eq!(judged((0, 0, 5), 100, everything, None), None);
 }
 
 #[test]
@@ -133,22 +158,28 @@ proptest! {
         planned in (0..60_usize, 0..60_usize, 0..40_usize),
         agreed in 0..700_usize,
         approved in proptest::option::of((0..60_usize, 0..60_usize, 0..40_usize)),
+        before in proptest::option::of(prop::sample::select(vec![
+            Hold::Removals { local: 30, remote: 0, allowed: 20 },
+            Hold::Everything { local: 1, remote: 1 },
+            Hold::Reappearances { back: 21, local: 0, remote: 0 },
+        ])),
     ) {
         let approved = approved.map(|(local, remote, back)| Approval { local, remote, back });
         let mut judged = plan(planned.0, planned.1, planned.2);
-        let hold = judge(&mut judged, agreed, approved);
+        let hold = judge(&mut judged, agreed, before, approved);
         let (local, remote, back, new) = counts(&judged);
         prop_assert_eq!(new, 1);
         let approved = approved.unwrap_or_default();
         if local > approved.local || remote > approved.remote {
             prop_assert!(local + remote <= ALWAYS_ALLOWED.max(agreed / 10));
             prop_assert!(local + remote <= 1 || local + remote < agreed);
+            prop_assert!(before.is_none() || local + remote == 0, "a hold lasts");
         }
         prop_assert!(back <= REAPPEARANCES_MAX.max(approved.back));
         if let Some(hold) = hold {
             prop_assert_eq!(local + remote, 0);
             let mut again = plan(planned.0, planned.1, planned.2);
-            prop_assert_eq!(judge(&mut again, agreed, Some(hold.asks_for())), None);
+            prop_assert_eq!(judge(&mut again, agreed, Some(hold), Some(hold.asks_for())), None);
             prop_assert_eq!(counts(&again), (planned.0, planned.1, planned.2, 1));
         } else {
             prop_assert_eq!((local, remote, back), planned);

@@ -83,6 +83,11 @@ pub fn check(root: &Path, id: &str) -> Result<(), Unhealthy> {
     }
 }
 
+/// Whether a path lies in a folder that somebody keeps in step, whichever profile that is of.
+pub fn is_above(path: &Path) -> bool {
+    path.ancestors().skip(1).any(|folder| folder.join(NAME).symlink_metadata().is_ok())
+}
+
 /// The id in a root's marker, if it has one.
 pub fn read(root: &Path) -> io::Result<Option<String>> {
     let file = match File::open(root.join(NAME)) {

@@ -181,7 +181,7 @@ async fn pass_over(
     memory.is_probed = true;
     let Looked { base, scan, mut plan, agreed, vault } =
         look(session, catalog, row, memories, settings, events).await?;
-    let hold = breaker::judge(&mut plan, agreed, row.approval);
+    let hold = breaker::judge(&mut plan, agreed, row.hold, row.approval);
     if hold != row.hold {
         catalog.hold_sync_folder(row.id, hold.as_ref()).await?;
     }
@@ -216,7 +216,7 @@ pub async fn preview(
         blocking(move || marker::check(&root, &id)).await?;
     }
     let looked = look(session, catalog, row, &mut Memories::default(), settings, &Events::silent()).await?;
-    let hold = breaker::judge(&mut looked.plan.clone(), looked.agreed, row.approval);
+    let hold = breaker::judge(&mut looked.plan.clone(), looked.agreed, row.hold, row.approval);
     Ok(Preview {
         plan: looked.plan,
         hold,

@@ -7,7 +7,7 @@ use super::events::Event;
 use super::invariants::{self, Broken, Rule, require};
 use super::mutants::{self, Mutant};
 use super::world::{ABSENCE, Content, State, World, Written, content_of};
-use crate::folder::breaker::judge;
+use crate::folder::breaker::{Hold, judge};
 use crate::folder::reconcile::{Base, Direction, RelativePath, Step, SyncPlan};
 
 /// A pass over the folder.
@@ -73,7 +73,7 @@ impl History {
     /// Runs it to its end.
     pub(super) fn run(&self, mutant: Option<Mutant>) -> Result<Tally, Broken> {
         let world = World::new(self.direction, self.keeps_old, self.reuses_numbers);
-        let mut run = Run { world, mutant, tally: Tally::default() };
+        let mut run = Run { world, mutant, hold: None, tally: Tally::default() };
         for next in self.nexts.iter().chain([&Next::Rest]) {
             match next {
                 Next::Event(event) => run.world.happen(*event),
@@ -90,6 +90,8 @@ impl History {
 struct Run {
     world: World,
     mutant: Option<Mutant>,
+    /// What the pass before held.
+    hold: Option<Hold>,
     tally: Tally,
 }
 
@@ -108,17 +110,23 @@ impl Run {
         invariants::of_plan_in(&self.world, &plan)?;
         let agreed = self.world.base.values().filter(|base| matches!(base, Base::Synced(_))).count();
         let asked = plan.clone();
-        if let Some(hold) = judge(&mut plan, agreed, None) {
+        let before = self.hold.take();
+        if let Some(hold) = judge(&mut plan, agreed, before, None) {
             self.tally.holds += 1;
             if pass.is_approved {
                 plan = asked;
-                require(judge(&mut plan, agreed, Some(hold.asks_for())).is_none(), Rule::Bounded, || {
-                    "what was approved is held".into()
-                })?;
+                require(
+                    judge(&mut plan, agreed, Some(hold), Some(hold.asks_for())).is_none(),
+                    Rule::Bounded,
+                    || "what was approved is held".into(),
+                )?;
+            } else {
+                self.hold = Some(hold);
             }
         }
         let removals = plan.steps.iter().filter(|step| step.action.is_destructive()).count();
         if !pass.is_approved {
+            require(before.is_none() || removals == 0, Rule::Bounded, || "a hold ended by itself".into())?;
             invariants::of_breaker(removals, agreed)?;
         }
         self.order_does_not_matter(&plan, &seen, pass.order)?;
