@@ -84,6 +84,38 @@ async fn an_unmounted_disk_is_no_deletion() {
     assert_eq!(scene.tree("Phone"), tree_of([("a.jpg", 1), ("b.jpg", 2)]));
 }
 
+/// Shows S6. The root is healthy, and a card or a second disk below it is away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unmounted_disk_below_the_root_is_no_deletion() {
+    let mut scene = Scene::new().await;
+    for (path, number) in [("Phone/a.jpg", 1), ("disk/b.jpg", 2), ("disk/deep/c.jpg", 3)] {
+        scene.write(path, number);
+    }
+    let (card, disk) = (scene.path("Phone/DCIM"), scene.path("disk"));
+    fs::create_dir(&card).unwrap();
+    let Some(mounted) = Mounted::mount(&["--bind", disk.to_str().unwrap()], &card) else { return };
+    scene.settle().await;
+    assert_eq!(scene.vault().await.len(), 3);
+    drop(mounted);
+    for _ in 0..3 {
+        let report = scene.pass_over("Phone").await.unwrap();
+        assert!(!report.did_something() && report.failed[0].reason.contains("readopt"), "{report:?}");
+    }
+    // What is new goes on; what is gone may have been moved onto the disk that is away, and waits.
+    scene.write("Phone/d.jpg", 4);
+    scene.remove("Phone/a.jpg");
+    for _ in 0..4 {
+        scene.pass_over("Phone").await.unwrap();
+    }
+    assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (4, 0));
+    let Some(_mounted) = Mounted::mount(&["--bind", disk.to_str().unwrap()], &card) else { return };
+    assert!(scene.settle().await.is_in_step());
+    assert_eq!(scene.vault().await, ["b.jpg", "c.jpg", "d.jpg"]);
+    // A deletion on the card is one.
+    scene.remove("Phone/DCIM/b.jpg");
+    assert_eq!(scene.settle().await.trashed_remote, 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_takes_nothing_loses_nothing() {
     let mut scene = Scene::new().await;
@@ -148,7 +180,8 @@ async fn a_file_that_cannot_be_read_is_unknown_and_told() {
     }
     assert_eq!(scene.vault().await, ["a.jpg", "b.jpg"]);
     drop(mounted);
-    assert!(scene.settle().await.is_in_step());
+    let report = scene.settle().await;
+    assert!(report.is_in_step(), "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,8 @@
 //! Names that are one elsewhere, that are no text, or that are as long as they can be; and names that are passed over.
 
 use crate::scene::{Scene, picture, tree_of};
+use darkslide_client::catalog::NewSyncFolder;
+use darkslide_client::folder::reconcile::Direction;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
@@ -75,4 +77,26 @@ async fn what_belongs_to_others_is_passed_over() {
     scene.settle().await;
     assert_eq!(scene.vault().await, ["b.jpg"]);
     assert_eq!(scene.tree("Phone").get("2024/b.jpg"), tree_of([("b", 4)]).get("b"));
+}
+
+/// Names that are as long as they can be, or that are taken, get numbers that can be told apart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pictures_of_one_name_come_side_by_side() {
+    let mut scene = Scene::new().await;
+    let long = format!("{}.jpg", "n".repeat(251));
+    for (folder, number) in [("one", 1), ("two", 2)] {
+        scene.write(&format!("Phone/{folder}/{long}"), number);
+        scene.write(&format!("Phone/{folder}/a.jpg"), number + 2);
+    }
+    scene.settle().await;
+    // Another folder with the same album, as on another device.
+    let row = scene.add("Phone-b", Direction::Both, None).await;
+    scene.catalog.remove_sync_folder(row.id).await.unwrap();
+    let folder = NewSyncFolder { album: "Phone".to_owned(), ..row.folder };
+    scene.catalog.add_sync_folder(&folder, 0).await.unwrap();
+    scene.settle_over("Phone-b").await;
+    let there: Vec<String> = scene.tree("Phone-b").into_keys().collect();
+    assert_eq!(there.len(), 4, "{there:?}");
+    assert!(there.contains(&"a.jpg".to_owned()) && there.contains(&"a (1).jpg".to_owned()), "{there:?}");
+    assert!(there.contains(&format!("{} (1).jpg", "n".repeat(247))), "{there:?}");
 }

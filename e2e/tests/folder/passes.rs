@@ -1,11 +1,15 @@
 //! What is done on one side is done on the other.
 
 use crate::scene::{Scene, picture, tree_of};
+use darkslide_client::backup;
+use darkslide_client::event::Events;
 use darkslide_client::folder::breaker::{Approval, Hold};
 use darkslide_client::folder::reconcile::Direction;
 use darkslide_client::versions::list_versions;
 use std::fs;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio_util::sync::CancellationToken;
 
 /// Shows S1, S2.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -140,6 +144,31 @@ async fn a_picture_that_moves_into_another_sync_folder_is_not_deleted() {
     assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (2, 0));
 }
 
+/// A copy that was backed up from somewhere else, and is still there, was not deleted by whoever deletes this one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_was_backed_up_elsewhere_keeps_the_picture() {
+    let mut scene = Scene::new().await;
+    for (path, number) in
+        [("Pictures/holiday.jpg", 1), ("Phone/a.jpg", 1), ("Phone/b.jpg", 2), ("Phone/c.jpg", 3)]
+    {
+        scene.write(path, number);
+    }
+    let roots = [scene.path("Pictures")];
+    let (events, stop) = (Events::silent(), CancellationToken::new());
+    let (session, sending) = (Arc::clone(&scene.session), scene.settings.sending.clone());
+    backup::backup(session, scene.catalog.clone(), &roots, &sending, &events, &stop).await.unwrap();
+    scene.settle().await;
+    scene.remove("Phone/a.jpg");
+    let report = scene.settle().await;
+    assert_eq!((report.trashed_remote, scene.vault().await.len()), (0, 3), "{report:?}");
+    // One that is gone there, too, keeps nothing.
+    scene.write("Phone/a.jpg", 1);
+    scene.settle().await;
+    scene.remove("Pictures/holiday.jpg");
+    scene.remove("Phone/a.jpg");
+    assert_eq!(scene.settle().await.trashed_remote, 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_new_in_the_album_comes_and_what_others_hold_does_not() {
     let mut scene = Scene::new().await;
@@ -203,6 +232,30 @@ async fn old_pictures_stay_in_the_vault_where_their_owner_wants_that() {
     // And it does not come back by itself.
     assert_eq!(scene.settle().await.materialised, 0);
     assert_eq!(scene.tree("Phone"), tree_of([("b.jpg", 2)]));
+}
+
+/// Everything that was in the folder is gone at once: that most of it would stay in the vault for its age makes no difference.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_emptied_folder_with_old_pictures_is_held() {
+    let mut scene = Scene::bare().await;
+    scene.add("Phone", Direction::Both, Some(Duration::from_hours(24))).await;
+    for number in 1..=4 {
+        scene.write(&format!("Phone/{number}.jpg"), number);
+        let age = Duration::from_hours(24) * if number == 1 { 0 } else { 900 };
+        let file = fs::File::options().write(true).open(scene.path(&format!("Phone/{number}.jpg"))).unwrap();
+        file.set_modified(SystemTime::now() - age).unwrap();
+    }
+    scene.settle().await;
+    for number in 1..=4 {
+        scene.remove(&format!("Phone/{number}.jpg"));
+    }
+    let report = scene.settle().await;
+    assert!(matches!(report.hold, Some(Hold::Everything { local: 0, remote: 1 })), "{report:?}");
+    // Nor does anything that comes meanwhile.
+    scene.write("Phone/5.jpg", 5);
+    let report = scene.settle().await;
+    assert_eq!((report.uploaded, report.trashed_remote, report.hold.is_some()), (1, 0, true), "{report:?}");
+    assert_eq!(scene.vault().await.len(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,15 +3,17 @@
 //! Rows are written after the effect that they record, those of one step in one transaction.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::PathBuf;
 
 use darkslide_crypto::ContentHash;
 use darkslide_protocol::{AccountId, CollectionId, FileId, Version};
 use sqlx::{AssertSqlSafe, Row, sqlite::SqliteRow};
 
 use super::files::content_hash_of;
-use super::{Catalog, CatalogError};
+use super::{Catalog, CatalogError, Fingerprint};
 use crate::folder::reconcile::{Base, Deleted, DiskId, RelativePath, Remote, Synced};
 use crate::folder::scan::Stat;
+use crate::library::path_of;
 
 /// Contents that are asked for at once.
 const CONTENTS: usize = 400;
@@ -129,6 +131,54 @@ impl Catalog {
             .into_iter()
             .flatten()
             .collect())
+    }
+
+    /// Assets outside of a folder that were backed up with contents that it has lost sight of: where they were, and what they were.
+    pub async fn copies_outside(
+        &self,
+        folder: i64,
+        root: &[u8],
+    ) -> Result<Vec<(PathBuf, Fingerprint, ContentHash)>, CatalogError> {
+        let text = "SELECT assets.root, assets.path, assets.size, assets.modified_ns, assets.inode, assets.content_hash
+             FROM sync_base AS missed
+             JOIN assets ON substr(assets.content_hash, 1, 8) = substr(missed.content, 1, 8)
+                 AND assets.content_hash = missed.content
+             WHERE missed.folder = $1 AND missed.absent_since IS NOT NULL
+               AND assets.root <> $2 AND assets.state = 'backed_up' AND assets.motion_path IS NULL";
+        let mut copies = Vec::new();
+        for row in sqlx::query(text).bind(folder).bind(root).fetch_all(&self.pool).await? {
+            let Some(content) = content_hash_of(&row)? else { continue };
+            let bytes = |index: &str| row.try_get::<Vec<u8>, _>(index);
+            let number = |index: &str| row.try_get::<i64, _>(index);
+            let path = path_of(&bytes("root")?).join(path_of(&bytes("path")?));
+            let fingerprint = Fingerprint {
+                size: number("size")?.cast_unsigned(),
+                modified_ns: number("modified_ns")?,
+                inode: number("inode")?.cast_unsigned(),
+            };
+            copies.push((path, fingerprint, content));
+        }
+        Ok(copies)
+    }
+
+    /// Where disks were mounted below a folder when something was agreed on.
+    pub async fn sync_mounts(&self, folder: i64) -> Result<BTreeSet<RelativePath>, CatalogError> {
+        let query = sqlx::query_scalar("SELECT path FROM sync_mounts WHERE folder = $1").bind(folder);
+        Ok(query.fetch_all(&self.pool).await?.into_iter().collect())
+    }
+
+    /// Remembers where disks are mounted.
+    pub async fn add_sync_mounts(
+        &self,
+        folder: i64,
+        places: &BTreeSet<RelativePath>,
+    ) -> Result<(), CatalogError> {
+        let mut transaction = self.write().await?;
+        for place in places {
+            let text = "INSERT OR IGNORE INTO sync_mounts (folder, path) VALUES ($1, $2)";
+            sqlx::query(text).bind(folder).bind(place).execute(&mut *transaction).await?;
+        }
+        Ok(transaction.commit().await?)
     }
 
     /// How many pictures a folder and the vault have in common, and how many tombstones there are.

@@ -158,8 +158,8 @@ impl Catalog {
     /// Takes over a root under another marker, with nothing agreed on: what follows is a merge.
     pub async fn readopt_sync_folder(&self, id: i64, marker: &str) -> Result<(), CatalogError> {
         let mut transaction = self.write().await?;
-        for text in ["DELETE FROM sync_base WHERE folder = $1", "DELETE FROM sync_detached WHERE folder = $1"]
-        {
+        for table in ["sync_base", "sync_detached", "sync_mounts"] {
+            let text = sqlx::AssertSqlSafe(format!("DELETE FROM {table} WHERE folder = $1"));
             sqlx::query(text).bind(id).execute(&mut *transaction).await?;
         }
         let text = "UPDATE sync_folders SET marker = $2, hold = NULL, approval = NULL WHERE id = $1";

@@ -90,6 +90,9 @@ impl Hands<'_> {
         self.note(moved).await?;
         self.send(sent).await?;
         self.bring(brought).await?;
+        if !noted.is_empty() {
+            self.must_be_healthy().await?;
+        }
         self.note(noted).await?;
         self.trash_local(local).await?;
         self.trash_remote(remote).await

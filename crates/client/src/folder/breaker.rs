@@ -106,7 +106,11 @@ pub fn judge(
     let allowed = ALWAYS_ALLOWED.max(agreed / 10);
     let removed = local + remote;
     let approved = approved.unwrap_or_default();
-    let (is_everything, is_much) = (removed > 1 && removed >= agreed, removed > allowed);
+    // What stays in the vault for its age has gone from the folder all the same.
+    let is_old = |step: &super::reconcile::Step| step.cause == super::reconcile::Cause::DeletedOld;
+    let gone = removed + plan.steps.iter().filter(|step| is_old(step)).count();
+    let is_everything = removed > 0 && gone > 1 && gone >= agreed;
+    let is_much = removed > allowed;
     let was_held = before.is_some() && removed > 0;
     // What was not asked about, because it is few, does not take back what was approved.
     let may_remove =
@@ -125,7 +129,7 @@ pub fn judge(
         Hold::Removals { local, remote, allowed }
     };
     let is_held = |step: &super::reconcile::Step| {
-        step.action.is_destructive() || (many_are_back && step.is_reappearance())
+        step.action.is_destructive() || is_old(step) || (many_are_back && step.is_reappearance())
     };
     plan.steps.retain(|step| !is_held(step));
     Some(hold)

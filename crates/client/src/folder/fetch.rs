@@ -18,7 +18,7 @@ use crate::download::{ContentError, Hashed, Progress, Source, blocking, download
 use crate::error::VaultError;
 use crate::event::Events;
 use crate::keys::{Unreadable, collection_key, file_key, stream_header};
-use crate::restore::place::{ARRIVING, content_of, remove_leftovers, settle, sync_folder, temporary};
+use crate::restore::place::{ARRIVING, remove_leftovers, settle, sync_folder, temporary};
 use crate::session::Session;
 
 /// Why a file was not brought.
@@ -71,15 +71,10 @@ pub(super) async fn fetch(
     if let Some(trashed) = trashed {
         let (to, root) = (path.clone(), root.clone());
         let taken = blocking(move || {
-            // What lies in the trash may be damaged, or somebody's edit.
-            if content_of(&trashed.file)? != content {
-                return Ok(None);
-            }
             make_folders(&root, to.parent().unwrap_or(&root))?;
             match trash::take(&trashed, &to) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(FetchError::Taken),
-                Err(error) => Err(error.into()),
-                Ok(()) => Ok(Some(Stat::of(&to.symlink_metadata()?))),
+                other => Ok(other?),
             }
         });
         if let Some(stat) = taken.await? {
@@ -108,14 +103,20 @@ pub(super) async fn fetch(
         SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(row.taken).unwrap_or_default());
     blocking(move || {
         settle(&staged, modified)?;
-        match staged.persist_noclobber(&path) {
+        let before = Stat::of(&staged.as_file().metadata()?);
+        let file = match staged.persist_noclobber(&path) {
             Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(FetchError::Taken);
             }
             other => other.map_err(|error| error.error)?,
         };
+        // Of this very file: its name may lead to another one already.
+        let stat = Stat::of(&file.metadata()?);
         sync_folder(&folder)?;
-        Ok(Stat::of(&path.symlink_metadata()?))
+        if (stat.size, stat.modified_ns) != (before.size, before.modified_ns) {
+            return Err(io::Error::other("somebody wrote to it while it was brought").into());
+        }
+        Ok(stat)
     })
     .await
 }

@@ -11,6 +11,7 @@ mod fetch;
 pub mod marker;
 #[cfg(test)]
 mod model;
+pub mod mounts;
 mod names;
 pub mod reconcile;
 pub mod report;
@@ -22,24 +23,28 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use darkslide_crypto::ContentHash;
 use darkslide_crypto::stream::plaintext_len;
-use darkslide_media::names::{Rules, restored, split_extension};
+use darkslide_media::names::{Rules, numbered, restored};
 use darkslide_media::probe::micros_of;
 use darkslide_protocol::Version;
 use tokio_util::sync::CancellationToken;
 
 use crate::backup::albums::Albums;
 use crate::backup::{AssetError, BackupError, Settings};
-use crate::catalog::{BaseChanges, BaseRow, Catalog, CatalogError, Feed, SyncFolderRow};
+use crate::catalog::{BaseChanges, BaseRow, Catalog, CatalogError, Feed, Fingerprint, SyncFolderRow};
 use crate::download::blocking;
 use crate::error::VaultError;
 use crate::event::Events;
 use crate::feed;
+use crate::library::folder::fingerprint;
 use crate::library::settle::Settling;
 use crate::library::{AlbumRule, path_of, raw};
+use crate::restore::place::NUMBERS_MAX;
 use crate::session::Session;
 use apply::Hands;
 use marker::Unhealthy;
+use mounts::Mounts;
 use reconcile::{Base, Deleted, Direction, Local, Others, RelativePath, Snapshot, SyncPlan, reconcile};
 use report::PassReport;
 use scan::{Memory, Scan, scan};
@@ -173,9 +178,14 @@ async fn pass_over(
 ) -> Result<PassReport, SyncError> {
     let memory = memories.folders.entry(row.id).or_default();
     let (root, id, is_probed) = (row.folder.path.clone(), row.folder.marker.clone(), memory.is_probed);
+    let trash = row.folder.trash.clone();
     blocking(move || {
         marker::check(&root, &id)?;
-        if is_probed { Ok(()) } else { marker::probe(&root) }
+        if is_probed {
+            return Ok(());
+        }
+        marker::probe(&root)?;
+        trash::recover(&trash, &root).map_err(|error| marker::unhealthy(&trash, error))
     })
     .await?;
     memory.is_probed = true;
@@ -235,6 +245,7 @@ async fn look(
 ) -> Result<Looked, SyncError> {
     let memory = memories.folders.entry(row.id).or_default();
     let base = catalog.sync_base(row.id).await?;
+    let known = catalog.sync_mounts(row.id).await?;
     let (root, settling, mut seen, events) =
         (row.folder.path.clone(), settings.settling, std::mem::take(&mut memory.seen), events.clone());
     let (scanned, base, seen) = blocking(move || {
@@ -242,12 +253,22 @@ async fn look(
             let name = Arc::from(path);
             events.send_blocking(crate::event::Event::Moved { name, bytes });
         };
-        let scanned = scan(&root, &base, &mut seen, settling, SystemTime::now(), progress);
-        (scanned, base, seen)
+        let is_agreed = |place: &RelativePath| {
+            base.range(place.clone()..)
+                .take_while(|(path, _)| path.starts_with(place))
+                .any(|(path, row)| matches!(row.base, Base::Synced(_)) && mounts::is_below(path, place))
+        };
+        let mounts = Mounts::compare(&known, &mounts::below(&root), is_agreed);
+        let scanned = scan(&root, &base, &mut seen, &mounts, settling, SystemTime::now(), progress);
+        (scanned.map(|scanned| (scanned, mounts)), base, seen)
     })
     .await;
     memory.seen = seen;
-    let mut scan = scanned.map_err(|error| marker::unhealthy(&row.folder.path, error))?;
+    let (mut scan, mounts) = scanned.map_err(|error| marker::unhealthy(&row.folder.path, error))?;
+    // Before anything is agreed on there.
+    if !mounts.new.is_empty() && row.id != 0 {
+        catalog.add_sync_mounts(row.id, &mounts.new).await?;
+    }
     let unknown = scan.local.values().filter_map(|local| match local {
         Local::Unknown { size, grows } => Some((*size, *grows)),
         Local::Present(_) => None,
@@ -289,8 +310,22 @@ async fn snapshot(
     let here = snapshot.local.values().filter_map(Local::content);
     let contents: BTreeSet<_> = snapshot.base.values().map(Base::content).chain(here).collect();
     snapshot.remote = catalog.remotes(session.account, contents).await?;
+    let mut present = catalog.in_other_sync_folders(row.id).await?;
+    let copies = catalog.copies_outside(row.id, &raw(&row.folder.path)).await?;
+    let folder = row.folder.path.clone();
+    // Backed up from a place that has nothing to do with this folder, and still there.
+    present.extend(
+        blocking(move || {
+            let is_there = |(path, print, _): &(PathBuf, Fingerprint, ContentHash)| {
+                !path.starts_with(&folder)
+                    && path.symlink_metadata().is_ok_and(|metadata| fingerprint(&metadata) == *print)
+            };
+            copies.into_iter().filter(is_there).map(|(_, _, content)| content).collect::<Vec<_>>()
+        })
+        .await,
+    );
     snapshot.others = Others {
-        present: catalog.in_other_sync_folders(row.id).await?,
+        present,
         unsettled: memories
             .folders
             .iter()
@@ -323,7 +358,7 @@ async fn arrive(
         if here.contains(&arrival.content) || !coming.insert(arrival.content) {
             continue;
         }
-        let path = free_path(&arrival.title, &mut taken);
+        let Some(path) = free_path(&arrival.title, &mut taken) else { continue };
         let size = u64::try_from(arrival.object_size).ok().and_then(plaintext_len).unwrap_or_default();
         let buried = Deleted { content: arrival.content, size, file: arrival.file, version: Version(0) };
         snapshot.base.insert(path, Base::Deleted(buried));
@@ -331,17 +366,13 @@ async fn arrive(
     Ok(())
 }
 
-/// The first of `name.ext`, `name (1).ext` … that is not taken, and takes it.
-fn free_path(title: &str, taken: &mut HashSet<String>) -> RelativePath {
+/// The first of `name.ext`, `name (1).ext` … that is not taken, and takes it. None if there are thousands of that name.
+fn free_path(title: &str, taken: &mut HashSet<String>) -> Option<RelativePath> {
     let name = restored(title, Rules::HERE);
-    let (stem, extension) = split_extension(&name);
-    let numbered = (1..).map(|number| {
-        let extension = if extension.is_empty() { String::new() } else { format!(".{extension}") };
-        restored(&format!("{stem} ({number}){extension}"), Rules::HERE)
-    });
-    let mut candidates = std::iter::once(name.clone()).chain(numbered);
+    let beside = (1..NUMBERS_MAX).map(|number| numbered(&name, number));
+    let mut candidates = std::iter::once(name.clone()).chain(beside);
     let free = candidates.find(|name| taken.insert(names::key(&raw(Path::new(name)))));
-    raw(Path::new(&free.unwrap_or(name)))
+    free.map(|name| raw(Path::new(&name)))
 }
 
 /// What the report says of what is not done.
@@ -395,6 +426,28 @@ pub fn restore_from_trash(row: &SyncFolderRow, id: &str) -> std::io::Result<Opti
     let Some(trashed) = listed.into_iter().find(|trashed| trashed.id == id) else { return Ok(None) };
     let target = row.folder.path.join(&trashed.path);
     fetch::make_folders(&row.folder.path, target.parent().unwrap_or(&row.folder.path))?;
-    trash::take(&trashed, &target)?;
-    Ok(Some(target))
+    match trash::take(&trashed, &target)? {
+        Some(_) => Ok(Some(target)),
+        None => Err(std::io::Error::other(format!(
+            "{} is not what was moved into the trash; copy it yourself if you want it",
+            trashed.file.display()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_taken_get_numbers() {
+        let mut taken = HashSet::new();
+        let mut free = |title: &str| String::from_utf8(free_path(title, &mut taken).unwrap()).unwrap();
+        assert_eq!([free("a.jpg"), free("A.jpg"), free("a.jpg")], ["a.jpg", "A (1).jpg", "a (2).jpg"]);
+        let long = format!("{}.jpg", "n".repeat(251));
+        let names = [free(&long), free(&long), free(&long)];
+        assert_eq!(names[0], long);
+        assert!(names[1].ends_with("n (1).jpg") && names[2].ends_with("n (2).jpg"), "{names:?}");
+        assert!(names.iter().all(|name| name.len() <= 255));
+    }
 }

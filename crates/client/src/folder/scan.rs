@@ -13,6 +13,7 @@ use darkslide_crypto::{ContentHash, ContentHasher};
 use darkslide_media::complete::is_complete;
 use darkslide_media::file_type::{FileType, HEAD_LEN, classify};
 
+use super::mounts::Mounts;
 use super::reconcile::{Base, DiskId, Local, Present, RelativePath};
 use crate::catalog::BaseRow;
 use crate::library::folder::{fingerprint, nanoseconds, walk_files};
@@ -97,6 +98,7 @@ pub fn scan(
     root: &Path,
     base: &BTreeMap<RelativePath, BaseRow>,
     memory: &mut Memory,
+    mounts: &Mounts,
     settling: Settling,
     now: SystemTime,
     mut progress: impl FnMut(&Path, u64),
@@ -155,6 +157,7 @@ pub fn scan(
         hidden.push(below);
     }
     scan.tell_absent(root, base, &hidden);
+    scan.tell_hidden(root, base, mounts);
     Ok(scan)
 }
 
@@ -213,6 +216,25 @@ impl Scan {
             if is_hidden || !is_absent(&root.join(&below)) {
                 self.local.insert(path.clone(), Local::Unknown { size: agreed.size, grows: false });
             }
+        }
+    }
+}
+
+impl Scan {
+    /// Of what was agreed on where a disk was mounted and is not, or the other way round, nothing is known, whatever is there now.
+    fn tell_hidden(&mut self, root: &Path, base: &BTreeMap<RelativePath, BaseRow>, mounts: &Mounts) {
+        for place in &mounts.changed {
+            let place = root.join(crate::library::path_of(place));
+            let reason = format!(
+                "what is mounted here is not what was before: nothing below it is touched. If it is to stay so, `darkslide sync readopt {}` \
+                 takes over what is there",
+                root.display()
+            );
+            self.unreadable.push((place, reason));
+        }
+        for (path, row) in base.iter().filter(|(path, _)| mounts.hides(path)) {
+            self.stats.remove(path);
+            self.local.insert(path.clone(), Local::Unknown { size: row.stat.size, grows: false });
         }
     }
 }

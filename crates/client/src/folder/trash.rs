@@ -1,9 +1,10 @@
 //! The local trash of a sync folder: outside the folder, an entry a picture, for 30 days.
 //!
 //! An entry is a folder with a note (`entry.json`) and the file under its own name, so that a person with nothing but a file manager finds it.
-//! The note is written first; an entry without its file is one that a crash left behind, and is removed in time. If a file cannot be moved
-//! here, it stays where it was.
+//! The note is written first; an entry without its file, or without its note, is one that a crash left behind, and goes when it is as old as
+//! others. If a file cannot be moved here, it stays where it was.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use darkslide_crypto::ContentHash;
+use darkslide_media::names::numbered;
 use darkslide_media::probe::micros_of;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -19,12 +21,16 @@ use uuid::Uuid;
 use super::reconcile::Cause;
 use super::scan::Stat;
 use crate::library::path_of;
-use crate::restore::place::{self, content_of, sync_folder};
+use crate::restore::place::{self, NUMBERS_MAX, content_of, content_of_file, sync_folder};
 
 /// How long an entry is kept.
 pub const KEPT: Duration = Duration::from_hours(30 * 24);
 
 const NOTE: &str = "entry.json";
+
+/// What a file is called between its copy on another disk and its removal: what is removed is what was looked at, whatever has its name by
+/// then. Synchronisers and scans pass it over; the entry's id follows.
+const LEAVING: &str = ".syncthing.darkslide-leaving-";
 
 /// What is written down of a picture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,16 +117,24 @@ pub fn put(
         trashed_at: now,
         cause: cause.to_string(),
     };
-    let file = entry.join(whole.file_name().unwrap_or_default());
-    let moved =
-        begin(&entry, &note).map_err(refused).and_then(|()| move_in(&whole, &file, stat, content, refused));
-    if moved.is_err() {
-        // Only if nothing is in it.
-        let _kept_otherwise = fs::remove_file(entry.join(NOTE)).and_then(|()| fs::remove_dir(&entry));
-        return moved;
+    let file = entry.join(kept_name(&whole));
+    let moved = begin(&entry, &note).and_then(|()| move_in(&whole, &file, stat, content));
+    if let Err(error) = moved {
+        // Whatever is in it all the same stays, with its note.
+        if file.symlink_metadata().is_err() {
+            let _later_otherwise = fs::remove_file(entry.join(NOTE)).and_then(|()| fs::remove_dir(&entry));
+        }
+        let is_changed = error.kind() == io::ErrorKind::InvalidData;
+        return Err(if is_changed { TrashError::Changed } else { refused(error) });
     }
     sync_folder(&entry).and_then(|()| sync_folder(trash)).map_err(refused)?;
     sync_folder(whole.parent().unwrap_or(root)).map_err(refused)
+}
+
+/// A picture's name in its entry.
+fn kept_name(path: &Path) -> OsString {
+    let name = path.file_name().unwrap_or_default();
+    if name == NOTE { "picture.json".into() } else { name.to_owned() }
 }
 
 fn begin(entry: &Path, note: &Note) -> io::Result<()> {
@@ -130,38 +144,81 @@ fn begin(entry: &Path, note: &Note) -> io::Result<()> {
     file.sync_all()
 }
 
-fn move_in(
-    from: &Path,
-    to: &Path,
-    stat: Stat,
-    content: ContentHash,
-    refused: impl Fn(io::Error) -> TrashError,
-) -> Result<(), TrashError> {
+/// Fails with `InvalidData` if it is not what it was: then it is where it was.
+fn move_in(from: &Path, to: &Path, stat: Stat, content: ContentHash) -> io::Result<()> {
     match fs::rename(from, to) {
-        Ok(()) => {}
+        // Whatever was written between the look and the move goes back to where it belongs.
+        Ok(()) if is_seen(to, stat)? => Ok(()),
+        Ok(()) => give_back(to, from).and(Err(io::ErrorKind::InvalidData.into())),
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-            copy_whole(from, to, content).map_err(&refused)?;
-            let is_same = from.symlink_metadata().is_ok_and(|metadata| Stat::of(&metadata) == stat);
-            if !is_same {
-                fs::remove_file(to).map_err(&refused)?;
-                return Err(TrashError::Changed);
-            }
-            return fs::remove_file(from).map_err(refused);
+            copy_whole(from, to, content)?;
+            remove_seen(from, &leaving(from, to), stat).inspect_err(|_| {
+                // The file is where it was: its copy is one too many.
+                let _listed_otherwise = fs::remove_file(to);
+            })
         }
-        Err(error) => return Err(refused(error)),
+        Err(error) => Err(error),
     }
-    // Whatever was written between the look and the move goes back to where it belongs.
-    let moved = Stat::of(&to.symlink_metadata().map_err(&refused)?);
-    let is_same = (moved.disk, moved.size, moved.modified_ns) == (stat.disk, stat.size, stat.modified_ns);
-    if is_same {
-        return Ok(());
-    }
-    rename_free(to, from).map_err(refused)?;
-    Err(TrashError::Changed)
 }
 
-/// Copies a file to another disk: all of it, durable, compared, with its time.
-fn copy_whole(from: &Path, to: &Path, content: ContentHash) -> io::Result<()> {
+/// Whether what is at a path is the file that was looked at, whatever it is called now.
+fn is_seen(path: &Path, stat: Stat) -> io::Result<bool> {
+    let now = Stat::of(&path.symlink_metadata()?);
+    Ok((now.disk, now.size, now.modified_ns) == (stat.disk, stat.size, stat.modified_ns))
+}
+
+/// What a file of a folder is called while it leaves for this place in an entry.
+fn leaving(from: &Path, to: &Path) -> PathBuf {
+    let entry = to.parent().and_then(Path::file_name).unwrap_or_default();
+    let mut name = OsString::from(LEAVING);
+    name.push(entry);
+    from.with_file_name(name)
+}
+
+/// Removes the file that was looked at, and no other that has its name by now.
+fn remove_seen(from: &Path, leaving: &Path, stat: Stat) -> io::Result<()> {
+    rename_free(from, leaving)?;
+    if is_seen(leaving, stat)? {
+        return fs::remove_file(leaving).inspect_err(|_| {
+            let _by_the_next_run = give_back(leaving, from);
+        });
+    }
+    give_back(leaving, from).and(Err(io::ErrorKind::InvalidData.into()))
+}
+
+/// Gives a file its name again, or one beside it if that is taken by now.
+fn give_back(from: &Path, to: &Path) -> io::Result<()> {
+    let name = to.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let beside = (1..NUMBERS_MAX).map(|number| to.with_file_name(numbered(&name, number)));
+    for to in std::iter::once(to.to_owned()).chain(beside) {
+        match rename_free(from, &to) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => return other,
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Deals with what a process that was killed left of files on their way into the trash: those that the trash has go, others get their names
+/// back.
+pub fn recover(trash: &Path, root: &Path) -> io::Result<()> {
+    for trashed in list(trash)? {
+        let path = root.join(&trashed.path);
+        let left = leaving(&path, &trashed.file);
+        if left.symlink_metadata().is_err() {
+            continue;
+        }
+        if content_of(&left)? == trashed.content && content_of(&trashed.file)? == trashed.content {
+            fs::remove_file(&left)?;
+        } else {
+            give_back(&left, &path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies a file to another disk: all of it, durable, compared, with its time. Gives the copy, open.
+fn copy_whole(from: &Path, to: &Path, content: ContentHash) -> io::Result<File> {
     let folder = to.parent().unwrap_or(Path::new(""));
     let mut copy = place::temporary(folder, place::ARRIVING)?;
     let mut source = File::open(from)?;
@@ -170,8 +227,9 @@ fn copy_whole(from: &Path, to: &Path, content: ContentHash) -> io::Result<()> {
     if content_of(copy.path())? != content {
         return Err(io::Error::other("the copy is not what was to be copied"));
     }
-    copy.persist_noclobber(to).map_err(|error| error.error)?;
-    sync_folder(folder)
+    let copy = copy.persist_noclobber(to).map_err(|error| error.error)?;
+    sync_folder(folder)?;
+    Ok(copy)
 }
 
 /// Renames unless the name is taken.
@@ -189,19 +247,29 @@ pub(super) fn rename_free(from: &Path, to: &Path) -> io::Result<()> {
     fs::remove_file(from)
 }
 
-/// Brings a picture back to a path that is free, in a folder that is there. The entry goes with it.
-pub fn take(trashed: &TrashedFile, to: &Path) -> io::Result<()> {
-    let folder = to.parent().unwrap_or(Path::new(""));
+/// Brings a picture back to a path that is free, in a folder that is there; the entry goes with it. Says what `stat` says of that very file.
+/// None, and nothing is done, if the file is not what it should be: it may be damaged, or somebody's edit.
+pub fn take(trashed: &TrashedFile, to: &Path) -> io::Result<Option<Stat>> {
+    let mut file = File::open(&trashed.file)?;
+    let before = Stat::of(&file.metadata()?);
+    if content_of_file(&mut file)? != trashed.content {
+        return Ok(None);
+    }
     match rename_free(&trashed.file, to) {
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-            copy_whole(&trashed.file, to, trashed.content)?;
+            file = copy_whole(&trashed.file, to, trashed.content)?;
             fs::remove_file(&trashed.file)?;
         }
         other => other?,
     }
-    sync_folder(folder)?;
+    let now = Stat::of(&file.metadata()?);
+    sync_folder(to.parent().unwrap_or(Path::new("")))?;
     let entry = trashed.file.parent().unwrap_or(Path::new(""));
-    fs::remove_file(entry.join(NOTE)).and_then(|()| fs::remove_dir(entry))
+    fs::remove_file(entry.join(NOTE)).and_then(|()| fs::remove_dir(entry))?;
+    if (now.size, now.modified_ns) != (before.size, before.modified_ns) {
+        return Err(io::Error::other("somebody wrote to it while it was brought back"));
+    }
+    Ok(Some(now))
 }
 
 /// What is in a trash, the latest first. What is no entry is passed over.
@@ -223,7 +291,7 @@ pub fn list(trash: &Path) -> io::Result<Vec<TrashedFile>> {
 fn read(entry: &Path) -> Option<TrashedFile> {
     let note: Note = serde_json::from_slice(&fs::read(entry.join(NOTE)).ok()?).ok()?;
     let path = path_of(&STANDARD.decode(note.raw_path).ok()?);
-    let file = entry.join(path.file_name()?);
+    let file = entry.join(kept_name(&path));
     let bytes = file.symlink_metadata().ok()?.len();
     let kept = i64::try_from(KEPT.as_micros()).unwrap_or(i64::MAX);
     Some(TrashedFile {
@@ -247,6 +315,27 @@ pub fn expire(trash: &Path, now: SystemTime) -> io::Result<u64> {
             && let Some(entry) = trashed.file.parent()
         {
             fs::remove_dir_all(entry)?;
+            removed += 1;
+        }
+    }
+    removed += expire_unlisted(trash, now)?;
+    Ok(removed)
+}
+
+/// Entries that are no whole ones, by the time in their names.
+fn expire_unlisted(trash: &Path, now: i64) -> io::Result<u64> {
+    let entries = match fs::read_dir(trash) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        other => other?,
+    };
+    let kept = i64::try_from(KEPT.as_micros()).unwrap_or(i64::MAX);
+    let mut removed = 0;
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let began = name.split_once('-').and_then(|(began, _)| began.parse::<i64>().ok());
+        if began.is_some_and(|began| began.saturating_add(kept) < now) && read(&path).is_none() {
+            fs::remove_dir_all(&path)?;
             removed += 1;
         }
     }
@@ -281,8 +370,8 @@ mod tests {
         assert!(!path.exists());
         let listed = list(&trash).unwrap();
         assert_eq!((listed.len(), listed[0].bytes, listed[0].path.as_path()), (1, 3, Path::new("a/1.jpg")));
-        take(&listed[0], &path).unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"one");
+        let back = take(&listed[0], &path).unwrap().unwrap();
+        assert_eq!((fs::read(&path).unwrap().as_slice(), back), (b"one".as_slice(), stat(&path)));
         assert_eq!(fs::read_dir(&trash).unwrap().count(), 0);
     }
 
@@ -298,6 +387,83 @@ mod tests {
         let put = put(&trash, &root, b"1.jpg", seen, Cause::DeletedThere, 7);
         assert!(matches!(put, Err(TrashError::Changed)));
         assert_eq!(fs::read(&path).unwrap(), b"another");
+    }
+
+    /// Between the copy on another disk and the removal another file may get the name: it is not the one that goes.
+    #[test]
+    fn what_is_removed_is_what_was_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, leaving) = (folder.path().join("1.jpg"), folder.path().join("leaving"));
+        fs::write(&path, b"one").unwrap();
+        let seen = stat(&path);
+        let new = folder.path().join("new");
+        fs::write(&new, b"two").unwrap();
+        fs::rename(&new, &path).unwrap();
+        assert_eq!(remove_seen(&path, &leaving, seen).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        let seen = stat(&path);
+        remove_seen(&path, &leaving, seen).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_name_that_was_taken_meanwhile_is_not_taken_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, name) = (folder.path().join("leaving"), folder.path().join("1.jpg"));
+        fs::write(&old, b"one").unwrap();
+        fs::write(&name, b"two").unwrap();
+        give_back(&old, &name).unwrap();
+        assert_eq!(fs::read(&name).unwrap(), b"two");
+        assert_eq!(fs::read(folder.path().join("1 (1).jpg")).unwrap(), b"one");
+    }
+
+    /// Killed between the copy and the removal: what the trash has goes, and what it does not have gets its name back.
+    #[test]
+    fn what_was_on_its_way_is_dealt_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, trash) = (folder.path().join("root"), folder.path().join("trash"));
+        fs::create_dir(&root).unwrap();
+        for (name, left) in [("a.jpg", b"one"), ("b.jpg", b"two")] {
+            let path = root.join(name);
+            fs::write(&path, b"one").unwrap();
+            let seen = (stat(&path), ContentHash::of(b"one"));
+            put(&trash, &root, name.as_bytes(), seen, Cause::DeletedThere, 7).unwrap();
+            let listed = list(&trash).unwrap();
+            let entry = listed.iter().find(|entry| entry.path == Path::new(name)).unwrap();
+            fs::write(leaving(&path, &entry.file), left).unwrap();
+        }
+        recover(&trash, &root).unwrap();
+        assert_eq!(fs::read_dir(&root).unwrap().count(), 1);
+        assert_eq!(fs::read(root.join("b.jpg")).unwrap(), b"two");
+    }
+
+    #[test]
+    fn a_picture_may_be_called_like_the_note() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, trash) = (folder.path().join("root"), folder.path().join("trash"));
+        fs::create_dir(&root).unwrap();
+        let path = root.join(NOTE);
+        fs::write(&path, b"one").unwrap();
+        let seen = (stat(&path), ContentHash::of(b"one"));
+        put(&trash, &root, NOTE.as_bytes(), seen, Cause::DeletedThere, 7).unwrap();
+        take(&list(&trash).unwrap()[0], &path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+    }
+
+    /// What a crash left of an entry goes in time, and not before.
+    #[test]
+    fn broken_entries_go_in_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = SystemTime::now();
+        let day = Duration::from_hours(24);
+        for age in [29, 31] {
+            let entry = folder.path().join(format!("{}-x", micros_of(now - day * age)));
+            fs::create_dir(&entry).unwrap();
+            fs::write(entry.join("1.jpg"), b"one").unwrap();
+        }
+        fs::create_dir(folder.path().join("something else")).unwrap();
+        assert_eq!(expire(folder.path(), now).unwrap(), 1);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]

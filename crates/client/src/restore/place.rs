@@ -26,7 +26,7 @@ pub(crate) const RESTORING: Temporary = Temporary { prefix: ".darkslide-restore-
 pub(crate) const ARRIVING: Temporary = Temporary { prefix: ".syncthing.darkslide-", suffix: ".tmp" };
 
 /// Numbers that are tried for a name.
-const NUMBERS_MAX: u32 = 10_000;
+pub(crate) const NUMBERS_MAX: u32 = 10_000;
 
 /// Bytes that are read at once when comparing.
 const READ_BYTES: usize = 1 << 20;
@@ -137,7 +137,11 @@ fn compare(path: &Path, expected: &ExpectedPart) -> io::Result<Option<bool>> {
 }
 
 pub(crate) fn content_of(path: &Path) -> io::Result<ContentHash> {
-    let mut file = File::open(path)?;
+    content_of_file(&mut File::open(path)?)
+}
+
+/// Of all that comes from here on.
+pub(crate) fn content_of_file(file: &mut File) -> io::Result<ContentHash> {
     let mut hasher = ContentHasher::new();
     let mut buffer = vec![0; READ_BYTES];
     loop {

@@ -1,0 +1,100 @@
+//! Disks that are mounted somewhere below a root: a card, a second disk, a folder of another machine. While one is away, an empty folder is
+//! in its place, under a healthy marker; what was agreed on there is unknown, not gone.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::reconcile::RelativePath;
+use crate::library::{path_of, raw};
+
+/// What is known of the places below a root where something is mounted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mounts {
+    /// Where something was mounted before and is not now, or the other way round: nothing is concluded from what is there.
+    pub changed: BTreeSet<RelativePath>,
+    /// Where something is mounted now, and nothing was agreed on before: to be remembered.
+    pub new: BTreeSet<RelativePath>,
+}
+
+impl Mounts {
+    /// Compares what was mounted with what is. `is_agreed` says whether anything was agreed on below a place.
+    pub fn compare(
+        known: &BTreeSet<RelativePath>,
+        now: &BTreeSet<RelativePath>,
+        is_agreed: impl Fn(&RelativePath) -> bool,
+    ) -> Self {
+        let gone = known.difference(now).cloned();
+        let (over, new): (BTreeSet<_>, BTreeSet<_>) =
+            now.difference(known).cloned().partition(|place| is_agreed(place));
+        Self { changed: gone.chain(over).collect(), new }
+    }
+
+    /// Whether a path lies where that has changed.
+    pub fn hides(&self, path: &[u8]) -> bool {
+        !self.changed.is_empty() && self.changed.iter().any(|place| is_below(path, place))
+    }
+}
+
+/// Whether a path lies below a folder.
+pub fn is_below(path: &[u8], folder: &[u8]) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.first() == Some(&b'/'))
+}
+
+/// Where something is mounted below a root now. Only Linux is asked; elsewhere there is nothing to be known.
+pub fn below(root: &Path) -> BTreeSet<RelativePath> {
+    if !cfg!(target_os = "linux") {
+        return BTreeSet::new();
+    }
+    let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let places = text.split(|byte| *byte == b'\n').filter_map(place);
+    let folders = places.filter(|place| place.starts_with(root) && place != root && place.is_dir());
+    folders.filter_map(|place| place.strip_prefix(root).ok().map(raw)).collect()
+}
+
+/// The place in a line of `mountinfo` (proc(5)): its fifth word, in which blanks are written in octal.
+fn place(line: &[u8]) -> Option<PathBuf> {
+    let word = line.split(|byte| *byte == b' ').nth(4)?;
+    let mut path = Vec::with_capacity(word.len());
+    let mut rest = word;
+    while let Some((first, behind)) = rest.split_first() {
+        let octal = behind.get(..3).filter(|_| *first == b'\\');
+        let byte = octal.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        path.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { behind.get(3..).unwrap_or_default() } else { behind };
+    }
+    Some(path_of(&path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(paths: &[&str]) -> BTreeSet<RelativePath> {
+        paths.iter().map(|path| path.as_bytes().to_vec()).collect()
+    }
+
+    #[test]
+    fn a_disk_that_is_away_hides_what_was_on_it() {
+        let agreed = |place: &RelativePath| place == b"old";
+        let mounts = Mounts::compare(&paths(&["DCIM", "card"]), &paths(&["card", "old", "new"]), agreed);
+        assert_eq!(mounts, Mounts { changed: paths(&["DCIM", "old"]), new: paths(&["new"]) });
+        for (path, hidden) in
+            [("DCIM/1.jpg", true), ("old/a/1.jpg", true), ("DCIM2/1.jpg", false), ("card/1.jpg", false)]
+        {
+            assert_eq!(mounts.hides(path.as_bytes()), hidden, "{path}");
+        }
+    }
+
+    #[test]
+    fn places_are_read_as_the_system_writes_them() {
+        let line = br"36 35 98:0 /mnt1 /mnt/My\040card\134x rw,noatime master:1 - ext3 /dev/root rw";
+        assert_eq!(place(line), Some(PathBuf::from(r"/mnt/My card\x")));
+        assert_eq!(place(b""), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn this_machine_has_some() {
+        assert!(below(Path::new("/")).contains(b"proc".as_slice()));
+    }
+}
