@@ -9,7 +9,7 @@ pub(crate) use agent::{Agent, AgentAction, AgentRun, Status, Watch, WatchAction,
 pub(crate) use backup::{Albums, Backup, Import, ImportFrom, Reorganise, Takeout};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
-pub(crate) use sync::{SettlingArguments, Sync, SyncAction, SyncAdd, SyncRun, SyncTrashAction, Way};
+pub(crate) use sync::{Approve, SettlingArguments, Sync, SyncAction, SyncAdd, SyncRun, SyncTrashAction, Way};
 
 /// End-to-end encrypted photo and video backup, on a server that you own.
 #[derive(Debug, Parser)]

@@ -125,6 +125,15 @@ pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
     causes
 }
 
+/// A word that a shell reads as it is.
+pub(crate) fn quoted(word: &str) -> String {
+    let is_plain = |character: char| character.is_alphanumeric() || "/._-+:@%".contains(character);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -199,16 +199,44 @@ impl Keeper {
         settings.sending.memory = darkslide_client::backup::Memory::LITTLE;
         let stop = self.stop.child_token();
         let silent = Events::silent();
-        let first = pass(session, catalog, &folder.row, memories, &settings, &silent, &stop).await;
+        let passing = Box::pin(pass(session, catalog, &folder.row, memories, &settings, &silent, &stop));
+        let first = self.unless_called_off(catalog, folder.row.id, &stop, passing).await;
         let Err(error) = &first else { return first };
         if !error.is_busy() {
             return first;
         }
         // The agent is backing watch folders up: it stands back for this, and goes on.
         let Some(line) = self.turn().await else { return first };
-        let again = pass(session, catalog, &folder.row, memories, &settings, &silent, &stop).await;
+        let passing = Box::pin(pass(session, catalog, &folder.row, memories, &settings, &silent, &stop));
+        let again = self.unless_called_off(catalog, folder.row.id, &stop, passing).await;
         line.cancel();
         again
+    }
+
+    /// Waits for a pass, which is stopped between two steps when its folder is paused or taken off the list meanwhile.
+    async fn unless_called_off<T>(
+        &self,
+        catalog: &Catalog,
+        id: i64,
+        stop: &CancellationToken,
+        mut passing: impl Future<Output = T> + Unpin,
+    ) -> T {
+        let mut was_rung = false;
+        let passed = loop {
+            tokio::select! {
+                passed = &mut passing => break passed,
+                () = self.shared.look.notified() => was_rung = true,
+                () = tokio::time::sleep(LIST_LOOK) => {}
+            }
+            let Ok(rows) = catalog.sync_folders().await else { continue };
+            if rows.iter().all(|row| row.id != id || row.paused) {
+                stop.cancel();
+            }
+        };
+        if was_rung {
+            self.shared.look.notify_one();
+        }
+        passed
     }
 
     async fn turn(&self) -> Option<CancellationToken> {
@@ -278,7 +306,8 @@ impl Keeper {
         match &report.hold {
             Some(hold) => {
                 let text = format!(
-                    "{path}: {hold}. `darkslide sync approve` lets it happen; nothing is removed until then."
+                    "{path}: {hold}. `darkslide sync approve {}` lets it happen; nothing is removed until then.",
+                    crate::output::quoted(&path)
                 );
                 notices.tell(Cause::Hold(id), &text);
             }

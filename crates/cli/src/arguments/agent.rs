@@ -76,6 +76,8 @@ pub(crate) enum AgentAction {
     Resume,
     /// Look at all folders now
     Scan,
+    /// The same as `sync approve`: let the removals happen that are on hold
+    Approve(super::sync::Approve),
     /// End the agent; a service that is installed starts it again at the next login
     Stop,
 }

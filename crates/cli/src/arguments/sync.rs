@@ -39,13 +39,7 @@ pub(crate) enum SyncAction {
         path: PathBuf,
     },
     /// Let the removals happen that are on hold; as many as are shown, and no more
-    Approve {
-        /// The folder
-        path: PathBuf,
-        /// Do not ask
-        #[arg(long)]
-        yes: bool,
-    },
+    Approve(Approve),
     /// Take a folder over whose marker is gone or another's: it is merged with the vault, and nothing is deleted
     Readopt {
         /// The folder
@@ -136,4 +130,14 @@ pub(crate) struct SettlingArguments {
     /// How long after it was first missed a file must be missed again, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 2_000, hide = true)]
     pub(crate) absence: u64,
+}
+
+/// What is let happen.
+#[derive(Debug, Args)]
+pub(crate) struct Approve {
+    /// The folder
+    pub(crate) path: PathBuf,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
 }

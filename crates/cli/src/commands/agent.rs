@@ -12,8 +12,9 @@ use crate::agent::control::{Line, Request};
 use crate::agent::service::{self, Service};
 use crate::agent::status::AgentStatus;
 use crate::agent::{self, AgentSettings, log};
-use crate::arguments::{AgentAction, AgentRun, General};
+use crate::arguments::{AgentAction, AgentRun, General, SyncAction};
 use crate::commands::status::{describe_agent, describe_folders};
+use crate::commands::sync::show;
 use crate::output::Output;
 use crate::profile;
 use crate::screen::Screen;
@@ -32,6 +33,8 @@ struct Answer {
     service: String,
     /// What the agent says; absent when none is running.
     agent: Option<AgentStatus>,
+    /// The sync folders, as the last pass left each.
+    sync_folders: Vec<show::Told>,
 }
 
 /// Does one action.
@@ -58,6 +61,9 @@ pub(crate) async fn run(output: Output, general: &General, action: AgentAction) 
         AgentAction::Pause => ask(&profile, Request::Pause).await?,
         AgentAction::Resume => ask(&profile, Request::Resume).await?,
         AgentAction::Scan => ask(&profile, Request::Scan).await?,
+        AgentAction::Approve(approve) => {
+            return super::sync::run(output, general, SyncAction::Approve(approve)).await;
+        }
         AgentAction::Stop => Line::call(profile.folder()).await?.context(NO_AGENT)?.stop().await?,
     }
     Ok(Ending::Done)
@@ -116,9 +122,11 @@ async fn status(output: Output, profile: &Profile) -> Result<Ending> {
     };
     let name = profile.name().clone();
     let service = tokio::task::spawn_blocking(move || service::state(&name)).await?;
-    let answer = Answer { service, agent };
+    let sync_folders = show::told(&profile.catalog().await?).await?;
+    let answer = Answer { service, agent, sync_folders };
     output.answer(&answer, describe)?;
-    Ok(Ending::unless(answer.agent.is_none()))
+    let needs_somebody = answer.sync_folders.iter().any(show::Told::needs_somebody);
+    Ok(Ending::unless(answer.agent.is_none() || needs_somebody))
 }
 
 /// The same at every change, until there is no agent any more.
@@ -128,10 +136,12 @@ async fn follow(output: Output, profile: &Profile) -> Result<Ending> {
     let line = Line::call(profile.folder()).await?;
     let mut line = line.context(NO_AGENT)?;
     line.follow().await?;
+    let catalog = profile.catalog().await?;
     let mut screen = Screen::new();
     // It ends when the agent does.
     while let Ok(agent) = line.news().await {
-        let answer = Answer { service: service.clone(), agent: Some(agent) };
+        let sync_folders = show::told(&catalog).await?;
+        let answer = Answer { service: service.clone(), agent: Some(agent), sync_folders };
         if output.json {
             output.line(&answer)?;
         } else {
@@ -145,9 +155,17 @@ fn describe(answer: &Answer) -> String {
     let agent = answer.agent.as_ref();
     let agent = agent.map_or_else(
         || "No agent is running.\n".to_owned(),
-        |agent| format!("{}{}", describe_agent(agent), describe_folders(&agent.folders)),
+        |agent| {
+            let needs_somebody = answer.sync_folders.iter().any(show::Told::needs_somebody);
+            format!("{}{}", describe_agent(agent, needs_somebody), describe_folders(&agent.folders))
+        },
     );
-    format!("Service: {}\n{agent}", answer.service)
+    let sync_folders = if answer.sync_folders.is_empty() {
+        String::new()
+    } else {
+        format!("\n{}", show::stand(&answer.sync_folders))
+    };
+    format!("Service: {}\n{agent}{sync_folders}", answer.service)
 }
 
 async fn ask(profile: &Profile, request: Request) -> Result<()> {

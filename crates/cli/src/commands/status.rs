@@ -3,7 +3,7 @@
 use super::sync::show;
 use crate::Ending;
 use crate::agent::control::Line;
-use crate::agent::status::{AgentStatus, FolderState, FolderStatus, RunStatus};
+use crate::agent::status::{AgentStatus, FolderState, FolderStatus, RunStatus, State};
 use crate::arguments::{Explain, General, Status as StatusArguments};
 use crate::output::{Output, bytes, counted, date, on_one_line};
 use crate::profile;
@@ -204,7 +204,10 @@ fn describe(status: &Status) -> String {
     }
     text += "\n";
     match (&status.agent, status.folders.is_empty() && status.sync_folders.is_empty()) {
-        (Some(agent), _) => text += &format!("\n{}", describe_agent(agent)),
+        (Some(agent), _) => {
+            let needs_somebody = status.sync_folders.iter().any(show::Told::needs_somebody);
+            text += &format!("\n{}", describe_agent(agent, needs_somebody));
+        }
         (None, false) => {
             text += "\nNo agent is running: nothing is backed up by itself. `darkslide agent install` changes that.\n";
         }
@@ -218,9 +221,12 @@ fn describe(status: &Status) -> String {
 }
 
 /// What the agent is doing, for people.
-pub(crate) fn describe_agent(agent: &AgentStatus) -> String {
-    let mut text =
-        format!("Agent: {} (process {}, since {})\n", agent.state.words(), agent.process, date(agent.since));
+pub(crate) fn describe_agent(agent: &AgentStatus, needs_somebody: bool) -> String {
+    let state = match agent.state {
+        State::Idle if needs_somebody => "a sync folder needs you, see below",
+        state => state.words(),
+    };
+    let mut text = format!("Agent: {state} (process {}, since {})\n", agent.process, date(agent.since));
     if let Some(problem) = &agent.problem {
         text += &format!("  {}\n", problem.what);
         if let Some(advice) = &problem.advice {
@@ -349,7 +355,7 @@ pub(crate) async fn explain_paths(output: Output, general: &General, arguments: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::status::{Done, Problem, State};
+    use crate::agent::status::{Done, Problem};
 
     fn folder(path: &str) -> FolderStatus {
         FolderStatus {
@@ -433,6 +439,6 @@ mod tests {
             next_try: Some(1_700_000_000_000_000),
         };
         let agent = AgentStatus { state: State::Retrying, problem: Some(problem), run: None, ..agent() };
-        insta::assert_snapshot!(describe_agent(&agent));
+        insta::assert_snapshot!(describe_agent(&agent, false));
     }
 }

@@ -2,7 +2,7 @@
 
 pub(crate) mod show;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -25,7 +25,9 @@ use show::{describe, show_plan, stand, summary, told};
 use super::backup::{my_turn, stop_on_interrupt};
 use crate::Ending;
 use crate::agent::control::{Line, Request};
-use crate::arguments::{General, SettlingArguments, SyncAction, SyncAdd, SyncRun, SyncTrashAction, Way};
+use crate::arguments::{
+    Approve, General, SettlingArguments, SyncAction, SyncAdd, SyncRun, SyncTrashAction, Way,
+};
 use crate::output::{Output, bytes, date, table};
 use crate::progress::Progress;
 use crate::{profile, questions};
@@ -63,7 +65,7 @@ pub(crate) async fn run(output: Output, general: &General, action: SyncAction) -
         SyncAction::Remove { path } => {
             remove(output, &profile, &catalog, choose::find(&path, &rows)?).await?;
         }
-        SyncAction::Approve { path, yes } => {
+        SyncAction::Approve(Approve { path, yes }) => {
             approve(output, &profile, &catalog, choose::find(&path, &rows)?, yes).await?;
         }
         SyncAction::Readopt { path } => {
@@ -71,7 +73,7 @@ pub(crate) async fn run(output: Output, general: &General, action: SyncAction) -
         }
         SyncAction::Trash(arguments) => {
             return match arguments.action {
-                SyncTrashAction::List { path } => list_trash(output, &rows, path.as_deref()),
+                SyncTrashAction::List { path } => list_trash(output, &profile, &rows, path.as_deref()),
                 SyncTrashAction::Restore { ids } => restore_trash(output, &profile, &rows, &ids).await,
             };
         }
@@ -117,7 +119,7 @@ pub(crate) async fn add_folder(
     let marker = if arguments.dry_run {
         marker::read(&path)?.unwrap_or_default()
     } else {
-        choose::mark(&path).with_context(|| format!("cannot mark {}", path.display()))?
+        choose::mark(&path, &rows).with_context(|| format!("cannot mark {}", path.display()))?
     };
     let trash = given.unwrap_or_else(|| profile.local_trash(&marker));
     let keep_older_than =
@@ -156,8 +158,10 @@ async fn add(
         };
         let settling =
             SettlingArguments { settle_photos: 0, settle_videos: 0, settle_incomplete: 0, absence: 0 };
-        let shown = preview(&session, catalog, &row, &pass_settings(settling), false).await?;
-        return show_plan(output, vec![(row.folder.path, shown)]);
+        let progress = Progress::begin(output, "looking");
+        let shown = preview(&session, catalog, &row, &pass_settings(settling), false, &progress.events).await;
+        progress.end().await;
+        return show_plan(output, vec![(row.folder.path, shown?)]);
     }
     let next = if tell_agent(profile).await? {
         "the agent does it from now on"
@@ -234,13 +238,8 @@ async fn status(output: Output, catalog: &Catalog, path: Option<&Path>) -> Resul
     let only = only.map(|row| row.folder.path.display().to_string());
     let mut list = told(catalog).await?;
     list.retain(|folder| only.as_ref().is_none_or(|only| *only == folder.path));
-    let needs_somebody = list.iter().any(|folder| {
-        let pass = folder.last_pass.as_ref();
-        (folder.hold.is_some() && !folder.is_approved)
-            || pass.is_some_and(|pass| pass.unhealthy.is_some() || pass.failed_count > 0)
-    });
     output.answer(&list, |list| stand(list))?;
-    Ok(Ending::unless(needs_somebody))
+    Ok(Ending::unless(list.iter().any(show::Told::needs_somebody)))
 }
 
 async fn run_passes(
@@ -263,8 +262,10 @@ async fn run_passes(
     if arguments.dry_run {
         let mut shown = Vec::new();
         for row in rows {
-            let preview = preview(&session, catalog, &row, &settings, true).await?;
-            shown.push((row.folder.path, preview));
+            let progress = Progress::begin(output, "looking");
+            let preview = preview(&session, catalog, &row, &settings, true, &progress.events).await;
+            progress.end().await;
+            shown.push((row.folder.path, preview?));
         }
         return show_plan(output, shown);
     }
@@ -339,13 +340,29 @@ async fn until_in_step(
     Ok(whole)
 }
 
-fn list_trash(output: Output, rows: &[SyncFolderRow], path: Option<&Path>) -> Result<Ending> {
+/// Local trashes of folders that are not in the list any more: what they hold is kept for as long as that of others.
+fn left_trashes(profile: &Profile, rows: &[SyncFolderRow]) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(profile.local_trash("")).into_iter().flatten().flatten();
+    let all = entries.map(|entry| entry.path());
+    all.filter(|path| rows.iter().all(|row| row.folder.trash != *path)).collect()
+}
+
+fn list_trash(
+    output: Output,
+    profile: &Profile,
+    rows: &[SyncFolderRow],
+    path: Option<&Path>,
+) -> Result<Ending> {
     let only = path.map(|path| choose::find(path, rows)).transpose()?.map(|row| row.id);
     let mut listed = Vec::new();
     for row in rows.iter().filter(|row| only.is_none_or(|only| row.id == only)) {
         let entries = trash::list(&row.folder.trash)
             .with_context(|| format!("cannot read {}", row.folder.trash.display()))?;
         listed.extend(entries.into_iter().map(|entry| (row.folder.path.clone(), entry)));
+    }
+    for trash in left_trashes(profile, rows).into_iter().filter(|_| only.is_none()) {
+        trash::expire(&trash, SystemTime::now())?;
+        listed.extend(trash::list(&trash)?.into_iter().map(|entry| (PathBuf::from("(removed)"), entry)));
     }
     let answer: Vec<_> = listed
         .iter()
@@ -387,6 +404,14 @@ async fn restore_trash(
             if restored.is_some() {
                 break;
             }
+        }
+        let left =
+            || left_trashes(profile, rows).into_iter().filter_map(|trash| trash::list(&trash).ok()).flatten();
+        if let Some(left) = left().find(|entry| restored.is_none() && entry.id == *id) {
+            bail!(
+                "{id} is of a folder that is not kept in step any more; copy it from where it is kept: {}",
+                left.file.display()
+            );
         }
         let path = restored.with_context(|| {
             format!("there is no {id} in any local trash; `darkslide sync trash list` shows what there is")

@@ -273,12 +273,76 @@ fn rights_that_are_missing_are_told_with_what_mends_them() {
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
         said
     };
-    for part in
-        [folder.canonicalize().unwrap().to_str().unwrap(), "with mode 0", "usermod", "g+s", "umask 0002"]
-    {
+    for part in [
+        folder.canonicalize().unwrap().to_str().unwrap(),
+        "with mode 0",
+        if is_root() { "sudo groupadd photos" } else { "chmod -R u+rwX" },
+    ] {
         assert!(said.contains(part), "{part} in {said}");
     }
     drop(server);
+}
+
+/// What does not work is told by every status, until it works.
+#[test]
+fn a_server_that_is_away_is_told() {
+    let machine = Machine::new();
+    let server = machine.with_account("anna@example.org");
+    write(&machine.path("Phone/a.jpg"), &jpeg(1));
+    write(&machine.path("Phone/b.jpg"), &jpeg(2));
+    machine.says(&["sync", "add", "Phone"]);
+    run(&machine);
+    assert!(machine.says(&["sync", "status"]).contains("Phone: in step"));
+    drop(server);
+    write(&machine.path("Phone/c.jpg"), &jpeg(3));
+    assert!(machine.fails(&["sync", "run"]).contains("is not in step"));
+    let output = machine.command(&["sync", "status"]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(!output.status.success() && said.contains("Phone: not in step since"), "{said}");
+    assert!(said.contains("The last pass ended early:"), "{said}");
+}
+
+/// A root that was copied with its marker is another folder, and no trash lies in a folder that is kept in step.
+#[test]
+fn folders_are_kept_apart() {
+    let machine = Machine::new();
+    let _server = machine.with_account("anna@example.org");
+    write(&machine.path("One/a.jpg"), &jpeg(1));
+    write(&machine.path("Three/a.jpg"), &jpeg(1));
+    machine.says(&["sync", "add", "One", "--local-trash", "bins/one"]);
+    fs::create_dir(machine.path("Two")).unwrap();
+    fs::copy(machine.path("One/.darkslide-folder"), machine.path("Two/.darkslide-folder")).unwrap();
+    machine.says(&["sync", "add", "Two"]);
+    let listed = machine.json(&["sync", "list"]);
+    assert_ne!(listed[0]["localTrash"], listed[1]["localTrash"]);
+    let marker = |folder: &str| fs::read_to_string(machine.path(folder).join(".darkslide-folder")).unwrap();
+    assert_ne!(marker("One").lines().next(), marker("Two").lines().next());
+    assert!(
+        machine.fails(&["sync", "add", "Three", "--local-trash", "Two/bin"]).contains("outside every other")
+    );
+    fs::create_dir_all(machine.path("bins/one")).unwrap();
+    assert!(machine.fails(&["sync", "add", "bins"]).contains("holds the local trash"));
+    assert!(machine.fails(&["agent", "approve", "One", "--yes"]).contains("nothing is on hold"));
+}
+
+/// What was in a folder's local trash can be found when the folder is not in the list any more.
+#[test]
+fn the_trash_of_a_removed_folder_is_listed() {
+    let machine = Machine::new();
+    let _server = machine.with_account("anna@example.org");
+    write(&machine.path("Phone/a.jpg"), &jpeg(1));
+    write(&machine.path("Phone/b.jpg"), &jpeg(2));
+    machine.says(&["sync", "add", "Phone"]);
+    run(&machine);
+    let listed = machine.json(&["list", "files", "--name", "a.jpg"]);
+    machine.says(&["trash", "add", &listed["files"][0]["id"].to_string()]);
+    run(&machine);
+    machine.says(&["sync", "remove", "Phone"]);
+    let trashed = machine.json(&["sync", "trash", "list"]);
+    let (id, file) =
+        (trashed[0]["entry"]["id"].as_str().unwrap(), trashed[0]["entry"]["file"].as_str().unwrap());
+    assert_eq!(fs::read(file).unwrap(), jpeg(1));
+    assert!(machine.fails(&["sync", "trash", "restore", id]).contains(file));
 }
 
 fn is_root() -> bool {

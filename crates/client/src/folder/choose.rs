@@ -45,8 +45,16 @@ pub enum ChooseError {
         other: PathBuf,
     },
     /// The local trash must not be synchronised.
-    #[error("the local trash {0} must lie outside the folder")]
+    #[error("the local trash {0} must lie outside the folder, and outside every other sync or watch folder")]
     TrashInside(PathBuf),
+    /// Another folder's local trash must not be synchronised either.
+    #[error("{path} holds the local trash {trash} of another sync folder")]
+    HoldsTrash {
+        /// The folder.
+        path: PathBuf,
+        /// The trash.
+        trash: PathBuf,
+    },
     /// Files cannot be made and removed there.
     #[error(transparent)]
     Unhealthy(#[from] Unhealthy),
@@ -80,8 +88,12 @@ pub fn admit(
     if let Some(other) = watched.iter().map(|row| &row.path).find(|other| overlaps(other)) {
         return Err(ChooseError::Watched { path: whole, other: other.clone() });
     }
-    if is_inside(trash, &whole) {
+    let others = in_step.iter().map(|row| &row.folder.path).chain(watched.iter().map(|row| &row.path));
+    if others.chain([&whole]).any(|folder| is_inside(trash, folder)) {
         return Err(ChooseError::TrashInside(trash.to_owned()));
+    }
+    if let Some(row) = in_step.iter().find(|row| is_inside(&row.folder.trash, &whole)) {
+        return Err(ChooseError::HoldsTrash { path: whole, trash: row.folder.trash.clone() });
     }
     marker::probe(&whole)?;
     Ok(whole)
@@ -93,9 +105,11 @@ fn is_inside(path: &Path, folder: &Path) -> bool {
     path.starts_with(folder) || existing.is_some_and(|existing| existing.starts_with(folder))
 }
 
-/// Gives a root its marker: the one that it has, if it has one, for what it was before makes no difference where nothing is agreed on.
-pub fn mark(root: &Path) -> io::Result<String> {
-    if let Some(id) = marker::read(root)?.filter(|id| !id.is_empty()) {
+/// Gives a root its marker: the one that it has, if it has one, for what it was before makes no difference where nothing is agreed on. A root
+/// that was copied with its marker gets one of its own.
+pub fn mark(root: &Path, in_step: &[SyncFolderRow]) -> io::Result<String> {
+    let is_free = |id: &String| !id.is_empty() && in_step.iter().all(|row| row.folder.marker != *id);
+    if let Some(id) = marker::read(root)?.filter(is_free) {
         return Ok(id);
     }
     let id = marker::new_id();
@@ -127,8 +141,8 @@ mod tests {
     fn a_folder_keeps_its_marker_until_it_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
-        let id = mark(root).unwrap();
-        assert_eq!(mark(root).unwrap(), id);
+        let id = mark(root, &[]).unwrap();
+        assert_eq!(mark(root, &[]).unwrap(), id);
         unmark(root, "another").unwrap();
         assert!(root.join(marker::NAME).exists());
         unmark(root, &id).unwrap();

@@ -136,7 +136,9 @@ pub fn probe(root: &Path) -> Result<(), Unhealthy> {
 /// What kept something from being done in a folder, as its owner should hear it.
 pub fn unhealthy(folder: &Path, source: io::Error) -> Unhealthy {
     match source.kind() {
-        io::ErrorKind::PermissionDenied => Unhealthy::Rights(Box::new(rights(folder, source))),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            Unhealthy::Rights(Box::new(rights(folder, source)))
+        }
         _ => Unhealthy::Unusable(source),
     }
 }
@@ -144,8 +146,15 @@ pub fn unhealthy(folder: &Path, source: io::Error) -> Unhealthy {
 #[cfg(unix)]
 fn may_change(folder: &Path) -> io::Result<()> {
     use rustix::fs::{Access, AtFlags, CWD, accessat};
+    use std::os::unix::fs::MetadataExt as _;
     let wanted = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
-    Ok(accessat(CWD, folder, wanted, AtFlags::EACCESS)?)
+    accessat(CWD, folder, wanted, AtFlags::EACCESS)?;
+    let (metadata, user) = (folder.metadata()?, nix::unistd::geteuid());
+    // In a sticky folder only the owner of a file, or of the folder, may remove it.
+    if metadata.mode() & STICKY != 0 && metadata.uid() != user.as_raw() && !user.is_root() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    Ok(())
 }
 
 #[cfg(not(unix))]
@@ -169,17 +178,75 @@ fn rights(folder: &Path, source: io::Error) -> Rights {
             (user_of(owner), group_of(group), metadata.mode() & 0o7777)
         },
     );
-    let quoted = folder.display();
-    let advice = if source.raw_os_error() == Some(rustix::io::Errno::ROFS.raw_os_error()) {
-        "The file system is mounted read-only.".to_owned()
+    let advice = if source.kind() == io::ErrorKind::ReadOnlyFilesystem {
+        Advice::ReadOnly
+    } else if owner == user {
+        Advice::Own
+    } else if mode & STICKY != 0 {
+        Advice::Sticky
+    } else if ["root", "nogroup", "nobody", "wheel"].contains(&group.as_str()) {
+        Advice::NewGroup
     } else {
-        format!(
-            "Let both be in one group and the group write: `sudo usermod -aG {group} {user}`, then `sudo chmod -R g+rwX '{quoted}' && sudo find \
-             '{quoted}' -type d -exec chmod g+s {{}} +`, and start whatever else writes there with umask 0002 (Syncthing makes folders \
-             with mode 0755 otherwise: `UMask=0002` in its systemd unit)"
-        )
+        Advice::Group
     };
+    let advice = advice.for_folder(folder, &user, &group);
     Rights { path: folder.to_owned(), user, owner, group, mode, advice, source }
+}
+
+/// The bit of a folder's mode by which only owners remove files from it.
+#[cfg(unix)]
+const STICKY: u32 = 0o1000;
+
+/// What keeps a user from changing a folder.
+#[cfg(unix)]
+#[derive(Clone, Copy, Debug)]
+enum Advice {
+    /// Nobody may.
+    ReadOnly,
+    /// The user's own folder.
+    Own,
+    /// Only owners may remove files.
+    Sticky,
+    /// The folder's group is one that nobody should be put into.
+    NewGroup,
+    /// The folder's group may do for both.
+    Group,
+}
+
+#[cfg(unix)]
+impl Advice {
+    /// The commands that mend it.
+    fn for_folder(self, folder: &Path, user: &str, group: &str) -> String {
+        let quoted = folder.display().to_string().replace('\'', r"'\''");
+        let quoted = format!("'{quoted}'");
+        let share = |group: &str| {
+            format!(
+                "`sudo usermod -aG {group} {user}`, sign in again, then `sudo chmod -R g+rwX {quoted} && sudo find {quoted} -type d -exec chmod \
+                 g+s {{}} +`, and start whatever else writes there with umask 0002 (Syncthing makes folders with mode 0755 otherwise: \
+                 `UMask=0002` in its systemd unit)"
+            )
+        };
+        match self {
+            Self::ReadOnly => format!(
+                "The file system is mounted read-only: `sudo mount -o remount,rw \"$(findmnt -nT {quoted} -o TARGET)\"`, unless its disk is failing \
+                 (`sudo dmesg` says)"
+            ),
+            Self::Own => format!("`chmod -R u+rwX {quoted}`"),
+            Self::Sticky => {
+                format!(
+                    "Only the owner of a file may remove it from a sticky folder: `sudo chmod -R -t {quoted}`, and {}",
+                    share(group)
+                )
+            }
+            Self::NewGroup => {
+                format!(
+                    "Let both be in one group and the group write: `sudo groupadd photos && sudo chgrp -R photos {quoted}`, {}",
+                    share("photos")
+                )
+            }
+            Self::Group => format!("Let both be in one group and the group write: {}", share(group)),
+        }
+    }
 }
 
 #[cfg(not(unix))]
@@ -228,9 +295,24 @@ mod tests {
     #[test]
     fn what_is_missing_is_named_with_what_mends_it() {
         let folder = tempfile::tempdir().unwrap();
-        let said = unhealthy(folder.path(), io::ErrorKind::PermissionDenied.into()).to_string();
-        for part in [folder.path().to_str().unwrap(), "with mode 07", "g+s", "umask 0002", "usermod"] {
-            assert!(said.contains(part), "{part} in {said}");
+        let said = |kind: io::ErrorKind| unhealthy(folder.path(), kind.into()).to_string();
+        let path = folder.path().to_str().unwrap();
+        for (kind, mends) in [
+            (io::ErrorKind::PermissionDenied, "chmod -R u+rwX"),
+            (io::ErrorKind::ReadOnlyFilesystem, "mount -o remount,rw"),
+        ] {
+            let said = said(kind);
+            for part in [path, "with mode 07", mends] {
+                assert!(said.contains(part), "{part} in {said}");
+            }
         }
+        let advice = |advice: Advice, group: &str| advice.for_folder(Path::new("/a b"), "anna", group);
+        let group = advice(Advice::Group, "photos");
+        for part in ["usermod -aG photos anna", "'/a b'", "g+s", "umask 0002"] {
+            assert!(group.contains(part), "{part} in {group}");
+        }
+        let new = advice(Advice::NewGroup, "root");
+        assert!(new.contains("groupadd photos") && !new.contains("usermod -aG root"), "{new}");
+        assert!(advice(Advice::Sticky, "photos").contains("chmod -R -t"));
     }
 }

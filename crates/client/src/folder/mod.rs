@@ -158,13 +158,42 @@ pub async fn pass(
             }
             PassReport { unhealthy: Some(why.to_string()), hold: row.hold, ..PassReport::default() }
         }
-        Err(error) => return Err(error),
+        // Somebody else is at work: that says nothing of the folder.
+        Err(error) if error.is_busy() => return Err(error),
+        Err(error) => {
+            let before = row.last_pass.as_ref().and_then(|before| before.failing_since);
+            let report = PassReport {
+                began: micros_of(began),
+                in_step: catalog.sync_counts(row.id).await?.0,
+                hold: row.hold,
+                failing_since: Some(before.unwrap_or_else(|| micros_of(began))),
+                failure: Some(chain(&error)),
+                ..PassReport::default()
+            };
+            catalog.sync_folder_passed(row.id, &report).await?;
+            return Err(error);
+        }
     };
     report.began = micros_of(began);
     report.millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     report.in_step = catalog.sync_counts(row.id).await?.0;
     catalog.sync_folder_passed(row.id, &report).await?;
     Ok(report)
+}
+
+/// An error with all its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut told = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_told = cause.to_string();
+        // Some errors say what their cause says.
+        if !told.ends_with(&cause_told) {
+            told = format!("{told}: {cause_told}");
+        }
+        next = cause.source();
+    }
+    told
 }
 
 async fn pass_over(
@@ -220,12 +249,13 @@ pub async fn preview(
     row: &SyncFolderRow,
     settings: &PassSettings,
     is_listed: bool,
+    events: &Events,
 ) -> Result<Preview, SyncError> {
     if is_listed {
         let (root, id) = (row.folder.path.clone(), row.folder.marker.clone());
         blocking(move || marker::check(&root, &id)).await?;
     }
-    let looked = look(session, catalog, row, &mut Memories::default(), settings, &Events::silent()).await?;
+    let looked = look(session, catalog, row, &mut Memories::default(), settings, events).await?;
     let hold = breaker::judge(&mut looked.plan.clone(), looked.agreed, row.hold, row.approval);
     Ok(Preview {
         plan: looked.plan,

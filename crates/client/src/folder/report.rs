@@ -56,6 +56,10 @@ pub struct PassReport {
     pub hold: Option<Hold>,
     /// Why nothing was done at all.
     pub unhealthy: Option<String>,
+    /// Why it ended before its end: the server, the line, the session, this device's records.
+    pub failure: Option<String>,
+    /// When the first of the passes began that ended so, one after the other; µs since the epoch.
+    pub failing_since: Option<i64>,
     /// Ended before everything was done: another pass goes on.
     pub has_more: bool,
     /// When to look again, µs since the epoch, if sooner than usual.
@@ -78,10 +82,16 @@ impl PassReport {
     /// Whether folder and vault are in step, with nothing left to do.
     pub fn is_in_step(&self) -> bool {
         self.unhealthy.is_none()
+            && self.failure.is_none()
             && self.hold.is_none()
             && self.failed_count == 0
             && self.waiting_count == 0
             && !self.has_more
+    }
+
+    /// Whether somebody should look at it.
+    pub fn is_in_trouble(&self) -> bool {
+        self.unhealthy.is_some() || self.failure.is_some() || self.failed_count > 0
     }
 
     /// What this pass and the next one did together, and how the next one left things.

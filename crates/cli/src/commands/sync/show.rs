@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::Ending;
-use crate::output::{Output, counted, date, on_one_line, table};
+use crate::output::{Output, counted, date, on_one_line, quoted, table};
 
 /// One sync folder, as it is told.
 #[derive(Clone, Debug, Serialize)]
@@ -30,6 +30,14 @@ pub(crate) struct Told {
     pub(super) hold: Option<Hold>,
     pub(super) is_approved: bool,
     pub(super) last_pass: Option<PassReport>,
+}
+
+impl Told {
+    /// Whether it does not go on without somebody.
+    pub(crate) fn needs_somebody(&self) -> bool {
+        (self.hold.is_some() && !self.is_approved)
+            || self.last_pass.as_ref().is_some_and(PassReport::is_in_trouble)
+    }
 }
 
 /// One step of a plan, as it is told.
@@ -71,9 +79,13 @@ fn state(folder: &Told) -> String {
         _ if folder.paused => "paused".to_owned(),
         Some(pass) if pass.unhealthy.is_some() => "left alone".to_owned(),
         _ if folder.hold.is_some() && !folder.is_approved => "on hold".to_owned(),
+        Some(pass) if pass.failure.is_some() => {
+            format!("not in step since {}", date(pass.failing_since.unwrap_or(pass.began)))
+        }
         Some(pass) if pass.failed_count > 0 => format!("{} failed", pass.failed_count),
         Some(pass) if pass.waiting_count > 0 || pass.has_more => "at work".to_owned(),
         Some(pass) => format!("in step {}", date(pass.began)),
+        None if folder.in_step > 0 => "at work".to_owned(),
         None => "not looked at yet".to_owned(),
     }
 }
@@ -121,7 +133,7 @@ pub(crate) fn stand(list: &[Told]) -> String {
             } else {
                 text += &format!(
                     "  Nothing is removed until you say so: `darkslide sync approve {}` lets it happen. What is new is sent all the same.\n",
-                    folder.path
+                    quoted(&folder.path)
                 );
             }
         }
@@ -158,6 +170,9 @@ fn left(pass: &PassReport) -> String {
     if let Some(why) = &pass.unhealthy {
         text += &format!("  Left alone: {why}\n");
     }
+    if let Some(why) = &pass.failure {
+        text += &format!("  The last pass ended early: {}\n", on_one_line(why));
+    }
     for (title, list, count) in
         [("Failed", &pass.failed, pass.failed_count), ("Waiting", &pass.waiting, pass.waiting_count)]
     {
@@ -184,7 +199,10 @@ pub(super) fn summary(path: &Path, report: &PassReport) -> String {
         counted(report.in_step.unsigned_abs(), "picture")
     );
     if let Some(hold) = &report.hold {
-        text += &format!("  On hold: {hold}. `darkslide sync approve {}` lets it happen.\n", path.display());
+        text += &format!(
+            "  On hold: {hold}. `darkslide sync approve {}` lets it happen.\n",
+            quoted(&path.display().to_string())
+        );
     }
     text += &left(report);
     text
