@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use darkslide_crypto::ContentHash;
 use darkslide_protocol::{AccountId, CollectionId, FileId, Version};
+use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, Row, sqlite::SqliteRow};
 
 use super::files::content_hash_of;
@@ -90,9 +91,13 @@ fn row_of(row: &SqliteRow) -> sqlx::Result<(RelativePath, BaseRow)> {
 impl Catalog {
     /// What a folder and the vault agreed on last.
     pub async fn sync_base(&self, folder: i64) -> Result<BTreeMap<RelativePath, BaseRow>, CatalogError> {
-        let rows =
-            sqlx::query("SELECT * FROM sync_base WHERE folder = $1").bind(folder).fetch_all(&self.pool);
-        Ok(rows.await?.iter().map(row_of).collect::<sqlx::Result<_>>()?)
+        let text = "SELECT * FROM sync_base WHERE folder = $1 ORDER BY path";
+        let mut rows = sqlx::query(text).bind(folder).fetch(&self.pool);
+        let mut base = BTreeMap::new();
+        while let Some(row) = rows.try_next().await? {
+            base.extend([row_of(&row)?]);
+        }
+        Ok(base)
     }
 
     /// The same of some paths.

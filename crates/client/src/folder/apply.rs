@@ -49,7 +49,6 @@ pub(super) struct Hands<'a> {
     pub(super) session: &'a Arc<Session>,
     pub(super) catalog: &'a Catalog,
     pub(super) row: &'a SyncFolderRow,
-    pub(super) base: &'a BTreeMap<RelativePath, BaseRow>,
     pub(super) scan: &'a Scan,
     pub(super) settings: &'a Settings,
     pub(super) events: &'a Events,
@@ -114,8 +113,27 @@ impl Hands<'_> {
         Ok(self.catalog.record_sync(self.row.id, &raw(self.root()), changes).await?)
     }
 
+    /// What the scan's `stat` said of whole files: what was agreed on, where it said nothing else.
+    async fn stats_of(
+        &self,
+        paths: impl Iterator<Item = &RelativePath>,
+    ) -> Result<HashMap<RelativePath, Stat>, SyncError> {
+        let (mut stats, mut as_agreed) = (HashMap::new(), Vec::new());
+        for path in paths {
+            match self.scan.stats.get(path) {
+                Some(stat) => drop(stats.insert(path.clone(), *stat)),
+                None => as_agreed.push(path.clone()),
+            }
+        }
+        let rows = self.catalog.sync_base_at(self.row.id, &as_agreed).await?;
+        let synced = rows.into_iter().filter(|(_, row)| matches!(row.base, Base::Synced(_)));
+        stats.extend(synced.map(|(path, row)| (path, row.stat)));
+        Ok(stats)
+    }
+
     /// What is only written down.
     async fn note(&mut self, steps: Vec<Step>) -> Result<(), SyncError> {
+        let stats = self.stats_of(steps.iter().map(|step| &step.path)).await?;
         let mut changes = BaseChanges::default();
         for step in steps {
             let is_absence = matches!(
@@ -127,13 +145,11 @@ impl Hands<'_> {
             }
             match step.action {
                 Action::Agree(agreed) | Action::Miss(agreed) => {
-                    let stat = self.scan.stats.get(&step.path).copied();
-                    let stat =
-                        stat.or_else(|| self.base.get(&step.path).map(|row| row.stat)).unwrap_or_default();
+                    let stat = stats.get(&step.path).copied().unwrap_or_default();
                     changes.put.insert(step.path, BaseRow { base: Base::Synced(agreed), stat });
                 }
                 Action::Move(agreed) => {
-                    let stat = self.scan.stats.get(&step.path).copied().unwrap_or_default();
+                    let stat = stats.get(&step.path).copied().unwrap_or_default();
                     if let Some(from) = step.from {
                         changes.dropped.insert(from.clone());
                         changes.moved.insert(step.path.clone(), from);
@@ -166,9 +182,10 @@ impl Hands<'_> {
             return Ok(());
         }
         self.must_be_healthy().await?;
+        let stats = self.stats_of(steps.iter().take(SENT_MAX).map(|step| &step.path)).await?;
         let mut bytes = 0;
         let fits = |step: &&Step| {
-            bytes += self.scan.stats.get(&step.path).map_or(0, |stat| stat.size);
+            bytes += stats.get(&step.path).map_or(0, |stat| stat.size);
             bytes <= SENT_BYTES_MAX
         };
         let count = steps.iter().take(SENT_MAX).take_while(fits).count().max(1);
@@ -190,7 +207,7 @@ impl Hands<'_> {
             offer(session, catalog, self.root(), offers.collect(), self.settings, self.events, self.stop)
                 .await?;
         feed::pull(self.session, self.catalog).await?;
-        self.record_sent(steps, &done).await?;
+        self.record_sent(steps, &stats, &done).await?;
         self.tell(done);
         Ok(())
     }
@@ -214,7 +231,12 @@ impl Hands<'_> {
         Ok(())
     }
 
-    async fn record_sent(&mut self, steps: Vec<Step>, done: &BackupReport) -> Result<(), SyncError> {
+    async fn record_sent(
+        &mut self,
+        steps: Vec<Step>,
+        stats: &HashMap<RelativePath, Stat>,
+        done: &BackupReport,
+    ) -> Result<(), SyncError> {
         let root = raw(self.root());
         let paths: Vec<_> = steps.iter().map(|step| step.path.clone()).collect();
         let assets = self.catalog.assets_at(&root, &paths).await?;
@@ -223,7 +245,7 @@ impl Hands<'_> {
         let remotes = self.catalog.remotes(self.session.account, contents).await?;
         let mut changes = BaseChanges::default();
         for step in steps {
-            let (Some(asset), Some(stat)) = (assets.get(&step.path), self.scan.stats.get(&step.path)) else {
+            let (Some(asset), Some(stat)) = (assets.get(&step.path), stats.get(&step.path)) else {
                 continue;
             };
             let is_as_seen = asset.is_backed_up()
@@ -383,6 +405,7 @@ impl Hands<'_> {
         let wanted: BTreeSet<FileId> =
             steps.iter().filter_map(content_of).filter_map(|content| in_trash(&content)).collect();
         let vouched = self.vouched_for(&wanted).await?;
+        let stats = self.stats_of(steps.iter().map(|step| &step.path)).await?;
         for step in steps {
             if self.is_stopped() {
                 break;
@@ -407,7 +430,7 @@ impl Hands<'_> {
                 self.report.waits(told, &"the vault could not be asked for its copy yet");
                 continue;
             }
-            let Some(stat) = self.scan.stats.get(&step.path).copied().filter(|stat| stat.disk == disk) else {
+            let Some(stat) = stats.get(&step.path).copied().filter(|stat| stat.disk == disk) else {
                 continue;
             };
             let (root, trash, path) =

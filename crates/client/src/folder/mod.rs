@@ -18,7 +18,7 @@ pub mod report;
 pub mod scan;
 pub mod trash;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -131,7 +131,6 @@ struct FolderMemory {
 
 /// Everything that a plan is made of.
 struct Looked {
-    base: BTreeMap<RelativePath, BaseRow>,
     scan: Scan,
     plan: SyncPlan,
     agreed: usize,
@@ -218,7 +217,7 @@ async fn pass_over(
     })
     .await?;
     memory.is_probed = true;
-    let Looked { base, scan, mut plan, agreed, vault } =
+    let Looked { scan, mut plan, agreed, vault } =
         look(session, catalog, row, memories, settings, events).await?;
     let hold = breaker::judge(&mut plan, agreed, row.hold, row.approval);
     if hold != row.hold {
@@ -227,11 +226,10 @@ async fn pass_over(
     let mut report = PassReport { hold, vault: vault.0, ..PassReport::default() };
     tell(&mut report, &scan, &plan, settings);
     let sending = Settings { albums: AlbumRule::Named(row.folder.album.clone()), ..settings.sending.clone() };
-    let mut hands =
-        Hands { session, catalog, row, base: &base, scan: &scan, settings: &sending, events, stop, report };
+    let mut hands = Hands { session, catalog, row, scan: &scan, settings: &sending, events, stop, report };
     hands.carry_out(plan.steps).await?;
     let report = hands.report;
-    refresh(catalog, row, &base, &scan).await?;
+    refresh(catalog, row, &scan).await?;
     if hold.is_none() && row.approval.is_some() && !report.has_more {
         catalog.approve_sync_folder(row.id, None).await?;
     }
@@ -308,27 +306,28 @@ async fn look(
     feed::pull(session, catalog).await?;
     // Carrying a plan out needs the plan and what `stat` said.
     let (local, is_listed) = (std::mem::take(&mut scan.local), scan.is_listed);
-    let snapshot = snapshot(session, catalog, row, &base, (local, is_listed), memories).await?;
     let agreed = base.values().filter(|row| matches!(row.base, Base::Synced(_))).count();
+    let base = base.into_iter().map(|(path, row)| (path, row.base)).collect();
+    let snapshot = snapshot(session, catalog, row, base, (local, is_listed), memories).await?;
     let wanted = reconcile::Settings {
         direction: row.folder.direction,
         keep_older_than: row.folder.keep_older_than,
         absence: i64::try_from(settings.absence.as_micros()).unwrap_or(i64::MAX),
     };
     let plan = reconcile(&snapshot, &wanted, micros_of(SystemTime::now()));
-    Ok(Looked { base, scan, plan, agreed, vault: snapshot.vault })
+    Ok(Looked { scan, plan, agreed, vault: snapshot.vault })
 }
 
 async fn snapshot(
     session: &Session,
     catalog: &Catalog,
     row: &SyncFolderRow,
-    base: &BTreeMap<RelativePath, BaseRow>,
+    base: BTreeMap<RelativePath, Base>,
     (local, is_listed): (BTreeMap<RelativePath, Local>, bool),
     memories: &Memories,
 ) -> Result<Snapshot, SyncError> {
     let mut snapshot = Snapshot {
-        base: base.iter().map(|(path, row)| (path.clone(), row.base)).collect(),
+        base,
         local,
         is_listed,
         vault: catalog.cursor(Feed::Account).await?,
@@ -338,7 +337,9 @@ async fn snapshot(
         arrive(session, catalog, row, &mut snapshot).await?;
     }
     let here = snapshot.local.values().filter_map(Local::content);
-    let contents: BTreeSet<_> = snapshot.base.values().map(Base::content).chain(here).collect();
+    let mut contents: Vec<_> = snapshot.base.values().map(Base::content).chain(here).collect();
+    contents.sort_unstable();
+    contents.dedup();
     snapshot.remote = catalog.remotes(session.account, contents).await?;
     let mut present = catalog.in_other_sync_folders(row.id).await?;
     let copies = catalog.copies_outside(row.id, &raw(&row.folder.path)).await?;
@@ -429,19 +430,12 @@ fn tell(report: &mut PassReport, scan: &Scan, plan: &SyncPlan, settings: &PassSe
 }
 
 /// Files that are what was agreed on and of which `stat` says something else all the same: so that they are not read again.
-async fn refresh(
-    catalog: &Catalog,
-    row: &SyncFolderRow,
-    base: &BTreeMap<RelativePath, BaseRow>,
-    scan: &Scan,
-) -> Result<(), SyncError> {
+async fn refresh(catalog: &Catalog, row: &SyncFolderRow, scan: &Scan) -> Result<(), SyncError> {
     let mut changes = BaseChanges::default();
-    let now = catalog.sync_base_at(row.id, &scan.touched).await?;
-    for path in &scan.touched {
-        let (Some(before), Some(now), Some(stat)) = (base.get(path), now.get(path), scan.stats.get(path))
-        else {
-            continue;
-        };
+    let paths: Vec<RelativePath> = scan.touched.iter().map(|(path, _)| path.clone()).collect();
+    let now = catalog.sync_base_at(row.id, &paths).await?;
+    for (path, before) in &scan.touched {
+        let (Some(now), Some(stat)) = (now.get(path), scan.stats.get(path)) else { continue };
         // Only what no step has written since.
         if before == now && before.stat != *stat {
             changes.put.insert(path.clone(), BaseRow { stat: *stat, ..*now });

@@ -592,7 +592,7 @@ fn absent(agreed: &Synced, around: &Surroundings<'_>, settings: &Settings, now: 
     match around.remote(&content) {
         Some(Remote::Live { file, version, taken }) => {
             // At whichever path: what one of them has seen, was not restored since.
-            let is_as_agreed = around.agreed.contains(&(content, *file, *version));
+            let is_as_agreed = around.agreed.contains(&(&content, *file, *version));
             let is_old = settings.keep_older_than.is_some_and(|age| now.saturating_sub(*taken) > age);
             let materialise = Action::Materialise { content, file: *file };
             match (settings.direction, is_as_agreed) {
@@ -636,13 +636,13 @@ fn buried_here(buried: &Deleted, around: &Surroundings<'_>, settings: &Settings)
 struct Surroundings<'s> {
     snapshot: &'s Snapshot,
     /// Contents that the folder has, wherever, and at how many paths.
-    present: HashMap<ContentHash, u32>,
+    present: HashMap<&'s ContentHash, u32>,
     /// What was agreed on, at whichever path.
-    agreed: HashSet<(ContentHash, FileId, Version)>,
+    agreed: HashSet<(&'s ContentHash, FileId, Version)>,
     /// Contents that were agreed on, and at how many paths.
-    agreed_at: HashMap<ContentHash, u32>,
+    agreed_at: HashMap<&'s ContentHash, u32>,
     /// Those of which a path is missed and not for long enough, or cannot be told.
-    unsure: HashSet<ContentHash>,
+    unsure: HashSet<&'s ContentHash>,
     /// Files of which nothing is known yet: their bytes so far, and whether they may grow.
     unsettled: Vec<(u64, bool)>,
     /// How many paths of the folder are the same but for case and normalisation.
@@ -670,15 +670,15 @@ impl<'s> Surroundings<'s> {
             *around.names.entry(names::key(path)).or_default() += 1;
             match local {
                 Local::Present(here) => {
-                    *around.present.entry(here.content).or_default() += 1;
+                    *around.present.entry(&here.content).or_default() += 1;
                 }
                 Local::Unknown { size, grows } => around.unsettled.push((*size, *grows)),
             }
         }
         for (path, base) in &snapshot.base {
             let Base::Synced(agreed) = base else { continue };
-            around.agreed.insert((agreed.content, agreed.file, agreed.version));
-            *around.agreed_at.entry(agreed.content).or_default() += 1;
+            around.agreed.insert((&agreed.content, agreed.file, agreed.version));
+            *around.agreed_at.entry(&agreed.content).or_default() += 1;
             let is_unsure = match snapshot.local.get(path) {
                 // An edit that is not noted yet may be undone. What only comes down never notes it, and trashes nothing in the vault.
                 Some(Local::Present(here)) => {
@@ -688,7 +688,7 @@ impl<'s> Surroundings<'s> {
                 None => !agreed.is_missed_twice(settings, now),
             };
             if is_unsure {
-                around.unsure.insert(agreed.content);
+                around.unsure.insert(&agreed.content);
             }
         }
         around.find_moves();

@@ -79,7 +79,7 @@ pub struct Unsettled {
 pub struct Scan {
     /// What is at each path.
     pub local: BTreeMap<RelativePath, Local>,
-    /// What `stat` said of whole files.
+    /// What `stat` said of whole files, where that is not what was agreed on.
     pub stats: HashMap<RelativePath, Stat>,
     /// Whether every folder could be listed.
     pub is_listed: bool,
@@ -87,8 +87,8 @@ pub struct Scan {
     pub unsettled: Vec<Unsettled>,
     /// What could not be read, and why.
     pub unreadable: Vec<(PathBuf, String)>,
-    /// Files that are what was agreed on, and of which `stat` says something new all the same.
-    pub touched: Vec<RelativePath>,
+    /// Files that are what was agreed on, and of which `stat` says something new all the same; with what was agreed on.
+    pub touched: Vec<(RelativePath, BaseRow)>,
     /// Bytes that were read.
     pub bytes_read: u64,
 }
@@ -116,7 +116,7 @@ pub fn scan(
             && *before == stat
         {
             let here = Present { content: agreed.content, disk: stat.disk, size: stat.size };
-            scan.put(key, here, stat);
+            scan.local.insert(key, Local::Present(here));
             continue;
         }
         let known = match memory.seen.get(&key) {
@@ -126,10 +126,11 @@ pub fn scan(
         let is_agreed = matches!(row, Some(BaseRow { base: Base::Synced(_), .. }));
         match known {
             Some(Known::Content(content)) => {
-                if let Some(BaseRow { base: Base::Synced(agreed), .. }) = row
+                if let Some(row) = row
+                    && let Base::Synced(agreed) = row.base
                     && agreed.content == content
                 {
-                    scan.touched.push(key.clone());
+                    scan.touched.push((key.clone(), *row));
                 }
                 scan.put(key.clone(), Present { content, disk: stat.disk, size: stat.size }, stat);
             }
