@@ -7,6 +7,7 @@ use darkslide_client::folder::breaker::{Approval, Hold};
 use darkslide_client::folder::reconcile::Direction;
 use darkslide_client::versions::list_versions;
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
@@ -141,6 +142,35 @@ async fn a_picture_that_moves_into_another_sync_folder_is_not_deleted() {
     scene.settle_over("Tablet").await;
     assert_eq!(scene.tree("Phone"), tree_of([("b.jpg", 2)]));
     assert_eq!(scene.tree("Tablet"), tree_of([("a.jpg", 1)]));
+    assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (2, 0));
+}
+
+/// Another device edits a picture: it is the same file with a new version, here too, and not a second one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_on_another_device_comes_to_the_same_place() {
+    let mut scene = Scene::new().await;
+    for (path, number) in [("Phone/2024/a.jpg", 1), ("Phone/b.jpg", 2)] {
+        scene.write(path, number);
+    }
+    scene.settle().await;
+    let mut tablet = scene.second_device("Tablet", "Phone").await;
+    tablet.settle(&scene).await;
+    assert_eq!(scene.tree("Tablet"), tree_of([("a.jpg", 1), ("b.jpg", 2)]));
+    scene.write("Tablet/a.jpg", 3);
+    tablet.settle(&scene).await;
+    let report = scene.settle().await;
+    assert_eq!((report.uploaded, report.trashed_local, report.materialised), (0, 1, 1), "{report:?}");
+    assert_eq!(scene.tree("Phone"), tree_of([("2024/a.jpg", 3), ("b.jpg", 2)]));
+    assert_eq!(scene.local_trash("Phone").await[0].path, Path::new("2024/a.jpg"));
+    tablet.settle(&scene).await;
+    assert_eq!(scene.tree("Tablet"), tree_of([("a.jpg", 3), ("b.jpg", 2)]));
+    assert_eq!(scene.vault().await, ["a.jpg", "b.jpg"]);
+    // Deleted here and edited there at once: the edit comes.
+    scene.remove("Phone/b.jpg");
+    scene.write("Tablet/b.jpg", 4);
+    tablet.settle(&scene).await;
+    scene.settle().await;
+    assert_eq!(scene.tree("Phone"), tree_of([("2024/a.jpg", 3), ("b.jpg", 4)]));
     assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (2, 0));
 }
 

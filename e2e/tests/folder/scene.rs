@@ -200,6 +200,44 @@ impl Scene {
     }
 }
 
+/// A device that keeps a folder of its own in step.
+pub(crate) struct Device {
+    catalog: Catalog,
+    memories: Memories,
+}
+
+impl Scene {
+    /// Another device of the account, with a folder for this album.
+    pub(crate) async fn second_device(&self, name: &str, album: &str) -> Device {
+        let catalog = Catalog::open(&self.path(&format!("{name}.db"))).await.unwrap();
+        let path = self.path(name);
+        fs::create_dir_all(&path).unwrap();
+        let (marker, trash) = (choose::mark(&path, &[]).unwrap(), self.path(&format!("trash-{name}")));
+        let (album, direction) = (album.to_owned(), Direction::Both);
+        let new = NewSyncFolder { path, marker, album, direction, keep_older_than: None, trash };
+        catalog.add_sync_folder(&new, 0).await.unwrap();
+        Device { catalog, memories: Memories::default() }
+    }
+}
+
+impl Device {
+    /// Passes until one does nothing.
+    pub(crate) async fn settle(&mut self, scene: &Scene) {
+        let (events, stop) = (Events::silent(), CancellationToken::new());
+        for turn in 0..8 {
+            let row = self.catalog.sync_folders().await.unwrap().remove(0);
+            let (session, settings) = (&scene.session, &scene.settings);
+            let report = pass(session, &self.catalog, &row, &mut self.memories, settings, &events, &stop)
+                .await
+                .unwrap();
+            if turn > 0 && !report.did_something() && report.look_again.is_none() {
+                return;
+            }
+        }
+        panic!("it does not come to rest");
+    }
+}
+
 fn read_tree(root: &Path, folder: &Path, tree: &mut BTreeMap<String, u8>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -270,6 +270,32 @@ impl Catalog {
         Ok(remotes)
     }
 
+    /// What these files are in the vault now, of those that are live.
+    pub async fn contents_of_files(
+        &self,
+        owner: AccountId,
+        files: &[FileId],
+    ) -> Result<HashMap<FileId, ContentHash>, CatalogError> {
+        let mut contents = HashMap::new();
+        for chunk in files.chunks(CONTENTS) {
+            let marks = vec!["?"; chunk.len()].join(", ");
+            let text = format!(
+                "SELECT files.file, files.content_hash FROM files JOIN collections ON collections.id = files.collection
+                 WHERE files.owner = ? AND collections.owner = files.owner AND files.deleted = 0 AND collections.deleted = 0
+                   AND files.file IN ({marks})"
+            );
+            let mut query = sqlx::query(AssertSqlSafe(text)).bind(owner.0);
+            for file in chunk {
+                query = query.bind(file.0);
+            }
+            for row in query.fetch_all(&self.pool).await? {
+                let Some(content) = content_hash_of(&row)? else { continue };
+                contents.insert(FileId(row.try_get("file")?), content);
+            }
+        }
+        Ok(contents)
+    }
+
     async fn deleted_remotes(
         &self,
         contents: &[ContentHash],

@@ -402,8 +402,10 @@ impl Hands<'_> {
             Some(Remote::Trash { file }) => Some(*file),
             _ => None,
         };
-        let wanted: BTreeSet<FileId> =
-            steps.iter().filter_map(content_of).filter_map(|content| in_trash(&content)).collect();
+        let edited: Vec<FileId> = steps.iter().filter_map(edited_file).collect();
+        let contents = self.catalog.contents_of_files(self.session.account, &edited).await?;
+        let trashed = steps.iter().filter_map(content_of).filter_map(|content| in_trash(&content));
+        let wanted: BTreeSet<FileId> = trashed.chain(edited).collect();
         let vouched = self.vouched_for(&wanted).await?;
         let stats = self.stats_of(steps.iter().map(|step| &step.path)).await?;
         for step in steps {
@@ -412,8 +414,16 @@ impl Hands<'_> {
             }
             let Action::TrashLocal { content, disk, buried } = step.action else { continue };
             let told = path_of(&step.path).display().to_string();
+            // Edited elsewhere: what it was is an earlier version, and what it is must be what was seen, and whole.
+            let edited = edited_file(&step).filter(|file| {
+                contents.get(file) == Some(&buried.content) && !remotes.contains_key(&content)
+            });
+            let there = match (remotes.get(&content), edited) {
+                (Some(Remote::Trash { file }), _) => Some(*file),
+                (_, edited) => edited,
+            };
             let is_safe = match remotes.get(&content) {
-                Some(Remote::Trash { file }) => match vouched.get(file) {
+                _ if there.is_some() => match there.and_then(|file| vouched.get(&file)) {
                     Some(Verdict::Verified) => true,
                     Some(Verdict::Damaged) => {
                         self.report
@@ -424,7 +434,7 @@ impl Hands<'_> {
                 },
                 Some(Remote::Purged) => true,
                 // It came back meanwhile.
-                Some(Remote::Live { .. }) | None => false,
+                _ => false,
             };
             if !is_safe {
                 self.report.waits(told, &"the vault could not be asked for its copy yet");
@@ -555,6 +565,14 @@ fn tombstone(buried: Deleted) -> BaseRow {
     let version = buried.version.max(Version(1));
     let stat = Stat { size: buried.size, ..Stat::default() };
     BaseRow { base: Base::Deleted(Deleted { version, ..buried }), stat }
+}
+
+/// The file that was edited elsewhere, where that is why a picture leaves the folder.
+fn edited_file(step: &Step) -> Option<FileId> {
+    match step.action {
+        Action::TrashLocal { buried, .. } if step.cause == Cause::EditedThere => Some(buried.file),
+        _ => None,
+    }
 }
 
 fn content_of(step: &Step) -> Option<ContentHash> {

@@ -18,7 +18,7 @@ pub mod report;
 pub mod scan;
 pub mod trash;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -27,7 +27,7 @@ use darkslide_crypto::ContentHash;
 use darkslide_crypto::stream::plaintext_len;
 use darkslide_media::names::{Rules, numbered, restored};
 use darkslide_media::probe::micros_of;
-use darkslide_protocol::Version;
+use darkslide_protocol::{FileId, Version};
 use tokio_util::sync::CancellationToken;
 
 use crate::backup::albums::Albums;
@@ -341,6 +341,8 @@ async fn snapshot(
     contents.sort_unstable();
     contents.dedup();
     snapshot.remote = catalog.remotes(session.account, contents).await?;
+    snapshot.edited = edited(session, catalog, &snapshot).await?;
+    snapshot.let_edits_take_their_places();
     let mut present = catalog.in_other_sync_folders(row.id).await?;
     let copies = catalog.copies_outside(row.id, &raw(&row.folder.path)).await?;
     let folder = row.folder.path.clone();
@@ -365,6 +367,28 @@ async fn snapshot(
             .collect(),
     };
     Ok(snapshot)
+}
+
+/// Files of whose agreed content the vault has no record, because they have another one now.
+async fn edited(
+    session: &Session,
+    catalog: &Catalog,
+    snapshot: &Snapshot,
+) -> Result<HashMap<FileId, ContentHash>, SyncError> {
+    let without_record = snapshot.base.values().filter_map(|base| match base {
+        Base::Synced(agreed) if !snapshot.remote.contains_key(&agreed.content) => {
+            Some((agreed.file, agreed.content))
+        }
+        _ => None,
+    });
+    let before: HashMap<FileId, ContentHash> = without_record.collect();
+    let files: Vec<FileId> = before.keys().copied().collect();
+    let mut now = catalog.contents_of_files(session.account, &files).await?;
+    // A Live Photo is no file of a folder.
+    now.retain(|file, content| {
+        matches!(content, ContentHash::Single(_)) && before.get(file) != Some(content)
+    });
+    Ok(now)
 }
 
 /// Files of the album that the folder knows nothing of are to come, each at a path that is free. For the table they are what neither side

@@ -145,12 +145,27 @@ pub struct Snapshot {
     pub local: BTreeMap<RelativePath, Local>,
     /// What the vault has, by content; what is in no list, it has no record of.
     pub remote: HashMap<ContentHash, Remote>,
+    /// Files that were agreed on, and have another content in the vault now.
+    pub edited: HashMap<FileId, ContentHash>,
     /// Whether every folder below the root could be listed: otherwise nothing is absent.
     pub is_listed: bool,
     /// How far the vault was read.
     pub vault: Version,
     /// What the account's other sync folders have.
     pub others: Others,
+}
+
+impl Snapshot {
+    /// What a file has become does not arrive as something new: it comes to where the file is.
+    pub fn let_edits_take_their_places(&mut self) {
+        let edited = &self.edited;
+        self.base.retain(|_, base| match base {
+            Base::Deleted(buried) if buried.version == Version(0) => {
+                edited.get(&buried.file) != Some(&buried.content)
+            }
+            _ => true,
+        });
+    }
 }
 
 /// What the other sync folders of the account have: a picture that is moved from one into another is not deleted.
@@ -293,6 +308,9 @@ pub enum Cause {
     /// Trashed in the vault.
     #[error("it was deleted in the vault")]
     DeletedThere,
+    /// Edited in the vault.
+    #[error("it was edited on another client, and comes as it is now")]
+    EditedThere,
     /// Purged from the vault.
     #[error("it was deleted in the vault for good")]
     PurgedThere,
@@ -530,6 +548,16 @@ fn unchanged(agreed: &Synced, here: &Present, around: &Surroundings<'_>, setting
         Some(Remote::Purged) if is_same_file => {
             Decided::at(around.trash_local(agreed, here), Cause::PurgedThere)
         }
+        // The file is another picture now, and this is the only copy of what it was. What it is comes to the same place.
+        None if is_same_file && goes_down && around.is_replaced(agreed).is_some() => {
+            if !around.snapshot.is_listed {
+                return Decided::Wait(Wait::NotListed);
+            }
+            let content = around.is_replaced(agreed).unwrap_or(content);
+            let buried = Deleted { content, size: agreed.size, file: agreed.file, version: Version(0) };
+            let trash = Action::TrashLocal { content: agreed.content, disk: here.disk, buried };
+            Decided::at(trash, Cause::EditedThere)
+        }
         _ if !goes_up => Decided::Wait(Wait::Direction),
         Some(Remote::Trash { file }) => Decided::at(Action::Restore { content, file: *file }, Cause::PutBack),
         Some(Remote::Purged) => Decided::at(Action::Send { content, replaces: None }, Cause::PutBack),
@@ -607,7 +635,14 @@ fn absent(agreed: &Synced, around: &Surroundings<'_>, settings: &Settings, now: 
             }
         }
         Some(Remote::Trash { .. } | Remote::Purged) => Decided::at(Action::Bury(buried), Cause::DeletedBoth),
-        None => Decided::at(Action::Bury(buried), Cause::Lost),
+        None => match around.snapshot.edited.get(&agreed.file) {
+            Some(now) if around.is_present(now) => Decided::at(Action::Forget, Cause::Elsewhere),
+            // An edit beats a deletion.
+            Some(now) if settings.direction != Direction::Up => {
+                Decided::at(Action::Materialise { content: *now, file: agreed.file }, Cause::RestoredThere)
+            }
+            _ => Decided::at(Action::Bury(buried), Cause::Lost),
+        },
     }
 }
 
@@ -738,6 +773,12 @@ impl<'s> Surroundings<'s> {
 
     fn agreed_at(&self, content: &ContentHash) -> u32 {
         self.agreed_at.get(content).copied().unwrap_or_default()
+    }
+
+    /// What the file of a path has become in the vault, where its old content is at no other path of the folder.
+    fn is_replaced(&self, agreed: &Synced) -> Option<ContentHash> {
+        let is_alone = self.agreed_at(&agreed.content) == 1 && self.present_at(&agreed.content) == 1;
+        self.snapshot.edited.get(&agreed.file).copied().filter(|_| is_alone)
     }
 
     /// Whether a file of which nothing is known yet may be one of so many bytes.

@@ -10,7 +10,7 @@ use darkslide_protocol::{FileId, Version};
 use super::mutants::Mutant;
 use super::world::{Content, DiskFile, State, World, Written};
 use crate::folder::reconcile::{
-    Action, Base, Deleted, DiskId, Local, RelativePath, Remote, Snapshot, Step, SyncPlan, Synced,
+    Action, Base, Cause, Deleted, DiskId, Local, RelativePath, Remote, Snapshot, Step, SyncPlan, Synced,
 };
 
 /// How far a step gets before a crash.
@@ -84,7 +84,8 @@ impl<'p> Carrying<'p> {
                 note(world, Base::Synced(agreed));
             }
             Action::TrashLocal { content, disk, buried } => {
-                if !trash_local(world, path, Content::of(content), disk, asks) {
+                let edited = (step.cause == Cause::EditedThere).then_some(buried);
+                if !trash_local(world, path, Content::of(content), (disk, edited), asks) {
                     return false;
                 }
                 note(world, Base::Deleted(buried));
@@ -235,13 +236,22 @@ fn materialise(
     Some(world.agreed(&here, file))
 }
 
-/// If the file is the one that was seen, and the vault has it in its trash or was told to purge it.
-fn trash_local(world: &mut World, path: &RelativePath, content: Content, disk: DiskId, asks: bool) -> bool {
+/// If the file is the one that was seen, and the vault has it in its trash, was told to purge it, or has it as an earlier version of what was
+/// seen.
+fn trash_local(
+    world: &mut World,
+    path: &RelativePath,
+    content: Content,
+    (disk, edited): (DiskId, Option<Deleted>),
+    asks: bool,
+) -> bool {
     let Some(&here) = world.at(path) else { return false };
     let is_as_seen =
         matches!(here.seen(), Local::Present(seen) if seen.content == content.hash() && seen.disk == disk);
     let is_deleted = matches!(world.vault.remote(content), Some(Remote::Trash { .. } | Remote::Purged));
-    if asks && !(is_as_seen && is_deleted) {
+    let is_edited = edited.is_some_and(|now| world.still_is(now.file, now.content));
+    let is_edited = is_edited && world.vault.remote(content).is_none();
+    if asks && !(is_as_seen && (is_deleted || is_edited)) {
         return false;
     }
     world.disk.remove(path);

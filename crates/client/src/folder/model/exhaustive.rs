@@ -67,6 +67,8 @@ enum There {
     OtherFileEarlier,
     Trash,
     Purged,
+    /// There is no record of it: the file is another picture now.
+    Replaced,
 }
 
 /// What else there is.
@@ -212,7 +214,18 @@ impl Case {
     }
 
     fn is_live(self) -> bool {
-        !matches!(self.there, There::None | There::Trash | There::Purged)
+        !matches!(self.there, There::None | There::Replaced | There::Trash | There::Purged)
+    }
+
+    fn has_no_record(self) -> bool {
+        matches!(self.there, There::None | There::Replaced)
+    }
+
+    /// What the vault's file has become takes this one's place.
+    fn is_replaced(self) -> bool {
+        let is_alone = !self.is_elsewhere()
+            && !matches!(self.around, A::OtherMissed | A::OtherGone | A::OtherUnknown | A::OtherEdited);
+        self.stays_the_same() && self.there == There::Replaced && self.direction != Direction::Up && is_alone
     }
 
     fn is_deleted_there(self) -> bool {
@@ -250,7 +263,7 @@ fn up(case: Case, kind: Kind, cause: Cause) -> Outcome {
     if case.goes_up() { Does(kind, cause) } else { Waits(Wait::Direction) }
 }
 
-const TABLE: [Row; 25] = [
+const TABLE: [Row; 27] = [
     Row {
         name: "two names that differ by case: both are left alone",
         holds: |case| case.is != Is::Absent && case.around == A::OtherCase,
@@ -268,13 +281,15 @@ const TABLE: [Row; 25] = [
     },
     Row {
         name: "– or T | h | None: upload",
-        holds: |case| case.appears() == Some(There::None),
+        holds: |case| matches!(case.appears(), Some(There::None | There::Replaced)),
         does: |case| up(case, Kind::Send, Cause::New),
     },
     Row {
         name: "– or T | h | Live: link",
         holds: |case| {
-            case.appears().is_some_and(|there| !matches!(there, There::None | There::Trash | There::Purged))
+            case.appears().is_some_and(|there| {
+                !matches!(there, There::None | There::Replaced | There::Trash | There::Purged)
+            })
         },
         does: |case| Does(if case.goes_up() { Kind::Link } else { Kind::Agree }, Cause::Known),
     },
@@ -318,8 +333,15 @@ const TABLE: [Row; 25] = [
     },
     Row {
         name: "S | same | None: upload again",
-        holds: |case| case.stays() && case.there == There::None,
+        holds: |case| case.stays() && case.has_no_record() && !case.is_replaced(),
         does: |case| up(case, Kind::Send, Cause::NoRecord),
+    },
+    Row {
+        name: "S | same, same file, nowhere else | its file has another content: to the local trash, for that to come",
+        holds: Case::is_replaced,
+        does: |case| {
+            if case.is_listed { Does(Kind::TrashLocal, Cause::EditedThere) } else { Waits(Wait::NotListed) }
+        },
     },
     Row {
         name: "S(h) | h′ | any: upload, link or restore h′ as the new version",
@@ -340,8 +362,10 @@ const TABLE: [Row; 25] = [
                 case,
                 match case.is_edited() {
                     Some(There::Trash) => Kind::Restore,
-                    Some(There::None | There::Purged) if is_the_file && !is_shared => Kind::Replace,
-                    Some(There::None | There::Purged) => Kind::Send,
+                    Some(There::None | There::Replaced | There::Purged) if is_the_file && !is_shared => {
+                        Kind::Replace
+                    }
+                    Some(There::None | There::Replaced | There::Purged) => Kind::Send,
                     _ => Kind::Link,
                 },
                 Cause::Edited,
@@ -410,6 +434,14 @@ const TABLE: [Row; 25] = [
         does: |_| Does(Kind::Bury, Cause::Lost),
     },
     Row {
+        name: "S | absent, observed twice | its file has another content: materialise that",
+        holds: |case| case.is_nowhere() && case.there == There::Replaced,
+        does: |case| match case.direction {
+            Direction::Up => Does(Kind::Bury, Cause::Lost),
+            _ => Does(Kind::Materialise, Cause::RestoredThere),
+        },
+    },
+    Row {
         name: "T | absent | not come back",
         holds: |case| {
             let is_buried = matches!(case.was, Was::Deleted | Was::Arriving) && case.is == Is::Absent;
@@ -447,7 +479,7 @@ fn remote(there: There, keep: Keep) -> Option<Remote> {
     let taken = if keep == Keep::Old { NOW - KEEP_AGE - 1 } else { NOW - KEEP_AGE };
     let live = |file, version| Some(Remote::Live { file, version, taken });
     match there {
-        There::None => None,
+        There::None | There::Replaced => None,
         There::Live => live(FILE, AGREED),
         There::LiveLater => live(FILE, Version(9)),
         There::OtherFile => live(OTHER_FILE, Version(9)),
@@ -497,6 +529,10 @@ impl Case {
             base,
             local,
             remote: remotes,
+            edited: (self.there == There::Replaced)
+                .then(|| (FILE, ContentHash::of(b"fourth")))
+                .into_iter()
+                .collect(),
             is_listed: self.is_listed,
             vault,
             others: Others::default(),
@@ -609,7 +645,8 @@ fn every_state_of_a_path_is_decided_as_the_table_says() {
 
 fn each_case(mut check: impl FnMut(Case)) {
     use There as T;
-    let theres = [T::None, T::Live, T::LiveLater, T::OtherFile, T::OtherFileEarlier, T::Trash, T::Purged];
+    let theres =
+        [T::None, T::Replaced, T::Live, T::LiveLater, T::OtherFile, T::OtherFileEarlier, T::Trash, T::Purged];
     let edits = [T::None, T::OtherFile, T::Trash, T::Purged].map(Is::Edited);
     let missed = [Missed::Never, Missed::JustNow, Missed::LongAgo, Missed::Later].map(Was::Synced);
     for was in [Was::Nothing, Was::Deleted, Was::Arriving].into_iter().chain(missed) {

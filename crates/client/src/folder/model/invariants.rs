@@ -118,8 +118,16 @@ fn has_cause(seen: &Snapshot, step: &Step, settings: &Settings, now: i64) -> boo
             });
             local.is_none() && is_missed_twice && is_there && is_as_agreed
         }
-        (Action::TrashLocal { content, disk, .. }, Cause::DeletedThere | Cause::PurgedThere) => {
+        (
+            Action::TrashLocal { content, disk, buried },
+            Cause::DeletedThere | Cause::PurgedThere | Cause::EditedThere,
+        ) => {
             let is_there = match step.cause {
+                Cause::EditedThere => {
+                    remote.is_none()
+                        && seen.edited.get(&agreed.file) == Some(&buried.content)
+                        && buried.file == agreed.file
+                }
                 Cause::DeletedThere => matches!(remote, Some(Remote::Trash { .. })),
                 _ => matches!(remote, Some(Remote::Purged)),
             };
@@ -148,14 +156,17 @@ pub(super) fn of_plan_in(world: &World, plan: &SyncPlan) -> Result<(), Broken> {
 pub(super) fn of_removal(world: &World, step: &Step) -> Result<(), Broken> {
     require(world.is_mounted, Rule::Unhealthy, || format!("the root is not itself: {step:?}"))?;
     match step.action {
-        Action::TrashLocal { content, .. } => {
+        Action::TrashLocal { content, buried, .. } => {
             let content = Content::of(content);
             let there = world.at(&step.path).map(|file| file.content);
             require(there == Some(content), Rule::DestructionHasACause, || {
                 format!("another file: {step:?}")
             })?;
-            require(world.ledger.removed_there.contains(&content), Rule::DestructionHasACause, || {
-                format!("nobody deleted it in the vault: {step:?}")
+            let was_edited = step.cause == Cause::EditedThere
+                && world.vault.files.get(&buried.file).is_some_and(|file| file.earlier.contains(&content));
+            let was_removed = world.ledger.removed_there.contains(&content);
+            require(was_removed || was_edited, Rule::DestructionHasACause, || {
+                format!("nobody deleted it in the vault, or edited it: {step:?}")
             })?;
             let is_purged = world.vault.find(content, State::Purged).next().is_some();
             require(world.vault.holds(content) || is_purged, Rule::VaultHoldsIt, || format!("{step:?}"))

@@ -313,6 +313,15 @@ impl World {
         snapshot.remote = Content::all()
             .filter_map(|content| Some((content.hash(), self.vault.remote(content)?)))
             .collect();
+        let edited = self.base.values().filter_map(|base| match base {
+            Base::Synced(agreed) if !snapshot.remote.contains_key(&agreed.content) => {
+                let now = self.vault.files.get(&agreed.file).filter(|file| file.state == State::Live)?;
+                Some((agreed.file, now.content.hash()))
+            }
+            _ => None,
+        });
+        snapshot.edited = edited.collect();
+        snapshot.let_edits_take_their_places();
         snapshot
     }
 
