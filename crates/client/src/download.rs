@@ -3,7 +3,7 @@
 //! Memory is bounded by one chunk (4 MiB) of ciphertext and one of plaintext a file. What was written when an error is
 //! returned is a beginning, authentic but to be thrown away.
 
-use crate::api::{Api, ApiFailure, ObjectBody, ObjectKind};
+use crate::api::{Api, ApiFailure, Located, ObjectBody, ObjectKind};
 use crate::buffers::{Buffer, Buffers};
 use crate::event::{Event, Events};
 use crate::keys::Unreadable;
@@ -208,8 +208,14 @@ impl<'a> Incoming<'a> {
     }
 
     async fn advance(&mut self) -> Result<Option<Bytes>, ApiFailure> {
-        if self.location.is_none() {
-            self.location = Some(self.api.object_location(self.kind, self.file).await?);
+        if self.location.is_none() && self.body.is_none() {
+            match self.position {
+                0 => match self.api.object(self.kind, self.file).await? {
+                    Located::Here(body) => self.body = Some(body),
+                    Located::There(location) => self.location = Some(location),
+                },
+                _ => self.location = Some(self.api.object_location(self.kind, self.file).await?),
+            }
         }
         if let (None, Some(location)) = (&self.body, &self.location) {
             self.body = Some(self.api.open_object(location, self.position).await?);

@@ -102,6 +102,46 @@ async fn a_video_in_parts_is_one_object_and_survives_a_restart() {
     }
 }
 
+/// Who would rather have the bytes than their URL gets them at once, if they are few; everybody else gets the redirect.
+#[tokio::test]
+async fn small_objects_are_sent_at_once_to_those_who_prefer_that() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "a@example.org").await;
+    let album = vault.album().await;
+    let (picture, video) = (noise(7, 100_000), noise(8, PART));
+    let mut files = Vec::new();
+    for (key, length) in
+        [(vault.store(&picture).await, picture.len()), (store_in_parts(&vault, &video).await, video.len())]
+    {
+        let thumbnail = vault.store(b"thumb").await;
+        let body = commit_body(album, (&key, length), (&thumbnail, 5));
+        files.push(vault.post("/files", body).await.ok()["id"].as_i64().unwrap());
+    }
+    let ask = async |path: String, prefer: &'static str, token: &str| {
+        let request =
+            server.request(Method::GET, &path).header("X-Auth-Token", token).header("Prefer", prefer);
+        request.send().await.unwrap()
+    };
+    let token = vault.person.token.as_str();
+    let original = |at: usize| format!("/files/download/{}", files[at]);
+    for prefer in ["return=representation", "respond-async, Return=Representation"] {
+        let response = ask(original(0), prefer, token).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["preference-applied"], "return=representation");
+        assert_eq!(response.bytes().await.unwrap(), picture);
+    }
+    let preview = ask(format!("/files/preview/{}", files[0]), "return=representation", token).await;
+    assert_eq!(preview.bytes().await.unwrap(), b"thumb".as_slice());
+    assert_eq!(ask(original(0), "return=minimal", token).await.status(), StatusCode::TEMPORARY_REDIRECT);
+    assert_eq!(
+        ask(original(1), "return=representation", token).await.status(),
+        StatusCode::TEMPORARY_REDIRECT
+    );
+    let other = Vault::new(&server, "b@example.org").await;
+    let foreign = ask(original(0), "return=representation", &other.person.token).await;
+    assert_eq!(foreign.status(), StatusCode::NOT_FOUND);
+}
+
 #[tokio::test]
 async fn an_interrupted_upload_in_parts_goes_on_where_it_was() {
     let server = TestServer::start().await;

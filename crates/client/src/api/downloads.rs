@@ -29,15 +29,34 @@ pub struct ObjectBody {
     to_skip: u64,
 }
 
+/// Where an object is.
+#[derive(Debug)]
+pub enum Located {
+    /// Its bytes come at once.
+    Here(ObjectBody),
+    /// At a URL of its own, which is valid for days, so that an interrupted download can go on with it.
+    There(Url),
+}
+
 const FETCH: &str = "fetch a file";
 
+fn path_of(kind: ObjectKind, file: FileId) -> String {
+    match kind {
+        ObjectKind::Original => format!("/files/download/{file}"),
+        ObjectKind::Thumbnail => format!("/files/preview/{file}"),
+    }
+}
+
 impl Api {
-    /// Where an object's bytes are. Valid for days, so an interrupted download can go on with it.
+    /// The object from its beginning, if the server sends it at once (RFC 7240 §4.2); otherwise where it is.
+    pub async fn object(&self, kind: ObjectKind, file: FileId) -> Result<Located, ApiFailure> {
+        let path = path_of(kind, file);
+        self.repeat(|| self.located(Call::get(FETCH, &path))).await
+    }
+
+    /// Where an object's bytes are.
     pub async fn object_location(&self, kind: ObjectKind, file: FileId) -> Result<Url, ApiFailure> {
-        let path = match kind {
-            ObjectKind::Original => format!("/files/download/{file}"),
-            ObjectKind::Thumbnail => format!("/files/preview/{file}"),
-        };
+        let path = path_of(kind, file);
         self.repeat(|| self.redirect_of(Call::get(FETCH, &path))).await
     }
 
@@ -56,9 +75,22 @@ impl Api {
         Ok(ObjectBody { api: self.clone(), response, to_skip })
     }
 
+    async fn located(&self, call: Call<'_>) -> Result<Located, ApiFailure> {
+        let request = self.0.http.get(self.server().at(call.path)).header("prefer", "return=representation");
+        let response = self.send(call.attempt, self.authenticated(request)).await?;
+        if response.status() == StatusCode::OK {
+            return Ok(Located::Here(ObjectBody { api: self.clone(), response, to_skip: 0 }));
+        }
+        self.target_of(call, &response).map(Located::There)
+    }
+
     async fn redirect_of(&self, call: Call<'_>) -> Result<Url, ApiFailure> {
         let url = self.server().at(call.path);
         let response = self.send(call.attempt, self.authenticated(self.0.http.get(url))).await?;
+        self.target_of(call, &response)
+    }
+
+    fn target_of(&self, call: Call<'_>, response: &Response) -> Result<Url, ApiFailure> {
         let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
         let location = location.ok_or_else(|| self.failure(call.attempt, Reason::Header("Location")))?;
         let base = self.server().as_url();

@@ -20,7 +20,7 @@ mod tus;
 mod uploads;
 
 pub use changes::NewsStream;
-pub use downloads::{ObjectBody, ObjectKind};
+pub use downloads::{Located, ObjectBody, ObjectKind};
 pub use failure::{ApiFailure, Reason, Refusal};
 pub use tus::{BegunUpload, Standing, StandingChunk};
 pub use uploads::{AcknowledgedPart, ETag};

@@ -4,6 +4,7 @@
 //! makes the restored one `name (1).ext`. Each file is checked against its content hash before it gets its name. A
 //! run that was killed is completed by the next one.
 
+mod flush;
 pub(crate) mod place;
 mod plan;
 
@@ -43,6 +44,10 @@ const OPENING: usize = 2;
 
 /// Small files that are opened and hashed side by side.
 const OPENED_TOGETHER: Most = Most { count: 8, bytes: 12 << 20 };
+
+/// Files that are made durable in one go, and how many may be waiting for that.
+const PLACED_TOGETHER: Most = Most { count: 64, bytes: 128 << 20 };
+const PLACED_AT_ONCE: usize = 96;
 
 /// Which files to restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,10 +139,19 @@ pub async fn restore(
     let opening = Together::new(OPENED_TOGETHER, Arc::new(Semaphore::new(OPENING)), move |files| {
         open_together(files, &for_opening)
     });
-    let restoring = Restoring { session, opening: &opening, buffers: &buffers, events };
+    let placing = Together::new(PLACED_TOGETHER, Arc::new(Semaphore::new(1)), place_together);
+    let restoring = Restoring { session, opening: &opening, placing: &placing, buffers: &buffers, events };
     let mut running = futures_util::stream::iter(&jobs)
-        .map(|job| async move { (job, restoring.restore_file(job).await) })
-        .buffer_unordered(FILES_AT_ONCE);
+        .map(|job| async move { (job, restoring.bring(job).await) })
+        .buffer_unordered(FILES_AT_ONCE)
+        .map(|(job, brought)| async move {
+            let placed = match brought {
+                Ok(brought) => restoring.place(brought, job.plain_len()).await,
+                Err(error) => Err(error),
+            };
+            (job, placed)
+        })
+        .buffer_unordered(PLACED_AT_ONCE);
     let mut summary = RestoreSummary::default();
     let mut unreached = Unreached::default();
     while let Some((job, result)) = running.next().await {
@@ -331,19 +345,21 @@ async fn sync_folders<'a>(
 struct Restoring<'a> {
     session: &'a Session,
     opening: &'a Together<Unopened, Result<Fetched, ContentError>>,
+    placing: &'a Together<Unplaced, Result<Vec<Placed>, ContentError>>,
     buffers: &'a Buffers,
     events: &'a Events,
 }
 
 impl Restoring<'_> {
-    async fn restore_file(self, job: &Job) -> Result<Done, ContentError> {
+    /// Fetches what is missing, under temporary names.
+    async fn bring(self, job: &Job) -> Result<Brought, ContentError> {
         let row = &job.planned.row;
         let key = job.key.as_ref().map_err(|unreadable| ContentError::Unreadable(*unreadable))?;
         if row.title.is_none() {
             return Err(Unreadable::Metadata(row.id).into());
         }
-        let (mut places, missing) = look(job).await?;
-        let Some(first) = missing.first() else { return Ok(Done { places, fetched: 0 }) };
+        let (there, missing) = look(job).await?;
+        let Some(first) = missing.first() else { return Ok(Brought { there, unplaced: None }) };
         let name = job.name();
         self.events.send(Event::Started { name: Arc::clone(&name), bytes: job.plain_len() }).await;
         let header = stream_header(&row.object_header).ok_or(ContentError::Header)?;
@@ -363,8 +379,15 @@ impl Restoring<'_> {
         if row.content_hash.is_some_and(|expected| expected != fetched.content) {
             return Err(ContentError::HashMismatch);
         }
-        places.extend(blocking(move || fetched.place_all(missing)).await?);
-        Ok(Done { places, fetched: job.plain_len() })
+        Ok(Brought { there, unplaced: Some(Unplaced { fetched, places: missing }) })
+    }
+
+    /// Makes what was fetched durable, together with others, and gives it its names.
+    async fn place(self, brought: Brought, bytes: u64) -> Result<Done, ContentError> {
+        let mut places = brought.there;
+        let Some(unplaced) = brought.unplaced else { return Ok(Done { places, fetched: 0 }) };
+        places.extend(self.placing.ask(unplaced, bytes).await?);
+        Ok(Done { places, fetched: bytes })
     }
 
     /// Fetches a file of one chunk, to be opened with others; none if it has more.
@@ -383,6 +406,44 @@ impl Restoring<'_> {
         let unopened = Unopened { sealed, decryptor, folder: folder.to_owned() };
         self.opening.ask(unopened, bytes).await.map(Some)
     }
+}
+
+/// A file of which the bytes are here.
+struct Brought {
+    /// Where it was before.
+    there: Vec<Placed>,
+    /// Where it goes, if it goes anywhere.
+    unplaced: Option<Unplaced>,
+}
+
+/// A file that was fetched, and where it goes.
+struct Unplaced {
+    fetched: Fetched,
+    places: Vec<Place>,
+}
+
+/// A file in every place where it goes, under temporary names, and what each part must be.
+struct Staged {
+    places: Vec<(Place, Vec<NamedTempFile>)>,
+    expected: Vec<ExpectedPart>,
+}
+
+/// Gives files their times, flushes all of them at once, and then gives each its names.
+fn place_together(files: Vec<Unplaced>) -> Vec<Result<Vec<Placed>, ContentError>> {
+    let staged: Vec<_> = files.into_iter().map(|file| file.fetched.stage(file.places)).collect();
+    let all = staged.iter().flatten().flat_map(|file| file.places.iter().flat_map(|(_, files)| files));
+    let flushed = flush::together(&all.map(NamedTempFile::as_file).collect::<Vec<_>>());
+    // Each hears of it: none of them has a name yet.
+    let failed = flushed.err().map(|error| (error.kind(), error.to_string()));
+    let name = |staged: Staged| match &failed {
+        Some((kind, text)) => Err(io::Error::new(*kind, text.clone()).into()),
+        None => {
+            let place =
+                |(place, files): (Place, Vec<NamedTempFile>)| place::place(&place, files, &staged.expected);
+            Ok(staged.places.into_iter().map(place).collect::<io::Result<_>>()?)
+        }
+    };
+    staged.into_iter().map(|staged| staged.and_then(name)).collect()
 }
 
 /// A file of one chunk, as it came.
@@ -473,26 +534,26 @@ fn unpack(container: &NamedTempFile, folder: &Path) -> Result<Fetched, ContentEr
 }
 
 impl Fetched {
-    /// Gives it its names in every place; the first one gets the fetched files themselves, the others copies.
-    fn place_all(self, mut places: Vec<Place>) -> Result<Vec<Placed>, ContentError> {
+    /// The first place gets the fetched files themselves, the others copies. Each gets its time.
+    fn stage(self, mut places: Vec<Place>) -> Result<Staged, ContentError> {
         let Self { staged, content, video_extension } = self;
         let expected = expected_parts(&content, None);
         for part in places.iter_mut().flat_map(|place| &mut place.parts) {
             part.name = part.name.clone().with_extension(&video_extension);
         }
-        let mut placed = Vec::with_capacity(places.len());
+        let mut all = Vec::with_capacity(places.len());
         for place in places.iter().skip(1) {
-            let copies = staged.iter().zip(&place.parts);
-            let copies = copies.map(|(file, part)| place::copy_into(&place.folder, file, part.modified));
-            let copies = copies.collect::<io::Result<Vec<_>>>()?;
-            placed.push(place::place(place, copies, &expected)?);
+            let copies = staged.iter().map(|file| place::copy_into(&place.folder, file));
+            all.push((place.clone(), copies.collect::<io::Result<Vec<_>>>()?));
         }
-        if let Some(place) = places.first() {
-            for (file, part) in staged.iter().zip(&place.parts) {
-                place::settle(file, part.modified)?;
+        if let Some(first) = places.into_iter().next() {
+            all.push((first, staged));
+        }
+        for (place, files) in &all {
+            for (file, part) in files.iter().zip(&place.parts) {
+                file.as_file().set_modified(part.modified)?;
             }
-            placed.push(place::place(place, staged, &expected)?);
         }
-        Ok(placed)
+        Ok(Staged { places: all, expected })
     }
 }

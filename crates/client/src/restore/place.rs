@@ -160,15 +160,10 @@ pub(crate) fn settle(file: &NamedTempFile, modified: SystemTime) -> io::Result<(
     file.as_file().sync_all()
 }
 
-/// Another temporary file with the same bytes, settled.
-pub(super) fn copy_into(
-    folder: &Path,
-    of: &NamedTempFile,
-    modified: SystemTime,
-) -> io::Result<NamedTempFile> {
+/// Another temporary file with the same bytes.
+pub(super) fn copy_into(folder: &Path, of: &NamedTempFile) -> io::Result<NamedTempFile> {
     let mut copy = temporary(folder, RESTORING)?;
     io::copy(&mut File::open(of.path())?, copy.as_file_mut())?;
-    settle(&copy, modified)?;
     Ok(copy)
 }
 

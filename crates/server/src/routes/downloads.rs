@@ -42,6 +42,15 @@ async fn preview(
     redirect(&server, &caller, &file, Which::Thumbnail, &headers).await
 }
 
+/// Objects up to so many bytes are sent at once to clients that would rather have them than their URL.
+const SENT_AT_ONCE_MAX: u64 = 16 << 20;
+
+/// Whether a client asked for the bytes themselves (RFC 7240 §4.2). It gets them or a redirect.
+fn prefers_bytes(headers: &HeaderMap) -> bool {
+    let mut prefers = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    prefers.any(|value| value.split(',').any(|one| one.trim().eq_ignore_ascii_case("return=representation")))
+}
+
 async fn redirect(
     server: &Server,
     caller: &StorageCaller,
@@ -51,6 +60,16 @@ async fn redirect(
 ) -> ApiResult<Response> {
     let address =
         server.store.object_of_file(caller.account, id(file)?, which).await?.ok_or(ApiError::NOT_FOUND)?;
+    if prefers_bytes(headers) {
+        let object = server.store.readable_object(address, server.store.now()).await?;
+        if let Some(object) = object.filter(|object| object.length <= SENT_AT_ONCE_MAX)
+            && let Ok(mut response) = send(server, &object, &Method::GET, headers).await
+        {
+            let applied = HeaderValue::from_static("return=representation");
+            response.headers_mut().insert("preference-applied", applied);
+            return Ok(response);
+        }
+    }
     Ok(redirect_to(server, address, headers))
 }
 
