@@ -108,7 +108,7 @@ async fn small_objects_are_sent_at_once_to_those_who_prefer_that() {
     let server = TestServer::start().await;
     let vault = Vault::new(&server, "a@example.org").await;
     let album = vault.album().await;
-    let (picture, video) = (noise(7, 100_000), noise(8, PART));
+    let (picture, video) = (noise(7, 100_000), noise(8, 17 << 20));
     let mut files = Vec::new();
     for (key, length) in
         [(vault.store(&picture).await, picture.len()), (store_in_parts(&vault, &video).await, video.len())]
