@@ -4,7 +4,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what a test needs and does not get fails the test")]
 #![expect(clippy::indexing_slicing, reason = "a list that is too short fails the test right there")]
 
+mod answers;
 mod faults;
+mod gate;
 mod names;
 mod passes;
 mod scene;

@@ -161,6 +161,11 @@ impl Scene {
         file
     }
 
+    /// What the other device knows.
+    pub(crate) fn elsewhere(&self) -> Catalog {
+        self.elsewhere.clone()
+    }
+
     pub(crate) async fn restore_elsewhere(&self, file: FileId) {
         feed::pull(&self.session, &self.elsewhere).await.unwrap();
         darkslide_client::trash::restore_from_trash(&self.session, &self.elsewhere, &[file], None)

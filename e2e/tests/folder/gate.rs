@@ -1,0 +1,113 @@
+//! A server in between that does something odd with calls of one path: what lines, proxies and other clients do to them now and then.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::{Response, StatusCode};
+use futures_util::future::BoxFuture;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+/// What is done with calls of the path.
+pub(crate) enum Oddity {
+    /// Something else happens just before the first of them.
+    Before(Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>),
+    /// The server answers so many of them, and nobody hears it.
+    LostAnswers(u64),
+    /// The server gets each of them twice; the second answer counts.
+    Twice,
+    /// The answer to the first comes after that to the second.
+    Swapped,
+}
+
+/// Ends with its owner.
+pub(crate) struct Gate {
+    address: SocketAddr,
+    calls: Arc<AtomicU64>,
+    _task: JoinSet<()>,
+}
+
+struct Shared {
+    base: String,
+    path: &'static str,
+    oddity: Oddity,
+    calls: Arc<AtomicU64>,
+    second: Notify,
+    http: reqwest::Client,
+}
+
+impl Gate {
+    /// In front of the server at `base`.
+    pub(crate) async fn start(base: &str, path: &'static str, oddity: Oddity) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, calls) = (listener.local_addr().unwrap(), Arc::new(AtomicU64::new(0)));
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
+        let http = http.build().unwrap();
+        let (counted, second) = (Arc::clone(&calls), Notify::new());
+        let shared = Arc::new(Shared { base: base.to_owned(), path, oddity, calls: counted, second, http });
+        let app = axum::Router::new().fallback(move |request: Request| pass_on(Arc::clone(&shared), request));
+        let mut task = JoinSet::new();
+        task.spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self { address, calls, _task: task }
+    }
+
+    /// Where clients find it.
+    pub(crate) fn base(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// How many calls of the path came.
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
+    }
+}
+
+async fn pass_on(shared: Arc<Shared>, request: Request) -> Response<Body> {
+    let is_odd = request.uri().path() == shared.path;
+    let (head, body) = request.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    let forward = async || {
+        let url = format!("{}{}", shared.base, head.uri);
+        let request = shared.http.request(head.method.clone(), url).headers(head.headers.clone());
+        request.body(body.clone()).send().await.unwrap()
+    };
+    if !is_odd {
+        return answer(forward().await);
+    }
+    let number = shared.calls.fetch_add(1, Ordering::SeqCst);
+    match &shared.oddity {
+        Oddity::Before(happens) if number == 0 => {
+            happens().await;
+            answer(forward().await)
+        }
+        Oddity::LostAnswers(lost) if number < *lost => {
+            forward().await.bytes().await.unwrap();
+            Response::builder().status(StatusCode::BAD_GATEWAY).body(Body::empty()).unwrap()
+        }
+        Oddity::Twice => {
+            forward().await.bytes().await.unwrap();
+            answer(forward().await)
+        }
+        Oddity::Swapped if number == 0 => {
+            let first = forward().await;
+            shared.second.notified().await;
+            answer(first)
+        }
+        Oddity::Swapped if number == 1 => {
+            let second = forward().await;
+            shared.second.notify_one();
+            answer(second)
+        }
+        _ => answer(forward().await),
+    }
+}
+
+fn answer(from: reqwest::Response) -> Response<Body> {
+    let mut answer = Response::builder().status(from.status());
+    answer.headers_mut().unwrap().extend(from.headers().clone());
+    answer.body(Body::from_stream(from.bytes_stream())).unwrap()
+}
