@@ -108,9 +108,9 @@ fn every_file_has_an_explanation_and_status_tells_the_whole() {
     assert!(explain("a.jpg").starts_with("Backed up on "));
     assert!(explain("notes.txt").starts_with("Not backed up: "));
     write(&folder.join("new.jpg"), &jpeg(9));
-    assert!(explain("new.jpg").starts_with("Waiting: "));
+    assert!(explain("new.jpg").contains("`darkslide backup` sends it"));
     write(&folder.join("a.jpg"), &jpeg(10));
-    assert!(explain("a.jpg").starts_with("Waiting: "));
+    assert!(explain("a.jpg").starts_with("Not backed up as it is now: "));
     assert!(explain("trip").contains("It is a folder"));
     let status = machine.json(&["status"]);
     assert_eq!((status["backedUp"].as_i64(), status["notMedia"].as_i64()), (Some(3), Some(1)), "{status}");
