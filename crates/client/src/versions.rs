@@ -6,8 +6,10 @@ use crate::catalog::{Catalog, CollectionRow, FileFilter, FileRow};
 use crate::error::VaultError;
 use crate::keys::{KeyRing, open_file};
 use crate::session::Session;
+use darkslide_crypto::ContentHash;
 use darkslide_crypto::stream::plaintext_len;
 use darkslide_protocol::file::{File, FileInfo};
+use darkslide_protocol::server::Extension;
 use darkslide_protocol::version::EarlierVersion;
 use darkslide_protocol::{FileId, Version};
 use http::StatusCode;
@@ -21,6 +23,9 @@ pub struct EarlierEntry {
     pub version: Version,
     /// The name that it had; none where it does not open.
     pub name: Option<String>,
+    /// What it was; none where that was not said.
+    #[serde(skip)]
+    pub content: Option<ContentHash>,
     /// Bytes of plaintext; of a Live Photo those of its container.
     pub bytes: u64,
     /// When it was taken, µs since the epoch.
@@ -57,6 +62,23 @@ pub async fn list_versions(
     Ok(listed.versions.into_iter().map(|version| entry(session, collection, &row, version)).collect())
 }
 
+/// Whether the server has a content as an earlier version of a file.
+pub async fn has_version(
+    session: &Session,
+    catalog: &Catalog,
+    file: FileId,
+    content: ContentHash,
+) -> Result<bool, VaultError> {
+    if !session.api.offers(Extension::Versions).await? {
+        return Ok(false);
+    }
+    match list_versions(session, catalog, file).await {
+        Ok(listed) => Ok(listed.iter().any(|entry| entry.content == Some(content))),
+        Err(VaultError::NoSuchFile(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Makes an earlier version what the file is. Pull the feed afterwards.
 pub async fn restore_version(session: &Session, file: FileId, version: Version) -> Result<(), VaultError> {
     match session.api.restore_version(file, version).await {
@@ -80,6 +102,7 @@ fn entry(
     EarlierEntry {
         version,
         name: opened.title,
+        content: opened.content_hash,
         bytes: u64::try_from(opened.object_size).ok().and_then(plaintext_len).unwrap_or_default(),
         taken: opened.taken,
         modified: opened.modified,

@@ -33,6 +33,7 @@ use crate::event::Events;
 use crate::feed;
 use crate::library::{path_of, raw};
 use crate::session::Session;
+use crate::versions::has_version;
 
 /// Files that one pass sends at most, and their bytes: others wait for the next, so that deletions are not late.
 const SENT_MAX: usize = 5_000;
@@ -414,10 +415,14 @@ impl Hands<'_> {
             }
             let Action::TrashLocal { content, disk, buried } = step.action else { continue };
             let told = path_of(&step.path).display().to_string();
-            // Edited elsewhere: what it was is an earlier version, and what it is must be what was seen, and whole.
-            let edited = edited_file(&step).filter(|file| {
+            // Edited elsewhere: what it is must be what was seen, and whole, and what it was an earlier version.
+            let is_as_seen = |file: &FileId| {
                 contents.get(file) == Some(&buried.content) && !remotes.contains_key(&content)
-            });
+            };
+            let edited = match edited_file(&step).filter(is_as_seen) {
+                Some(file) if has_version(self.session, self.catalog, file, content).await? => Some(file),
+                _ => None,
+            };
             let there = match (remotes.get(&content), edited) {
                 (Some(Remote::Trash { file }), _) => Some(*file),
                 (_, edited) => edited,

@@ -42,6 +42,7 @@ use crate::library::settle::Settling;
 use crate::library::{AlbumRule, path_of, raw};
 use crate::restore::place::NUMBERS_MAX;
 use crate::session::Session;
+use crate::versions::has_version;
 use apply::Hands;
 use marker::Unhealthy;
 use mounts::Mounts;
@@ -342,7 +343,6 @@ async fn snapshot(
     contents.dedup();
     snapshot.remote = catalog.remotes(session.account, contents).await?;
     snapshot.edited = edited(session, catalog, &snapshot).await?;
-    snapshot.let_edits_take_their_places();
     let mut present = catalog.in_other_sync_folders(row.id).await?;
     let copies = catalog.copies_outside(row.id, &raw(&row.folder.path)).await?;
     let folder = row.folder.path.clone();
@@ -369,7 +369,8 @@ async fn snapshot(
     Ok(snapshot)
 }
 
-/// Files of whose agreed content the vault has no record, because they have another one now.
+/// Files of whose agreed content the vault has no record, because they have another one now: each has the agreed one as an earlier version.
+/// Otherwise it may be another file with its number, of a server that was set back.
 async fn edited(
     session: &Session,
     catalog: &Catalog,
@@ -385,10 +386,15 @@ async fn edited(
     let files: Vec<FileId> = before.keys().copied().collect();
     let mut now = catalog.contents_of_files(session.account, &files).await?;
     // A Live Photo is no file of a folder.
-    now.retain(|file, content| {
-        matches!(content, ContentHash::Single(_)) && before.get(file) != Some(content)
-    });
-    Ok(now)
+    now.retain(|_, content| matches!(content, ContentHash::Single(_)));
+    let mut edited = HashMap::new();
+    for (file, content) in now {
+        let Some(before) = before.get(&file).filter(|before| **before != content) else { continue };
+        if has_version(session, catalog, file, *before).await? {
+            edited.insert(file, content);
+        }
+    }
+    Ok(edited)
 }
 
 /// Files of the album that the folder knows nothing of are to come, each at a path that is free. For the table they are what neither side

@@ -145,7 +145,7 @@ pub struct Snapshot {
     pub local: BTreeMap<RelativePath, Local>,
     /// What the vault has, by content; what is in no list, it has no record of.
     pub remote: HashMap<ContentHash, Remote>,
-    /// Files that were agreed on, and have another content in the vault now.
+    /// Files that were agreed on, have another content in the vault now, and what was agreed on as an earlier version.
     pub edited: HashMap<FileId, ContentHash>,
     /// Whether every folder below the root could be listed: otherwise nothing is absent.
     pub is_listed: bool,
@@ -153,19 +153,6 @@ pub struct Snapshot {
     pub vault: Version,
     /// What the account's other sync folders have.
     pub others: Others,
-}
-
-impl Snapshot {
-    /// What a file has become does not arrive as something new: it comes to where the file is.
-    pub fn let_edits_take_their_places(&mut self) {
-        let edited = &self.edited;
-        self.base.retain(|_, base| match base {
-            Base::Deleted(buried) if buried.version == Version(0) => {
-                edited.get(&buried.file) != Some(&buried.content)
-            }
-            _ => true,
-        });
-    }
 }
 
 /// What the other sync folders of the account have: a picture that is moved from one into another is not deleted.
@@ -446,9 +433,21 @@ pub fn reconcile(snapshot: &Snapshot, settings: &Settings, now: i64) -> SyncPlan
             }
         }
     }
+    // What a file has become does not arrive as something new where it takes the place of what it was.
+    let replaced: HashSet<ContentHash> = plan.steps.iter().filter_map(replacement).collect();
+    let arrives_anyway = |step: &Step| matches!(step.action, Action::Materialise { content, .. } if replaced.contains(&content));
+    plan.steps.retain(|step| !arrives_anyway(step));
     // Stable: within a rank the order is that of the paths.
     plan.steps.sort_by_key(|step| step.action.rank());
     plan
+}
+
+/// What will be at the path of a picture that was edited elsewhere.
+fn replacement(step: &Step) -> Option<ContentHash> {
+    match step.action {
+        Action::TrashLocal { buried, .. } if step.cause == Cause::EditedThere => Some(buried.content),
+        _ => None,
+    }
 }
 
 /// What is decided for one path.
@@ -636,7 +635,10 @@ fn absent(agreed: &Synced, around: &Surroundings<'_>, settings: &Settings, now: 
         }
         Some(Remote::Trash { .. } | Remote::Purged) => Decided::at(Action::Bury(buried), Cause::DeletedBoth),
         None => match around.snapshot.edited.get(&agreed.file) {
-            Some(now) if around.is_present(now) => Decided::at(Action::Forget, Cause::Elsewhere),
+            // Another path has it, or is missed: what becomes of that one decides.
+            Some(now) if around.is_present(now) || around.agreed_at(now) > 0 => {
+                Decided::at(Action::Forget, Cause::Elsewhere)
+            }
             // An edit beats a deletion.
             Some(now) if settings.direction != Direction::Up => {
                 Decided::at(Action::Materialise { content: *now, file: agreed.file }, Cause::RestoredThere)

@@ -249,7 +249,10 @@ fn trash_local(
     let is_as_seen =
         matches!(here.seen(), Local::Present(seen) if seen.content == content.hash() && seen.disk == disk);
     let is_deleted = matches!(world.vault.remote(content), Some(Remote::Trash { .. } | Remote::Purged));
-    let is_edited = edited.is_some_and(|now| world.still_is(now.file, now.content));
+    let is_edited = edited.is_some_and(|now| {
+        let was_it = world.vault.files.get(&now.file).is_some_and(|file| file.earlier.contains(&content));
+        was_it && world.still_is(now.file, now.content)
+    });
     let is_edited = is_edited && world.vault.remote(content).is_none();
     if asks && !(is_as_seen && (is_deleted || is_edited)) {
         return false;

@@ -315,13 +315,13 @@ impl World {
             .collect();
         let edited = self.base.values().filter_map(|base| match base {
             Base::Synced(agreed) if !snapshot.remote.contains_key(&agreed.content) => {
-                let now = self.vault.files.get(&agreed.file).filter(|file| file.state == State::Live)?;
-                Some((agreed.file, now.content.hash()))
+                let now = self.vault.files.get(&agreed.file)?;
+                let was_it = now.earlier.contains(&Content::of(agreed.content));
+                (now.state == State::Live && was_it).then(|| (agreed.file, now.content.hash()))
             }
             _ => None,
         });
         snapshot.edited = edited.collect();
-        snapshot.let_edits_take_their_places();
         snapshot
     }
 
