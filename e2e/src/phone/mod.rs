@@ -63,6 +63,8 @@ pub(crate) struct State {
     /// When the system locks the screen, unless the app keeps it on.
     locks_at: Option<i64>,
     screen_stays_on: bool,
+    /// What the owner was told of a full vault, each time.
+    told_full: Vec<String>,
     /// The most bytes that copies of originals ever took.
     peak_cache: u64,
     cache: std::path::PathBuf,
@@ -164,6 +166,7 @@ impl Phone {
             news: Arc::default(),
             locks_at: None,
             screen_stays_on: false,
+            told_full: Vec::new(),
             peak_cache: 0,
             cache: folder.path().join("cache"),
         }));
@@ -415,6 +418,11 @@ impl Phone {
         self.state().sent.get(&network).copied().unwrap_or_default()
     }
 
+    /// What the owner was told of a full vault, each time.
+    pub fn told_full(&self) -> Vec<String> {
+        self.state().told_full.clone()
+    }
+
     /// The most bytes that copies of originals ever took.
     pub fn peak_cache(&self) -> u64 {
         self.state().peak_cache
@@ -488,8 +496,10 @@ impl Phone {
         let ((events, mut told), stop) = (Events::channel(), CancellationToken::new());
         let listening = async {
             while let Some(event) = told.recv().await {
-                if let Event::ScreenStaysOn(stays_on) = event {
-                    self.state().screen_stays_on = stays_on;
+                match event {
+                    Event::ScreenStaysOn(stays_on) => self.state().screen_stays_on = stays_on,
+                    Event::StorageFull { reason } => self.state().told_full.push(reason),
+                    _ => {}
                 }
             }
         };

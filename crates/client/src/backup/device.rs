@@ -26,10 +26,10 @@ use super::rules::{Known, Work, World, explain, plan};
 use super::run::Run;
 use super::temporary::{TakenRoom, TemporaryCache, TemporaryCopy};
 use super::{BackupReport, Memory, Settings};
-use crate::catalog::{AssetRow, Catalog, CatalogError, DeviceAlbumKey, Feed};
+use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, DeviceAlbumKey, Feed};
 use crate::event::{Event, Events};
 use crate::feed;
-use crate::library::device::{AssetId, AssetKind, DeviceAsset, Motion};
+use crate::library::device::{AssetId, AssetKind, DeviceAsset, Locality, Motion};
 use crate::library::{DeviceAlbum, Library, LibraryError, Part, path_of};
 use crate::session::Session;
 
@@ -335,13 +335,20 @@ impl Hands<'_> {
                 }
             }
             // What could not be sent for want of room is not read again until there is some.
-            Work::Retry if !self.run.has_room(asset.fingerprint.size) => {
+            Work::Retry if found_no_room(asset, world) && !self.run.room.has(asset.fingerprint.size) => {
                 return Err(AssetError::Held(Wait::Storage));
             }
             Work::New | Work::Changed | Work::Complete | Work::Retry => {}
         }
         let asset = &self.as_it_lies(asset).await?;
         self.run.gate.ask_to_read(asset)?;
+        // Nothing is fetched to find out that there is no room for it.
+        if asset.locality == Locality::Cloud && !self.run.room.has(asset.fingerprint.size) {
+            if !world.known.contains_key(&asset.id) {
+                self.run.record_without_room(self.library.id(), asset).await?;
+            }
+            return Err(AssetError::Held(Wait::Storage));
+        }
         let opened = self.open(asset, self.album_of(asset, world), busy.clone()).await?;
         lanes.send_all(vec![opened], &self.run.settings.memory, &self.run.halt).await;
         Ok(())
@@ -452,6 +459,11 @@ impl Hands<'_> {
         };
         Ok(path)
     }
+}
+
+/// Whether the vault had no room for it in an earlier run.
+fn found_no_room(asset: &DeviceAsset, world: &World) -> bool {
+    world.known.get(&asset.id).is_some_and(|known| known.state == AssetState::NoRoom)
 }
 
 /// A copy tells when the original was modified, not when it was copied.

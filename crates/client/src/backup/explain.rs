@@ -114,6 +114,9 @@ async fn of_row(
     Ok(match row.state {
         // Of a file that could not be read there may be no fingerprint; changed or not, it is read again.
         AssetState::Blocked => format!("Blocked on {day}: {reason}. The next backup tries again."),
+        AssetState::NoRoom => {
+            format!("Waiting: {reason} for it; free some space in the vault, or ask its owner for more.")
+        }
         _ if changed => format!("Waiting: it changed since {day}; the next backup reads it again."),
         AssetState::NotMedia => format!("Not backed up: {reason}."),
         AssetState::Skipped => format!("Skipped: {reason}."),

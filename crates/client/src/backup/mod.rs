@@ -43,6 +43,7 @@ mod thumbnails;
 mod told;
 mod update;
 pub mod upload;
+mod vault_room;
 
 use std::path::PathBuf;
 use std::sync::Arc;

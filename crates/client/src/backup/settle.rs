@@ -20,7 +20,7 @@ use super::error::{AssetError, BackupError};
 use super::hash::{Hashed, hash, is_kept};
 use super::identify::{Asset, IdentifyError};
 use super::plan::{self, ContentDecision, decide_content, deleted_reason};
-use super::run::{GONE, ROOM_UNIT, Run, no_room};
+use super::run::{GONE, ROOM_UNIT, Run};
 use crate::appearance::Appearance;
 use crate::catalog::{AssetRow, AssetState, CatalogError, FileRow, Fingerprint, TrashRow, content_mark};
 use crate::event::{Event, Outcome};
@@ -74,20 +74,27 @@ pub(super) struct Settled {
     file: Option<FileId>,
     /// The catalog has it already.
     is_recorded: bool,
+    /// Nothing is wrong with it: the vault has no room.
+    found_no_room: bool,
 }
 
 impl Settled {
     fn in_vault(outcome: Outcome, file: FileId) -> Self {
-        Self { outcome, file: Some(file), is_recorded: false }
+        Self { outcome, file: Some(file), is_recorded: false, found_no_room: false }
     }
 
     /// In the vault, and the catalog has it.
     pub(super) fn recorded(outcome: Outcome, file: FileId) -> Self {
-        Self { outcome, file: Some(file), is_recorded: true }
+        Self { outcome, file: Some(file), is_recorded: true, found_no_room: false }
     }
 
     fn outside(outcome: Outcome) -> Self {
-        Self { outcome, file: None, is_recorded: false }
+        Self { outcome, file: None, is_recorded: false, found_no_room: false }
+    }
+
+    /// Of each file little is said: what is to be done is told once for all.
+    fn without_room() -> Self {
+        Self { found_no_room: true, ..Self::outside(Outcome::Failed(AssetError::NoRoom.to_string())) }
     }
 }
 
@@ -182,17 +189,17 @@ impl Run {
         if ciphertext_len(asset.size()).is_none_or(|length| length > OBJECT_BYTES_MAX) {
             return Ok(Some((None, AssetError::TooLarge)));
         }
-        if self.has_room(asset.size()) {
+        if self.room.has(asset.size()) {
             return Ok(None);
         }
         let place = asset.place();
         let known = self.catalog.asset(&raw(place.root), &raw(place.relative)).await?;
         let was_hashed = |row: &AssetRow| {
-            row.state == AssetState::Blocked
+            row.state == AssetState::NoRoom
                 && row.fingerprint == place.fingerprint
                 && row.content_hash.is_some()
         };
-        Ok(known.filter(was_hashed).map(|row| (row.content_hash, no_room())))
+        Ok(known.filter(was_hashed).map(|row| (row.content_hash, AssetError::NoRoom)))
     }
 
     async fn hashed(&self, mut asset: Asset) -> (Asset, Result<Hashed, AssetError>) {
@@ -388,7 +395,11 @@ impl Run {
             }
             Err(error) => {
                 self.weigh(&error).await;
-                Settled::outside(Outcome::Failed(error.to_string()))
+                if error.is_storage_full() {
+                    Settled::without_room()
+                } else {
+                    Settled::outside(Outcome::Failed(error.to_string()))
+                }
             }
         };
         if !settled.is_recorded
@@ -405,7 +416,10 @@ impl Run {
         content: Option<ContentHash>,
         settled: &Settled,
     ) -> Result<(), CatalogError> {
-        let row = self.row(place, content, false, &settled.outcome, settled.file).await?;
+        let mut row = self.row(place, content, false, &settled.outcome, settled.file).await?;
+        if settled.found_no_room {
+            row.state = AssetState::NoRoom;
+        }
         self.catalog.put_asset(&row).await
     }
 
@@ -492,6 +506,16 @@ impl Run {
         self.record(&place, Some(*content), &settled).await?;
         self.finished(&name.as_path().into(), settled.outcome).await;
         Ok(true)
+    }
+
+    /// Records an asset of a device's own library that was not read, for which the vault has no room.
+    pub(super) async fn record_without_room(
+        &self,
+        library: &[u8],
+        asset: &DeviceAsset,
+    ) -> Result<(), CatalogError> {
+        let (root, id, reason) = (path_of(library), path_of(&asset.id.0), AssetError::NoRoom.to_string());
+        self.record_other(&root, &id, asset.fingerprint, AssetState::NoRoom, &reason).await
     }
 
     /// Records why an asset of a device's own library could not be opened, counts it and tells it. What passes by itself, and what is in the

@@ -188,10 +188,11 @@ pub fn judge(asset: &DeviceAsset, world: &World) -> Verdict {
 pub fn explain(asset: &DeviceAsset, world: &World) -> Explanation {
     match judge(asset, world) {
         Verdict::Rest(explanation) => explanation,
-        Verdict::Do(Work::Retry) => {
-            let reason = world.known.get(&asset.id).and_then(|known| known.reason.clone());
-            reason.map_or(Explanation::Waiting(Wait::Turn), Explanation::Blocked)
-        }
+        Verdict::Do(Work::Retry) => match world.known.get(&asset.id) {
+            Some(Known { state: AssetState::NoRoom, .. }) => Explanation::Waiting(Wait::Storage),
+            Some(Known { reason: Some(reason), .. }) => Explanation::Blocked(reason.clone()),
+            _ => Explanation::Waiting(Wait::Turn),
+        },
         Verdict::Do(_) => Explanation::Waiting(Wait::Turn),
     }
 }

@@ -331,6 +331,8 @@ fn what_was_tried_in_vain_is_explained_by_what_it_met() {
     let known = Known { state: AssetState::Blocked, reason: Some("it cannot be read".into()), ..known() };
     assert_eq!(explain(&asset("a"), &with_known(known)), Explanation::Blocked("it cannot be read".into()));
     assert_eq!(explain(&asset("b"), &world()), Explanation::Waiting(Wait::Turn));
+    let known = Known { state: AssetState::NoRoom, reason: Some("there is no room".into()), ..self::known() };
+    assert_eq!(explain(&asset("a"), &with_known(known)), Explanation::Waiting(Wait::Storage));
     assert_eq!(conditions::cache_bound(5 << 30), (5 << 30) / 10);
     assert_eq!(conditions::cache_bound(500 << 30), 2 << 30);
 }
