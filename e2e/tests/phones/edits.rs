@@ -110,6 +110,44 @@ async fn deleted_in_the_vault_and_saved_again_on_purpose() {
     phone.check_explanations(&home).await;
 }
 
+/// A picture that waits for Wi-Fi is deleted from the vault on another device: when Wi-Fi comes, it is not sent, since it was here before.
+/// Saved again after that, it comes back.
+/// Shows E9.
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_elsewhere_while_it_waited_for_wifi() {
+    let home = Home::new().await;
+    let (one, other) = (Phone::new(&home, "one").await, Phone::new(&home, "other").await);
+    let photos = one.take(3, 20_000);
+    one.run(Trigger::Opened).await.report();
+    other.network(Network::Metered, 4_000_000);
+    let [waiting, edited, forgotten] = [0, 1, 2].map(|at| other.receive(&one, &photos[at]));
+    other.run(Trigger::LibraryChanged).await.report();
+    // Two more looks, one at everything: what is known of an asset changes, and since when it is here does not.
+    other.favour(&edited);
+    other.run(Trigger::LibraryChanged).await.report();
+    other.forget_changes();
+    other.run(Trigger::LibraryChanged).await.report();
+    home.trash(&home.files().await).await;
+    other.network(Network::Unmetered, 4_000_000);
+    let ran = other.run(Trigger::NetworkUnmetered).await.report();
+    assert_eq!((ran.report.bytes_sent, ran.report.untrashed), (0, 0), "{:?}", ran.report);
+    assert_eq!(home.contents().await.len(), 0);
+    for asset in [&waiting, &edited, &forgotten] {
+        assert!(matches!(other.explain(asset).await, Explanation::Skipped(Skip::Deleted(_))));
+    }
+    // On purpose: once more beside the first, and after that was gone from the phone.
+    let again = other.save_again(&waiting);
+    other.delete(std::slice::from_ref(&forgotten));
+    other.run(Trigger::LibraryChanged).await.report();
+    let back = other.receive(&one, &photos[2]);
+    other.run(Trigger::LibraryChanged).await.report();
+    for asset in [&again, &back] {
+        assert!(other.explain(asset).await.is_backed_up());
+    }
+    assert_eq!(home.contents().await.len(), 2);
+    other.check_explanations(&home).await;
+}
+
 /// The phone's clock is set back a year: what was deleted stays deleted, what is brought back comes back, nothing waits for a year.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_clock_is_set_back_a_year() {

@@ -241,7 +241,7 @@ impl Hands<'_> {
         for pass in 0..passes {
             let world = world(&run.catalog, library, device, outlook, resumable).await?;
             let listing = list(&run.catalog, library, thoroughness, world.now).await?;
-            run.catalog.record_library(library.id(), &listing.told, world.now).await?;
+            run.catalog.record_library(library.id(), &listing.told, world.now, run.now).await?;
             let mut planned = plan(listing.assets, &world);
             rest = planned.rest;
             if pass > 0 {

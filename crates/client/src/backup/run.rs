@@ -112,6 +112,8 @@ pub(super) struct Run {
     pub(super) library: Option<Arc<dyn Library>>,
     /// What the moment did not allow, and what each waits for.
     held: Mutex<Vec<(PathBuf, Wait)>>,
+    /// Whether the disk is asked since when files are there. What is imported is brought, however long it lay there.
+    pub(super) goes_by_arrival: bool,
     /// The archives that assets lie in.
     pub(super) archives: Arc<Archives>,
     /// What the vault still takes.
@@ -174,6 +176,7 @@ impl Run {
             gate: Arc::default(),
             library: None,
             held: Mutex::default(),
+            goes_by_arrival: false,
             archives: Arc::default(),
             room: Arc::default(),
             is_told_full: AtomicBool::new(false),
@@ -224,6 +227,11 @@ impl Run {
             let outcome = if reason.is_failure() { Outcome::Failed(text) } else { Outcome::Skipped(text) };
             report.count(path, &outcome);
         }
+    }
+
+    /// Makes it a run over folders.
+    pub(super) fn of_folders(self) -> Self {
+        Self { goes_by_arrival: true, ..self }
     }
 
     /// Makes it the run of a device's own library, under conditions that change.

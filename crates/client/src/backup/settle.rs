@@ -18,7 +18,7 @@ use super::describe;
 use super::encrypt::Source;
 use super::error::{AssetError, BackupError};
 use super::hash::{Hashed, hash, is_kept};
-use super::identify::{Asset, IdentifyError};
+use super::identify::Asset;
 use super::plan::{self, ContentDecision, decide_content, deleted_reason};
 use super::run::{GONE, ROOM_UNIT, Run};
 use crate::appearance::Appearance;
@@ -27,7 +27,8 @@ use crate::event::{Event, Outcome};
 use crate::feed;
 use crate::keys::{file_key, trashed_file_key, wrap_file_key};
 use crate::library::device::DeviceAsset;
-use crate::library::{DeviceAlbum, LibraryError, path_of, raw};
+use crate::library::settle::arrived;
+use crate::library::{DeviceAlbum, path_of, raw};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// An asset whose content is known.
@@ -275,10 +276,22 @@ impl Run {
         Ok(decide_content(&memberships, &trash, album, first_seen))
     }
 
+    /// Since when it is here: since a run first saw this content there, or since its library or its disk says that it lies there.
     async fn first_seen(&self, place: &Place<'_>, content: &ContentHash) -> Result<i64, CatalogError> {
         let (root, path) = (raw(place.root), raw(place.relative));
         let known = self.catalog.first_seen(content, &root, &path, &place.fingerprint).await?;
-        Ok(known.unwrap_or(self.now))
+        let seen = known.unwrap_or(self.now);
+        let there = if self.library.is_some() {
+            self.catalog.first_listed(&root, &path).await?
+        } else if self.goes_by_arrival {
+            let path = place.root.join(place.relative);
+            let now = self.now;
+            let looking = tokio::task::spawn_blocking(move || arrived(&path, now));
+            looking.await.expect("looking at a file does not panic")
+        } else {
+            None
+        };
+        Ok(there.map_or(seen, |there| seen.min(there)))
     }
 
     /// Everything but sending, for which it says `None`.
@@ -506,45 +519,6 @@ impl Run {
         self.record(&place, Some(*content), &settled).await?;
         self.finished(&name.as_path().into(), settled.outcome).await;
         Ok(true)
-    }
-
-    /// Records an asset of a device's own library that was not read, for which the vault has no room.
-    pub(super) async fn record_without_room(
-        &self,
-        library: &[u8],
-        asset: &DeviceAsset,
-    ) -> Result<(), CatalogError> {
-        let (root, id, reason) = (path_of(library), path_of(&asset.id.0), AssetError::NoRoom.to_string());
-        self.record_other(&root, &id, asset.fingerprint, AssetState::NoRoom, &reason).await
-    }
-
-    /// Records why an asset of a device's own library could not be opened, counts it and tells it. What passes by itself, and what is in the
-    /// vault all the same, leaves nothing to remember.
-    pub(super) async fn block(
-        &self,
-        library: &[u8],
-        asset: &DeviceAsset,
-        error: &AssetError,
-        is_in_vault: bool,
-    ) -> Result<(), CatalogError> {
-        if matches!(error, AssetError::Stopped) {
-            return Ok(());
-        }
-        let is_unavailable = matches!(error, AssetError::Library(LibraryError::Unavailable(_)));
-        let passes = is_unavailable || error.is_transient() || error.is_storage_full();
-        let reason = error.to_string();
-        let (state, outcome) = match error {
-            AssetError::Identify(IdentifyError::NotMedia(_)) => {
-                (AssetState::NotMedia, Outcome::NotMedia(reason.clone()))
-            }
-            _ => (AssetState::Blocked, Outcome::Failed(reason.clone())),
-        };
-        if !passes && !is_in_vault {
-            let (root, id) = (path_of(library), path_of(&asset.id.0));
-            self.record_other(&root, &id, asset.fingerprint, state, &reason).await?;
-        }
-        self.finished(&Path::new(&asset.name).into(), outcome).await;
-        Ok(())
     }
 }
 
