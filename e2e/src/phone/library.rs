@@ -115,7 +115,9 @@ impl Shelf {
     fn write(&mut self, id: &AssetId, now: i64, token: u64) {
         let bytes = self.bytes(id);
         std::fs::write(self.path(id), &bytes).unwrap();
-        self.asset(id).fingerprint = print(bytes.len() as u64, now, token);
+        let motion = motion(self.contents[id].0).len();
+        let motion = if self.asset(id).kind == AssetKind::LivePhoto { motion } else { 0 };
+        self.asset(id).fingerprint = print((bytes.len() + motion) as u64, now, token);
     }
 
     pub(crate) fn remove(&mut self, id: &AssetId) {

@@ -20,11 +20,11 @@ use super::gate::Outlook;
 use super::identify::{Asset, Component, IdentifyError, InLibrary, Surroundings, look_at};
 use super::lanes::Lanes;
 use super::listing::{Thoroughness, list};
-use super::rules::conditions::Grant;
+use super::rules::conditions::{Grant, free_for_copy};
 use super::rules::explanation::{Explanation, Wait};
 use super::rules::{Known, Work, World, explain, plan};
 use super::run::Run;
-use super::temporary::{TakenRoom, TemporaryCache, TemporaryCopy};
+use super::temporary::{TakenRoom, TemporaryCache, TemporaryCopy, room_in};
 use super::{BackupReport, Memory, Settings};
 use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, DeviceAlbumKey, Feed};
 use crate::event::{Event, Events};
@@ -78,7 +78,8 @@ pub async fn backup_library(
     let began = Instant::now();
     let _lock = catalog.lock_run()?;
     let conditions = *outlook.conditions.borrow();
-    let cache = TemporaryCache::open(&device.cache, conditions.cache_room)
+    let cache_room = room_in(&device.cache, conditions.free_bytes);
+    let cache = TemporaryCache::open(&device.cache, cache_room)
         .map_err(|source| BackupError::Root { path: device.cache.clone(), source })?;
     let started = (outlook.clock)();
     let is_short = matches!(conditions.grant, Grant::Until(until) if until - started < SHORT_GRANT);
@@ -90,7 +91,7 @@ pub async fn backup_library(
     let now = vault_time(&catalog, &outlook).await?;
     let settings = Settings { memory: Memory::LITTLE, ..settings.clone() };
     let run = Run::new(session, catalog, settings, events.clone(), stop, now);
-    let run = Arc::new(run.of_library(Arc::clone(&library), outlook.clone(), resumable));
+    let run = Arc::new(run.of_library(Arc::clone(&library), outlook.clone(), resumable, cache_room));
     let hands = Hands { run: &run, library: &*library, cache: &cache, device };
     let last_completed = run.catalog.last_completed(library.id()).await?;
     let thoroughness = if is_short { Thoroughness::OnlyChanges } else { Thoroughness::Usual };
@@ -146,7 +147,8 @@ pub async fn explain_library(
     device: &Device,
     outlook: &Outlook,
 ) -> Result<Vec<(DeviceAsset, Explanation)>, BackupError> {
-    let world = world(catalog, library, device, outlook, true).await?;
+    let cache_room = room_in(&device.cache, outlook.conditions.borrow().free_bytes);
+    let world = world(catalog, library, device, outlook, true, cache_room).await?;
     let listing = list(catalog, library, Thoroughness::OnlyChanges, world.now).await?;
     Ok(listing
         .assets
@@ -171,6 +173,7 @@ async fn world(
     device: &Device,
     outlook: &Outlook,
     resumable: bool,
+    cache_room: u64,
 ) -> Result<World, CatalogError> {
     let mut albums = catalog.chosen_albums(library.id()).await?;
     // As they are called now. One that is not there keeps its name, as it keeps its choice.
@@ -197,6 +200,7 @@ async fn world(
         conditions,
         trigger: outlook.trigger,
         resumable,
+        cache_room,
         last_completed: catalog.last_completed(library.id()).await?,
         now: (outlook.clock)(),
     })
@@ -239,7 +243,7 @@ impl Hands<'_> {
         // Without a mirror no work leads to more.
         let passes = if device.mirror { PASSES } else { 1 };
         for pass in 0..passes {
-            let world = world(&run.catalog, library, device, outlook, resumable).await?;
+            let world = world(&run.catalog, library, device, outlook, resumable, self.cache.bytes()).await?;
             let listing = list(&run.catalog, library, thoroughness, world.now).await?;
             run.catalog.record_library(library.id(), &listing.told, world.now, run.now).await?;
             let mut planned = plan(listing.assets, &world);
@@ -402,10 +406,7 @@ impl Hands<'_> {
     ) -> Result<Asset, AssetError> {
         let mut copies = Vec::new();
         // For both halves at once: whoever waited for the second with the first in hand might wait for ever.
-        let room = tokio::select! {
-            () = self.run.halt.cancelled() => return Err(AssetError::Stopped),
-            room = self.cache.room(asset.fingerprint.size, asset.kind) => room.map_err(LibraryError::Read)?,
-        };
+        let room = self.room(asset, asset.copied_bytes()).await?;
         let main = self.open_part(asset, Part::Main, &room, &mut copies).await?;
         let motion = match asset.motion {
             Motion::Here => Some(self.open_part(asset, Part::Motion, &room, &mut copies).await?),
@@ -435,6 +436,17 @@ impl Hands<'_> {
         Ok(Asset { root, main, motion, probe, album, is_changed: true, library, told: None, offered: None })
     }
 
+    /// Room in the cache for copies of so many bytes.
+    async fn room(self, asset: &DeviceAsset, bytes: u64) -> Result<TakenRoom, AssetError> {
+        let room = tokio::select! {
+            () = self.run.halt.cancelled() => return Err(AssetError::Stopped),
+            room = self.cache.room(bytes, asset.kind) => room,
+        };
+        room.ok_or_else(|| {
+            AssetError::Held(free_for_copy(bytes).map_or(Wait::Download(bytes), Wait::CacheRoom))
+        })
+    }
+
     async fn open_part(
         self,
         asset: &DeviceAsset,
@@ -446,13 +458,18 @@ impl Hands<'_> {
             Part::Main => asset.name.clone(),
             Part::Motion => video_name(&asset.name),
         };
-        let copy = self.cache.place(&name, room).map_err(LibraryError::Read)?;
+        let mut copy = self.cache.place(&name, room).map_err(LibraryError::Read)?;
         let opened = tokio::select! {
             () = self.run.halt.cancelled() => return Err(AssetError::Stopped),
             opened = self.library.open(&asset.id, part, copy.path()) => opened?,
         };
         let Some(path) = opened else {
             let path = copy.path().to_owned();
+            if asset.copied_bytes() == 0 {
+                // It was exported all the same: nothing more is copied before there is room for that.
+                let bytes = path.metadata().map_err(LibraryError::Read)?.len();
+                copy.keep(self.room(asset, bytes).await?);
+            }
             keep_time(&path, asset.fingerprint.modified_ns).map_err(LibraryError::Read)?;
             copies.push(copy);
             return Ok(path);

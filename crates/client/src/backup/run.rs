@@ -235,10 +235,21 @@ impl Run {
     }
 
     /// Makes it the run of a device's own library, under conditions that change.
-    pub(super) fn of_library(self, library: Arc<dyn Library>, outlook: Outlook, resumable: bool) -> Self {
+    pub(super) fn of_library(
+        self,
+        library: Arc<dyn Library>,
+        outlook: Outlook,
+        resumable: bool,
+        cache_room: u64,
+    ) -> Self {
         let patience = Patience::new(self.settings.patience, self.halt.clone(), self.events.clone());
         let patience = Arc::new(patience.under(outlook.conditions.clone()));
-        Self { patience, gate: Arc::new(Gate::new(Some(outlook), resumable)), library: Some(library), ..self }
+        Self {
+            patience,
+            gate: Arc::new(Gate::new(outlook, resumable, cache_room)),
+            library: Some(library),
+            ..self
+        }
     }
 
     /// Does what the plans say.

@@ -54,8 +54,10 @@ pub enum Wait {
     Fetch,
     /// The owner's leave to fetch originals from the cloud.
     FetchLeave,
-    /// Room on the device for an original of so many bytes that lies in the cloud.
+    /// So many bytes of free space on the device, for the copy by which it is read.
     CacheRoom(u64),
+    /// Its owner to bring an original of so many bytes from the cloud to the device: it is too large for any cache.
+    Download(u64),
     /// The app to be in the foreground, or a longer grant.
     Foreground,
     /// The next time that the system lets the app run.
@@ -149,9 +151,13 @@ impl fmt::Display for Wait {
             }
             Self::CacheRoom(bytes) => {
                 let mega = bytes.div_ceil(1_000_000);
+                write!(formatter, "{mega} MB must be free on the device for the copy by which it is read")
+            }
+            Self::Download(bytes) => {
+                let mega = bytes.div_ceil(1_000_000);
                 write!(
                     formatter,
-                    "its original is in the cloud, and fetching it takes {mega} MB of free space"
+                    "its original of {mega} MB is in the cloud, and too large to be fetched: download it to the device"
                 )
             }
             Self::Foreground => formatter.write_str("it is a long video: open the app to send it"),

@@ -14,10 +14,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use darkslide_crypto::ContentHash;
 use darkslide_protocol::FileId;
 
-use super::temporary::largest;
 use crate::catalog::{AssetState, DeviceAlbumKey, Fingerprint};
 use crate::library::device::{AlbumChoice, AssetId, AssetKind, DeviceAsset, Locality, Motion};
-use conditions::{App, CanRun, Conditions, Grant, Network, Permissions, Trigger};
+use conditions::{
+    App, CanRun, Conditions, Grant, Network, Permissions, Trigger, free_for_copy, largest_copy,
+};
 use explanation::{Explanation, Skip, Wait};
 
 /// What a part may take in a grant that ends: one that would not be done by then is not begun. µs.
@@ -78,6 +79,8 @@ pub struct World {
     pub trigger: Trigger,
     /// Whether large originals go up in parts that can go on another time.
     pub resumable: bool,
+    /// Bytes that there is room for in the cache of copies.
+    pub cache_room: u64,
     /// When the last run began that got to its end, µs since the epoch.
     pub last_completed: i64,
     /// The present, µs since the epoch.
@@ -218,8 +221,13 @@ pub fn may_send(
 }
 
 /// Whether the bytes of an asset may be read at this moment; asked right before that.
-pub fn may_read(asset: &DeviceAsset, conditions: &Conditions, permissions: &Permissions) -> Result<(), Wait> {
-    let held = cloud(asset, conditions, permissions).or_else(|| cramped(asset, conditions));
+pub fn may_read(
+    asset: &DeviceAsset,
+    conditions: &Conditions,
+    permissions: &Permissions,
+    cache_room: u64,
+) -> Result<(), Wait> {
+    let held = cloud(asset, conditions, permissions).or_else(|| cramped(asset, cache_room));
     held.map_or(Ok(()), Err)
 }
 
@@ -370,13 +378,13 @@ fn cloud(asset: &DeviceAsset, conditions: &Conditions, permissions: &Permissions
 }
 
 fn no_room_in_the_cache(case: Case<'_>) -> Option<Explanation> {
-    waiting(cramped(case.asset, &case.world.conditions).filter(|_| !case.needs_no_bytes()))
+    waiting(cramped(case.asset, case.world.cache_room).filter(|_| !case.needs_no_bytes()))
 }
 
-fn cramped(asset: &DeviceAsset, conditions: &Conditions) -> Option<Wait> {
-    let size = asset.fingerprint.size;
-    let is_fetched = asset.locality == Locality::Cloud;
-    (is_fetched && size > largest(conditions.cache_room)).then_some(Wait::CacheRoom(size))
+fn cramped(asset: &DeviceAsset, cache_room: u64) -> Option<Wait> {
+    let bytes = asset.copied_bytes();
+    let wait = || free_for_copy(bytes).map_or(Wait::Download(bytes), Wait::CacheRoom);
+    (bytes > largest_copy(cache_room)).then(wait)
 }
 
 /// In the background the system ends the app's time when it likes. A video begins there only if what was sent of it is not lost.

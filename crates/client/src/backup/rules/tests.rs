@@ -4,6 +4,7 @@
 use super::*;
 use crate::library::device::Locality;
 use AssetKind::{LivePhoto, Photo, Video};
+use conditions::cache_bound;
 use proptest::prelude::*;
 
 const NOW: i64 = 1_800_000_000_000_000;
@@ -65,6 +66,7 @@ fn world() -> World {
         conditions: Conditions::HOME,
         trigger: Trigger::Periodic,
         resumable: true,
+        cache_room: 2 << 30,
         last_completed: NOW - 2 * DAY,
         now: NOW,
     }
@@ -306,24 +308,30 @@ fn originals_in_the_cloud_are_fetched_as_their_owner_allows() {
     let allowed = Permissions { photos_on_metered: true, ..Permissions::default() };
     let fetching = Permissions { fetch_on_metered: true, ..allowed };
     let never = Permissions { fetch_from_cloud: false, ..fetching };
-    let cramped = Conditions { cache_room: cloud.fingerprint.size, ..Conditions::HOME };
+    let (home, size) = (Conditions::HOME, cloud.fingerprint.size);
+    let free = free_for_copy(size).unwrap();
     // Seven eighths of it are exactly as much.
-    let just = Conditions { cache_room: cloud.fingerprint.size * 8 / 7, ..Conditions::HOME };
-    for (conditions, permissions, expected) in [
-        (Conditions::HOME, allowed, works(Work::New)),
-        (metered, allowed, waits(Wait::Fetch)),
-        (metered, fetching, works(Work::New)),
-        (Conditions::HOME, never, waits(Wait::FetchLeave)),
-        (cramped, allowed, waits(Wait::CacheRoom(cloud.fingerprint.size))),
-        (just, allowed, works(Work::New)),
+    let just = cache_bound(free);
+    for (conditions, permissions, cache_room, expected) in [
+        (home, allowed, 2 << 30, works(Work::New)),
+        (metered, allowed, 2 << 30, waits(Wait::Fetch)),
+        (metered, fetching, 2 << 30, works(Work::New)),
+        (home, never, 2 << 30, waits(Wait::FetchLeave)),
+        (home, allowed, size, waits(Wait::CacheRoom(free))),
+        (home, allowed, just - 1, waits(Wait::CacheRoom(free))),
+        (home, allowed, just, works(Work::New)),
     ] {
-        check(&cloud, &World { permissions, conditions, ..world() }, &expected);
-        check(&asset("a"), &World { permissions, conditions, ..world() }, &works(Work::New));
+        check(&cloud, &World { permissions, conditions, cache_room, ..world() }, &expected);
+        check(&asset("a"), &World { permissions, conditions, cache_room, ..world() }, &works(Work::New));
     }
+    // Its video is exported, wherever it lies.
+    let live = DeviceAsset { kind: LivePhoto, motion: Motion::Here, ..asset("a") };
+    check(&live, &World { cache_room: just - 1, ..world() }, &waits(Wait::CacheRoom(free)));
+    check(&live, &World { cache_room: just, ..world() }, &works(Work::New));
     // What needs no bytes is done without them.
     let recheck = with_known(Known { state: AssetState::Skipped, ..known() });
     let expected = works(Work::Recheck(ContentHash::of(b"content")));
-    check(&cloud, &World { conditions: cramped, permissions: never, ..recheck }, &expected);
+    check(&cloud, &World { cache_room: 10, permissions: never, ..recheck }, &expected);
 }
 
 #[test]
@@ -333,8 +341,26 @@ fn what_was_tried_in_vain_is_explained_by_what_it_met() {
     assert_eq!(explain(&asset("b"), &world()), Explanation::Waiting(Wait::Turn));
     let known = Known { state: AssetState::NoRoom, reason: Some("there is no room".into()), ..self::known() };
     assert_eq!(explain(&asset("a"), &with_known(known)), Explanation::Waiting(Wait::Storage));
-    assert_eq!(conditions::cache_bound(5 << 30), (5 << 30) / 10);
-    assert_eq!(conditions::cache_bound(500 << 30), 2 << 30);
+}
+
+#[test]
+fn what_must_be_free_for_a_copy_is_the_least_that_is_enough() {
+    assert_eq!(cache_bound(5 << 30), (5 << 30) / 10);
+    assert_eq!(cache_bound(500 << 30), 2 << 30);
+    for bytes in [1, 6, 7, 8, 1001, 12_000_000, 1 << 30, (2 << 30) / 8 * 7] {
+        let free = free_for_copy(bytes).unwrap();
+        assert!(largest_copy(cache_bound(free)) >= bytes, "{bytes}");
+        assert!(largest_copy(cache_bound(free - 1)) < bytes, "{bytes}");
+    }
+    for bytes in [(2 << 30) / 8 * 7 + 1, 3 << 30, u64::MAX] {
+        assert_eq!(free_for_copy(bytes), None);
+        let film = DeviceAsset {
+            fingerprint: Fingerprint { size: bytes, ..print(1) },
+            locality: Locality::Cloud,
+            ..asset("a")
+        };
+        check(&film, &world(), &waits(Wait::Download(bytes)));
+    }
 }
 
 fn order(assets: Vec<DeviceAsset>, world: &World) -> Vec<String> {
@@ -393,8 +419,8 @@ fn conditions() -> impl Strategy<Value = Conditions> {
         CanRun::AppKilled,
         CanRun::PrivateSpaceLocked,
     ]);
-    (network, any::<(bool, bool, bool)>(), grant, can_run, 0_u64..3000).prop_map(
-        |(network, (charging, power_saver, front), grant, can_run, cache_room)| Conditions {
+    (network, any::<(bool, bool, bool)>(), grant, can_run).prop_map(
+        |(network, (charging, power_saver, front), grant, can_run)| Conditions {
             network,
             charging,
             battery_level: Some(50),
@@ -402,7 +428,7 @@ fn conditions() -> impl Strategy<Value = Conditions> {
             app: if front { App::Foreground } else { App::Background },
             grant,
             can_run,
-            cache_room,
+            free_bytes: None,
         },
     )
 }
@@ -473,8 +499,8 @@ fn history() -> impl Strategy<Value = Option<Known>> {
 fn worlds() -> impl Strategy<Value = (Vec<DeviceAsset>, World)> {
     let library = (0..12_usize).map(|at| (device_asset(at), history())).collect::<Vec<_>>();
     let deleted = prop::collection::hash_map(0_i64..6, 0_i64..9, 0..3);
-    (library, conditions(), permissions(), deleted, any::<(bool, bool)>()).prop_map(
-        |(library, conditions, permissions, deleted, (mirror, resumable))| {
+    (library, conditions(), permissions(), deleted, any::<(bool, bool)>(), 0_u64..3000).prop_map(
+        |(library, conditions, permissions, deleted, (mirror, resumable), cache_room)| {
             let known = library
                 .iter()
                 .filter_map(|(asset, known)| Some((asset.id.clone(), known.clone()?)))
@@ -489,6 +515,7 @@ fn worlds() -> impl Strategy<Value = (Vec<DeviceAsset>, World)> {
                     .collect(),
                 mirror,
                 resumable,
+                cache_room,
                 conditions,
                 permissions,
                 ..world()
@@ -583,7 +610,7 @@ proptest! {
     /// (b), (c): at home everything that is allowed gets into the vault, and then there is nothing to do.
     #[test]
     fn everything_allowed_is_sent_in_the_end_and_nothing_twice((assets, world) in worlds()) {
-        let mut world = World { conditions: Conditions::HOME, trigger: Trigger::Asked, ..world };
+        let mut world = World { conditions: Conditions::HOME, trigger: Trigger::Asked, cache_room: 2 << 30, ..world };
         world.permissions = Permissions { delay_after_capture: world.permissions.delay_after_capture, ..Permissions::default() };
         // Two days later: delays and promises are over.
         world.now += 2 * DAY;
@@ -624,16 +651,15 @@ proptest! {
 fn bytes_are_read_as_the_moment_allows() {
     let cloud = DeviceAsset { locality: Locality::Cloud, ..asset("a") };
     let metered = Conditions { network: Network::Metered, ..Conditions::HOME };
-    let cramped = Conditions { cache_room: 10, ..Conditions::HOME };
-    let no_room = Err(Wait::CacheRoom(cloud.fingerprint.size));
-    for (asset, conditions, expected) in [
-        (&cloud, Conditions::HOME, Ok(())),
-        (&cloud, metered, Err(Wait::Fetch)),
-        (&cloud, cramped, no_room),
-        (&asset("a"), cramped, Ok(())),
-        (&asset("a"), metered, Ok(())),
+    let no_room = Err(Wait::CacheRoom(free_for_copy(cloud.fingerprint.size).unwrap()));
+    for (asset, conditions, cache_room, expected) in [
+        (&cloud, Conditions::HOME, 2 << 30, Ok(())),
+        (&cloud, metered, 2 << 30, Err(Wait::Fetch)),
+        (&cloud, Conditions::HOME, 10, no_room),
+        (&asset("a"), Conditions::HOME, 10, Ok(())),
+        (&asset("a"), metered, 10, Ok(())),
     ] {
-        assert_eq!(may_read(asset, &conditions, &Permissions::default()), expected, "{asset:?}");
+        assert_eq!(may_read(asset, &conditions, &Permissions::default(), cache_room), expected, "{asset:?}");
     }
 }
 
@@ -710,6 +736,7 @@ fn every_explanation_is_one_sentence() {
         Wait::Fetch,
         Wait::FetchLeave,
         Wait::CacheRoom(12_000_001),
+        Wait::Download(3_000_000_000),
         Wait::Foreground,
         Wait::Grant,
         Wait::AppOpened,
