@@ -211,6 +211,30 @@ async fn the_screen_stays_on_during_the_first_backup() {
     assert_eq!(iphone.phone.check_explanations(&home).await, 450);
 }
 
+/// A picture that cannot be read and a video that waits for another network keep no backup from being through: the first is behind, and the
+/// screen goes off again.
+/// Shows E6.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_through_whatever_cannot_be_read() {
+    let home = Home::new().await;
+    let mut iphone = IPhone::new(&home, "iphone").await;
+    iphone.auto_lock = Some(MINUTE);
+    iphone.phone.allow(|permissions| {
+        permissions.keep_awake = true;
+        permissions.photos_on_metered = true;
+    });
+    iphone.phone.network(Network::Metered, 100_000);
+    let photos = iphone.phone.take(5, 100_000);
+    iphone.phone.record(AssetKind::Video, 100_000);
+    iphone.phone.spoil(&photos[2]);
+    let ran = iphone.open().await.report();
+    assert_eq!((ran.report.uploaded, ran.report.failed.len(), ran.is_complete), (4, 1, true), "{ran:?}");
+    iphone.phone.take(150, 100_000);
+    let ran = iphone.open().await.report();
+    assert!(!ran.is_complete, "it is not the first backup any more");
+    assert!(ran.held.iter().any(|(_, wait)| *wait == Wait::Grant), "{:?}", ran.held);
+}
+
 /// The app stays alive: the library, the network, the charger and whoever tells it are reasons to run, and several at once are one run.
 /// Shows M1.
 #[tokio::test(flavor = "multi_thread")]

@@ -59,7 +59,7 @@ pub struct DeviceReport {
     pub rest: Vec<(AssetId, Explanation)>,
     /// What was begun, and what it waits for now.
     pub held: Vec<(AssetId, Wait)>,
-    /// Whether all was done that may be done at all.
+    /// Whether everything had its turn that was allowed. What cannot be read, or waits for another moment, had it.
     pub is_complete: bool,
 }
 
@@ -115,12 +115,23 @@ pub async fn backup_library(
     let held: Vec<_> =
         run.held().into_iter().map(|(id, wait)| (AssetId(crate::library::raw(&id)), wait)).collect();
     let report = run.report(began.elapsed());
-    let is_waiting = rest.iter().any(|(_, why)| matches!(why, Explanation::Waiting(_)));
-    let is_complete = held.is_empty() && report.is_complete() && !is_waiting;
+    let is_complete = is_through(&report, &rest, &held);
     if is_complete {
         run.catalog.complete(library.id(), started).await?;
     }
     Ok(DeviceReport { report, rest, held, is_complete })
+}
+
+/// Whether a run got to its end: nothing ended it before all that it was allowed to do had its turn.
+fn is_through(report: &BackupReport, rest: &[(AssetId, Explanation)], held: &[(AssetId, Wait)]) -> bool {
+    let is_cut_off =
+        |why: &Explanation| matches!(why, Explanation::Waiting(wait) if wait.is_of_the_whole_run());
+    // What was begun was allowed then: it was cut off, unless it waits for what is its own.
+    let was_cut_off = |wait: &Wait| !wait.is_of_the_original();
+    report.interrupted.is_none()
+        && report.storage_full.is_none()
+        && !rest.iter().any(|(_, why)| is_cut_off(why))
+        && !held.iter().any(|(_, wait)| was_cut_off(wait))
 }
 
 /// Tells whether the screen is to stay on, as conditions come. Ends with whoever asked for it.
@@ -504,4 +515,48 @@ fn look(
     let file = PathBuf::from(path.file_name().unwrap_or_default());
     let (component, probe) = look_at(around, &file)?;
     Ok((Component { relative: PathBuf::from(name), ..component }, probe))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rules::explanation::Skip;
+    use super::*;
+    use crate::backup::report::Named;
+
+    #[test]
+    fn a_run_is_through_when_all_that_was_allowed_had_its_turn() {
+        let id = || AssetId::new("a");
+        let waits = |wait: Wait| vec![(id(), Explanation::Waiting(wait))];
+        let usual = BackupReport::default();
+        let failed = vec![Named { path: "a.jpg".to_owned(), reason: "it cannot be read".to_owned() }];
+        let unreadable = BackupReport { failed, ..usual.clone() };
+        let stopped = BackupReport { interrupted: Some("it was stopped".to_owned()), ..usual.clone() };
+        let full = BackupReport { storage_full: Some("it is full".to_owned()), ..usual.clone() };
+        for (report, rest, held, expected) in [
+            (&usual, vec![], None, true),
+            (&unreadable, vec![], None, true),
+            (&stopped, vec![], None, false),
+            (&full, vec![], None, false),
+            (&usual, vec![(id(), Explanation::Skipped(Skip::NotSelected))], None, true),
+            (&usual, vec![(id(), Explanation::Blocked("it is broken".to_owned()))], None, true),
+            (&usual, waits(Wait::Unmetered(AssetKind::Video)), None, true),
+            (&usual, waits(Wait::Delay(7)), None, true),
+            (&usual, waits(Wait::Charger), None, true),
+            (&usual, waits(Wait::CacheRoom(7)), None, true),
+            (&usual, waits(Wait::Foreground), None, true),
+            (&usual, waits(Wait::Network), None, false),
+            (&usual, waits(Wait::Grant), None, false),
+            (&usual, waits(Wait::AppOpened), None, false),
+            (&usual, vec![], Some(Wait::Fetch), true),
+            (&usual, vec![], Some(Wait::CacheRoom(7)), true),
+            (&usual, vec![], Some(Wait::Unmetered(AssetKind::Photo)), false),
+            (&usual, vec![], Some(Wait::Foreground), false),
+            (&usual, vec![], Some(Wait::Grant), false),
+            (&usual, vec![], Some(Wait::Network), false),
+            (&usual, vec![], Some(Wait::Storage), false),
+        ] {
+            let held: Vec<_> = held.into_iter().map(|wait| (id(), wait)).collect();
+            assert_eq!(is_through(report, &rest, &held), expected, "{report:?} {rest:?} {held:?}");
+        }
+    }
 }

@@ -92,6 +92,27 @@ impl Explanation {
     }
 }
 
+impl Wait {
+    /// Whether nothing at all can be sent for as long as that is so.
+    pub fn is_of_the_whole_run(&self) -> bool {
+        matches!(
+            self,
+            Self::Turn
+                | Self::Network
+                | Self::Grant
+                | Self::AppOpened
+                | Self::PrivateSpace
+                | Self::BatteryExemption
+                | Self::Storage
+        )
+    }
+
+    /// Whether it is about where one original lies, whatever the moment allows to others.
+    pub fn is_of_the_original(&self) -> bool {
+        matches!(self, Self::Fetch | Self::FetchLeave | Self::CacheRoom(_) | Self::Download(_))
+    }
+}
+
 fn day(at: i64) -> String {
     from_micros(at).map_or_else(|| "an unknown day".to_owned(), |instant| instant.date().to_string())
 }
