@@ -235,6 +235,43 @@ async fn a_backup_is_through_whatever_cannot_be_read() {
     assert!(ran.held.iter().any(|(_, wait)| *wait == Wait::Grant), "{:?}", ran.held);
 }
 
+/// Pushes that are long enough for three pictures, and three new ones before each: an old picture and an old video have their turns all the
+/// same, and so has a film that is longer than any push.
+/// Shows E6, M7.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_waits_for_ever_behind_what_is_new() {
+    let home = Home::new().await;
+    let iphone = IPhone::new(&home, "iphone").await;
+    let phone = &iphone.phone;
+    let old = [phone.record(AssetKind::Photo, 1_200_000), phone.record(AssetKind::Video, 1_200_000)];
+    phone.wait(2 * DAY);
+    // Nine seconds a picture.
+    phone.network(Network::Unmetered, 130_000);
+    let (mut new, mut pushes) = (0, 0);
+    // What goes together overtakes by a place or two.
+    while !(phone.explain(&old[0]).await.is_backed_up() && phone.explain(&old[1]).await.is_backed_up()) {
+        phone.take(3, 1_200_000);
+        let ran = iphone.push().await.unwrap().report();
+        assert!((1..4).contains(&ran.report.uploaded), "{:?}", ran.report);
+        (new, pushes) = (new + ran.report.uploaded, pushes + 1);
+        assert!(pushes < 24, "{new} went by");
+        phone.check_explanations(&home).await;
+        phone.wait(HOUR);
+    }
+    assert!(new >= 3, "most turns go to what is new: {new}");
+    let film = phone.record(AssetKind::Video, 21_000_000);
+    phone.wait(2 * DAY);
+    phone.network(Network::Unmetered, 1_000_000);
+    pushes = 0;
+    while !phone.explain(&film).await.is_backed_up() {
+        phone.take(3, 4_000_000);
+        iphone.push().await.unwrap().report();
+        phone.wait(HOUR);
+        pushes += 1;
+        assert!(pushes < 24);
+    }
+}
+
 /// The app stays alive: the library, the network, the charger and whoever tells it are reasons to run, and several at once are one run.
 /// Shows M1.
 #[tokio::test(flavor = "multi_thread")]

@@ -29,7 +29,7 @@ use super::{BackupReport, Memory, Settings};
 use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, DeviceAlbumKey, Feed};
 use crate::event::{Event, Events};
 use crate::feed;
-use crate::library::device::{AssetId, AssetKind, DeviceAsset, Locality, Motion};
+use crate::library::device::{AssetId, DeviceAsset, Locality, Motion};
 use crate::library::{DeviceAlbum, Library, LibraryError, Part, path_of};
 use crate::session::Session;
 
@@ -213,6 +213,7 @@ async fn world(
         resumable,
         cache_room,
         last_completed: catalog.last_completed(library.id()).await?,
+        turns: catalog.turns(library.id()).await?,
         now: (outlook.clock)(),
     })
 }
@@ -234,9 +235,9 @@ fn known_of(row: AssetRow, receipts: &HashMap<FileId, i64>) -> Known {
 
 /// What carries a plan out.
 #[derive(Clone, Copy)]
-struct Hands<'h> {
-    run: &'h Arc<Run>,
-    library: &'h dyn Library,
+pub(super) struct Hands<'h> {
+    pub(super) run: &'h Arc<Run>,
+    pub(super) library: &'h dyn Library,
     cache: &'h TemporaryCache,
     device: &'h Device,
 }
@@ -269,7 +270,7 @@ impl Hands<'_> {
             let bytes = planned.work.iter().map(|(asset, _)| asset.fingerprint.size).sum();
             run.events.send(Event::Planned { assets: planned.work.len() as u64, bytes }).await;
             run.prepare_to_send().await?;
-            let work = run.work(async |lanes| self.feed(lanes, planned.work, &world).await);
+            let work = run.work(async |lanes| Box::pin(self.feed(lanes, planned.work, &world)).await);
             Box::pin(work).await?;
             if !run.held().is_empty() || run.is_halted() {
                 break;
@@ -278,75 +279,25 @@ impl Hands<'_> {
         Ok(rest)
     }
 
-    /// Photos and videos side by side, each in the order of the plan: fetching a long video keeps no photo waiting.
-    async fn feed(
-        self,
-        lanes: &Lanes,
-        work: Vec<(DeviceAsset, Work)>,
-        world: &World,
-    ) -> Result<(), BackupError> {
-        let (videos, photos): (Vec<_>, Vec<_>) =
-            work.into_iter().partition(|(asset, _)| asset.kind == AssetKind::Video);
-        let (busy, mut all_done) = mpsc::channel::<()>(1);
-        if world.photos_go_first() {
-            self.feed_in_order(lanes, photos, world, busy).await?;
-            // When the last photo is where it belongs, or waits, nobody is busy any more.
-            all_done.recv().await;
-            let (busy, _) = mpsc::channel(1);
-            return self.feed_in_order(lanes, videos, world, busy).await;
-        }
-        let (photos, videos) = tokio::join!(
-            self.feed_in_order(lanes, photos, world, busy.clone()),
-            self.feed_in_order(lanes, videos, world, busy),
-        );
-        photos.and(videos)
-    }
-
-    async fn feed_in_order(
-        self,
-        lanes: &Lanes,
-        work: Vec<(DeviceAsset, Work)>,
-        world: &World,
-        busy: mpsc::Sender<()>,
-    ) -> Result<(), BackupError> {
-        for (asset, work) in work {
-            if self.run.is_halted() {
-                return Ok(());
-            }
-            // What is in the vault stays known as that, whatever else could not be done with it.
-            let is_in_vault = matches!(work, Work::Place(..));
-            match self.begin(lanes, &asset, work, world, &busy).await {
-                // Of what is gone the next look at the library tells more.
-                Ok(()) | Err(AssetError::Library(LibraryError::Gone)) => {}
-                Err(AssetError::Held(wait)) => self.run.hold_id(path_of(&asset.id.0), wait),
-                Err(error) if error.ends_the_run() => {
-                    self.run.fail_with(error);
-                    return Ok(());
-                }
-                Err(error) => {
-                    self.run.weigh(&error).await;
-                    self.run.block(self.library.id(), &asset, &error, is_in_vault).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn begin(
+    /// Begins one. True where that was all.
+    pub(super) async fn begin(
         self,
         lanes: &Lanes,
         asset: &DeviceAsset,
         work: Work,
         world: &World,
         busy: &mpsc::Sender<()>,
-    ) -> Result<(), AssetError> {
+    ) -> Result<bool, AssetError> {
         self.run.gate.ask(asset.kind)?;
         match work {
-            Work::Place(file, albums) => return self.place(asset, file, &albums, world).await,
+            Work::Place(file, albums) => {
+                self.place(asset, file, &albums, world).await?;
+                return Ok(true);
+            }
             Work::Recheck(content) => {
                 let album = self.album_of(asset, world);
                 if self.run.recheck_in_library(self.library.id(), asset, &album, &content).await? {
-                    return Ok(());
+                    return Ok(true);
                 }
             }
             // What could not be sent for want of room is not read again until there is some.
@@ -366,7 +317,7 @@ impl Hands<'_> {
         }
         let opened = self.open(asset, self.album_of(asset, world), busy.clone()).await?;
         lanes.send_all(vec![opened], &self.run.settings.memory, &self.run.halt).await;
-        Ok(())
+        Ok(false)
     }
 
     /// Where an original lies need not be told when it changes, and decides whether it may be read.
@@ -522,6 +473,7 @@ mod tests {
     use super::super::rules::explanation::Skip;
     use super::*;
     use crate::backup::report::Named;
+    use crate::library::device::AssetKind;
 
     #[test]
     fn a_run_is_through_when_all_that_was_allowed_had_its_turn() {

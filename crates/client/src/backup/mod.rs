@@ -41,6 +41,7 @@ mod survey;
 pub mod temporary;
 mod thumbnails;
 mod told;
+mod turns;
 mod unopened;
 mod update;
 pub mod upload;

@@ -118,6 +118,7 @@ impl Run {
             events: &self.events,
             now: self.now,
             gate: &self.gate,
+            library: self.library.as_ref().map(|library| library.id()),
         }
     }
 }

@@ -420,6 +420,9 @@ impl Run {
         {
             return self.fail(error);
         }
+        if let Err(error) = self.count_turn().await {
+            return self.fail(error);
+        }
         self.finished(&asset.name(), settled.outcome).await;
     }
 

@@ -91,6 +91,20 @@ impl Catalog {
         Ok(())
     }
 
+    /// How many turns a library's pictures have had in all runs.
+    pub async fn turns(&self, library: &[u8]) -> Result<u64, CatalogError> {
+        let query = sqlx::query_scalar("SELECT turns FROM libraries WHERE library = $1").bind(library);
+        let turns: Option<i64> = query.fetch_optional(&self.pool).await?;
+        Ok(turns.unwrap_or_default().cast_unsigned())
+    }
+
+    /// Records one more.
+    pub async fn count_turn(&self, library: &[u8]) -> Result<(), CatalogError> {
+        let count = sqlx::query("UPDATE libraries SET turns = turns + 1 WHERE library = $1");
+        count.bind(library).execute(&self.pool).await?;
+        Ok(())
+    }
+
     /// Contents of which there is no live file because their owner deleted it, and when, µs since the epoch.
     pub async fn deleted_contents(&self) -> Result<HashMap<ContentHash, i64>, CatalogError> {
         let rows: Vec<(String, i64)> = sqlx::query_as(DELETED_CONTENTS).fetch_all(&self.pool).await?;

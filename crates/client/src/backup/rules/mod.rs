@@ -83,6 +83,8 @@ pub struct World {
     pub cache_room: u64,
     /// When the last run began that got to its end, µs since the epoch.
     pub last_completed: i64,
+    /// How many turns this library's pictures have had in all runs.
+    pub turns: u64,
     /// The present, µs since the epoch.
     pub now: i64,
 }
