@@ -130,6 +130,11 @@ impl Shelf {
         std::fs::remove_file(self.path(id)).unwrap();
     }
 
+    /// Whether the library has an asset whose file is not there.
+    pub(crate) fn is_lost(&self, id: &AssetId) -> bool {
+        !self.path(id).exists()
+    }
+
     /// What changed since a token was given. Where an original lies is no change: PhotoKit tells none.
     fn changes(&mut self, since: Option<&[u8]>) -> LibraryChanges {
         let before = since.and_then(|token| self.told.get(&u64::from_le_bytes(token.try_into().ok()?)));

@@ -52,6 +52,7 @@ async fn a_live_photos_video_arrives_two_hours_late() {
     let until = phone.now() + 10 * MINUTE;
     phone.run(Trigger::Opened).await.report();
     assert_eq!(phone.explain(&live).await, Explanation::Waiting(Wait::Motion(until)));
+    phone.check_explanations(&home).await;
     phone.wait(11 * MINUTE);
     phone.run(Trigger::Opened).await.report();
     let told = phone.explain(&live).await;

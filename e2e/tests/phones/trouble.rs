@@ -31,6 +31,7 @@ async fn a_full_phone_with_originals_in_the_cloud_only() {
     // An eighth of the cache is for photos, and the cache is a tenth of what is free.
     let needed = free_for_copy(12_000_000).unwrap();
     assert_eq!(iphone.phone.explain(&long).await, Explanation::Waiting(Wait::CacheRoom(needed)));
+    iphone.phone.check_explanations(&home).await;
     assert!(iphone.phone.explain(&film).await.is_backed_up());
     assert_eq!(home.contents().await.len(), 201);
     assert!(iphone.phone.fetches().values().all(|times| *times == 1), "each is pulled once");
@@ -90,15 +91,18 @@ async fn a_kill_leaves_no_copies_behind() {
 async fn the_server_is_down_for_a_day() {
     let mut home = Home::new().await;
     let phone = Phone::new(&home, "phone").await;
-    phone.take(5, 20_000);
+    let photos = phone.take(5, 20_000);
     home.server.kill();
     for _ in 0..3 {
         let ran = phone.run(Trigger::Periodic).await;
         assert!(matches!(ran, Ran::Failed(_)), "{ran:?}");
         phone.wait(DAY / 3);
     }
+    phone.network(Network::None, 1);
+    assert_eq!(phone.explain(&photos[0]).await, Explanation::Waiting(Wait::Network));
+    phone.network(Network::Unmetered, 4_000_000);
     for (asset, told) in phone.explanations().await {
-        assert_eq!(told, Explanation::Waiting(Wait::Turn), "{}", asset.name);
+        assert_eq!(told, Explanation::Waiting(Wait::Server), "{}", asset.name);
     }
     home.server.restart();
     phone.run(Trigger::Periodic).await.report();
@@ -142,6 +146,7 @@ async fn the_quota_is_reached() {
     assert_eq!((phone.fetches().len(), phone.sent_over(Network::Unmetered)), (0, before));
     for asset in [&photos[100], &film, &new, &in_cloud] {
         assert_eq!(phone.explain(asset).await, Explanation::Waiting(Wait::Storage));
+        phone.check_explanations(&home).await;
     }
     let [told] = phone.told_full().try_into().expect("it is told once");
     // Whether the film or a picture was the first that found none.
@@ -167,6 +172,7 @@ async fn what_has_no_room_leaves_it_to_the_others() {
     let ran = phone.run(Trigger::Opened).await.report();
     assert_eq!((ran.report.uploaded, ran.report.failed.len()), (10, 1), "{:?}", ran.report);
     assert_eq!(phone.explain(&film).await, Explanation::Waiting(Wait::Storage));
+    phone.check_explanations(&home).await;
     phone.take(10, 100_000);
     let ran = phone.run(Trigger::Opened).await.report();
     assert_eq!((ran.report.uploaded, ran.report.bytes_hashed), (10, 1_000_000));
@@ -250,6 +256,7 @@ async fn an_original_goes_to_the_cloud_without_a_word() {
     held.sort_by(|one, other| one.0.cmp(&other.0));
     assert_eq!(held, [(photos[0].clone(), Wait::Fetch), (photos[1].clone(), Wait::Fetch)]);
     assert_eq!(phone.explain(&photos[0]).await, Explanation::Waiting(Wait::Fetch));
+    phone.check_explanations(&home).await;
     phone.network(Network::Unmetered, 4_000_000);
     phone.lies(&photos[..1], Locality::Here);
     phone.run(Trigger::NetworkUnmetered).await.report();

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use darkslide_media::dates::{CaptureTime, DateSource};
@@ -20,7 +21,7 @@ use super::gate::Outlook;
 use super::identify::{Asset, Component, IdentifyError, InLibrary, Surroundings, look_at};
 use super::lanes::Lanes;
 use super::listing::{Thoroughness, list};
-use super::rules::conditions::{Grant, free_for_copy};
+use super::rules::conditions::{Grant, Network, free_for_copy};
 use super::rules::explanation::{Explanation, Wait};
 use super::rules::{Known, Work, World, explain, plan};
 use super::run::Run;
@@ -75,6 +76,32 @@ pub async fn backup_library(
     events: &Events,
     stop: &CancellationToken,
 ) -> Result<DeviceReport, BackupError> {
+    let (known, id, conditions) = (catalog.clone(), library.id().to_vec(), outlook.conditions.clone());
+    let running = run_over(session, catalog, library, device, outlook, settings, events, stop);
+    let ran = Box::pin(running).await;
+    let was_lost = match &ran {
+        Ok((_, has_lost_server)) => Some(*has_lost_server),
+        Err(error) => error.is_transient().then_some(true),
+    };
+    if let Some(was_lost) = was_lost {
+        let has_network = conditions.borrow().network != Network::None;
+        known.record_server_away(&id, was_lost && has_network).await?;
+    }
+    ran.map(|(report, _)| report)
+}
+
+/// The run, and whether it ended because the server could not be reached any more.
+#[expect(clippy::too_many_arguments, reason = "they are what a run is made of")]
+async fn run_over(
+    session: Arc<Session>,
+    catalog: Catalog,
+    library: Arc<dyn Library>,
+    device: &Device,
+    outlook: Outlook,
+    settings: &Settings,
+    events: &Events,
+    stop: &CancellationToken,
+) -> Result<(DeviceReport, bool), BackupError> {
     let began = Instant::now();
     let _lock = catalog.lock_run()?;
     let conditions = *outlook.conditions.borrow();
@@ -87,7 +114,11 @@ pub async fn backup_library(
         feed::pull(&session, &catalog).await?;
     }
     // What is not known for want of a network decides nothing: no video begins.
-    let resumable = session.api.offers(Extension::Uploads).await.unwrap_or(false);
+    let offered = session.api.offers(Extension::Uploads).await.ok();
+    if let Some(resumable) = offered {
+        catalog.record_server_resumable(library.id(), resumable).await?;
+    }
+    let resumable = offered.unwrap_or(false);
     let now = vault_time(&catalog, &outlook).await?;
     let settings = Settings { memory: Memory::LITTLE, ..settings.clone() };
     let run = Run::new(session, catalog, settings, events.clone(), stop, now);
@@ -119,7 +150,8 @@ pub async fn backup_library(
     if is_complete {
         run.catalog.complete(library.id(), started).await?;
     }
-    Ok(DeviceReport { report, rest, held, is_complete })
+    let has_lost_server = run.has_lost_server.load(Ordering::Relaxed);
+    Ok((DeviceReport { report, rest, held, is_complete }, has_lost_server))
 }
 
 /// Whether a run got to its end: nothing ended it before all that it was allowed to do had its turn.
@@ -159,7 +191,9 @@ pub async fn explain_library(
     outlook: &Outlook,
 ) -> Result<Vec<(DeviceAsset, Explanation)>, BackupError> {
     let cache_room = room_in(&device.cache, outlook.conditions.borrow().free_bytes);
-    let world = world(catalog, library, device, outlook, true, cache_room).await?;
+    // What was never asked is as it is with our own server.
+    let resumable = catalog.server_seen(library.id()).await?.resumable.unwrap_or(true);
+    let world = world(catalog, library, device, outlook, resumable, cache_room).await?;
     let listing = list(catalog, library, Thoroughness::OnlyChanges, world.now).await?;
     Ok(listing
         .assets
@@ -211,6 +245,7 @@ async fn world(
         conditions,
         trigger: outlook.trigger,
         resumable,
+        is_server_away: catalog.server_seen(library.id()).await?.is_away,
         cache_room,
         last_completed: catalog.last_completed(library.id()).await?,
         turns: catalog.turns(library.id()).await?,

@@ -118,6 +118,8 @@ pub(super) struct Run {
     pub(super) archives: Arc<Archives>,
     /// What the vault still takes.
     pub(super) room: Arc<VaultRoom>,
+    /// Whether the server could not be reached any more.
+    pub(super) has_lost_server: AtomicBool,
     /// Whether the owner was told that there is none, in this run or in an earlier one.
     is_told_full: AtomicBool,
     report: Mutex<BackupReport>,
@@ -179,6 +181,7 @@ impl Run {
             goes_by_arrival: false,
             archives: Arc::default(),
             room: Arc::default(),
+            has_lost_server: AtomicBool::new(false),
             is_told_full: AtomicBool::new(false),
             report: Mutex::default(),
             fatal: Mutex::new(None),
@@ -507,6 +510,8 @@ impl Run {
                 self.events.send(Event::StorageFull { reason }).await;
             }
         } else if error.is_transient() {
+            let is_of_the_server = matches!(error.root(), AssetError::Api(_));
+            self.has_lost_server.fetch_or(is_of_the_server, Ordering::Relaxed);
             // Patience is over: the next asset would fare no better.
             self.interrupt(error.to_string());
         }

@@ -10,6 +10,15 @@ use super::{Catalog, CatalogError, DeviceAlbumKey};
 use crate::backup::rules::ChosenAlbum;
 use crate::library::device::AlbumChoice;
 
+/// What the last run over a library found of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerSeen {
+    /// It could not be reached, though there was a network.
+    pub is_away: bool,
+    /// Large originals go up in parts that can go on another time; `None` as long as it was not asked.
+    pub resumable: Option<bool>,
+}
+
 impl AlbumChoice {
     fn as_str(self) -> &'static str {
         match self {
@@ -86,6 +95,40 @@ impl Catalog {
         )
         .bind(library)
         .bind(began)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// What the last run over a library found of the server.
+    pub async fn server_seen(&self, library: &[u8]) -> Result<ServerSeen, CatalogError> {
+        let query = sqlx::query_as("SELECT server_away, server_resumable FROM libraries WHERE library = $1");
+        let seen: Option<(bool, Option<bool>)> = query.bind(library).fetch_optional(&self.pool).await?;
+        let (is_away, resumable) = seen.unwrap_or_default();
+        Ok(ServerSeen { is_away, resumable })
+    }
+
+    /// Records whether the server could be reached.
+    pub async fn record_server_away(&self, library: &[u8], is_away: bool) -> Result<(), CatalogError> {
+        sqlx::query(
+            "INSERT INTO libraries (library, last_completed, server_away) VALUES ($1, 0, $2)
+             ON CONFLICT (library) DO UPDATE SET server_away = excluded.server_away",
+        )
+        .bind(library)
+        .bind(is_away)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Records whether large originals can go on another time.
+    pub async fn record_server_resumable(&self, library: &[u8], resumable: bool) -> Result<(), CatalogError> {
+        sqlx::query(
+            "INSERT INTO libraries (library, last_completed, server_resumable) VALUES ($1, 0, $2)
+             ON CONFLICT (library) DO UPDATE SET server_resumable = excluded.server_resumable",
+        )
+        .bind(library)
+        .bind(resumable)
         .execute(&self.pool)
         .await?;
         Ok(())

@@ -38,6 +38,8 @@ pub enum Wait {
     Turn,
     /// A network.
     Network,
+    /// The server, which did not answer the last run.
+    Server,
     /// A network that costs nothing.
     Unmetered(AssetKind),
     /// The way home.
@@ -58,7 +60,7 @@ pub enum Wait {
     CacheRoom(u64),
     /// Its owner to bring an original of so many bytes from the cloud to the device: it is too large for any cache.
     Download(u64),
-    /// The app to be in the foreground, or a longer grant.
+    /// The app to be in the foreground: the server takes no parts that could go on another time.
     Foreground,
     /// The next time that the system lets the app run.
     Grant,
@@ -99,6 +101,7 @@ impl Wait {
             self,
             Self::Turn
                 | Self::Network
+                | Self::Server
                 | Self::Grant
                 | Self::AppOpened
                 | Self::PrivateSpace
@@ -152,6 +155,7 @@ impl fmt::Display for Wait {
         match self {
             Self::Turn => formatter.write_str("its turn comes in the next backup"),
             Self::Network => formatter.write_str("there is no network"),
+            Self::Server => formatter.write_str("the server cannot be reached; the next backup tries again"),
             Self::Unmetered(AssetKind::Video) => formatter
                 .write_str("videos go over unmetered networks only, unless you allow mobile data for them"),
             Self::Unmetered(_) => formatter

@@ -79,6 +79,8 @@ pub struct World {
     pub trigger: Trigger,
     /// Whether large originals go up in parts that can go on another time.
     pub resumable: bool,
+    /// Whether the last run could not reach the server. The next tries all the same.
+    pub is_server_away: bool,
     /// Bytes that there is room for in the cache of copies.
     pub cache_room: u64,
     /// When the last run began that got to its end, µs since the epoch.
@@ -196,10 +198,14 @@ pub fn explain(asset: &DeviceAsset, world: &World) -> Explanation {
         Verdict::Do(Work::Retry) => match world.known.get(&asset.id) {
             Some(Known { state: AssetState::NoRoom, .. }) => Explanation::Waiting(Wait::Storage),
             Some(Known { reason: Some(reason), .. }) => Explanation::Blocked(reason.clone()),
-            _ => Explanation::Waiting(Wait::Turn),
+            _ => its_turn(world),
         },
-        Verdict::Do(_) => Explanation::Waiting(Wait::Turn),
+        Verdict::Do(_) => its_turn(world),
     }
+}
+
+fn its_turn(world: &World) -> Explanation {
+    Explanation::Waiting(if world.is_server_away { Wait::Server } else { Wait::Turn })
 }
 
 /// Whether a part of an asset of this kind may be sent at this moment; asked before every part.
@@ -389,7 +395,8 @@ fn cramped(asset: &DeviceAsset, cache_room: u64) -> Option<Wait> {
     (bytes > largest_copy(cache_room)).then(wait)
 }
 
-/// In the background the system ends the app's time when it likes. A video begins there only if what was sent of it is not lost.
+/// In the background the system ends the app's time when it likes. A video begins there only if what was sent of it is not lost, and while
+/// there is time for a part of it; else it goes on the next time.
 fn video_in_a_grant(
     kind: AssetKind,
     conditions: &Conditions,
@@ -398,11 +405,13 @@ fn video_in_a_grant(
     now: i64,
 ) -> Option<Wait> {
     let Grant::Until(until) = conditions.grant else { return None };
-    let is_held = kind == AssetKind::Video
-        && conditions.app == App::Background
-        && permissions.videos_only_in_parts
-        && (!resumable || now + PART_TIME > until);
-    is_held.then_some(Wait::Foreground)
+    let is_in_parts =
+        kind == AssetKind::Video && conditions.app == App::Background && permissions.videos_only_in_parts;
+    match (is_in_parts, resumable) {
+        (true, false) => Some(Wait::Foreground),
+        (true, true) if now + PART_TIME > until => Some(Wait::Grant),
+        _ => None,
+    }
 }
 
 fn grant_over(conditions: &Conditions, now: i64) -> Option<Wait> {

@@ -66,6 +66,7 @@ fn world() -> World {
         conditions: Conditions::HOME,
         trigger: Trigger::Periodic,
         resumable: true,
+        is_server_away: false,
         cache_room: 2 << 30,
         last_completed: NOW - 2 * DAY,
         turns: 0,
@@ -273,7 +274,9 @@ fn grants_end_and_videos_begin_only_in_parts() {
         (Photo, until(-5), usual, true, Some(Wait::Grant)),
         (Video, until(30 * SECOND), usual, true, None),
         (Video, until(PART_TIME), usual, true, None),
-        (Video, until(PART_TIME - 1), usual, true, Some(Wait::Foreground)),
+        (Video, until(PART_TIME - 1), usual, true, Some(Wait::Grant)),
+        (Video, until(-5), usual, true, Some(Wait::Grant)),
+        (Video, until(-5), usual, false, Some(Wait::Foreground)),
         (Video, until(30 * SECOND), usual, false, Some(Wait::Foreground)),
         (Video, until(30 * SECOND), whole, false, None),
         (Video, Conditions { app: App::Foreground, ..until(1) }, usual, false, None),
@@ -340,6 +343,12 @@ fn what_was_tried_in_vain_is_explained_by_what_it_met() {
     let known = Known { state: AssetState::Blocked, reason: Some("it cannot be read".into()), ..known() };
     assert_eq!(explain(&asset("a"), &with_known(known)), Explanation::Blocked("it cannot be read".into()));
     assert_eq!(explain(&asset("b"), &world()), Explanation::Waiting(Wait::Turn));
+    let away = World { is_server_away: true, ..world() };
+    assert_eq!(explain(&asset("b"), &away), Explanation::Waiting(Wait::Server));
+    check(&asset("b"), &away, &works(Work::New));
+    let offline = Conditions { network: Network::None, ..Conditions::HOME };
+    let offline = World { conditions: offline, ..away };
+    assert_eq!(explain(&asset("b"), &offline), Explanation::Waiting(Wait::Network));
     let known = Known { state: AssetState::NoRoom, reason: Some("there is no room".into()), ..self::known() };
     assert_eq!(explain(&asset("a"), &with_known(known)), Explanation::Waiting(Wait::Storage));
 }
@@ -802,6 +811,7 @@ fn every_explanation_is_one_sentence() {
     let waits = [
         Wait::Turn,
         Wait::Network,
+        Wait::Server,
         Wait::Unmetered(Photo),
         Wait::Unmetered(Video),
         Wait::Home,
