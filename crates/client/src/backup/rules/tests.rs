@@ -428,6 +428,7 @@ fn conditions() -> impl Strategy<Value = Conditions> {
         CanRun::Ok,
         CanRun::AppKilled,
         CanRun::PrivateSpaceLocked,
+        CanRun::BatteryOptimised,
     ]);
     (network, any::<(bool, bool, bool)>(), grant, can_run).prop_map(
         |(network, (charging, power_saver, front), grant, can_run)| Conditions {
@@ -490,6 +491,8 @@ fn history() -> impl Strategy<Value = Option<Known>> {
         AssetState::BackedUp,
         AssetState::Skipped,
         AssetState::Blocked,
+        AssetState::NoRoom,
+        AssetState::Freed,
         AssetState::NotMedia,
     ]);
     let known = (state, 1_u64..4, 0_i64..6, any::<bool>(), 0_i64..9).prop_map(
@@ -497,7 +500,7 @@ fn history() -> impl Strategy<Value = Option<Known>> {
             state,
             fingerprint: print(seed),
             content: Some(ContentHash::of(&[file.to_le_bytes()[0]])),
-            file: (state == AssetState::BackedUp).then_some(FileId(file)),
+            file: matches!(state, AssetState::BackedUp | AssetState::Freed).then_some(FileId(file)),
             is_whole,
             first_seen: NOW - days * DAY,
             ..known()
@@ -506,11 +509,61 @@ fn history() -> impl Strategy<Value = Option<Known>> {
     prop::option::of(known)
 }
 
+/// What the owner chose for each album, if anything, and which files were ever in it.
+fn choices() -> impl Strategy<Value = Vec<(&'static str, Option<AlbumChoice>, HashSet<FileId>)>> {
+    ["Camera", "Ski", "Secret", "Other"]
+        .map(|name| {
+            let usual = match name {
+                "Camera" | "Ski" => Some(AlbumChoice::Selected),
+                "Secret" => Some(AlbumChoice::Excluded),
+                _ => None,
+            };
+            let any = [None, Some(AlbumChoice::Selected), Some(AlbumChoice::Excluded)];
+            let choice = prop_oneof![Just(usual), prop::sample::select(any.to_vec())];
+            (Just(name), choice, prop::collection::hash_set((0_i64..6).prop_map(FileId), 0..4))
+        })
+        .to_vec()
+}
+
+/// What a run knows beside its library: its reason, when the last one was through, how many turns there were, what the server is like.
+fn circumstances() -> impl Strategy<Value = World> {
+    let trigger = prop::sample::select(vec![
+        Trigger::Asked,
+        Trigger::Opened,
+        Trigger::Periodic,
+        Trigger::LibraryChanged,
+        Trigger::Pushed,
+        Trigger::NetworkUnmetered,
+        Trigger::NetworkReturned,
+        Trigger::ChargerConnected,
+    ]);
+    let last_completed = prop_oneof![Just(0), (0_i64..50).prop_map(|hours| NOW - hours * 3600 * SECOND)];
+    (choices(), trigger, last_completed, 0_u64..9, any::<(bool, bool, bool)>(), 0_u64..3000).prop_map(
+        |(choices, trigger, last_completed, turns, (mirror, resumable, is_server_away), cache_room)| {
+            let chosen = choices.iter().filter_map(|(name, choice, _)| {
+                Some((album(name), ChosenAlbum { name: (*name).to_owned(), choice: (*choice)? }))
+            });
+            World {
+                albums: chosen.collect(),
+                placed: choices.iter().map(|(name, _, files)| (album(name), files.clone())).collect(),
+                mirror,
+                trigger,
+                resumable,
+                is_server_away,
+                cache_room,
+                last_completed,
+                turns,
+                ..world()
+            }
+        },
+    )
+}
+
 fn worlds() -> impl Strategy<Value = (Vec<DeviceAsset>, World)> {
     let library = (0..12_usize).map(|at| (device_asset(at), history())).collect::<Vec<_>>();
     let deleted = prop::collection::hash_map(0_i64..6, 0_i64..9, 0..3);
-    (library, conditions(), permissions(), deleted, any::<(bool, bool)>(), 0_u64..3000).prop_map(
-        |(library, conditions, permissions, deleted, (mirror, resumable), cache_room)| {
+    (library, conditions(), permissions(), deleted, circumstances()).prop_map(
+        |(library, conditions, permissions, deleted, circumstances)| {
             let known = library
                 .iter()
                 .filter_map(|(asset, known)| Some((asset.id.clone(), known.clone()?)))
@@ -523,12 +576,9 @@ fn worlds() -> impl Strategy<Value = (Vec<DeviceAsset>, World)> {
                     .iter()
                     .map(|(file, days)| (ContentHash::of(&[file.to_le_bytes()[0]]), at(*days)))
                     .collect(),
-                mirror,
-                resumable,
-                cache_room,
                 conditions,
                 permissions,
-                ..world()
+                ..circumstances
             };
             (library.into_iter().map(|(asset, _)| asset).collect(), world)
         },
@@ -568,7 +618,10 @@ fn carry_out(plan: &DevicePlan, world: &mut World, next_file: &mut i64) {
 /// What must never be sent, said once more in other words than the rules'.
 fn is_forbidden(asset: &DeviceAsset, world: &World) -> bool {
     let World { permissions, conditions, .. } = world;
-    let is_in = |name: &str| asset.albums.contains(&album(name));
+    let is_in = |choice: AlbumChoice| {
+        let chosen: Vec<_> = asset.albums.iter().filter_map(|key| world.albums.get(key)).collect();
+        chosen.iter().any(|album| album.choice == choice)
+    };
     let costs = matches!(conditions.network, Network::Metered | Network::Roaming);
     let kind_costs = match asset.kind {
         AssetKind::Video => !permissions.videos_on_metered,
@@ -579,8 +632,11 @@ fn is_forbidden(asset: &DeviceAsset, world: &World) -> bool {
         let at = known.content.and_then(|content| world.deleted_contents.get(&content));
         at.is_some_and(|at| known.first_seen <= *at)
     });
-    is_in("Secret")
-        || !(is_in("Camera") || is_in("Ski"))
+    is_in(AlbumChoice::Excluded)
+        || !is_in(AlbumChoice::Selected)
+        || conditions.can_run != CanRun::Ok
+        || (conditions.power_saver && permissions.rest_in_power_saver && world.trigger != Trigger::Asked)
+        || (permissions.only_while_charging && conditions.app == App::Background && !conditions.charging)
         || conditions.network == Network::None
         || (costs && kind_costs)
         || (conditions.network == Network::Roaming && !permissions.while_roaming)
@@ -644,8 +700,7 @@ proptest! {
 
     /// (e): what has waited longest is always among the next few, but for videos that have only just come behind the photos.
     #[test]
-    fn what_has_waited_longest_is_among_the_next((assets, world) in worlds(), turns in 0_u64..9) {
-        let world = World { turns, ..world };
+    fn what_has_waited_longest_is_among_the_next((assets, world) in worlds()) {
         let plan = plan(assets, &world);
         if let Some(longest) = plan.work.iter().filter_map(|(asset, _)| has_waited_since(asset, &world)).min() {
             let is_it = |(asset, _): &(DeviceAsset, Work)| has_waited_since(asset, &world) == Some(longest);
@@ -708,7 +763,7 @@ proptest! {
 /// Since when it may have the turn of what has waited longest; none for a video of the last day where photos go first.
 fn has_waited_since(asset: &DeviceAsset, world: &World) -> Option<i64> {
     let since = match world.known.get(&asset.id) {
-        Some(known) if known.state == AssetState::Blocked => known.last_seen,
+        Some(known) if [AssetState::Blocked, AssetState::NoRoom].contains(&known.state) => known.last_seen,
         Some(known) => known.first_seen.min(asset.taken),
         None => asset.taken,
     };
