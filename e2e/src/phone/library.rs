@@ -25,6 +25,8 @@ pub(crate) struct Shelf {
     /// What was told with which token. The library forgets, as PhotoKit and MediaStore do.
     told: BTreeMap<u64, BTreeMap<AssetId, DeviceAsset>>,
     contents: BTreeMap<AssetId, (u64, usize)>,
+    /// What adjusted pictures were taken as: the system keeps that beside what it shows.
+    originals: BTreeMap<AssetId, (u64, usize)>,
     next: u64,
     folder: PathBuf,
 }
@@ -66,6 +68,7 @@ impl Shelf {
             assets_told: 0,
             told: BTreeMap::new(),
             contents: BTreeMap::new(),
+            originals: BTreeMap::new(),
             next: u64::from(std::process::id()) << 32,
             folder,
         }
@@ -108,6 +111,21 @@ impl Shelf {
     pub(crate) fn edit(&mut self, id: &AssetId, length: usize, now: i64) {
         let seed = NEXT_SEED.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         self.contents.insert(id.clone(), (seed, length));
+        let token = self.assets[id].fingerprint.inode + 1;
+        self.write(id, now, token);
+    }
+
+    /// Other bytes are shown from now on; what it was taken as stays beside them.
+    pub(crate) fn adjust(&mut self, id: &AssetId, length: usize, now: i64) {
+        let taken_as = self.contents[id];
+        self.originals.entry(id.clone()).or_insert(taken_as);
+        self.edit(id, length, now);
+    }
+
+    /// What it was taken as is shown again. The library tells that as one more change.
+    pub(crate) fn revert(&mut self, id: &AssetId, now: i64) {
+        let taken_as = self.originals.remove(id).expect("it was adjusted");
+        self.contents.insert(id.clone(), taken_as);
         let token = self.assets[id].fingerprint.inode + 1;
         self.write(id, now, token);
     }

@@ -290,7 +290,7 @@ impl Phone {
         }
     }
 
-    /// Edits an asset: other bytes, a later modification.
+    /// Edits an asset in place, as on Android: other bytes, a later modification, and what it was before is gone.
     pub fn edit(&self, asset: &AssetId, bytes: usize) {
         let mut state = self.state();
         state.now += SECOND;

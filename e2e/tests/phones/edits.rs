@@ -42,6 +42,40 @@ async fn edits_become_versions_of_the_same_file() {
     assert_eq!(again.report.bytes_sent, 0);
 }
 
+/// On iOS an adjustment leaves the original where it is: what is shown is a version of the same file, again for each adjustment, and when all are
+/// taken back the original is. Deleted from the vault as it is shown, it stays deleted.
+/// Shows E2, E9.
+#[tokio::test(flavor = "multi_thread")]
+async fn adjustments_are_versions_and_can_be_taken_back() {
+    let home = Home::new().await;
+    let mut iphone = IPhone::new(&home, "iphone").await;
+    let photo = iphone.phone.record(AssetKind::Photo, 20_000);
+    iphone.open().await.report();
+    let taken_as = iphone.phone.contents();
+    let [file] = home.files().await.try_into().unwrap();
+    for (bytes, versions) in [(21_000, 1), (22_000, 2)] {
+        iphone.adjust(&photo, bytes);
+        let ran = iphone.open().await.report();
+        assert_eq!(ran.report.uploaded, 1, "{:?}", ran.report);
+        assert_eq!(home.contents().await, iphone.phone.contents());
+        let (session, catalog) = home.elsewhere();
+        assert_eq!(list_versions(session, catalog, file.id).await.unwrap().len(), versions);
+    }
+    iphone.revert(&photo);
+    iphone.open().await.report();
+    assert_eq!(home.contents().await, taken_as);
+    let [after] = home.files().await.try_into().unwrap();
+    assert_eq!(after.id, file.id, "it is the same file all the time");
+    assert_eq!(iphone.phone.check_explanations(&home).await, 1);
+    home.verify(1).await;
+    iphone.adjust(&photo, 23_000);
+    iphone.open().await.report();
+    home.trash(&home.files().await).await;
+    iphone.open().await.report();
+    assert!(matches!(iphone.phone.explain(&photo).await, Explanation::Skipped(Skip::Deleted(_))));
+    assert_eq!(home.contents().await.len(), 0);
+}
+
 /// The video of a Live Photo arrives two hours late: the still waits as long as the library promised, goes without it, and is completed.
 /// Shows E8.
 #[tokio::test(flavor = "multi_thread")]
