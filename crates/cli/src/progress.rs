@@ -114,14 +114,15 @@ impl Block {
             Event::Started { name, bytes } if !self.bar.is_hidden() => {
                 self.in_work.push_back(InWork { name, bytes, moved: 0 });
             }
-            Event::Started { .. } | Event::OriginalsDone | Event::ScreenStaysOn(_) => {}
+            // The summary says what is to be done when the vault is full.
+            Event::Started { .. }
+            | Event::OriginalsDone
+            | Event::ScreenStaysOn(_)
+            | Event::StorageFull { .. } => {}
             Event::Moved { name, bytes } => self.advance(&name, bytes),
             Event::Finished { name, outcome } => self.finish(&name, &outcome),
             Event::Waiting { reason, delay } => self.wait(&reason, delay),
             Event::ThumbnailsLeft { left } => self.thumbnails_left = left,
-            Event::StorageFull { reason } => {
-                self.say(&format!("the server takes no more: {reason}\nFree some space, or ask for more, and run this again."));
-            }
         }
         self.describe();
     }

@@ -63,9 +63,9 @@ pub enum Event {
     },
     /// Whether the screen is to stay on from now on. Never told where its owner did not wish so; when the run is over, it is not.
     ScreenStaysOn(bool),
-    /// The account's storage is used up, or the server's disk is full. Told once a run; nothing more is sent.
+    /// The vault or the server's disk is full. Told once for as long as pictures wait for room; nothing is sent that has none.
     StorageFull {
-        /// The server's words.
+        /// What is full, and what is to be done.
         reason: String,
     },
 }

@@ -9,6 +9,7 @@ use darkslide_client::session::Session;
 use darkslide_client::{feed, trash};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The server at home.
@@ -18,6 +19,7 @@ pub struct Home {
     session: Arc<Session>,
     /// What another device of the account knows.
     elsewhere: Catalog,
+    has_quota: AtomicBool,
     _folder: tempfile::TempDir,
 }
 
@@ -30,7 +32,7 @@ impl Home {
         let session = Arc::new(owner::sign_up(&server, &patient).await);
         let folder = tempfile::tempdir().unwrap();
         let elsewhere = Catalog::open(&folder.path().join("catalog.db")).await.unwrap();
-        Self { server, session, elsewhere, _folder: folder }
+        Self { server, session, elsewhere, has_quota: AtomicBool::new(false), _folder: folder }
     }
 
     /// The present, µs since the epoch. Simulated clocks begin with it: the server's has to make sense to them.
@@ -100,7 +102,13 @@ impl Home {
 
     /// The operator grants so many bytes; none for no limit.
     pub async fn set_quota(&self, bytes: Option<u64>) {
+        self.has_quota.store(bytes.is_some(), Ordering::Relaxed);
         owner::set_quota(&self.server, bytes).await;
+    }
+
+    /// Whether the vault may be full.
+    pub fn has_quota(&self) -> bool {
+        self.has_quota.load(Ordering::Relaxed)
     }
 
     /// Downloads and decrypts everything, and compares it with its content hash.

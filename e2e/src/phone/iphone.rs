@@ -3,6 +3,7 @@
 
 use super::{MINUTE, Phone, Ran, SECOND, in_background, in_foreground};
 use darkslide_client::backup::rules::conditions::{CanRun, Grant, Trigger};
+use darkslide_client::library::device::AssetId;
 
 /// What a silent push or a refresh gives.
 const SHORT: i64 = 30 * SECOND;
@@ -33,6 +34,23 @@ impl IPhone {
         let locks_at = self.auto_lock.map(|after| self.phone.now() + after);
         self.phone.state().locks_at = locks_at;
         self.phone.run(Trigger::Opened).await
+    }
+
+    /// The owner adjusts a picture in the system's own app: the original stays, an adjusted rendering is shown, and the modification date
+    /// changes.
+    pub fn adjust(&self, asset: &AssetId, bytes: usize) {
+        let mut state = self.phone.state();
+        state.now += SECOND;
+        let now = state.now;
+        state.shelf.adjust(asset, bytes, now);
+    }
+
+    /// The owner takes all adjustments back: the original is shown again, and the modification date changes once more.
+    pub fn revert(&self, asset: &AssetId) {
+        let mut state = self.phone.state();
+        state.now += SECOND;
+        let now = state.now;
+        state.shelf.revert(asset, now);
     }
 
     /// The owner swipes the app away.

@@ -25,6 +25,8 @@ pub(crate) struct Shelf {
     /// What was told with which token. The library forgets, as PhotoKit and MediaStore do.
     told: BTreeMap<u64, BTreeMap<AssetId, DeviceAsset>>,
     contents: BTreeMap<AssetId, (u64, usize)>,
+    /// What adjusted pictures were taken as: the system keeps that beside what it shows.
+    originals: BTreeMap<AssetId, (u64, usize)>,
     next: u64,
     folder: PathBuf,
 }
@@ -66,6 +68,7 @@ impl Shelf {
             assets_told: 0,
             told: BTreeMap::new(),
             contents: BTreeMap::new(),
+            originals: BTreeMap::new(),
             next: u64::from(std::process::id()) << 32,
             folder,
         }
@@ -112,10 +115,27 @@ impl Shelf {
         self.write(id, now, token);
     }
 
+    /// Other bytes are shown from now on; what it was taken as stays beside them.
+    pub(crate) fn adjust(&mut self, id: &AssetId, length: usize, now: i64) {
+        let taken_as = self.contents[id];
+        self.originals.entry(id.clone()).or_insert(taken_as);
+        self.edit(id, length, now);
+    }
+
+    /// What it was taken as is shown again. The library tells that as one more change.
+    pub(crate) fn revert(&mut self, id: &AssetId, now: i64) {
+        let taken_as = self.originals.remove(id).expect("it was adjusted");
+        self.contents.insert(id.clone(), taken_as);
+        let token = self.assets[id].fingerprint.inode + 1;
+        self.write(id, now, token);
+    }
+
     fn write(&mut self, id: &AssetId, now: i64, token: u64) {
         let bytes = self.bytes(id);
         std::fs::write(self.path(id), &bytes).unwrap();
-        self.asset(id).fingerprint = print(bytes.len() as u64, now, token);
+        let motion = motion(self.contents[id].0).len();
+        let motion = if self.asset(id).kind == AssetKind::LivePhoto { motion } else { 0 };
+        self.asset(id).fingerprint = print((bytes.len() + motion) as u64, now, token);
     }
 
     pub(crate) fn remove(&mut self, id: &AssetId) {
@@ -126,6 +146,11 @@ impl Shelf {
 
     pub(crate) fn lose_file(&self, id: &AssetId) {
         std::fs::remove_file(self.path(id)).unwrap();
+    }
+
+    /// Whether the library has an asset whose file is not there.
+    pub(crate) fn is_lost(&self, id: &AssetId) -> bool {
+        !self.path(id).exists()
     }
 
     /// What changed since a token was given. Where an original lies is no change: PhotoKit tells none.

@@ -5,6 +5,7 @@
 //! run ([`android`], [`iphone`]). Time passes as bytes are sent, and when a test says so.
 
 pub mod android;
+mod check;
 pub mod home;
 pub mod iphone;
 mod library;
@@ -15,7 +16,7 @@ use darkslide_client::backup::gate::Outlook;
 use darkslide_client::backup::rules::conditions::{
     App, CanRun, Conditions, Grant, Network, Permissions, Trigger,
 };
-use darkslide_client::backup::rules::explanation::{Explanation, Skip};
+use darkslide_client::backup::rules::explanation::Explanation;
 use darkslide_client::backup::{BackupError, Settings};
 use darkslide_client::catalog::{Catalog, DeviceAlbumKey, Fingerprint};
 use darkslide_client::event::{Event, Events};
@@ -63,6 +64,10 @@ pub(crate) struct State {
     /// When the system locks the screen, unless the app keeps it on.
     locks_at: Option<i64>,
     screen_stays_on: bool,
+    /// Whether the last run that had a network could reach the server.
+    server_answered: bool,
+    /// What the owner was told of a full vault, each time.
+    told_full: Vec<String>,
     /// The most bytes that copies of originals ever took.
     peak_cache: u64,
     cache: std::path::PathBuf,
@@ -164,6 +169,8 @@ impl Phone {
             news: Arc::default(),
             locks_at: None,
             screen_stays_on: false,
+            server_answered: true,
+            told_full: Vec::new(),
             peak_cache: 0,
             cache: folder.path().join("cache"),
         }));
@@ -177,6 +184,10 @@ impl Phone {
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
+    }
+
+    fn library_id(&self) -> &[u8] {
+        self.library.id()
     }
 
     fn key(&self, album: &str) -> DeviceAlbumKey {
@@ -279,7 +290,7 @@ impl Phone {
         }
     }
 
-    /// Edits an asset: other bytes, a later modification.
+    /// Edits an asset in place, as on Android: other bytes, a later modification, and what it was before is gone.
     pub fn edit(&self, asset: &AssetId, bytes: usize) {
         let mut state = self.state();
         state.now += SECOND;
@@ -415,6 +426,11 @@ impl Phone {
         self.state().sent.get(&network).copied().unwrap_or_default()
     }
 
+    /// What the owner was told of a full vault, each time.
+    pub fn told_full(&self) -> Vec<String> {
+        self.state().told_full.clone()
+    }
+
     /// The most bytes that copies of originals ever took.
     pub fn peak_cache(&self) -> u64 {
         self.state().peak_cache
@@ -488,8 +504,10 @@ impl Phone {
         let ((events, mut told), stop) = (Events::channel(), CancellationToken::new());
         let listening = async {
             while let Some(event) = told.recv().await {
-                if let Event::ScreenStaysOn(stays_on) = event {
-                    self.state().screen_stays_on = stays_on;
+                match event {
+                    Event::ScreenStaysOn(stays_on) => self.state().screen_stays_on = stays_on,
+                    Event::StorageFull { reason } => self.state().told_full.push(reason),
+                    _ => {}
                 }
             }
         };
@@ -504,14 +522,16 @@ impl Phone {
             &events,
             &stop,
         ));
-        tokio::select! {
-            () = killed.cancelled() => Ran::Killed,
+        let ran = tokio::select! {
+            () = killed.cancelled() => return Ran::Killed,
             () = listening => unreachable!("the run has the other end"),
-            ran = run => match ran {
-                Ok(report) => Ran::Through(Box::new(report)),
-                Err(error) => Ran::Failed(error.to_string()),
-            },
-        }
+            ran = run => ran,
+        };
+        let answered =
+            ran.as_ref().map_or_else(|error| !error.is_transient(), |ran| ran.report.interrupted.is_none());
+        let has_network = self.state().conditions.network != Network::None;
+        self.state().server_answered = answered || !has_network;
+        ran.map_or_else(|error| Ran::Failed(error.to_string()), |ran| Ran::Through(Box::new(ran)))
     }
 
     /// Why every asset is where it is.
@@ -526,29 +546,6 @@ impl Phone {
         all.into_iter().find(|(known, _)| known.id == *asset).map(|(_, told)| told).unwrap()
     }
 
-    /// Compares what every explanation says with what the vault has; gives how many assets are safe.
-    pub async fn check_explanations(&self, home: &Home) -> usize {
-        let vault = home.contents().await;
-        let all = self.explanations().await;
-        let mut safe = 0;
-        for (asset, told) in all {
-            let content = self.state().shelf.content_hash(&asset.id, motion_is_sent(&asset, &told));
-            let is_there = vault.contains(&content);
-            match &told {
-                Explanation::BackedUp { .. } => {
-                    assert!(is_there, "{} is said to be safe, and is not in the vault", asset.name);
-                    safe += 1;
-                }
-                Explanation::Skipped(Skip::Deleted(_)) => {
-                    assert!(!is_there, "{} is said to be deleted, and is in the vault", asset.name);
-                }
-                _ => {}
-            }
-            assert!(told.to_string().ends_with('.'), "{told}");
-        }
-        safe
-    }
-
     /// Contents of everything that lies in an album and is neither excluded nor gone: what the vault must have in the end.
     pub fn contents(&self) -> BTreeSet<String> {
         let state = self.state();
@@ -557,12 +554,6 @@ impl Phone {
             .map(|id| state.shelf.content_hash(id, state.shelf.assets[id].motion == Motion::Here))
             .collect()
     }
-}
-
-/// Whether the video of a Live Photo is in the vault too, as an explanation has it.
-fn motion_is_sent(asset: &DeviceAsset, told: &Explanation) -> bool {
-    let is_whole = !matches!(told, Explanation::BackedUp { is_whole: false, .. });
-    asset.kind == AssetKind::LivePhoto && is_whole && asset.motion == Motion::Here
 }
 
 /// The fingerprint of a library's asset.

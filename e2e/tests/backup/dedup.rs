@@ -116,6 +116,28 @@ async fn what_its_owner_deleted_is_not_sent_again() {
     assert_eq!(scene.titles().await, [""; 0]);
 }
 
+/// A device that knows nothing: what lay on its disk before the deletion was there before it, and what came after was brought back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_its_owner_deleted_is_not_sent_by_who_lost_its_catalog() {
+    let mut scene = Scene::new().await;
+    let path = scene.write("a.jpg", &picture(1, 5000));
+    scene.write("b.jpg", &picture(2, 5000));
+    scene.back_up().await;
+    trash_everything(&scene).await;
+    scene.forget().await;
+    for _ in 0..2 {
+        let report = scene.back_up().await;
+        assert_eq!((report.uploaded, report.untrashed, report.skipped.len()), (0, 0, 2), "{report:?}");
+    }
+    assert!(explain(&scene.catalog, &path).await.unwrap().contains("you deleted it"));
+    // A copy keeps the time of its modification, and arrives when it arrives.
+    let modified = path.metadata().unwrap().modified().unwrap();
+    let again = scene.write("saved again.jpg", &picture(1, 5000));
+    std::fs::File::options().append(true).open(&again).unwrap().set_modified(modified).unwrap();
+    let report = scene.back_up().await;
+    assert_eq!((report.untrashed, report.uploaded), (1, 0), "{report:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_its_owner_brings_back_comes_out_of_the_trash() {
     let scene = Scene::new().await;

@@ -42,6 +42,40 @@ async fn edits_become_versions_of_the_same_file() {
     assert_eq!(again.report.bytes_sent, 0);
 }
 
+/// On iOS an adjustment leaves the original where it is: what is shown is a version of the same file, again for each adjustment, and when all are
+/// taken back the original is. Deleted from the vault as it is shown, it stays deleted.
+/// Shows E2, E9.
+#[tokio::test(flavor = "multi_thread")]
+async fn adjustments_are_versions_and_can_be_taken_back() {
+    let home = Home::new().await;
+    let mut iphone = IPhone::new(&home, "iphone").await;
+    let photo = iphone.phone.record(AssetKind::Photo, 20_000);
+    iphone.open().await.report();
+    let taken_as = iphone.phone.contents();
+    let [file] = home.files().await.try_into().unwrap();
+    for (bytes, versions) in [(21_000, 1), (22_000, 2)] {
+        iphone.adjust(&photo, bytes);
+        let ran = iphone.open().await.report();
+        assert_eq!(ran.report.uploaded, 1, "{:?}", ran.report);
+        assert_eq!(home.contents().await, iphone.phone.contents());
+        let (session, catalog) = home.elsewhere();
+        assert_eq!(list_versions(session, catalog, file.id).await.unwrap().len(), versions);
+    }
+    iphone.revert(&photo);
+    iphone.open().await.report();
+    assert_eq!(home.contents().await, taken_as);
+    let [after] = home.files().await.try_into().unwrap();
+    assert_eq!(after.id, file.id, "it is the same file all the time");
+    assert_eq!(iphone.phone.check_explanations(&home).await, 1);
+    home.verify(1).await;
+    iphone.adjust(&photo, 23_000);
+    iphone.open().await.report();
+    home.trash(&home.files().await).await;
+    iphone.open().await.report();
+    assert!(matches!(iphone.phone.explain(&photo).await, Explanation::Skipped(Skip::Deleted(_))));
+    assert_eq!(home.contents().await.len(), 0);
+}
+
 /// The video of a Live Photo arrives two hours late: the still waits as long as the library promised, goes without it, and is completed.
 /// Shows E8.
 #[tokio::test(flavor = "multi_thread")]
@@ -52,6 +86,7 @@ async fn a_live_photos_video_arrives_two_hours_late() {
     let until = phone.now() + 10 * MINUTE;
     phone.run(Trigger::Opened).await.report();
     assert_eq!(phone.explain(&live).await, Explanation::Waiting(Wait::Motion(until)));
+    phone.check_explanations(&home).await;
     phone.wait(11 * MINUTE);
     phone.run(Trigger::Opened).await.report();
     let told = phone.explain(&live).await;
@@ -108,6 +143,44 @@ async fn deleted_in_the_vault_and_saved_again_on_purpose() {
     assert_eq!(home.contents().await.len(), 1);
     assert!(phone.explain(&again).await.is_backed_up());
     phone.check_explanations(&home).await;
+}
+
+/// A picture that waits for Wi-Fi is deleted from the vault on another device: when Wi-Fi comes, it is not sent, since it was here before.
+/// Saved again after that, it comes back.
+/// Shows E9.
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_elsewhere_while_it_waited_for_wifi() {
+    let home = Home::new().await;
+    let (one, other) = (Phone::new(&home, "one").await, Phone::new(&home, "other").await);
+    let photos = one.take(3, 20_000);
+    one.run(Trigger::Opened).await.report();
+    other.network(Network::Metered, 4_000_000);
+    let [waiting, edited, forgotten] = [0, 1, 2].map(|at| other.receive(&one, &photos[at]));
+    other.run(Trigger::LibraryChanged).await.report();
+    // Two more looks, one at everything: what is known of an asset changes, and since when it is here does not.
+    other.favour(&edited);
+    other.run(Trigger::LibraryChanged).await.report();
+    other.forget_changes();
+    other.run(Trigger::LibraryChanged).await.report();
+    home.trash(&home.files().await).await;
+    other.network(Network::Unmetered, 4_000_000);
+    let ran = other.run(Trigger::NetworkUnmetered).await.report();
+    assert_eq!((ran.report.bytes_sent, ran.report.untrashed), (0, 0), "{:?}", ran.report);
+    assert_eq!(home.contents().await.len(), 0);
+    for asset in [&waiting, &edited, &forgotten] {
+        assert!(matches!(other.explain(asset).await, Explanation::Skipped(Skip::Deleted(_))));
+    }
+    // On purpose: once more beside the first, and after that was gone from the phone.
+    let again = other.save_again(&waiting);
+    other.delete(std::slice::from_ref(&forgotten));
+    other.run(Trigger::LibraryChanged).await.report();
+    let back = other.receive(&one, &photos[2]);
+    other.run(Trigger::LibraryChanged).await.report();
+    for asset in [&again, &back] {
+        assert!(other.explain(asset).await.is_backed_up());
+    }
+    assert_eq!(home.contents().await.len(), 2);
+    other.check_explanations(&home).await;
 }
 
 /// The phone's clock is set back a year: what was deleted stays deleted, what is brought back comes back, nothing waits for a year.

@@ -21,6 +21,7 @@ async fn a_train_ride_on_mobile_data() {
     assert_eq!(phone.sent_over(Network::Metered), 0);
     assert_eq!(phone.explain(&video).await, Explanation::Waiting(Wait::Unmetered(AssetKind::Video)));
     phone.check_explanations(&home).await;
+    phone.check_explanations(&home).await;
     // The owner allows photos, and not videos.
     phone.allow(|permissions| permissions.photos_on_metered = true);
     let ran = android.open().await.report();
@@ -74,6 +75,7 @@ async fn roaming_abroad() {
     let photo = phone.take(1, 30_000).remove(0);
     android.open().await.report();
     assert_eq!(phone.explain(&photo).await, Explanation::Waiting(Wait::Home));
+    phone.check_explanations(&home).await;
     assert_eq!(phone.sent_over(Network::Roaming), 0);
     phone.allow(|permissions| permissions.while_roaming = true);
     android.open().await.report();

@@ -52,6 +52,11 @@ async fn thirty_second_pushes_and_a_force_kill() {
     iphone.push().await.unwrap().report();
     let safe = iphone.phone.check_explanations(&home).await;
     assert_eq!(safe, 10, "photos go before videos in the background");
+    assert_eq!(
+        iphone.phone.explain(&video).await,
+        Explanation::Waiting(Wait::Grant),
+        "the next push goes on"
+    );
     let first = iphone.phone.sent_over(Network::Unmetered);
     assert!(
         (20_000_000..40_000_000).contains(&first),
@@ -60,6 +65,7 @@ async fn thirty_second_pushes_and_a_force_kill() {
     iphone.force_kill();
     assert!(iphone.push().await.is_none() && iphone.refresh().await.is_none());
     assert_eq!(iphone.phone.explain(&video).await, Explanation::Waiting(Wait::AppOpened));
+    iphone.phone.check_explanations(&home).await;
     iphone.open().await.report();
     assert_eq!(home.contents().await, iphone.phone.contents());
     let sent = iphone.phone.sent_over(Network::Unmetered);
@@ -67,7 +73,7 @@ async fn thirty_second_pushes_and_a_force_kill() {
     home.verify(11).await;
 }
 
-/// A server that cannot resume: in a grant that ends no video begins.
+/// When a grant is nearly over no video begins; it goes on the next time.
 /// Shows M7, E6.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grant_that_is_nearly_over_begins_no_video() {
@@ -79,7 +85,8 @@ async fn a_grant_that_is_nearly_over_begins_no_video() {
     iphone.phone.network(Network::Unmetered, 10_000);
     iphone.push().await.unwrap().report();
     assert_eq!(iphone.phone.check_explanations(&home).await, 14);
-    assert_eq!(iphone.phone.explain(&video).await, Explanation::Waiting(Wait::Foreground));
+    assert_eq!(iphone.phone.explain(&video).await, Explanation::Waiting(Wait::Grant));
+    iphone.phone.check_explanations(&home).await;
     let sent = iphone.phone.sent_over(Network::Unmetered);
     assert!(sent < 400_000, "not a byte of the video: {sent}");
 }
@@ -96,6 +103,7 @@ async fn only_while_charging() {
     let photo = phone.take(1, 10_000).remove(0);
     android.periodic().await.unwrap().report();
     assert_eq!(phone.explain(&photo).await, Explanation::Waiting(Wait::Charger));
+    phone.check_explanations(&home).await;
     phone.set(|conditions| conditions.charging = true);
     android.periodic().await.unwrap().report();
     assert!(phone.explain(&photo).await.is_backed_up());
@@ -115,6 +123,7 @@ async fn power_is_saved() {
     iphone.phone.set(|conditions| conditions.power_saver = true);
     assert!(iphone.push().await.is_none() && iphone.process().await.is_none());
     assert_eq!(iphone.phone.explain(&photo).await, Explanation::Waiting(Wait::Power));
+    iphone.phone.check_explanations(&home).await;
     iphone.phone.run(Trigger::Asked).await.report();
     assert!(iphone.phone.explain(&photo).await.is_backed_up());
 }
@@ -129,10 +138,12 @@ async fn battery_optimisation_and_a_locked_private_space() {
     android.is_exempt = false;
     assert!(android.periodic().await.is_none());
     assert_eq!(android.phone.explain(&photo).await, Explanation::Waiting(Wait::BatteryExemption));
+    android.phone.check_explanations(&home).await;
     android.is_exempt = true;
     android.private_space_locked = true;
     assert!(android.periodic().await.is_none());
     assert_eq!(android.phone.explain(&photo).await, Explanation::Waiting(Wait::PrivateSpace));
+    android.phone.check_explanations(&home).await;
     android.private_space_locked = false;
     android.dozes = true;
     assert!(android.library_changed().await.is_none(), "Doze holds content triggers back");
@@ -152,6 +163,7 @@ async fn a_delay_after_capture() {
     let due = phone.now() + HOUR;
     android.library_changed().await.unwrap().report();
     assert_eq!(phone.explain(&photo).await, Explanation::Waiting(Wait::Delay(due)));
+    phone.check_explanations(&home).await;
     phone.wait(HOUR - 16 * MINUTE);
     android.periodic().await.unwrap().report();
     assert!(!phone.explain(&photo).await.is_backed_up());
@@ -209,6 +221,67 @@ async fn the_screen_stays_on_during_the_first_backup() {
     assert!(!ran.is_complete, "it is not the first backup any more");
     iphone.process().await.unwrap().report();
     assert_eq!(iphone.phone.check_explanations(&home).await, 450);
+}
+
+/// A picture that cannot be read and a video that waits for another network keep no backup from being through: the first is behind, and the
+/// screen goes off again.
+/// Shows E6.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_through_whatever_cannot_be_read() {
+    let home = Home::new().await;
+    let mut iphone = IPhone::new(&home, "iphone").await;
+    iphone.auto_lock = Some(MINUTE);
+    iphone.phone.allow(|permissions| {
+        permissions.keep_awake = true;
+        permissions.photos_on_metered = true;
+    });
+    iphone.phone.network(Network::Metered, 100_000);
+    let photos = iphone.phone.take(5, 100_000);
+    iphone.phone.record(AssetKind::Video, 100_000);
+    iphone.phone.spoil(&photos[2]);
+    let ran = iphone.open().await.report();
+    assert_eq!((ran.report.uploaded, ran.report.failed.len(), ran.is_complete), (4, 1, true), "{ran:?}");
+    iphone.phone.take(150, 100_000);
+    let ran = iphone.open().await.report();
+    assert!(!ran.is_complete, "it is not the first backup any more");
+    assert!(ran.held.iter().any(|(_, wait)| *wait == Wait::Grant), "{:?}", ran.held);
+}
+
+/// Pushes that are long enough for three pictures, and three new ones before each: an old picture and an old video have their turns all the
+/// same, and so has a film that is longer than any push.
+/// Shows E6, M7.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_waits_for_ever_behind_what_is_new() {
+    let home = Home::new().await;
+    let iphone = IPhone::new(&home, "iphone").await;
+    let phone = &iphone.phone;
+    let old = [phone.record(AssetKind::Photo, 1_200_000), phone.record(AssetKind::Video, 1_200_000)];
+    phone.wait(2 * DAY);
+    // Nine seconds a picture.
+    phone.network(Network::Unmetered, 130_000);
+    let (mut new, mut pushes) = (0, 0);
+    // What goes together overtakes by a place or two.
+    while !(phone.explain(&old[0]).await.is_backed_up() && phone.explain(&old[1]).await.is_backed_up()) {
+        phone.take(3, 1_200_000);
+        let ran = iphone.push().await.unwrap().report();
+        assert!((1..4).contains(&ran.report.uploaded), "{:?}", ran.report);
+        (new, pushes) = (new + ran.report.uploaded, pushes + 1);
+        assert!(pushes < 24, "{new} went by");
+        phone.check_explanations(&home).await;
+        phone.wait(HOUR);
+    }
+    assert!(new >= 3, "most turns go to what is new: {new}");
+    let film = phone.record(AssetKind::Video, 21_000_000);
+    phone.wait(2 * DAY);
+    phone.network(Network::Unmetered, 1_000_000);
+    pushes = 0;
+    while !phone.explain(&film).await.is_backed_up() {
+        phone.take(3, 4_000_000);
+        iphone.push().await.unwrap().report();
+        phone.wait(HOUR);
+        pushes += 1;
+        assert!(pushes < 24);
+    }
 }
 
 /// The app stays alive: the library, the network, the charger and whoever tells it are reasons to run, and several at once are one run.

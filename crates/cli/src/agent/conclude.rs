@@ -145,10 +145,9 @@ impl Agent {
                 .notices
                 .tell(Cause::StorageFull, &format!("Pictures are not backed up any more: {reason}"))
             {
-                self.say(format!("the server takes no more: {reason}"));
+                self.say(format!("nothing more is sent: {reason}"));
             }
-            let advice = "free some storage, or ask whoever runs the server for more".to_owned();
-            self.retry(folder, Some(scope), reason, Some(advice), now);
+            self.retry(folder, Some(scope), reason, None, now);
             return Ok(());
         }
         if let Some(reason) = report.interrupted {

@@ -135,7 +135,7 @@ pub(crate) fn summary(report: &BackupReport) -> String {
     section(&mut text, "Skipped", &report.skipped, usize::MAX);
     section(&mut text, "Failed; the next run tries again", &report.failed, usize::MAX);
     if let Some(reason) = &report.storage_full {
-        text += &format!("\nThe server takes no more: {reason}\n");
+        text += &format!("\nNothing more is sent: {reason}. Then run it again.\n");
     }
     if let Some(reason) = &report.interrupted {
         text += &format!("\nEnded early: {reason}. Run it again to go on.\n");

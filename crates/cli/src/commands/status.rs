@@ -16,6 +16,8 @@ use darkslide_client::catalog::{AssetState, Catalog};
 use darkslide_client::profile::Profile;
 use darkslide_client::session::{AccountSummary, Session};
 use serde::Serialize;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -25,8 +27,9 @@ const ASK_EVERY: Duration = Duration::from_secs(30);
 /// How long nothing may change before the status is put together again all the same.
 const REFRESH: Duration = Duration::from_secs(2);
 
-/// Files that are named of what may be many; `--json` names them all.
-const NAMED_MAX: usize = 20;
+/// Reasons that are told, and files that are named of those that have the same: a screen has 24 lines. `--json` names them all.
+const REASONS_MAX: usize = 6;
+const NAMED_MAX: usize = 3;
 
 /// The state of one profile.
 #[derive(Clone, Debug, Serialize)]
@@ -305,11 +308,28 @@ fn describe_blocked(blocked: &[Named]) -> String {
         return String::new();
     }
     let mut text = "\nBlocked; the next backup tries them again:\n".to_owned();
-    for file in blocked.iter().take(NAMED_MAX) {
-        text += &format!("  {}: {}\n", on_one_line(&file.path), file.reason);
+    let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for file in blocked {
+        reasons.entry(&file.reason).or_default().push(&file.path);
     }
-    if let Some(more) = blocked.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
-        text += &format!("  … and {more} more; --json names them all\n");
+    // What holds up most comes first.
+    let mut reasons: Vec<_> = reasons.into_iter().collect();
+    reasons.sort_by_key(|(_, paths)| Reverse(paths.len()));
+    for (reason, paths) in reasons.iter().take(REASONS_MAX) {
+        if let [path] = paths.as_slice() {
+            text += &format!("  {reason}: {}\n", on_one_line(path));
+            continue;
+        }
+        text += &format!("  {reason}: {}\n", counted(paths.len() as u64, "file"));
+        for path in paths.iter().take(NAMED_MAX) {
+            text += &format!("    {}\n", on_one_line(path));
+        }
+        if let Some(more) = paths.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
+            text += &format!("    … and {more} more; --json names them all\n");
+        }
+    }
+    if let Some(more) = reasons.len().checked_sub(REASONS_MAX).filter(|more| *more > 0) {
+        text += &format!("  … and {} more; --json names them all\n", counted(more as u64, "reason"));
     }
     text
 }
@@ -429,6 +449,22 @@ mod tests {
             ..status
         };
         assert!(describe(&alone).contains("darkslide agent install"));
+    }
+
+    #[test]
+    fn what_is_blocked_for_one_reason_is_told_together_with_the_reason_first() {
+        let named = |name: String, reason: &str| Named {
+            path: format!("/home/me/Pictures/A year with a long name/{name}.jpg"),
+            reason: reason.to_owned(),
+        };
+        let mut blocked: Vec<Named> =
+            (0..40).map(|at| named(format!("IMG_{at:04}"), "there is no room left in the vault")).collect();
+        blocked.extend(["a", "b"].map(|name| named(name.to_owned(), "permission denied")));
+        blocked.extend((0..9).map(|at| named(format!("c{at}"), &format!("reason {at}"))));
+        let text = describe_blocked(&blocked);
+        assert!(text.lines().count() < 20, "it fits on a screen: {text}");
+        insta::assert_snapshot!(text);
+        assert_eq!(describe_blocked(&[]), "");
     }
 
     #[test]

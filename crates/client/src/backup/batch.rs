@@ -22,6 +22,7 @@ use super::albums::Album;
 use super::error::AssetError;
 use super::gate::Gate;
 use super::patience::Patience;
+use super::vault_room::VaultRoom;
 use crate::catalog::{AssetRow, Catalog, FileRow, Spans, UploadedRows};
 use crate::event::{Event, Events};
 use crate::keys::open_file;
@@ -179,6 +180,8 @@ pub struct Courier {
     pub spans: Arc<tokio::sync::Mutex<Spans>>,
     /// What every part passes.
     pub(super) gate: Arc<Gate>,
+    /// What the vault still takes.
+    pub(super) room: Arc<VaultRoom>,
     /// Bytes of a batch on the fastest line.
     pub most: u64,
 }
@@ -247,12 +250,20 @@ async fn gather(
 }
 
 impl Courier {
+    /// Whether a parcel may go now. What the server refused before it does not get another time in the same run.
+    fn may_go(&self, parcel: &Parcel) -> Result<(), AssetError> {
+        if self.room.is_refused() {
+            return Err(AssetError::NoRoom);
+        }
+        self.gate.pass(parcel.kind, parcel.bytes)
+    }
+
     async fn send(&self, batch: Vec<(Parcel, Answer)>, most: &AtomicU64) {
         let mut let_in = Vec::with_capacity(batch.len());
         for (parcel, answer) in batch {
-            match self.gate.pass(parcel.kind, parcel.bytes) {
+            match self.may_go(&parcel) {
                 Ok(()) => let_in.push((parcel, answer)),
-                Err(held) => drop(answer.send(Err(held))),
+                Err(why) => drop(answer.send(Err(why))),
             }
         }
         if let_in.is_empty() {
@@ -267,6 +278,9 @@ impl Courier {
                 }
             }
             Err(error) => {
+                if error.is_refused_for_room() {
+                    self.room.refused();
+                }
                 let error = Arc::new(error);
                 for answer in answers {
                     let _ = answer.send(Err(AssetError::Batch(Arc::clone(&error))));

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use darkslide_media::dates::{CaptureTime, DateSource};
@@ -20,16 +21,16 @@ use super::gate::Outlook;
 use super::identify::{Asset, Component, IdentifyError, InLibrary, Surroundings, look_at};
 use super::lanes::Lanes;
 use super::listing::{Thoroughness, list};
-use super::rules::conditions::Grant;
+use super::rules::conditions::{Grant, Network, free_for_copy};
 use super::rules::explanation::{Explanation, Wait};
 use super::rules::{Known, Work, World, explain, plan};
 use super::run::Run;
-use super::temporary::{TakenRoom, TemporaryCache, TemporaryCopy};
+use super::temporary::{TakenRoom, TemporaryCache, TemporaryCopy, room_in};
 use super::{BackupReport, Memory, Settings};
-use crate::catalog::{AssetRow, Catalog, CatalogError, DeviceAlbumKey, Feed};
+use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, DeviceAlbumKey, Feed};
 use crate::event::{Event, Events};
 use crate::feed;
-use crate::library::device::{AssetId, AssetKind, DeviceAsset, Motion};
+use crate::library::device::{AssetId, DeviceAsset, Locality, Motion};
 use crate::library::{DeviceAlbum, Library, LibraryError, Part, path_of};
 use crate::session::Session;
 
@@ -59,7 +60,7 @@ pub struct DeviceReport {
     pub rest: Vec<(AssetId, Explanation)>,
     /// What was begun, and what it waits for now.
     pub held: Vec<(AssetId, Wait)>,
-    /// Whether all was done that may be done at all.
+    /// Whether everything had its turn that was allowed. What cannot be read, or waits for another moment, had it.
     pub is_complete: bool,
 }
 
@@ -75,10 +76,37 @@ pub async fn backup_library(
     events: &Events,
     stop: &CancellationToken,
 ) -> Result<DeviceReport, BackupError> {
+    let (known, id, conditions) = (catalog.clone(), library.id().to_vec(), outlook.conditions.clone());
+    let running = run_over(session, catalog, library, device, outlook, settings, events, stop);
+    let ran = Box::pin(running).await;
+    let was_lost = match &ran {
+        Ok((_, has_lost_server)) => Some(*has_lost_server),
+        Err(error) => error.is_transient().then_some(true),
+    };
+    if let Some(was_lost) = was_lost {
+        let has_network = conditions.borrow().network != Network::None;
+        known.record_server_away(&id, was_lost && has_network).await?;
+    }
+    ran.map(|(report, _)| report)
+}
+
+/// The run, and whether it ended because the server could not be reached any more.
+#[expect(clippy::too_many_arguments, reason = "they are what a run is made of")]
+async fn run_over(
+    session: Arc<Session>,
+    catalog: Catalog,
+    library: Arc<dyn Library>,
+    device: &Device,
+    outlook: Outlook,
+    settings: &Settings,
+    events: &Events,
+    stop: &CancellationToken,
+) -> Result<(DeviceReport, bool), BackupError> {
     let began = Instant::now();
     let _lock = catalog.lock_run()?;
     let conditions = *outlook.conditions.borrow();
-    let cache = TemporaryCache::open(&device.cache, conditions.cache_room)
+    let cache_room = room_in(&device.cache, conditions.free_bytes);
+    let cache = TemporaryCache::open(&device.cache, cache_room)
         .map_err(|source| BackupError::Root { path: device.cache.clone(), source })?;
     let started = (outlook.clock)();
     let is_short = matches!(conditions.grant, Grant::Until(until) if until - started < SHORT_GRANT);
@@ -86,11 +114,15 @@ pub async fn backup_library(
         feed::pull(&session, &catalog).await?;
     }
     // What is not known for want of a network decides nothing: no video begins.
-    let resumable = session.api.offers(Extension::Uploads).await.unwrap_or(false);
+    let offered = session.api.offers(Extension::Uploads).await.ok();
+    if let Some(resumable) = offered {
+        catalog.record_server_resumable(library.id(), resumable).await?;
+    }
+    let resumable = offered.unwrap_or(false);
     let now = vault_time(&catalog, &outlook).await?;
     let settings = Settings { memory: Memory::LITTLE, ..settings.clone() };
     let run = Run::new(session, catalog, settings, events.clone(), stop, now);
-    let run = Arc::new(run.of_library(Arc::clone(&library), outlook.clone(), resumable));
+    let run = Arc::new(run.of_library(Arc::clone(&library), outlook.clone(), resumable, cache_room));
     let hands = Hands { run: &run, library: &*library, cache: &cache, device };
     let last_completed = run.catalog.last_completed(library.id()).await?;
     let thoroughness = if is_short { Thoroughness::OnlyChanges } else { Thoroughness::Usual };
@@ -114,12 +146,24 @@ pub async fn backup_library(
     let held: Vec<_> =
         run.held().into_iter().map(|(id, wait)| (AssetId(crate::library::raw(&id)), wait)).collect();
     let report = run.report(began.elapsed());
-    let is_waiting = rest.iter().any(|(_, why)| matches!(why, Explanation::Waiting(_)));
-    let is_complete = held.is_empty() && report.is_complete() && !is_waiting;
+    let is_complete = is_through(&report, &rest, &held);
     if is_complete {
         run.catalog.complete(library.id(), started).await?;
     }
-    Ok(DeviceReport { report, rest, held, is_complete })
+    let has_lost_server = run.has_lost_server.load(Ordering::Relaxed);
+    Ok((DeviceReport { report, rest, held, is_complete }, has_lost_server))
+}
+
+/// Whether a run got to its end: nothing ended it before all that it was allowed to do had its turn.
+fn is_through(report: &BackupReport, rest: &[(AssetId, Explanation)], held: &[(AssetId, Wait)]) -> bool {
+    let is_cut_off =
+        |why: &Explanation| matches!(why, Explanation::Waiting(wait) if wait.is_of_the_whole_run());
+    // What was begun was allowed then: it was cut off, unless it waits for what is its own.
+    let was_cut_off = |wait: &Wait| !wait.is_of_the_original();
+    report.interrupted.is_none()
+        && report.storage_full.is_none()
+        && !rest.iter().any(|(_, why)| is_cut_off(why))
+        && !held.iter().any(|(_, wait)| was_cut_off(wait))
 }
 
 /// Tells whether the screen is to stay on, as conditions come. Ends with whoever asked for it.
@@ -146,7 +190,10 @@ pub async fn explain_library(
     device: &Device,
     outlook: &Outlook,
 ) -> Result<Vec<(DeviceAsset, Explanation)>, BackupError> {
-    let world = world(catalog, library, device, outlook, true).await?;
+    let cache_room = room_in(&device.cache, outlook.conditions.borrow().free_bytes);
+    // What was never asked is as it is with our own server.
+    let resumable = catalog.server_seen(library.id()).await?.resumable.unwrap_or(true);
+    let world = world(catalog, library, device, outlook, resumable, cache_room).await?;
     let listing = list(catalog, library, Thoroughness::OnlyChanges, world.now).await?;
     Ok(listing
         .assets
@@ -171,6 +218,7 @@ async fn world(
     device: &Device,
     outlook: &Outlook,
     resumable: bool,
+    cache_room: u64,
 ) -> Result<World, CatalogError> {
     let mut albums = catalog.chosen_albums(library.id()).await?;
     // As they are called now. One that is not there keeps its name, as it keeps its choice.
@@ -197,7 +245,10 @@ async fn world(
         conditions,
         trigger: outlook.trigger,
         resumable,
+        is_server_away: catalog.server_seen(library.id()).await?.is_away,
+        cache_room,
         last_completed: catalog.last_completed(library.id()).await?,
+        turns: catalog.turns(library.id()).await?,
         now: (outlook.clock)(),
     })
 }
@@ -219,9 +270,9 @@ fn known_of(row: AssetRow, receipts: &HashMap<FileId, i64>) -> Known {
 
 /// What carries a plan out.
 #[derive(Clone, Copy)]
-struct Hands<'h> {
-    run: &'h Arc<Run>,
-    library: &'h dyn Library,
+pub(super) struct Hands<'h> {
+    pub(super) run: &'h Arc<Run>,
+    pub(super) library: &'h dyn Library,
     cache: &'h TemporaryCache,
     device: &'h Device,
 }
@@ -239,9 +290,9 @@ impl Hands<'_> {
         // Without a mirror no work leads to more.
         let passes = if device.mirror { PASSES } else { 1 };
         for pass in 0..passes {
-            let world = world(&run.catalog, library, device, outlook, resumable).await?;
+            let world = world(&run.catalog, library, device, outlook, resumable, self.cache.bytes()).await?;
             let listing = list(&run.catalog, library, thoroughness, world.now).await?;
-            run.catalog.record_library(library.id(), &listing.told, world.now).await?;
+            run.catalog.record_library(library.id(), &listing.told, world.now, run.now).await?;
             let mut planned = plan(listing.assets, &world);
             rest = planned.rest;
             if pass > 0 {
@@ -254,7 +305,7 @@ impl Hands<'_> {
             let bytes = planned.work.iter().map(|(asset, _)| asset.fingerprint.size).sum();
             run.events.send(Event::Planned { assets: planned.work.len() as u64, bytes }).await;
             run.prepare_to_send().await?;
-            let work = run.work(async |lanes| self.feed(lanes, planned.work, &world).await);
+            let work = run.work(async |lanes| Box::pin(self.feed(lanes, planned.work, &world)).await);
             Box::pin(work).await?;
             if !run.held().is_empty() || run.is_halted() {
                 break;
@@ -263,88 +314,45 @@ impl Hands<'_> {
         Ok(rest)
     }
 
-    /// Photos and videos side by side, each in the order of the plan: fetching a long video keeps no photo waiting.
-    async fn feed(
-        self,
-        lanes: &Lanes,
-        work: Vec<(DeviceAsset, Work)>,
-        world: &World,
-    ) -> Result<(), BackupError> {
-        let (videos, photos): (Vec<_>, Vec<_>) =
-            work.into_iter().partition(|(asset, _)| asset.kind == AssetKind::Video);
-        let (busy, mut all_done) = mpsc::channel::<()>(1);
-        if world.photos_go_first() {
-            self.feed_in_order(lanes, photos, world, busy).await?;
-            // When the last photo is where it belongs, or waits, nobody is busy any more.
-            all_done.recv().await;
-            let (busy, _) = mpsc::channel(1);
-            return self.feed_in_order(lanes, videos, world, busy).await;
-        }
-        let (photos, videos) = tokio::join!(
-            self.feed_in_order(lanes, photos, world, busy.clone()),
-            self.feed_in_order(lanes, videos, world, busy),
-        );
-        photos.and(videos)
-    }
-
-    async fn feed_in_order(
-        self,
-        lanes: &Lanes,
-        work: Vec<(DeviceAsset, Work)>,
-        world: &World,
-        busy: mpsc::Sender<()>,
-    ) -> Result<(), BackupError> {
-        for (asset, work) in work {
-            if self.run.is_halted() {
-                return Ok(());
-            }
-            // What is in the vault stays known as that, whatever else could not be done with it.
-            let is_in_vault = matches!(work, Work::Place(..));
-            match self.begin(lanes, &asset, work, world, &busy).await {
-                // Of what is gone the next look at the library tells more.
-                Ok(()) | Err(AssetError::Library(LibraryError::Gone)) => {}
-                Err(AssetError::Held(wait)) => self.run.hold_id(path_of(&asset.id.0), wait),
-                Err(error) if error.ends_the_run() => {
-                    self.run.fail_with(error);
-                    return Ok(());
-                }
-                Err(error) => {
-                    self.run.weigh(&error).await;
-                    self.run.block(self.library.id(), &asset, &error, is_in_vault).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn begin(
+    /// Begins one. True where that was all.
+    pub(super) async fn begin(
         self,
         lanes: &Lanes,
         asset: &DeviceAsset,
         work: Work,
         world: &World,
         busy: &mpsc::Sender<()>,
-    ) -> Result<(), AssetError> {
+    ) -> Result<bool, AssetError> {
         self.run.gate.ask(asset.kind)?;
         match work {
-            Work::Place(file, albums) => return self.place(asset, file, &albums, world).await,
+            Work::Place(file, albums) => {
+                self.place(asset, file, &albums, world).await?;
+                return Ok(true);
+            }
             Work::Recheck(content) => {
                 let album = self.album_of(asset, world);
                 if self.run.recheck_in_library(self.library.id(), asset, &album, &content).await? {
-                    return Ok(());
+                    return Ok(true);
                 }
             }
             // What could not be sent for want of room is not read again until there is some.
-            Work::Retry if !self.run.has_room(asset.fingerprint.size) => {
+            Work::Retry if found_no_room(asset, world) && !self.run.room.has(asset.fingerprint.size) => {
                 return Err(AssetError::Held(Wait::Storage));
             }
             Work::New | Work::Changed | Work::Complete | Work::Retry => {}
         }
         let asset = &self.as_it_lies(asset).await?;
         self.run.gate.ask_to_read(asset)?;
+        // Nothing is fetched to find out that there is no room for it.
+        if asset.locality == Locality::Cloud && !self.run.room.has(asset.fingerprint.size) {
+            if !world.known.contains_key(&asset.id) {
+                self.run.record_without_room(self.library.id(), asset).await?;
+            }
+            return Err(AssetError::Held(Wait::Storage));
+        }
         let opened = self.open(asset, self.album_of(asset, world), busy.clone()).await?;
         lanes.send_all(vec![opened], &self.run.settings.memory, &self.run.halt).await;
-        Ok(())
+        Ok(false)
     }
 
     /// Where an original lies need not be told when it changes, and decides whether it may be read.
@@ -395,10 +403,7 @@ impl Hands<'_> {
     ) -> Result<Asset, AssetError> {
         let mut copies = Vec::new();
         // For both halves at once: whoever waited for the second with the first in hand might wait for ever.
-        let room = tokio::select! {
-            () = self.run.halt.cancelled() => return Err(AssetError::Stopped),
-            room = self.cache.room(asset.fingerprint.size, asset.kind) => room.map_err(LibraryError::Read)?,
-        };
+        let room = self.room(asset, asset.copied_bytes()).await?;
         let main = self.open_part(asset, Part::Main, &room, &mut copies).await?;
         let motion = match asset.motion {
             Motion::Here => Some(self.open_part(asset, Part::Motion, &room, &mut copies).await?),
@@ -428,6 +433,17 @@ impl Hands<'_> {
         Ok(Asset { root, main, motion, probe, album, is_changed: true, library, told: None, offered: None })
     }
 
+    /// Room in the cache for copies of so many bytes.
+    async fn room(self, asset: &DeviceAsset, bytes: u64) -> Result<TakenRoom, AssetError> {
+        let room = tokio::select! {
+            () = self.run.halt.cancelled() => return Err(AssetError::Stopped),
+            room = self.cache.room(bytes, asset.kind) => room,
+        };
+        room.ok_or_else(|| {
+            AssetError::Held(free_for_copy(bytes).map_or(Wait::Download(bytes), Wait::CacheRoom))
+        })
+    }
+
     async fn open_part(
         self,
         asset: &DeviceAsset,
@@ -439,19 +455,29 @@ impl Hands<'_> {
             Part::Main => asset.name.clone(),
             Part::Motion => video_name(&asset.name),
         };
-        let copy = self.cache.place(&name, room).map_err(LibraryError::Read)?;
+        let mut copy = self.cache.place(&name, room).map_err(LibraryError::Read)?;
         let opened = tokio::select! {
             () = self.run.halt.cancelled() => return Err(AssetError::Stopped),
             opened = self.library.open(&asset.id, part, copy.path()) => opened?,
         };
         let Some(path) = opened else {
             let path = copy.path().to_owned();
+            if asset.copied_bytes() == 0 {
+                // It was exported all the same: nothing more is copied before there is room for that.
+                let bytes = path.metadata().map_err(LibraryError::Read)?.len();
+                copy.keep(self.room(asset, bytes).await?);
+            }
             keep_time(&path, asset.fingerprint.modified_ns).map_err(LibraryError::Read)?;
             copies.push(copy);
             return Ok(path);
         };
         Ok(path)
     }
+}
+
+/// Whether the vault had no room for it in an earlier run.
+fn found_no_room(asset: &DeviceAsset, world: &World) -> bool {
+    world.known.get(&asset.id).is_some_and(|known| known.state == AssetState::NoRoom)
 }
 
 /// A copy tells when the original was modified, not when it was copied.
@@ -475,4 +501,49 @@ fn look(
     let file = PathBuf::from(path.file_name().unwrap_or_default());
     let (component, probe) = look_at(around, &file)?;
     Ok((Component { relative: PathBuf::from(name), ..component }, probe))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rules::explanation::Skip;
+    use super::*;
+    use crate::backup::report::Named;
+    use crate::library::device::AssetKind;
+
+    #[test]
+    fn a_run_is_through_when_all_that_was_allowed_had_its_turn() {
+        let id = || AssetId::new("a");
+        let waits = |wait: Wait| vec![(id(), Explanation::Waiting(wait))];
+        let usual = BackupReport::default();
+        let failed = vec![Named { path: "a.jpg".to_owned(), reason: "it cannot be read".to_owned() }];
+        let unreadable = BackupReport { failed, ..usual.clone() };
+        let stopped = BackupReport { interrupted: Some("it was stopped".to_owned()), ..usual.clone() };
+        let full = BackupReport { storage_full: Some("it is full".to_owned()), ..usual.clone() };
+        for (report, rest, held, expected) in [
+            (&usual, vec![], None, true),
+            (&unreadable, vec![], None, true),
+            (&stopped, vec![], None, false),
+            (&full, vec![], None, false),
+            (&usual, vec![(id(), Explanation::Skipped(Skip::NotSelected))], None, true),
+            (&usual, vec![(id(), Explanation::Blocked("it is broken".to_owned()))], None, true),
+            (&usual, waits(Wait::Unmetered(AssetKind::Video)), None, true),
+            (&usual, waits(Wait::Delay(7)), None, true),
+            (&usual, waits(Wait::Charger), None, true),
+            (&usual, waits(Wait::CacheRoom(7)), None, true),
+            (&usual, waits(Wait::Foreground), None, true),
+            (&usual, waits(Wait::Network), None, false),
+            (&usual, waits(Wait::Grant), None, false),
+            (&usual, waits(Wait::AppOpened), None, false),
+            (&usual, vec![], Some(Wait::Fetch), true),
+            (&usual, vec![], Some(Wait::CacheRoom(7)), true),
+            (&usual, vec![], Some(Wait::Unmetered(AssetKind::Photo)), false),
+            (&usual, vec![], Some(Wait::Foreground), false),
+            (&usual, vec![], Some(Wait::Grant), false),
+            (&usual, vec![], Some(Wait::Network), false),
+            (&usual, vec![], Some(Wait::Storage), false),
+        ] {
+            let held: Vec<_> = held.into_iter().map(|wait| (id(), wait)).collect();
+            assert_eq!(is_through(report, &rest, &held), expected, "{report:?} {rest:?} {held:?}");
+        }
+    }
 }

@@ -35,9 +35,9 @@ pub enum AssetError {
     /// What the server stored is not what was sent.
     #[error("it was damaged on its way to the server")]
     Damaged,
-    /// The account or the server has no room left; told once for all.
-    #[error("there is no room left for it: {0}")]
-    StorageFull(String),
+    /// The vault has no room for it. What is to be done about that is told once for all.
+    #[error("there is no room left in the vault")]
+    NoRoom,
     /// A key that is needed does not open.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
@@ -97,17 +97,24 @@ impl AssetError {
                 let insufficient = failure.status() == Some(http::StatusCode::INSUFFICIENT_STORAGE);
                 failure.is_over_quota() || failure.is_disk_full() || insufficient
             }
-            Self::StorageFull(_) => true,
+            Self::NoRoom => true,
             Self::Batch(error) => error.is_storage_full(),
             _ => false,
         }
     }
 
-    /// Why there is no room, in the words of whoever said it first.
-    pub(super) fn storage_reason(&self) -> String {
+    /// Whether it was the server that had no room for it.
+    pub(super) fn is_refused_for_room(&self) -> bool {
+        self.is_storage_full() && matches!(self.root(), Self::Api(_))
+    }
+
+    /// The server's words, if it is its disk that is full, which no owner of a vault can help.
+    pub(super) fn disk_is_full(&self) -> Option<String> {
         match self.root() {
-            Self::StorageFull(reason) => reason.clone(),
-            other => other.to_string(),
+            Self::Api(failure) if self.is_storage_full() && !failure.is_over_quota() => {
+                Some(failure.to_string())
+            }
+            _ => None,
         }
     }
 

@@ -162,6 +162,9 @@ async fn of_row(
     Ok(match row.state {
         // Of a file that could not be read there may be no fingerprint; changed or not, it is read again.
         AssetState::Blocked => format!("Blocked on {day}: {reason}. {}", tries_again(next)),
+        AssetState::NoRoom => {
+            format!("Waiting: {reason} for it; free some space in the vault, or ask its owner for more.")
+        }
         _ if changed => changed_since(&day, next),
         AssetState::NotMedia => format!("Not backed up: {reason}."),
         AssetState::Skipped => format!("Skipped: {reason}."),

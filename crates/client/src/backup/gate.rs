@@ -52,11 +52,12 @@ impl fmt::Debug for Outlook {
 pub(super) struct Gate {
     outlook: Option<Outlook>,
     resumable: bool,
+    cache_room: u64,
 }
 
 impl Gate {
-    pub(super) fn new(outlook: Option<Outlook>, resumable: bool) -> Self {
-        Self { outlook, resumable }
+    pub(super) fn new(outlook: Outlook, resumable: bool, cache_room: u64) -> Self {
+        Self { outlook: Some(outlook), resumable, cache_room }
     }
 
     /// Passes a part of something of this kind, or says what it waits for.
@@ -81,7 +82,7 @@ impl Gate {
     pub(super) fn ask_to_read(&self, asset: &DeviceAsset) -> Result<(), AssetError> {
         let Some(Outlook { conditions, permissions, .. }) = &self.outlook else { return Ok(()) };
         let conditions = *conditions.borrow();
-        may_read(asset, &conditions, permissions).map_err(AssetError::Held)
+        may_read(asset, &conditions, permissions, self.cache_room).map_err(AssetError::Held)
     }
 
     /// Ciphertext bytes that may go in one request, where conditions say how many.

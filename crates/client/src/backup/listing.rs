@@ -115,7 +115,7 @@ mod tests {
             if told.is_everything {
                 planned = after(Vec::new(), &told);
             }
-            catalog.record_library(b"phone", &told, now).await.unwrap();
+            catalog.record_library(b"phone", &told, now, now + 1).await.unwrap();
             let mut kept = catalog.library_assets(b"phone").await.unwrap();
             for list in [&mut planned, &mut kept] {
                 list.sort_by(|one, other| one.id.cmp(&other.id));
@@ -129,6 +129,29 @@ mod tests {
         catalog.record_locality(b"phone", &photo.id, Locality::Here).await.unwrap();
         let kept = catalog.library_assets(b"phone").await.unwrap();
         assert_eq!(kept, [DeviceAsset { locality: Locality::Here, ..photo }]);
+    }
+
+    #[tokio::test]
+    async fn what_was_told_once_was_there_since_then_until_it_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = Catalog::open(&folder.path().join("catalog.db")).await.unwrap();
+        let photo = asset("photo", AssetKind::Photo, Motion::None);
+        let edited = DeviceAsset { taken: 7, ..photo.clone() };
+        let video = asset("video", AssetKind::Video, Motion::None);
+        for (told, now, expected) in [
+            (told(std::slice::from_ref(&photo), &[], true, "1"), 10, (Some(10), None)),
+            (told(&[edited.clone(), video.clone()], &[], false, "2"), 20, (Some(10), Some(20))),
+            (told(&[video.clone(), edited], &[], true, "3"), 30, (Some(10), Some(20))),
+            (told(&[], &["photo"], false, "4"), 40, (None, Some(20))),
+            (told(std::slice::from_ref(&photo), &[], false, "5"), 50, (Some(50), Some(20))),
+            (told(std::slice::from_ref(&photo), &[], true, "6"), 60, (Some(50), None)),
+            (told(&[photo, video], &[], true, "7"), 70, (Some(50), Some(70))),
+        ] {
+            catalog.record_library(b"phone", &told, 0, now).await.unwrap();
+            let photo = catalog.first_listed(b"phone", b"photo").await.unwrap();
+            let video = catalog.first_listed(b"phone", b"video").await.unwrap();
+            assert_eq!((photo, video), expected, "{now}");
+        }
     }
 
     #[test]

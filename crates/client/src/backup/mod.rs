@@ -41,8 +41,11 @@ mod survey;
 pub mod temporary;
 mod thumbnails;
 mod told;
+mod turns;
+mod unopened;
 mod update;
 pub mod upload;
+mod vault_room;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -126,7 +129,8 @@ pub async fn backup(
     let began = Instant::now();
     let _lock = catalog.lock_run()?;
     let now = micros_of(SystemTime::now());
-    let run = Arc::new(Run::new(session, catalog, settings.clone(), events.clone(), stop, now));
+    let run = Run::new(session, catalog, settings.clone(), events.clone(), stop, now);
+    let run = Arc::new(run.of_folders());
     // What the vault has must be known before anything is sent to it.
     feed::pull(&run.session, &run.catalog).await?;
     let mut plans = Vec::new();

@@ -37,6 +37,8 @@ struct Upload {
     /// Whether the server must be asked how far it is.
     is_unsure: bool,
     conflicts: u32,
+    /// Whether something of it was sent in this run.
+    has_moved: bool,
 }
 
 /// What a step came to.
@@ -96,7 +98,7 @@ impl Uploads<'_> {
             let seal = Arc::new(self.seal(original, &collection, wrapped, &row.header)?);
             let position = StreamPosition::from_slice(&row.position.decode().ok()?).ok()?;
             let usable = position.ciphertext_offset() <= row.checked && row.checked <= len;
-            usable.then_some(Upload { seal, row, position, is_unsure: true, conflicts: 0 })
+            usable.then_some(Upload { seal, row, position, is_unsure: true, conflicts: 0, has_moved: false })
         }))
     }
 
@@ -128,7 +130,7 @@ impl Uploads<'_> {
         };
         self.catalog.begin_resumable_upload(&row).await?;
         let seal = Arc::new(Seal { source: original.source.clone(), key, header });
-        Ok(Upload { seal, row, position, is_unsure: false, conflicts: 0 })
+        Ok(Upload { seal, row, position, is_unsure: false, conflicts: 0, has_moved: false })
     }
 
     async fn send_to_the_end(
@@ -180,6 +182,12 @@ impl Uploads<'_> {
             Ok((told, sealed)) if told == chunk_digest(&sealed.digest) => {
                 self.advance(upload, stretch.end, sealed.position).await?;
                 upload.is_unsure = false;
+                // One that goes on in another run has had its turn in this one.
+                let is_cut_off = stretch.end < upload.row.length;
+                if let Some(library) = self.library.filter(|_| is_cut_off && !upload.has_moved) {
+                    self.catalog.count_turn(library).await?;
+                }
+                upload.has_moved = true;
                 Ok(Step::Forward)
             }
             Ok(_) => Ok(Step::Spoilt),

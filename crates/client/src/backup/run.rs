@@ -5,13 +5,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use darkslide_crypto::stream::ciphertext_len;
 use darkslide_media::file_type::MediaKind;
-use darkslide_protocol::limits::QUOTA_GRACE_BYTES;
 use futures_util::StreamExt as _;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -34,6 +32,7 @@ use super::rules::explanation::Wait;
 use super::settle::Job;
 use super::thumbnails::{self, Signals};
 use super::upload::UrlPool;
+use super::vault_room::VaultRoom;
 use crate::buffers::Buffers;
 use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, Fingerprint, Spans};
 use crate::error::VaultError;
@@ -113,10 +112,16 @@ pub(super) struct Run {
     pub(super) library: Option<Arc<dyn Library>>,
     /// What the moment did not allow, and what each waits for.
     held: Mutex<Vec<(PathBuf, Wait)>>,
+    /// Whether the disk is asked since when files are there. What is imported is brought, however long it lay there.
+    pub(super) goes_by_arrival: bool,
     /// The archives that assets lie in.
     pub(super) archives: Arc<Archives>,
-    /// Ciphertext bytes that the account may still store; told by the server once a run.
-    room: AtomicI64,
+    /// What the vault still takes.
+    pub(super) room: Arc<VaultRoom>,
+    /// Whether the server could not be reached any more.
+    pub(super) has_lost_server: AtomicBool,
+    /// Whether the owner was told that there is none, in this run or in an earlier one.
+    is_told_full: AtomicBool,
     report: Mutex<BackupReport>,
     fatal: Mutex<Option<BackupError>>,
 }
@@ -173,8 +178,11 @@ impl Run {
             gate: Arc::default(),
             library: None,
             held: Mutex::default(),
+            goes_by_arrival: false,
             archives: Arc::default(),
-            room: AtomicI64::new(i64::MAX),
+            room: Arc::default(),
+            has_lost_server: AtomicBool::new(false),
+            is_told_full: AtomicBool::new(false),
             report: Mutex::default(),
             fatal: Mutex::new(None),
         }
@@ -183,38 +191,10 @@ impl Run {
     /// Learns what sending needs to know, which a run that sends nothing is spared.
     pub(super) async fn prepare_to_send(&self) -> Result<(), BackupError> {
         self.measure_room().await;
+        let is_told = self.catalog.has_assets_without_room().await?;
+        self.is_told_full.store(is_told, Ordering::Relaxed);
         *self.marks() = self.catalog.content_marks().await?;
         Ok(())
-    }
-
-    /// Asks how much the account may still store, so that nothing is sent for which there is no room. A server that does
-    /// not say decides at the commit.
-    async fn measure_room(&self) {
-        if let Ok(details) = self.session.api.account_details(false).await {
-            let left = details.subscription.storage.saturating_sub(details.usage);
-            self.room.store(left.saturating_add(QUOTA_GRACE_BYTES), Ordering::Relaxed);
-        }
-    }
-
-    /// Sets room for one original of so many plaintext bytes aside, before its first byte is sent.
-    pub(super) fn take_room(&self, bytes: u64) -> Result<(), AssetError> {
-        let needed = room_for_original(bytes);
-        let taken = self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| {
-            room.checked_sub(needed).filter(|left| *left >= 0)
-        });
-        taken.map(drop).map_err(|_| no_room())
-    }
-
-    /// Whether there seems to be room for so many plaintext bytes.
-    pub(super) fn has_room(&self, bytes: u64) -> bool {
-        self.tally().storage_full.is_none() && room_for_original(bytes) <= self.room.load(Ordering::Relaxed)
-    }
-
-    /// Gives room back that was set aside for an original that did not come to be there.
-    pub(super) fn give_room_back(&self, bytes: u64) {
-        let _ = self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| {
-            room.checked_add(room_for_original(bytes))
-        });
     }
 
     /// Files that will be read, so that URLs are minted for about as many.
@@ -252,11 +232,27 @@ impl Run {
         }
     }
 
+    /// Makes it a run over folders.
+    pub(super) fn of_folders(self) -> Self {
+        Self { goes_by_arrival: true, ..self }
+    }
+
     /// Makes it the run of a device's own library, under conditions that change.
-    pub(super) fn of_library(self, library: Arc<dyn Library>, outlook: Outlook, resumable: bool) -> Self {
+    pub(super) fn of_library(
+        self,
+        library: Arc<dyn Library>,
+        outlook: Outlook,
+        resumable: bool,
+        cache_room: u64,
+    ) -> Self {
         let patience = Patience::new(self.settings.patience, self.halt.clone(), self.events.clone());
         let patience = Arc::new(patience.under(outlook.conditions.clone()));
-        Self { patience, gate: Arc::new(Gate::new(Some(outlook), resumable)), library: Some(library), ..self }
+        Self {
+            patience,
+            gate: Arc::new(Gate::new(outlook, resumable, cache_room)),
+            library: Some(library),
+            ..self
+        }
     }
 
     /// Does what the plans say.
@@ -319,6 +315,7 @@ impl Run {
             thumbnails_due: Arc::clone(&self.thumbnails.due),
             spans: Arc::clone(&self.spans),
             gate: Arc::clone(&self.gate),
+            room: Arc::clone(&self.room),
             most: self.settings.memory.batch_bytes,
         }
     }
@@ -504,12 +501,17 @@ impl Run {
     /// Looks whether a failure of one asset is one of the whole run.
     pub(super) async fn weigh(&self, error: &AssetError) {
         if error.is_storage_full() {
-            let reason = error.storage_reason();
-            let first = self.tally().storage_full.replace(reason.clone()).is_none();
-            if first {
+            if error.is_refused_for_room() {
+                self.room.refused();
+            }
+            let reason = error.disk_is_full().unwrap_or_else(|| self.room.reason());
+            self.tally().storage_full.get_or_insert_with(|| reason.clone());
+            if !self.is_told_full.swap(true, Ordering::Relaxed) {
                 self.events.send(Event::StorageFull { reason }).await;
             }
         } else if error.is_transient() {
+            let is_of_the_server = matches!(error.root(), AssetError::Api(_));
+            self.has_lost_server.fetch_or(is_of_the_server, Ordering::Relaxed);
             // Patience is over: the next asset would fare no better.
             self.interrupt(error.to_string());
         }
@@ -555,17 +557,6 @@ impl Run {
         report.sort();
         report
     }
-}
-
-pub(super) fn no_room() -> AssetError {
-    let words =
-        "the account's storage has no room for it; free some, or ask whoever runs the server for more";
-    AssetError::StorageFull(words.to_owned())
-}
-
-/// Bytes in the vault that an original of so many bytes takes.
-fn room_for_original(bytes: u64) -> i64 {
-    ciphertext_len(bytes).and_then(|length| i64::try_from(length).ok()).unwrap_or(i64::MAX)
 }
 
 /// Files of one folder that are identified in one go, so that no Live Photo is parted.

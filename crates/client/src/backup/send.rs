@@ -17,7 +17,7 @@ use super::upload::{Original, StoredObject, Uploads, WHOLE_OBJECT_MAX};
 impl Run {
     /// Seals what is small, sends what is large, and hands in what makes a file of it.
     pub(super) async fn send(&self, job: &mut Job) -> Result<Delivered, AssetError> {
-        self.must_have_room(job)?;
+        self.room.take(job.source.len())?;
         let album = self.resolve(&job.asset.album).await?;
         let is_large = job.source.in_memory().is_none();
         let original = if is_large { Some(self.send_original(job, &album, None).await?) } else { None };
@@ -41,7 +41,7 @@ impl Run {
         if self.halt.is_cancelled() {
             return Err(AssetError::Stopped);
         }
-        self.must_have_room(job)?;
+        self.room.take(job.source.len())?;
         let album = self.resolve(&job.asset.album).await?;
         self.packing(job, album, None).await
     }
@@ -56,17 +56,8 @@ impl Run {
         if matches!(delivered, Ok(Delivered::Created(_))) {
             self.tally().placeholders += u64::from(!thumbnail_is_due);
         } else {
-            self.give_room_back(job.source.len());
+            self.room.give_back(job.source.len());
         }
-    }
-
-    /// Sets room in the vault aside for it.
-    pub(super) fn must_have_room(&self, job: &Job) -> Result<(), AssetError> {
-        let full = self.tally().storage_full.clone();
-        if let Some(reason) = full {
-            return Err(AssetError::StorageFull(reason));
-        }
-        self.take_room(job.source.len())
     }
 
     /// What becomes a parcel. From here on the job has no bytes in memory, and takes no room there.
@@ -127,6 +118,7 @@ impl Run {
             events: &self.events,
             now: self.now,
             gate: &self.gate,
+            library: self.library.as_ref().map(|library| library.id()),
         }
     }
 }

@@ -18,16 +18,17 @@ use super::describe;
 use super::encrypt::Source;
 use super::error::{AssetError, BackupError};
 use super::hash::{Hashed, hash, is_kept};
-use super::identify::{Asset, IdentifyError};
+use super::identify::Asset;
 use super::plan::{self, ContentDecision, decide_content, deleted_reason};
-use super::run::{GONE, ROOM_UNIT, Run, no_room};
+use super::run::{GONE, ROOM_UNIT, Run};
 use crate::appearance::Appearance;
 use crate::catalog::{AssetRow, AssetState, CatalogError, FileRow, Fingerprint, TrashRow, content_mark};
 use crate::event::{Event, Outcome};
 use crate::feed;
 use crate::keys::{file_key, trashed_file_key, wrap_file_key};
 use crate::library::device::DeviceAsset;
-use crate::library::{DeviceAlbum, LibraryError, path_of, raw};
+use crate::library::settle::arrived;
+use crate::library::{DeviceAlbum, path_of, raw};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// An asset whose content is known.
@@ -74,20 +75,27 @@ pub(super) struct Settled {
     file: Option<FileId>,
     /// The catalog has it already.
     is_recorded: bool,
+    /// Nothing is wrong with it: the vault has no room.
+    found_no_room: bool,
 }
 
 impl Settled {
     fn in_vault(outcome: Outcome, file: FileId) -> Self {
-        Self { outcome, file: Some(file), is_recorded: false }
+        Self { outcome, file: Some(file), is_recorded: false, found_no_room: false }
     }
 
     /// In the vault, and the catalog has it.
     pub(super) fn recorded(outcome: Outcome, file: FileId) -> Self {
-        Self { outcome, file: Some(file), is_recorded: true }
+        Self { outcome, file: Some(file), is_recorded: true, found_no_room: false }
     }
 
     fn outside(outcome: Outcome) -> Self {
-        Self { outcome, file: None, is_recorded: false }
+        Self { outcome, file: None, is_recorded: false, found_no_room: false }
+    }
+
+    /// Of each file little is said: what is to be done is told once for all.
+    fn without_room() -> Self {
+        Self { found_no_room: true, ..Self::outside(Outcome::Failed(AssetError::NoRoom.to_string())) }
     }
 }
 
@@ -182,17 +190,17 @@ impl Run {
         if ciphertext_len(asset.size()).is_none_or(|length| length > OBJECT_BYTES_MAX) {
             return Ok(Some((None, AssetError::TooLarge)));
         }
-        if self.has_room(asset.size()) {
+        if self.room.has(asset.size()) {
             return Ok(None);
         }
         let place = asset.place();
         let known = self.catalog.asset(&raw(place.root), &raw(place.relative)).await?;
         let was_hashed = |row: &AssetRow| {
-            row.state == AssetState::Blocked
+            row.state == AssetState::NoRoom
                 && row.fingerprint == place.fingerprint
                 && row.content_hash.is_some()
         };
-        Ok(known.filter(was_hashed).map(|row| (row.content_hash, no_room())))
+        Ok(known.filter(was_hashed).map(|row| (row.content_hash, AssetError::NoRoom)))
     }
 
     async fn hashed(&self, mut asset: Asset) -> (Asset, Result<Hashed, AssetError>) {
@@ -268,10 +276,22 @@ impl Run {
         Ok(decide_content(&memberships, &trash, album, first_seen))
     }
 
+    /// Since when it is here: since a run first saw this content there, or since its library or its disk says that it lies there.
     async fn first_seen(&self, place: &Place<'_>, content: &ContentHash) -> Result<i64, CatalogError> {
         let (root, path) = (raw(place.root), raw(place.relative));
         let known = self.catalog.first_seen(content, &root, &path, &place.fingerprint).await?;
-        Ok(known.unwrap_or(self.now))
+        let seen = known.unwrap_or(self.now);
+        let there = if self.library.is_some() {
+            self.catalog.first_listed(&root, &path).await?
+        } else if self.goes_by_arrival {
+            let path = place.root.join(place.relative);
+            let now = self.now;
+            let looking = tokio::task::spawn_blocking(move || arrived(&path, now));
+            looking.await.expect("looking at a file does not panic")
+        } else {
+            None
+        };
+        Ok(there.map_or(seen, |there| seen.min(there)))
     }
 
     /// Everything but sending, for which it says `None`.
@@ -388,12 +408,19 @@ impl Run {
             }
             Err(error) => {
                 self.weigh(&error).await;
-                Settled::outside(Outcome::Failed(error.to_string()))
+                if error.is_storage_full() {
+                    Settled::without_room()
+                } else {
+                    Settled::outside(Outcome::Failed(error.to_string()))
+                }
             }
         };
         if !settled.is_recorded
             && let Err(error) = self.record(&asset.place(), content, &settled).await
         {
+            return self.fail(error);
+        }
+        if let Err(error) = self.count_turn().await {
             return self.fail(error);
         }
         self.finished(&asset.name(), settled.outcome).await;
@@ -405,7 +432,10 @@ impl Run {
         content: Option<ContentHash>,
         settled: &Settled,
     ) -> Result<(), CatalogError> {
-        let row = self.row(place, content, false, &settled.outcome, settled.file).await?;
+        let mut row = self.row(place, content, false, &settled.outcome, settled.file).await?;
+        if settled.found_no_room {
+            row.state = AssetState::NoRoom;
+        }
         self.catalog.put_asset(&row).await
     }
 
@@ -492,35 +522,6 @@ impl Run {
         self.record(&place, Some(*content), &settled).await?;
         self.finished(&name.as_path().into(), settled.outcome).await;
         Ok(true)
-    }
-
-    /// Records why an asset of a device's own library could not be opened, counts it and tells it. What passes by itself, and what is in the
-    /// vault all the same, leaves nothing to remember.
-    pub(super) async fn block(
-        &self,
-        library: &[u8],
-        asset: &DeviceAsset,
-        error: &AssetError,
-        is_in_vault: bool,
-    ) -> Result<(), CatalogError> {
-        if matches!(error, AssetError::Stopped) {
-            return Ok(());
-        }
-        let is_unavailable = matches!(error, AssetError::Library(LibraryError::Unavailable(_)));
-        let passes = is_unavailable || error.is_transient() || error.is_storage_full();
-        let reason = error.to_string();
-        let (state, outcome) = match error {
-            AssetError::Identify(IdentifyError::NotMedia(_)) => {
-                (AssetState::NotMedia, Outcome::NotMedia(reason.clone()))
-            }
-            _ => (AssetState::Blocked, Outcome::Failed(reason.clone())),
-        };
-        if !passes && !is_in_vault {
-            let (root, id) = (path_of(library), path_of(&asset.id.0));
-            self.record_other(&root, &id, asset.fingerprint, state, &reason).await?;
-        }
-        self.finished(&Path::new(&asset.name).into(), outcome).await;
-        Ok(())
     }
 }
 

@@ -8,13 +8,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::rules::conditions::{cache_bound, largest_copy};
 use crate::library::device::AssetKind;
-
-/// Bytes that one unit of room in the cache stands for.
-const UNIT: u64 = 64 * 1024;
-
-/// The part of the room that photos have for themselves, so that no video keeps them waiting.
-const FOR_PHOTOS: u32 = 8;
 
 /// A folder that holds nothing else.
 #[derive(Debug)]
@@ -26,26 +21,40 @@ pub struct TemporaryCache {
 
 #[derive(Debug)]
 struct Room {
-    units: u32,
+    bytes: u64,
     left: Arc<Semaphore>,
 }
 
 impl Room {
-    fn new(units: u32) -> Self {
-        Self { units, left: Arc::new(Semaphore::new(units as usize)) }
+    fn new(bytes: u64) -> Self {
+        let permits = usize::try_from(bytes).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        Self { bytes: permits as u64, left: Arc::new(Semaphore::new(permits)) }
     }
 }
 
-/// The largest original that a cache with so many bytes has room for.
-pub fn largest(cache_room: u64) -> u64 {
-    cache_room - cache_room / u64::from(FOR_PHOTOS)
+/// How much the cache in a folder may hold: by what the system says is free, or else the folder's disk, whether or not it is there yet.
+pub fn room_in(folder: &Path, told_free: Option<u64>) -> u64 {
+    let free = told_free.or_else(|| folder.ancestors().find_map(free_on_disk));
+    cache_bound(free.unwrap_or(u64::MAX))
+}
+
+/// Bytes that are free on the disk that a path is on; none where it cannot be asked.
+#[cfg(unix)]
+fn free_on_disk(path: &Path) -> Option<u64> {
+    let space = rustix::fs::statvfs(path).ok()?;
+    Some(space.f_bavail.saturating_mul(space.f_frsize))
+}
+
+#[cfg(not(unix))]
+fn free_on_disk(_: &Path) -> Option<u64> {
+    None
 }
 
 /// One file of it. Dropped, it is removed.
 #[derive(Debug)]
 pub struct TemporaryCopy {
     path: PathBuf,
-    _room: TakenRoom,
+    room: TakenRoom,
 }
 
 impl TemporaryCache {
@@ -56,18 +65,24 @@ impl TemporaryCache {
             let path = entry?.path();
             if path.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
         }
-        let units = u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).clamp(2, 1 << 28);
-        let for_photos = (units / FOR_PHOTOS).max(1);
-        let (photos, videos) = (Room::new(for_photos), Room::new(units - for_photos));
+        let for_all = largest_copy(bytes);
+        let (photos, videos) = (Room::new(bytes - for_all), Room::new(for_all));
         Ok(Self { folder: folder.to_owned(), photos, videos })
     }
 
-    /// Room for all copies of one asset, of so many bytes in all. Waits for it; no more than there is in all is ever waited for.
-    pub async fn room(&self, bytes: u64, kind: AssetKind) -> io::Result<TakenRoom> {
-        let room = if kind == AssetKind::Video { &self.videos } else { &self.photos };
-        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, room.units);
-        let taken = Arc::clone(&room.left).acquire_many_owned(units).await;
-        Ok(TakenRoom(Arc::new(taken.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?)))
+    /// Bytes that it may hold.
+    pub fn bytes(&self) -> u64 {
+        self.photos.bytes + self.videos.bytes
+    }
+
+    /// Room for all copies of one asset, of so many bytes in all. Waits for it; `None` where there never is so much. Photos that are too large
+    /// for the room that is theirs take it from the videos'.
+    pub async fn room(&self, bytes: u64, kind: AssetKind) -> Option<TakenRoom> {
+        let is_small = kind != AssetKind::Video && bytes <= self.photos.bytes;
+        let room = if is_small { &self.photos } else { &self.videos };
+        let permits = u32::try_from(bytes).ok().filter(|_| bytes <= room.bytes)?;
+        let taken = Arc::clone(&room.left).acquire_many_owned(permits).await;
+        Some(TakenRoom(Arc::new(taken.expect("the semaphore is never closed"))))
     }
 
     /// A place for a copy under a name of its own that ends with `name`, in room that was taken for it.
@@ -75,7 +90,7 @@ impl TemporaryCache {
         let folder = self.folder.join(uuid::Uuid::new_v4().to_string());
         fs::create_dir(&folder)?;
         let name = Path::new(name).file_name().unwrap_or_else(|| "original".as_ref());
-        Ok(TemporaryCopy { path: folder.join(name), _room: room.clone() })
+        Ok(TemporaryCopy { path: folder.join(name), room: room.clone() })
     }
 }
 
@@ -86,6 +101,11 @@ pub struct TakenRoom(
 );
 
 impl TemporaryCopy {
+    /// It takes this room, and no other.
+    pub fn keep(&mut self, room: TakenRoom) {
+        self.room = room;
+    }
+
     /// Where it is, or is to be.
     pub fn path(&self) -> &Path {
         &self.path
@@ -106,29 +126,62 @@ impl Drop for TemporaryCopy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+    use tokio::time::timeout;
+
+    const MIB: u64 = 1 << 20;
 
     #[tokio::test]
     async fn copies_go_and_so_does_what_a_killed_run_left() {
         let home = tempfile::tempdir().unwrap();
         let folder = home.path().join("cache");
-        let cache = TemporaryCache::open(&folder, 1 << 20).unwrap();
-        let room = cache.room(10, AssetKind::LivePhoto).await.unwrap();
+        let cache = TemporaryCache::open(&folder, MIB).unwrap();
+        let room = cache.room(MIB / 8, AssetKind::LivePhoto).await.unwrap();
         let copy = cache.place("../IMG_1.HEIC", &room).unwrap();
         let video = cache.place("IMG_1.MOV", &room).unwrap();
         assert!(copy.path().starts_with(&folder) && copy.path().ends_with("IMG_1.HEIC"));
         fs::write(copy.path(), b"x").unwrap();
         drop(room);
-        let other = cache.room(u64::MAX, AssetKind::Photo);
-        assert!(tokio::time::timeout(std::time::Duration::from_millis(20), other).await.is_err(), "no room");
+        let other = cache.room(1, AssetKind::Photo);
+        assert!(timeout(Duration::from_millis(20), other).await.is_err(), "no room");
         drop(video);
         drop(copy);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
-        cache.room(u64::MAX, AssetKind::Photo).await.unwrap();
-        let room = cache.room(1 << 30, AssetKind::Video).await.unwrap();
+        cache.room(1, AssetKind::Photo).await.unwrap();
+        let room = cache.room(MIB / 2, AssetKind::Video).await.unwrap();
         let left = cache.place("b.mov", &room).unwrap();
         std::mem::forget(left);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
         TemporaryCache::open(&folder, 0).unwrap();
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn nothing_gets_more_room_than_there_is() {
+        let home = tempfile::tempdir().unwrap();
+        let cache = TemporaryCache::open(home.path(), 8 * MIB).unwrap();
+        for kind in [AssetKind::Photo, AssetKind::LivePhoto, AssetKind::Video] {
+            assert!(cache.room(7 * MIB + 1, kind).await.is_none());
+            assert!(cache.room(7 * MIB, kind).await.is_some());
+        }
+        let film = cache.room(5 * MIB, AssetKind::Video).await.unwrap();
+        let small = cache.room(MIB, AssetKind::Photo).await.unwrap();
+        let large = cache.room(2 * MIB, AssetKind::Photo).await.unwrap();
+        let waits =
+            async |bytes, kind| timeout(Duration::from_millis(20), cache.room(bytes, kind)).await.is_err();
+        assert!(waits(2 * MIB, AssetKind::Photo).await && waits(1, AssetKind::Photo).await);
+        assert!(waits(1, AssetKind::Video).await);
+        drop((film, small));
+        assert!(!waits(5 * MIB, AssetKind::LivePhoto).await);
+        drop(large);
+    }
+
+    #[test]
+    fn the_bound_follows_what_is_free() {
+        let home = tempfile::tempdir().unwrap();
+        let not_there = home.path().join("a/b");
+        assert_eq!(room_in(&not_there, Some(50 * MIB)), 5 * MIB);
+        let told = room_in(&not_there, None);
+        assert!(told > 0 && told <= 2 << 30, "{told}");
     }
 }

@@ -60,7 +60,8 @@ pub(super) async fn follow(run: Arc<Run>, signals: Arc<Signals>) {
         return;
     }
     let mut after = 0;
-    while !run.halt.is_cancelled() {
+    // A full vault has none for them either.
+    while !run.halt.is_cancelled() && !run.room.is_full() {
         // Asked before looking: what comes due behind the look is told again.
         let is_last = signals.last.is_cancelled();
         match some(&run, after).await {
@@ -74,6 +75,9 @@ pub(super) async fn follow(run: Arc<Run>, signals: Arc<Signals>) {
             Err(AssetError::Stopped | AssetError::Held(_)) => return,
             Err(AssetError::Catalog(error)) => return run.fail(error),
             Err(error) => {
+                if error.is_refused_for_room() {
+                    run.room.refused();
+                }
                 // The pictures are safe; the next run makes what is left.
                 tracing::debug!(%error, "thumbnails wait for the next run");
                 return;

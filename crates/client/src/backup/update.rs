@@ -97,10 +97,10 @@ impl Run {
 
     /// Sends it, and makes it what the file is; `None` where another device made it something else meanwhile.
     pub(super) async fn update(&self, job: &Job, edited: Edited) -> Result<Option<Settled>, AssetError> {
-        self.must_have_room(job)?;
+        self.room.take(job.len())?;
         let updated = self.update_in_room(job, edited).await;
         if !matches!(updated, Ok(Some(_))) {
-            self.give_room_back(job.len());
+            self.room.give_back(job.len());
         }
         updated
     }

@@ -126,6 +126,8 @@ pub struct Uploads<'a> {
     pub now: i64,
     /// What every part passes.
     pub(super) gate: &'a Gate,
+    /// The device's own library, if it is one that is backed up.
+    pub(super) library: Option<&'a [u8]>,
 }
 
 /// What is sent, and under which name its progress is told.

@@ -37,6 +37,8 @@ pub enum AssetState {
     NotMedia,
     /// It did not work. Tried again in every run.
     Blocked,
+    /// The vault had no room for it. Tried again when there is some.
+    NoRoom,
     /// In the vault, and removed from the device to free space.
     Freed,
 }
@@ -48,12 +50,13 @@ impl AssetState {
             Self::Skipped => "skipped",
             Self::NotMedia => "not_media",
             Self::Blocked => "blocked",
+            Self::NoRoom => "no_room",
             Self::Freed => "freed",
         }
     }
 
     fn parse(word: &str) -> Option<Self> {
-        [Self::BackedUp, Self::Skipped, Self::NotMedia, Self::Blocked, Self::Freed]
+        [Self::BackedUp, Self::Skipped, Self::NotMedia, Self::Blocked, Self::NoRoom, Self::Freed]
             .into_iter()
             .find(|state| state.as_str() == word)
     }
@@ -329,9 +332,15 @@ impl Catalog {
             .await?)
     }
 
+    /// Whether there are assets for which the vault had no room.
+    pub async fn has_assets_without_room(&self) -> Result<bool, CatalogError> {
+        let query = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM assets WHERE state = 'no_room')");
+        Ok(query.fetch_one(&self.pool).await?)
+    }
+
     /// The assets that could not be backed up, of all roots.
     pub async fn blocked_assets(&self) -> Result<Vec<AssetRow>, CatalogError> {
-        Ok(sqlx::query_as("SELECT * FROM assets WHERE state = 'blocked' ORDER BY root, path")
+        Ok(sqlx::query_as("SELECT * FROM assets WHERE state IN ('blocked', 'no_room') ORDER BY root, path")
             .fetch_all(&self.pool)
             .await?)
     }
@@ -500,12 +509,12 @@ const OR_UPDATE: &str = "ON CONFLICT (root, path) DO UPDATE SET
     motion_path = excluded.motion_path, motion_size = excluded.motion_size,
     motion_modified_ns = excluded.motion_modified_ns, motion_inode = excluded.motion_inode,
     album_root = excluded.album_root, album_folder = excluded.album_folder,
-    content_hash = CASE WHEN excluded.state = 'blocked'
+    content_hash = CASE WHEN excluded.state IN ('blocked', 'no_room')
         THEN coalesce(excluded.content_hash, assets.content_hash) ELSE excluded.content_hash END,
-    file = CASE WHEN excluded.state = 'blocked'
+    file = CASE WHEN excluded.state IN ('blocked', 'no_room')
         THEN coalesce(excluded.file, assets.file) ELSE excluded.file END,
     state = excluded.state, reason = excluded.reason,
-    first_seen = CASE WHEN excluded.state = 'blocked' AND excluded.content_hash IS NULL
+    first_seen = CASE WHEN excluded.state IN ('blocked', 'no_room') AND excluded.content_hash IS NULL
         THEN assets.first_seen ELSE excluded.first_seen END,
     last_seen = excluded.last_seen";
 

@@ -10,6 +10,15 @@ use super::{Catalog, CatalogError, DeviceAlbumKey};
 use crate::backup::rules::ChosenAlbum;
 use crate::library::device::AlbumChoice;
 
+/// What the last run over a library found of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerSeen {
+    /// It could not be reached, though there was a network.
+    pub is_away: bool,
+    /// Large originals go up in parts that can go on another time; `None` as long as it was not asked.
+    pub resumable: Option<bool>,
+}
+
 impl AlbumChoice {
     fn as_str(self) -> &'static str {
         match self {
@@ -88,6 +97,54 @@ impl Catalog {
         .bind(began)
         .execute(&self.pool)
         .await?;
+        Ok(())
+    }
+
+    /// What the last run over a library found of the server.
+    pub async fn server_seen(&self, library: &[u8]) -> Result<ServerSeen, CatalogError> {
+        let query = sqlx::query_as("SELECT server_away, server_resumable FROM libraries WHERE library = $1");
+        let seen: Option<(bool, Option<bool>)> = query.bind(library).fetch_optional(&self.pool).await?;
+        let (is_away, resumable) = seen.unwrap_or_default();
+        Ok(ServerSeen { is_away, resumable })
+    }
+
+    /// Records whether the server could be reached.
+    pub async fn record_server_away(&self, library: &[u8], is_away: bool) -> Result<(), CatalogError> {
+        sqlx::query(
+            "INSERT INTO libraries (library, last_completed, server_away) VALUES ($1, 0, $2)
+             ON CONFLICT (library) DO UPDATE SET server_away = excluded.server_away",
+        )
+        .bind(library)
+        .bind(is_away)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Records whether large originals can go on another time.
+    pub async fn record_server_resumable(&self, library: &[u8], resumable: bool) -> Result<(), CatalogError> {
+        sqlx::query(
+            "INSERT INTO libraries (library, last_completed, server_resumable) VALUES ($1, 0, $2)
+             ON CONFLICT (library) DO UPDATE SET server_resumable = excluded.server_resumable",
+        )
+        .bind(library)
+        .bind(resumable)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// How many turns a library's pictures have had in all runs.
+    pub async fn turns(&self, library: &[u8]) -> Result<u64, CatalogError> {
+        let query = sqlx::query_scalar("SELECT turns FROM libraries WHERE library = $1").bind(library);
+        let turns: Option<i64> = query.fetch_optional(&self.pool).await?;
+        Ok(turns.unwrap_or_default().cast_unsigned())
+    }
+
+    /// Records one more.
+    pub async fn count_turn(&self, library: &[u8]) -> Result<(), CatalogError> {
+        let count = sqlx::query("UPDATE libraries SET turns = turns + 1 WHERE library = $1");
+        count.bind(library).execute(&self.pool).await?;
         Ok(())
     }
 

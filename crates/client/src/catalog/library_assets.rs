@@ -2,7 +2,7 @@
 //!
 //! Both are written in one transaction: a token without what was told before it would hide pictures from the backup.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _, SqliteConnection};
@@ -109,23 +109,38 @@ impl Catalog {
             .await?)
     }
 
-    /// Records what a library told now, µs since the epoch, and what to ask it with the next time.
+    /// When a library first told of an asset, µs since the epoch; `None` of one that is not there.
+    pub async fn first_listed(&self, library: &[u8], asset: &[u8]) -> Result<Option<i64>, CatalogError> {
+        let query =
+            sqlx::query_scalar("SELECT first_listed FROM library_assets WHERE library = $1 AND id = $2");
+        Ok(query.bind(library).bind(asset).fetch_optional(&self.pool).await?)
+    }
+
+    /// Records what a library told now, µs since the epoch, and what to ask it with the next time. `seen` is the same moment, as the vault
+    /// sees it: since then are on the device those that it had not told of before.
     pub async fn record_library(
         &self,
         library: &[u8],
         changes: &LibraryChanges,
         now: i64,
+        seen: i64,
     ) -> Result<(), CatalogError> {
         let mut transaction = self.write().await?;
         if changes.is_everything {
-            let forget = sqlx::query("DELETE FROM library_assets WHERE library = $1").bind(library);
-            forget.execute(&mut *transaction).await?;
+            let told: HashSet<&AssetId> = changes.changed.iter().map(|asset| &asset.id).collect();
+            let before: Vec<Vec<u8>> = sqlx::query_scalar("SELECT id FROM library_assets WHERE library = $1")
+                .bind(library)
+                .fetch_all(&mut *transaction)
+                .await?;
+            for id in before.into_iter().map(AssetId).filter(|id| !told.contains(id)) {
+                remove(&mut transaction, library, &id).await?;
+            }
         }
         for id in &changes.gone {
             remove(&mut transaction, library, id).await?;
         }
         for assets in changes.changed.chunks(ROWS) {
-            put(&mut transaction, library, assets).await?;
+            put(&mut transaction, library, assets, seen).await?;
         }
         let token = Some(changes.token.as_slice()).filter(|token| !token.is_empty());
         sqlx::query(
@@ -169,15 +184,23 @@ async fn remove(
     Ok(())
 }
 
+const INSERT: &str = "INSERT INTO library_assets (library, id, name, kind, size, modified_ns, version, taken,
+    albums, favourite, in_cloud, motion, motion_until, first_listed) VALUES";
+
+/// Whatever became of it, it was first told of when it was.
+const OR_UPDATE: &str = "ON CONFLICT (library, id) DO UPDATE SET
+    name = excluded.name, kind = excluded.kind, size = excluded.size, modified_ns = excluded.modified_ns,
+    version = excluded.version, taken = excluded.taken, albums = excluded.albums,
+    favourite = excluded.favourite, in_cloud = excluded.in_cloud, motion = excluded.motion,
+    motion_until = excluded.motion_until";
+
 async fn put(
     connection: &mut SqliteConnection,
     library: &[u8],
     assets: &[DeviceAsset],
+    seen: i64,
 ) -> Result<(), CatalogError> {
-    let before =
-        "INSERT OR REPLACE INTO library_assets (library, id, name, kind, size, modified_ns, version, taken,
-         albums, favourite, in_cloud, motion, motion_until) VALUES";
-    let mut query = statement(before, assets.len(), &placeholders(13), "");
+    let mut query = statement(INSERT, assets.len(), &placeholders(14), OR_UPDATE);
     for asset in assets {
         let folders: Vec<String> = asset.albums.iter().map(|album| hex(&album.folder)).collect();
         let (motion, until) = asset.motion.columns();
@@ -194,7 +217,8 @@ async fn put(
             .bind(asset.favourite)
             .bind(asset.locality == Locality::Cloud)
             .bind(motion)
-            .bind(until);
+            .bind(until)
+            .bind(seen);
     }
     query.execute(connection).await?;
     Ok(())

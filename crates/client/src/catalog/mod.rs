@@ -36,6 +36,7 @@ pub use assets::{AlbumMark, AssetRow, AssetState, Fingerprint, SettledRow, Uploa
 pub use changes::ChangedRows;
 pub use cursor::{Feed, Spans};
 pub use files::{FileFilter, FileRow};
+pub use libraries::ServerSeen;
 pub use library_assets::LibraryToken;
 pub use receipts::GivenReceipt;
 pub use resumable::ResumableRow;

@@ -73,6 +73,15 @@ pub struct DeviceAsset {
     pub motion: Motion,
 }
 
+impl DeviceAsset {
+    /// Bytes of the copies that are made to read it, at most: what lies in a cloud is fetched, and the video of a Live Photo is exported
+    /// wherever it lies.
+    pub fn copied_bytes(&self) -> u64 {
+        let is_copied = self.locality == Locality::Cloud || self.motion == Motion::Here;
+        if is_copied { self.fingerprint.size } else { 0 }
+    }
+}
+
 /// What the owner chose for a device album. Who chose nothing has neither.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AlbumChoice {

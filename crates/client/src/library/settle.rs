@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use darkslide_media::complete::is_complete;
 use darkslide_media::file_type::{HEAD_LEN, MediaKind, classify};
+use darkslide_media::probe::micros_of;
 
 /// How long a file is left alone after anything happened to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +109,15 @@ pub(crate) fn changed_on_this_disk(metadata: &Metadata) -> SystemTime {
 #[cfg(not(unix))]
 pub(crate) fn changed_on_this_disk(metadata: &Metadata) -> SystemTime {
     [metadata.created(), metadata.modified()].into_iter().flatten().max().unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// How far the clock of a file system may be behind, in µs: it ticks a hundred times a second at least.
+const COARSE: i64 = 20_000;
+
+/// Since when a file lies on this disk as it is, µs since the epoch; none where that cannot be told, or is said to be in the future.
+pub(crate) fn arrived(path: &Path, now: i64) -> Option<i64> {
+    let changed = micros_of(changed_on_this_disk(&path.metadata().ok()?)).saturating_add(COARSE);
+    (changed <= now).then_some(changed)
 }
 
 #[cfg(test)]

@@ -86,8 +86,8 @@ pub struct Conditions {
     pub grant: Grant,
     /// Whether it may.
     pub can_run: CanRun,
-    /// Bytes that there is room for in the cache of fetched originals.
-    pub cache_room: u64,
+    /// Bytes that the system has free for the app, where it tells; else the disk is asked.
+    pub free_bytes: Option<u64>,
 }
 
 impl Conditions {
@@ -100,7 +100,7 @@ impl Conditions {
         app: App::Foreground,
         grant: Grant::Unlimited,
         can_run: CanRun::Ok,
-        cache_room: 2 << 30,
+        free_bytes: None,
     };
 }
 
@@ -185,7 +185,28 @@ impl Permissions {
     }
 }
 
-/// The most that the cache of fetched originals may hold where so many bytes are free: 2 GiB or a tenth, the smaller.
+/// The most that the cache of copies may hold, however much is free.
+const CACHE_MAX: u64 = 2 << 30;
+
+/// One part in so many of what is free goes to the cache.
+const CACHE_PART: u64 = 10;
+
+/// The part of the cache that photos have for themselves, so that no video keeps them waiting.
+pub const FOR_PHOTOS: u64 = 8;
+
+/// The most that the cache of copies may hold where so many bytes are free: 2 GiB or a tenth, the smaller.
 pub fn cache_bound(free_bytes: u64) -> u64 {
-    (free_bytes / 10).min(2 << 30)
+    (free_bytes / CACHE_PART).min(CACHE_MAX)
+}
+
+/// The largest original that a cache of so many bytes has room for.
+pub fn largest_copy(cache_room: u64) -> u64 {
+    cache_room - cache_room / FOR_PHOTOS
+}
+
+/// Bytes that must be free for the cache to have room for a copy of so many; none where no free space is enough.
+pub fn free_for_copy(bytes: u64) -> Option<u64> {
+    let about = bytes.saturating_add(bytes / (FOR_PHOTOS - 1));
+    let room = (about.saturating_sub(1)..=CACHE_MAX).find(|room| largest_copy(*room) >= bytes)?;
+    Some(room * CACHE_PART)
 }

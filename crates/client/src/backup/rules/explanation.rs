@@ -38,6 +38,8 @@ pub enum Wait {
     Turn,
     /// A network.
     Network,
+    /// The server, which did not answer the last run.
+    Server,
     /// A network that costs nothing.
     Unmetered(AssetKind),
     /// The way home.
@@ -54,9 +56,11 @@ pub enum Wait {
     Fetch,
     /// The owner's leave to fetch originals from the cloud.
     FetchLeave,
-    /// Room on the device for an original of so many bytes that lies in the cloud.
+    /// So many bytes of free space on the device, for the copy by which it is read.
     CacheRoom(u64),
-    /// The app to be in the foreground, or a longer grant.
+    /// Its owner to bring an original of so many bytes from the cloud to the device: it is too large for any cache.
+    Download(u64),
+    /// The app to be in the foreground: the server takes no parts that could go on another time.
     Foreground,
     /// The next time that the system lets the app run.
     Grant,
@@ -87,6 +91,28 @@ impl Explanation {
     /// Whether nothing need be done.
     pub fn is_backed_up(&self) -> bool {
         matches!(self, Self::BackedUp { .. })
+    }
+}
+
+impl Wait {
+    /// Whether nothing at all can be sent for as long as that is so.
+    pub fn is_of_the_whole_run(&self) -> bool {
+        matches!(
+            self,
+            Self::Turn
+                | Self::Network
+                | Self::Server
+                | Self::Grant
+                | Self::AppOpened
+                | Self::PrivateSpace
+                | Self::BatteryExemption
+                | Self::Storage
+        )
+    }
+
+    /// Whether it is about where one original lies, whatever the moment allows to others.
+    pub fn is_of_the_original(&self) -> bool {
+        matches!(self, Self::Fetch | Self::FetchLeave | Self::CacheRoom(_) | Self::Download(_))
     }
 }
 
@@ -129,6 +155,7 @@ impl fmt::Display for Wait {
         match self {
             Self::Turn => formatter.write_str("its turn comes in the next backup"),
             Self::Network => formatter.write_str("there is no network"),
+            Self::Server => formatter.write_str("the server cannot be reached; the next backup tries again"),
             Self::Unmetered(AssetKind::Video) => formatter
                 .write_str("videos go over unmetered networks only, unless you allow mobile data for them"),
             Self::Unmetered(_) => formatter
@@ -149,9 +176,13 @@ impl fmt::Display for Wait {
             }
             Self::CacheRoom(bytes) => {
                 let mega = bytes.div_ceil(1_000_000);
+                write!(formatter, "{mega} MB must be free on the device for the copy by which it is read")
+            }
+            Self::Download(bytes) => {
+                let mega = bytes.div_ceil(1_000_000);
                 write!(
                     formatter,
-                    "its original is in the cloud, and fetching it takes {mega} MB of free space"
+                    "its original of {mega} MB is in the cloud, and too large to be fetched: download it to the device"
                 )
             }
             Self::Foreground => formatter.write_str("it is a long video: open the app to send it"),

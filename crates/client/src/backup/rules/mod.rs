@@ -14,10 +14,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use darkslide_crypto::ContentHash;
 use darkslide_protocol::FileId;
 
-use super::temporary::largest;
 use crate::catalog::{AssetState, DeviceAlbumKey, Fingerprint};
 use crate::library::device::{AlbumChoice, AssetId, AssetKind, DeviceAsset, Locality, Motion};
-use conditions::{App, CanRun, Conditions, Grant, Network, Permissions, Trigger};
+use conditions::{
+    App, CanRun, Conditions, Grant, Network, Permissions, Trigger, free_for_copy, largest_copy,
+};
 use explanation::{Explanation, Skip, Wait};
 
 /// What a part may take in a grant that ends: one that would not be done by then is not begun. µs.
@@ -78,8 +79,14 @@ pub struct World {
     pub trigger: Trigger,
     /// Whether large originals go up in parts that can go on another time.
     pub resumable: bool,
+    /// Whether the last run could not reach the server. The next tries all the same.
+    pub is_server_away: bool,
+    /// Bytes that there is room for in the cache of copies.
+    pub cache_room: u64,
     /// When the last run began that got to its end, µs since the epoch.
     pub last_completed: i64,
+    /// How many turns this library's pictures have had in all runs.
+    pub turns: u64,
     /// The present, µs since the epoch.
     pub now: i64,
 }
@@ -188,12 +195,17 @@ pub fn judge(asset: &DeviceAsset, world: &World) -> Verdict {
 pub fn explain(asset: &DeviceAsset, world: &World) -> Explanation {
     match judge(asset, world) {
         Verdict::Rest(explanation) => explanation,
-        Verdict::Do(Work::Retry) => {
-            let reason = world.known.get(&asset.id).and_then(|known| known.reason.clone());
-            reason.map_or(Explanation::Waiting(Wait::Turn), Explanation::Blocked)
-        }
-        Verdict::Do(_) => Explanation::Waiting(Wait::Turn),
+        Verdict::Do(Work::Retry) => match world.known.get(&asset.id) {
+            Some(Known { state: AssetState::NoRoom, .. }) => Explanation::Waiting(Wait::Storage),
+            Some(Known { reason: Some(reason), .. }) => Explanation::Blocked(reason.clone()),
+            _ => its_turn(world),
+        },
+        Verdict::Do(_) => its_turn(world),
     }
+}
+
+fn its_turn(world: &World) -> Explanation {
+    Explanation::Waiting(if world.is_server_away { Wait::Server } else { Wait::Turn })
 }
 
 /// Whether a part of an asset of this kind may be sent at this moment; asked before every part.
@@ -217,8 +229,13 @@ pub fn may_send(
 }
 
 /// Whether the bytes of an asset may be read at this moment; asked right before that.
-pub fn may_read(asset: &DeviceAsset, conditions: &Conditions, permissions: &Permissions) -> Result<(), Wait> {
-    let held = cloud(asset, conditions, permissions).or_else(|| cramped(asset, conditions));
+pub fn may_read(
+    asset: &DeviceAsset,
+    conditions: &Conditions,
+    permissions: &Permissions,
+    cache_room: u64,
+) -> Result<(), Wait> {
+    let held = cloud(asset, conditions, permissions).or_else(|| cramped(asset, cache_room));
     held.map_or(Ok(()), Err)
 }
 
@@ -369,16 +386,17 @@ fn cloud(asset: &DeviceAsset, conditions: &Conditions, permissions: &Permissions
 }
 
 fn no_room_in_the_cache(case: Case<'_>) -> Option<Explanation> {
-    waiting(cramped(case.asset, &case.world.conditions).filter(|_| !case.needs_no_bytes()))
+    waiting(cramped(case.asset, case.world.cache_room).filter(|_| !case.needs_no_bytes()))
 }
 
-fn cramped(asset: &DeviceAsset, conditions: &Conditions) -> Option<Wait> {
-    let size = asset.fingerprint.size;
-    let is_fetched = asset.locality == Locality::Cloud;
-    (is_fetched && size > largest(conditions.cache_room)).then_some(Wait::CacheRoom(size))
+fn cramped(asset: &DeviceAsset, cache_room: u64) -> Option<Wait> {
+    let bytes = asset.copied_bytes();
+    let wait = || free_for_copy(bytes).map_or(Wait::Download(bytes), Wait::CacheRoom);
+    (bytes > largest_copy(cache_room)).then(wait)
 }
 
-/// In the background the system ends the app's time when it likes. A video begins there only if what was sent of it is not lost.
+/// In the background the system ends the app's time when it likes. A video begins there only if what was sent of it is not lost, and while
+/// there is time for a part of it; else it goes on the next time.
 fn video_in_a_grant(
     kind: AssetKind,
     conditions: &Conditions,
@@ -387,11 +405,13 @@ fn video_in_a_grant(
     now: i64,
 ) -> Option<Wait> {
     let Grant::Until(until) = conditions.grant else { return None };
-    let is_held = kind == AssetKind::Video
-        && conditions.app == App::Background
-        && permissions.videos_only_in_parts
-        && (!resumable || now + PART_TIME > until);
-    is_held.then_some(Wait::Foreground)
+    let is_in_parts =
+        kind == AssetKind::Video && conditions.app == App::Background && permissions.videos_only_in_parts;
+    match (is_in_parts, resumable) {
+        (true, false) => Some(Wait::Foreground),
+        (true, true) if now + PART_TIME > until => Some(Wait::Grant),
+        _ => None,
+    }
 }
 
 fn grant_over(conditions: &Conditions, now: i64) -> Option<Wait> {

@@ -4,10 +4,15 @@ use std::cmp::Reverse;
 
 use super::conditions::Grant;
 use super::{Work, World};
+use crate::catalog::AssetState;
 use crate::library::device::{AssetKind, DeviceAsset};
 
-/// Every so many steps one goes to what has waited longest, so that no stream of newer pictures keeps it back.
-pub(super) const AGING: usize = 4;
+/// Every so many turns one goes to what has waited longest, so that no stream of newer pictures keeps it back. Turns are counted from run to
+/// run: no run need be long enough for so many.
+pub(super) const AGING: u64 = 4;
+
+/// How long a video waits behind the photos, where these go first, before it has its turns among them, µs: a day.
+pub(super) const BEHIND_PHOTOS: i64 = 86_400_000_000;
 
 /// A grant with less time left is short, µs: small before large then, so that most is safe by its end.
 const SHORT: i64 = 120_000_000;
@@ -17,26 +22,39 @@ pub(super) fn arrange(work: &mut Vec<(DeviceAsset, Work)>, world: &World) {
     let is_short = matches!(world.conditions.grant, Grant::Until(until) if until - world.now < SHORT);
     work.sort_by_cached_key(|(asset, _)| {
         let is_backlog = asset.taken <= world.last_completed;
-        let is_late_video = world.photos_go_first() && asset.kind == AssetKind::Video;
         let size = if is_short && is_backlog { asset.fingerprint.size } else { 0 };
-        (is_late_video, is_backlog, size, Reverse(asset.taken), asset.id.clone())
+        (is_late_video(asset, world), is_backlog, size, Reverse(asset.taken), asset.id.clone())
     });
-    let waiting_since = |asset: &DeviceAsset| {
-        let seen = world.known.get(&asset.id).map(|known| known.first_seen);
-        seen.unwrap_or(i64::MAX).min(asset.taken)
-    };
-    let mut oldest: Vec<usize> = (0..work.len()).collect();
-    oldest.sort_by_key(|at| work.get(*at).map(|(asset, _)| waiting_since(asset)));
-    interleave(work, oldest);
+    let mut oldest: Vec<(i64, usize)> = Vec::with_capacity(work.len());
+    for (at, (asset, _)) in work.iter().enumerate() {
+        let since = waits_since(asset, world);
+        let is_kept_behind = is_late_video(asset, world) && world.now.saturating_sub(since) < BEHIND_PHOTOS;
+        oldest.extend((!is_kept_behind).then_some((since, at)));
+    }
+    oldest.sort_unstable();
+    interleave(work, oldest.into_iter().map(|(_, at)| at), world.turns);
 }
 
-/// Takes every [`AGING`]th step from `oldest`, the others in their own order.
-fn interleave(work: &mut Vec<(DeviceAsset, Work)>, oldest: Vec<usize>) {
+fn is_late_video(asset: &DeviceAsset, world: &World) -> bool {
+    world.photos_go_first() && asset.kind == AssetKind::Video
+}
+
+/// Since when it waits for its turn. What was tried in vain had one then.
+pub(super) fn waits_since(asset: &DeviceAsset, world: &World) -> i64 {
+    match world.known.get(&asset.id) {
+        Some(known) if matches!(known.state, AssetState::Blocked | AssetState::NoRoom) => known.last_seen,
+        Some(known) => known.first_seen.min(asset.taken),
+        None => asset.taken,
+    }
+}
+
+/// Gives every [`AGING`]th turn, counted on from those that were, to the next of `oldest`, the others in their own order.
+fn interleave(work: &mut Vec<(DeviceAsset, Work)>, mut oldest: impl Iterator<Item = usize>, turns: u64) {
     let mut waiting: Vec<Option<(DeviceAsset, Work)>> = std::mem::take(work).into_iter().map(Some).collect();
-    let (mut newest, mut oldest) = (0..waiting.len(), oldest.into_iter());
-    for turn in 1..=waiting.len() {
+    let mut newest = 0..waiting.len();
+    for turn in (turns.wrapping_add(1)..).take(waiting.len()) {
         let mut take = |at: usize| waiting.get_mut(at)?.take();
-        let taken = if turn % AGING == 0 { oldest.find_map(&mut take) } else { newest.find_map(&mut take) };
-        work.extend(taken);
+        let aged = if turn % AGING == 0 { oldest.find_map(&mut take) } else { None };
+        work.extend(aged.or_else(|| newest.find_map(&mut take)));
     }
 }

@@ -4,6 +4,7 @@
 use super::*;
 use crate::library::device::Locality;
 use AssetKind::{LivePhoto, Photo, Video};
+use conditions::cache_bound;
 use proptest::prelude::*;
 
 const NOW: i64 = 1_800_000_000_000_000;
@@ -65,7 +66,10 @@ fn world() -> World {
         conditions: Conditions::HOME,
         trigger: Trigger::Periodic,
         resumable: true,
+        is_server_away: false,
+        cache_room: 2 << 30,
         last_completed: NOW - 2 * DAY,
+        turns: 0,
         now: NOW,
     }
 }
@@ -270,7 +274,9 @@ fn grants_end_and_videos_begin_only_in_parts() {
         (Photo, until(-5), usual, true, Some(Wait::Grant)),
         (Video, until(30 * SECOND), usual, true, None),
         (Video, until(PART_TIME), usual, true, None),
-        (Video, until(PART_TIME - 1), usual, true, Some(Wait::Foreground)),
+        (Video, until(PART_TIME - 1), usual, true, Some(Wait::Grant)),
+        (Video, until(-5), usual, true, Some(Wait::Grant)),
+        (Video, until(-5), usual, false, Some(Wait::Foreground)),
         (Video, until(30 * SECOND), usual, false, Some(Wait::Foreground)),
         (Video, until(30 * SECOND), whole, false, None),
         (Video, Conditions { app: App::Foreground, ..until(1) }, usual, false, None),
@@ -306,24 +312,30 @@ fn originals_in_the_cloud_are_fetched_as_their_owner_allows() {
     let allowed = Permissions { photos_on_metered: true, ..Permissions::default() };
     let fetching = Permissions { fetch_on_metered: true, ..allowed };
     let never = Permissions { fetch_from_cloud: false, ..fetching };
-    let cramped = Conditions { cache_room: cloud.fingerprint.size, ..Conditions::HOME };
+    let (home, size) = (Conditions::HOME, cloud.fingerprint.size);
+    let free = free_for_copy(size).unwrap();
     // Seven eighths of it are exactly as much.
-    let just = Conditions { cache_room: cloud.fingerprint.size * 8 / 7, ..Conditions::HOME };
-    for (conditions, permissions, expected) in [
-        (Conditions::HOME, allowed, works(Work::New)),
-        (metered, allowed, waits(Wait::Fetch)),
-        (metered, fetching, works(Work::New)),
-        (Conditions::HOME, never, waits(Wait::FetchLeave)),
-        (cramped, allowed, waits(Wait::CacheRoom(cloud.fingerprint.size))),
-        (just, allowed, works(Work::New)),
+    let just = cache_bound(free);
+    for (conditions, permissions, cache_room, expected) in [
+        (home, allowed, 2 << 30, works(Work::New)),
+        (metered, allowed, 2 << 30, waits(Wait::Fetch)),
+        (metered, fetching, 2 << 30, works(Work::New)),
+        (home, never, 2 << 30, waits(Wait::FetchLeave)),
+        (home, allowed, size, waits(Wait::CacheRoom(free))),
+        (home, allowed, just - 1, waits(Wait::CacheRoom(free))),
+        (home, allowed, just, works(Work::New)),
     ] {
-        check(&cloud, &World { permissions, conditions, ..world() }, &expected);
-        check(&asset("a"), &World { permissions, conditions, ..world() }, &works(Work::New));
+        check(&cloud, &World { permissions, conditions, cache_room, ..world() }, &expected);
+        check(&asset("a"), &World { permissions, conditions, cache_room, ..world() }, &works(Work::New));
     }
+    // Its video is exported, wherever it lies.
+    let live = DeviceAsset { kind: LivePhoto, motion: Motion::Here, ..asset("a") };
+    check(&live, &World { cache_room: just - 1, ..world() }, &waits(Wait::CacheRoom(free)));
+    check(&live, &World { cache_room: just, ..world() }, &works(Work::New));
     // What needs no bytes is done without them.
     let recheck = with_known(Known { state: AssetState::Skipped, ..known() });
     let expected = works(Work::Recheck(ContentHash::of(b"content")));
-    check(&cloud, &World { conditions: cramped, permissions: never, ..recheck }, &expected);
+    check(&cloud, &World { cache_room: 10, permissions: never, ..recheck }, &expected);
 }
 
 #[test]
@@ -331,8 +343,34 @@ fn what_was_tried_in_vain_is_explained_by_what_it_met() {
     let known = Known { state: AssetState::Blocked, reason: Some("it cannot be read".into()), ..known() };
     assert_eq!(explain(&asset("a"), &with_known(known)), Explanation::Blocked("it cannot be read".into()));
     assert_eq!(explain(&asset("b"), &world()), Explanation::Waiting(Wait::Turn));
-    assert_eq!(conditions::cache_bound(5 << 30), (5 << 30) / 10);
-    assert_eq!(conditions::cache_bound(500 << 30), 2 << 30);
+    let away = World { is_server_away: true, ..world() };
+    assert_eq!(explain(&asset("b"), &away), Explanation::Waiting(Wait::Server));
+    check(&asset("b"), &away, &works(Work::New));
+    let offline = Conditions { network: Network::None, ..Conditions::HOME };
+    let offline = World { conditions: offline, ..away };
+    assert_eq!(explain(&asset("b"), &offline), Explanation::Waiting(Wait::Network));
+    let known = Known { state: AssetState::NoRoom, reason: Some("there is no room".into()), ..self::known() };
+    assert_eq!(explain(&asset("a"), &with_known(known)), Explanation::Waiting(Wait::Storage));
+}
+
+#[test]
+fn what_must_be_free_for_a_copy_is_the_least_that_is_enough() {
+    assert_eq!(cache_bound(5 << 30), (5 << 30) / 10);
+    assert_eq!(cache_bound(500 << 30), 2 << 30);
+    for bytes in [1, 6, 7, 8, 1001, 12_000_000, 1 << 30, (2 << 30) / 8 * 7] {
+        let free = free_for_copy(bytes).unwrap();
+        assert!(largest_copy(cache_bound(free)) >= bytes, "{bytes}");
+        assert!(largest_copy(cache_bound(free - 1)) < bytes, "{bytes}");
+    }
+    for bytes in [(2 << 30) / 8 * 7 + 1, 3 << 30, u64::MAX] {
+        assert_eq!(free_for_copy(bytes), None);
+        let film = DeviceAsset {
+            fingerprint: Fingerprint { size: bytes, ..print(1) },
+            locality: Locality::Cloud,
+            ..asset("a")
+        };
+        check(&film, &world(), &waits(Wait::Download(bytes)));
+    }
 }
 
 fn order(assets: Vec<DeviceAsset>, world: &World) -> Vec<String> {
@@ -390,9 +428,10 @@ fn conditions() -> impl Strategy<Value = Conditions> {
         CanRun::Ok,
         CanRun::AppKilled,
         CanRun::PrivateSpaceLocked,
+        CanRun::BatteryOptimised,
     ]);
-    (network, any::<(bool, bool, bool)>(), grant, can_run, 0_u64..3000).prop_map(
-        |(network, (charging, power_saver, front), grant, can_run, cache_room)| Conditions {
+    (network, any::<(bool, bool, bool)>(), grant, can_run).prop_map(
+        |(network, (charging, power_saver, front), grant, can_run)| Conditions {
             network,
             charging,
             battery_level: Some(50),
@@ -400,7 +439,7 @@ fn conditions() -> impl Strategy<Value = Conditions> {
             app: if front { App::Foreground } else { App::Background },
             grant,
             can_run,
-            cache_room,
+            free_bytes: None,
         },
     )
 }
@@ -452,6 +491,8 @@ fn history() -> impl Strategy<Value = Option<Known>> {
         AssetState::BackedUp,
         AssetState::Skipped,
         AssetState::Blocked,
+        AssetState::NoRoom,
+        AssetState::Freed,
         AssetState::NotMedia,
     ]);
     let known = (state, 1_u64..4, 0_i64..6, any::<bool>(), 0_i64..9).prop_map(
@@ -459,7 +500,7 @@ fn history() -> impl Strategy<Value = Option<Known>> {
             state,
             fingerprint: print(seed),
             content: Some(ContentHash::of(&[file.to_le_bytes()[0]])),
-            file: (state == AssetState::BackedUp).then_some(FileId(file)),
+            file: matches!(state, AssetState::BackedUp | AssetState::Freed).then_some(FileId(file)),
             is_whole,
             first_seen: NOW - days * DAY,
             ..known()
@@ -468,11 +509,61 @@ fn history() -> impl Strategy<Value = Option<Known>> {
     prop::option::of(known)
 }
 
+/// What the owner chose for each album, if anything, and which files were ever in it.
+fn choices() -> impl Strategy<Value = Vec<(&'static str, Option<AlbumChoice>, HashSet<FileId>)>> {
+    ["Camera", "Ski", "Secret", "Other"]
+        .map(|name| {
+            let usual = match name {
+                "Camera" | "Ski" => Some(AlbumChoice::Selected),
+                "Secret" => Some(AlbumChoice::Excluded),
+                _ => None,
+            };
+            let any = [None, Some(AlbumChoice::Selected), Some(AlbumChoice::Excluded)];
+            let choice = prop_oneof![Just(usual), prop::sample::select(any.to_vec())];
+            (Just(name), choice, prop::collection::hash_set((0_i64..6).prop_map(FileId), 0..4))
+        })
+        .to_vec()
+}
+
+/// What a run knows beside its library: its reason, when the last one was through, how many turns there were, what the server is like.
+fn circumstances() -> impl Strategy<Value = World> {
+    let trigger = prop::sample::select(vec![
+        Trigger::Asked,
+        Trigger::Opened,
+        Trigger::Periodic,
+        Trigger::LibraryChanged,
+        Trigger::Pushed,
+        Trigger::NetworkUnmetered,
+        Trigger::NetworkReturned,
+        Trigger::ChargerConnected,
+    ]);
+    let last_completed = prop_oneof![Just(0), (0_i64..50).prop_map(|hours| NOW - hours * 3600 * SECOND)];
+    (choices(), trigger, last_completed, 0_u64..9, any::<(bool, bool, bool)>(), 0_u64..3000).prop_map(
+        |(choices, trigger, last_completed, turns, (mirror, resumable, is_server_away), cache_room)| {
+            let chosen = choices.iter().filter_map(|(name, choice, _)| {
+                Some((album(name), ChosenAlbum { name: (*name).to_owned(), choice: (*choice)? }))
+            });
+            World {
+                albums: chosen.collect(),
+                placed: choices.iter().map(|(name, _, files)| (album(name), files.clone())).collect(),
+                mirror,
+                trigger,
+                resumable,
+                is_server_away,
+                cache_room,
+                last_completed,
+                turns,
+                ..world()
+            }
+        },
+    )
+}
+
 fn worlds() -> impl Strategy<Value = (Vec<DeviceAsset>, World)> {
     let library = (0..12_usize).map(|at| (device_asset(at), history())).collect::<Vec<_>>();
     let deleted = prop::collection::hash_map(0_i64..6, 0_i64..9, 0..3);
-    (library, conditions(), permissions(), deleted, any::<(bool, bool)>()).prop_map(
-        |(library, conditions, permissions, deleted, (mirror, resumable))| {
+    (library, conditions(), permissions(), deleted, circumstances()).prop_map(
+        |(library, conditions, permissions, deleted, circumstances)| {
             let known = library
                 .iter()
                 .filter_map(|(asset, known)| Some((asset.id.clone(), known.clone()?)))
@@ -485,11 +576,9 @@ fn worlds() -> impl Strategy<Value = (Vec<DeviceAsset>, World)> {
                     .iter()
                     .map(|(file, days)| (ContentHash::of(&[file.to_le_bytes()[0]]), at(*days)))
                     .collect(),
-                mirror,
-                resumable,
                 conditions,
                 permissions,
-                ..world()
+                ..circumstances
             };
             (library.into_iter().map(|(asset, _)| asset).collect(), world)
         },
@@ -529,7 +618,10 @@ fn carry_out(plan: &DevicePlan, world: &mut World, next_file: &mut i64) {
 /// What must never be sent, said once more in other words than the rules'.
 fn is_forbidden(asset: &DeviceAsset, world: &World) -> bool {
     let World { permissions, conditions, .. } = world;
-    let is_in = |name: &str| asset.albums.contains(&album(name));
+    let is_in = |choice: AlbumChoice| {
+        let chosen: Vec<_> = asset.albums.iter().filter_map(|key| world.albums.get(key)).collect();
+        chosen.iter().any(|album| album.choice == choice)
+    };
     let costs = matches!(conditions.network, Network::Metered | Network::Roaming);
     let kind_costs = match asset.kind {
         AssetKind::Video => !permissions.videos_on_metered,
@@ -540,8 +632,11 @@ fn is_forbidden(asset: &DeviceAsset, world: &World) -> bool {
         let at = known.content.and_then(|content| world.deleted_contents.get(&content));
         at.is_some_and(|at| known.first_seen <= *at)
     });
-    is_in("Secret")
-        || !(is_in("Camera") || is_in("Ski"))
+    is_in(AlbumChoice::Excluded)
+        || !is_in(AlbumChoice::Selected)
+        || conditions.can_run != CanRun::Ok
+        || (conditions.power_saver && permissions.rest_in_power_saver && world.trigger != Trigger::Asked)
+        || (permissions.only_while_charging && conditions.app == App::Background && !conditions.charging)
         || conditions.network == Network::None
         || (costs && kind_costs)
         || (conditions.network == Network::Roaming && !permissions.while_roaming)
@@ -581,7 +676,7 @@ proptest! {
     /// (b), (c): at home everything that is allowed gets into the vault, and then there is nothing to do.
     #[test]
     fn everything_allowed_is_sent_in_the_end_and_nothing_twice((assets, world) in worlds()) {
-        let mut world = World { conditions: Conditions::HOME, trigger: Trigger::Asked, ..world };
+        let mut world = World { conditions: Conditions::HOME, trigger: Trigger::Asked, cache_room: 2 << 30, ..world };
         world.permissions = Permissions { delay_after_capture: world.permissions.delay_after_capture, ..Permissions::default() };
         // Two days later: delays and promises are over.
         world.now += 2 * DAY;
@@ -603,18 +698,92 @@ proptest! {
         }
     }
 
-    /// (e): what has waited longest is always among the next few.
+    /// (e): what has waited longest is always among the next few, but for videos that have only just come behind the photos.
     #[test]
-    fn nothing_waits_for_ever((assets, world) in worlds()) {
+    fn what_has_waited_longest_is_among_the_next((assets, world) in worlds()) {
         let plan = plan(assets, &world);
-        let since = |asset: &DeviceAsset| {
-            let seen = world.known.get(&asset.id).map_or(i64::MAX, |known| known.first_seen);
-            seen.min(asset.taken)
-        };
-        if let Some(longest) = plan.work.iter().map(|(asset, _)| since(asset)).min() {
-            let place = plan.work.iter().position(|(asset, _)| since(asset) == longest).unwrap();
-            prop_assert!(place < order::AGING);
+        if let Some(longest) = plan.work.iter().filter_map(|(asset, _)| has_waited_since(asset, &world)).min() {
+            let is_it = |(asset, _): &(DeviceAsset, Work)| has_waited_since(asset, &world) == Some(longest);
+            prop_assert!(plan.work.iter().position(is_it).unwrap() < 4);
         }
+    }
+
+    /// (e): run after run that is too short for four turns, with new pictures before each: what has waited longest has each fourth turn all the
+    /// same, a video among photos and a picture that cannot be read included, and everything that was there at first has had its turn in
+    /// the end.
+    #[test]
+    fn nothing_waits_for_ever(
+        backlog in prop::collection::vec((any::<bool>(), any::<bool>(), 3_i64..90), 1..8),
+        days in prop::collection::vec((1_usize..4, 0_usize..4), 40),
+        (is_behind, photos_first) in any::<(bool, bool)>(),
+    ) {
+        let mut world = world();
+        world.permissions.photos_first = photos_first;
+        if is_behind {
+            world.conditions.app = App::Background;
+        }
+        let kind = |is_video| if is_video { Video } else { Photo };
+        let mut library: Vec<(DeviceAsset, bool)> = Vec::new();
+        for (at, (is_video, is_broken, days)) in backlog.into_iter().enumerate() {
+            let taken = NOW - days * DAY;
+            library.push((DeviceAsset { kind: kind(is_video), taken, ..asset(&format!("old {at}")) }, is_broken));
+        }
+        let old = library.len();
+        let (mut had_a_turn, mut turns_since) = (HashSet::new(), 0);
+        for (day, (fit, new)) in days.into_iter().enumerate() {
+            world.now += DAY;
+            for at in 0..new {
+                let taken = world.now - i64::try_from(at).unwrap();
+                library.push((DeviceAsset { taken, ..asset(&format!("new {day} {at}")) }, false));
+            }
+            let plan = plan(library.iter().map(|(asset, _)| asset.clone()).collect(), &world);
+            for (asset, _) in plan.work.iter().take(fit) {
+                let waiting = plan.work.iter().filter(|(asset, _)| !had_a_turn.contains(&(day, asset.id.clone())));
+                let longest = waiting.filter_map(|(asset, _)| has_waited_since(asset, &world)).min();
+                turns_since = if has_waited_since(asset, &world) == longest { 0 } else { turns_since + 1 };
+                prop_assert!(turns_since < 4, "{} {:?}", day, asset.id);
+                had_a_turn.insert((day, asset.id.clone()));
+            }
+            for (asset, _) in plan.work.into_iter().take(fit) {
+                let is_broken = library.iter().any(|(other, is_broken)| other.id == asset.id && *is_broken);
+                let state = if is_broken { AssetState::Blocked } else { AssetState::BackedUp };
+                let known = Known { state, fingerprint: asset.fingerprint, last_seen: world.now, ..known() };
+                world.known.insert(asset.id, known);
+                world.turns += 1;
+            }
+        }
+        // Each old one within four turns of the one before it, and forty turns there were at least.
+        let ids: BTreeSet<AssetId> = had_a_turn.into_iter().map(|(_, id)| id).collect();
+        for (asset, _) in &library[..old] {
+            prop_assert!(ids.contains(&asset.id), "{:?}", asset.id);
+        }
+    }
+}
+
+/// Since when it may have the turn of what has waited longest; none for a video of the last day where photos go first.
+fn has_waited_since(asset: &DeviceAsset, world: &World) -> Option<i64> {
+    let since = match world.known.get(&asset.id) {
+        Some(known) if [AssetState::Blocked, AssetState::NoRoom].contains(&known.state) => known.last_seen,
+        Some(known) => known.first_seen.min(asset.taken),
+        None => asset.taken,
+    };
+    let is_behind = asset.kind == Video && world.photos_go_first() && world.now - since < DAY;
+    (!is_behind).then_some(since)
+}
+
+#[test]
+fn turns_go_on_from_run_to_run_and_videos_have_theirs_after_a_day() {
+    let new = |at: i64| DeviceAsset { taken: NOW - at * SECOND, ..asset(&format!("new {at}")) };
+    let film = |taken| DeviceAsset { kind: Video, taken, ..asset("film") };
+    let behind = Conditions { app: App::Background, ..Conditions::HOME };
+    let with = |film: DeviceAsset, turns| {
+        let assets = vec![new(1), new(2), new(3), new(4), film];
+        let world = World { turns, conditions: behind, ..world() };
+        order(assets, &world).iter().position(|id| id == "film").unwrap()
+    };
+    for (turns, place) in [(0, 3), (1, 2), (2, 1), (3, 0), (4, 3), (1_000_003, 0)] {
+        assert_eq!(with(film(NOW - DAY), turns), place, "{turns}");
+        assert_eq!(with(film(NOW - DAY + 1), turns), 4, "{turns}");
     }
 }
 
@@ -622,16 +791,15 @@ proptest! {
 fn bytes_are_read_as_the_moment_allows() {
     let cloud = DeviceAsset { locality: Locality::Cloud, ..asset("a") };
     let metered = Conditions { network: Network::Metered, ..Conditions::HOME };
-    let cramped = Conditions { cache_room: 10, ..Conditions::HOME };
-    let no_room = Err(Wait::CacheRoom(cloud.fingerprint.size));
-    for (asset, conditions, expected) in [
-        (&cloud, Conditions::HOME, Ok(())),
-        (&cloud, metered, Err(Wait::Fetch)),
-        (&cloud, cramped, no_room),
-        (&asset("a"), cramped, Ok(())),
-        (&asset("a"), metered, Ok(())),
+    let no_room = Err(Wait::CacheRoom(free_for_copy(cloud.fingerprint.size).unwrap()));
+    for (asset, conditions, cache_room, expected) in [
+        (&cloud, Conditions::HOME, 2 << 30, Ok(())),
+        (&cloud, metered, 2 << 30, Err(Wait::Fetch)),
+        (&cloud, Conditions::HOME, 10, no_room),
+        (&asset("a"), Conditions::HOME, 10, Ok(())),
+        (&asset("a"), metered, 10, Ok(())),
     ] {
-        assert_eq!(may_read(asset, &conditions, &Permissions::default()), expected, "{asset:?}");
+        assert_eq!(may_read(asset, &conditions, &Permissions::default(), cache_room), expected, "{asset:?}");
     }
 }
 
@@ -698,6 +866,7 @@ fn every_explanation_is_one_sentence() {
     let waits = [
         Wait::Turn,
         Wait::Network,
+        Wait::Server,
         Wait::Unmetered(Photo),
         Wait::Unmetered(Video),
         Wait::Home,
@@ -708,6 +877,7 @@ fn every_explanation_is_one_sentence() {
         Wait::Fetch,
         Wait::FetchLeave,
         Wait::CacheRoom(12_000_001),
+        Wait::Download(3_000_000_000),
         Wait::Foreground,
         Wait::Grant,
         Wait::AppOpened,
