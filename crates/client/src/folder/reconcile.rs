@@ -401,8 +401,17 @@ pub fn reconcile(snapshot: &Snapshot, settings: &Settings, now: i64) -> SyncPlan
     let mut plan = SyncPlan::default();
     let paths: BTreeSet<&RelativePath> = snapshot.base.keys().chain(snapshot.local.keys()).collect();
     let (mut arriving, mut coming) = (HashSet::new(), HashSet::new());
+    let successors: HashSet<ContentHash> = if snapshot.edited.is_empty() {
+        HashSet::new()
+    } else {
+        snapshot.base.iter().filter_map(|(path, base)| successor(path, base, &around)).collect()
+    };
     for path in paths {
         let (base, local) = (snapshot.base.get(path), snapshot.local.get(path));
+        // It is not new: it has a place.
+        if local.is_none() && has_a_place(base, &successors) {
+            continue;
+        }
         if local.is_some() && around.collides(path) {
             plan.waiting.push((path.clone(), Wait::Collides));
             continue;
@@ -433,21 +442,33 @@ pub fn reconcile(snapshot: &Snapshot, settings: &Settings, now: i64) -> SyncPlan
             }
         }
     }
-    // What a file has become does not arrive as something new where it takes the place of what it was.
-    let replaced: HashSet<ContentHash> = plan.steps.iter().filter_map(replacement).collect();
-    let arrives_anyway = |step: &Step| matches!(step.action, Action::Materialise { content, .. } if replaced.contains(&content));
-    plan.steps.retain(|step| !arrives_anyway(step));
     // Stable: within a rank the order is that of the paths.
     plan.steps.sort_by_key(|step| step.action.rank());
     plan
 }
 
-/// What will be at the path of a picture that was edited elsewhere.
-fn replacement(step: &Step) -> Option<ContentHash> {
-    match step.action {
-        Action::TrashLocal { buried, .. } if step.cause == Cause::EditedThere => Some(buried.content),
-        _ => None,
-    }
+/// What a file has become comes to where the file is, or was: that is at this path, if it is nothing to be suspended.
+fn successor(path: &RelativePath, base: &Base, around: &Surroundings<'_>) -> Option<ContentHash> {
+    let Base::Synced(agreed) = base else { return None };
+    let now = around.snapshot.edited.get(&agreed.file)?;
+    let comes_here = match around.snapshot.local.get(path) {
+        None => around.moved_from.contains(path) || !around.is_taken(path),
+        Some(Local::Present(here)) => {
+            here.content == agreed.content
+                && here.disk == agreed.disk
+                && agreed.absent_since.is_none()
+                && around.is_replaced(agreed).is_some()
+                && !around.collides(path)
+        }
+        Some(Local::Unknown { .. }) => false,
+    };
+    comes_here.then_some(*now)
+}
+
+/// Whether it would arrive as something new, and is what a file has become.
+fn has_a_place(base: Option<&Base>, successors: &HashSet<ContentHash>) -> bool {
+    matches!(base, Some(Base::Deleted(coming))
+        if coming.version == Version(0) && successors.contains(&coming.content))
 }
 
 /// What is decided for one path.
