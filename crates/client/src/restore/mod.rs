@@ -37,7 +37,7 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 
 /// Files that are restored at the same time; each holds two chunks (8 MiB) at most.
-const FILES_AT_ONCE: usize = 8;
+const FILES_AT_ONCE: usize = 5;
 
 /// Groups of small files that are opened at once: while one is written, the next is hashed.
 const OPENING: usize = 2;
