@@ -62,7 +62,7 @@ fn prefer_short_keys() {
 
 /// What happened, and why, as far down as we know.
 fn fail(output: Output, error: &anyhow::Error) -> ExitCode {
-    let lines = output::causes(error.as_ref());
+    let lines = darkslide_client::error::causes(error.as_ref());
     if output.json {
         eprintln!(
             "{}",

@@ -114,26 +114,6 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     rows.iter().map(line).collect()
 }
 
-/// What happened, and why, as far down as we know. Some libraries repeat their cause in their own words.
-pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
-    let mut causes: Vec<String> = Vec::new();
-    for cause in std::iter::successors(Some(error), |&cause| cause.source()).map(ToString::to_string) {
-        if !causes.iter().any(|known| known.contains(&cause)) {
-            causes.push(cause);
-        }
-    }
-    causes
-}
-
-/// A word that a shell reads as it is.
-pub(crate) fn quoted(word: &str) -> String {
-    let is_plain = |character: char| character.is_alphanumeric() || "/._-+:@%".contains(character);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

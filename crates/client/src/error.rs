@@ -6,6 +6,26 @@ use crate::keys::Unreadable;
 use darkslide_protocol::{CollectionId, FileId, Version};
 use thiserror::Error;
 
+/// What happened, and why, as far down as we know. Some libraries repeat their cause in their own words.
+pub fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
+    let mut causes: Vec<String> = Vec::new();
+    for cause in std::iter::successors(Some(error), |&cause| cause.source()).map(ToString::to_string) {
+        if !causes.iter().any(|known| known.contains(&cause)) {
+            causes.push(cause);
+        }
+    }
+    causes
+}
+
+/// A word that a shell reads as it is, for commands that are to be copied.
+pub fn quoted(word: &str) -> String {
+    let is_plain = |character: char| character.is_alphanumeric() || "/._-+:@%".contains(character);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 /// Why something that was asked of the vault was not done.
 #[derive(Debug, Error)]
 pub enum VaultError {

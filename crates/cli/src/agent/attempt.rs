@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use darkslide_client::backup::{self, BackupError, BackupReport, Settings};
 use darkslide_client::catalog::{Catalog, CatalogError, WatchFolderRow};
-use darkslide_client::error::VaultError;
+use darkslide_client::error::{VaultError, causes};
 use darkslide_client::event::Events;
 use darkslide_client::session::Session;
 use darkslide_client::watch::health::{Health, Offline, examine};
 use darkslide_client::watch::{Removals, Watcher};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-
-use crate::output::causes;
 
 /// How long a disk may take to answer: those that sleep need some seconds to wake up.
 const DISK_PATIENCE: Duration = Duration::from_secs(30);

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use darkslide_client::catalog::{Catalog, Feed, SyncFolderRow};
+use darkslide_client::error::{causes, quoted};
 use darkslide_client::event::Events;
 use darkslide_client::folder::report::PassReport;
-use darkslide_client::folder::{Memories, SyncError, pass};
+use darkslide_client::folder::{Memories, PassSettings, SyncError, pass};
 use darkslide_client::micros_of;
 use darkslide_client::session::Session;
 use darkslide_client::watch::{How, Removals, Watcher};
@@ -25,7 +26,7 @@ use super::schedule::backoff;
 use super::{AgentSettings, chance, moment};
 use crate::commands::sync::pass_settings;
 use crate::commands::sync::show::{done, sentence};
-use crate::output::{causes, counted};
+use crate::output::counted;
 
 /// From a change to the pass over it: changes come in flocks.
 const FLOCK: Duration = Duration::from_millis(250);
@@ -197,30 +198,29 @@ impl Keeper {
         let mut settings = pass_settings(self.settings.passes);
         settings.sending.patience = super::RUN_PATIENCE;
         settings.sending.memory = darkslide_client::backup::Memory::LITTLE;
-        let stop = self.stop.child_token();
-        let silent = Events::silent();
-        let passing = Box::pin(pass(session, catalog, &folder.row, memories, &settings, &silent, &stop));
-        let first = self.unless_called_off(catalog, folder.row.id, &stop, passing).await;
+        let first = self.attempt(catalog, session, &folder.row, memories, &settings).await;
         let Err(error) = &first else { return first };
         if !error.is_busy() {
             return first;
         }
         // The agent is backing watch folders up: it stands back for this, and goes on.
         let Some(line) = self.turn().await else { return first };
-        let passing = Box::pin(pass(session, catalog, &folder.row, memories, &settings, &silent, &stop));
-        let again = self.unless_called_off(catalog, folder.row.id, &stop, passing).await;
+        let again = self.attempt(catalog, session, &folder.row, memories, &settings).await;
         line.cancel();
         again
     }
 
-    /// Waits for a pass, which is stopped between two steps when its folder is paused or taken off the list meanwhile.
-    async fn unless_called_off<T>(
+    /// One pass, which is stopped between two steps when its folder is paused or taken off the list meanwhile.
+    async fn attempt(
         &self,
         catalog: &Catalog,
-        id: i64,
-        stop: &CancellationToken,
-        mut passing: impl Future<Output = T> + Unpin,
-    ) -> T {
+        session: &Arc<Session>,
+        row: &SyncFolderRow,
+        memories: &mut Memories,
+        settings: &PassSettings,
+    ) -> Result<PassReport, SyncError> {
+        let (stop, silent) = (self.stop.child_token(), Events::silent());
+        let mut passing = Box::pin(pass(session, catalog, row, memories, settings, &silent, &stop));
         let mut was_rung = false;
         let passed = loop {
             tokio::select! {
@@ -229,7 +229,7 @@ impl Keeper {
                 () = tokio::time::sleep(LIST_LOOK) => {}
             }
             let Ok(rows) = catalog.sync_folders().await else { continue };
-            if rows.iter().all(|row| row.id != id || row.paused) {
+            if rows.iter().all(|known| known.id != row.id || known.paused) {
                 stop.cancel();
             }
         };
@@ -307,7 +307,7 @@ impl Keeper {
             Some(hold) => {
                 let text = format!(
                     "{path}: {hold}. `darkslide sync approve {}` lets it happen; nothing is removed until then.",
-                    crate::output::quoted(&path)
+                    quoted(&path)
                 );
                 notices.tell(Cause::Hold(id), &text);
             }

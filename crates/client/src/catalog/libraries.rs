@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use darkslide_crypto::ContentHash;
 use darkslide_protocol::FileId;
-use sqlx::Row as _;
+use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{Catalog, CatalogError, DeviceAlbumKey};
 use crate::backup::rules::ChosenAlbum;
@@ -89,15 +89,21 @@ impl Catalog {
 
     /// Records that a run got to its end which began then.
     pub async fn complete(&self, library: &[u8], began: i64) -> Result<(), CatalogError> {
-        sqlx::query(
-            "INSERT INTO libraries (library, last_completed) VALUES ($1, $2)
-             ON CONFLICT (library) DO UPDATE SET last_completed = excluded.last_completed",
-        )
-        .bind(library)
-        .bind(began)
-        .execute(&self.pool)
-        .await?;
-        Ok(())
+        self.note_of_library(library, "last_completed", began).await
+    }
+
+    async fn note_of_library(
+        &self,
+        library: &[u8],
+        column: &'static str,
+        value: i64,
+    ) -> Result<(), CatalogError> {
+        let mut transaction = self.write().await?;
+        let known = "INSERT OR IGNORE INTO libraries (library, last_completed) VALUES ($1, 0)";
+        sqlx::query(known).bind(library).execute(&mut *transaction).await?;
+        let text = AssertSqlSafe(format!("UPDATE libraries SET {column} = $2 WHERE library = $1"));
+        sqlx::query(text).bind(library).bind(value).execute(&mut *transaction).await?;
+        Ok(transaction.commit().await?)
     }
 
     /// What the last run over a library found of the server.
@@ -110,28 +116,12 @@ impl Catalog {
 
     /// Records whether the server could be reached.
     pub async fn record_server_away(&self, library: &[u8], is_away: bool) -> Result<(), CatalogError> {
-        sqlx::query(
-            "INSERT INTO libraries (library, last_completed, server_away) VALUES ($1, 0, $2)
-             ON CONFLICT (library) DO UPDATE SET server_away = excluded.server_away",
-        )
-        .bind(library)
-        .bind(is_away)
-        .execute(&self.pool)
-        .await?;
-        Ok(())
+        self.note_of_library(library, "server_away", is_away.into()).await
     }
 
     /// Records whether large originals can go on another time.
     pub async fn record_server_resumable(&self, library: &[u8], resumable: bool) -> Result<(), CatalogError> {
-        sqlx::query(
-            "INSERT INTO libraries (library, last_completed, server_resumable) VALUES ($1, 0, $2)
-             ON CONFLICT (library) DO UPDATE SET server_resumable = excluded.server_resumable",
-        )
-        .bind(library)
-        .bind(resumable)
-        .execute(&self.pool)
-        .await?;
-        Ok(())
+        self.note_of_library(library, "server_resumable", resumable.into()).await
     }
 
     /// How many turns a library's pictures have had in all runs.

@@ -423,12 +423,10 @@ impl Hands<'_> {
                 Some(file) if has_version(self.session, self.catalog, file, content).await? => Some(file),
                 _ => None,
             };
-            let there = match (remotes.get(&content), edited) {
-                (Some(Remote::Trash { file }), _) => Some(*file),
-                (_, edited) => edited,
-            };
-            let is_safe = match remotes.get(&content) {
-                _ if there.is_some() => match there.and_then(|file| vouched.get(&file)) {
+            let keeper = in_trash(&content).or(edited);
+            let is_safe = match (remotes.get(&content), keeper) {
+                (Some(Remote::Purged), _) => true,
+                (_, Some(file)) => match vouched.get(&file) {
                     Some(Verdict::Verified) => true,
                     Some(Verdict::Damaged) => {
                         self.report
@@ -437,7 +435,6 @@ impl Hands<'_> {
                     }
                     _ => false,
                 },
-                Some(Remote::Purged) => true,
                 // It came back meanwhile.
                 _ => false,
             };

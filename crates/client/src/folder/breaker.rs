@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::reconcile::SyncPlan;
+use super::reconcile::{Action, Cause, Step, SyncPlan};
 
 /// Removals that are never too many.
 pub const ALWAYS_ALLOWED: usize = 20;
@@ -99,15 +99,15 @@ pub fn judge(
     before: Option<Hold>,
     approved: Option<Approval>,
 ) -> Option<Hold> {
-    let count = |is: fn(&super::reconcile::Step) -> bool| plan.steps.iter().filter(|step| is(step)).count();
-    let local = count(|step| matches!(step.action, super::reconcile::Action::TrashLocal { .. }));
-    let remote = count(|step| matches!(step.action, super::reconcile::Action::TrashRemote { .. }));
-    let back = count(super::reconcile::Step::is_reappearance);
+    let count = |is: fn(&Step) -> bool| plan.steps.iter().filter(|step| is(step)).count();
+    let local = count(|step| matches!(step.action, Action::TrashLocal { .. }));
+    let remote = count(|step| matches!(step.action, Action::TrashRemote { .. }));
+    let back = count(Step::is_reappearance);
     let allowed = ALWAYS_ALLOWED.max(agreed / 10);
     let removed = local + remote;
     let approved = approved.unwrap_or_default();
     // What stays in the vault for its age has gone from the folder all the same.
-    let is_old = |step: &super::reconcile::Step| step.cause == super::reconcile::Cause::DeletedOld;
+    let is_old = |step: &Step| step.cause == Cause::DeletedOld;
     let gone = removed + plan.steps.iter().filter(|step| is_old(step)).count();
     let is_everything = removed > 0 && gone > 1 && gone >= agreed;
     let is_much = removed > allowed;
@@ -128,7 +128,7 @@ pub fn judge(
     } else {
         Hold::Removals { local, remote, allowed }
     };
-    let is_held = |step: &super::reconcile::Step| {
+    let is_held = |step: &Step| {
         step.action.is_destructive() || is_old(step) || (many_are_back && step.is_reappearance())
     };
     plan.steps.retain(|step| !is_held(step));

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use crate::error::quoted;
 use crate::restore::place::sync_folder;
 
 /// The marker's name. Backups and synchronisation pass it over.
@@ -217,8 +218,7 @@ enum Advice {
 impl Advice {
     /// The commands that mend it.
     fn for_folder(self, folder: &Path, user: &str, group: &str) -> String {
-        let quoted = folder.display().to_string().replace('\'', r"'\''");
-        let quoted = format!("'{quoted}'");
+        let quoted = quoted(&folder.display().to_string());
         let share = |group: &str| {
             format!(
                 "`sudo usermod -aG {group} {user}`, sign in again, then `sudo chmod -R g+rwX {quoted} && sudo find {quoted} -type d -exec chmod \

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use darkslide_crypto::ContentHash;
 use darkslide_crypto::stream::plaintext_len;
-use darkslide_media::names::{Rules, numbered, restored};
+use darkslide_media::names::{Rules, restored};
 use darkslide_media::probe::micros_of;
 use darkslide_protocol::{FileId, Version};
 use tokio_util::sync::CancellationToken;
@@ -34,13 +34,12 @@ use crate::backup::albums::Albums;
 use crate::backup::{AssetError, BackupError, Settings};
 use crate::catalog::{BaseChanges, BaseRow, Catalog, CatalogError, Feed, Fingerprint, SyncFolderRow};
 use crate::download::blocking;
-use crate::error::VaultError;
+use crate::error::{VaultError, causes};
 use crate::event::Events;
 use crate::feed;
 use crate::library::folder::fingerprint;
 use crate::library::settle::Settling;
 use crate::library::{AlbumRule, path_of, raw};
-use crate::restore::place::NUMBERS_MAX;
 use crate::session::Session;
 use crate::versions::has_version;
 use apply::Hands;
@@ -167,7 +166,7 @@ pub async fn pass(
                 in_step: catalog.sync_counts(row.id).await?.0,
                 hold: row.hold,
                 failing_since: Some(before.unwrap_or_else(|| micros_of(began))),
-                failure: Some(chain(&error)),
+                failure: Some(causes(&error).join(": ")),
                 ..PassReport::default()
             };
             catalog.sync_folder_passed(row.id, &report).await?;
@@ -179,21 +178,6 @@ pub async fn pass(
     report.in_step = catalog.sync_counts(row.id).await?.0;
     catalog.sync_folder_passed(row.id, &report).await?;
     Ok(report)
-}
-
-/// An error with all its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut told = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_told = cause.to_string();
-        // Some errors say what their cause says.
-        if !told.ends_with(&cause_told) {
-            told = format!("{told}: {cause_told}");
-        }
-        next = cause.source();
-    }
-    told
 }
 
 async fn pass_over(
@@ -430,9 +414,7 @@ async fn arrive(
 /// The first of `name.ext`, `name (1).ext` … that is not taken, and takes it. None if there are thousands of that name.
 fn free_path(title: &str, taken: &mut HashSet<String>) -> Option<RelativePath> {
     let name = restored(title, Rules::HERE);
-    let beside = (1..NUMBERS_MAX).map(|number| numbered(&name, number));
-    let mut candidates = std::iter::once(name.clone()).chain(beside);
-    let free = candidates.find(|name| taken.insert(names::key(&raw(Path::new(name)))));
+    let free = names::candidates(name).find(|name| taken.insert(names::key(&raw(Path::new(name)))));
     free.map(|name| raw(Path::new(&name)))
 }
 

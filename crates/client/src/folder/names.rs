@@ -1,6 +1,8 @@
-//! When two names would be one on another file system: compared by Unicode's canonical composition (NFC) and without case.
+//! Names of files: when two would be one on another file system, and what is free beside one that is taken. They are compared by Unicode's canonical composition (NFC) and without case.
 
-use darkslide_media::names::comparison_key;
+use darkslide_media::names::{comparison_key, numbered};
+
+use crate::restore::place::NUMBERS_MAX;
 
 /// What two paths have in common that differ only by case or normalisation. Bytes that are no UTF-8 are compared as they are.
 pub(super) fn key(path: &[u8]) -> String {
@@ -10,6 +12,12 @@ pub(super) fn key(path: &[u8]) -> String {
         // No text can hold what stands for these bytes.
         Err(_) => path.iter().map(|byte| char::from(byte.to_ascii_lowercase())).chain(['\0']).collect(),
     }
+}
+
+/// `name.ext`, `name (1).ext` …: what a file may be called where its name is taken.
+pub(super) fn candidates(name: String) -> impl Iterator<Item = String> {
+    let beside = name.clone();
+    std::iter::once(name).chain((1..NUMBERS_MAX).map(move |number| numbered(&beside, number)))
 }
 
 #[cfg(test)]

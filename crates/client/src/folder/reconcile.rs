@@ -457,7 +457,7 @@ fn successor(path: &RelativePath, base: &Base, around: &Surroundings<'_>) -> Opt
             here.content == agreed.content
                 && here.disk == agreed.disk
                 && agreed.absent_since.is_none()
-                && around.is_replaced(agreed).is_some()
+                && around.replacement(agreed).is_some()
                 && !around.collides(path)
         }
         Some(Local::Unknown { .. }) => false,
@@ -550,6 +550,15 @@ fn unchanged(agreed: &Synced, here: &Present, around: &Surroundings<'_>, setting
     // What was missed and is there again was put back, whichever file it is: what was trashed in the vault since may have been by us.
     let is_same_file = here.disk == agreed.disk && agreed.absent_since.is_none();
     let (goes_up, goes_down) = (settings.direction != Direction::Down, settings.direction != Direction::Up);
+    // The file is another picture now, and this is the only copy of what it was. What it is comes to the same place.
+    if let Some(now) = around.replacement(agreed).filter(|_| is_same_file && goes_down) {
+        if !around.snapshot.is_listed {
+            return Decided::Wait(Wait::NotListed);
+        }
+        let buried = Deleted { content: now, size: agreed.size, file: agreed.file, version: Version(0) };
+        let trash = Action::TrashLocal { content, disk: here.disk, buried };
+        return Decided::at(trash, Cause::EditedThere);
+    }
     match around.remote(&content) {
         Some(Remote::Live { file, version, .. }) => {
             let now = self::agreed(here, *file, *version);
@@ -567,16 +576,6 @@ fn unchanged(agreed: &Synced, here: &Present, around: &Surroundings<'_>, setting
         }
         Some(Remote::Purged) if is_same_file => {
             Decided::at(around.trash_local(agreed, here), Cause::PurgedThere)
-        }
-        // The file is another picture now, and this is the only copy of what it was. What it is comes to the same place.
-        None if is_same_file && goes_down && around.is_replaced(agreed).is_some() => {
-            if !around.snapshot.is_listed {
-                return Decided::Wait(Wait::NotListed);
-            }
-            let content = around.is_replaced(agreed).unwrap_or(content);
-            let buried = Deleted { content, size: agreed.size, file: agreed.file, version: Version(0) };
-            let trash = Action::TrashLocal { content: agreed.content, disk: here.disk, buried };
-            Decided::at(trash, Cause::EditedThere)
         }
         _ if !goes_up => Decided::Wait(Wait::Direction),
         Some(Remote::Trash { file }) => Decided::at(Action::Restore { content, file: *file }, Cause::PutBack),
@@ -798,10 +797,11 @@ impl<'s> Surroundings<'s> {
         self.agreed_at.get(content).copied().unwrap_or_default()
     }
 
-    /// What the file of a path has become in the vault, where its old content is at no other path of the folder.
-    fn is_replaced(&self, agreed: &Synced) -> Option<ContentHash> {
+    /// What the file of a path has become in the vault, which has no record of its old content, where that is at no other path of the folder.
+    fn replacement(&self, agreed: &Synced) -> Option<ContentHash> {
         let is_alone = self.agreed_at(&agreed.content) == 1 && self.present_at(&agreed.content) == 1;
-        self.snapshot.edited.get(&agreed.file).copied().filter(|_| is_alone)
+        let now = self.snapshot.edited.get(&agreed.file).copied();
+        now.filter(|_| is_alone && self.remote(&agreed.content).is_none())
     }
 
     /// Whether a file of which nothing is known yet may be one of so many bytes.

@@ -16,6 +16,7 @@ use darkslide_media::file_type::{FileType, HEAD_LEN, classify};
 use super::mounts::Mounts;
 use super::reconcile::{Base, DiskId, Local, Present, RelativePath};
 use crate::catalog::BaseRow;
+use crate::error::quoted;
 use crate::library::folder::{fingerprint, nanoseconds, walk_files};
 use crate::library::selection::Selection;
 use crate::library::settle::{self, Settling, changed_on_this_disk};
@@ -219,9 +220,7 @@ impl Scan {
             }
         }
     }
-}
 
-impl Scan {
     /// Of what was agreed on where a disk was mounted and is not, or the other way round, nothing is known, whatever is there now.
     fn tell_hidden(&mut self, root: &Path, base: &BTreeMap<RelativePath, BaseRow>, mounts: &Mounts) {
         for place in &mounts.changed {
@@ -229,7 +228,7 @@ impl Scan {
             let reason = format!(
                 "what is mounted here is not what was before: nothing below it is touched. If it is to stay so, `darkslide sync readopt {}` \
                  takes over what is there",
-                root.display()
+                quoted(&root.display().to_string())
             );
             self.unreadable.push((place, reason));
         }

@@ -13,15 +13,15 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use darkslide_crypto::ContentHash;
-use darkslide_media::names::numbered;
 use darkslide_media::probe::micros_of;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::names;
 use super::reconcile::Cause;
 use super::scan::Stat;
 use crate::library::path_of;
-use crate::restore::place::{self, NUMBERS_MAX, content_of, content_of_file, sync_folder};
+use crate::restore::place::{self, content_of, content_of_file, sync_folder};
 
 /// How long an entry is kept.
 pub const KEPT: Duration = Duration::from_hours(30 * 24);
@@ -152,9 +152,12 @@ fn move_in(from: &Path, to: &Path, stat: Stat, content: ContentHash) -> io::Resu
         Ok(()) => give_back(to, from).and(Err(io::ErrorKind::InvalidData.into())),
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
             copy_whole(from, to, content)?;
-            remove_seen(from, &leaving(from, to), stat).inspect_err(|_| {
-                // The file is where it was: its copy is one too many.
-                let _listed_otherwise = fs::remove_file(to);
+            let leaving = leaving(from, to);
+            remove_seen(from, &leaving, stat).inspect_err(|_| {
+                // Where the file has its name again, the copy is one too many. Otherwise the next run finds both by the entry.
+                if leaving.symlink_metadata().is_err() {
+                    let _listed_otherwise = fs::remove_file(to);
+                }
             })
         }
         Err(error) => Err(error),
@@ -189,7 +192,8 @@ fn remove_seen(from: &Path, leaving: &Path, stat: Stat) -> io::Result<()> {
 /// Gives a file its name again, or one beside it if that is taken by now.
 fn give_back(from: &Path, to: &Path) -> io::Result<()> {
     let name = to.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let beside = (1..NUMBERS_MAX).map(|number| to.with_file_name(numbered(&name, number)));
+    // Its own name first, which need not be text.
+    let beside = names::candidates(name).skip(1).map(|name| to.with_file_name(name));
     for to in std::iter::once(to.to_owned()).chain(beside) {
         match rename_free(from, &to) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -274,18 +278,21 @@ pub fn take(trashed: &TrashedFile, to: &Path) -> io::Result<Option<Stat>> {
 
 /// What is in a trash, the latest first. What is no entry is passed over.
 pub fn list(trash: &Path) -> io::Result<Vec<TrashedFile>> {
-    let entries = match fs::read_dir(trash) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other?,
-    };
-    let mut list = Vec::new();
-    for entry in entries {
-        list.extend(read(&entry?.path()));
-    }
-    list.sort_by(|one: &TrashedFile, other| {
-        other.trashed_at.cmp(&one.trashed_at).then(one.id.cmp(&other.id))
-    });
+    let mut list: Vec<TrashedFile> = entries(trash)?.iter().filter_map(|entry| read(entry)).collect();
+    list.sort_by(|one, other| other.trashed_at.cmp(&one.trashed_at).then(one.id.cmp(&other.id)));
     Ok(list)
+}
+
+fn entries(trash: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(trash) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        other => other?.map(|entry| Ok(entry?.path())).collect(),
+    }
+}
+
+/// When an entry was made, by its name.
+fn began(entry: &Path) -> Option<i64> {
+    entry.file_name()?.to_str()?.split_once('-')?.0.parse().ok()
 }
 
 fn read(entry: &Path) -> Option<TrashedFile> {
@@ -306,36 +313,14 @@ fn read(entry: &Path) -> Option<TrashedFile> {
     })
 }
 
-/// Removes entries that were kept for long enough, and what a crash left of others. An entry from the future is kept.
+/// Removes entries that were kept for long enough, whole or left by a crash. An entry from the future is kept.
 pub fn expire(trash: &Path, now: SystemTime) -> io::Result<u64> {
-    let now = micros_of(now);
+    let (now, kept) = (micros_of(now), i64::try_from(KEPT.as_micros()).unwrap_or(i64::MAX));
     let mut removed = 0;
-    for trashed in list(trash)? {
-        if trashed.kept_until < now
-            && let Some(entry) = trashed.file.parent()
-        {
-            fs::remove_dir_all(entry)?;
-            removed += 1;
-        }
-    }
-    removed += expire_unlisted(trash, now)?;
-    Ok(removed)
-}
-
-/// Entries that are no whole ones, by the time in their names.
-fn expire_unlisted(trash: &Path, now: i64) -> io::Result<u64> {
-    let entries = match fs::read_dir(trash) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        other => other?,
-    };
-    let kept = i64::try_from(KEPT.as_micros()).unwrap_or(i64::MAX);
-    let mut removed = 0;
-    for entry in entries {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let began = name.split_once('-').and_then(|(began, _)| began.parse::<i64>().ok());
-        if began.is_some_and(|began| began.saturating_add(kept) < now) && read(&path).is_none() {
-            fs::remove_dir_all(&path)?;
+    for entry in entries(trash)? {
+        let since = began(&entry).or_else(|| read(&entry).map(|trashed| trashed.trashed_at));
+        if since.is_some_and(|since| since.saturating_add(kept) < now) {
+            fs::remove_dir_all(&entry)?;
             removed += 1;
         }
     }

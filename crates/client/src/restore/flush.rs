@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 
 /// Fewer are flushed one by one: what else lies unwritten on the disk would have to be waited for.
+#[cfg(target_os = "linux")]
 const TOGETHER_MIN: usize = 4;
 
 /// Flushes all of them.
@@ -88,7 +89,7 @@ mod tests {
         }
     }
 
-    /// A pipe lies on no disk.
+    /// What the kernel tells lies on no disk.
     #[cfg(target_os = "linux")]
     #[test]
     fn other_file_systems_are_not_flushed_as_a_whole() {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use darkslide_client::catalog::Catalog;
+use darkslide_client::error::quoted;
 use darkslide_client::folder::Preview;
 use darkslide_client::folder::breaker::Hold;
 use darkslide_client::folder::reconcile::{Action, Direction};
@@ -12,7 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::Ending;
-use crate::output::{Output, counted, date, on_one_line, quoted, table};
+use crate::output::{Output, counted, date, on_one_line, table};
 
 /// One sync folder, as it is told.
 #[derive(Clone, Debug, Serialize)]
