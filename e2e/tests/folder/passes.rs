@@ -5,7 +5,7 @@ use darkslide_client::backup;
 use darkslide_client::event::Events;
 use darkslide_client::folder::breaker::{Approval, Hold};
 use darkslide_client::folder::reconcile::Direction;
-use darkslide_client::versions::list_versions;
+use darkslide_client::versions::{list_versions, restore_version};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -165,6 +165,15 @@ async fn an_edit_on_another_device_comes_to_the_same_place() {
     tablet.settle(&scene).await;
     assert_eq!(scene.tree("Tablet"), tree_of([("a.jpg", 3), ("b.jpg", 2)]));
     assert_eq!(scene.vault().await, ["a.jpg", "b.jpg"]);
+    // What it was is brought back elsewhere, and so again.
+    let file = scene.file("a.jpg").await;
+    for number in [1, 3] {
+        let earlier = list_versions(&scene.session, &scene.catalog, file).await.unwrap()[0].version;
+        restore_version(&scene.session, file, earlier).await.unwrap();
+        scene.settle().await;
+        assert_eq!(scene.tree("Phone"), tree_of([("2024/a.jpg", number), ("b.jpg", 2)]));
+    }
+    tablet.settle(&scene).await;
     // Deleted here and edited there at once: the edit comes.
     scene.remove("Phone/b.jpg");
     scene.write("Tablet/b.jpg", 4);
