@@ -135,7 +135,7 @@ impl Objects {
 impl Drop for Objects {
     fn drop(&mut self) {
         // What is still arriving has nobody left to answer to. What cannot be removed, the next process removes.
-        let _ = fs::remove_dir_all(&self.incoming);
+        let _ = remove_folder(&self.incoming);
     }
 }
 
@@ -155,16 +155,32 @@ fn remove_abandoned(all: &Path) -> Result<(), ObjectError> {
     for entry in entries {
         let path = entry.map_err(ObjectError::disk("list", all))?.path();
         if is_abandoned(&path)? {
-            // Two processes that start together may both try.
-            match fs::remove_dir_all(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(ObjectError::disk("remove", &path)(error));
-                }
-                _ => {}
-            }
+            remove_folder(&path)?;
         }
     }
     Ok(())
+}
+
+/// Removes a process's folder, its lock last: by the lock the next process knows what a killed removal has left. Two processes that
+/// start together may both try.
+fn remove_folder(folder: &Path) -> Result<(), ObjectError> {
+    let entries: Vec<_> = match fs::read_dir(folder).and_then(Iterator::collect) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(ObjectError::disk("list", folder)(error)),
+    };
+    for entry in entries {
+        if entry.file_name() != LOCK {
+            remove_file(&entry.path())?;
+        }
+    }
+    remove_file(&folder.join(LOCK))?;
+    match fs::remove_dir(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(ObjectError::disk("remove", folder)(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether nobody holds the folder's lock. One without a lock belongs to a process that is just starting, or that died there.
@@ -317,6 +333,25 @@ mod tests {
         alive.place(arriving, &name).await.unwrap();
         drop(second);
         assert_eq!(fs::read(alive.path_of(&name)).unwrap(), [3; 10]);
+    }
+
+    /// Whatever order the file system lists a folder in, a file is never left without the lock that tells of it.
+    #[test]
+    fn a_removal_that_stops_half_way_keeps_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let dead = folder.path().join("dead");
+        drop(claim(&dead).unwrap());
+        for number in 0..50 {
+            fs::write(dead.join(number.to_string()), "half").unwrap();
+        }
+        // Not a file: the removal stops at it.
+        fs::create_dir(dead.join("stone")).unwrap();
+        remove_folder(&dead).unwrap_err();
+        assert!(is_abandoned(&dead).unwrap(), "the next process removes the rest");
+        fs::remove_dir(dead.join("stone")).unwrap();
+        remove_folder(&dead).unwrap();
+        assert!(!dead.exists());
+        remove_folder(&dead).unwrap();
     }
 
     #[tokio::test]
