@@ -1,6 +1,6 @@
 //! A file's bytes out of the vault: streamed, opened chunk by chunk, checked; interrupted, they go on where they were.
 //!
-//! Memory is bounded by one chunk (4 MiB) of ciphertext and one of plaintext a file. What was written when an error is
+//! Memory is bounded by two chunks (8 MiB) of ciphertext and two of plaintext a file. What was written when an error is
 //! returned is a beginning, authentic but to be thrown away.
 
 use crate::api::{Api, ApiFailure, Located, ObjectBody, ObjectKind};
@@ -16,15 +16,18 @@ use darkslide_media::live_container::{self, ExtractError};
 use darkslide_protocol::FileId;
 use darkslide_protocol::limits::OBJECT_BYTES_MAX;
 use http::StatusCode;
+use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 use std::sync::Arc;
 use thiserror::Error;
-use tokio::task::JoinHandle;
+use tokio::sync::mpsc;
 use url::Url;
 
 /// The largest thumbnail that is read, in bytes of ciphertext; stock clients aim at 100 KiB.
 const THUMBNAIL_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+const NO_PANIC: &str = "file work does not panic and is not aborted";
 
 /// What is wrong with a file of the vault, or kept its bytes from arriving.
 #[derive(Debug, Error)]
@@ -109,33 +112,125 @@ impl Progress<'_> {
     }
 }
 
-/// Writes a file's plaintext to `writer`, and gives the writer back when all of it is there and authentic. While one chunk is
-/// opened and written, the next one arrives, and no third is begun.
+/// Writes a file's plaintext to `writer`, and gives the writer back when all of it is there and authentic. One chunk arrives while the
+/// one before is opened, and the one before that is written.
 pub async fn download<W: Write + Send + 'static>(
     api: &Api,
     source: &Source<'_>,
     writer: W,
     progress: &Progress<'_>,
 ) -> Result<W, ContentError> {
-    let mut incoming = Incoming::new(api, source.file, ObjectKind::Original);
-    let mut opening = Opening::Idle(Box::new(Opener::new(source, writer)), Vec::new());
-    let mut sealed = Vec::new();
+    let (mut arriving, sealed) = belt();
+    let (opening, opened) = belt();
+    let decryptor = StreamDecryptor::new(source.key, &source.header);
+    let opened_all = tokio::task::spawn_blocking(move || open_all(sealed, decryptor, opening));
+    let written_all = tokio::task::spawn_blocking(move || write_all(opened, writer));
+    receive(&mut Incoming::new(api, source.file, ObjectKind::Original), &mut arriving, progress).await?;
+    drop(arriving);
+    // A writer that failed is why nothing more was opened.
+    let written = written_all.await.expect(NO_PANIC)?;
+    opened_all.await.expect(NO_PANIC)?;
+    Ok(written)
+}
+
+/// Writes a file's plaintext into a new file, and tells the hash of what it wrote. It is not flushed.
+pub async fn download_into(
+    api: &Api,
+    source: &Source<'_>,
+    file: &File,
+    progress: &Progress<'_>,
+) -> Result<ContentHash, ContentError> {
+    let writer = darkslide_disk::Writer::new(file.try_clone()?, 0);
+    let (mut writer, content) = download(api, source, Hashed::new(writer), progress).await?.finish();
+    blocking(move || writer.end::<&[u8]>(&[], |_| ())).await?;
+    Ok(content)
+}
+
+/// Puts what arrives on the belt, a chunk at a time, for as long as somebody takes it.
+async fn receive(
+    incoming: &mut Incoming<'_>,
+    belt: &mut Loading,
+    progress: &Progress<'_>,
+) -> Result<(), ContentError> {
+    let Some(mut sealed) = belt.empty.recv().await else { return Ok(()) };
     while let Some(mut piece) = incoming.next().await? {
         progress.moved(piece.len()).await;
         while !piece.is_empty() {
             let room = SEALED_CHUNK_LEN - sealed.len();
             sealed.extend_from_slice(&piece.split_to(room.min(piece.len())));
             if sealed.len() == SEALED_CHUNK_LEN {
-                let (opener, emptied) = opening.ended().await?;
-                opening = opener.open(std::mem::replace(&mut sealed, emptied));
+                if belt.full.send(sealed).await.is_err() {
+                    return Ok(());
+                }
+                let Some(emptied) = belt.empty.recv().await else { return Ok(()) };
+                sealed = emptied;
             }
         }
     }
-    let (mut opener, _) = opening.ended().await?;
     if !sealed.is_empty() {
-        (opener, _) = opener.open(sealed).ended().await?;
+        // If nobody takes it, whoever should have says why.
+        let _ = belt.full.send(sealed).await;
     }
-    opener.finish()
+    Ok(())
+}
+
+/// Opens chunks until there are no more. Blocks.
+fn open_all(
+    mut sealed: Unloading,
+    mut decryptor: StreamDecryptor,
+    mut opened: Loading,
+) -> Result<(), ContentError> {
+    while let Some(chunk) = sealed.full.blocking_recv() {
+        let Some(mut plain) = opened.empty.blocking_recv() else { return Ok(()) };
+        decryptor.decrypt_chunk(&chunk, &mut plain)?;
+        sealed.give_back(chunk);
+        if opened.full.blocking_send(plain).is_err() {
+            return Ok(());
+        }
+    }
+    Ok(decryptor.finish()?)
+}
+
+/// Writes chunks until there are no more. Blocks.
+fn write_all<W: Write>(mut opened: Unloading, mut writer: W) -> Result<W, ContentError> {
+    while let Some(plain) = opened.full.blocking_recv() {
+        writer.write_all(&plain)?;
+        opened.give_back(plain);
+    }
+    Ok(writer)
+}
+
+/// Buffers between two stages: while one is filled, the other is emptied, and there is no third.
+const BUFFERS_ON_A_BELT: usize = 2;
+
+/// Where a stage gets empty buffers and puts full ones.
+struct Loading {
+    empty: mpsc::Receiver<Vec<u8>>,
+    full: mpsc::Sender<Vec<u8>>,
+}
+
+/// Where the next stage gets full buffers and gives them back.
+struct Unloading {
+    full: mpsc::Receiver<Vec<u8>>,
+    empty: mpsc::Sender<Vec<u8>>,
+}
+
+impl Unloading {
+    fn give_back(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        // There is room for all that there are, and if nobody fills them any more, nobody needs them.
+        let _ = self.empty.try_send(buffer);
+    }
+}
+
+fn belt() -> (Loading, Unloading) {
+    let (full, to_empty) = mpsc::channel(BUFFERS_ON_A_BELT);
+    let (empty, to_fill) = mpsc::channel(BUFFERS_ON_A_BELT);
+    let unloading = Unloading { full: to_empty, empty };
+    for _ in 0..BUFFERS_ON_A_BELT {
+        unloading.give_back(Vec::new());
+    }
+    (Loading { empty: to_fill, full }, unloading)
 }
 
 /// A file's ciphertext as it lies in the vault, which is expected to have so many bytes; none if it has more than `most`.
@@ -246,57 +341,9 @@ impl<'a> Incoming<'a> {
     }
 }
 
-/// What an opener gives back: itself, and the buffer of the chunk, emptied.
-type Opened<W> = (Box<Opener<W>>, Vec<u8>);
-
-/// An opener, at work or not.
-enum Opening<W> {
-    Idle(Box<Opener<W>>, Vec<u8>),
-    Busy(JoinHandle<Result<Opened<W>, ContentError>>),
-}
-
-impl<W> Opening<W> {
-    /// Waits for the chunk that is being opened.
-    async fn ended(self) -> Result<Opened<W>, ContentError> {
-        match self {
-            Self::Idle(opener, buffer) => Ok((opener, buffer)),
-            Self::Busy(work) => work.await.expect("opening a chunk does not panic and is not aborted"),
-        }
-    }
-}
-
-/// The blocking half: opens a chunk and writes it.
-struct Opener<W> {
-    decryptor: StreamDecryptor,
-    plain: Vec<u8>,
-    writer: W,
-}
-
-impl<W: Write + Send + 'static> Opener<W> {
-    fn new(source: &Source<'_>, writer: W) -> Self {
-        Self { decryptor: StreamDecryptor::new(source.key, &source.header), plain: Vec::new(), writer }
-    }
-
-    /// Opens one chunk off the async threads.
-    fn open(mut self: Box<Self>, mut sealed: Vec<u8>) -> Opening<W> {
-        Opening::Busy(tokio::task::spawn_blocking(move || {
-            self.plain.clear();
-            self.decryptor.decrypt_chunk(&sealed, &mut self.plain)?;
-            self.writer.write_all(&self.plain)?;
-            sealed.clear();
-            Ok((self, sealed))
-        }))
-    }
-
-    fn finish(self) -> Result<W, ContentError> {
-        self.decryptor.finish()?;
-        Ok(self.writer)
-    }
-}
-
 /// Runs file work off the async threads.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(work).await.expect("file work does not panic and is not aborted")
+    tokio::task::spawn_blocking(work).await.expect(NO_PANIC)
 }
 
 /// Hashes what passes through to another writer.
@@ -306,7 +353,7 @@ pub struct Hashed<W> {
     hasher: ContentHasher,
 }
 
-impl<W: Write> Hashed<W> {
+impl<W> Hashed<W> {
     /// Nothing has passed yet.
     pub fn new(inner: W) -> Self {
         Self { inner, hasher: ContentHasher::new() }
@@ -318,11 +365,31 @@ impl<W: Write> Hashed<W> {
     }
 }
 
-impl<W: Write> Write for Hashed<W> {
+/// Bytes that are worth a thread of their own to hash them while they are written.
+const HASHED_BESIDE_MIN: usize = 1 << 20;
+
+impl<W: Write + Send> Write for Hashed<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() >= HASHED_BESIDE_MIN {
+            self.write_all(bytes)?;
+            return Ok(bytes.len());
+        }
         let written = self.inner.write(bytes)?;
         self.hasher.update(bytes.get(..written).unwrap_or(bytes));
         Ok(written)
+    }
+
+    /// After a failure the hash is that of nothing.
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Self { inner, hasher } = self;
+        if bytes.len() < HASHED_BESIDE_MIN {
+            hasher.update(bytes);
+            return inner.write_all(bytes);
+        }
+        std::thread::scope(|scope| {
+            scope.spawn(|| hasher.update(bytes));
+            inner.write_all(bytes)
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -342,7 +409,7 @@ pub struct LiveParts<W> {
 }
 
 /// Takes a Live Photo's container apart.
-pub fn split_live_photo<W: Write>(
+pub fn split_live_photo<W: Write + Send>(
     container: impl Read + Seek,
     image: W,
     video: W,

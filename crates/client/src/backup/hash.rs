@@ -4,6 +4,7 @@
 //! changed in between; an asset that changed is dropped here and planned again in the next run.
 
 use std::io::{self, Read};
+use std::sync::mpsc;
 
 use bytes::Bytes;
 use darkslide_crypto::stream::CHUNK_LEN;
@@ -18,6 +19,12 @@ use crate::library::opened::Opened;
 
 /// Bytes read at once.
 const READ_LEN: usize = 256 * 1024;
+
+/// Pieces that are read ahead of the hash.
+const READ_AHEAD: usize = 4;
+
+/// Files of so many bytes are read ahead: for smaller ones a thread is not worth its while.
+const READ_AHEAD_MIN: u64 = 16 << 20;
 
 /// What hashing found.
 #[derive(Debug)]
@@ -46,7 +53,7 @@ pub enum HashError {
 pub fn hash(asset: &mut Asset) -> Result<Hashed, HashError> {
     match &asset.motion {
         None if is_kept(asset) => hash_kept(std::slice::from_mut(asset), &Buffers::default()).remove(0),
-        None => Ok(Hashed { content: read(&asset.main)?.content, source: on_disk(&asset.main) }),
+        None => Ok(Hashed { content: read(&asset.main, |_| ())?, source: on_disk(&asset.main) }),
         Some(motion) => hash_live(&asset.main, motion),
     }
 }
@@ -97,11 +104,10 @@ fn open_unchanged(component: &Component) -> Result<Opened, HashError> {
 }
 
 fn hash_live(still: &Component, video: &Component) -> Result<Hashed, HashError> {
-    let (read_still, read_video) = (read(still)?, read(video)?);
-    let content = ContentHash::live_photo(read_still.content, read_video.content)
-        .expect("a file's hash is that of a single content");
-    let container =
-        LiveContainer::new(&extension(still), read_still.size, &extension(video), read_video.size)?;
+    let ((still_hash, still_size), (video_hash, video_size)) = (read_half(still)?, read_half(video)?);
+    let content =
+        ContentHash::live_photo(still_hash, video_hash).expect("a file's hash is that of a single content");
+    let container = LiveContainer::new(&extension(still), still_size, &extension(video), video_size)?;
     let around = |bytes: &[u8]| Segment::Bytes(Bytes::copy_from_slice(bytes));
     let source = Source::new(vec![
         around(container.header()),
@@ -111,6 +117,13 @@ fn hash_live(still: &Component, video: &Component) -> Result<Hashed, HashError> 
         around(container.trailer()),
     ]);
     Ok(Hashed { content, source })
+}
+
+/// The hash of a Live Photo's half, and what its container says of it.
+fn read_half(component: &Component) -> Result<(ContentHash, Content), HashError> {
+    let mut checksum = crc32fast::Hasher::new();
+    let hash = read(component, |bytes| checksum.update(bytes))?;
+    Ok((hash, Content { len: component.fingerprint.size, crc32: checksum.finalize() }))
 }
 
 /// In lower case: what is sealed under a key that was pinned to a content must not depend on how a name is written.
@@ -125,34 +138,120 @@ fn file_segment(component: &Component) -> Segment {
     }
 }
 
-struct ReadOnce {
-    content: ContentHash,
-    size: Content,
-}
-
-fn read(component: &Component) -> Result<ReadOnce, HashError> {
+/// Reads a file once: its content hash. `also` sees every byte. Blocks.
+fn read(component: &Component, mut also: impl FnMut(&[u8])) -> Result<ContentHash, HashError> {
     let mut file = open_unchanged(component)?;
     let mut hasher = ContentHasher::new();
-    let mut checksum = crc32fast::Hasher::new();
     let mut len = 0;
-    let mut buffer = vec![0; READ_LEN];
-    loop {
-        let count = match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error.into()),
-        };
-        let bytes = buffer.get(..count).unwrap_or_default();
+    let mut take = |bytes: &[u8]| {
         hasher.update(bytes);
-        checksum.update(bytes);
-        len += count as u64;
-        if len > component.fingerprint.size {
-            return Err(HashError::Changed);
-        }
+        also(bytes);
+        len += bytes.len() as u64;
+        len <= component.fingerprint.size
+    };
+    if component.fingerprint.size < READ_AHEAD_MIN {
+        read_pieces(&mut file, &mut take)?;
+    } else {
+        read_ahead(&mut file, &mut take)?;
     }
     if len != component.fingerprint.size || file.fingerprint()? != component.fingerprint {
         return Err(HashError::Changed);
     }
-    Ok(ReadOnce { content: hasher.finish(), size: Content { len, crc32: checksum.finalize() } })
+    Ok(hasher.finish())
+}
+
+/// Hands on all bytes, until they are not wanted.
+fn read_pieces(file: &mut impl Read, take: &mut impl FnMut(&[u8]) -> bool) -> io::Result<()> {
+    let mut buffer = vec![0; READ_LEN];
+    loop {
+        let count = read_some(file, &mut buffer)?;
+        if count == 0 || !take(buffer.get(..count).unwrap_or_default()) {
+            return Ok(());
+        }
+    }
+}
+
+/// The same; the next piece is read while one is taken.
+fn read_ahead(file: &mut (impl Read + Send), take: &mut impl FnMut(&[u8]) -> bool) -> io::Result<()> {
+    let (full, pieces) = mpsc::sync_channel(READ_AHEAD);
+    let (give_back, empty) = mpsc::sync_channel(READ_AHEAD);
+    for _ in 0..READ_AHEAD {
+        give_back.send(vec![0; READ_LEN]).expect("there is room for all of them");
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            // The other side lets go when it wants no more.
+            while let Ok(mut buffer) = empty.recv() {
+                let read = read_some(file, &mut buffer);
+                let is_last = !matches!(read, Ok(1..));
+                if full.send(read.map(|count| (buffer, count))).is_err() || is_last {
+                    return;
+                }
+            }
+        });
+        let give_back = give_back;
+        while let Ok(piece) = pieces.recv() {
+            let (buffer, count) = piece?;
+            if count == 0 || !take(buffer.get(..count).unwrap_or_default()) {
+                break;
+            }
+            let _reader_has_ended = give_back.send(buffer);
+        }
+        drop(pieces);
+        Ok(())
+    })
+}
+
+fn read_some(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match file.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives a few bytes at a time, and fails at the end if it should.
+    struct Trickle(u32, bool);
+
+    impl Read for Trickle {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0 -= 1;
+            match self.0 {
+                0 if self.1 => Err(io::ErrorKind::UnexpectedEof.into()),
+                0 => Ok(0),
+                left if left % 7 == 0 => Err(io::ErrorKind::Interrupted.into()),
+                left => {
+                    buffer[..4].copy_from_slice(&left.to_le_bytes());
+                    Ok(4)
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ahead_and_in_turn_are_the_same() {
+        let both = |left, fails, most: usize| {
+            let (mut in_turn, mut ahead) = (Vec::new(), Vec::new());
+            let first = read_pieces(&mut Trickle(left, fails), &mut |bytes| {
+                in_turn.extend_from_slice(bytes);
+                in_turn.len() < most
+            });
+            let second = read_ahead(&mut Trickle(left, fails), &mut |bytes| {
+                ahead.extend_from_slice(bytes);
+                ahead.len() < most
+            });
+            assert_eq!(first.map_err(|error| error.kind()), second.map_err(|error| error.kind()));
+            assert_eq!(in_turn, ahead);
+            in_turn.len()
+        };
+        assert_eq!(both(1, false, usize::MAX), 0);
+        assert!(both(1000, false, usize::MAX) > 3000);
+        both(1000, true, usize::MAX);
+        assert_eq!(both(1000, true, 400), 400);
+    }
 }

@@ -14,7 +14,7 @@ use darkslide_protocol::FileId;
 use super::scan::Stat;
 use super::trash::{self, TrashedFile};
 use crate::catalog::Catalog;
-use crate::download::{ContentError, Hashed, Progress, Source, blocking, download};
+use crate::download::{ContentError, Progress, Source, blocking, download_into};
 use crate::error::VaultError;
 use crate::event::Events;
 use crate::keys::{Unreadable, collection_key, file_key, stream_header};
@@ -92,10 +92,10 @@ pub(super) async fn fetch(
         let folder = folder.clone();
         move || make_folders(&root, &folder).and_then(|()| temporary(&folder, ARRIVING))
     });
-    let staging = staging.await?;
+    let staged = staging.await?;
     let source = Source { file, key: &key, header };
     let progress = Progress { events, name: Arc::from(path.as_path()) };
-    let (staged, found) = download(&session.api, &source, Hashed::new(staging), &progress).await?.finish();
+    let found = download_into(&session.api, &source, staged.as_file(), &progress).await?;
     if found != content {
         return Err(ContentError::HashMismatch.into());
     }

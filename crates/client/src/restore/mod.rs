@@ -11,7 +11,7 @@ mod plan;
 use crate::buffers::{Buffer, Buffers};
 use crate::catalog::{Catalog, CollectionRow, FileFilter, FileRow};
 use crate::download::{
-    ContentError, Hashed, Progress, Source, blocking, download, download_sealed, split_live_photo,
+    ContentError, Progress, Source, blocking, download, download_into, download_sealed, split_live_photo,
 };
 use crate::error::VaultError;
 use crate::event::{Event, Events, Outcome};
@@ -22,6 +22,7 @@ use crate::verify::Unreached;
 use darkslide_crypto::ContentHash;
 use darkslide_crypto::keys::FileKey;
 use darkslide_crypto::stream::{SEALED_CHUNK_LEN, StreamDecryptor, plaintext_len};
+use darkslide_disk::write_whole;
 use darkslide_protocol::{CollectionId, FileId};
 use futures_util::StreamExt as _;
 use place::{ExpectedPart, Placed, Spot, expected_parts};
@@ -29,15 +30,19 @@ use plan::{Place, PlannedFile};
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::NamedTempFile;
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Files that are restored at the same time; each holds two chunks (8 MiB) at most.
+/// Files that are restored at the same time.
 const FILES_AT_ONCE: usize = 5;
+
+/// Chunks (4 MiB) that the files being fetched hold in memory, as ciphertext and as plaintext: two of a file of one chunk, four of
+/// any other.
+const CHUNKS_AT_ONCE: usize = 12;
 
 /// Groups of small files that are opened at once: while one is written, the next is hashed.
 const OPENING: usize = 2;
@@ -140,7 +145,15 @@ pub async fn restore(
         open_together(files, &for_opening)
     });
     let placing = Together::new(PLACED_TOGETHER, Arc::new(Semaphore::new(1)), place_together);
-    let restoring = Restoring { session, opening: &opening, placing: &placing, buffers: &buffers, events };
+    let chunks = Semaphore::new(CHUNKS_AT_ONCE);
+    let restoring = Restoring {
+        session,
+        opening: &opening,
+        placing: &placing,
+        buffers: &buffers,
+        chunks: &chunks,
+        events,
+    };
     let mut running = futures_util::stream::iter(&jobs)
         .map(|job| async move { (job, restoring.bring(job).await) })
         .buffer_unordered(FILES_AT_ONCE)
@@ -347,10 +360,11 @@ struct Restoring<'a> {
     opening: &'a Together<Unopened, Result<Fetched, ContentError>>,
     placing: &'a Together<Unplaced, Result<Vec<Placed>, ContentError>>,
     buffers: &'a Buffers,
+    chunks: &'a Semaphore,
     events: &'a Events,
 }
 
-impl Restoring<'_> {
+impl<'a> Restoring<'a> {
     /// Fetches what is missing, under temporary names.
     async fn bring(self, job: &Job) -> Result<Brought, ContentError> {
         let row = &job.planned.row;
@@ -374,12 +388,20 @@ impl Restoring<'_> {
         };
         let fetched = match small {
             Some(fetched) => fetched,
-            None => fetch(self.session, first.clone(), &source, &progress).await?,
+            None => {
+                let _room = self.room(4).await;
+                fetch(self.session, first.clone(), &source, &progress).await?
+            }
         };
         if row.content_hash.is_some_and(|expected| expected != fetched.content) {
             return Err(ContentError::HashMismatch);
         }
         Ok(Brought { there, unplaced: Some(Unplaced { fetched, places: missing }) })
+    }
+
+    /// Waits until so many chunks may be in memory.
+    async fn room(self, chunks: u32) -> SemaphorePermit<'a> {
+        self.chunks.acquire_many(chunks).await.expect("the semaphore is never closed")
     }
 
     /// Makes what was fetched durable, together with others, and gives it its names.
@@ -398,6 +420,7 @@ impl Restoring<'_> {
         source: &Source<'_>,
         progress: &Progress<'_>,
     ) -> Result<Option<Fetched>, ContentError> {
+        let _room = self.room(2).await;
         let lengths = (expected, SEALED_CHUNK_LEN);
         let sealed = download_sealed(&self.session.api, source, lengths, self.buffers, progress).await?;
         let Some(sealed) = sealed else { return Ok(None) };
@@ -471,8 +494,8 @@ fn open_together(files: Vec<Unopened>, buffers: &Buffers) -> Vec<Result<Fetched,
     let mut contents = ContentHash::of_each(&plain).into_iter();
     let mut write = |(plain, folder): (Buffer, PathBuf)| {
         let content = contents.next().expect("each that was opened has a hash");
-        let mut file = place::temporary(&folder, place::RESTORING)?;
-        file.write_all(&plain)?;
+        let file = place::temporary(&folder, place::RESTORING)?;
+        write_whole(file.as_file(), &plain)?;
         Ok(Fetched { staged: vec![file], content, video_extension: String::new() })
     };
     opened.into_iter().map(|opened| opened.and_then(&mut write)).collect()
@@ -513,8 +536,7 @@ async fn fetch(
     let folder = first.folder.clone();
     let file = blocking(move || place::temporary(&folder, place::RESTORING)).await?;
     if first.parts.len() == 1 {
-        let written = download(&session.api, source, Hashed::new(file), progress).await?;
-        let (file, content) = written.finish();
+        let content = download_into(&session.api, source, file.as_file(), progress).await?;
         return Ok(Fetched { staged: vec![file], content, video_extension: String::new() });
     }
     let container = download(&session.api, source, file, progress).await?;

@@ -17,6 +17,7 @@ use super::flush::sync_folder;
 use super::incoming::blocking;
 use super::{BlobName, ObjectError, Objects};
 use bytes::Bytes;
+use darkslide_disk::Writer;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ pub struct RunningDigest {
 #[derive(Debug)]
 pub struct Growing {
     path: PathBuf,
-    file: File,
+    file: Writer,
     offset: u64,
     whole: Option<blake3::Hasher>,
     /// Of this request's bytes, where these are not the whole.
@@ -92,6 +93,7 @@ impl Growing {
         };
         let behind = Arc::new(File::open(&path).map_err(ObjectError::disk("open", &path))?);
         let is_new = offset == 0;
+        let file = Writer::new(file, offset);
         Ok(Self { path, file, offset, whole, chunk, behind, announced, is_new, began: offset, mark: None })
     }
 
@@ -99,7 +101,7 @@ impl Growing {
     /// file is locked, nobody else moves it.
     pub async fn cut(mut self) -> Result<Self, ObjectError> {
         blocking(move || {
-            self.file.set_len(self.offset).map_err(ObjectError::disk("cut", &self.path))?;
+            self.file.file().set_len(self.offset).map_err(ObjectError::disk("cut", &self.path))?;
             self.mark = self.announced.is_none().then(|| File::create(mark_of(&self.path)).ok()).flatten();
             Ok(self)
         })
@@ -132,20 +134,21 @@ impl Growing {
         self.announced.as_ref().is_none_or(Announced::is_met)
     }
 
-    /// Writes bytes behind those that are there. After a failure, the offset is that of what was written whole, and nothing more can
-    /// be written.
-    fn append(&mut self, batch: &[Bytes]) -> Result<(), ObjectError> {
-        for bytes in batch {
-            self.file.write_all(bytes).map_err(ObjectError::disk("write", &self.path))?;
-            self.offset += bytes.len() as u64;
-            for hasher in self.whole.iter_mut().chain(&mut self.chunk) {
+    /// Writes bytes behind those that are there; up to a sector of them may wait for the next, unless they are the last. After a failure,
+    /// the offset is that of what was written whole, and nothing more can be written.
+    fn append(&mut self, batch: &[Bytes], is_last: bool) -> Result<(), ObjectError> {
+        let Self { file, offset, whole, chunk, announced, .. } = self;
+        let written = |bytes: &[u8]| {
+            *offset += bytes.len() as u64;
+            for hasher in whole.iter_mut().chain(chunk.iter_mut()) {
                 hasher.update(bytes);
             }
-            if let Some(announced) = &mut self.announced {
+            if let Some(announced) = announced.as_mut() {
                 announced.update(bytes);
             }
-        }
-        Ok(())
+        };
+        let appended = if is_last { file.end(batch, written) } else { file.append(batch, written) };
+        appended.map_err(ObjectError::disk("write", &self.path))
     }
 
     /// Says how far it is.
@@ -161,7 +164,7 @@ impl Growing {
 
     /// Makes what is written survive a power cut.
     fn flush(&mut self) -> Result<(), ObjectError> {
-        self.file.sync_data().map_err(ObjectError::disk("flush", &self.path))?;
+        self.file.file().sync_data().map_err(ObjectError::disk("flush", &self.path))?;
         if self.is_new {
             sync_folder(self.path.parent().expect("an upload lies in a folder"))?;
             self.is_new = false;
@@ -183,12 +186,13 @@ impl Growing {
     pub async fn append_batch(
         mut self,
         batch: Vec<Bytes>,
+        is_last: bool,
     ) -> Result<(Self, Result<(), ObjectError>), ObjectError> {
-        if batch.is_empty() {
+        if batch.is_empty() && !is_last {
             return Ok((self, Ok(())));
         }
         blocking(move || {
-            let appended = self.append(&batch);
+            let appended = self.append(&batch, is_last);
             self.mark();
             (self, appended)
         })
@@ -400,7 +404,7 @@ mod tests {
 
     async fn grown(objects: &Objects, offset: u64, bytes: &'static [u8]) -> Growing {
         let growing = objects.open_growing(ID, offset, None, None).await.unwrap().cut().await.unwrap();
-        let (growing, appended) = growing.append_batch(vec![Bytes::from_static(bytes)]).await.unwrap();
+        let (growing, appended) = growing.append_batch(vec![Bytes::from_static(bytes)], true).await.unwrap();
         appended.unwrap();
         let (growing, flushed) = objects.flush_growing(growing).await.unwrap();
         flushed.unwrap();
@@ -427,7 +431,7 @@ mod tests {
         drop(grown(&objects, 0, b"recorded").await);
         let growing = objects.open_growing(ID, 8, None, None).await.unwrap().cut().await.unwrap();
         assert!(objects.recover_growing(ID, 8, 100).await.unwrap().is_none(), "it is being written");
-        let (growing, _) = growing.append_batch(vec![Bytes::from_static(b", and not")]).await.unwrap();
+        let (growing, _) = growing.append_batch(vec![Bytes::from_static(b", and not")], true).await.unwrap();
         drop(growing);
         let found = async |offset, length| {
             let recovered = objects.recover_growing(ID, offset, length).await.unwrap();

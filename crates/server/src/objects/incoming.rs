@@ -9,7 +9,6 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use md5::{Digest as _, Md5};
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -70,7 +69,7 @@ impl Drop for TemporaryFile {
 /// The file being written, and the hashes so far. Moves between blocking threads with each batch.
 struct Writer {
     path: TemporaryFile,
-    file: Option<File>,
+    file: Option<darkslide_disk::Writer>,
     length: u64,
     md5: Md5,
     digest: Hasher,
@@ -82,23 +81,30 @@ impl Writer {
     }
 
     fn write(&mut self, batch: &[Bytes]) -> Result<(), ObjectError> {
-        let path = self.path.path().clone();
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => none.insert(File::create_new(&path).map_err(ObjectError::disk("create", &path))?),
-        };
         for bytes in batch {
             self.length += bytes.len() as u64;
             self.md5.update(bytes);
             self.digest.update(bytes);
-            file.write_all(bytes).map_err(ObjectError::disk("write", &path))?;
         }
-        Ok(())
+        self.file()?.append(batch, |_| ()).map_err(ObjectError::disk("write", self.path.path()))
     }
 
-    fn finish(self) -> Result<Incoming, ObjectError> {
-        let file = self.file.expect("a batch, maybe an empty one, was written before the end");
-        file.sync_data().map_err(ObjectError::disk("flush", self.path.path()))?;
+    fn file(&mut self) -> Result<&mut darkslide_disk::Writer, ObjectError> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => {
+                let path = self.path.path();
+                let file = File::create_new(path).map_err(ObjectError::disk("create", path))?;
+                darkslide_disk::Writer::new(file, 0)
+            }
+        };
+        Ok(self.file.insert(file))
+    }
+
+    fn finish(mut self) -> Result<Incoming, ObjectError> {
+        let file = self.file()?;
+        let ended = file.end::<Bytes>(&[], |_| ()).and_then(|()| file.file().sync_data());
+        ended.map_err(ObjectError::disk("flush", self.path.path()))?;
         Ok(Incoming {
             length: self.length,
             md5: self.md5.finalize().into(),

@@ -7,7 +7,6 @@ use super::incoming::{TemporaryFile, blocking};
 use super::{Digest, ObjectError, Objects};
 use bytes::Bytes;
 use std::fs::File;
-use std::io::{ErrorKind, IoSlice, Write as _};
 use std::path::PathBuf;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -46,7 +45,7 @@ enum Piece {
 /// The file, and the object that is being written. Moves between blocking threads.
 struct Disk {
     path: TemporaryFile,
-    file: Option<File>,
+    file: Option<darkslide_disk::Writer>,
     length: u64,
     open: Option<(Uuid, u64, blake3::Hasher)>,
     objects: Vec<Packed>,
@@ -54,7 +53,7 @@ struct Disk {
 
 impl Disk {
     fn take(&mut self, pieces: &[Piece]) -> Result<(), ObjectError> {
-        let mut slices = Vec::with_capacity(pieces.len());
+        let mut batch = Vec::with_capacity(pieces.len());
         for piece in pieces {
             match piece {
                 Piece::Begin(id) => self.open = Some((*id, self.length, blake3::Hasher::new())),
@@ -63,32 +62,29 @@ impl Disk {
                         hasher.update(bytes);
                     }
                     self.length += bytes.len() as u64;
-                    slices.push(IoSlice::new(bytes));
+                    batch.push(bytes);
                 }
                 Piece::End => self.close_object(),
             }
         }
-        self.write(&mut slices)
+        // Small objects are read each by itself, and soon: thumbnails above all.
+        let begun = pieces.iter().filter(|piece| matches!(piece, Piece::Begin(_))).count();
+        let file = self.file()?;
+        let written =
+            if begun > 1 { file.append_cached(&batch, |_| ()) } else { file.append(&batch, |_| ()) };
+        written.map_err(ObjectError::disk("write", self.path.path()))
     }
 
-    /// Writes the pieces as they lie in memory, in as few calls as the system takes.
-    fn write(&mut self, mut slices: &mut [IoSlice<'_>]) -> Result<(), ObjectError> {
-        let path = self.path.path();
-        let file = match &mut self.file {
+    fn file(&mut self) -> Result<&mut darkslide_disk::Writer, ObjectError> {
+        let file = match self.file.take() {
             Some(file) => file,
-            none => none.insert(File::create_new(path).map_err(ObjectError::disk("create", path))?),
-        };
-        // The empty ones in front would look like the end of the disk.
-        IoSlice::advance_slices(&mut slices, 0);
-        while !slices.is_empty() {
-            match file.write_vectored(slices) {
-                Ok(0) => return Err(ObjectError::disk("write", path)(ErrorKind::WriteZero.into())),
-                Ok(written) => IoSlice::advance_slices(&mut slices, written),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(ObjectError::disk("write", path)(error)),
+            None => {
+                let path = self.path.path();
+                let file = File::create_new(path).map_err(ObjectError::disk("create", path))?;
+                darkslide_disk::Writer::new(file, 0)
             }
-        }
-        Ok(())
+        };
+        Ok(self.file.insert(file))
     }
 
     fn close_object(&mut self) {
@@ -100,10 +96,9 @@ impl Disk {
 
     fn finish(mut self) -> Result<IncomingPack, ObjectError> {
         // A pack of empty objects is a file all the same.
-        self.write(&mut [])?;
-        if let Some(file) = &self.file {
-            file.sync_data().map_err(ObjectError::disk("flush", self.path.path()))?;
-        }
+        let file = self.file()?;
+        let ended = file.end::<Bytes>(&[], |_| ()).and_then(|()| file.file().sync_data());
+        ended.map_err(ObjectError::disk("flush", self.path.path()))?;
         Ok(IncomingPack { objects: self.objects, file: self.path })
     }
 }

@@ -1,20 +1,16 @@
 //! Bytes on their way out: a range over the blobs that make up one object.
 //!
-//! One buffer a reader; the network's pace is the disk's.
+//! One buffer a reader, and one on its way; the network's pace is the disk's.
 
 use super::incoming::blocking;
 use super::{BlobName, ObjectError, Objects};
 use bytes::Bytes;
+use darkslide_disk::Reader;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use std::fs::File;
-use std::io::{Seek as _, SeekFrom};
 use std::ops::Range;
-use std::path::Path;
-use tokio::io::AsyncReadExt as _;
-use tokio_util::io::ReaderStream;
-
-/// How many bytes are read at a time.
-const READ_BYTES: usize = 256 * 1024;
+use std::path::PathBuf;
+use tokio::task::JoinHandle;
 
 /// One blob of an object, in the object's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +41,7 @@ impl Objects {
     }
 
     /// Which bytes of which files.
-    fn wanted(&self, segments: &[Segment], range: Range<u64>) -> Vec<(std::path::PathBuf, Range<u64>)> {
+    fn wanted(&self, segments: &[Segment], range: Range<u64>) -> Vec<(PathBuf, Range<u64>)> {
         let mut start = 0;
         let mut wanted = Vec::new();
         for segment in segments {
@@ -62,23 +58,43 @@ impl Objects {
     }
 }
 
-async fn open(
-    path: std::path::PathBuf,
-    within: Range<u64>,
-) -> Result<impl Stream<Item = Result<Bytes, ObjectError>> + Send, ObjectError> {
-    let length = within.end - within.start;
-    let (file, path) = blocking(move || open_at(&path, within.start).map(|file| (file, path))).await??;
-    let mut file = tokio::fs::File::from_std(file);
-    file.set_max_buf_size(READ_BYTES);
-    let buffer = usize::try_from(length).map_or(READ_BYTES, |length| length.clamp(1, READ_BYTES));
-    let stream = ReaderStream::with_capacity(file.take(length), buffer);
-    Ok(stream.map_err(move |error| ObjectError::disk("read", &path)(error)))
+/// What one read came to.
+struct Step {
+    bytes: Bytes,
+    /// None at the end.
+    rest: Option<(Reader, PathBuf)>,
 }
 
-fn open_at(path: &Path, start: u64) -> Result<File, ObjectError> {
-    let mut file = File::open(path).map_err(ObjectError::disk("open", path))?;
-    if start > 0 {
-        file.seek(SeekFrom::Start(start)).map_err(ObjectError::disk("seek in", path))?;
-    }
-    Ok(file)
+/// A read that is over, or under way.
+enum Reading {
+    Done(Step),
+    Begun(JoinHandle<Result<Step, ObjectError>>),
+}
+
+/// While one piece is sent, the next is read.
+async fn open(
+    path: PathBuf,
+    within: Range<u64>,
+) -> Result<impl Stream<Item = Result<Bytes, ObjectError>> + Send, ObjectError> {
+    let first = blocking(move || {
+        let file = File::open(&path).map_err(ObjectError::disk("open", &path))?;
+        read(Reader::new(file, within), path)
+    });
+    let first = Reading::Done(first.await??);
+    Ok(stream::try_unfold(Some(first), async |reading| {
+        let step = match reading {
+            None => return Ok(None),
+            Some(Reading::Done(step)) => step,
+            Some(Reading::Begun(step)) => step.await.map_err(|_| ObjectError::Stopping)??,
+        };
+        let begin = |(reader, path)| Reading::Begun(tokio::task::spawn_blocking(move || read(reader, path)));
+        Ok(Some((step.bytes, step.rest.map(begin))))
+    }))
+}
+
+fn read(mut reader: Reader, path: PathBuf) -> Result<Step, ObjectError> {
+    let piece = reader.next_piece().map_err(ObjectError::disk("read", &path))?;
+    let is_over = piece.is_none() || reader.is_over();
+    let bytes = piece.map(Bytes::from_owner).unwrap_or_default();
+    Ok(Step { bytes, rest: (!is_over).then_some((reader, path)) })
 }

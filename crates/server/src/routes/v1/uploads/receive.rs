@@ -199,12 +199,13 @@ impl<'s> Inflow<'s> {
         let mut batch = Vec::new();
         loop {
             let gathering = gather(&mut body, stop, idle, &mut room);
-            let ((next, ending), written) = tokio::join!(gathering, self.write(std::mem::take(&mut batch)));
+            let ((next, ending), written) =
+                tokio::join!(gathering, self.write(std::mem::take(&mut batch), false));
             if let Err(error) = written {
                 return Ending::Ours(error);
             }
             if let Some(ending) = ending {
-                return match self.write(next).await {
+                return match self.write(next, true).await {
                     Ok(()) => ending,
                     Err(error) => Ending::Ours(error),
                 };
@@ -216,9 +217,9 @@ impl<'s> Inflow<'s> {
         }
     }
 
-    async fn write(&mut self, batch: Vec<Bytes>) -> ApiResult<()> {
+    async fn write(&mut self, batch: Vec<Bytes>, is_last: bool) -> ApiResult<()> {
         let growing = self.growing.take().ok_or(ObjectError::Stopping)?;
-        let (growing, written) = growing.append_batch(batch).await?;
+        let (growing, written) = growing.append_batch(batch, is_last).await?;
         self.growing = Some(growing);
         Ok(written?)
     }
