@@ -40,14 +40,14 @@ pub struct RegisterDevice {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PushEndpoint {
-    /// An `https` URL without credentials.
+    /// An `https` URL without credentials; where the server allows private ones, `http` too.
     #[schema(format = "uri", max_length = 2048)]
     pub endpoint: String,
-    /// The public key that messages are encrypted to (RFC 8291), base64url without padding.
+    /// The public key that messages are encrypted to (RFC 8291), 65 bytes in base64url without padding; together with `auth`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 2048)]
     pub p256dh: Option<String>,
-    /// The secret that authenticates them (RFC 8291), base64url without padding.
+    /// The secret that authenticates them (RFC 8291), 16 bytes in base64url without padding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 2048)]
     pub auth: Option<String>,
