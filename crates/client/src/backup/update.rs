@@ -52,20 +52,17 @@ impl Run {
             return Ok(None);
         }
         let (root, path) = job.recorded_at();
-        let known = self.catalog.assets_at(&root, std::slice::from_ref(&path)).await?.pop();
-        let Some((known, file)) = known.and_then(|row| row.file.map(|file| (row, file))) else {
-            return Ok(None);
-        };
+        let Some(was) = self.catalog.in_vault(&root, &path).await? else { return Ok(None) };
         // A Live Photo whose video is not there now keeps it, and what others of this device rely on stays what it is.
-        let loses_motion = known.motion.is_some() && asset.motion.is_none();
-        if loses_motion || self.catalog.is_relied_on(file, &root, &path).await? {
+        let loses_motion = was.is_live && asset.motion.is_none();
+        if loses_motion || self.catalog.is_relied_on(was.file, &root, &path).await? {
             return Ok(None);
         }
         // Read first: what the feed tells between the two is then a conflict.
-        let version = self.catalog.version_of(self.session.account, file).await?;
-        let memberships = self.catalog.own_memberships(self.session.account, file).await?;
+        let version = self.catalog.version_of(self.session.account, was.file).await?;
+        let memberships = self.catalog.own_memberships(self.session.account, was.file).await?;
         let captured = &asset.probe.captured;
-        let later = asset.main.fingerprint.modified_ns.saturating_sub(known.fingerprint.modified_ns);
+        let later = asset.main.fingerprint.modified_ns.saturating_sub(was.modified_ns);
         let is_told = !matches!(
             captured.source,
             DateSource::FileName | DateSource::ExifModified | DateSource::FileModified
@@ -74,9 +71,8 @@ impl Run {
         // The file must still be what this asset was: nobody else's edit is replaced.
         let is_this = |row: &FileRow| {
             row.taken == captured.micros
-                && row.content_hash.is_some()
-                && row.content_hash == known.content_hash
-                && row.content_hash != Some(job.content())
+                && row.content_hash == Some(was.content)
+                && was.content != job.content()
         };
         let before = memberships.into_iter().find(|row| is_edit && is_this(row));
         Ok(before.map(|before| Edited { before, version }))

@@ -100,6 +100,21 @@ pub struct UploadedRows {
     pub thumbnails_due: HashSet<FileId>,
 }
 
+/// What an asset was when it was last in the vault, whatever has become of it since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InVault {
+    /// The file that it was.
+    pub file: FileId,
+    /// Its content, both halves of a Live Photo together.
+    pub content: ContentHash,
+    /// Bytes of the file, or of the still.
+    pub size: u64,
+    /// When that was written, ns since the epoch.
+    pub modified_ns: i64,
+    /// Whether it was a Live Photo with its video.
+    pub is_live: bool,
+}
+
 impl AssetRow {
     /// Whether it is in the vault and on the device.
     pub fn is_backed_up(&self) -> bool {
@@ -245,6 +260,22 @@ impl Catalog {
             rows.extend(query.fetch_all(&self.pool).await?);
         }
         Ok(rows)
+    }
+
+    /// What the asset at this path was when it was last in the vault; none where it never was.
+    pub async fn in_vault(&self, root: &[u8], path: &[u8]) -> Result<Option<InVault>, CatalogError> {
+        let row: Option<SqliteRow> =
+            sqlx::query(IN_VAULT).bind(root).bind(path).fetch_optional(&self.pool).await?;
+        let Some(row) = row else { return Ok(None) };
+        let (file, content) = (row.try_get::<Option<i64>, _>("file")?, content_hash_of(&row)?);
+        let (Some(file), Some(content)) = (file, content) else { return Ok(None) };
+        Ok(Some(InVault {
+            file: FileId(file),
+            content,
+            size: row.try_get::<i64, _>("size")?.cast_unsigned(),
+            modified_ns: row.try_get("modified_ns")?,
+            is_live: row.try_get("is_live")?,
+        }))
     }
 
     /// The assets of one root that lie in a part of it.
@@ -491,6 +522,13 @@ pub(super) const AT_PATH: &str = "SELECT * FROM (
          UNION ALL SELECT * FROM assets WHERE root = $1 AND motion_path = $2)
      ORDER BY last_seen DESC LIMIT 1";
 
+const IN_VAULT: &str = "SELECT file,
+       CASE WHEN state IN ('blocked', 'no_room') THEN vault_content ELSE content_hash END AS content_hash,
+       CASE WHEN state IN ('blocked', 'no_room') THEN vault_size ELSE size END AS size,
+       CASE WHEN state IN ('blocked', 'no_room') THEN vault_modified_ns ELSE modified_ns END AS modified_ns,
+       CASE WHEN state IN ('blocked', 'no_room') THEN vault_is_live ELSE motion_path IS NOT NULL END AS is_live
+     FROM assets WHERE root = $1 AND path = $2";
+
 pub(super) const FIRST_SEEN: &str = "SELECT min(first_seen) FROM assets
      WHERE substr(content_hash, 1, 8) = substr($1, 1, 8) AND content_hash = $1
        AND ((root = $2 AND path = $3) OR (inode = $4 AND size = $5 AND modified_ns = $6 AND inode <> 0))";
@@ -503,7 +541,7 @@ const INSERT: &str =
     motion_inode, album_root, album_folder, content_hash, file, state, reason, first_seen, last_seen) VALUES";
 
 /// An asset whose content could not be read this time keeps the content that was seen last, and since when: what its owner deleted
-/// from the vault must not come back because of a bad moment of the disk's.
+/// from the vault must not come back because of a bad moment of the disk's. One that does not get into the vault keeps what it was there.
 const OR_UPDATE: &str = "ON CONFLICT (root, path) DO UPDATE SET
     size = excluded.size, modified_ns = excluded.modified_ns, inode = excluded.inode,
     motion_path = excluded.motion_path, motion_size = excluded.motion_size,
@@ -513,6 +551,13 @@ const OR_UPDATE: &str = "ON CONFLICT (root, path) DO UPDATE SET
         THEN coalesce(excluded.content_hash, assets.content_hash) ELSE excluded.content_hash END,
     file = CASE WHEN excluded.state IN ('blocked', 'no_room')
         THEN coalesce(excluded.file, assets.file) ELSE excluded.file END,
+    vault_content = CASE WHEN excluded.state NOT IN ('blocked', 'no_room') THEN NULL
+        WHEN assets.state IN ('blocked', 'no_room') THEN assets.vault_content ELSE assets.content_hash END,
+    vault_size = CASE WHEN assets.state IN ('blocked', 'no_room') THEN assets.vault_size ELSE assets.size END,
+    vault_modified_ns = CASE WHEN assets.state IN ('blocked', 'no_room')
+        THEN assets.vault_modified_ns ELSE assets.modified_ns END,
+    vault_is_live = CASE WHEN assets.state IN ('blocked', 'no_room')
+        THEN assets.vault_is_live ELSE assets.motion_path IS NOT NULL END,
     state = excluded.state, reason = excluded.reason,
     first_seen = CASE WHEN excluded.state IN ('blocked', 'no_room') AND excluded.content_hash IS NULL
         THEN assets.first_seen ELSE excluded.first_seen END,

@@ -32,7 +32,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection as _, SqlitePool};
 
 pub use albums::{CollectionRow, DeviceAlbumKey};
-pub use assets::{AlbumMark, AssetRow, AssetState, Fingerprint, SettledRow, UploadedRows, content_mark};
+pub use assets::{
+    AlbumMark, AssetRow, AssetState, Fingerprint, InVault, SettledRow, UploadedRows, content_mark,
+};
 pub use changes::ChangedRows;
 pub use cursor::{Feed, Spans};
 pub use files::{FileFilter, FileRow};
