@@ -10,6 +10,7 @@ mod corpus;
 mod dedup;
 mod edits;
 mod interrupted;
+mod live;
 mod scene;
 mod takeout;
 mod thumbnails;

@@ -344,15 +344,33 @@ impl Catalog {
     }
 
     /// Whether another asset of this device is in the vault as this file, and nowhere else: one that is here, or was freed.
-    pub async fn is_relied_on(&self, file: FileId, root: &[u8], path: &[u8]) -> Result<bool, CatalogError> {
-        Ok(sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM assets WHERE file = $1 AND NOT (root = $2 AND path = $3))",
+    pub async fn is_relied_on(
+        &self,
+        file: FileId,
+        root: &[u8],
+        paths: &[Vec<u8>],
+    ) -> Result<bool, CatalogError> {
+        let text = format!(
+            "SELECT EXISTS (SELECT 1 FROM assets WHERE file = ? AND NOT (root = ? AND path IN {}))",
+            placeholders(paths.len())
+        );
+        let query = sqlx::query_scalar(AssertSqlSafe(text)).bind(file.0).bind(root.to_vec());
+        let query = paths.iter().fold(query, |query, path| query.bind(path.clone()));
+        Ok(query.fetch_one(&self.pool).await?)
+    }
+
+    /// Forgets that a Live Photo's video was an asset of its own, which the Live Photo's file was.
+    pub async fn forget_half(&self, root: &[u8], video: &[u8], still: &[u8]) -> Result<(), CatalogError> {
+        sqlx::query(
+            "DELETE FROM assets WHERE root = $1 AND path = $2
+             AND file = (SELECT file FROM assets WHERE root = $1 AND path = $3 AND motion_path = $2)",
         )
-        .bind(file.0)
         .bind(root)
-        .bind(path)
-        .fetch_one(&self.pool)
-        .await?)
+        .bind(video)
+        .bind(still)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
     }
 
     /// The assets that are in the vault as this file.
