@@ -11,6 +11,7 @@ mod dedup;
 mod edits;
 mod interrupted;
 mod live;
+mod renames;
 mod scene;
 mod takeout;
 mod thumbnails;

@@ -31,7 +31,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, SqlitePool};
 
-pub use albums::{CollectionRow, DeviceAlbumKey};
+pub use albums::{CollectionRow, DeviceAlbumKey, FolderId, LinkedFolder};
 pub use assets::{
     AlbumMark, AssetRow, AssetState, Fingerprint, InVault, SettledRow, UploadedRows, content_mark,
 };
