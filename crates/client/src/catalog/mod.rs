@@ -13,6 +13,7 @@ mod assets;
 mod changes;
 mod cursor;
 mod files;
+mod in_vault;
 mod libraries;
 mod library_assets;
 mod receipts;
@@ -32,12 +33,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection as _, SqlitePool};
 
 pub use albums::{CollectionRow, DeviceAlbumKey, FolderId, LinkedFolder};
-pub use assets::{
-    AlbumMark, AssetRow, AssetState, Fingerprint, InVault, SettledRow, UploadedRows, content_mark,
-};
+pub use assets::{AlbumMark, AssetRow, AssetState, Fingerprint, SettledRow, UploadedRows, content_mark};
 pub use changes::ChangedRows;
 pub use cursor::{Feed, Spans};
 pub use files::{FileFilter, FileRow};
+pub use in_vault::InVault;
 pub use libraries::ServerSeen;
 pub use library_assets::LibraryToken;
 pub use receipts::GivenReceipt;
