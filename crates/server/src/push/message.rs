@@ -15,6 +15,7 @@ use aws_lc_rs::agreement::{ECDH_P256, PrivateKey, UnparsedPublicKey, agree};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use darkslide_protocol::device::PushEndpoint;
+use std::fmt;
 use zeroize::Zeroizing;
 
 /// All that a wake says.
@@ -32,10 +33,15 @@ const POINT: usize = 65;
 pub struct BadKeys;
 
 /// The keys of an endpoint.
-#[derive(Debug)]
 pub struct Keys {
     public: [u8; POINT],
     auth: Zeroizing<[u8; 16]>,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys")
+    }
 }
 
 impl Keys {
@@ -84,7 +90,7 @@ impl Keys {
 }
 
 fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
-    URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok()?.try_into().ok()
+    URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()
 }
 
 /// How many bytes are asked for.
@@ -150,6 +156,7 @@ mod tests {
         check(None, Some(AUTH), Err(BadKeys));
         check(Some(AUTH), Some(PUBLIC), Err(BadKeys));
         check(Some("cA"), Some("YQ"), Err(BadKeys));
+        check(Some(PUBLIC), Some("BTBZMqHH6r4Tts7J_aSIgg=="), Err(BadKeys));
         // Well-formed, and no point of the curve.
         let off = URL_SAFE_NO_PAD.encode([4; 65]);
         let keys = Keys::of(&endpoint(Some(&off), Some(AUTH))).unwrap().unwrap();

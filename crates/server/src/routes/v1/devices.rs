@@ -150,10 +150,7 @@ fn is_well_formed(device: &RegisterDevice, allow_private: bool) -> bool {
 
 /// Whether an endpoint may be kept. Where it leads is judged when it is used: `push::address`.
 fn is_endpoint(push: &PushEndpoint, allow_http: bool) -> bool {
-    let is_short = |text: &String| text.len() <= PUSH_ENDPOINT_MAX;
-    let keys = [&push.p256dh, &push.auth];
-    is_short(&push.endpoint)
-        && keys.into_iter().flatten().all(is_short)
+    push.endpoint.len() <= PUSH_ENDPOINT_MAX
         && Keys::of(push).is_ok()
         && Url::parse(&push.endpoint).is_ok_and(|url| {
             let is_scheme = url.scheme() == "https" || (allow_http && url.scheme() == "http");
