@@ -12,7 +12,7 @@ pub const SEALED_NAME_MAX: usize = 1024;
 /// The longest word for a platform, in characters.
 pub const PLATFORM_MAX: usize = 32;
 
-/// The longest push endpoint, in characters, and the longest of its keys.
+/// The longest push endpoint, in characters.
 pub const PUSH_ENDPOINT_MAX: usize = 2048;
 
 /// `PUT /v1/devices/self`: which device the caller's session is on.
@@ -40,16 +40,16 @@ pub struct RegisterDevice {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PushEndpoint {
-    /// An `https` URL without credentials.
+    /// An `https` URL without credentials; where the server allows private ones, `http` too.
     #[schema(format = "uri", max_length = 2048)]
     pub endpoint: String,
-    /// The public key that messages are encrypted to (RFC 8291), base64url without padding.
+    /// The public key that messages are encrypted to (RFC 8291), 65 bytes in base64url without padding; together with `auth`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 2048)]
+    #[schema(pattern = "^B[A-P][A-Za-z0-9_-]{84}[AEIMQUYcgkosw048]$")]
     pub p256dh: Option<String>,
-    /// The secret that authenticates them (RFC 8291), base64url without padding.
+    /// The secret that authenticates them (RFC 8291), 16 bytes in base64url without padding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 2048)]
+    #[schema(pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")]
     pub auth: Option<String>,
 }
 

@@ -17,6 +17,10 @@ pub struct ServerInfo {
     pub limits: ServerLimits,
     /// Whether anybody may sign up.
     pub sign_up_open: bool,
+    /// The public key of the server's wakes (VAPID, RFC 8292), an uncompressed point in base64url without padding: what a
+    /// browser or a UnifiedPush distributor is subscribed with. Absent when it wakes nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vapid_public_key: Option<String>,
 }
 
 /// One extension of the base API.

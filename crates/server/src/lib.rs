@@ -9,6 +9,7 @@ pub mod logs;
 pub mod meter;
 pub mod objects;
 pub mod operator;
+pub mod push;
 pub mod routes;
 pub mod status;
 pub mod store;
@@ -41,6 +42,10 @@ pub struct Server {
     pub rates: auth::rates::Rates,
     /// Sends one-time codes.
     pub mail: auth::mail::Mail,
+    /// Says to push services who wakes devices.
+    pub vapid: Arc<push::vapid::Vapid>,
+    /// How fast devices are woken.
+    pub pace: push::Pace,
 }
 
 /// The server as handlers share it.
@@ -76,11 +81,16 @@ impl Server {
             .map_err(|error| ServerError::DataFolder(config.data_dir.clone(), error))?;
         let store = Store::open(config.effective_database_url().expose()).await?;
         let signer = store.signer().await?;
+        let contact =
+            config.public_url.as_ref().filter(|url| url.scheme() == "https").map(ToString::to_string);
+        let vapid = Arc::new(store.vapid(contact).await?);
         Ok(Arc::new(Self {
             objects: Objects::open(&config.data_dir)?,
             turns: turns::Turns::default(),
             rates: auth::rates::Rates::new(&config.limits),
             mail: auth::mail::Mail::new(config.mail.as_ref())?,
+            vapid,
+            pace: push::Pace::default(),
             signer,
             store,
             config,

@@ -6,7 +6,7 @@
 mod patient;
 
 use crate::config::{Config, Limits, TlsFiles};
-use crate::{Server, ServerError, Shared, jobs, meter, router};
+use crate::{Server, ServerError, Shared, jobs, meter, push, router};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -80,6 +80,7 @@ pub async fn serve_opened(
     owned.spawn(jobs::run(server.clone()));
     owned.spawn(jobs::scrub::run(server.clone()));
     owned.spawn(jobs::look::run(server.clone()));
+    owned.spawn(push::run(server.clone()));
     let door = Door { router: router(server.clone()), limits: server.config.limits, tls };
     tracing::info!(address = ?listener.local_addr().ok(), https = door.tls.is_some(), "listening");
     let shutdown = async {

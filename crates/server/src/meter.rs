@@ -42,6 +42,7 @@ fn describe() {
         "Seconds from a request's headers to its answer's, by route."
     );
     describe_counter!("darkslide_rate_limited_total", "Requests refused because there were too many.");
+    describe_counter!("darkslide_wakes_total", "Wakes of devices that were tried, by what came of it.");
     describe_gauge!("darkslide_connections", "Connections being served.");
     describe_counter!("darkslide_scrub_objects_total", "Stored objects that the scrub has read back.");
     describe_counter!("darkslide_scrub_bytes_total", "Bytes that the scrub has read back.");

@@ -11,10 +11,13 @@ use support::{TestServer, vault::Vault};
 
 const LAPTOP: &str = "6a3c8f5e-0000-4000-8000-000000000001";
 
+const P256DH: &str =
+    "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
+
 fn laptop() -> Value {
     json!({
         "id": LAPTOP, "sealedName": "bmFtZQ==", "platform": "linux",
-        "push": { "endpoint": "https://push.example.org/abc", "p256dh": "cA", "auth": "YQ" },
+        "push": { "endpoint": "https://push.example.org/abc", "p256dh": P256DH, "auth": "BTBZMqHH6r4Tts7J_aSIgg" },
     })
 }
 
@@ -83,6 +86,8 @@ async fn what_is_not_a_device_is_refused() {
         with("platform", "My Phone".into()),
         with("push", json!({ "endpoint": "http://127.0.0.1/" })),
         with("push", json!({ "endpoint": "https://h/", "auth": "x".repeat(3000) })),
+        with("push", json!({ "endpoint": "https://h/", "p256dh": P256DH })),
+        with("push", json!({ "endpoint": "https://h/", "p256dh": "cA", "auth": "YQ" })),
     ] {
         let answer = vault.put("/v1/devices/self", refused.clone()).await;
         assert_eq!(answer.status, 400, "{refused}");

@@ -17,6 +17,7 @@ async fn a_server_says_what_it_is_before_anybody_signs_in() {
     assert!(!info.sign_up_open);
     assert!(info.extensions.is_sorted(), "each once, in the order of their words in the type");
     info.extensions.clear();
+    assert!(info.vapid_public_key.take().is_some_and(|key| key.len() == 87));
     insta::assert_json_snapshot!(info);
 }
 

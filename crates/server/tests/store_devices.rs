@@ -122,3 +122,39 @@ async fn a_device_that_is_revoked_while_it_registers_is_not_left_half() {
         }
     }
 }
+
+#[tokio::test]
+async fn devices_to_wake_are_those_with_an_endpoint_that_did_not_do_it_themselves() {
+    for (_folder, store) in stores().await {
+        let (account, _) = vault(&store, "a@example.org").await;
+        let (other, _) = vault(&store, "b@example.org").await;
+        for token in ["t1", "t2", "t3"] {
+            session(&store, account, token).await;
+        }
+        session(&store, other, "o1").await;
+        store.register_device(account, "t1", &device(LAPTOP, true)).await.unwrap();
+        store.register_device(account, "t2", &device(PHONE, true)).await.unwrap();
+        store.register_device(other, "o1", &device(PHONE, false)).await.unwrap();
+        let to_wake = async |by| store.devices_to_wake(account, by).await.unwrap();
+        assert_eq!(to_wake(None).await, [LAPTOP, PHONE]);
+        assert_eq!(to_wake(Some("t1")).await, [PHONE]);
+        assert_eq!(to_wake(Some("t3")).await, [LAPTOP, PHONE], "a session that is on no device");
+        assert_eq!(to_wake(Some("o1")).await, [LAPTOP, PHONE], "somebody else's");
+        assert!(store.devices_to_wake(other, None).await.unwrap().is_empty());
+        let endpoint = store.push_endpoint(account, PHONE).await.unwrap().unwrap();
+        assert_eq!(endpoint.endpoint, "https://push.example.org/x");
+        // It has said something else since.
+        let earlier =
+            PushEndpoint { endpoint: "https://push.example.org/earlier".to_owned(), ..endpoint.clone() };
+        store.forget_push_endpoint(account, PHONE, &earlier).await.unwrap();
+        assert_eq!(to_wake(None).await, [LAPTOP, PHONE]);
+        store.forget_push_endpoint(account, PHONE, &endpoint).await.unwrap();
+        assert_eq!(to_wake(None).await, [LAPTOP]);
+        assert!(store.push_endpoint(account, LAPTOP).await.unwrap().is_some());
+        store.delete_session(account, "photos", "t1", "").await.unwrap();
+        assert_eq!(store.push_endpoint(account, LAPTOP).await.unwrap(), None, "signed out");
+        store.revoke_device(account, LAPTOP).await.unwrap();
+        assert!(to_wake(None).await.is_empty());
+        assert_eq!(store.push_endpoint(account, LAPTOP).await.unwrap(), None);
+    }
+}

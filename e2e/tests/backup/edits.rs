@@ -1,8 +1,10 @@
 //! Edits in a folder: a picture that says that it was taken at the same moment is a new version of the same file, any other is one of its own.
 
 use crate::scene::{Scene, picture};
+use darkslide_client::catalog::FileRow;
 use darkslide_client::library::raw;
 use darkslide_client::versions::list_versions;
+use darkslide_crypto::ContentHash;
 use std::path::Path;
 use std::time::Duration;
 
@@ -72,6 +74,53 @@ async fn an_edited_picture_becomes_a_version_of_its_file() {
     assert_eq!(scene.vault().await.len(), 5);
     let again = scene.back_up().await;
     assert_eq!((again.bytes_sent, again.bytes_hashed), (0, 0));
+}
+
+/// What found no room is taken for what it is when there is some: an edit is a version, also after it was looked at again in between.
+/// Shows E2.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_that_found_no_room_becomes_a_version_later() {
+    let scene = Scene::new().await;
+    scene.write("a.jpg", &taken(18, 1));
+    scene.write("plain.jpg", &picture(7, 3000));
+    scene.back_up().await;
+    let before = scene.vault().await;
+    scene.set_quota(1).await;
+    let path = scene.write("a.jpg", &taken(18, 2));
+    edit(&path, 120);
+    for _ in 0..2 {
+        let report = scene.back_up().await;
+        assert_eq!((report.uploaded, report.failed.len()), (0, 1), "{report:?}");
+    }
+    // Edited once more while there is no room: of what it was in the vault, too.
+    scene.write("a.jpg", &taken(18, 3));
+    edit(&path, 240);
+    assert_eq!(scene.back_up().await.uploaded, 0);
+    scene.set_quota(100_000_000).await;
+    assert_eq!(scene.back_up().await.uploaded, 1);
+    let after = scene.vault().await;
+    let ids = |rows: &[FileRow]| rows.iter().map(|row| row.id).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(ids(&after), ids(&before), "no file of its own");
+    let edited = after.iter().find(|row| row.title.as_deref() == Some("a.jpg")).unwrap();
+    assert_eq!(edited.content_hash, Some(ContentHash::of(&taken(18, 3))));
+    assert_eq!(list_versions(&scene.session, &scene.catalog, edited.id).await.unwrap().len(), 1);
+    scene.verify_all(2).await;
+    let again = scene.back_up().await;
+    assert_eq!((again.bytes_sent, again.bytes_hashed), (0, 0));
+}
+
+/// What comes to an old place without room, and was taken at another moment, is a picture of its own when there is some.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_picture_that_found_no_room_is_no_version() {
+    let scene = Scene::new().await;
+    scene.write("a.jpg", &taken(18, 1));
+    scene.back_up().await;
+    scene.set_quota(1).await;
+    edit(&scene.write("a.jpg", &taken(19, 2)), 120);
+    assert_eq!(scene.back_up().await.uploaded, 0);
+    scene.set_quota(100_000_000).await;
+    assert_eq!(scene.back_up().await.uploaded, 1);
+    assert_eq!(scene.vault().await.len(), 2);
 }
 
 /// Two copies of a picture are one file; when one of them is edited, what the other is must stay safe.

@@ -10,6 +10,8 @@ mod corpus;
 mod dedup;
 mod edits;
 mod interrupted;
+mod live;
+mod renames;
 mod scene;
 mod takeout;
 mod thumbnails;

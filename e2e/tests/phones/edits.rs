@@ -42,6 +42,28 @@ async fn edits_become_versions_of_the_same_file() {
     assert_eq!(again.report.bytes_sent, 0);
 }
 
+/// What was edited while the vault was full is a version of the same file when there is room.
+/// Shows E2.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_that_found_no_room_is_a_version_later() {
+    let home = Home::new().await;
+    let phone = Phone::new(&home, "phone").await;
+    let photo = phone.record(AssetKind::Photo, 20_000);
+    phone.run(Trigger::Opened).await.report();
+    let before = home.files().await;
+    home.set_quota(Some(1)).await;
+    for bytes in [21_000, 22_000] {
+        phone.edit(&photo, bytes);
+        assert_eq!(phone.run(Trigger::Opened).await.report().report.uploaded, 0);
+    }
+    home.set_quota(None).await;
+    assert_eq!(phone.run(Trigger::Opened).await.report().report.uploaded, 1);
+    let after = home.files().await;
+    assert_eq!((after.len(), after[0].id), (1, before[0].id));
+    assert_eq!(home.contents().await, phone.contents());
+    phone.check_explanations(&home).await;
+}
+
 /// On iOS an adjustment leaves the original where it is: what is shown is a version of the same file, again for each adjustment, and when all are
 /// taken back the original is. Deleted from the vault as it is shown, it stays deleted.
 /// Shows E2, E9.

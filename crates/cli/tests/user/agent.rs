@@ -127,6 +127,40 @@ fn restored(machine: &Machine, name: &str) -> Vec<Vec<u8>> {
     contents
 }
 
+/// A folder is renamed while the agent looks, and again while none is there: its album goes with it both times, and what is new goes there.
+/// Shows E5, M5.
+#[test]
+fn a_folder_that_is_renamed_takes_its_album_along() {
+    let machine = Machine::new();
+    let folder = machine.path("pictures");
+    let at = |name: &str| folder.join(name);
+    for number in 0..3 {
+        write(&at(&format!("Paris/{number}.jpg")), &picture(number));
+    }
+    let _server = machine.with_account("agent@example.org");
+    machine.says(&["watch", "add", folder.to_str().unwrap(), "--album-per-folder"]);
+    let albums = || {
+        let listed = machine.json(&["list", "albums"]);
+        let albums = listed["albums"].as_array().unwrap().iter();
+        let named = albums.map(|album| (album["name"].as_str().unwrap().to_owned(), album["id"].clone()));
+        named.collect::<Vec<_>>()
+    };
+    let agent = Agent::start(&machine, &[]);
+    agent.until_done(3, 0);
+    let [(name, album)] = albums().try_into().unwrap();
+    assert_eq!(name, "Paris");
+    fs::rename(at("Paris"), at("Rome")).unwrap();
+    agent.until_done(3, 3);
+    assert_eq!(albums(), [("Rome".to_owned(), album.clone())]);
+    agent.kill();
+    fs::rename(at("Rome"), at("Oslo")).unwrap();
+    write(&at("Oslo/3.jpg"), &picture(3));
+    let agent = Agent::start(&machine, &[]);
+    agent.until_done(1, 3);
+    assert_eq!(albums(), [("Oslo".to_owned(), album)]);
+    agent.stop();
+}
+
 /// Shows E5, E9.
 #[test]
 fn what_happens_in_a_watched_folder_is_in_the_vault_once_and_stays_there() {

@@ -134,7 +134,7 @@ pub struct Asset {
     pub album: DeviceAlbum,
     /// What else is said of it, by somebody else.
     pub told: Option<Box<Told>>,
-    /// Whether the same place held something else before: then it may be an edit of that.
+    /// Whether the same place held something else before, or half of it: then it may be a new version of that.
     pub is_changed: bool,
     /// How the device's own library knows it, if it is of one: then `root` and the paths are those of a copy.
     pub library: Option<Arc<InLibrary>>,

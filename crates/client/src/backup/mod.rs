@@ -13,6 +13,7 @@ pub mod device;
 pub mod encrypt;
 pub mod error;
 pub mod explain;
+mod folders;
 pub mod follow;
 pub mod gate;
 mod group;
@@ -135,6 +136,10 @@ pub async fn backup(
     feed::pull(&run.session, &run.catalog).await?;
     let mut plans = Vec::new();
     let mut first_missing = None;
+    let folders = folders::whole(roots);
+    for root in &folders {
+        run.follow_folders(root).await.map_err(BackupError::Asset)?;
+    }
     let displaced = run.catalog.displaced_files().await?;
     for root in roots {
         match survey(&run, root, &displaced).await {
@@ -168,5 +173,8 @@ pub async fn backup(
         run.prepare_to_send().await?;
     }
     run.carry_out(plans).await?;
+    for root in &folders {
+        run.remember_folders(root).await?;
+    }
     Ok(run.report(began.elapsed()))
 }

@@ -5,8 +5,8 @@
 use super::error::AssetError;
 use super::run::Run;
 use crate::albums::rename_album;
-use crate::catalog::CollectionRow;
-use crate::library::{DeviceAlbum, Library};
+use crate::catalog::{CollectionRow, DeviceAlbumKey};
+use crate::library::Library;
 
 impl Run {
     /// Gives the mirrors of a library's albums the names that these have now.
@@ -14,18 +14,26 @@ impl Run {
         let chosen = self.catalog.chosen_albums(library.id()).await?;
         for album in library.albums().await? {
             if let Some(known) = chosen.get(&album.key).filter(|known| known.name != album.name) {
-                self.follow_name(&album, &known.name).await?;
+                self.follow_name(&album.key, &known.name, &album.name).await?;
                 self.catalog.choose_album(&album.key, &album.name, Some(known.choice)).await?;
             }
         }
         Ok(())
     }
 
-    async fn follow_name(&self, album: &DeviceAlbum, before: &str) -> Result<(), AssetError> {
-        let mirror = self.catalog.linked_collection(&album.key).await?;
+    /// Gives the mirror of one album another name, if it has the one that it was given before.
+    pub(super) async fn follow_name(
+        &self,
+        album: &DeviceAlbumKey,
+        before: &str,
+        now: &str,
+    ) -> Result<(), AssetError> {
+        let mirror = self.catalog.linked_collection(album).await?;
         let is_own = |row: &CollectionRow| row.owner == self.session.account && !row.deleted;
-        let Some(mirror) = mirror.filter(|row| is_own(row) && row.name == before) else { return Ok(()) };
-        let rename = || async { Ok(rename_album(&self.session, &self.catalog, &mirror, &album.name).await?) };
+        let Some(mirror) = mirror.filter(|row| is_own(row) && row.name == before && before != now) else {
+            return Ok(());
+        };
+        let rename = || async { Ok(rename_album(&self.session, &self.catalog, &mirror, now).await?) };
         self.patience.persist(rename).await
     }
 }

@@ -335,7 +335,7 @@ impl Run {
             if done {
                 continue;
             }
-            if matches!(step.decision, Decision::Read(Why::Changed | Why::Retry)) {
+            if matches!(step.decision, Decision::Read(Why::Changed | Why::Retry | Why::Companion)) {
                 changed.insert(step.path.clone());
             }
             for path in std::iter::once(step.path).chain(step.motion.map(|(path, _)| path)) {
@@ -401,7 +401,8 @@ impl Run {
             }
             match identified {
                 Identified::Asset(mut asset) => {
-                    asset.is_changed = changed.contains(&asset.main.relative);
+                    let halves = std::iter::once(&asset.main).chain(&asset.motion);
+                    asset.is_changed = halves.into_iter().any(|half| changed.contains(&half.relative));
                     assets.push(*asset);
                 }
                 other => self.leave_alone(&root, other).await?,

@@ -2,7 +2,8 @@
 //!
 //! A device's library says itself that it is the same asset. In a folder only the place is the same, and cameras use names again: there a
 //! picture counts as edited only if it also says that it was taken at the same moment, and was written a good while later. Anything else is
-//! a picture of its own.
+//! a picture of its own. But where the video of a Live Photo comes to its still, or the still to its video, both are as they were: then
+//! the file that the first one is becomes the Live Photo.
 
 use std::sync::Arc;
 
@@ -19,15 +20,16 @@ use super::batch::SealedObject;
 use super::commit::reference;
 use super::describe;
 use super::error::AssetError;
-use super::identify::Offered;
+use super::identify::{Component, Offered};
 use super::packing::stored;
 use super::run::Run;
 use super::settle::{Job, OTHERS_FIRST_MAX, Settled};
 use super::upload::StoredObject;
-use crate::catalog::{FileRow, UploadedRows};
+use crate::catalog::{CatalogError, FileRow, Fingerprint, InVault, UploadedRows};
 use crate::event::Outcome;
 use crate::feed;
 use crate::keys::file_key;
+use crate::library::raw;
 
 /// How much later an edit is written than what it was made of. Pictures of one burst say the same second, and take each other's names
 /// when their owner tidies up; they were written within moments.
@@ -41,6 +43,13 @@ pub(super) struct Edited {
     version: Option<Version>,
 }
 
+/// What an asset was.
+struct Before {
+    was: InVault,
+    /// It is as it was, one half of a Live Photo, and the other half came.
+    is_completed: bool,
+}
+
 impl Run {
     /// The file of which this content is a new version.
     pub(super) async fn edited(&self, job: &Job) -> Result<Option<Edited>, AssetError> {
@@ -51,42 +60,56 @@ impl Run {
         if !asset.is_changed {
             return Ok(None);
         }
-        let (root, path) = job.recorded_at();
-        let known = self.catalog.assets_at(&root, std::slice::from_ref(&path)).await?.pop();
-        let Some((known, file)) = known.and_then(|row| row.file.map(|file| (row, file))) else {
-            return Ok(None);
-        };
+        let Some(Before { was, is_completed }) = self.what_it_was(job).await? else { return Ok(None) };
         // A Live Photo whose video is not there now keeps it, and what others of this device rely on stays what it is.
-        let loses_motion = known.motion.is_some() && asset.motion.is_none();
-        if loses_motion || self.catalog.is_relied_on(file, &root, &path).await? {
+        let loses_motion = was.is_live && asset.motion.is_none();
+        if loses_motion || self.catalog.is_relied_on(was.file, &job.recorded_under(), &job.halves()).await? {
             return Ok(None);
         }
         // Read first: what the feed tells between the two is then a conflict.
-        let version = self.catalog.version_of(self.session.account, file).await?;
-        let memberships = self.catalog.own_memberships(self.session.account, file).await?;
+        let version = self.catalog.version_of(self.session.account, was.file).await?;
+        let memberships = self.catalog.own_memberships(self.session.account, was.file).await?;
         let captured = &asset.probe.captured;
-        let later = asset.main.fingerprint.modified_ns.saturating_sub(known.fingerprint.modified_ns);
+        let later = asset.main.fingerprint.modified_ns.saturating_sub(was.modified_ns);
         let is_told = !matches!(
             captured.source,
             DateSource::FileName | DateSource::ExifModified | DateSource::FileModified
         );
-        let is_edit = asset.library.is_some() || (is_told && later >= EDIT_DELAY_NS);
+        let is_edit = asset.library.is_some() || is_completed || (is_told && later >= EDIT_DELAY_NS);
         // The file must still be what this asset was: nobody else's edit is replaced.
         let is_this = |row: &FileRow| {
-            row.taken == captured.micros
-                && row.content_hash.is_some()
-                && row.content_hash == known.content_hash
-                && row.content_hash != Some(job.content())
+            (row.taken == captured.micros || is_completed)
+                && row.content_hash == Some(was.content)
+                && was.content != job.content()
         };
         let before = memberships.into_iter().find(|row| is_edit && is_this(row));
         Ok(before.map(|before| Edited { before, version }))
     }
 
+    /// What was in the vault at this place, or of a Live Photo whose still is new, what its video was.
+    async fn what_it_was(&self, job: &Job) -> Result<Option<Before>, CatalogError> {
+        let asset = job.asset();
+        let (root, path) = job.recorded_at();
+        let is_half = |was: &InVault, half: &Component| {
+            let Fingerprint { size, modified_ns, .. } = half.fingerprint;
+            !was.is_live && (was.size, was.modified_ns) == (size, modified_ns)
+        };
+        if let Some(was) = self.catalog.in_vault(&root, &path).await? {
+            let is_completed = asset.motion.is_some() && is_half(&was, &asset.main);
+            return Ok(Some(Before { was, is_completed }));
+        }
+        let Some(motion) = asset.motion.as_ref().filter(|_| asset.library.is_none()) else { return Ok(None) };
+        let video = self.catalog.in_vault(&root, &raw(&motion.relative)).await?;
+        let video = video.filter(|was| is_half(was, motion));
+        Ok(video.map(|was| Before { was, is_completed: true }))
+    }
+
     /// The file that an offer replaces, if it still is what it is replaced as, and no other asset of this device relies on that.
     async fn replaced(&self, job: &Job, offered: Offered) -> Result<Option<Edited>, AssetError> {
         let Some((file, content)) = offered.replaces else { return Ok(None) };
-        let (root, path) = job.recorded_at();
-        if content == job.content() || self.catalog.is_relied_on(file, &root, &path).await? {
+        if content == job.content()
+            || self.catalog.is_relied_on(file, &job.recorded_under(), &job.halves()).await?
+        {
             return Ok(None);
         }
         let version = self.catalog.version_of(self.session.account, file).await?;
@@ -140,6 +163,10 @@ impl Run {
         let thumbnails_due = thumbnail_is_due.then_some(before.id).into_iter().collect();
         let rows = UploadedRows { files: Vec::new(), assets: vec![asset], thumbnails_due };
         self.catalog.record_uploads(&rows, &mut *self.spans.lock().await).await?;
+        if let [still, video] = job.halves().as_slice() {
+            // It was an asset of its own before.
+            self.catalog.forget_half(&job.recorded_under(), video, still).await?;
+        }
         self.thumbnails_are_due();
         if let Err(error) = self.say_anew(job, before.id, !thumbnail_is_due).await {
             // It is safe; how large it is in pixels can be told another time.

@@ -39,6 +39,24 @@ pub struct DeviceAlbumKey {
     pub folder: Vec<u8>,
 }
 
+/// A folder as its disk knows it, whatever it is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FolderId {
+    /// The disk's number.
+    pub device: u64,
+    /// The folder's number on it.
+    pub inode: u64,
+}
+
+/// A folder whose album is linked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkedFolder {
+    /// Its path under the root, raw bytes.
+    pub folder: Vec<u8>,
+    /// What it was when it was last seen there.
+    pub id: Option<FolderId>,
+}
+
 impl FromRow<'_, SqliteRow> for CollectionRow {
     fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
         let kind: String = row.try_get("type")?;
@@ -119,6 +137,52 @@ impl Catalog {
         .bind(&album.folder)
         .fetch_optional(&self.pool)
         .await?)
+    }
+
+    /// The folders below a root whose albums are linked.
+    pub async fn linked_folders(&self, root: &[u8]) -> Result<Vec<LinkedFolder>, CatalogError> {
+        let text = "SELECT folder, device, inode FROM device_albums WHERE root = $1 ORDER BY folder";
+        let rows: Vec<(Vec<u8>, Option<i64>, Option<i64>)> =
+            sqlx::query_as(text).bind(root).fetch_all(&self.pool).await?;
+        let linked = rows.into_iter().map(|(folder, device, inode)| {
+            let id = device.zip(inode);
+            let id = id.map(|(device, inode)| FolderId {
+                device: device.cast_unsigned(),
+                inode: inode.cast_unsigned(),
+            });
+            LinkedFolder { folder, id }
+        });
+        Ok(linked.collect())
+    }
+
+    /// Says which folder of the disk an album is linked to.
+    pub async fn identify_folder(
+        &self,
+        album: &DeviceAlbumKey,
+        id: Option<FolderId>,
+    ) -> Result<(), CatalogError> {
+        sqlx::query("UPDATE device_albums SET device = $3, inode = $4 WHERE root = $1 AND folder = $2")
+            .bind(&album.root)
+            .bind(&album.folder)
+            .bind(id.map(|id| id.device.cast_signed()))
+            .bind(id.map(|id| id.inode.cast_signed()))
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// What was linked as one album is linked as another from now on, which is not linked yet.
+    pub async fn move_link(&self, from: &DeviceAlbumKey, to: &DeviceAlbumKey) -> Result<(), CatalogError> {
+        sqlx::query(
+            "UPDATE OR IGNORE device_albums SET root = $3, folder = $4 WHERE root = $1 AND folder = $2",
+        )
+        .bind(&from.root)
+        .bind(&from.folder)
+        .bind(&to.root)
+        .bind(&to.folder)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
     }
 
     /// Links a device album to its collection, instead of whatever it was linked to.

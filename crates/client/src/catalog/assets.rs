@@ -312,18 +312,6 @@ impl Catalog {
             .await?)
     }
 
-    /// Whether another asset of this device is in the vault as this file, and nowhere else: one that is here, or was freed.
-    pub async fn is_relied_on(&self, file: FileId, root: &[u8], path: &[u8]) -> Result<bool, CatalogError> {
-        Ok(sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM assets WHERE file = $1 AND NOT (root = $2 AND path = $3))",
-        )
-        .bind(file.0)
-        .bind(root)
-        .bind(path)
-        .fetch_one(&self.pool)
-        .await?)
-    }
-
     /// The assets that are in the vault as this file.
     pub async fn assets_of_file(&self, file: FileId) -> Result<Vec<AssetRow>, CatalogError> {
         Ok(sqlx::query_as("SELECT * FROM assets WHERE file = $1 AND state = 'backed_up' ORDER BY root, path")
@@ -503,7 +491,7 @@ const INSERT: &str =
     motion_inode, album_root, album_folder, content_hash, file, state, reason, first_seen, last_seen) VALUES";
 
 /// An asset whose content could not be read this time keeps the content that was seen last, and since when: what its owner deleted
-/// from the vault must not come back because of a bad moment of the disk's.
+/// from the vault must not come back because of a bad moment of the disk's. One that does not get into the vault keeps what it was there.
 const OR_UPDATE: &str = "ON CONFLICT (root, path) DO UPDATE SET
     size = excluded.size, modified_ns = excluded.modified_ns, inode = excluded.inode,
     motion_path = excluded.motion_path, motion_size = excluded.motion_size,
@@ -513,6 +501,13 @@ const OR_UPDATE: &str = "ON CONFLICT (root, path) DO UPDATE SET
         THEN coalesce(excluded.content_hash, assets.content_hash) ELSE excluded.content_hash END,
     file = CASE WHEN excluded.state IN ('blocked', 'no_room')
         THEN coalesce(excluded.file, assets.file) ELSE excluded.file END,
+    vault_content = CASE WHEN excluded.state NOT IN ('blocked', 'no_room') THEN NULL
+        WHEN assets.state IN ('blocked', 'no_room') THEN assets.vault_content ELSE assets.content_hash END,
+    vault_size = CASE WHEN assets.state IN ('blocked', 'no_room') THEN assets.vault_size ELSE assets.size END,
+    vault_modified_ns = CASE WHEN assets.state IN ('blocked', 'no_room')
+        THEN assets.vault_modified_ns ELSE assets.modified_ns END,
+    vault_is_live = CASE WHEN assets.state IN ('blocked', 'no_room')
+        THEN assets.vault_is_live ELSE assets.motion_path IS NOT NULL END,
     state = excluded.state, reason = excluded.reason,
     first_seen = CASE WHEN excluded.state IN ('blocked', 'no_room') AND excluded.content_hash IS NULL
         THEN assets.first_seen ELSE excluded.first_seen END,

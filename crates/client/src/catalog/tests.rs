@@ -231,6 +231,44 @@ async fn an_unreadable_moment_does_not_make_an_old_picture_a_new_one() {
 }
 
 #[tokio::test]
+async fn what_finds_no_room_keeps_what_it_was_in_the_vault() {
+    let (_folder, catalog) = catalog().await;
+    let in_vault = async || catalog.in_vault(b"/pictures", b"a.heic").await.unwrap();
+    assert_eq!(in_vault().await, None);
+    let row = asset(b"a.heic", AssetState::BackedUp);
+    let edit = AssetRow {
+        content_hash: Some(ContentHash::of(b"b")),
+        fingerprint: Fingerprint { size: 77, modified_ns: 88, inode: 9 },
+        motion: None,
+        file: None,
+        ..asset(b"a.heic", AssetState::NoRoom)
+    };
+    // Never in the vault: it is no edit of anything.
+    catalog.put_asset(&edit).await.unwrap();
+    assert_eq!(in_vault().await, None);
+    catalog.put_asset(&row).await.unwrap();
+    let was = in_vault().await.unwrap();
+    let expected = (row.file.unwrap(), row.content_hash.unwrap(), row.fingerprint.modified_ns);
+    assert_eq!((was.file, was.content, was.modified_ns), expected);
+    assert_eq!((was.size, was.is_live), (row.fingerprint.size, row.motion.is_some()));
+    // Twice no room, and once unreadable in between.
+    let unread = AssetRow { content_hash: None, state: AssetState::Blocked, ..edit.clone() };
+    for state in [&edit, &unread, &edit] {
+        catalog.put_asset(state).await.unwrap();
+        assert_eq!(in_vault().await, Some(was));
+    }
+    catalog
+        .put_asset(&AssetRow { file: row.file, state: AssetState::BackedUp, ..edit.clone() })
+        .await
+        .unwrap();
+    assert_eq!(in_vault().await.unwrap().content, ContentHash::of(b"b"));
+    // Deleted from the vault, it is nothing there.
+    catalog.put_asset(&AssetRow { state: AssetState::Skipped, ..edit.clone() }).await.unwrap();
+    catalog.put_asset(&edit).await.unwrap();
+    assert_eq!(in_vault().await, None);
+}
+
+#[tokio::test]
 async fn a_moved_file_was_first_seen_where_it_was_before() {
     let (_folder, catalog) = catalog().await;
     let row = asset(b"a.heic", AssetState::BackedUp);

@@ -6,7 +6,7 @@ use crate::Server;
 use crate::error::{ApiError, ApiResult};
 use crate::routes::origin;
 use crate::routes::request::{App, Caller};
-use crate::store::StoreError;
+use crate::store::{StoreError, news};
 use axum::http::{HeaderMap, StatusCode};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE};
 use sha2::{Digest, Sha256};
@@ -91,6 +91,7 @@ pub async fn authenticate(
     if session.last_used_at < now - TOUCH_MICROS {
         server.store.touch_session(&token_hash, &Device::of(headers), now).await?;
     }
+    news::is_by(&token_hash);
     Ok(Caller { account: session.account, app, token_hash })
 }
 

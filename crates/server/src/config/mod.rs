@@ -130,6 +130,8 @@ pub struct Config {
     pub limits: Limits,
     /// Bytes a second at which stored objects are read back and verified; 0 for not at all.
     pub scrub_rate: u64,
+    /// Whether devices may be woken through private addresses, and over plain HTTP.
+    pub push_allow_private: bool,
 }
 
 impl Config {
@@ -176,6 +178,7 @@ impl Config {
                 upload_url_rate: positive("upload_url_rate", raw.upload_url_rate, 500)?,
             },
             scrub_rate: raw.scrub_rate.map_or(SCRUB_RATE, |size| size.0),
+            push_allow_private: raw.push_allow_private.unwrap_or(false),
         };
         Ok(config)
     }
@@ -213,6 +216,7 @@ impl Config {
             sign_in_rate: Some(self.limits.sign_in_rate),
             upload_url_rate: Some(self.limits.upload_url_rate),
             scrub_rate: Some(ByteSize(self.scrub_rate)),
+            push_allow_private: Some(self.push_allow_private),
         }
     }
 

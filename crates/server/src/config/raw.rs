@@ -133,6 +133,9 @@ settings! {
     /// Bytes a second at which stored objects are read back and verified; 0 turns it off [default: 8MiB]
     #[arg(long, value_name = "SIZE")]
     scrub_rate: ByteSize,
+    /// Wake devices also by push services in private networks, and over plain HTTP: for a UnifiedPush distributor at home
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    push_allow_private: bool,
 }
 
 impl RawConfig {

@@ -81,7 +81,7 @@ fn what_is_printed_reads_back_as_the_same_settings() {
          tls_certificate = 'c'\ntls_key = 'k'\ntrust_proxy = true\nopen_registration = true\ndefault_quota = '1GiB'
          free_space_floor = '2GiB'
          log_format = 'json'\nlog_level = 'debug'\nmax_connections = 3\nheader_timeout = 4\nidle_timeout = 5
-         shutdown_timeout = 6\nsign_in_rate = 7\nupload_url_rate = 8\nscrub_rate = '9MiB'";
+         shutdown_timeout = 6\nsign_in_rate = 7\nupload_url_rate = 8\nscrub_rate = '9MiB'\npush_allow_private = true";
     let everything = config(toml).unwrap();
     assert_eq!(config(&printed(toml)).unwrap(), everything);
     assert_eq!(everything.public_url.as_ref().unwrap().as_str(), "https://h/photos/");

@@ -6,6 +6,7 @@
 use crate::Shared;
 use crate::routes::origin;
 use crate::routes::v1::{problem, uploads};
+use crate::store::news;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::header::{
@@ -100,7 +101,7 @@ pub(super) async fn pass(mut request: Request, next: Next) -> Response {
         // 200 and not 204, which breaks Safari now and then.
         StatusCode::OK.into_response()
     } else {
-        next.run(request).await
+        news::in_request(next.run(request)).await
     };
     let mut response = if is_extension { problem::dress(response).await } else { response };
     if is_upload {

@@ -2,10 +2,10 @@
 //! with it.
 //!
 //! Whatever changes an account's devices holds the lock of its row, so a device cannot be revoked and registered at once. Names are
-//! sealed, and nothing here is sent anywhere.
+//! sealed.
 
 use super::{Store, StoreError, Tx};
-use darkslide_protocol::device::RegisterDevice;
+use darkslide_protocol::device::{PushEndpoint, RegisterDevice};
 use darkslide_protocol::{AccountId, Opaque};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -52,7 +52,7 @@ impl Store {
         token_hash: &str,
         device: &RegisterDevice,
     ) -> Result<bool, StoreError> {
-        let push = device.push.as_ref().map(|push| serde_json::to_string(push).expect("an endpoint is JSON"));
+        let push = device.push.as_ref().map(stored_endpoint);
         let mut tx = self.begin().await?;
         tx.lock(account).await?;
         let placed =
@@ -121,6 +121,63 @@ impl Store {
         rows.iter().map(device_session).collect()
     }
 
+    /// The ids of the devices that can be woken, without the one that the session `by` is on.
+    pub async fn devices_to_wake(
+        &self,
+        account: AccountId,
+        by: Option<&str>,
+    ) -> Result<Vec<String>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id FROM devices WHERE account_id = $1 AND push IS NOT NULL AND NOT EXISTS
+               (SELECT 1 FROM sessions WHERE sessions.account_id = devices.account_id
+                AND device_id = devices.id AND token_hash = $2)
+             ORDER BY id",
+        )
+        .bind(account.0)
+        .bind(by.unwrap_or(""))
+        .fetch_all(self.reader())
+        .await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    /// Where a device can be woken now; nowhere, once no session is on it.
+    pub async fn push_endpoint(
+        &self,
+        account: AccountId,
+        device: &str,
+    ) -> Result<Option<PushEndpoint>, StoreError> {
+        let row = sqlx::query(
+            "SELECT push FROM devices WHERE account_id = $1 AND id = $2 AND EXISTS
+               (SELECT 1 FROM sessions
+                WHERE sessions.account_id = devices.account_id AND device_id = devices.id)",
+        )
+        .bind(account.0)
+        .bind(device)
+        .fetch_optional(self.reader())
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let stored: Option<String> = row.try_get(0)?;
+        let endpoint = stored.map(|text| serde_json::from_str(&text)).transpose();
+        endpoint.map_err(|_| StoreError::Malformed("push endpoint"))
+    }
+
+    /// Forgets where a device could be woken, unless it has said something else since.
+    pub async fn forget_push_endpoint(
+        &self,
+        account: AccountId,
+        device: &str,
+        endpoint: &PushEndpoint,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("UPDATE devices SET push = NULL WHERE account_id = $1 AND id = $2 AND push = $3")
+            .bind(account.0)
+            .bind(device)
+            .bind(stored_endpoint(endpoint))
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
     /// Forgets devices whose last session has ended. Returns how many.
     pub async fn forget_unused_devices(&self) -> Result<u64, StoreError> {
         let mut tx = self.begin().await?;
@@ -146,6 +203,10 @@ async fn forget_unused(tx: &mut Tx, account: AccountId) -> Result<(), StoreError
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+fn stored_endpoint(push: &PushEndpoint) -> String {
+    serde_json::to_string(push).expect("an endpoint is JSON")
 }
 
 fn device_session(row: &AnyRow) -> Result<DeviceSession, StoreError> {

@@ -22,6 +22,7 @@ pub mod files;
 pub mod lookup;
 pub mod magic;
 pub mod memberships;
+pub mod news;
 pub mod operator;
 pub mod packs;
 pub mod reap;
@@ -38,6 +39,7 @@ pub mod versions;
 pub mod watch;
 
 use darkslide_protocol::AccountId;
+use news::News;
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Row, Transaction};
 use std::path::{Path, PathBuf};
@@ -115,6 +117,7 @@ pub struct Store {
     ids: Mutex<std::ops::Range<i64>>,
     last_time: AtomicI64,
     watches: Arc<Watches>,
+    news: Arc<News>,
 }
 
 impl Store {
@@ -144,6 +147,7 @@ impl Store {
             ids: Mutex::new(0..0),
             last_time: AtomicI64::new(0),
             watches: Arc::default(),
+            news: Arc::default(),
         };
         Ok(store)
     }
@@ -192,7 +196,7 @@ impl Store {
             Engine::Sqlite => self.write.begin_with("BEGIN IMMEDIATE").await?,
             Engine::Postgres => self.write.begin().await?,
         };
-        Ok(Tx::new(transaction, self.engine, self.watches.clone()))
+        Ok(Tx::new(transaction, self.engine, self.watches.clone(), self.news.clone()))
     }
 
     /// Begins a transaction that only reads, and sees one moment of the database however many statements it reads with.
@@ -233,6 +237,12 @@ impl Store {
     /// Begins to wait for an account's changes. Waiting ends when the store is told to stop.
     pub fn watch(&self, account: AccountId) -> Result<Watch, WatchRefused> {
         self.watches.watch(account)
+    }
+
+    /// The accounts that this process changes from now on. For one listener.
+    pub fn news(&self) -> &News {
+        self.news.listen();
+        &self.news
     }
 
     /// Ends all waiting for changes: the server stops.

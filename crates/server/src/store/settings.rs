@@ -3,6 +3,7 @@
 use super::accounts::{WriteOutcome, outcome};
 use super::{Store, StoreError};
 use crate::auth::signer::Signer;
+use crate::push::vapid::Vapid;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use darkslide_protocol::account::EntityKey;
 use darkslide_protocol::{AccountId, Opaque};
@@ -98,6 +99,11 @@ impl Store {
     /// The signer whose key every process on this database has.
     pub async fn signer(&self) -> Result<Signer, StoreError> {
         Ok(Signer::new(self.server_secret("signer").await?))
+    }
+
+    /// The key pair by which push services know every process on this database. `contact` is how they reach who runs it.
+    pub async fn vapid(&self, contact: Option<String>) -> Result<Vapid, StoreError> {
+        Ok(Vapid::new(self.server_secret("vapid").await?, contact))
     }
 
     /// A secret of the server's own: 32 bytes, made at the first call for all times and all processes.

@@ -3,6 +3,7 @@
 //! Whatever allocates a version is announced: there is no other way to commit.
 
 use super::Engine;
+use super::news::News;
 use super::watch::Watches;
 use darkslide_protocol::{AccountId, Version};
 use sqlx::{Any, AnyConnection, Row as _, Transaction};
@@ -16,14 +17,20 @@ pub(crate) struct Tx {
     transaction: Transaction<'static, Any>,
     engine: Engine,
     watches: Arc<Watches>,
+    news: Arc<News>,
     locked: BTreeSet<AccountId>,
     clock: Version,
     first: Option<Version>,
 }
 
 impl Tx {
-    pub(super) fn new(transaction: Transaction<'static, Any>, engine: Engine, watches: Arc<Watches>) -> Self {
-        Self { transaction, engine, watches, locked: BTreeSet::new(), clock: Version(0), first: None }
+    pub(super) fn new(
+        transaction: Transaction<'static, Any>,
+        engine: Engine,
+        watches: Arc<Watches>,
+        news: Arc<News>,
+    ) -> Self {
+        Self { transaction, engine, watches, news, locked: BTreeSet::new(), clock: Version(0), first: None }
     }
 
     /// Which engine it is on.
@@ -74,6 +81,7 @@ impl Tx {
     /// Makes it all durable and visible, and then known. News that is lost because the caller went away in between is found by
     /// who looks at the account: see [`Watches`].
     pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
+        let _note = self.first.is_some().then(|| self.news.note_at_end(&self.locked));
         self.transaction.commit().await?;
         if self.first.is_some() {
             for account in self.locked {

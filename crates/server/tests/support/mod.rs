@@ -24,6 +24,7 @@ pub mod vault;
 
 use darkslide_server::config::{ByteSize, Config, RawConfig};
 use darkslide_server::listen::serve_opened;
+use darkslide_server::push::Pace;
 use darkslide_server::store::Store;
 use darkslide_server::{Server, Shared};
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -64,9 +65,19 @@ impl TestServer {
 
     /// Starts on a folder, perhaps one that an earlier server has left.
     pub async fn start_in(folder: TempDir, raw: RawConfig) -> Self {
+        Self::open_in(folder, raw, Pace::default()).await
+    }
+
+    /// Starts a server that wakes devices at this pace.
+    pub async fn start_at_pace(raw: RawConfig, pace: Pace) -> Self {
+        Self::open_in(tempfile::tempdir().unwrap(), raw, pace).await
+    }
+
+    async fn open_in(folder: TempDir, raw: RawConfig, pace: Pace) -> Self {
         let raw = RawConfig { data_dir: Some(folder.path().to_owned()), ..raw };
         let config = Config::from_layers(raw, RawConfig::default(), RawConfig::default()).unwrap();
-        let shared = Server::open(config).await.unwrap();
+        let mut shared = Server::open(config).await.unwrap();
+        std::sync::Arc::get_mut(&mut shared).unwrap().pace = pace;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();

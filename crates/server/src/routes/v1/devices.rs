@@ -1,12 +1,13 @@
 //! `/v1/devices`: which devices are signed in, and signing one out.
 //!
-//! Push endpoints are kept for whoever will wake devices; nothing is sent to them yet.
+//! Push endpoints are kept and never shown; `push` wakes devices by them.
 
 use super::super::request::{Body, Caller};
 use super::super::sessions::name_of;
 use crate::Shared;
 use crate::auth::session::IDLE_MICROS_MAX;
 use crate::error::{ApiError, ApiResult};
+use crate::push::message::Keys;
 use crate::routes::request::App;
 use crate::store::devices::DeviceSession;
 use axum::Json;
@@ -56,7 +57,7 @@ async fn register(
     Body(device): Body<RegisterDevice>,
 ) -> ApiResult<StatusCode> {
     let caller = of_storage(caller)?;
-    if !is_well_formed(&device) {
+    if !is_well_formed(&device, server.config.push_allow_private) {
         return Err(ApiError::BAD_REQUEST);
     }
     if server.store.register_device(caller.account, &caller.token_hash, &device).await? {
@@ -134,24 +135,26 @@ fn device_of(session: DeviceSession, is_this: bool) -> Device {
     }
 }
 
-fn is_well_formed(device: &RegisterDevice) -> bool {
+fn is_well_formed(device: &RegisterDevice, allow_private: bool) -> bool {
     let is_id = Uuid::try_parse(&device.id).is_ok_and(|id| id.to_string() == device.id);
     let name = &device.sealed_name;
     let is_name = name.0.len() <= SEALED_NAME_MAX && name.decode().is_ok_and(|bytes| !bytes.is_empty());
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let is_platform =
         (1..=PLATFORM_MAX).contains(&device.platform.len()) && device.platform.bytes().all(is_word);
-    is_id && is_name && is_platform && device.push.as_ref().is_none_or(is_endpoint)
+    is_id
+        && is_name
+        && is_platform
+        && device.push.as_ref().is_none_or(|push| is_endpoint(push, allow_private))
 }
 
-/// Whether an endpoint may be kept. It is for the sender to see that it does not lead into the server's own network.
-fn is_endpoint(push: &PushEndpoint) -> bool {
-    let is_short = |text: &String| text.len() <= PUSH_ENDPOINT_MAX;
-    let keys = [&push.p256dh, &push.auth];
-    is_short(&push.endpoint)
-        && keys.into_iter().flatten().all(is_short)
+/// Whether an endpoint may be kept. Where it leads is judged when it is used: `push::address`.
+fn is_endpoint(push: &PushEndpoint, allow_http: bool) -> bool {
+    push.endpoint.len() <= PUSH_ENDPOINT_MAX
+        && Keys::of(push).is_ok()
         && Url::parse(&push.endpoint).is_ok_and(|url| {
-            url.scheme() == "https" && url.has_host() && url.username().is_empty() && url.password().is_none()
+            let is_scheme = url.scheme() == "https" || (allow_http && url.scheme() == "http");
+            is_scheme && url.has_host() && url.username().is_empty() && url.password().is_none()
         })
 }
 
@@ -163,7 +166,9 @@ mod tests {
     fn endpoints_are_https_urls_without_credentials() {
         let check = |endpoint: &str, fits| {
             let push = PushEndpoint { endpoint: endpoint.to_owned(), p256dh: None, auth: None };
-            assert_eq!(is_endpoint(&push), fits, "{endpoint}");
+            assert_eq!(is_endpoint(&push, false), fits, "{endpoint}");
+            let is_http = endpoint.starts_with("http://");
+            assert_eq!(is_endpoint(&push, true), fits || is_http, "{endpoint}");
         };
         check("https://push.example.org/abc?token=1", true);
         check("https://[2001:db8::1]:8443/x", true);

@@ -39,5 +39,6 @@ async fn describe(State(server): State<Shared>) -> Json<ServerInfo> {
             trash_retention_micros: TRASH_RETENTION_MICROS,
         },
         sign_up_open: is_open(&server),
+        vapid_public_key: Some(server.vapid.public_key().to_owned()),
     })
 }

@@ -1,0 +1,82 @@
+//! What an asset was when it was last in the vault, and who else relies on that: what a new version of its file is decided by.
+//!
+//! It tells, and decides nothing.
+
+use darkslide_crypto::ContentHash;
+use darkslide_protocol::FileId;
+use sqlx::{AssertSqlSafe, Row as _, sqlite::SqliteRow};
+
+use super::changes::placeholders;
+use super::files::content_hash_of;
+use super::{Catalog, CatalogError};
+
+/// What an asset was when it was last in the vault, whatever has become of it since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InVault {
+    /// The file that it was.
+    pub file: FileId,
+    /// Its content, both halves of a Live Photo together.
+    pub content: ContentHash,
+    /// Bytes of the file, or of the still.
+    pub size: u64,
+    /// When that was written, ns since the epoch.
+    pub modified_ns: i64,
+    /// Whether it was a Live Photo with its video.
+    pub is_live: bool,
+}
+
+impl Catalog {
+    /// What the asset at this path was when it was last in the vault; none where it never was.
+    pub async fn in_vault(&self, root: &[u8], path: &[u8]) -> Result<Option<InVault>, CatalogError> {
+        let row: Option<SqliteRow> =
+            sqlx::query(IN_VAULT).bind(root).bind(path).fetch_optional(&self.pool).await?;
+        let Some(row) = row else { return Ok(None) };
+        let (file, content) = (row.try_get::<Option<i64>, _>("file")?, content_hash_of(&row)?);
+        let (Some(file), Some(content)) = (file, content) else { return Ok(None) };
+        Ok(Some(InVault {
+            file: FileId(file),
+            content,
+            size: row.try_get::<i64, _>("size")?.cast_unsigned(),
+            modified_ns: row.try_get("modified_ns")?,
+            is_live: row.try_get("is_live")?,
+        }))
+    }
+
+    /// Whether another asset of this device than that of these paths is in the vault as this file, and nowhere else: one that is here, or
+    /// was freed.
+    pub async fn is_relied_on(
+        &self,
+        file: FileId,
+        root: &[u8],
+        paths: &[Vec<u8>],
+    ) -> Result<bool, CatalogError> {
+        let text = format!(
+            "SELECT EXISTS (SELECT 1 FROM assets WHERE file = ? AND NOT (root = ? AND path IN {}))",
+            placeholders(paths.len())
+        );
+        let query = sqlx::query_scalar(AssertSqlSafe(text)).bind(file.0).bind(root.to_vec());
+        let query = paths.iter().fold(query, |query, path| query.bind(path.clone()));
+        Ok(query.fetch_one(&self.pool).await?)
+    }
+
+    /// Forgets that a Live Photo's video was an asset of its own, which the Live Photo's file was.
+    pub async fn forget_half(&self, root: &[u8], video: &[u8], still: &[u8]) -> Result<(), CatalogError> {
+        sqlx::query(
+            "DELETE FROM assets WHERE root = $1 AND path = $2
+             AND file = (SELECT file FROM assets WHERE root = $1 AND path = $3 AND motion_path = $2)",
+        )
+        .bind(root)
+        .bind(video)
+        .bind(still)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}
+
+const IN_VAULT: &str = "SELECT file,
+       CASE WHEN state IN ('blocked', 'no_room') THEN vault_content ELSE content_hash END AS content_hash,
+       CASE WHEN state IN ('blocked', 'no_room') THEN vault_size ELSE size END AS size,
+       CASE WHEN state IN ('blocked', 'no_room') THEN vault_modified_ns ELSE modified_ns END AS modified_ns,
+       CASE WHEN state IN ('blocked', 'no_room') THEN vault_is_live ELSE motion_path IS NOT NULL END AS is_live
+     FROM assets WHERE root = $1 AND path = $2";

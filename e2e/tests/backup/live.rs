@@ -1,0 +1,112 @@
+//! The halves of a Live Photo that come into a folder one after the other, as a synchroniser brings them: one file of the vault, of
+//! which the half that came first is an earlier version.
+
+use crate::corpus::corpus;
+use crate::scene::Scene;
+use darkslide_client::catalog::FileRow;
+use darkslide_client::versions::list_versions;
+use std::fs;
+use std::path::PathBuf;
+
+/// A real pair; without the corpus there is none, and nothing is tested.
+fn pair() -> Option<[PathBuf; 2]> {
+    let Some(corpus) = corpus() else {
+        eprintln!("\n\nNOT TESTED: Live Photos in a folder, for want of the corpus.\n\n");
+        return None;
+    };
+    Some(["train.jpg", "train.mov"].map(|name| corpus.join("live-photo").join(name)))
+}
+
+fn bring(scene: &Scene, half: &PathBuf, name: &str) {
+    scene.write(name, &fs::read(half).unwrap());
+}
+
+const IMAGE: i64 = 0;
+const VIDEO: i64 = 1;
+const LIVE_PHOTO: i64 = 2;
+
+/// That the vault has one Live Photo, whose only earlier version is the half that was there before, and that nothing is left to do.
+async fn is_one_live_photo(scene: &Scene, before: &FileRow) {
+    let after = scene.vault().await;
+    assert_eq!(after.len(), 1, "{after:?}");
+    assert_eq!((after[0].id, after[0].kind), (before.id, LIVE_PHOTO));
+    assert_ne!(after[0].content_hash, before.content_hash);
+    assert_eq!(after[0].title.as_deref(), Some("train.jpg"));
+    assert_eq!(list_versions(&scene.session, &scene.catalog, before.id).await.unwrap().len(), 1);
+    scene.verify_all(1).await;
+    let again = scene.back_up().await;
+    assert_eq!((again.bytes_sent, again.bytes_hashed, again.unchanged), (0, 0, 1), "{again:?}");
+}
+
+/// Shows E8.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_video_that_comes_later_completes_the_still() {
+    let Some([still, video]) = pair() else { return };
+    let scene = Scene::new().await;
+    bring(&scene, &still, "train.jpg");
+    scene.back_up().await;
+    let before = scene.vault().await.remove(0);
+    assert_eq!(before.kind, IMAGE);
+    bring(&scene, &video, "train.mov");
+    let report = scene.back_up().await;
+    assert_eq!(report.uploaded, 1, "{report:?}");
+    is_one_live_photo(&scene, &before).await;
+}
+
+/// Shows E8.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_still_that_comes_later_completes_the_video() {
+    let Some([still, video]) = pair() else { return };
+    let scene = Scene::new().await;
+    bring(&scene, &video, "train.mov");
+    scene.back_up().await;
+    let before = scene.vault().await.remove(0);
+    assert_eq!(before.kind, VIDEO);
+    bring(&scene, &still, "train.jpg");
+    let report = scene.back_up().await;
+    assert_eq!(report.uploaded, 1, "{report:?}");
+    is_one_live_photo(&scene, &before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_video_for_which_there_was_no_room_completes_the_still_later() {
+    let Some([still, video]) = pair() else { return };
+    let scene = Scene::new().await;
+    bring(&scene, &still, "train.jpg");
+    scene.back_up().await;
+    let before = scene.vault().await.remove(0);
+    scene.set_quota(1).await;
+    bring(&scene, &video, "train.mov");
+    for _ in 0..2 {
+        assert_eq!(scene.back_up().await.uploaded, 0);
+    }
+    scene.set_quota(1_000_000_000).await;
+    assert_eq!(scene.back_up().await.uploaded, 1);
+    is_one_live_photo(&scene, &before).await;
+}
+
+/// What another copy relies on stays what it is, and so does a still beside a video that is not its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_still_stays_what_it_is_where_that_is_needed() {
+    let Some([still, video]) = pair() else { return };
+    let scene = Scene::new().await;
+    bring(&scene, &still, "train.jpg");
+    bring(&scene, &still, "copy.jpg");
+    scene.back_up().await;
+    let before = scene.vault().await.remove(0);
+    bring(&scene, &video, "train.mov");
+    scene.back_up().await;
+    let after = scene.vault().await;
+    assert_eq!(after.len(), 2, "{after:?}");
+    let same = after.iter().find(|row| row.id == before.id).unwrap();
+    assert_eq!(same.content_hash, before.content_hash);
+
+    let scene = Scene::new().await;
+    bring(&scene, &still, "train.jpg");
+    scene.back_up().await;
+    bring(&scene, &video.with_file_name("IMG_7001.MOV"), "train.mov");
+    scene.back_up().await;
+    let mut kinds: Vec<_> = scene.vault().await.iter().map(|row| row.kind).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, [IMAGE, VIDEO]);
+}
