@@ -3,8 +3,6 @@
 use super::enter;
 use anyhow::{Result, ensure};
 use darkslide_client::catalog::FileFilter;
-use darkslide_protocol::limits::LOOKUP_TAGS_MAX;
-use darkslide_protocol::lookup::LookupRequest;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Instant;
@@ -19,10 +17,7 @@ pub(crate) async fn answer(home: &Path, count: usize) -> Result<Value> {
     // The connection is there, as it is when a backup gets to its lookup.
     session.api.ping().await?;
     let begin = Instant::now();
-    let mut found = 0;
-    for tags in tags.chunks(LOOKUP_TAGS_MAX) {
-        found += session.api.look_up(&LookupRequest { tags: tags.to_vec() }).await?.found.len();
-    }
+    let found = session.api.look_up(&tags).await?.len();
     let seconds = begin.elapsed().as_secs_f64();
     ensure!(found == count, "{found} of {count} tags were found");
     Ok(json!({ "seconds": seconds, "tags": count }))
