@@ -330,7 +330,7 @@ impl Keeper {
         }
     }
 
-    /// Reads what has changed. Folders whose last plan knew it already need no pass: most news is of what they did themselves.
+    /// Reads what has changed, or what is left of a server that was set back. Folders whose last plan knew it already need no pass: most news is of what they did themselves.
     async fn vault_changed(&mut self, catalog: &Catalog, folders: &mut BTreeMap<i64, InStep>) {
         let Some(session) = self.shared.sessions.borrow().clone() else { return };
         if darkslide_client::feed::pull(&session, catalog).await.is_err() {
@@ -338,7 +338,7 @@ impl Keeper {
         }
         let vault = catalog.cursor(Feed::Account).await.unwrap_or_default().0;
         let now = Instant::now();
-        for folder in folders.values_mut().filter(|folder| folder.looked_at < vault) {
+        for folder in folders.values_mut().filter(|folder| folder.looked_at != vault) {
             folder.due = now;
         }
     }

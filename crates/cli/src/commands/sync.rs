@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use show::{describe, show_plan, stand, summary, told};
 
 use super::backup::{my_turn, stop_on_interrupt};
+use super::status::{describe_set_back, recent_set_back};
 use crate::Ending;
 use crate::agent::control::{Line, Request};
 use crate::arguments::{
@@ -238,7 +239,8 @@ async fn status(output: Output, catalog: &Catalog, path: Option<&Path>) -> Resul
     let only = only.map(|row| row.folder.path.display().to_string());
     let mut list = told(catalog).await?;
     list.retain(|folder| only.as_ref().is_none_or(|only| *only == folder.path));
-    output.answer(&list, |list| stand(list))?;
+    let set_back = recent_set_back(catalog).await?;
+    output.answer(&list, |list| format!("{}{}", describe_set_back(set_back), stand(list)))?;
     Ok(Ending::unless(list.iter().any(show::Told::needs_somebody)))
 }
 

@@ -168,5 +168,6 @@ pub async fn backup(
         run.prepare_to_send().await?;
     }
     run.carry_out(plans).await?;
-    Ok(run.report(began.elapsed()))
+    let set_back = run.catalog.last_set_back(now).await?;
+    Ok(BackupReport { set_back, ..run.report(began.elapsed()) })
 }

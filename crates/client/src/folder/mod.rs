@@ -45,7 +45,9 @@ use crate::versions::has_version;
 use apply::Hands;
 use marker::Unhealthy;
 use mounts::Mounts;
-use reconcile::{Base, Deleted, Direction, Local, Others, RelativePath, Snapshot, SyncPlan, reconcile};
+use reconcile::{
+    Base, Deleted, Direction, Local, Others, RelativePath, Remote, Snapshot, SyncPlan, reconcile,
+};
 use report::PassReport;
 use scan::{Memory, Scan, scan};
 
@@ -176,6 +178,9 @@ pub async fn pass(
     report.began = micros_of(began);
     report.millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     report.in_step = catalog.sync_counts(row.id).await?.0;
+    if let Some(set_back) = catalog.last_set_back(report.began).await? {
+        report.notes("", &set_back);
+    }
     catalog.sync_folder_passed(row.id, &report).await?;
     Ok(report)
 }
@@ -326,6 +331,10 @@ async fn snapshot(
     contents.sort_unstable();
     contents.dedup();
     snapshot.remote = catalog.remotes(session.account, contents).await?;
+    let is_deleted = |(content, remote): (&ContentHash, &Remote)| {
+        matches!(remote, Remote::Trash { .. } | Remote::Purged).then_some(*content)
+    };
+    snapshot.deletions = catalog.deletions(snapshot.remote.iter().filter_map(is_deleted)).await?;
     snapshot.edited = edited(session, catalog, &snapshot).await?;
     let mut present = catalog.in_other_sync_folders(row.id).await?;
     let copies = catalog.copies_outside(row.id, &raw(&row.folder.path)).await?;
