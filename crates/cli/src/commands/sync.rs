@@ -7,16 +7,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
-use darkslide_client::catalog::{Catalog, NewSyncFolder, SyncFolderRow};
+use darkslide_client::catalog::{Catalog, Feed, NewSyncFolder, SyncFolderRow};
 use darkslide_client::folder::reconcile::Direction;
 use darkslide_client::folder::report::PassReport;
 use darkslide_client::folder::{
     Memories, PassSettings, choose, marker, pass, preview, restore_from_trash, trash,
 };
 use darkslide_client::library::settle::Settling;
-use darkslide_client::micros_of;
 use darkslide_client::profile::Profile;
 use darkslide_client::session::Session;
+use darkslide_client::{Version, micros_of};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -74,7 +74,9 @@ pub(crate) async fn run(output: Output, general: &General, action: SyncAction) -
         }
         SyncAction::Trash(arguments) => {
             return match arguments.action {
-                SyncTrashAction::List { path } => list_trash(output, &profile, &rows, path.as_deref()),
+                SyncTrashAction::List { path } => {
+                    list_trash(output, &profile, &catalog, &rows, path.as_deref()).await
+                }
                 SyncTrashAction::Restore { ids } => restore_trash(output, &profile, &rows, &ids).await,
             };
         }
@@ -349,9 +351,10 @@ fn left_trashes(profile: &Profile, rows: &[SyncFolderRow]) -> Vec<PathBuf> {
     all.filter(|path| rows.iter().all(|row| row.folder.trash != *path)).collect()
 }
 
-fn list_trash(
+async fn list_trash(
     output: Output,
     profile: &Profile,
+    catalog: &Catalog,
     rows: &[SyncFolderRow],
     path: Option<&Path>,
 ) -> Result<Ending> {
@@ -362,8 +365,12 @@ fn list_trash(
             .with_context(|| format!("cannot read {}", row.folder.trash.display()))?;
         listed.extend(entries.into_iter().map(|entry| (row.folder.path.clone(), entry)));
     }
+    // Nobody is asked for this: that the server is as far as what it told last is certain.
+    let told = catalog.cursor(Feed::Account).await?;
+    let now =
+        trash::Moment { here: micros_of(SystemTime::now()), there: (told > Version(0)).then_some(told.0) };
     for trash in left_trashes(profile, rows).into_iter().filter(|_| only.is_none()) {
-        trash::expire(&trash, SystemTime::now())?;
+        trash::expire(&trash, now)?;
         listed.extend(trash::list(&trash)?.into_iter().map(|entry| (PathBuf::from("(removed)"), entry)));
     }
     let answer: Vec<_> = listed

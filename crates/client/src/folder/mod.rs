@@ -224,7 +224,8 @@ async fn pass_over(
         catalog.approve_sync_folder(row.id, None).await?;
     }
     let trash = row.folder.trash.clone();
-    if let Err(error) = blocking(move || trash::expire(&trash, SystemTime::now())).await {
+    let now = trash::Moment { here: micros_of(SystemTime::now()), there: session.api.server_time() };
+    if let Err(error) = blocking(move || trash::expire(&trash, now)).await {
         tracing::warn!(%error, "old entries of a local trash cannot be removed");
     }
     Ok(report)
