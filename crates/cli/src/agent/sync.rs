@@ -306,7 +306,7 @@ impl Keeper {
         match &report.hold {
             Some(hold) => {
                 let text = format!(
-                    "{path}: {hold}. `darkslide sync approve {}` lets it happen; nothing is removed until then.",
+                    "{path}: {hold}. `darkslide sync approve {}` shows it and lets it happen; nothing is removed until then.",
                     quoted(&path)
                 );
                 notices.tell(Cause::Hold(id), &text);
@@ -361,7 +361,7 @@ fn take_over(rows: Vec<SyncFolderRow>, folders: &mut BTreeMap<i64, InStep>) {
     for row in rows {
         match folders.get_mut(&row.id) {
             Some(known) => {
-                let chosen = |row: &SyncFolderRow| (row.folder.clone(), row.paused, row.approval);
+                let chosen = |row: &SyncFolderRow| (row.folder.clone(), row.paused, row.approval.clone());
                 if chosen(&known.row) != chosen(&row) {
                     known.due = Instant::now();
                 }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
 use darkslide_client::catalog::{Catalog, Feed, NewSyncFolder, SyncFolderRow};
+use darkslide_client::folder::breaker::Hold;
 use darkslide_client::folder::reconcile::Direction;
 use darkslide_client::folder::report::PassReport;
 use darkslide_client::folder::{
@@ -66,8 +67,17 @@ pub(crate) async fn run(output: Output, general: &General, action: SyncAction) -
         SyncAction::Remove { path } => {
             remove(output, &profile, &catalog, choose::find(&path, &rows)?).await?;
         }
-        SyncAction::Approve(Approve { path, yes }) => {
-            approve(output, &profile, &catalog, choose::find(&path, &rows)?, yes).await?;
+        SyncAction::Approve(Approve { path, dry_run, list, yes }) => {
+            let row = choose::find(&path, &rows)?;
+            let (hold, held) = waiting(row, list.as_deref())?;
+            if dry_run {
+                let list = catalog.held_list(row.id, held).await?;
+                show::show_held(output, &row.folder.path, hold, &list)?;
+                return Ok(Ending::Done);
+            }
+            let what = format!("{}: {hold} (list {held})", row.folder.path.display());
+            questions::confirm(yes, &format!("{what}. Let it happen?"))?;
+            approve(output, &profile, &catalog, row.id, held).await?;
         }
         SyncAction::Readopt { path } => {
             readopt(output, &profile, &catalog, choose::find(&path, &rows)?).await?;
@@ -156,6 +166,7 @@ async fn add(
             paused: false,
             added: 0,
             hold: None,
+            held: None,
             approval: None,
             last_pass: None,
         };
@@ -200,16 +211,24 @@ async fn remove(output: Output, profile: &Profile, catalog: &Catalog, row: &Sync
     Ok(())
 }
 
+/// What waits in a folder, and the name of its list; an error if that is not the list that is meant.
+fn waiting<'r>(row: &'r SyncFolderRow, meant: Option<&str>) -> Result<(&'r Hold, &'r str)> {
+    let path = row.folder.path.display();
+    let (Some(hold), Some(held)) = (&row.hold, &row.held) else { bail!("nothing is on hold in {path}") };
+    if let Some(meant) = meant.filter(|meant| meant != held) {
+        bail!("what is on hold in {path} is not {meant}, but {held}: `--dry-run` shows it");
+    }
+    Ok((hold, held))
+}
+
 async fn approve(
     output: Output,
     profile: &Profile,
     catalog: &Catalog,
-    row: &SyncFolderRow,
-    yes: bool,
+    folder: i64,
+    list: &str,
 ) -> Result<()> {
-    let Some(hold) = &row.hold else { bail!("nothing is on hold in {}", row.folder.path.display()) };
-    questions::confirm(yes, &format!("{}: {hold}. Let it happen?", row.folder.path.display()))?;
-    catalog.approve_sync_folder(row.id, Some(&hold.asks_for())).await?;
+    catalog.approve_sync_folder(folder, list).await?;
     let next = if tell_agent(profile).await? { "The agent goes on." } else { "The next pass goes on." };
     output.notice(next);
     Ok(())

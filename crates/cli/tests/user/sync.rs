@@ -185,7 +185,18 @@ fn what_is_on_hold_waits_for_its_owner() {
         dry.contains("put into the vault's trash") && dry.contains("it was deleted in the folder"),
         "{dry}"
     );
-    machine.says(&["sync", "approve", "Phone", "--yes"]);
+    let held = machine.json(&["sync", "approve", "Phone", "--dry-run"]);
+    assert_eq!(
+        (held["pictures"].as_array().unwrap().len(), &held["pictures"][0]["fate"]),
+        (25, &"remote".into())
+    );
+    let list = held["list"].as_str().unwrap();
+    assert!(said.contains(list) && dry.contains(list), "{said}{dry}");
+    let shown = machine.says(&["sync", "approve", "Phone", "--dry-run"]);
+    assert!(shown.contains("24.jpg: into the vault's trash") && shown.contains(list), "{shown}");
+    let other = machine.fails(&["sync", "approve", "Phone", "--list", "another", "--yes"]);
+    assert!(other.contains(list) && other.contains("--dry-run"), "{other}");
+    machine.says(&["sync", "approve", "Phone", "--list", list, "--yes"]);
     assert_eq!(run(&machine)[0]["report"]["trashedRemote"], 25);
     assert_eq!(names(&machine, "default").len(), 5);
     assert!(machine.fails(&["sync", "approve", "Phone", "--yes"]).contains("nothing is on hold"));

@@ -108,7 +108,7 @@ pub struct Preview {
     /// The plan.
     pub plan: SyncPlan,
     /// What of it would wait for the owner: those steps are in the plan all the same.
-    pub hold: Option<breaker::Hold>,
+    pub held: Option<breaker::Held>,
     /// What was seen.
     pub unsettled: Vec<scan::Unsettled>,
     /// What could not be read.
@@ -209,9 +209,15 @@ async fn pass_over(
     memory.is_probed = true;
     let Looked { scan, mut plan, agreed, vault } =
         look(session, catalog, row, memories, settings, events).await?;
-    let hold = breaker::judge(&mut plan, agreed, row.hold, row.approval);
-    if hold != row.hold {
-        catalog.hold_sync_folder(row.id, hold.as_ref()).await?;
+    let approved = approved(catalog, row).await?;
+    let held = breaker::judge(&mut plan, agreed, row.hold, approved.as_ref());
+    let hold = held.as_ref().map(|held| held.hold);
+    if (hold, held.as_ref().map(|held| held.list.name())) != (row.hold, row.held.clone()) {
+        catalog.hold_sync_folder(row.id, held.as_ref()).await?;
+    }
+    // What waits now is something else.
+    if let (Some(_), Some(list)) = (&held, &row.approval) {
+        catalog.end_approval(row.id, list).await?;
     }
     let mut report = PassReport { hold, vault: vault.0, ..PassReport::default() };
     tell(&mut report, &scan, &plan, settings);
@@ -220,8 +226,8 @@ async fn pass_over(
     hands.carry_out(plan.steps).await?;
     let report = hands.report;
     refresh(catalog, row, &scan).await?;
-    if hold.is_none() && row.approval.is_some() && !report.has_more {
-        catalog.approve_sync_folder(row.id, None).await?;
+    if let (None, Some(list), false) = (hold, &row.approval, report.has_more) {
+        catalog.end_approval(row.id, list).await?;
     }
     let trash = row.folder.trash.clone();
     let now = trash::Moment { here: micros_of(SystemTime::now()), there: session.api.server_time() };
@@ -245,13 +251,22 @@ pub async fn preview(
         blocking(move || marker::check(&root, &id)).await?;
     }
     let looked = look(session, catalog, row, &mut Memories::default(), settings, events).await?;
-    let hold = breaker::judge(&mut looked.plan.clone(), looked.agreed, row.hold, row.approval);
+    let approved = approved(catalog, row).await?;
+    let held = breaker::judge(&mut looked.plan.clone(), looked.agreed, row.hold, approved.as_ref());
     Ok(Preview {
         plan: looked.plan,
-        hold,
+        held,
         unsettled: looked.scan.unsettled,
         unreadable: looked.scan.unreadable,
     })
+}
+
+/// What the owner approved.
+async fn approved(catalog: &Catalog, row: &SyncFolderRow) -> Result<Option<breaker::HeldList>, CatalogError> {
+    match &row.approval {
+        Some(list) => catalog.held_list(row.id, list).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 async fn look(
