@@ -50,6 +50,9 @@ pub(crate) async fn current(output: Output, general: &General) -> Result<(Sessio
     let catalog = profile.catalog().await?;
     let summary = feed::pull(&session, &catalog).await?;
     tell_damage(output, &summary.damaged);
+    if let Some(set_back) = &summary.set_back {
+        output.warn(format!("warning: {set_back}"));
+    }
     Ok((session, catalog))
 }
 

@@ -5,10 +5,11 @@
 //! do not open are stored as far as they do and reported; they never stop the feed.
 
 mod base;
+mod lineage;
 pub mod live;
 mod ordered;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, SetBack};
 use crate::error::VaultError;
 use crate::keys::{Opened, Unreadable};
 use crate::session::Session;
@@ -28,6 +29,9 @@ pub struct FeedSummary {
     pub trash: u64,
     /// What did not open.
     pub damaged: Vec<Unreadable>,
+    /// The server turned out to have been set back to an older state: everything was read anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set_back: Option<SetBack>,
 }
 
 /// Brings the catalog up to date with the vault.

@@ -264,3 +264,30 @@ fn spoil(folder: &Path) {
         }
     }
 }
+
+/// A clock that jumps 31 days ahead, as one does that was set wrongly and is put right: by that of the server nothing is old.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_jumps_does_not_empty_the_local_trash() {
+    let mut scene = Scene::new().await;
+    for (path, number) in [("Phone/a.jpg", 1), ("Phone/b.jpg", 2)] {
+        scene.write(path, number);
+    }
+    scene.settle().await;
+    scene.trash_elsewhere("a.jpg").await;
+    scene.settle().await;
+    let trash = scene.row("Phone").await.folder.trash;
+    let id = scene.local_trash("Phone").await[0].id.clone();
+    let (micros, rest) = id.split_once('-').unwrap();
+    let earlier = |micros: i64| micros - 31 * 24 * 3600 * 1_000_000;
+    let old = trash.join(format!("{}-{rest}", earlier(micros.parse().unwrap())));
+    fs::rename(trash.join(&id), &old).unwrap();
+    scene.settle().await;
+    assert_eq!(scene.local_trash("Phone").await.len(), 1);
+    // Once as much has passed by the server's, too.
+    let note = old.join("entry.json");
+    let mut entry: serde_json::Value = serde_json::from_slice(&fs::read(&note).unwrap()).unwrap();
+    entry["serverTime"] = earlier(entry["serverTime"].as_i64().unwrap()).into();
+    fs::write(&note, entry.to_string()).unwrap();
+    scene.settle().await;
+    assert_eq!(scene.local_trash("Phone").await.len(), 0);
+}

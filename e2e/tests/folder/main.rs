@@ -7,6 +7,7 @@
 mod answers;
 mod faults;
 mod gate;
+mod live;
 mod names;
 mod passes;
 mod scene;

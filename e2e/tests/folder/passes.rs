@@ -3,7 +3,7 @@
 use crate::scene::{Scene, picture, tree_of};
 use darkslide_client::backup;
 use darkslide_client::event::Events;
-use darkslide_client::folder::breaker::{Approval, Hold};
+use darkslide_client::folder::breaker::Hold;
 use darkslide_client::folder::reconcile::Direction;
 use darkslide_client::versions::{list_versions, restore_version};
 use std::fs;
@@ -244,16 +244,51 @@ async fn many_removals_wait_for_the_owner() {
     assert_eq!(scene.vault().await.len(), 31);
 
     let row = scene.row("Phone").await;
-    let shown = row.hold.unwrap().asks_for();
-    // What was approved is what was shown, and no more.
-    let fewer = Approval { remote: 24, ..shown };
-    scene.catalog.approve_sync_folder(row.id, Some(&fewer)).await.unwrap();
-    assert!(scene.settle().await.hold.is_some());
-    assert_eq!(scene.vault_trash().await.len(), 0);
-    scene.catalog.approve_sync_folder(row.id, Some(&shown)).await.unwrap();
+    let shown = row.held.unwrap();
+    let list = scene.catalog.held_list(row.id, &shown).await.unwrap();
+    assert_eq!((list.pictures().count(), list.name()), (25, shown.clone()));
+    // One is put back and another one is deleted, which is only known for sure after it was approved: they are as many, and others.
+    scene.write("Phone/0.jpg", 0);
+    scene.remove("Phone/29.jpg");
+    scene.pass_over("Phone").await.unwrap();
+    let fewer = scene.row("Phone").await.held.unwrap();
+    assert_eq!(scene.catalog.held_list(row.id, &fewer).await.unwrap().pictures().count(), 24);
+    scene.catalog.approve_sync_folder(row.id, &fewer).await.unwrap();
+    let report = scene.settle().await;
+    assert_eq!((report.trashed_remote, report.hold.is_some()), (0, true), "{report:?}");
+    let row = scene.row("Phone").await;
+    let now = row.held.clone().unwrap();
+    assert!(row.approval.is_none() && now != fewer && now != shown, "what was approved is over");
+    // That list is approved; of it one is put back.
+    scene.catalog.approve_sync_folder(row.id, &row.held.unwrap()).await.unwrap();
+    scene.write("Phone/1.jpg", 1);
+    let report = scene.settle().await;
+    assert_eq!((report.trashed_remote, report.hold), (24, None));
+    assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (7, 24));
+    assert_eq!(scene.row("Phone").await.approval, None, "it was for this once");
+}
+
+/// Nothing is said of a list that is not on hold (any more).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_the_owner_is_approved_by_name() {
+    let mut scene = Scene::new().await;
+    for number in 0..30 {
+        scene.write(&format!("Phone/{number}.jpg"), number);
+    }
+    scene.settle().await;
+    for number in 0..25 {
+        scene.remove(&format!("Phone/{number}.jpg"));
+    }
+    scene.settle().await;
+    let row = scene.row("Phone").await;
+    for list in ["", "another"] {
+        scene.catalog.approve_sync_folder(row.id, list).await.unwrap();
+        assert!(scene.settle().await.hold.is_some());
+    }
+    scene.catalog.approve_sync_folder(row.id, &row.held.unwrap()).await.unwrap();
     let report = scene.settle().await;
     assert_eq!((report.trashed_remote, report.hold), (25, None));
-    assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (6, 25));
+    assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (5, 25));
     assert_eq!(scene.row("Phone").await.approval, None, "it was for this once");
 }
 

@@ -306,7 +306,7 @@ impl Keeper {
         match &report.hold {
             Some(hold) => {
                 let text = format!(
-                    "{path}: {hold}. `darkslide sync approve {}` lets it happen; nothing is removed until then.",
+                    "{path}: {hold}. `darkslide sync approve {}` shows it and lets it happen; nothing is removed until then.",
                     quoted(&path)
                 );
                 notices.tell(Cause::Hold(id), &text);
@@ -330,7 +330,7 @@ impl Keeper {
         }
     }
 
-    /// Reads what has changed. Folders whose last plan knew it already need no pass: most news is of what they did themselves.
+    /// Reads what has changed, or what is left of a server that was set back. Folders whose last plan knew it already need no pass: most news is of what they did themselves.
     async fn vault_changed(&mut self, catalog: &Catalog, folders: &mut BTreeMap<i64, InStep>) {
         let Some(session) = self.shared.sessions.borrow().clone() else { return };
         if darkslide_client::feed::pull(&session, catalog).await.is_err() {
@@ -338,7 +338,7 @@ impl Keeper {
         }
         let vault = catalog.cursor(Feed::Account).await.unwrap_or_default().0;
         let now = Instant::now();
-        for folder in folders.values_mut().filter(|folder| folder.looked_at < vault) {
+        for folder in folders.values_mut().filter(|folder| folder.looked_at != vault) {
             folder.due = now;
         }
     }
@@ -361,7 +361,7 @@ fn take_over(rows: Vec<SyncFolderRow>, folders: &mut BTreeMap<i64, InStep>) {
     for row in rows {
         match folders.get_mut(&row.id) {
             Some(known) => {
-                let chosen = |row: &SyncFolderRow| (row.folder.clone(), row.paused, row.approval);
+                let chosen = |row: &SyncFolderRow| (row.folder.clone(), row.paused, row.approval.clone());
                 if chosen(&known.row) != chosen(&row) {
                     known.due = Instant::now();
                 }

@@ -38,7 +38,7 @@ pub(crate) enum SyncAction {
         /// The folder
         path: PathBuf,
     },
-    /// Let the removals happen that are on hold; as many as are shown, and no more
+    /// Let the removals happen that are on hold: the pictures that are shown, and no others
     Approve(Approve),
     /// Take a folder over whose marker is gone or another's: it is merged with the vault, and nothing is deleted
     Readopt {
@@ -137,6 +137,12 @@ pub(crate) struct SettlingArguments {
 pub(crate) struct Approve {
     /// The folder
     pub(crate) path: PathBuf,
+    /// Show every picture that waits, and the name of their list; approve nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Only if this still is what waits, as `--dry-run` and `sync status` call it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) list: Option<String>,
     /// Do not ask
     #[arg(long)]
     pub(crate) yes: bool,

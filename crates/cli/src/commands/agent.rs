@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use darkslide_client::catalog::SetBack;
 use darkslide_client::profile::Profile;
 use serde::Serialize;
 
@@ -13,7 +14,7 @@ use crate::agent::service::{self, Service};
 use crate::agent::status::AgentStatus;
 use crate::agent::{self, AgentSettings, log};
 use crate::arguments::{AgentAction, AgentRun, General, SyncAction};
-use crate::commands::status::{describe_agent, describe_folders};
+use crate::commands::status::{describe_agent, describe_folders, describe_set_back, recent_set_back};
 use crate::commands::sync::show;
 use crate::output::Output;
 use crate::profile;
@@ -33,6 +34,9 @@ struct Answer {
     service: String,
     /// What the agent says; absent when none is running.
     agent: Option<AgentStatus>,
+    /// The last time that the server turned out to have been set back to an older state, of this month.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    set_back: Option<SetBack>,
     /// The sync folders, as the last pass left each.
     sync_folders: Vec<show::Told>,
 }
@@ -122,8 +126,9 @@ async fn status(output: Output, profile: &Profile) -> Result<Ending> {
     };
     let name = profile.name().clone();
     let service = tokio::task::spawn_blocking(move || service::state(&name)).await?;
-    let sync_folders = show::told(&profile.catalog().await?).await?;
-    let answer = Answer { service, agent, sync_folders };
+    let catalog = profile.catalog().await?;
+    let (set_back, sync_folders) = (recent_set_back(&catalog).await?, show::told(&catalog).await?);
+    let answer = Answer { service, agent, set_back, sync_folders };
     output.answer(&answer, describe)?;
     let needs_somebody = answer.sync_folders.iter().any(show::Told::needs_somebody);
     Ok(Ending::unless(answer.agent.is_none() || needs_somebody))
@@ -140,8 +145,8 @@ async fn follow(output: Output, profile: &Profile) -> Result<Ending> {
     let mut screen = Screen::new();
     // It ends when the agent does.
     while let Ok(agent) = line.news().await {
-        let sync_folders = show::told(&catalog).await?;
-        let answer = Answer { service: service.clone(), agent: Some(agent), sync_folders };
+        let (set_back, sync_folders) = (recent_set_back(&catalog).await?, show::told(&catalog).await?);
+        let answer = Answer { service: service.clone(), agent: Some(agent), set_back, sync_folders };
         if output.json {
             output.line(&answer)?;
         } else {
@@ -165,7 +170,7 @@ fn describe(answer: &Answer) -> String {
     } else {
         format!("\n{}", show::stand(&answer.sync_folders))
     };
-    format!("Service: {}\n{agent}{sync_folders}", answer.service)
+    format!("Service: {}\n{}{agent}{sync_folders}", answer.service, describe_set_back(answer.set_back))
 }
 
 async fn ask(profile: &Profile, request: Request) -> Result<()> {

@@ -140,6 +140,9 @@ pub(crate) fn summary(report: &BackupReport) -> String {
     if let Some(reason) = &report.interrupted {
         text += &format!("\nEnded early: {reason}. Run it again to go on.\n");
     }
+    if let Some(set_back) = &report.set_back {
+        text += &format!("\nNote: {set_back}.\n");
+    }
     text
 }
 

@@ -12,20 +12,24 @@ use anyhow::Result;
 use darkslide_client::FileId;
 use darkslide_client::backup::Named;
 use darkslide_client::backup::explain::{NOTHING_THERE, explain, explain_file};
-use darkslide_client::catalog::{AssetState, Catalog};
+use darkslide_client::catalog::{AssetState, Catalog, SetBack};
+use darkslide_client::micros_of;
 use darkslide_client::profile::Profile;
 use darkslide_client::session::{AccountSummary, Session};
 use serde::Serialize;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How often the server is asked while the status is followed.
 const ASK_EVERY: Duration = Duration::from_secs(30);
 
 /// How long nothing may change before the status is put together again all the same.
 const REFRESH: Duration = Duration::from_secs(2);
+
+/// How long it is told that the server was set back.
+const SET_BACK_TOLD: Duration = Duration::from_hours(30 * 24);
 
 /// Reasons that are told, and files that are named of those that have the same: a screen has 24 lines. `--json` names them all.
 const REASONS_MAX: usize = 6;
@@ -39,6 +43,9 @@ struct Status {
     folder: PathBuf,
     server: String,
     email: String,
+    /// The last time that the server turned out to have been set back to an older state, of this month.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    set_back: Option<SetBack>,
     /// What the server says; absent when it could not be asked.
     account: Option<AccountSummary>,
     /// Why it could not be asked.
@@ -130,6 +137,7 @@ async fn gather(
         folder: profile.folder().to_path_buf(),
         server: session.api.server().to_string(),
         email: session.email.to_string(),
+        set_back: recent_set_back(catalog).await?,
         unreachable: asked.as_ref().err().cloned(),
         account: asked.ok(),
         backed_up: of(AssetState::BackedUp),
@@ -195,6 +203,7 @@ fn describe(status: &Status) -> String {
             text += &format!("The server could not be asked: {}\n", reason.as_deref().unwrap_or("no reason"));
         }
     }
+    text += &describe_set_back(status.set_back);
     text += &format!("On this computer: {} backed up", status.backed_up);
     for (count, what) in [
         (status.blocked, "blocked"),
@@ -221,6 +230,19 @@ fn describe(status: &Status) -> String {
         text += &format!("\n{}", show::stand(&status.sync_folders));
     }
     text + &describe_blocked(&status.blocked_files)
+}
+
+/// The last time that the server was set back, for as long as its trash would keep something.
+pub(crate) async fn recent_set_back(catalog: &Catalog) -> Result<Option<SetBack>> {
+    let since = micros_of(SystemTime::now() - SET_BACK_TOLD);
+    Ok(catalog.last_set_back(since).await?)
+}
+
+/// One sentence, or nothing.
+pub(crate) fn describe_set_back(set_back: Option<SetBack>) -> String {
+    set_back.map_or_else(String::new, |set_back| {
+        format!("Note: {set_back} (noticed on {}).\n", date(set_back.noticed))
+    })
 }
 
 /// What the agent is doing, for people.
@@ -428,6 +450,7 @@ mod tests {
             folder: "/home/me/.local/share/darkslide/default".into(),
             server: "https://photos.example.org".into(),
             email: "me@example.org".into(),
+            set_back: None,
             account: None,
             unreachable: Some("it does not answer".into()),
             backed_up: 24,

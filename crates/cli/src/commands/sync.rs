@@ -7,22 +7,24 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
-use darkslide_client::catalog::{Catalog, NewSyncFolder, SyncFolderRow};
+use darkslide_client::catalog::{Catalog, Feed, NewSyncFolder, SyncFolderRow};
+use darkslide_client::folder::breaker::Hold;
 use darkslide_client::folder::reconcile::Direction;
 use darkslide_client::folder::report::PassReport;
 use darkslide_client::folder::{
     Memories, PassSettings, choose, marker, pass, preview, restore_from_trash, trash,
 };
 use darkslide_client::library::settle::Settling;
-use darkslide_client::micros_of;
 use darkslide_client::profile::Profile;
 use darkslide_client::session::Session;
+use darkslide_client::{Version, micros_of};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use show::{describe, show_plan, stand, summary, told};
 
 use super::backup::{my_turn, stop_on_interrupt};
+use super::status::{describe_set_back, recent_set_back};
 use crate::Ending;
 use crate::agent::control::{Line, Request};
 use crate::arguments::{
@@ -65,15 +67,26 @@ pub(crate) async fn run(output: Output, general: &General, action: SyncAction) -
         SyncAction::Remove { path } => {
             remove(output, &profile, &catalog, choose::find(&path, &rows)?).await?;
         }
-        SyncAction::Approve(Approve { path, yes }) => {
-            approve(output, &profile, &catalog, choose::find(&path, &rows)?, yes).await?;
+        SyncAction::Approve(Approve { path, dry_run, list, yes }) => {
+            let row = choose::find(&path, &rows)?;
+            let (hold, held) = waiting(row, list.as_deref())?;
+            if dry_run {
+                let list = catalog.held_list(row.id, held).await?;
+                show::show_held(output, &row.folder.path, hold, &list)?;
+                return Ok(Ending::Done);
+            }
+            let what = format!("{}: {hold} (list {held})", row.folder.path.display());
+            questions::confirm(yes, &format!("{what}. Let it happen?"))?;
+            approve(output, &profile, &catalog, row.id, held).await?;
         }
         SyncAction::Readopt { path } => {
             readopt(output, &profile, &catalog, choose::find(&path, &rows)?).await?;
         }
         SyncAction::Trash(arguments) => {
             return match arguments.action {
-                SyncTrashAction::List { path } => list_trash(output, &profile, &rows, path.as_deref()),
+                SyncTrashAction::List { path } => {
+                    list_trash(output, &profile, &catalog, &rows, path.as_deref()).await
+                }
                 SyncTrashAction::Restore { ids } => restore_trash(output, &profile, &rows, &ids).await,
             };
         }
@@ -153,6 +166,7 @@ async fn add(
             paused: false,
             added: 0,
             hold: None,
+            held: None,
             approval: None,
             last_pass: None,
         };
@@ -197,16 +211,24 @@ async fn remove(output: Output, profile: &Profile, catalog: &Catalog, row: &Sync
     Ok(())
 }
 
+/// What waits in a folder, and the name of its list; an error if that is not the list that is meant.
+fn waiting<'r>(row: &'r SyncFolderRow, meant: Option<&str>) -> Result<(&'r Hold, &'r str)> {
+    let path = row.folder.path.display();
+    let (Some(hold), Some(held)) = (&row.hold, &row.held) else { bail!("nothing is on hold in {path}") };
+    if let Some(meant) = meant.filter(|meant| meant != held) {
+        bail!("what is on hold in {path} is not {meant}, but {held}: `--dry-run` shows it");
+    }
+    Ok((hold, held))
+}
+
 async fn approve(
     output: Output,
     profile: &Profile,
     catalog: &Catalog,
-    row: &SyncFolderRow,
-    yes: bool,
+    folder: i64,
+    list: &str,
 ) -> Result<()> {
-    let Some(hold) = &row.hold else { bail!("nothing is on hold in {}", row.folder.path.display()) };
-    questions::confirm(yes, &format!("{}: {hold}. Let it happen?", row.folder.path.display()))?;
-    catalog.approve_sync_folder(row.id, Some(&hold.asks_for())).await?;
+    catalog.approve_sync_folder(folder, list).await?;
     let next = if tell_agent(profile).await? { "The agent goes on." } else { "The next pass goes on." };
     output.notice(next);
     Ok(())
@@ -238,7 +260,8 @@ async fn status(output: Output, catalog: &Catalog, path: Option<&Path>) -> Resul
     let only = only.map(|row| row.folder.path.display().to_string());
     let mut list = told(catalog).await?;
     list.retain(|folder| only.as_ref().is_none_or(|only| *only == folder.path));
-    output.answer(&list, |list| stand(list))?;
+    let set_back = recent_set_back(catalog).await?;
+    output.answer(&list, |list| format!("{}{}", describe_set_back(set_back), stand(list)))?;
     Ok(Ending::unless(list.iter().any(show::Told::needs_somebody)))
 }
 
@@ -347,9 +370,10 @@ fn left_trashes(profile: &Profile, rows: &[SyncFolderRow]) -> Vec<PathBuf> {
     all.filter(|path| rows.iter().all(|row| row.folder.trash != *path)).collect()
 }
 
-fn list_trash(
+async fn list_trash(
     output: Output,
     profile: &Profile,
+    catalog: &Catalog,
     rows: &[SyncFolderRow],
     path: Option<&Path>,
 ) -> Result<Ending> {
@@ -360,8 +384,12 @@ fn list_trash(
             .with_context(|| format!("cannot read {}", row.folder.trash.display()))?;
         listed.extend(entries.into_iter().map(|entry| (row.folder.path.clone(), entry)));
     }
+    // Nobody is asked for this: that the server is as far as what it told last is certain.
+    let told = catalog.cursor(Feed::Account).await?;
+    let now =
+        trash::Moment { here: micros_of(SystemTime::now()), there: (told > Version(0)).then_some(told.0) };
     for trash in left_trashes(profile, rows).into_iter().filter(|_| only.is_none()) {
-        trash::expire(&trash, SystemTime::now())?;
+        trash::expire(&trash, now)?;
         listed.extend(trash::list(&trash)?.into_iter().map(|entry| (PathBuf::from("(removed)"), entry)));
     }
     let answer: Vec<_> = listed

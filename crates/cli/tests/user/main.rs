@@ -15,6 +15,7 @@ mod operator;
 mod pair;
 mod proof;
 mod quickstart;
+mod set_back;
 mod sync;
 mod sync_chaos;
 mod takeout;

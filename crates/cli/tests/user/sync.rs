@@ -185,7 +185,18 @@ fn what_is_on_hold_waits_for_its_owner() {
         dry.contains("put into the vault's trash") && dry.contains("it was deleted in the folder"),
         "{dry}"
     );
-    machine.says(&["sync", "approve", "Phone", "--yes"]);
+    let held = machine.json(&["sync", "approve", "Phone", "--dry-run"]);
+    assert_eq!(
+        (held["pictures"].as_array().unwrap().len(), &held["pictures"][0]["fate"]),
+        (25, &"remote".into())
+    );
+    let list = held["list"].as_str().unwrap();
+    assert!(said.contains(list) && dry.contains(list), "{said}{dry}");
+    let shown = machine.says(&["sync", "approve", "Phone", "--dry-run"]);
+    assert!(shown.contains("24.jpg: into the vault's trash") && shown.contains(list), "{shown}");
+    let other = machine.fails(&["sync", "approve", "Phone", "--list", "another", "--yes"]);
+    assert!(other.contains(list) && other.contains("--dry-run"), "{other}");
+    machine.says(&["sync", "approve", "Phone", "--list", list, "--yes"]);
     assert_eq!(run(&machine)[0]["report"]["trashedRemote"], 25);
     assert_eq!(names(&machine, "default").len(), 5);
     assert!(machine.fails(&["sync", "approve", "Phone", "--yes"]).contains("nothing is on hold"));
@@ -281,6 +292,80 @@ fn rights_that_are_missing_are_told_with_what_mends_them() {
         assert!(said.contains(part), "{part} in {said}");
     }
     drop(server);
+}
+
+/// A folder below a healthy root that may not be read any more: nothing in it, nor anywhere else, counts as deleted while that lasts, and whoever
+/// asks hears where, who and what to do. The agent has looked at everything before; a command looks at it for the first time.
+#[test]
+fn what_may_not_be_read_is_no_deletion() {
+    // Root may read anything: somebody else runs it, in a home of their own.
+    const NOBODY: u32 = 65_534;
+    let machine = Machine::new();
+    let _server = machine.with_account("anna@example.org");
+    for (name, seed) in [("2024/a.jpg", 1), ("2024/b.jpg", 2), ("c.jpg", 3), ("d.jpg", 4)] {
+        write(&machine.path("Phone").join(name), &jpeg(seed));
+    }
+    let (folder, lone) = (machine.path("Phone/2024"), machine.path("Phone/d.jpg"));
+    if is_root() {
+        fs::set_permissions(machine.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        for path in ["home", "Phone"] {
+            give(&machine.path(path), NOBODY);
+        }
+    }
+    let command = |words: &[&str]| {
+        let mut command = machine.command(words);
+        if is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command
+    };
+    let json = |words: &[&str]| -> Value {
+        let output = command(&[words, &["--json"]].concat()).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{words:?}: {error}: {told}"))
+    };
+    let pass = || json(&[&["sync", "run"], &QUICK[..]].concat())[0]["report"].clone();
+    let count = |words: &[&str]| json(words)["files"].as_array().map_or(0, Vec::len);
+    assert!(command(&["sync", "add", "Phone"]).output().unwrap().status.success());
+    assert_eq!(pass()["uploaded"], 4);
+    let may_read = |may: bool| {
+        for (path, mode) in [(&folder, 0o755), (&lone, 0o644)] {
+            if is_root() {
+                let owner = Some(if may { NOBODY } else { 0 });
+                chown(path, owner, owner).unwrap();
+            }
+            let mode = if may { mode } else { 0 };
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+    };
+    let is_told = || {
+        let output = command(&["sync", "status"]).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let who = if is_root() { "nobody may not" } else { " may not" };
+        let remedy = if is_root() { "sudo groupadd photos" } else { "chmod -R u+rwX" };
+        !output.status.success() && ["2024", who, remedy].iter().all(|part| said.contains(part))
+    };
+    {
+        let words = [&["agent", "run", "--no-notifications"], &QUICK[..]].concat();
+        let log = fs::File::create(machine.path("agent.log")).unwrap();
+        let _agent = Agent(command(&words).stdout(Stdio::null()).stderr(log).spawn().unwrap());
+        write(&machine.path("Phone/e.jpg"), &jpeg(5));
+        until("what is new", &machine, || count(&["list", "files"]) == 5);
+        may_read(false);
+        fs::remove_file(machine.path("Phone/c.jpg")).unwrap();
+        until("what may not be read", &machine, is_told);
+        write(&machine.path("Phone/f.jpg"), &jpeg(6));
+        until("what is new all the same", &machine, || count(&["list", "files"]) == 6);
+        assert_eq!(count(&["list", "files", "--name", "c.jpg"]), 1, "nothing is gone while not all is seen");
+    }
+    let report = pass();
+    assert_eq!((&report["trashedRemote"], &report["trashedLocal"]), (&0.into(), &0.into()), "{report}");
+    assert!(is_told());
+    assert_eq!(count(&["list", "files"]), 6);
+    may_read(true);
+    let report = pass();
+    assert_eq!((&report["trashedRemote"], &report["inStep"]), (&1.into(), &5.into()), "{report}");
+    assert_eq!(count(&["list", "files"]), 5);
 }
 
 /// What does not work is told by every status, until it works.

@@ -30,6 +30,7 @@ use darkslide_protocol::server::ServerInfo;
 use http::HeaderValue;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::OnceCell;
@@ -221,6 +222,8 @@ struct Inner {
     limits: Limits,
     /// What the server said of itself; none if it knows no extensions.
     info: OnceCell<Option<ServerInfo>>,
+    /// What its clock said in its latest answer, µs since the epoch; 0 before the first.
+    time: Arc<AtomicI64>,
 }
 
 impl Api {
@@ -233,7 +236,15 @@ impl Api {
         let http = http_client(&limits, Some(limits.read_idle))?;
         let uploads = http_client(&limits, None)?;
         let token = token.map(token_header);
-        Ok(Self(Arc::new(Inner { server, http, uploads, token, limits, info: OnceCell::new() })))
+        Ok(Self(Arc::new(Inner {
+            server,
+            http,
+            uploads,
+            token,
+            limits,
+            info: OnceCell::new(),
+            time: Arc::default(),
+        })))
     }
 
     /// The same server and connections, signed in as somebody.
@@ -245,7 +256,14 @@ impl Api {
             token: Some(token_header(token)),
             limits: self.0.limits.clone(),
             info: self.0.info.clone(),
+            time: Arc::clone(&self.0.time),
         }))
+    }
+
+    /// What the server's clock said in its latest answer, µs since the epoch: a clock that knows nothing of this computer's. It is later there
+    /// by now, by however long that is ago.
+    pub fn server_time(&self) -> Option<i64> {
+        Some(self.0.time.load(Ordering::Relaxed)).filter(|time| *time > 0)
     }
 
     /// The server that is called.

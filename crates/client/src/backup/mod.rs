@@ -176,5 +176,6 @@ pub async fn backup(
     for root in &folders {
         run.remember_folders(root).await?;
     }
-    Ok(run.report(began.elapsed()))
+    let set_back = run.catalog.last_set_back(now).await?;
+    Ok(BackupReport { set_back, ..run.report(began.elapsed()) })
 }

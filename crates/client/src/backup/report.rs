@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
 
+use crate::catalog::SetBack;
 use crate::event::Outcome;
 
 /// A file and what is to be said of it.
@@ -68,6 +69,9 @@ pub struct BackupReport {
     pub storage_full: Option<String>,
     /// Why the run ended before it was through.
     pub interrupted: Option<String>,
+    /// The server turned out to have been set back to an older state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set_back: Option<SetBack>,
 }
 
 impl BackupReport {

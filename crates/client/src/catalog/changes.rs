@@ -21,14 +21,19 @@ pub struct ChangedRows {
 }
 
 impl Catalog {
-    /// Records a page of the ordered feed, and its cursor with it.
-    pub async fn apply_changes(&self, rows: &ChangedRows, cursor: Version) -> Result<(), CatalogError> {
+    /// Records a page of the ordered feed, and its cursor with it: that of everything, or of reading everything anew.
+    pub async fn apply_changes(
+        &self,
+        rows: &ChangedRows,
+        feed: Feed,
+        cursor: Version,
+    ) -> Result<(), CatalogError> {
         let mut transaction = self.write().await?;
         albums::put_all(&mut transaction, &rows.collections).await?;
         files::put_all(&mut transaction, &rows.files).await?;
         // After the files: an entry without a name takes its file's.
         trash::put_all(&mut transaction, &rows.trash).await?;
-        cursor::store(&mut transaction, Feed::Account, cursor).await?;
+        cursor::store(&mut transaction, feed, cursor).await?;
         Ok(transaction.commit().await?)
     }
 }

@@ -16,6 +16,8 @@ use super::{Catalog, CatalogError};
 pub enum Feed {
     /// Everything, in one order.
     Account,
+    /// The same, read from its beginning once more.
+    Anew,
     /// Collections, shared ones included.
     Collections,
     /// The trash.
@@ -25,9 +27,10 @@ pub enum Feed {
 }
 
 impl Feed {
-    fn key(self) -> String {
+    pub(super) fn key(self) -> String {
         match self {
             Self::Account => "account".to_owned(),
+            Self::Anew => "anew".to_owned(),
             Self::Collections => "collections".to_owned(),
             Self::Trash => "trash".to_owned(),
             Self::Files(collection) => format!("collection/{collection}"),
@@ -45,10 +48,13 @@ impl Spans {
         self.0.extend(span);
     }
 
-    /// How far a cursor can move without passing anything that the catalog does not have. What is behind it is let go of.
+    /// How far a cursor can move without passing anything that the catalog does not have. What is behind it is let go of. A stretch that begins
+    /// before the cursor and ends behind it moves nothing: to a server that was set back, this was the whole of what is new.
     fn reach(&mut self, mut cursor: Version) -> Version {
         while let Some(first) = self.0.first().copied().filter(|first| first.after <= cursor) {
-            cursor = cursor.max(first.until);
+            if first.after == cursor {
+                cursor = cursor.max(first.until);
+            }
             self.0.remove(&first);
         }
         cursor
@@ -129,6 +135,15 @@ mod tests {
         spans.extend(Some(span(9, 12)));
         assert_eq!(spans.reach(Version(20)), Version(20), "the feed has passed it");
         assert!(spans.0.is_empty());
+    }
+
+    #[test]
+    fn what_a_server_that_was_set_back_calls_new_moves_no_cursor() {
+        let mut spans = Spans::default();
+        spans.extend(Some(span(5, 30)));
+        assert_eq!(spans.reach(Version(20)), Version(20), "6 to 20 were told before, and may be gone");
+        spans.extend(Some(span(30, 31)));
+        assert_eq!(spans.reach(Version(20)), Version(20));
     }
 
     proptest! {

@@ -323,6 +323,31 @@ impl Catalog {
         Ok(())
     }
 
+    /// The version at which the last deletion of each of these contents was recorded.
+    pub async fn deletions(
+        &self,
+        contents: impl IntoIterator<Item = ContentHash>,
+    ) -> Result<HashMap<ContentHash, Version>, CatalogError> {
+        let contents: Vec<ContentHash> = contents.into_iter().collect();
+        let mut deletions = HashMap::new();
+        for chunk in contents.chunks(CONTENTS) {
+            let marks = vec!["?"; chunk.len()].join(", ");
+            let text = format!(
+                "SELECT content_hash, max(version) AS version FROM trash
+                 WHERE restored = 0 AND content_hash IN ({marks}) GROUP BY content_hash"
+            );
+            let mut query = sqlx::query(AssertSqlSafe(text));
+            for content in chunk {
+                query = query.bind(content.to_string());
+            }
+            for row in query.fetch_all(&self.pool).await? {
+                let Some(content) = content_hash_of(&row)? else { continue };
+                deletions.insert(content, Version(row.try_get("version")?));
+            }
+        }
+        Ok(deletions)
+    }
+
     async fn live_remotes(
         &self,
         owner: AccountId,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use sqlx::{FromRow, Row, sqlite::SqliteRow};
 
 use super::{Catalog, CatalogError};
-use crate::folder::breaker::{Approval, Hold};
+use crate::folder::breaker::{Fate, Held, HeldList, HeldPicture, Hold};
 use crate::folder::reconcile::Direction;
 use crate::folder::report::PassReport;
 use crate::library::{path_of, raw};
@@ -25,8 +25,10 @@ pub struct SyncFolderRow {
     pub added: i64,
     /// What waits for its owner.
     pub hold: Option<Hold>,
-    /// What its owner allowed, until it is done.
-    pub approval: Option<Approval>,
+    /// What the list of it is called.
+    pub held: Option<String>,
+    /// The list that its owner approved, until that is done.
+    pub approval: Option<String>,
     /// How the last pass went.
     pub last_pass: Option<PassReport>,
 }
@@ -71,7 +73,8 @@ impl FromRow<'_, SqliteRow> for SyncFolderRow {
             paused: row.try_get("paused")?,
             added: row.try_get("added")?,
             hold: json(row, "hold")?,
-            approval: json(row, "approval")?,
+            held: row.try_get("held")?,
+            approval: row.try_get("approval")?,
             // One that an earlier version wrote says nothing any more.
             last_pass: json(row, "last_pass").unwrap_or_default(),
         })
@@ -87,6 +90,10 @@ fn json<T: serde::de::DeserializeOwned>(row: &SqliteRow, column: &'static str) -
 fn text<T: serde::Serialize>(value: Option<&T>) -> Option<String> {
     value.map(|value| serde_json::to_string(value).expect("numbers and text are JSON"))
 }
+
+/// Lists that are of no use any more.
+const FORGET_LISTS: &str = "DELETE FROM sync_held WHERE folder = $1 AND NOT EXISTS (
+         SELECT 1 FROM sync_folders WHERE id = $1 AND list IN (coalesce(held, ''), coalesce(approval, '')))";
 
 impl Catalog {
     /// All sync folders, in the order in which they were added.
@@ -130,22 +137,58 @@ impl Catalog {
         Ok(())
     }
 
-    /// Records what waits for the owner, if anything does.
-    pub async fn hold_sync_folder(&self, id: i64, hold: Option<&Hold>) -> Result<(), CatalogError> {
-        let text_of = "UPDATE sync_folders SET hold = $2 WHERE id = $1";
-        sqlx::query(text_of).bind(id).bind(text(hold)).execute(&self.pool).await?;
+    /// Records what waits for the owner, if anything does. Lists that are neither that nor approved are forgotten.
+    pub async fn hold_sync_folder(&self, id: i64, held: Option<&Held>) -> Result<(), CatalogError> {
+        let mut transaction = self.write().await?;
+        let name = held.map(|held| held.list.name());
+        sqlx::query("UPDATE sync_folders SET hold = $2, held = $3 WHERE id = $1")
+            .bind(id)
+            .bind(text(held.map(|held| &held.hold)))
+            .bind(&name)
+            .execute(&mut *transaction)
+            .await?;
+        for picture in held.into_iter().flat_map(|held| held.list.pictures()) {
+            sqlx::query(
+                "INSERT OR IGNORE INTO sync_held (folder, list, path, content, fate) VALUES ($1, $2, $3, $4, $5)",
+            )
+            .bind(id)
+            .bind(&name)
+            .bind(&picture.path)
+            .bind(picture.content.to_string())
+            .bind(picture.fate.as_str())
+            .execute(&mut *transaction)
+            .await?;
+        }
+        sqlx::query(FORGET_LISTS).bind(id).execute(&mut *transaction).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// What is in a list of this name; nothing if there is none.
+    pub async fn held_list(&self, id: i64, name: &str) -> Result<HeldList, CatalogError> {
+        let text = "SELECT path, content, fate FROM sync_held WHERE folder = $1 AND list = $2";
+        let rows: Vec<(Vec<u8>, String, String)> =
+            sqlx::query_as(text).bind(id).bind(name).fetch_all(&self.pool).await?;
+        let picture = |(path, content, fate): (Vec<u8>, String, String)| {
+            Some(HeldPicture { path, content: content.parse().ok()?, fate: Fate::parse(&fate)? })
+        };
+        let damaged = CatalogError::Damaged { what: "list of what is on hold" };
+        rows.into_iter().map(picture).collect::<Option<_>>().ok_or(damaged)
+    }
+
+    /// Records which list the owner approved, until that is done.
+    pub async fn approve_sync_folder(&self, id: i64, list: &str) -> Result<(), CatalogError> {
+        let text = "UPDATE sync_folders SET approval = $2 WHERE id = $1";
+        sqlx::query(text).bind(id).bind(list).execute(&self.pool).await?;
         Ok(())
     }
 
-    /// Records what the owner allowed, until it is done.
-    pub async fn approve_sync_folder(
-        &self,
-        id: i64,
-        approval: Option<&Approval>,
-    ) -> Result<(), CatalogError> {
-        let text_of = "UPDATE sync_folders SET approval = $2 WHERE id = $1";
-        sqlx::query(text_of).bind(id).bind(text(approval)).execute(&self.pool).await?;
-        Ok(())
+    /// Ends an approval, unless another list was approved since.
+    pub async fn end_approval(&self, id: i64, list: &str) -> Result<(), CatalogError> {
+        let mut transaction = self.write().await?;
+        let text = "UPDATE sync_folders SET approval = NULL WHERE id = $1 AND approval = $2";
+        sqlx::query(text).bind(id).bind(list).execute(&mut *transaction).await?;
+        sqlx::query(FORGET_LISTS).bind(id).execute(&mut *transaction).await?;
+        Ok(transaction.commit().await?)
     }
 
     /// Records how a pass went.
@@ -158,11 +201,12 @@ impl Catalog {
     /// Takes over a root under another marker, with nothing agreed on: what follows is a merge.
     pub async fn readopt_sync_folder(&self, id: i64, marker: &str) -> Result<(), CatalogError> {
         let mut transaction = self.write().await?;
-        for table in ["sync_base", "sync_detached", "sync_mounts"] {
+        for table in ["sync_base", "sync_detached", "sync_mounts", "sync_held"] {
             let text = sqlx::AssertSqlSafe(format!("DELETE FROM {table} WHERE folder = $1"));
             sqlx::query(text).bind(id).execute(&mut *transaction).await?;
         }
-        let text = "UPDATE sync_folders SET marker = $2, hold = NULL, approval = NULL WHERE id = $1";
+        let text =
+            "UPDATE sync_folders SET marker = $2, hold = NULL, held = NULL, approval = NULL WHERE id = $1";
         sqlx::query(text).bind(id).bind(marker).execute(&mut *transaction).await?;
         Ok(transaction.commit().await?)
     }

@@ -1,6 +1,7 @@
 //! The catalog's promises: later versions win, tombstones keep what was known, key and header go with their content.
 
 use super::*;
+use crate::folder::reconcile::Remote;
 use crate::library::AlbumRule;
 use crate::library::selection::{Reach, Scope};
 use darkslide_crypto::ContentHash;
@@ -114,7 +115,7 @@ async fn a_page_of_the_ordered_feed_is_written_whole_and_vouches_for_every_feed(
         trash: vec![trashed(230, 301), trashed(999, 302)],
     };
     for _ in 0..2 {
-        catalog.apply_changes(&rows, Version(302)).await.unwrap();
+        catalog.apply_changes(&rows, Feed::Account, Version(302)).await.unwrap();
         assert_eq!(catalog.files(&FileFilter::default()).await.unwrap(), files);
         let purged = catalog.trashed_with_content(&ContentHash::of(b"a")).await.unwrap();
         let named: Vec<_> = purged.iter().map(|row| (row.file, row.title.as_deref())).collect();
@@ -496,4 +497,86 @@ async fn a_new_catalog_may_be_opened_by_many_at_once() {
             opened.unwrap().unwrap();
         }
     }
+}
+
+/// The server was set back, and gave the number of a lost file to another one. What it lost is to be sent again; what was deleted for good stays
+/// deleted, and nothing that was known of the lost file is told of the other.
+#[tokio::test]
+async fn a_mirror_that_is_read_anew_forgets_what_the_server_lost() {
+    let (_folder, catalog) = catalog().await;
+    let content = |number: u8| Some(ContentHash::of(&[number]));
+    let numbered = |id: i64, number: u8, version| FileRow {
+        content_hash: content(number),
+        encrypted_key: Opaque(format!("key {number}")),
+        ..file(id, 1, version)
+    };
+    let purged = |id, number, version| TrashRow { content_hash: content(number), ..trashed(id, version) };
+    let kept = [numbered(1, 1, 11), FileRow { deleted: true, ..numbered(5, 5, 12) }];
+    let before = ChangedRows {
+        collections: vec![collection(1, "One", 30), collection(2, "Lost", 31)],
+        files: [&kept[..], &[numbered(2, 2, 21), numbered(3, 3, 22), numbered(4, 4, 23)]].concat(),
+        trash: vec![purged(8, 8, 24), TrashRow { purged: false, ..purged(9, 9, 25) }, purged(5, 5, 12)],
+    };
+    catalog.apply_changes(&before, Feed::Account, Version(31)).await.unwrap();
+    let assets: Vec<AssetRow> = (1..=4)
+        .map(|number: u8| AssetRow {
+            content_hash: content(number),
+            file: Some(FileId(number.into())),
+            motion: None,
+            ..asset(&[number], if number == 4 { AssetState::Freed } else { AssetState::BackedUp })
+        })
+        .collect();
+    catalog.put_assets(&assets).await.unwrap();
+    let newest = catalog.witnesses(OWNER, Version(24)).await.unwrap();
+    let places: Vec<_> = newest.iter().map(|witness| witness.place).collect();
+    let place = |id| Place::Membership(CollectionId(1), FileId(id));
+    assert_eq!(places, [Place::Trash(FileId(8)), place(4), place(3), place(2)]);
+    assert_eq!(
+        catalog.witnesses(AccountId(8), Version(24)).await.unwrap().len(),
+        2,
+        "the trash is one's own"
+    );
+
+    // It is interrupted, and goes on; beginning again changes nothing.
+    catalog.begin_anew().await.unwrap();
+    let after = ChangedRows {
+        collections: vec![collection(1, "One", 40)],
+        files: vec![kept[0].clone(), FileRow { content_hash: None, ..kept[1].clone() }],
+        trash: vec![trashed(5, 12)],
+    };
+    catalog.apply_changes(&after, Feed::Anew, Version(12)).await.unwrap();
+    catalog.begin_anew().await.unwrap();
+    assert_eq!(catalog.read_anew_to().await.unwrap(), Some(Version(12)));
+    let another = ChangedRows { files: vec![numbered(2, 7, 41)], ..ChangedRows::default() };
+    catalog.apply_changes(&another, Feed::Anew, Version(42)).await.unwrap();
+    let told = catalog.end_anew(OWNER, Version(42), 1_000).await.unwrap();
+    assert_eq!(told, Some(SetBack { noticed: 1_000, lost: 3, here: 2 }));
+    assert_eq!(catalog.end_anew(OWNER, Version(42), 1_001).await.unwrap(), None);
+    assert_eq!(catalog.last_set_back(1_000).await.unwrap(), told);
+    assert_eq!(catalog.last_set_back(1_001).await.unwrap(), None);
+    assert_eq!(
+        (catalog.cursor(Feed::Account).await.unwrap(), catalog.read_anew_to().await.unwrap()),
+        (Version(42), None)
+    );
+
+    let rows = catalog.assets(b"/pictures").await.unwrap();
+    let states: Vec<_> = rows.iter().map(|row| (row.path[0], row.state, row.file)).collect();
+    let expected = [
+        (1, AssetState::BackedUp, Some(FileId(1))),
+        (2, AssetState::Blocked, None),
+        (3, AssetState::Blocked, None),
+        (4, AssetState::Freed, Some(FileId(4))),
+    ];
+    assert_eq!(states, expected);
+    assert!(rows[1].reason.as_deref().unwrap().contains("set back"));
+    let remotes = catalog.remotes(OWNER, (1..=9).filter_map(content)).await.unwrap();
+    let of = |number| remotes.get(&content(number).unwrap()).copied();
+    assert!(matches!(of(1), Some(Remote::Live { .. })) && matches!(of(7), Some(Remote::Live { .. })));
+    // What was only in the trash is not there, and was not deleted for good.
+    assert_eq!([of(2), of(3), of(4), of(9)], [None; 4]);
+    assert_eq!([of(5), of(8)], [Some(Remote::Purged); 2]);
+    assert!(catalog.memberships(FileId(3)).await.unwrap().is_empty());
+    assert!(catalog.collection(CollectionId(2)).await.unwrap().is_none());
+    let deletions = catalog.deletions([content(8).unwrap(), content(5).unwrap()]).await.unwrap();
+    assert_eq!(deletions[&content(8).unwrap()], Version(24));
 }

@@ -30,7 +30,8 @@ impl News {
         Self { api: session.api.clone(), stream: None, seen: Version(0), pauses: None }
     }
 
-    /// Waits until the vault is at a later version than the one that it said last; the first is said at once. Fails only where
+    /// Waits until the vault is at another version than the one that it said last; the first is said at once. An earlier one is that of a
+    /// server that was set back to an older state, which is news as well. Fails only where
     /// asking again is no use: the session has ended, or the server has no such stream. Nothing is lost when it is dropped while it
     /// waits.
     pub async fn next(&mut self) -> Result<Version, ApiFailure> {
@@ -38,7 +39,7 @@ impl News {
             match self.listen().await {
                 Ok(Some(version)) => {
                     self.pauses = None;
-                    if version > self.seen {
+                    if version != self.seen {
                         self.seen = version;
                         return Ok(version);
                     }

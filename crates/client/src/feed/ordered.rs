@@ -1,13 +1,16 @@
 //! The one ordered feed of a whole account: page after page, each in one transaction with the cursor.
 //!
-//! While a page is opened and written the next one comes; there are never more than these two in memory.
+//! While a page is opened and written the next one comes; there are never more than these two in memory. A server that was set back to an older
+//! state is noticed here (`lineage.rs`), and then everything is read anew.
 
+use super::lineage::Lineage;
 use super::{FeedSummary, advanced, take_rows};
 use crate::catalog::{Catalog, ChangedRows, CollectionRow, Feed, FileRow, TrashRow};
 use crate::error::VaultError;
 use crate::keys::{Opened, open_collection, open_file, open_trash_item};
 use crate::session::Session;
 use darkslide_crypto::keys::CollectionKey;
+use darkslide_media::probe::micros_of;
 use darkslide_protocol::change::{CHANGES_DEFAULT, Change, Changes};
 use darkslide_protocol::file::File;
 use darkslide_protocol::trash::TrashItem;
@@ -15,24 +18,37 @@ use darkslide_protocol::{CollectionId, Version};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// Collections' keys as the tasks that open files share them; none where one does not open.
 type Keys = HashMap<CollectionId, Option<Arc<CollectionKey>>>;
 
 /// Brings the catalog up to date with the vault.
 pub(super) async fn pull(session: &Session, catalog: &Catalog) -> Result<FeedSummary, VaultError> {
-    let mut summary = FeedSummary::default();
-    let mut keys = Keys::new();
-    let mut cursor = catalog.cursor(Feed::Account).await?;
+    // An earlier pull did not come to its end.
+    if let Some(reached) = catalog.read_anew_to().await? {
+        return read_anew(session, catalog, reached).await;
+    }
+    let known = catalog.cursor(Feed::Account).await?;
+    let mut lineage = Lineage::of(session, catalog, known).await?;
+    let mut reader = Reader { session, catalog, keys: Keys::new(), summary: FeedSummary::default() };
+    let mut cursor = lineage.begin();
     let mut page = session.api.changes(cursor, CHANGES_DEFAULT).await?;
     loop {
+        lineage.check(session, catalog, &mut page).await?;
         if !page.has_more {
-            take(session, catalog, &mut keys, page, cursor, &mut summary).await?;
-            return Ok(summary);
+            if lineage.is_broken() || page.next < known {
+                catalog.begin_anew().await?;
+                return read_anew(session, catalog, Version(0)).await;
+            }
+            reader.take(page, Feed::Account, known).await?;
+            return Ok(reader.summary);
         }
         let next = advanced(cursor, page.next)?;
+        // What is behind is not vouched for before it is known to be there.
+        page.next = if lineage.is_broken() { known } else { next.max(known) };
         let (taken, following) = tokio::join!(
-            take(session, catalog, &mut keys, page, cursor, &mut summary),
+            reader.take(page, Feed::Account, known),
             session.api.changes(next, CHANGES_DEFAULT),
         );
         taken?;
@@ -40,36 +56,60 @@ pub(super) async fn pull(session: &Session, catalog: &Catalog) -> Result<FeedSum
     }
 }
 
-/// Opens a page that was asked for with `cursor`, and writes it.
-async fn take(
+/// Reads everything from `cursor` on, into a mirror of which everything before that was read anew.
+async fn read_anew(
     session: &Session,
     catalog: &Catalog,
-    keys: &mut Keys,
-    page: Changes,
-    cursor: Version,
-    summary: &mut FeedSummary,
-) -> Result<(), VaultError> {
-    if page.changes.is_empty() && page.next == cursor {
-        return Ok(());
+    mut cursor: Version,
+) -> Result<FeedSummary, VaultError> {
+    let mut reader = Reader { session, catalog, keys: Keys::new(), summary: FeedSummary::default() };
+    loop {
+        let page = session.api.changes(cursor, CHANGES_DEFAULT).await?;
+        let (next, has_more) = (page.next, page.has_more);
+        reader.take(page, Feed::Anew, cursor).await?;
+        if !has_more {
+            let now = micros_of(SystemTime::now());
+            reader.summary.set_back = catalog.end_anew(session.account, next, now).await?;
+            return Ok(reader.summary);
+        }
+        cursor = advanced(cursor, next)?;
     }
-    let next = page.next;
-    let Sorted { collections, files, trash } = sort(page.changes);
-    let collections: Vec<_> = collections.iter().map(|one| open_collection(&session.keys, one)).collect();
-    // What is wrong with one of these is told when its own turn comes.
-    let ahead: Vec<CollectionRow> =
-        page.ahead.iter().map(|one| open_collection(&session.keys, one).row).collect();
-    let collections = take_rows(collections, summary);
-    for row in collections.iter().chain(&ahead) {
-        keys.entry(row.id).or_insert_with(|| open_key(session, row));
+}
+
+/// What opens pages and writes them.
+struct Reader<'a> {
+    session: &'a Session,
+    catalog: &'a Catalog,
+    keys: Keys,
+    summary: FeedSummary,
+}
+
+impl Reader<'_> {
+    /// Opens a page that was asked for with `cursor`, and writes it.
+    async fn take(&mut self, page: Changes, feed: Feed, cursor: Version) -> Result<(), VaultError> {
+        if page.changes.is_empty() && page.next == cursor {
+            return Ok(());
+        }
+        let Self { session, catalog, keys, summary } = self;
+        let next = page.next;
+        let Sorted { collections, files, trash } = sort(page.changes);
+        let collections: Vec<_> = collections.iter().map(|one| open_collection(&session.keys, one)).collect();
+        // What is wrong with one of these is told when its own turn comes.
+        let ahead: Vec<CollectionRow> =
+            page.ahead.iter().map(|one| open_collection(&session.keys, one).row).collect();
+        let collections = take_rows(collections, summary);
+        for row in collections.iter().chain(&ahead) {
+            keys.entry(row.id).or_insert_with(|| open_key(session, row));
+        }
+        learn_keys(session, catalog, keys, &files, &trash).await?;
+        let (files, trash) = open(keys, files, trash).await;
+        let (files, trash) = (take_rows(files, summary), take_rows(trash, summary));
+        summary.collections += collections.len() as u64;
+        summary.files += files.len() as u64;
+        summary.trash += trash.len() as u64;
+        let rows = ChangedRows { collections: [collections, ahead].concat(), files, trash };
+        Ok(catalog.apply_changes(&rows, feed, next).await?)
     }
-    learn_keys(session, catalog, keys, &files, &trash).await?;
-    let (files, trash) = open(keys, files, trash).await;
-    let (files, trash) = (take_rows(files, summary), take_rows(trash, summary));
-    summary.collections += collections.len() as u64;
-    summary.files += files.len() as u64;
-    summary.trash += trash.len() as u64;
-    let rows = ChangedRows { collections: [collections, ahead].concat(), files, trash };
-    Ok(catalog.apply_changes(&rows, next).await?)
 }
 
 /// Changes by what they are changes of. Unknown kinds are for later clients.

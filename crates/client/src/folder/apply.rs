@@ -447,7 +447,8 @@ impl Hands<'_> {
             };
             let (root, trash, path) =
                 (self.root().to_owned(), self.row.folder.trash.clone(), step.path.clone());
-            let now = micros_of(SystemTime::now());
+            let now =
+                trash::Moment { here: micros_of(SystemTime::now()), there: self.session.api.server_time() };
             let put =
                 blocking(move || trash::put(&trash, &root, &path, (stat, content), step.cause, now)).await;
             match put {

@@ -1,9 +1,14 @@
 //! The breaker: a plan that removes too much is not carried out before its owner has said so. What it adds is. A hold lasts until it is
 //! approved, or until nothing of the kind is left to be done: what comes beside it, or brings it below the bound, does not end it.
+//!
+//! What is approved is a list of pictures, each at its path ([`HeldList`]): as many others are not approved by it.
 
+use std::collections::BTreeSet;
+
+use darkslide_crypto::ContentHash;
 use serde::{Deserialize, Serialize};
 
-use super::reconcile::{Action, Cause, Step, SyncPlan};
+use super::reconcile::{Action, Cause, RelativePath, Step, SyncPlan};
 
 /// Removals that are never too many.
 pub const ALWAYS_ALLOWED: usize = 20;
@@ -45,43 +50,133 @@ pub enum Hold {
     },
 }
 
-/// What an owner allowed: as much as they were shown, and no more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What would become of a picture that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Approval {
-    /// Removed from the folder.
-    pub local: usize,
-    /// Put into the vault's trash.
-    pub remote: usize,
-    /// Brought back.
-    pub back: usize,
+pub enum Fate {
+    /// From the folder into the local trash.
+    Local,
+    /// Into the vault's trash.
+    Remote,
+    /// It is gone from the folder, and stays in the vault for its age.
+    Kept,
+    /// It was deleted, is in the folder again, and would come back everywhere.
+    Back,
 }
 
-impl Hold {
-    /// What would happen.
-    pub fn asks_for(&self) -> Approval {
-        match *self {
-            Self::Removals { local, remote, .. } | Self::Everything { local, remote } => {
-                Approval { local, remote, back: 0 }
-            }
-            Self::Reappearances { back, local, remote } => Approval { local, remote, back },
+impl Fate {
+    const ALL: [Self; 4] = [Self::Local, Self::Remote, Self::Kept, Self::Back];
+
+    /// As it is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Remote => "remote",
+            Self::Kept => "kept",
+            Self::Back => "back",
+        }
+    }
+
+    /// What [`as_str`](Self::as_str) gave.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fate| fate.as_str() == word)
+    }
+
+    fn of(step: &Step) -> Option<Self> {
+        match step.action {
+            Action::TrashLocal { .. } => Some(Self::Local),
+            Action::TrashRemote { .. } => Some(Self::Remote),
+            _ if step.cause == Cause::DeletedOld => Some(Self::Kept),
+            _ if step.is_reappearance() => Some(Self::Back),
+            _ => None,
         }
     }
 }
 
+/// A picture that waits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HeldPicture {
+    /// Where it is, or was.
+    pub path: RelativePath,
+    /// What it is.
+    pub content: ContentHash,
+    /// What would become of it.
+    pub fate: Fate,
+}
+
+impl HeldPicture {
+    fn of(step: &Step) -> Option<Self> {
+        let fate = Fate::of(step)?;
+        let content = match step.action {
+            Action::TrashLocal { content, .. }
+            | Action::Detach { content }
+            | Action::Send { content, .. }
+            | Action::Restore { content, .. } => content,
+            Action::TrashRemote { buried, .. } => buried.content,
+            _ => return None,
+        };
+        Some(Self { path: step.path.clone(), content, fate })
+    }
+}
+
+/// Pictures that wait, and what an owner approves: these, and no others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeldList(BTreeSet<HeldPicture>);
+
+impl HeldList {
+    /// Those of some steps.
+    fn of<'s>(steps: impl Iterator<Item = &'s Step>) -> Self {
+        steps.filter_map(HeldPicture::of).collect()
+    }
+
+    /// By path.
+    pub fn pictures(&self) -> impl Iterator<Item = &HeldPicture> {
+        self.0.iter()
+    }
+
+    /// What it is called: the first 48 bits of a BLAKE3 over all that is in it. Nobody but the owner and chance makes lists.
+    pub fn name(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for HeldPicture { path, content, fate } in &self.0 {
+            hasher.update(&(path.len() as u64).to_le_bytes());
+            hasher.update(path);
+            hasher.update(format!("{content} {}\n", fate.as_str()).as_bytes());
+        }
+        hasher.finalize().to_hex().chars().take(12).collect()
+    }
+
+    fn has(&self, step: &Step) -> bool {
+        HeldPicture::of(step).is_some_and(|picture| self.0.contains(&picture))
+    }
+}
+
+impl FromIterator<HeldPicture> for HeldList {
+    fn from_iter<I: IntoIterator<Item = HeldPicture>>(pictures: I) -> Self {
+        Self(pictures.into_iter().collect())
+    }
+}
+
+/// What waits for the owner: why, and what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Why.
+    pub hold: Hold,
+    /// What.
+    pub list: HeldList,
+}
+
 impl std::fmt::Display for Hold {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Approval { local, remote, back } = self.asks_for();
         match self {
-            Self::Removals { .. } => write!(
+            Self::Removals { local, remote, .. } => write!(
                 formatter,
                 "{remote} would go into the vault's trash and {local} from the folder into the local trash: more than is done without asking"
             ),
-            Self::Everything { .. } => write!(
+            Self::Everything { local, remote } => write!(
                 formatter,
                 "everything would be removed at once ({remote} into the vault's trash, {local} into the local trash)"
             ),
-            Self::Reappearances { .. } => {
+            Self::Reappearances { back, .. } => {
                 write!(
                     formatter,
                     "{back} pictures that were deleted are in the folder again, and would come back everywhere"
@@ -97,15 +192,18 @@ pub fn judge(
     plan: &mut SyncPlan,
     agreed: usize,
     before: Option<Hold>,
-    approved: Option<Approval>,
-) -> Option<Hold> {
+    approved: Option<&HeldList>,
+) -> Option<Held> {
     let count = |is: fn(&Step) -> bool| plan.steps.iter().filter(|step| is(step)).count();
     let local = count(|step| matches!(step.action, Action::TrashLocal { .. }));
     let remote = count(|step| matches!(step.action, Action::TrashRemote { .. }));
     let back = count(Step::is_reappearance);
     let allowed = ALWAYS_ALLOWED.max(agreed / 10);
     let removed = local + remote;
-    let approved = approved.unwrap_or_default();
+    // Fewer than were approved are: some may have been put back.
+    let is_approved = |is: fn(&Step) -> bool| {
+        plan.steps.iter().filter(|step| is(step)).all(|step| approved.is_some_and(|list| list.has(step)))
+    };
     // What stays in the vault for its age has gone from the folder all the same.
     let is_old = |step: &Step| step.cause == Cause::DeletedOld;
     let gone = removed + plan.steps.iter().filter(|step| is_old(step)).count();
@@ -114,10 +212,10 @@ pub fn judge(
     let was_held = before.is_some() && removed > 0;
     // What was not asked about, because it is few, does not take back what was approved.
     let may_remove =
-        !(is_everything || is_much || was_held) || (local <= approved.local && remote <= approved.remote);
+        !(is_everything || is_much || was_held) || is_approved(|step| step.action.is_destructive());
     let were_back = matches!(before, Some(Hold::Reappearances { .. })) && back > 0;
     let many_are_back = back > REAPPEARANCES_MAX || were_back;
-    if may_remove && (!many_are_back || back <= approved.back) {
+    if may_remove && (!many_are_back || is_approved(Step::is_reappearance)) {
         return None;
     }
     // The first that applies asks for all of it.
@@ -131,8 +229,9 @@ pub fn judge(
     let is_held = |step: &Step| {
         step.action.is_destructive() || is_old(step) || (many_are_back && step.is_reappearance())
     };
+    let list = HeldList::of(plan.steps.iter().filter(|step| is_held(step)));
     plan.steps.retain(|step| !is_held(step));
-    Some(hold)
+    Some(Held { hold, list })
 }
 
 #[cfg(test)]

@@ -22,9 +22,21 @@ fn plan(local: usize, remote: usize, back: usize) -> SyncPlan {
         (remote, trash_remote, Cause::DeletedHere),
     ];
     let steps = steps.into_iter().flat_map(|(count, action, cause)| {
-        (0..count).map(move |_| Step { path: b"p".to_vec(), from: None, action, cause, lets_go: None })
+        (0..count).map(move |number| {
+            let path = format!("{cause:?} {number}").into_bytes();
+            Step { path, from: None, action, cause, lets_go: None }
+        })
     });
     SyncPlan { steps: steps.collect(), waiting: Vec::new() }
+}
+
+/// What an owner approves who is shown such a plan.
+fn shown((local, remote, back): (usize, usize, usize)) -> HeldList {
+    HeldList::of(plan(local, remote, back).steps.iter())
+}
+
+fn hold_of(held: Option<Held>) -> Option<Hold> {
+    held.map(|held| held.hold)
 }
 
 fn counts(plan: &SyncPlan) -> (usize, usize, usize, usize) {
@@ -39,7 +51,11 @@ fn counts(plan: &SyncPlan) -> (usize, usize, usize, usize) {
 
 fn check((local, remote, back): (usize, usize, usize), agreed: usize, expected: Option<Hold>) {
     let mut plan = plan(local, remote, back);
-    assert_eq!(judge(&mut plan, agreed, None, None), expected, "{local} {remote} {back} of {agreed}");
+    assert_eq!(
+        hold_of(judge(&mut plan, agreed, None, None)),
+        expected,
+        "{local} {remote} {back} of {agreed}"
+    );
     let is_back_held = matches!(expected, Some(Hold::Reappearances { .. }));
     let removed = if expected.is_some() { (0, 0) } else { (local, remote) };
     let kept = (removed.0, removed.1, if is_back_held { 0 } else { back }, 1);
@@ -77,14 +93,14 @@ fn reappearances() {
     check((30, 0, 20), 100, Some(Hold::Removals { local: 30, remote: 0, allowed: 20 }));
 }
 
-/// What was approved is done, as much of it and no more.
+/// What was approved is done, or as much of it as is left.
 #[test]
 fn approvals() {
-    let approve = |(local, remote, back), approval: Approval| {
+    let approve = |(local, remote, back), approval: &HeldList| {
         let mut plan = plan(local, remote, back);
         judge(&mut plan, 100, None, Some(approval)).is_some()
     };
-    let shown = Approval { local: 15, remote: 10, back: 0 };
+    let list = shown((15, 10, 0));
     for (counts, is_held) in [
         ((15, 10, 0), false),
         ((14, 10, 3), false),
@@ -92,14 +108,67 @@ fn approvals() {
         ((15, 11, 0), true),
         ((15, 10, 21), true),
     ] {
-        assert_eq!(approve(counts, shown), is_held, "{counts:?}");
+        assert_eq!(approve(counts, &list), is_held, "{counts:?}");
     }
-    let back = Approval { local: 0, remote: 0, back: 25 };
+    let list = shown((0, 0, 25));
     for (counts, is_held) in
         [((0, 0, 25), false), ((0, 0, 26), true), ((3, 0, 25), false), ((25, 0, 25), true)]
     {
-        assert_eq!(approve(counts, back), is_held, "{counts:?}");
+        assert_eq!(approve(counts, &list), is_held, "{counts:?}");
     }
+}
+
+/// As many others are not what was approved: at another place, of another content, or with another fate.
+#[test]
+fn an_approval_is_of_these_pictures_and_no_others() {
+    let list = shown((15, 10, 0));
+    let judged = |change: fn(&mut Step)| {
+        let mut plan = plan(15, 10, 0);
+        change(plan.steps.iter_mut().find(|step| step.action.is_destructive()).unwrap());
+        let held = judge(&mut plan, 100, None, Some(&list))?;
+        assert_eq!(counts(&plan), (0, 0, 0, 1), "and all of it waits");
+        assert_ne!(held.list.name(), list.name());
+        Some(held.list.pictures().count())
+    };
+    assert_eq!(judged(|_| {}), None);
+    assert_eq!(judged(|step| step.path = b"another".to_vec()), Some(25));
+    assert_eq!(
+        judged(|step| {
+            let Action::TrashLocal { content, .. } = &mut step.action else { panic!("{step:?}") };
+            *content = ContentHash::of(b"another");
+        }),
+        Some(25)
+    );
+    assert_eq!(
+        judged(|step| {
+            let Action::TrashLocal { buried, .. } = step.action else { panic!("{step:?}") };
+            step.action = Action::TrashRemote { file: FileId(1), version: Version(1), buried };
+        }),
+        Some(25)
+    );
+}
+
+/// What stays in the vault for its age is in the list as well: it is gone from the folder.
+#[test]
+fn a_list_has_everything_that_waits() {
+    let mut plan = plan(2, 3, 21);
+    let content = ContentHash::of(b"old");
+    let (action, cause) = (Action::Detach { content }, Cause::DeletedOld);
+    plan.steps.push(Step { path: b"old".to_vec(), from: None, action, cause, lets_go: None });
+    let held = judge(&mut plan, 500, None, None).unwrap();
+    let of = |fate| held.list.pictures().filter(|picture| picture.fate == fate).count();
+    assert_eq!(Fate::ALL.map(of), [2, 3, 1, 21]);
+    assert_eq!(counts(&plan), (0, 0, 0, 1));
+    for fate in Fate::ALL {
+        assert_eq!(Fate::parse(fate.as_str()), Some(fate));
+    }
+    assert_eq!(held.list, held.list.pictures().cloned().collect(), "a list is what is in it");
+    // A path that ends as another begins is another list.
+    let one = |path: &[u8]| {
+        HeldList::from_iter([HeldPicture { path: path.to_vec(), content, fate: Fate::Local }]).name()
+    };
+    assert_ne!(one(b"a"), one(b"b"));
+    assert_eq!(one(b"a").len(), 12);
 }
 
 /// A hold does not end because something was added, or because a part of it was put back: only an approval ends it, or that nothing is left.
@@ -107,17 +176,18 @@ fn approvals() {
 fn a_hold_lasts() {
     let judged = |(local, remote, back), agreed, before, approved| {
         let mut plan = plan(local, remote, back);
-        let hold = judge(&mut plan, agreed, before, approved);
+        let held = judge(&mut plan, agreed, before, approved);
         assert_eq!(counts(&plan).3, 1, "what adds goes on");
-        hold
+        hold_of(held)
     };
     let everything = judged((0, 6, 0), 6, None, None);
     assert_eq!(everything, Some(Hold::Everything { local: 0, remote: 6 }));
     assert_eq!(judged((0, 6, 0), 7, everything, None), everything);
     assert_eq!(judged((0, 1, 0), 700, everything, None), Some(Hold::Everything { local: 0, remote: 1 }));
     assert_eq!(judged((0, 0, 0), 7, everything, None), None);
-    let approval = Some(Approval { local: 0, remote: 6, back: 0 });
-    assert_eq!(judged((0, 6, 0), 7, everything, approval), None);
+    let (all, fewer) = (shown((0, 6, 0)), shown((0, 5, 0)));
+    assert_eq!(judged((0, 6, 0), 7, everything, Some(&all)), None);
+    assert_eq!(judged((0, 6, 0), 7, everything, Some(&fewer)), everything);
     let back = judged((0, 0, 21), 100, None, None);
     assert_eq!(
         judged((0, 0, 20), 100, back, None),
@@ -134,10 +204,6 @@ fn a_hold_says_what_it_holds() {
         Hold::Everything { local: 3, remote: 40 },
         Hold::Reappearances { back: 21, local: 3, remote: 40 },
     ];
-    let asked = holds.map(|hold| hold.asks_for());
-    assert_eq!(asked[0], Approval { local: 3, remote: 40, back: 0 });
-    assert_eq!(asked[1], asked[0]);
-    assert_eq!(asked[2], Approval { back: 21, ..asked[0] });
     let told = holds.map(|hold| hold.to_string());
     assert!(told[0].contains("40 would go into the vault's trash and 3 from the folder"), "{}", told[0]);
     assert!(
@@ -164,22 +230,22 @@ proptest! {
             Hold::Reappearances { back: 21, local: 0, remote: 0 },
         ])),
     ) {
-        let approved = approved.map(|(local, remote, back)| Approval { local, remote, back });
+        let list = approved.map(shown);
         let mut judged = plan(planned.0, planned.1, planned.2);
-        let hold = judge(&mut judged, agreed, before, approved);
+        let held = judge(&mut judged, agreed, before, list.as_ref());
         let (local, remote, back, new) = counts(&judged);
         prop_assert_eq!(new, 1);
         let approved = approved.unwrap_or_default();
-        if local > approved.local || remote > approved.remote {
+        if local > approved.0 || remote > approved.1 {
             prop_assert!(local + remote <= ALWAYS_ALLOWED.max(agreed / 10));
             prop_assert!(local + remote <= 1 || local + remote < agreed);
             prop_assert!(before.is_none() || local + remote == 0, "a hold lasts");
         }
-        prop_assert!(back <= REAPPEARANCES_MAX.max(approved.back));
-        if let Some(hold) = hold {
+        prop_assert!(back <= REAPPEARANCES_MAX.max(approved.2));
+        if let Some(Held { hold, list }) = held {
             prop_assert_eq!(local + remote, 0);
             let mut again = plan(planned.0, planned.1, planned.2);
-            prop_assert_eq!(judge(&mut again, agreed, Some(hold), Some(hold.asks_for())), None);
+            prop_assert_eq!(judge(&mut again, agreed, Some(hold), Some(&list)), None);
             prop_assert_eq!(counts(&again), (planned.0, planned.1, planned.2, 1));
         } else {
             prop_assert_eq!((local, remote, back), planned);

@@ -144,6 +144,19 @@ pub fn unhealthy(folder: &Path, source: io::Error) -> Unhealthy {
     }
 }
 
+/// What keeps a file from being read, or a folder from being listed, as its owner should hear it.
+pub fn unreadable(path: &Path, error: &io::Error) -> String {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return format!("it cannot be read: {error}");
+    }
+    // Of what is in a folder that may not be entered, nothing more is known.
+    let known = path.ancestors().find(|path| path.metadata().is_ok()).unwrap_or(path);
+    let Rights { user, owner, group, mode, advice, .. } =
+        rights(known, io::ErrorKind::PermissionDenied.into());
+    let what = if known == path { "it".to_owned() } else { known.display().to_string() };
+    format!("{user} may not read it: {what} belongs to {owner}:{group} with mode {mode:04o}. {advice}")
+}
+
 #[cfg(unix)]
 fn may_change(folder: &Path) -> io::Result<()> {
     use rustix::fs::{Access, AtFlags, CWD, accessat};

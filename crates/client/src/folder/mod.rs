@@ -45,7 +45,9 @@ use crate::versions::has_version;
 use apply::Hands;
 use marker::Unhealthy;
 use mounts::Mounts;
-use reconcile::{Base, Deleted, Direction, Local, Others, RelativePath, Snapshot, SyncPlan, reconcile};
+use reconcile::{
+    Base, Deleted, Direction, Local, Others, RelativePath, Remote, Snapshot, SyncPlan, reconcile,
+};
 use report::PassReport;
 use scan::{Memory, Scan, scan};
 
@@ -106,7 +108,7 @@ pub struct Preview {
     /// The plan.
     pub plan: SyncPlan,
     /// What of it would wait for the owner: those steps are in the plan all the same.
-    pub hold: Option<breaker::Hold>,
+    pub held: Option<breaker::Held>,
     /// What was seen.
     pub unsettled: Vec<scan::Unsettled>,
     /// What could not be read.
@@ -176,6 +178,9 @@ pub async fn pass(
     report.began = micros_of(began);
     report.millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     report.in_step = catalog.sync_counts(row.id).await?.0;
+    if let Some(set_back) = catalog.last_set_back(report.began).await? {
+        report.notes("", &set_back);
+    }
     catalog.sync_folder_passed(row.id, &report).await?;
     Ok(report)
 }
@@ -204,9 +209,15 @@ async fn pass_over(
     memory.is_probed = true;
     let Looked { scan, mut plan, agreed, vault } =
         look(session, catalog, row, memories, settings, events).await?;
-    let hold = breaker::judge(&mut plan, agreed, row.hold, row.approval);
-    if hold != row.hold {
-        catalog.hold_sync_folder(row.id, hold.as_ref()).await?;
+    let approved = approved(catalog, row).await?;
+    let held = breaker::judge(&mut plan, agreed, row.hold, approved.as_ref());
+    let hold = held.as_ref().map(|held| held.hold);
+    if (hold, held.as_ref().map(|held| held.list.name())) != (row.hold, row.held.clone()) {
+        catalog.hold_sync_folder(row.id, held.as_ref()).await?;
+    }
+    // What waits now is something else.
+    if let (Some(_), Some(list)) = (&held, &row.approval) {
+        catalog.end_approval(row.id, list).await?;
     }
     let mut report = PassReport { hold, vault: vault.0, ..PassReport::default() };
     tell(&mut report, &scan, &plan, settings);
@@ -215,11 +226,12 @@ async fn pass_over(
     hands.carry_out(plan.steps).await?;
     let report = hands.report;
     refresh(catalog, row, &scan).await?;
-    if hold.is_none() && row.approval.is_some() && !report.has_more {
-        catalog.approve_sync_folder(row.id, None).await?;
+    if let (None, Some(list), false) = (hold, &row.approval, report.has_more) {
+        catalog.end_approval(row.id, list).await?;
     }
     let trash = row.folder.trash.clone();
-    if let Err(error) = blocking(move || trash::expire(&trash, SystemTime::now())).await {
+    let now = trash::Moment { here: micros_of(SystemTime::now()), there: session.api.server_time() };
+    if let Err(error) = blocking(move || trash::expire(&trash, now)).await {
         tracing::warn!(%error, "old entries of a local trash cannot be removed");
     }
     Ok(report)
@@ -239,13 +251,22 @@ pub async fn preview(
         blocking(move || marker::check(&root, &id)).await?;
     }
     let looked = look(session, catalog, row, &mut Memories::default(), settings, events).await?;
-    let hold = breaker::judge(&mut looked.plan.clone(), looked.agreed, row.hold, row.approval);
+    let approved = approved(catalog, row).await?;
+    let held = breaker::judge(&mut looked.plan.clone(), looked.agreed, row.hold, approved.as_ref());
     Ok(Preview {
         plan: looked.plan,
-        hold,
+        held,
         unsettled: looked.scan.unsettled,
         unreadable: looked.scan.unreadable,
     })
+}
+
+/// What the owner approved.
+async fn approved(catalog: &Catalog, row: &SyncFolderRow) -> Result<Option<breaker::HeldList>, CatalogError> {
+    match &row.approval {
+        Some(list) => catalog.held_list(row.id, list).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 async fn look(
@@ -326,6 +347,10 @@ async fn snapshot(
     contents.sort_unstable();
     contents.dedup();
     snapshot.remote = catalog.remotes(session.account, contents).await?;
+    let is_deleted = |(content, remote): (&ContentHash, &Remote)| {
+        matches!(remote, Remote::Trash { .. } | Remote::Purged).then_some(*content)
+    };
+    snapshot.deletions = catalog.deletions(snapshot.remote.iter().filter_map(is_deleted)).await?;
     snapshot.edited = edited(session, catalog, &snapshot).await?;
     let mut present = catalog.in_other_sync_folders(row.id).await?;
     let copies = catalog.copies_outside(row.id, &raw(&row.folder.path)).await?;

@@ -145,6 +145,8 @@ pub struct Snapshot {
     pub local: BTreeMap<RelativePath, Local>,
     /// What the vault has, by content; what is in no list, it has no record of.
     pub remote: HashMap<ContentHash, Remote>,
+    /// The version of the last deletion of what is in the trash, or was purged. Of what is not in here, nothing is known but that it was deleted.
+    pub deletions: HashMap<ContentHash, Version>,
     /// Files that were agreed on, have another content in the vault now, and what was agreed on as an earlier version.
     pub edited: HashMap<FileId, ContentHash>,
     /// Whether every folder below the root could be listed: otherwise nothing is absent.
@@ -548,7 +550,9 @@ fn appeared(here: &Present, around: &Surroundings<'_>, settings: &Settings) -> D
 fn unchanged(agreed: &Synced, here: &Present, around: &Surroundings<'_>, settings: &Settings) -> Decided {
     let content = agreed.content;
     // What was missed and is there again was put back, whichever file it is: what was trashed in the vault since may have been by us.
-    let is_same_file = here.disk == agreed.disk && agreed.absent_since.is_none();
+    // So was what both sides had after its last deletion, of which a server that was set back no longer knows.
+    let is_same_file =
+        here.disk == agreed.disk && agreed.absent_since.is_none() && !around.is_deleted_before(agreed);
     let (goes_up, goes_down) = (settings.direction != Direction::Down, settings.direction != Direction::Up);
     // The file is another picture now, and this is the only copy of what it was. What it is comes to the same place.
     if let Some(now) = around.replacement(agreed).filter(|_| is_same_file && goes_down) {
@@ -652,6 +656,10 @@ fn absent(agreed: &Synced, around: &Surroundings<'_>, settings: &Settings, now: 
                     Cause::DeletedHere,
                 ),
             }
+        }
+        // The vault had it after that, and knows nothing of it any more.
+        Some(Remote::Purged) if around.is_deleted_before(agreed) => {
+            Decided::at(Action::Bury(buried), Cause::Lost)
         }
         Some(Remote::Trash { .. } | Remote::Purged) => Decided::at(Action::Bury(buried), Cause::DeletedBoth),
         None => match around.snapshot.edited.get(&agreed.file) {
@@ -795,6 +803,12 @@ impl<'s> Surroundings<'s> {
 
     fn agreed_at(&self, content: &ContentHash) -> u32 {
         self.agreed_at.get(content).copied().unwrap_or_default()
+    }
+
+    /// Whether the vault's last deletion of what was agreed on is older than that. Otherwise it is newer, as deletions are of a server that
+    /// was never set back.
+    fn is_deleted_before(&self, agreed: &Synced) -> bool {
+        self.snapshot.deletions.get(&agreed.content).is_some_and(|deleted| *deleted < agreed.version)
     }
 
     /// What the file of a path has become in the vault, which has no record of its old content, where that is at no other path of the folder.

@@ -160,6 +160,28 @@ fn deleted_in_the_vault() {
     unlisted.waits("p", Wait::NotListed);
 }
 
+/// Of what was put back after its last deletion, a server that was set back in between only knows the deletion. That destroys nothing.
+#[test]
+fn deleted_in_the_vault_before_it_was_agreed_on() {
+    let deleted = |mut world: World, version| {
+        world.snapshot.deletions.insert(CONTENT(), Version(version));
+        world
+    };
+    let same = || world().base("p", Base::Synced(synced(1, 5))).local("p", file(1, H));
+    let (trash, purged) = (Remote::Trash { file: FILE }, Remote::Purged);
+    deleted(same().remote(H, trash), 6).check(trash_local(), Cause::DeletedThere);
+    deleted(same().remote(H, trash), 4).check(restore(), Cause::PutBack);
+    deleted(same().remote(H, purged), 6).check(trash_local(), Cause::PurgedThere);
+    deleted(same().remote(H, purged), 4).check(send(H), Cause::PutBack);
+    for (direction, remote) in [(Direction::Down, trash), (Direction::Down, purged)] {
+        deleted(same().remote(H, remote).goes(direction), 4).waits("p", Wait::Direction);
+    }
+    let gone = || world().base("p", missed(5, 0));
+    deleted(gone().remote(H, trash), 4).check(Action::Bury(buried(9)), Cause::DeletedBoth);
+    deleted(gone().remote(H, purged), 6).check(Action::Bury(buried(9)), Cause::DeletedBoth);
+    deleted(gone().remote(H, purged), 4).check(Action::Bury(buried(9)), Cause::Lost);
+}
+
 #[test]
 fn put_back_after_it_was_deleted_in_the_vault() {
     let other = || world().base("p", Base::Synced(synced(1, 5))).local("p", file(2, H));

@@ -13,6 +13,7 @@ use darkslide_crypto::{ContentHash, ContentHasher};
 use darkslide_media::complete::is_complete;
 use darkslide_media::file_type::{FileType, HEAD_LEN, classify};
 
+use super::marker;
 use super::mounts::Mounts;
 use super::reconcile::{Base, DiskId, Local, Present, RelativePath};
 use crate::catalog::BaseRow;
@@ -153,7 +154,7 @@ pub fn scan(
             // A file that went away meanwhile is just not there; a folder that cannot be listed hides everything.
             if error.kind() != io::ErrorKind::NotFound {
                 scan.is_listed = false;
-                scan.unreadable.push((passed.path.clone(), passed.reason.to_string()));
+                scan.unreadable.push((passed.path.clone(), marker::unreadable(&passed.path, error)));
             }
         }
         hidden.push(below);
@@ -190,7 +191,8 @@ impl Scan {
             Err(error) => {
                 let size = whole.symlink_metadata().map_or(0, |metadata| metadata.len());
                 self.local.insert(key.clone(), Local::Unknown { size, grows: false });
-                self.unreadable.push((whole, format!("it cannot be read: {error}")));
+                let reason = marker::unreadable(&whole, &error);
+                self.unreadable.push((whole, reason));
                 return None;
             }
         };

@@ -3,17 +3,19 @@
 //! An entry is a folder with a note (`entry.json`) and the file under its own name, so that a person with nothing but a file manager finds it.
 //! The note is written first; an entry without its file, or without its note, is one that a crash left behind, and goes when it is as old as
 //! others. If a file cannot be moved here, it stays where it was.
+//!
+//! A clock may be wrong by years. So an entry only goes once 30 days have passed by two that know nothing of each other: this computer's, and the
+//! server's ([`Moment`]). Where the server's is not known, nothing goes.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use darkslide_crypto::ContentHash;
-use darkslide_media::probe::micros_of;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -27,6 +29,18 @@ use crate::restore::place::{self, content_of, content_of_file, sync_folder};
 pub const KEPT: Duration = Duration::from_hours(30 * 24);
 
 const NOTE: &str = "entry.json";
+
+/// In an entry that was made without knowing it: what the server's clock said when the entry was first looked at with that.
+const SEEN: &str = "seen";
+
+/// A moment, as this computer's clock tells it and as the server's does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// µs since the epoch, by this computer.
+    pub here: i64,
+    /// The same by the server, as far as it told: it may be later there by now. None where it was not asked.
+    pub there: Option<i64>,
+}
 
 /// What a file is called between its copy on another disk and its removal: what is removed is what was looked at, whatever has its name by
 /// then. Synchronisers and scans pass it over; the entry's id follows.
@@ -43,6 +57,9 @@ struct Note {
     content_hash: String,
     /// µs since the epoch.
     trashed_at: i64,
+    /// The same by the server's clock.
+    #[serde(default)]
+    server_time: Option<i64>,
     cause: String,
 }
 
@@ -98,7 +115,7 @@ pub fn put(
     relative: &[u8],
     (stat, content): (Stat, ContentHash),
     cause: Cause,
-    now: i64,
+    now: Moment,
 ) -> Result<(), TrashError> {
     let refused = |source| TrashError::Refused { trash: trash.to_owned(), source };
     let below = path_of(relative);
@@ -109,12 +126,13 @@ pub fn put(
         return Err(TrashError::Changed);
     }
     make_private(trash).map_err(refused)?;
-    let entry = trash.join(format!("{now}-{}", Uuid::new_v4().simple()));
+    let entry = trash.join(format!("{}-{}", now.here, Uuid::new_v4().simple()));
     let note = Note {
         path: below.display().to_string(),
         raw_path: STANDARD.encode(relative),
         content_hash: content.to_string(),
-        trashed_at: now,
+        trashed_at: now.here,
+        server_time: now.there,
         cause: cause.to_string(),
     };
     let file = entry.join(kept_name(&whole));
@@ -134,7 +152,11 @@ pub fn put(
 /// A picture's name in its entry.
 fn kept_name(path: &Path) -> OsString {
     let name = path.file_name().unwrap_or_default();
-    if name == NOTE { "picture.json".into() } else { name.to_owned() }
+    match name.to_str() {
+        Some(NOTE) => "picture.json".into(),
+        Some(SEEN) => "seen.picture".into(),
+        _ => name.to_owned(),
+    }
 }
 
 fn begin(entry: &Path, note: &Note) -> io::Result<()> {
@@ -269,6 +291,10 @@ pub fn take(trashed: &TrashedFile, to: &Path) -> io::Result<Option<Stat>> {
     let now = Stat::of(&file.metadata()?);
     sync_folder(to.parent().unwrap_or(Path::new("")))?;
     let entry = trashed.file.parent().unwrap_or(Path::new(""));
+    match fs::remove_file(entry.join(SEEN)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     fs::remove_file(entry.join(NOTE)).and_then(|()| fs::remove_dir(entry))?;
     if (now.size, now.modified_ns) != (before.size, before.modified_ns) {
         return Err(io::Error::other("somebody wrote to it while it was brought back"));
@@ -295,8 +321,12 @@ fn began(entry: &Path) -> Option<i64> {
     entry.file_name()?.to_str()?.split_once('-')?.0.parse().ok()
 }
 
+fn note_of(entry: &Path) -> Option<Note> {
+    serde_json::from_slice(&fs::read(entry.join(NOTE)).ok()?).ok()
+}
+
 fn read(entry: &Path) -> Option<TrashedFile> {
-    let note: Note = serde_json::from_slice(&fs::read(entry.join(NOTE)).ok()?).ok()?;
+    let note = note_of(entry)?;
     let path = path_of(&STANDARD.decode(note.raw_path).ok()?);
     let file = entry.join(kept_name(&path));
     let bytes = file.symlink_metadata().ok()?.len();
@@ -313,18 +343,41 @@ fn read(entry: &Path) -> Option<TrashedFile> {
     })
 }
 
-/// Removes entries that were kept for long enough, whole or left by a crash. An entry from the future is kept.
-pub fn expire(trash: &Path, now: SystemTime) -> io::Result<u64> {
-    let (now, kept) = (micros_of(now), i64::try_from(KEPT.as_micros()).unwrap_or(i64::MAX));
+/// Removes entries that were kept for long enough by both clocks, whole or left by a crash. An entry from the future is kept.
+pub fn expire(trash: &Path, now: Moment) -> io::Result<u64> {
+    let kept = i64::try_from(KEPT.as_micros()).unwrap_or(i64::MAX);
+    let is_over = |since: i64, now: i64| since.saturating_add(kept) < now;
+    let Some(there) = now.there else { return Ok(0) };
     let mut removed = 0;
     for entry in entries(trash)? {
-        let since = began(&entry).or_else(|| read(&entry).map(|trashed| trashed.trashed_at));
-        if since.is_some_and(|since| since.saturating_add(kept) < now) {
+        let since = began(&entry).or_else(|| note_of(&entry).map(|note| note.trashed_at));
+        let Some(since) = since else { continue };
+        let since_there = match note_of(&entry).and_then(|note| note.server_time) {
+            Some(since) => since,
+            None => seen_first(&entry, there)?,
+        };
+        if is_over(since, now.here) && is_over(since_there, there) {
             fs::remove_dir_all(&entry)?;
             removed += 1;
         }
     }
     Ok(removed)
+}
+
+/// What the server's clock said when an entry was first looked at with that, which may be now.
+fn seen_first(entry: &Path, now: i64) -> io::Result<i64> {
+    let path = entry.join(SEEN);
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            if let Ok(seen) = text.trim().parse() {
+                return Ok(seen);
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    fs::write(&path, now.to_string())?;
+    Ok(now)
 }
 
 fn make_private(path: &Path) -> io::Result<()> {
@@ -339,6 +392,13 @@ fn make_private(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    const DAY: i64 = 24 * 3600 * 1_000_000;
+
+    /// Both clocks say the same.
+    fn at(now: i64) -> Moment {
+        Moment { here: now, there: Some(now) }
+    }
+
     fn stat(path: &Path) -> Stat {
         Stat::of(&path.symlink_metadata().unwrap())
     }
@@ -351,7 +411,7 @@ mod tests {
         let path = root.join("a/1.jpg");
         fs::write(&path, b"one").unwrap();
         let seen = (stat(&path), ContentHash::of(b"one"));
-        put(&trash, &root, b"a/1.jpg", seen, Cause::DeletedThere, 7).unwrap();
+        put(&trash, &root, b"a/1.jpg", seen, Cause::DeletedThere, at(7)).unwrap();
         assert!(!path.exists());
         let listed = list(&trash).unwrap();
         assert_eq!((listed.len(), listed[0].bytes, listed[0].path.as_path()), (1, 3, Path::new("a/1.jpg")));
@@ -369,7 +429,7 @@ mod tests {
         fs::write(&path, b"one").unwrap();
         let seen = (stat(&path), ContentHash::of(b"one"));
         fs::write(&path, b"another").unwrap();
-        let put = put(&trash, &root, b"1.jpg", seen, Cause::DeletedThere, 7);
+        let put = put(&trash, &root, b"1.jpg", seen, Cause::DeletedThere, at(7));
         assert!(matches!(put, Err(TrashError::Changed)));
         assert_eq!(fs::read(&path).unwrap(), b"another");
     }
@@ -412,7 +472,7 @@ mod tests {
             let path = root.join(name);
             fs::write(&path, b"one").unwrap();
             let seen = (stat(&path), ContentHash::of(b"one"));
-            put(&trash, &root, name.as_bytes(), seen, Cause::DeletedThere, 7).unwrap();
+            put(&trash, &root, name.as_bytes(), seen, Cause::DeletedThere, at(7)).unwrap();
             let listed = list(&trash).unwrap();
             let entry = listed.iter().find(|entry| entry.path == Path::new(name)).unwrap();
             fs::write(leaving(&path, &entry.file), left).unwrap();
@@ -430,25 +490,25 @@ mod tests {
         let path = root.join(NOTE);
         fs::write(&path, b"one").unwrap();
         let seen = (stat(&path), ContentHash::of(b"one"));
-        put(&trash, &root, NOTE.as_bytes(), seen, Cause::DeletedThere, 7).unwrap();
+        put(&trash, &root, NOTE.as_bytes(), seen, Cause::DeletedThere, at(7)).unwrap();
         take(&list(&trash).unwrap()[0], &path).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"one");
     }
 
-    /// What a crash left of an entry goes in time, and not before.
+    /// What a crash left of an entry goes in time, and not before. Nobody wrote down what the server's clock said: it counts from the first look.
     #[test]
     fn broken_entries_go_in_time() {
         let folder = tempfile::tempdir().unwrap();
-        let now = SystemTime::now();
-        let day = Duration::from_hours(24);
         for age in [29, 31] {
-            let entry = folder.path().join(format!("{}-x", micros_of(now - day * age)));
+            let entry = folder.path().join(format!("{}-x", (100 - age) * DAY));
             fs::create_dir(&entry).unwrap();
             fs::write(entry.join("1.jpg"), b"one").unwrap();
         }
         fs::create_dir(folder.path().join("something else")).unwrap();
-        assert_eq!(expire(folder.path(), now).unwrap(), 1);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert_eq!(expire(folder.path(), at(100 * DAY)).unwrap(), 0);
+        assert_eq!(expire(folder.path(), at(130 * DAY)).unwrap(), 0);
+        assert_eq!(expire(folder.path(), at(131 * DAY)).unwrap(), 2);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]
@@ -460,7 +520,7 @@ mod tests {
         let path = root.join("1.jpg");
         fs::write(&path, b"one").unwrap();
         let seen = (stat(&path), ContentHash::of(b"one"));
-        let put = put(&trash, &root, b"1.jpg", seen, Cause::DeletedThere, 7);
+        let put = put(&trash, &root, b"1.jpg", seen, Cause::DeletedThere, at(7));
         assert!(matches!(put, Err(TrashError::Refused { .. })));
         assert_eq!(fs::read(&path).unwrap(), b"one");
     }
@@ -475,21 +535,76 @@ mod tests {
         assert_eq!((fs::read(&one).unwrap(), fs::read(&two).unwrap()), (b"one".to_vec(), b"two".to_vec()));
     }
 
+    fn put_one(folder: &Path, name: &str, now: Moment) {
+        let root = folder.join("root");
+        fs::create_dir_all(&root).unwrap();
+        let path = root.join(name);
+        fs::write(&path, name).unwrap();
+        let seen = (stat(&path), ContentHash::of(name.as_bytes()));
+        put(&folder.join("trash"), &root, name.as_bytes(), seen, Cause::DeletedThere, now).unwrap();
+    }
+
     #[test]
     fn entries_go_after_thirty_days() {
         let folder = tempfile::tempdir().unwrap();
-        let (root, trash) = (folder.path().join("root"), folder.path().join("trash"));
-        fs::create_dir(&root).unwrap();
-        let now = SystemTime::now();
-        let day = Duration::from_hours(24);
+        let trash = folder.path().join("trash");
         for (name, age) in [("old.jpg", 31), ("new.jpg", 29)] {
-            let path = root.join(name);
-            fs::write(&path, name).unwrap();
-            let seen = (stat(&path), ContentHash::of(name.as_bytes()));
-            put(&trash, &root, name.as_bytes(), seen, Cause::DeletedThere, micros_of(now - day * age))
-                .unwrap();
+            put_one(folder.path(), name, at((100 - age) * DAY));
         }
-        assert_eq!(expire(&trash, now).unwrap(), 1);
+        assert_eq!(expire(&trash, at(100 * DAY)).unwrap(), 1);
         assert_eq!(list(&trash).unwrap()[0].path, Path::new("new.jpg"));
+    }
+
+    /// Put at day 100 by both clocks, or by one that was wrong then.
+    #[test]
+    fn a_clock_that_jumps_empties_no_trash() {
+        let moment = |here: i64, there: Option<i64>| Moment {
+            here: here * DAY,
+            there: there.map(|there| there * DAY),
+        };
+        for (put, now, goes) in [
+            ((100, Some(100)), (131, Some(131)), true),
+            // This computer's clock jumps.
+            ((100, Some(100)), (131, Some(100)), false),
+            ((100, Some(100)), (131, Some(130)), false),
+            ((100, Some(100)), (9999, Some(130)), false),
+            // The server's does.
+            ((100, Some(100)), (101, Some(131)), false),
+            // Nobody was asked.
+            ((100, Some(100)), (131, None), false),
+            ((100, None), (131, None), false),
+            ((100, None), (131, Some(131)), false),
+            // One of them was wrong when it was put, and is put right.
+            ((0, Some(100)), (101, Some(101)), false),
+            ((100, Some(0)), (101, Some(101)), false),
+            ((900, Some(100)), (131, Some(131)), false),
+            ((100, Some(900)), (131, Some(131)), false),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            put_one(folder.path(), "1.jpg", moment(put.0, put.1));
+            let trash = folder.path().join("trash");
+            let removed = expire(&trash, moment(now.0, now.1)).unwrap();
+            assert_eq!(removed == 1, goes, "{put:?} {now:?}");
+            assert_eq!(list(&trash).unwrap().len(), usize::from(!goes));
+        }
+    }
+
+    /// From then on it counts; and what it was noted by is no obstacle to bringing the picture back.
+    #[test]
+    fn an_entry_without_the_server_s_time_gets_it_at_the_first_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let trash = folder.path().join("trash");
+        for name in ["1.jpg", SEEN] {
+            put_one(folder.path(), name, Moment { here: 0, there: None });
+        }
+        assert_eq!(expire(&trash, at(100 * DAY)).unwrap(), 0);
+        assert_eq!(expire(&trash, at(129 * DAY)).unwrap(), 0);
+        for trashed in list(&trash).unwrap() {
+            take(&trashed, &folder.path().join("root").join(&trashed.path)).unwrap().unwrap();
+        }
+        assert_eq!((list(&trash).unwrap().len(), fs::read_dir(&trash).unwrap().count()), (0, 0));
+        put_one(folder.path(), "1.jpg", Moment { here: 0, there: None });
+        assert_eq!(expire(&trash, at(100 * DAY)).unwrap(), 0);
+        assert_eq!(expire(&trash, at(131 * DAY)).unwrap(), 1);
     }
 }

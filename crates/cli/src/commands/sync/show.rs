@@ -6,7 +6,7 @@ use anyhow::Result;
 use darkslide_client::catalog::Catalog;
 use darkslide_client::error::quoted;
 use darkslide_client::folder::Preview;
-use darkslide_client::folder::breaker::Hold;
+use darkslide_client::folder::breaker::{Fate, HeldList, HeldPicture, Hold};
 use darkslide_client::folder::reconcile::{Action, Direction};
 use darkslide_client::folder::report::{self, PassReport};
 use serde::Serialize;
@@ -29,6 +29,8 @@ pub(crate) struct Told {
     /// Pictures that folder and vault have in common.
     pub(super) in_step: i64,
     pub(super) hold: Option<Hold>,
+    /// The list of what waits: what an approval names.
+    pub(super) held: Option<String>,
     pub(super) is_approved: bool,
     pub(super) last_pass: Option<PassReport>,
 }
@@ -67,6 +69,7 @@ pub(crate) async fn told(catalog: &Catalog) -> Result<Vec<Told>> {
             paused: row.paused,
             in_step,
             hold: row.hold,
+            held: row.held,
             is_approved: row.approval.is_some(),
             last_pass: row.last_pass,
         });
@@ -133,8 +136,10 @@ pub(crate) fn stand(list: &[Told]) -> String {
                 text += "  You let it happen; the next pass does it.\n";
             } else {
                 text += &format!(
-                    "  Nothing is removed until you say so: `darkslide sync approve {}` lets it happen. What is new is sent all the same.\n",
-                    quoted(&folder.path)
+                    "  Nothing is removed until you say so: `darkslide sync approve {0}` lets it happen, and with `--dry-run` it shows every picture \
+                     of the list{1}. What is new is sent all the same.\n",
+                    quoted(&folder.path),
+                    folder.held.as_ref().map(|list| format!(" {list}")).unwrap_or_default()
                 );
             }
         }
@@ -245,16 +250,48 @@ pub(super) fn show_plan(output: Output, shown: Vec<(PathBuf, Preview)>) -> Resul
         for (path, reason) in &preview.unreadable {
             text += &format!("  cannot be read: {}: {reason}\n", on_one_line(&path.display().to_string()));
         }
-        if let Some(hold) = &preview.hold {
-            text += &format!("  On hold: {hold}.\n");
+        if let Some(held) = &preview.held {
+            text += &format!("  On hold: {} (list {}).\n", held.hold, held.list.name());
         }
         if steps.is_empty() && waiting.is_empty() {
             text += "  nothing to do\n";
         }
-        answer.push(json!({ "path": path.display().to_string(), "steps": steps, "waiting": waiting, "hold": preview.hold }));
+        answer.push(json!({
+            "path": path.display().to_string(),
+            "steps": steps,
+            "waiting": waiting,
+            "hold": preview.held.as_ref().map(|held| held.hold),
+            "held": preview.held.as_ref().map(|held| held.list.name()),
+        }));
     }
     output.answer(&answer, |_| text)?;
     Ok(Ending::Done)
+}
+
+/// What waits in a folder, picture by picture.
+pub(super) fn show_held(output: Output, path: &Path, hold: &Hold, list: &HeldList) -> Result<()> {
+    let path = path.display().to_string();
+    let name = list.name();
+    let lossy = |picture: &HeldPicture| String::from_utf8_lossy(&picture.path).into_owned();
+    let pictures: Vec<_> = list
+        .pictures()
+        .map(|picture| json!({ "path": lossy(picture), "content": picture.content.to_string(), "fate": picture.fate }))
+        .collect();
+    let answer = json!({ "path": path, "list": name, "hold": hold, "pictures": pictures });
+    output.answer(&answer, |_| {
+        let mut text = format!("{}: {hold} (list {name})\n", on_one_line(&path));
+        for picture in list.pictures() {
+            let fate = match picture.fate {
+                Fate::Local => "into the local trash",
+                Fate::Remote => "into the vault's trash",
+                Fate::Kept => "gone from the folder, kept in the vault",
+                Fate::Back => "comes back everywhere",
+            };
+            text += &format!("  {}: {fate}\n", on_one_line(&lossy(picture)));
+        }
+        text
+    })?;
+    Ok(())
 }
 
 fn name_of(action: &Action) -> &'static str {

@@ -529,6 +529,7 @@ impl Case {
             base,
             local,
             remote: remotes,
+            deletions: HashMap::new(),
             edited: (self.there == There::Replaced)
                 .then(|| (FILE, ContentHash::of(b"fourth")))
                 .into_iter()

@@ -133,7 +133,10 @@ fn has_cause(seen: &Snapshot, step: &Step, settings: &Settings, now: i64) -> boo
             };
             let is_the_file = matches!(local, Some(Local::Present(here))
                 if here.content == *content && here.disk == *disk && here.disk == agreed.disk && agreed.absent_since.is_none());
-            *content == agreed.content && is_the_file && is_there
+            // Or both sides had it again after that.
+            let is_later = step.cause == Cause::EditedThere
+                || seen.deletions.get(content).is_none_or(|deleted| *deleted > agreed.version);
+            *content == agreed.content && is_the_file && is_there && is_later
         }
         _ => false,
     }

@@ -7,7 +7,7 @@ use super::events::Event;
 use super::invariants::{self, Broken, Rule, require};
 use super::mutants::{self, Mutant};
 use super::world::{ABSENCE, Content, State, World, Written, content_of};
-use crate::folder::breaker::{Hold, judge};
+use crate::folder::breaker::{Fate, Held, HeldList, Hold, judge};
 use crate::folder::reconcile::{Base, Direction, RelativePath, Step, SyncPlan};
 
 /// A pass over the folder.
@@ -111,15 +111,18 @@ impl Run {
         let agreed = self.world.base.values().filter(|base| matches!(base, Base::Synced(_))).count();
         let asked = plan.clone();
         let before = self.hold.take();
-        if let Some(hold) = judge(&mut plan, agreed, before, None) {
+        if let Some(Held { hold, list }) = judge(&mut plan, agreed, before, None) {
             self.tally.holds += 1;
+            let all_but_one: HeldList = list.pictures().skip(1).cloned().collect();
+            let mut other = asked.clone();
+            let is_held = judge(&mut other, agreed, Some(hold), Some(&all_but_one)).is_some();
+            let is_first_kept = list.pictures().next().is_none_or(|first| first.fate == Fate::Kept);
+            require(is_held || is_first_kept, Rule::Bounded, || "another list was approved".into())?;
             if pass.is_approved {
                 plan = asked;
-                require(
-                    judge(&mut plan, agreed, Some(hold), Some(hold.asks_for())).is_none(),
-                    Rule::Bounded,
-                    || "what was approved is held".into(),
-                )?;
+                require(judge(&mut plan, agreed, Some(hold), Some(&list)).is_none(), Rule::Bounded, || {
+                    "what was approved is held".into()
+                })?;
             } else {
                 self.hold = Some(hold);
             }

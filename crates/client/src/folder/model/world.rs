@@ -150,6 +150,12 @@ impl Vault {
             .or_else(|| self.find(content, State::Purged).next().map(|_| Remote::Purged))
     }
 
+    /// The version of the last deletion of a content.
+    fn deletion(&self, content: Content) -> Option<Version> {
+        let deleted = self.files.values().filter(|file| file.content == content && file.state != State::Live);
+        deleted.map(|file| file.version).max()
+    }
+
     /// Whether the bytes are there, in whatever state.
     pub(super) fn holds(&self, content: Content) -> bool {
         self.files.values().any(|file| {
@@ -312,6 +318,9 @@ impl World {
         }
         snapshot.remote = Content::all()
             .filter_map(|content| Some((content.hash(), self.vault.remote(content)?)))
+            .collect();
+        snapshot.deletions = Content::all()
+            .filter_map(|content| Some((content.hash(), self.vault.deletion(content)?)))
             .collect();
         let edited = self.base.values().filter_map(|base| match base {
             Base::Synced(agreed) if !snapshot.remote.contains_key(&agreed.content) => {
