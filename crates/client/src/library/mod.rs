@@ -63,6 +63,12 @@ pub trait Library: Send + Sync + std::fmt::Debug {
     /// What the catalog files its assets under, for ever.
     fn id(&self) -> &[u8];
 
+    /// Whether an asset's id says where it is, not which one it is: then other bytes under the same id are an edit only if the picture itself
+    /// says so.
+    fn ids_are_places(&self) -> bool {
+        false
+    }
+
     /// All albums: what each is known by, and its name.
     fn albums(&self) -> BoxFuture<'_, Result<Vec<DeviceAlbum>, LibraryError>>;
 
