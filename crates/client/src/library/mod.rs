@@ -6,6 +6,8 @@
 pub mod archive;
 pub mod device;
 pub mod folder;
+pub mod folder_library;
+mod folder_listing;
 pub mod opened;
 pub mod selection;
 pub mod settle;
@@ -57,7 +59,8 @@ pub struct LibraryChanges {
     pub token: Vec<u8>,
 }
 
-/// A device's own library of pictures, as MediaStore, PhotoKit and simulated phones are one. It tells facts; what is done with them
+/// A device's own library of pictures, as MediaStore, PhotoKit, simulated phones and a
+/// [folder tree](folder_library::FolderLibrary) are one. It tells facts; what is done with them
 /// is for the [rules](crate::backup::rules).
 pub trait Library: Send + Sync + std::fmt::Debug {
     /// What the catalog files its assets under, for ever.
