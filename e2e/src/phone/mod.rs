@@ -186,6 +186,16 @@ impl Phone {
         self.state.lock().unwrap()
     }
 
+    /// The library as an engine sees it.
+    pub fn library(&self) -> Arc<dyn Library> {
+        Arc::clone(&self.library) as Arc<dyn Library>
+    }
+
+    /// The content of an asset that is one file, as it is now.
+    pub fn content_of(&self, asset: &AssetId) -> String {
+        self.state().shelf.content_hash(asset, false)
+    }
+
     fn library_id(&self) -> &[u8] {
         self.library.id()
     }

@@ -425,6 +425,7 @@ impl Hands<'_> {
             id: path_of(&asset.id.0),
             fingerprint: asset.fingerprint,
             kind: asset.kind,
+            is_place: self.library.ids_are_places(),
             copies,
             busy,
         };

@@ -160,6 +160,8 @@ pub struct InLibrary {
     pub fingerprint: Fingerprint,
     /// What it is.
     pub kind: AssetKind,
+    /// Whether its id says where it is, not which one it is.
+    pub is_place: bool,
     /// Copies that were made to be read, and go when nobody needs them any more.
     pub copies: Vec<TemporaryCopy>,
     /// Held for as long as something is done with it.

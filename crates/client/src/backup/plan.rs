@@ -229,7 +229,7 @@ pub(super) fn kin_of(path: &Path) -> Option<Kin> {
 }
 
 /// Folder and stem of a file: what the halves of a Live Photo share.
-pub(super) fn unit_of(path: &Path) -> (PathBuf, String) {
+pub(crate) fn unit_of(path: &Path) -> (PathBuf, String) {
     let name = path.file_name().unwrap_or(OsStr::new("")).to_string_lossy();
     (path.parent().unwrap_or(Path::new("")).to_owned(), comparison_key(split_extension(&name).0))
 }

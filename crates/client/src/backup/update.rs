@@ -1,8 +1,8 @@
 //! An edited picture becomes a new version of its file; what it was before stays reachable for as long as the server keeps it.
 //!
-//! A device's library says itself that it is the same asset. In a folder only the place is the same, and cameras use names again: there a
-//! picture counts as edited only if it also says that it was taken at the same moment, and was written a good while later. Anything else is
-//! a picture of its own. But where the video of a Live Photo comes to its still, or the still to its video, both are as they were: then
+//! A device's library says itself that it is the same asset. In a folder, also in one that is a library, only the place is the same, and
+//! cameras use names again: there a picture counts as edited only if it also says that it was taken at the same moment, and was written a
+//! good while later. Anything else is a picture of its own. But where the video of a Live Photo comes to its still, or the still to its video, both are as they were: then
 //! the file that the first one is becomes the Live Photo.
 
 use std::sync::Arc;
@@ -75,7 +75,8 @@ impl Run {
             captured.source,
             DateSource::FileName | DateSource::ExifModified | DateSource::FileModified
         );
-        let is_edit = asset.library.is_some() || is_completed || (is_told && later >= EDIT_DELAY_NS);
+        let is_same_asset = asset.library.as_ref().is_some_and(|known| !known.is_place);
+        let is_edit = is_same_asset || is_completed || (is_told && later >= EDIT_DELAY_NS);
         // The file must still be what this asset was: nobody else's edit is replaced.
         let is_this = |row: &FileRow| {
             (row.taken == captured.micros || is_completed)

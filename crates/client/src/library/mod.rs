@@ -6,6 +6,8 @@
 pub mod archive;
 pub mod device;
 pub mod folder;
+pub mod folder_library;
+mod folder_listing;
 pub mod opened;
 pub mod selection;
 pub mod settle;
@@ -57,11 +59,18 @@ pub struct LibraryChanges {
     pub token: Vec<u8>,
 }
 
-/// A device's own library of pictures, as MediaStore, PhotoKit and simulated phones are one. It tells facts; what is done with them
+/// A device's own library of pictures, as MediaStore, PhotoKit, simulated phones and a
+/// [folder tree](folder_library::FolderLibrary) are one. It tells facts; what is done with them
 /// is for the [rules](crate::backup::rules).
 pub trait Library: Send + Sync + std::fmt::Debug {
     /// What the catalog files its assets under, for ever.
     fn id(&self) -> &[u8];
+
+    /// Whether an asset's id says where it is, not which one it is: then other bytes under the same id are an edit only if the picture itself
+    /// says so.
+    fn ids_are_places(&self) -> bool {
+        false
+    }
 
     /// All albums: what each is known by, and its name.
     fn albums(&self) -> BoxFuture<'_, Result<Vec<DeviceAlbum>, LibraryError>>;
