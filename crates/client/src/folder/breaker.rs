@@ -82,13 +82,13 @@ impl Fate {
         Self::ALL.into_iter().find(|fate| fate.as_str() == word)
     }
 
-    fn of(step: &Step) -> Option<Self> {
+    /// Of a step that waits: a removal, a picture that stays for its age, or one that is back.
+    fn of(step: &Step) -> Self {
         match step.action {
-            Action::TrashLocal { .. } => Some(Self::Local),
-            Action::TrashRemote { .. } => Some(Self::Remote),
-            _ if step.cause == Cause::DeletedOld => Some(Self::Kept),
-            _ if step.is_reappearance() => Some(Self::Back),
-            _ => None,
+            Action::TrashLocal { .. } => Self::Local,
+            Action::TrashRemote { .. } => Self::Remote,
+            _ if step.cause == Cause::DeletedOld => Self::Kept,
+            _ => Self::Back,
         }
     }
 }
@@ -106,7 +106,7 @@ pub struct HeldPicture {
 
 impl HeldPicture {
     fn of(step: &Step) -> Option<Self> {
-        let fate = Fate::of(step)?;
+        let fate = Fate::of(step);
         let content = match step.action {
             Action::TrashLocal { content, .. }
             | Action::Detach { content }
