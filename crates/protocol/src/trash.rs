@@ -58,7 +58,7 @@ pub struct TrashDiff {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PurgeRequest {
     /// Those not in the trash are passed over.
-    #[serde(rename = "fileIDs")]
+    #[serde(rename = "fileIDs", default)]
     pub file_ids: Vec<FileId>,
     /// Those to purge on a condition: none of them is among the others. A server that does not know conditions passes them over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -111,6 +111,7 @@ impl IntoResponse for ApiError {
             Self::Gate(status, error) => {
                 (status, ErrorBody { error: Some(error.to_owned()), ..ErrorBody::default() })
             }
+            Self::Store(error) if error.is_disk_full() => (broken(true, &error), disk_full()),
             Self::Store(error) => (broken(error.is_transient(), &error), ErrorBody::default()),
             Self::Objects(error) if error.is_disk_full() => (broken(true, &error), disk_full()),
             Self::Objects(error) => (broken(error.is_transient(), &error), ErrorBody::default()),

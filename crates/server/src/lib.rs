@@ -98,6 +98,14 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Sessions of an account have ended: what is under way in them asks again whether it may.
+    pub fn sessions_ended(&self, account: darkslide_protocol::AccountId) {
+        self.store.ring(account);
+        self.turns.interrupt(account);
+    }
+}
+
 /// Makes a folder that only this user can open: the database in it has the keys that sign URLs, and enough to guess
 /// passwords with. One that is there already is left as its owner wants it.
 pub fn make_data_folder(path: &std::path::Path) -> std::io::Result<()> {

@@ -4,6 +4,8 @@
 //! the hash of the bytes so far; losing it costs one more reading of the file.
 
 use crate::objects::RunningDigest;
+use crate::store::uploads::ObjectAddress;
+use darkslide_protocol::AccountId;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OwnedMutexGuard;
@@ -23,8 +25,9 @@ pub struct Turns {
     stopping: CancellationToken,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Lane {
+    account: AccountId,
     /// Stops the newest request.
     newest: Mutex<CancellationToken>,
     turn: Arc<tokio::sync::Mutex<Option<RunningDigest>>>,
@@ -42,20 +45,28 @@ pub struct Turn {
 
 impl Turns {
     /// Stops who is writing this upload, and waits until it has made way.
-    pub async fn take(&self, id: Uuid) -> Turn {
-        let lane = self.lane(id);
+    pub async fn take(&self, at: ObjectAddress) -> Turn {
+        let lane = self.lane(at);
         let stop = self.stopping.child_token();
         let before = std::mem::replace(&mut *locked(&lane.newest), stop.clone());
         before.cancel();
         Turn { running: Arc::clone(&lane.turn).lock_owned().await, stop, _lane: lane }
     }
 
-    fn lane(&self, id: Uuid) -> Arc<Lane> {
+    /// Stops all that write uploads of an account: whoever may goes on where they were.
+    pub fn interrupt(&self, account: AccountId) {
+        for lane in locked(&self.lanes).values().filter(|lane| lane.account == account) {
+            locked(&lane.newest).cancel();
+        }
+    }
+
+    fn lane(&self, at: ObjectAddress) -> Arc<Lane> {
         let mut lanes = locked(&self.lanes);
         if lanes.len() >= IDLE_MAX {
             lanes.retain(|_, lane| Arc::strong_count(lane) > 1);
         }
-        Arc::clone(lanes.entry(id).or_default())
+        let new = || Arc::new(Lane { account: at.account, newest: Mutex::default(), turn: Arc::default() });
+        Arc::clone(lanes.entry(at.object).or_insert_with(new))
     }
 
     /// Forgets an upload that nobody will write again.
@@ -97,7 +108,11 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    const ID: Uuid = Uuid::from_u128(1);
+    const ID: ObjectAddress = at(7, 1);
+
+    const fn at(account: i64, object: u128) -> ObjectAddress {
+        ObjectAddress { account: AccountId(account), object: Uuid::from_u128(object) }
+    }
 
     #[tokio::test]
     async fn the_newest_stops_the_one_before_and_waits_for_it() {
@@ -113,8 +128,13 @@ mod tests {
         drop(first);
         let second = waiting.await.unwrap();
         assert!(!second.stop.is_cancelled());
-        drop(turns.take(Uuid::from_u128(2)).await);
+        drop(turns.take(at(7, 2)).await);
         assert!(!second.stop.is_cancelled(), "another upload is another turn");
+        let other = turns.take(at(8, 3)).await;
+        turns.interrupt(AccountId(8));
+        assert!(other.stop.is_cancelled() && !second.stop.is_cancelled() && !turns.is_stopping());
+        drop(other);
+        assert!(!turns.take(at(8, 3)).await.stop.is_cancelled(), "who comes again has a turn again");
         turns.stop();
         assert!(second.stop.is_cancelled() && turns.is_stopping());
     }
@@ -124,10 +144,10 @@ mod tests {
         let turns = Turns::default();
         let kept = turns.take(ID).await;
         for id in 2..2 + IDLE_MAX as u128 {
-            drop(turns.take(Uuid::from_u128(id)).await);
+            drop(turns.take(at(7, id)).await);
         }
         assert!(locked(&turns.lanes).len() < IDLE_MAX);
-        assert!(locked(&turns.lanes).contains_key(&ID));
+        assert!(locked(&turns.lanes).contains_key(&ID.object));
         drop(kept);
     }
 }

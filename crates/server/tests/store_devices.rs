@@ -135,7 +135,11 @@ async fn devices_to_wake_are_those_with_an_endpoint_that_did_not_do_it_themselve
         store.register_device(account, "t1", &device(LAPTOP, true)).await.unwrap();
         store.register_device(account, "t2", &device(PHONE, true)).await.unwrap();
         store.register_device(other, "o1", &device(PHONE, false)).await.unwrap();
-        let to_wake = async |by| store.devices_to_wake(account, by).await.unwrap();
+        let to_wake = async |by| {
+            let devices = store.devices_to_wake(account, by).await.unwrap();
+            assert!(devices.iter().all(|(_, push)| push.contains("https://push.example.org/")));
+            devices.into_iter().map(|(id, _)| id).collect::<Vec<_>>()
+        };
         assert_eq!(to_wake(None).await, [LAPTOP, PHONE]);
         assert_eq!(to_wake(Some("t1")).await, [PHONE]);
         assert_eq!(to_wake(Some("t3")).await, [LAPTOP, PHONE], "a session that is on no device");

@@ -94,7 +94,10 @@ async fn open(
 
 fn read(mut reader: Reader, path: PathBuf) -> Result<Step, ObjectError> {
     let piece = reader.next_piece().map_err(ObjectError::disk("read", &path))?;
-    let is_over = piece.is_none() || reader.is_over();
     let bytes = piece.map(Bytes::from_owner).unwrap_or_default();
-    Ok(Step { bytes, rest: (!is_over).then_some((reader, path)) })
+    if bytes.is_empty() && !reader.is_over() {
+        return Err(ObjectError::disk("read", &path)(std::io::ErrorKind::UnexpectedEof.into()));
+    }
+    let rest = (!reader.is_over()).then_some((reader, path));
+    Ok(Step { bytes, rest })
 }

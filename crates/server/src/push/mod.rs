@@ -12,6 +12,7 @@ pub mod vapid;
 
 use crate::Shared;
 use crate::store::StoreError;
+use crate::store::devices::stored_endpoint;
 use crate::store::news::News;
 use deliver::Sender;
 use schedule::{Outcome, Schedule, Target};
@@ -96,8 +97,9 @@ async fn plan(server: &Shared, news: &News, schedule: &mut Schedule) -> Result<(
     while let Some((account, by)) = changed.pop_first() {
         match server.store.devices_to_wake(account, by.only()).await {
             Ok(devices) => {
-                for device in devices {
-                    schedule.want(Target { account, device }, Instant::now());
+                for (device, endpoint) in devices {
+                    let endpoint = *blake3::hash(endpoint.as_bytes()).as_bytes();
+                    schedule.want(Target { account, device, endpoint }, Instant::now());
                 }
             }
             Err(error) => {
@@ -127,6 +129,10 @@ async fn wake_stored(server: &Shared, sender: &Sender, target: &Target) -> Resul
     let Some(push) = server.store.push_endpoint(target.account, &target.device).await? else {
         return Ok(Outcome::Gone);
     };
+    // It has another one since, which has a place of its own on the schedule.
+    if *blake3::hash(stored_endpoint(&push).as_bytes()).as_bytes() != target.endpoint {
+        return Ok(Outcome::Gone);
+    }
     let outcome = sender.wake(&push).await;
     if outcome == Outcome::Gone {
         server.store.forget_push_endpoint(target.account, &target.device, &push).await?;

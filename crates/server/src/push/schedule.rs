@@ -29,6 +29,8 @@ pub struct Target {
     pub account: AccountId,
     /// Its id.
     pub device: String,
+    /// BLAKE3 of its endpoint as it is stored: what became of an old one is nothing to a new one.
+    pub endpoint: [u8; 32],
 }
 
 /// What came of a wake.
@@ -156,7 +158,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn device(account: i64, device: &str) -> Target {
-        Target { account: AccountId(account), device: device.to_owned() }
+        Target { account: AccountId(account), device: device.to_owned(), endpoint: [0; 32] }
     }
 
     /// A schedule, and the time at which it begins.

@@ -29,6 +29,7 @@ async fn validity(State(server): State<Shared>, caller: Caller) -> ApiResult<Jso
 
 async fn logout(State(server): State<Shared>, caller: Caller) -> ApiResult<Json<Value>> {
     server.store.delete_session(caller.account, caller.app.as_str(), &caller.token_hash, "").await?;
+    server.sessions_ended(caller.account);
     Ok(Json(json!({})))
 }
 
@@ -78,6 +79,7 @@ async fn end(
 ) -> ApiResult<Json<Value>> {
     let hash = hash_of(&target.token);
     server.store.delete_session(caller.account, caller.app.as_str(), &hash, &target.token).await?;
+    server.sessions_ended(caller.account);
     Ok(Json(json!({})))
 }
 

@@ -121,14 +121,14 @@ impl Store {
         rows.iter().map(device_session).collect()
     }
 
-    /// The ids of the devices that can be woken, without the one that the session `by` is on.
+    /// The ids of the devices that can be woken, and the endpoint of each as it is stored, without the one that the session `by` is on.
     pub async fn devices_to_wake(
         &self,
         account: AccountId,
         by: Option<&str>,
-    ) -> Result<Vec<String>, StoreError> {
+    ) -> Result<Vec<(String, String)>, StoreError> {
         let rows = sqlx::query(
-            "SELECT id FROM devices WHERE account_id = $1 AND push IS NOT NULL AND NOT EXISTS
+            "SELECT id, push FROM devices WHERE account_id = $1 AND push IS NOT NULL AND NOT EXISTS
                (SELECT 1 FROM sessions WHERE sessions.account_id = devices.account_id
                 AND device_id = devices.id AND token_hash = $2)
              ORDER BY id",
@@ -137,7 +137,7 @@ impl Store {
         .bind(by.unwrap_or(""))
         .fetch_all(self.reader())
         .await?;
-        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
     /// Where a device can be woken now; nowhere, once no session is on it.
@@ -205,7 +205,7 @@ async fn forget_unused(tx: &mut Tx, account: AccountId) -> Result<(), StoreError
     Ok(())
 }
 
-fn stored_endpoint(push: &PushEndpoint) -> String {
+pub(crate) fn stored_endpoint(push: &PushEndpoint) -> String {
     serde_json::to_string(push).expect("an endpoint is JSON")
 }
 

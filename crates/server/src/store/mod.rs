@@ -63,6 +63,9 @@ const POSTGRES_PATIENCE: Duration = Duration::from_secs(30);
 /// serialization failure, deadlock, too many connections, shutdown, crash and start-up.
 const TRANSIENT_CODES: [&str; 9] = ["5", "6", "517", "40001", "40P01", "53300", "57P01", "57P02", "57P03"];
 
+/// What a database says when its disk is full: SQLite's FULL, PostgreSQL's disk_full.
+const FULL_CODES: [&str; 2] = ["13", "53100"];
+
 /// Which SQL engine is behind the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -100,6 +103,12 @@ impl StoreError {
             }
             _ => false,
         }
+    }
+
+    /// Whether the database finds no room on its disk.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Database(error))
+            if error.code().is_some_and(|code| FULL_CODES.contains(&code.as_ref())))
     }
 
     /// Whether the failure is a unique constraint: somebody else was first.
@@ -237,6 +246,11 @@ impl Store {
     /// Begins to wait for an account's changes. Waiting ends when the store is told to stop.
     pub fn watch(&self, account: AccountId) -> Result<Watch, WatchRefused> {
         self.watches.watch(account)
+    }
+
+    /// Has those who wait for an account's changes look whether they still may.
+    pub fn ring(&self, account: AccountId) {
+        self.watches.ring(account);
     }
 
     /// The accounts that this process changes from now on. For one listener.

@@ -29,14 +29,23 @@ pub(super) struct Watches(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     is_closed: bool,
-    accounts: BTreeMap<AccountId, watch::Sender<Version>>,
+    accounts: BTreeMap<AccountId, watch::Sender<Told>>,
+}
+
+/// What those who wait for an account were told last.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    newest: Version,
+    /// How often they were to look again whether they may wait.
+    rings: u64,
 }
 
 /// One that waits. Dropping it makes room for another.
 #[derive(Debug)]
 pub struct Watch {
     account: AccountId,
-    news: watch::Receiver<Version>,
+    news: watch::Receiver<Told>,
+    rings: u64,
     watches: Arc<Watches>,
 }
 
@@ -51,21 +60,30 @@ impl Watches {
         if state.is_closed {
             return Err(WatchRefused::Closed);
         }
-        let sender = state.accounts.entry(account).or_insert_with(|| watch::Sender::new(Version(0)));
+        let sender = state.accounts.entry(account).or_default();
         if sender.receiver_count() >= WATCHES_MAX {
             return Err(WatchRefused::TooMany);
         }
-        Ok(Watch { account, news: sender.subscribe(), watches: self.clone() })
+        let news = sender.subscribe();
+        let rings = news.borrow().rings;
+        Ok(Watch { account, news, rings, watches: self.clone() })
     }
 
     /// Tells those who wait for an account that it is at `version`.
     pub(super) fn announce(&self, account: AccountId, version: Version) {
         if let Some(sender) = self.state().accounts.get(&account) {
-            sender.send_if_modified(|newest| {
-                let is_news = version > *newest;
-                *newest = version.max(*newest);
+            sender.send_if_modified(|told| {
+                let is_news = version > told.newest;
+                told.newest = version.max(told.newest);
                 is_news
             });
+        }
+    }
+
+    /// Has those who wait for an account look again whether they may.
+    pub(super) fn ring(&self, account: AccountId) {
+        if let Some(sender) = self.state().accounts.get(&account) {
+            sender.send_modify(|told| told.rings += 1);
         }
     }
 
@@ -83,9 +101,14 @@ impl Watches {
 }
 
 impl Watch {
-    /// Waits for a version later than `seen`; `None` once the server is stopping.
+    /// Waits for a version later than `seen`, or until whoever waits must look whether it still may, and gives the newest version; `None` once the
+    /// server is stopping.
     pub async fn later_than(&mut self, seen: Version) -> Option<Version> {
-        self.news.wait_for(|newest| *newest > seen).await.ok().map(|newest| *newest)
+        let rings = self.rings;
+        let told = self.news.wait_for(|told| told.newest > seen || told.rings != rings).await.ok();
+        let told = told.map(|told| *told)?;
+        self.rings = told.rings;
+        Some(told.newest)
     }
 }
 
@@ -117,6 +140,13 @@ mod tests {
         watches.announce(ACCOUNT, Version(6));
         assert_eq!(first.later_than(Version(5)).await, Some(Version(6)));
         assert_eq!(second.later_than(Version(0)).await, Some(Version(6)), "what came between is passed over");
+        watches.ring(AccountId(8));
+        watches.ring(ACCOUNT);
+        assert_eq!(
+            first.later_than(Version(6)).await,
+            Some(Version(6)),
+            "nothing new: look whether you may wait"
+        );
         watches.close();
         assert_eq!(first.later_than(Version(6)).await, None);
         assert_eq!(watches.watch(ACCOUNT).unwrap_err(), WatchRefused::Closed);

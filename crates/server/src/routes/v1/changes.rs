@@ -131,12 +131,15 @@ struct News {
 }
 
 impl News {
-    /// The next event; `None` at the stream's end. The heartbeat comes first, so that a busy account's sessions are checked too.
+    /// The next event; `None` at the stream's end. Nothing is told before it is sure that the session has not ended.
     async fn next(&mut self) -> Option<Event> {
         let version = tokio::select! {
             biased;
             () = sleep_until(self.next_beat) => self.look().await?,
-            version = self.watch.later_than(self.seen) => version?,
+            told = self.watch.later_than(self.seen) => {
+                told?;
+                self.look().await?
+            }
         };
         if version <= self.seen {
             return Some(Event::default().comment("still here"));

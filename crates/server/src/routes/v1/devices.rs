@@ -84,6 +84,7 @@ async fn revoke(
 ) -> ApiResult<StatusCode> {
     let caller = of_storage(caller)?;
     server.store.revoke_device(caller.account, &id).await?;
+    server.sessions_ended(caller.account);
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -142,7 +142,7 @@ async fn stand(
 ) -> ApiResult<Response> {
     let at = address(&caller, &id)?;
     find(&server, at).await?;
-    let mut turn = server.turns.take(at.object).await;
+    let mut turn = server.turns.take(at).await;
     let mut upload = find(&server, at).await?;
     if !upload.is_whole() {
         match recover(&server, &upload).await {
@@ -238,7 +238,7 @@ async fn terminate(
 ) -> ApiResult<StatusCode> {
     let at = address(&caller, &id)?;
     find(&server, at).await?;
-    let _turn = server.turns.take(at.object).await;
+    let _turn = server.turns.take(at).await;
     let upload = find(&server, at).await?;
     if give_up(&server, &upload).await? { Ok(StatusCode::NO_CONTENT) } else { Err(gone()) }
 }

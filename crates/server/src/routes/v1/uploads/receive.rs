@@ -113,7 +113,7 @@ async fn admit(
     declared: Option<u64>,
 ) -> ApiResult<(Upload, Turn)> {
     find(server, at).await?;
-    let turn = server.turns.take(at.object).await;
+    let turn = server.turns.take(at).await;
     let upload = find(server, at).await?;
     if upload.offset != offset {
         return Err(conflict("the upload stands at another offset"));
