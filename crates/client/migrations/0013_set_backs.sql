@@ -3,7 +3,9 @@ CREATE TABLE set_backs (
     noticed INTEGER PRIMARY KEY,
     lost    INTEGER NOT NULL,
     -- Of these, those that were on this computer.
-    here    INTEGER NOT NULL
+    here    INTEGER NOT NULL,
+    -- Pictures that had been deleted, and are there again.
+    undone  INTEGER NOT NULL
 ) STRICT;
 -- What was heard of last is what the server is asked for again.
 CREATE INDEX files_by_version ON files (version);

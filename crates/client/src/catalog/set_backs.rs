@@ -32,13 +32,22 @@ pub struct SetBack {
     pub lost: i64,
     /// Of these, those that were on this computer when they were last looked at.
     pub here: i64,
+    /// Pictures that had been deleted since, and are there again.
+    pub undone: i64,
 }
 
 impl std::fmt::Display for SetBack {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { lost, here, .. } = *self;
-        let pictures = if lost == 1 { "1 picture".to_owned() } else { format!("{lost} pictures") };
-        write!(formatter, "the server was set back to an older state and lost {pictures} that it had; ")?;
+        let Self { lost, here, undone, .. } = *self;
+        let pictures = |count| if count == 1 { "1 picture".to_owned() } else { format!("{count} pictures") };
+        formatter.write_str("the server was set back to an older state")?;
+        if undone > 0 {
+            write!(formatter, ", in which {} that you deleted since are there again", pictures(undone))?;
+        }
+        if lost == 0 {
+            return formatter.write_str(": delete again what you do not want");
+        }
+        write!(formatter, " and lost {} that it had; ", pictures(lost))?;
         match lost - here {
             0 => formatter.write_str("all of that is on this computer, and is sent again"),
             _ => write!(
@@ -136,7 +145,7 @@ impl Catalog {
         let set_back = compare(&mut transaction, owner, now).await?;
         cursor::store(&mut transaction, Feed::Account, reached).await?;
         transaction.commit().await?;
-        Ok((set_back.lost > 0).then_some(set_back))
+        Ok((set_back.lost > 0 || set_back.undone > 0).then_some(set_back))
     }
 
     /// The last time that the server was set back, if that was noticed at this time or later, µs since the epoch.
@@ -157,21 +166,23 @@ async fn compare(
     }
     sqlx::query(LOSSES).bind(owner.0).execute(&mut *connection).await?;
     let (lost, here): (i64, i64) = sqlx::query_as(COUNTS).fetch_one(&mut *connection).await?;
+    let undone: i64 = sqlx::query_scalar(UNDONE).bind(owner.0).fetch_one(&mut *connection).await?;
     sqlx::query(TO_BE_SENT).bind(LOST).execute(&mut *connection).await?;
     for text in LET_GO {
         sqlx::query(text).execute(&mut *connection).await?;
     }
-    if lost == 0 {
+    if lost == 0 && undone == 0 {
         return Ok(SetBack::default());
     }
     // Twice in a microsecond is once.
-    sqlx::query("INSERT OR REPLACE INTO set_backs (noticed, lost, here) VALUES ($1, $2, $3)")
+    sqlx::query("INSERT OR REPLACE INTO set_backs (noticed, lost, here, undone) VALUES ($1, $2, $3, $4)")
         .bind(now)
         .bind(lost)
         .bind(here)
+        .bind(undone)
         .execute(connection)
         .await?;
-    Ok(SetBack { noticed: now, lost, here })
+    Ok(SetBack { noticed: now, lost, here, undone })
 }
 
 /// Numbers below 0 are no file's. What lies further back than the memberships that are looked through is not asked for.
@@ -235,6 +246,16 @@ const COUNTS: &str = "SELECT count(*), coalesce(sum(EXISTS (
          SELECT 1 FROM assets WHERE substr(assets.content_hash, 1, 8) = substr(content, 1, 8)
              AND assets.content_hash = content AND assets.state = 'backed_up')), 0)
      FROM losses";
+
+/// Contents that the account had deleted, and has live files of now.
+const UNDONE: &str = "SELECT count(DISTINCT before.content_hash) FROM trash_before AS before
+     WHERE before.restored = 0 AND before.content_hash IS NOT NULL
+         AND before.content_hash NOT IN (
+             SELECT content_hash FROM files_before WHERE deleted = 0 AND content_hash IS NOT NULL)
+         AND EXISTS (SELECT 1 FROM files JOIN collections ON collections.id = files.collection
+             WHERE substr(files.content_hash, 1, 8) = substr(before.content_hash, 1, 8)
+                 AND files.content_hash = before.content_hash AND files.owner = $1
+                 AND files.deleted = 0 AND collections.deleted = 0)";
 
 /// Assets whose content was lost, and those whose file is not there any more, or is another one with its number.
 const TO_BE_SENT: &str = "UPDATE assets SET state = 'blocked', reason = $1, file = NULL

@@ -323,7 +323,8 @@ impl Catalog {
         Ok(())
     }
 
-    /// The version at which the last deletion of each of these contents was recorded.
+    /// The version at which the last deletion of each of these contents was recorded. That of a purge when the trash's time was
+    /// up is nobody's decision: there it is the time of the deletion, by the same clock of the server's.
     pub async fn deletions(
         &self,
         contents: impl IntoIterator<Item = ContentHash>,
@@ -333,7 +334,8 @@ impl Catalog {
         for chunk in contents.chunks(CONTENTS) {
             let marks = vec!["?"; chunk.len()].join(", ");
             let text = format!(
-                "SELECT content_hash, max(version) AS version FROM trash
+                "SELECT content_hash, max(CASE WHEN purged AND version >= delete_by
+                     THEN min(trashed_at, version) ELSE version END) AS version FROM trash
                  WHERE restored = 0 AND content_hash IN ({marks}) GROUP BY content_hash"
             );
             let mut query = sqlx::query(AssertSqlSafe(text));

@@ -515,7 +515,12 @@ async fn a_mirror_that_is_read_anew_forgets_what_the_server_lost() {
     let before = ChangedRows {
         collections: vec![collection(1, "One", 30), collection(2, "Lost", 31)],
         files: [&kept[..], &[numbered(2, 2, 21), numbered(3, 3, 22), numbered(4, 4, 23)]].concat(),
-        trash: vec![purged(8, 8, 24), TrashRow { purged: false, ..purged(9, 9, 25) }, purged(5, 5, 12)],
+        trash: vec![
+            purged(8, 8, 24),
+            purged(6, 6, 20),
+            TrashRow { purged: false, ..purged(9, 9, 25) },
+            purged(5, 5, 12),
+        ],
     };
     catalog.apply_changes(&before, Feed::Account, Version(31)).await.unwrap();
     let assets: Vec<AssetRow> = (1..=4)
@@ -533,11 +538,10 @@ async fn a_mirror_that_is_read_anew_forgets_what_the_server_lost() {
     assert_eq!(places, [Place::Trash(FileId(8)), place(4), place(3), place(2)]);
     assert_eq!(
         catalog.witnesses(AccountId(8), Version(24)).await.unwrap().len(),
-        2,
+        3,
         "the trash is one's own"
     );
 
-    // It is interrupted, and goes on; beginning again changes nothing.
     catalog.begin_anew().await.unwrap();
     let after = ChangedRows {
         collections: vec![collection(1, "One", 40)],
@@ -547,10 +551,11 @@ async fn a_mirror_that_is_read_anew_forgets_what_the_server_lost() {
     catalog.apply_changes(&after, Feed::Anew, Version(12)).await.unwrap();
     catalog.begin_anew().await.unwrap();
     assert_eq!(catalog.read_anew_to().await.unwrap(), Some(Version(12)));
-    let another = ChangedRows { files: vec![numbered(2, 7, 41)], ..ChangedRows::default() };
+    let another =
+        ChangedRows { files: vec![numbered(2, 7, 41), numbered(6, 6, 42)], ..ChangedRows::default() };
     catalog.apply_changes(&another, Feed::Anew, Version(42)).await.unwrap();
     let told = catalog.end_anew(OWNER, Version(42), 1_000).await.unwrap();
-    assert_eq!(told, Some(SetBack { noticed: 1_000, lost: 3, here: 2 }));
+    assert_eq!(told, Some(SetBack { noticed: 1_000, lost: 3, here: 2, undone: 1 }));
     assert_eq!(catalog.end_anew(OWNER, Version(42), 1_001).await.unwrap(), None);
     assert_eq!(catalog.last_set_back(1_000).await.unwrap(), told);
     assert_eq!(catalog.last_set_back(1_001).await.unwrap(), None);
@@ -579,4 +584,17 @@ async fn a_mirror_that_is_read_anew_forgets_what_the_server_lost() {
     assert!(catalog.collection(CollectionId(2)).await.unwrap().is_none());
     let deletions = catalog.deletions([content(8).unwrap(), content(5).unwrap()]).await.unwrap();
     assert_eq!(deletions[&content(8).unwrap()], Version(24));
+}
+
+/// What the owner purges is deleted then; what the trash gives up when its time is up was deleted when it came there.
+#[tokio::test]
+async fn the_end_of_the_trash_is_nobodys_decision() {
+    let (_folder, catalog) = catalog().await;
+    let content = ContentHash::of(b"h");
+    for (id, version, deleted) in [(2, 81, 50), (1, 70, 70), (3, 95, 70)] {
+        let row = TrashRow { content_hash: Some(content), ..trashed(id, version) };
+        let rows = ChangedRows { trash: vec![row], ..ChangedRows::default() };
+        catalog.apply_changes(&rows, Feed::Account, Version(version)).await.unwrap();
+        assert_eq!(catalog.deletions([content]).await.unwrap()[&content], Version(deleted));
+    }
 }

@@ -204,9 +204,11 @@ pub fn judge(
     let is_approved = |is: fn(&Step) -> bool| {
         plan.steps.iter().filter(|step| is(step)).all(|step| approved.is_some_and(|list| list.has(step)))
     };
-    // What stays in the vault for its age has gone from the folder all the same.
     let is_old = |step: &Step| step.cause == Cause::DeletedOld;
-    let gone = removed + plan.steps.iter().filter(|step| is_old(step)).count();
+    // What stays in the vault, for its age or because another folder has it, and what is deleted there already, has gone from the folder all
+    // the same.
+    let left = count(|step| matches!(step.action, Action::Detach { .. } | Action::Bury(_)));
+    let gone = removed + left;
     let is_everything = removed > 0 && gone > 1 && gone >= agreed;
     let is_much = removed > allowed;
     let was_held = before.is_some() && removed > 0;

@@ -252,3 +252,22 @@ proptest! {
         }
     }
 }
+
+/// What another folder has, and what is deleted on both sides, has gone from this one like everything else.
+#[test]
+fn an_emptied_folder_is_held_though_a_copy_lies_elsewhere() {
+    let content = ContentHash::of(b"h");
+    let buried = Deleted { content, size: 1, file: FileId(1), version: Version(1) };
+    for (action, cause) in [
+        (Action::Detach { content }, Cause::Elsewhere),
+        (Action::Bury(buried), Cause::DeletedBoth),
+        (Action::Bury(buried), Cause::Lost),
+    ] {
+        let mut emptied = plan(0, 7, 0);
+        let path = b"copied".to_vec();
+        emptied.steps.push(Step { path, from: None, action, cause, lets_go: None });
+        let held = hold_of(judge(&mut emptied, 8, None, None));
+        assert_eq!(held, Some(Hold::Everything { local: 0, remote: 7 }), "{cause:?}");
+        assert_eq!(hold_of(judge(&mut plan(0, 7, 0), 8, None, None)), None, "one is left");
+    }
+}

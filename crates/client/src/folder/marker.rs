@@ -198,7 +198,7 @@ fn rights(folder: &Path, source: io::Error) -> Rights {
         Advice::Own
     } else if mode & STICKY != 0 {
         Advice::Sticky
-    } else if ["root", "nogroup", "nobody", "wheel"].contains(&group.as_str()) {
+    } else if is_nobodys(&group) {
         Advice::NewGroup
     } else {
         Advice::Group
@@ -227,6 +227,12 @@ enum Advice {
     Group,
 }
 
+/// Whether nobody should be put into a group.
+#[cfg(unix)]
+fn is_nobodys(group: &str) -> bool {
+    ["root", "nogroup", "nobody", "wheel"].contains(&group)
+}
+
 #[cfg(unix)]
 impl Advice {
     /// The commands that mend it.
@@ -246,9 +252,10 @@ impl Advice {
             ),
             Self::Own => format!("`chmod -R u+rwX {quoted}`"),
             Self::Sticky => {
+                let shared = if is_nobodys(group) { Self::NewGroup } else { Self::Group };
                 format!(
-                    "Only the owner of a file may remove it from a sticky folder: `sudo chmod -R -t {quoted}`, and {}",
-                    share(group)
+                    "Only the owner of a file may remove it from a sticky folder: `sudo chmod -R -t {quoted}`. {}",
+                    shared.for_folder(folder, user, group)
                 )
             }
             Self::NewGroup => {
@@ -327,5 +334,7 @@ mod tests {
         let new = advice(Advice::NewGroup, "root");
         assert!(new.contains("groupadd photos") && !new.contains("usermod -aG root"), "{new}");
         assert!(advice(Advice::Sticky, "photos").contains("chmod -R -t"));
+        let sticky = advice(Advice::Sticky, "root");
+        assert!(sticky.contains("chmod -R -t") && !sticky.contains("usermod -aG root"), "{sticky}");
     }
 }

@@ -352,6 +352,8 @@ async fn snapshot(
     };
     snapshot.deletions = catalog.deletions(snapshot.remote.iter().filter_map(is_deleted)).await?;
     snapshot.edited = edited(session, catalog, &snapshot).await?;
+    // While another process reads the mirror anew, what is not in it says nothing.
+    snapshot.is_listed &= catalog.read_anew_to().await?.is_none();
     let mut present = catalog.in_other_sync_folders(row.id).await?;
     let copies = catalog.copies_outside(row.id, &raw(&row.folder.path)).await?;
     let folder = row.folder.path.clone();
