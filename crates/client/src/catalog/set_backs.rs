@@ -40,21 +40,23 @@ impl std::fmt::Display for SetBack {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { lost, here, undone, .. } = *self;
         let pictures = |count| if count == 1 { "1 picture".to_owned() } else { format!("{count} pictures") };
+        let again = |formatter: &mut std::fmt::Formatter<'_>, before: &str| {
+            let are = if undone == 1 { "is" } else { "are" };
+            write!(formatter, "{before}{} that you had deleted {are} there again", pictures(undone))
+        };
         formatter.write_str("the server was set back to an older state")?;
-        if undone > 0 {
-            write!(formatter, ", in which {} that you deleted since are there again", pictures(undone))?;
-        }
         if lost == 0 {
-            return formatter.write_str(": delete again what you do not want");
+            return again(formatter, ": ");
         }
         write!(formatter, " and lost {} that it had; ", pictures(lost))?;
         match lost - here {
-            0 => formatter.write_str("all of that is on this computer, and is sent again"),
+            0 => formatter.write_str("all of that is on this computer, and is sent again")?,
             _ => write!(
                 formatter,
                 "{here} of that on this computer, to be sent again: let your other devices back up, too"
-            ),
+            )?,
         }
+        if undone > 0 { again(formatter, "; ") } else { Ok(()) }
     }
 }
 
