@@ -12,8 +12,9 @@ mod read;
 pub use read::{Piece, Reader};
 
 use block::{BLOCK_LEN, Block};
+use std::borrow::Borrow;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, IoSlice, Write as _};
 
 /// Offsets, lengths and addresses of direct writes are multiples of this: no disk has larger sectors.
 const SECTOR: usize = 4096;
@@ -23,8 +24,8 @@ const DIRECT_MIN: usize = 256 << 10;
 
 /// A file that is written from front to back, in batches.
 #[derive(Debug)]
-pub struct Writer {
-    file: File,
+pub struct Writer<F = File> {
+    file: F,
     /// Where the next byte goes.
     position: u64,
     /// The beginning of a sector, to be written with the rest of it.
@@ -32,15 +33,15 @@ pub struct Writer {
     mode: direct::Mode,
 }
 
-impl Writer {
+impl<F: Borrow<File>> Writer<F> {
     /// Goes on at the file's cursor, which is at `position`.
-    pub fn new(file: File, position: u64) -> Self {
+    pub fn new(file: F, position: u64) -> Self {
         Self { file, position, rest: Vec::new(), mode: direct::Mode::default() }
     }
 
     /// The file. Its length is that of what was written.
     pub fn file(&self) -> &File {
-        &self.file
+        self.file.borrow()
     }
 
     /// Bytes of the file that were written: those of the last batch may be up to a sector fewer until it is [ended](Self::end).
@@ -61,14 +62,14 @@ impl Writer {
         mut written: impl FnMut(&[u8]),
     ) -> io::Result<()> {
         let rest = std::mem::take(&mut self.rest);
-        let mut pieces = std::iter::once(rest.as_slice()).chain(batch.iter().map(AsRef::as_ref));
-        pieces.try_for_each(|piece| self.write_cached(piece, &mut written))
+        let pieces = std::iter::once(rest.as_slice()).chain(batch.iter().map(AsRef::as_ref));
+        self.write_cached(&pieces.collect::<Vec<_>>(), &mut written)
     }
 
     /// Writes the last batch: nothing waits any more. Whoever else writes the file does it as usual again.
     pub fn end<B: AsRef<[u8]>>(&mut self, batch: &[B], written: impl FnMut(&[u8])) -> io::Result<()> {
         self.put(batch, true, written)?;
-        self.mode.set_cached(&self.file)
+        self.mode.set_cached(self.file.borrow())
     }
 
     fn put<B: AsRef<[u8]>>(
@@ -78,18 +79,18 @@ impl Writer {
         mut written: impl FnMut(&[u8]),
     ) -> io::Result<()> {
         let rest = std::mem::take(&mut self.rest);
-        let pieces = || std::iter::once(rest.as_slice()).chain(batch.iter().map(AsRef::as_ref));
-        let length: usize = pieces().map(<[u8]>::len).sum();
+        let pieces: Vec<&[u8]> =
+            std::iter::once(rest.as_slice()).chain(batch.iter().map(AsRef::as_ref)).collect();
+        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
         let block = (length >= DIRECT_MIN && self.mode.may_be_direct()).then(Block::take).flatten();
         let Some(mut block) = block else {
-            return pieces().try_for_each(|piece| self.write_cached(piece, &mut written));
+            return self.write_cached(&pieces, &mut written);
         };
         let mut head = self.until_sector();
-        for mut piece in pieces() {
-            let (before, behind) = piece.split_at(head.min(piece.len()));
-            self.write_cached(before, &mut written)?;
+        for piece in pieces {
+            let (before, mut piece) = piece.split_at(head.min(piece.len()));
+            self.write_cached(&[before], &mut written)?;
             head -= before.len();
-            piece = behind;
             while !piece.is_empty() {
                 piece = block.fill(piece);
                 if block.bytes().len() == BLOCK_LEN {
@@ -102,7 +103,7 @@ impl Writer {
         let (whole, rest) = block.bytes().split_at(whole);
         self.write_direct(whole, &mut written)?;
         if is_end {
-            return self.write_cached(rest, &mut written);
+            return self.write_cached(&[rest], &mut written);
         }
         self.rest.extend_from_slice(rest);
         Ok(())
@@ -114,15 +115,39 @@ impl Writer {
         usize::try_from(self.position.next_multiple_of(sector) - self.position).expect("less than a sector")
     }
 
-    fn write_cached(&mut self, bytes: &[u8], written: &mut impl FnMut(&[u8])) -> io::Result<()> {
-        if bytes.is_empty() {
+    /// Pieces as they lie in memory, in as few calls as the system takes.
+    fn write_cached(&mut self, pieces: &[&[u8]], written: &mut impl FnMut(&[u8])) -> io::Result<()> {
+        let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        let mut left = slices.as_mut_slice();
+        // The empty ones in front would look like the end of the disk.
+        IoSlice::advance_slices(&mut left, 0);
+        if left.is_empty() {
             return Ok(());
         }
-        self.mode.set_cached(&self.file)?;
-        self.file.write_all(bytes)?;
-        self.position += bytes.len() as u64;
-        written(bytes);
-        Ok(())
+        self.mode.set_cached(self.file.borrow())?;
+        let mut done = 0;
+        let outcome = loop {
+            if left.is_empty() {
+                break Ok(());
+            }
+            match self.file.borrow().write_vectored(left) {
+                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    done += count;
+                    IoSlice::advance_slices(&mut left, count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error),
+            }
+        };
+        // Also where the disk was full in the middle: what was written whole counts.
+        for piece in pieces {
+            let Some(rest) = done.checked_sub(piece.len()) else { break };
+            done = rest;
+            self.position += piece.len() as u64;
+            written(piece);
+        }
+        outcome
     }
 
     /// Whole sectors, from and to where they must lie.
@@ -130,7 +155,7 @@ impl Writer {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.mode.write_all(&self.file, bytes)?;
+        self.mode.write_all(self.file.borrow(), bytes)?;
         self.position += bytes.len() as u64;
         written(bytes);
         Ok(())
@@ -138,7 +163,7 @@ impl Writer {
 }
 
 /// Each call is a batch: see [`Writer::append`]. What waits is written by [`Writer::end`] alone.
-impl io::Write for Writer {
+impl<F: Borrow<File>> io::Write for Writer<F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.append(&[bytes], |_| ())?;
         Ok(bytes.len())
@@ -151,7 +176,7 @@ impl io::Write for Writer {
 
 /// Writes a new file from one piece of memory. Blocks.
 pub fn write_whole(file: &File, bytes: &[u8]) -> io::Result<()> {
-    Writer::new(file.try_clone()?, 0).end(&[bytes], |_| ())
+    Writer::new(file, 0).end(&[bytes], |_| ())
 }
 
 #[cfg(test)]

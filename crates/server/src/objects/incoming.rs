@@ -42,11 +42,6 @@ pub struct Incoming {
 pub(super) struct TemporaryFile(PathBuf);
 
 impl TemporaryFile {
-    /// A path at which a file will be made.
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self(path)
-    }
-
     pub(super) fn path(&self) -> &PathBuf {
         &self.0
     }
@@ -66,30 +61,34 @@ impl Drop for TemporaryFile {
     }
 }
 
-/// The file being written, and the hashes so far. Moves between blocking threads with each batch.
-struct Writer {
+/// A file that is made when its first batch comes.
+#[derive(Debug)]
+pub(super) struct NewFile {
     path: TemporaryFile,
     file: Option<darkslide_disk::Writer>,
-    length: u64,
-    md5: Md5,
-    digest: Hasher,
 }
 
-impl Writer {
-    fn new(path: PathBuf) -> Self {
-        Self { path: TemporaryFile(path), file: None, length: 0, md5: Md5::new(), digest: Hasher::new() }
+impl NewFile {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path: TemporaryFile(path), file: None }
     }
 
-    fn write(&mut self, batch: &[Bytes]) -> Result<(), ObjectError> {
-        for bytes in batch {
-            self.length += bytes.len() as u64;
-            self.md5.update(bytes);
-            self.digest.update(bytes);
-        }
-        self.file()?.append(batch, |_| ()).map_err(ObjectError::disk("write", self.path.path()))
+    /// Writes a batch; small pieces go through the page cache.
+    pub(super) fn append<B: AsRef<[u8]>>(&mut self, batch: &[B], is_small: bool) -> Result<(), ObjectError> {
+        let file = self.made()?;
+        let written = if is_small { file.append_cached(batch, |_| ()) } else { file.append(batch, |_| ()) };
+        written.map_err(ObjectError::disk("write", self.path.path()))
     }
 
-    fn file(&mut self) -> Result<&mut darkslide_disk::Writer, ObjectError> {
+    /// Flushes it, with all that was written, if anything was.
+    pub(super) fn finish(mut self) -> Result<TemporaryFile, ObjectError> {
+        let file = self.made()?;
+        let ended = file.end::<Bytes>(&[], |_| ()).and_then(|()| file.file().sync_data());
+        ended.map_err(ObjectError::disk("flush", self.path.path()))?;
+        Ok(self.path)
+    }
+
+    fn made(&mut self) -> Result<&mut darkslide_disk::Writer, ObjectError> {
         let file = match self.file.take() {
             Some(file) => file,
             None => {
@@ -100,16 +99,37 @@ impl Writer {
         };
         Ok(self.file.insert(file))
     }
+}
 
-    fn finish(mut self) -> Result<Incoming, ObjectError> {
-        let file = self.file()?;
-        let ended = file.end::<Bytes>(&[], |_| ()).and_then(|()| file.file().sync_data());
-        ended.map_err(ObjectError::disk("flush", self.path.path()))?;
+/// The file being written, and the hashes so far. Moves between blocking threads with each batch.
+struct Writer {
+    file: NewFile,
+    length: u64,
+    md5: Md5,
+    digest: Hasher,
+}
+
+impl Writer {
+    fn new(path: PathBuf) -> Self {
+        Self { file: NewFile::new(path), length: 0, md5: Md5::new(), digest: Hasher::new() }
+    }
+
+    fn write(&mut self, batch: &[Bytes]) -> Result<(), ObjectError> {
+        for bytes in batch {
+            self.length += bytes.len() as u64;
+            self.md5.update(bytes);
+            self.digest.update(bytes);
+        }
+        self.file.append(batch, false)
+    }
+
+    fn finish(self) -> Result<Incoming, ObjectError> {
+        let file = self.file.finish()?;
         Ok(Incoming {
             length: self.length,
             md5: self.md5.finalize().into(),
             digest: self.digest.digest(),
-            file: self.path,
+            file,
         })
     }
 }

@@ -3,10 +3,9 @@
 //! They come in one request and share its one flush; from then on a pack is a blob like any other, written once and never
 //! again. It is removed when nothing names a part of it; what a purge leaves in it is moved together by `jobs/compact`.
 
-use super::incoming::{TemporaryFile, blocking};
+use super::incoming::{NewFile, TemporaryFile, blocking};
 use super::{Digest, ObjectError, Objects};
 use bytes::Bytes;
-use std::fs::File;
 use std::path::PathBuf;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -44,8 +43,7 @@ enum Piece {
 
 /// The file, and the object that is being written. Moves between blocking threads.
 struct Disk {
-    path: TemporaryFile,
-    file: Option<darkslide_disk::Writer>,
+    file: NewFile,
     length: u64,
     open: Option<(Uuid, u64, blake3::Hasher)>,
     objects: Vec<Packed>,
@@ -69,22 +67,7 @@ impl Disk {
         }
         // Small objects are read each by itself, and soon: thumbnails above all.
         let begun = pieces.iter().filter(|piece| matches!(piece, Piece::Begin(_))).count();
-        let file = self.file()?;
-        let written =
-            if begun > 1 { file.append_cached(&batch, |_| ()) } else { file.append(&batch, |_| ()) };
-        written.map_err(ObjectError::disk("write", self.path.path()))
-    }
-
-    fn file(&mut self) -> Result<&mut darkslide_disk::Writer, ObjectError> {
-        let file = match self.file.take() {
-            Some(file) => file,
-            None => {
-                let path = self.path.path();
-                let file = File::create_new(path).map_err(ObjectError::disk("create", path))?;
-                darkslide_disk::Writer::new(file, 0)
-            }
-        };
-        Ok(self.file.insert(file))
+        self.file.append(&batch, begun > 1)
     }
 
     fn close_object(&mut self) {
@@ -94,12 +77,10 @@ impl Disk {
         }
     }
 
-    fn finish(mut self) -> Result<IncomingPack, ObjectError> {
+    fn finish(self) -> Result<IncomingPack, ObjectError> {
         // A pack of empty objects is a file all the same.
-        let file = self.file()?;
-        let ended = file.end::<Bytes>(&[], |_| ()).and_then(|()| file.file().sync_data());
-        ended.map_err(ObjectError::disk("flush", self.path.path()))?;
-        Ok(IncomingPack { objects: self.objects, file: self.path })
+        let file = self.file.finish()?;
+        Ok(IncomingPack { objects: self.objects, file })
     }
 }
 
@@ -119,8 +100,7 @@ impl std::fmt::Debug for PackWriter<'_> {
 
 impl<'o> PackWriter<'o> {
     fn new(objects: &'o Objects, path: PathBuf) -> Self {
-        let disk =
-            Disk { path: TemporaryFile::new(path), file: None, length: 0, open: None, objects: Vec::new() };
+        let disk = Disk { file: NewFile::new(path), length: 0, open: None, objects: Vec::new() };
         Self { objects, writing: tokio::spawn(async move { Ok(disk) }), gathered: Vec::new(), bytes: 0 }
     }
 
