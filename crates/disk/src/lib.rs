@@ -34,6 +34,9 @@ pub struct Writer<F = File> {
 }
 
 impl<F: Borrow<File>> Writer<F> {
+    /// Where a batch ends at a multiple of this, in bytes of the file, nothing of it waits for the next.
+    pub const SECTOR: u64 = SECTOR as u64;
+
     /// Goes on at the file's cursor, which is at `position`.
     pub fn new(file: F, position: u64) -> Self {
         Self { file, position, rest: Vec::new(), mode: direct::Mode::default() }
@@ -53,17 +56,6 @@ impl<F: Borrow<File>> Writer<F> {
     /// is. After a failure nothing more may be written. Blocks.
     pub fn append<B: AsRef<[u8]>>(&mut self, batch: &[B], written: impl FnMut(&[u8])) -> io::Result<()> {
         self.put(batch, false, written)
-    }
-
-    /// The same through the page cache: for what is read again soon, or in small pieces.
-    pub fn append_cached<B: AsRef<[u8]>>(
-        &mut self,
-        batch: &[B],
-        mut written: impl FnMut(&[u8]),
-    ) -> io::Result<()> {
-        let rest = std::mem::take(&mut self.rest);
-        let pieces = std::iter::once(rest.as_slice()).chain(batch.iter().map(AsRef::as_ref));
-        self.write_cached(&pieces.collect::<Vec<_>>(), &mut written)
     }
 
     /// Writes the last batch: nothing waits any more. Whoever else writes the file does it as usual again.
@@ -200,10 +192,7 @@ mod tests {
         for (number, length) in lengths.iter().enumerate() {
             let batch: Vec<&[u8]> = all[at..at + length].chunks(70_000).collect();
             at += length;
-            if number % 3 == 2 && number + 1 < lengths.len() {
-                writer.append_cached(&batch, |bytes| told.extend_from_slice(bytes)).unwrap();
-                assert_eq!(told.len(), at);
-            } else if number + 1 == lengths.len() {
+            if number + 1 == lengths.len() {
                 writer.end(&batch, |bytes| told.extend_from_slice(bytes)).unwrap();
             } else {
                 writer.append(&batch, |bytes| told.extend_from_slice(bytes)).unwrap();

@@ -73,10 +73,9 @@ impl NewFile {
         Self { path: TemporaryFile(path), file: None }
     }
 
-    /// Writes a batch; small pieces go through the page cache.
-    pub(super) fn append<B: AsRef<[u8]>>(&mut self, batch: &[B], is_small: bool) -> Result<(), ObjectError> {
-        let file = self.made()?;
-        let written = if is_small { file.append_cached(batch, |_| ()) } else { file.append(batch, |_| ()) };
+    /// Writes a batch.
+    pub(super) fn append<B: AsRef<[u8]>>(&mut self, batch: &[B]) -> Result<(), ObjectError> {
+        let written = self.made()?.append(batch, |_| ());
         written.map_err(ObjectError::disk("write", self.path.path()))
     }
 
@@ -120,7 +119,7 @@ impl Writer {
             self.md5.update(bytes);
             self.digest.update(bytes);
         }
-        self.file.append(batch, false)
+        self.file.append(batch)
     }
 
     fn finish(self) -> Result<Incoming, ObjectError> {

@@ -65,9 +65,7 @@ impl Disk {
                 Piece::End => self.close_object(),
             }
         }
-        // Small objects are read each by itself, and soon: thumbnails above all.
-        let begun = pieces.iter().filter(|piece| matches!(piece, Piece::Begin(_))).count();
-        self.file.append(&batch, begun > 1)
+        self.file.append(&batch)
     }
 
     fn close_object(&mut self) {
