@@ -27,8 +27,11 @@ const BATCH_BYTES: usize = 512 * 1024;
 /// what was not written yet, a batch or two: see [`Growing`].
 const CHECKPOINT_BYTES: u64 = 1024 * 1024;
 
+/// How long it is left at least from one record to the next flush: a disk that is flushed all the time does little else.
+const CHECKPOINT_PAUSE: Duration = Duration::from_millis(20);
+
 /// How many bytes may be written that are not recorded yet: a sender who is faster than the disk waits for it.
-const UNRECORDED_MAX: u64 = 16 * 1024 * 1024;
+const UNRECORDED_MAX: u64 = 32 * 1024 * 1024;
 
 /// How long fewer may wait. Nothing but what a power cut costs depends on it.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
@@ -234,7 +237,9 @@ impl<'s> Inflow<'s> {
         }
         let unrecorded = self.unrecorded();
         let Some(growing) = &self.growing else { return Ok(()) };
-        let is_due = unrecorded >= CHECKPOINT_BYTES || self.recorded_at.elapsed() >= CHECKPOINT_INTERVAL;
+        let since = self.recorded_at.elapsed();
+        let is_worth_it = unrecorded >= CHECKPOINT_BYTES && since >= CHECKPOINT_PAUSE;
+        let is_due = is_worth_it || since >= CHECKPOINT_INTERVAL;
         if is_due && unrecorded > 0 && self.behind.is_empty() && !growing.is_announced() {
             let (flush, record) = (growing.flush_behind(), self.record_of(growing));
             let server = Arc::clone(self.server);
