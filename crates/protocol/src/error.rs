@@ -3,7 +3,7 @@
 //! It is always a JSON object, for stock phones index into it: `{"code","message"}` where a client acts on the
 //! code, `{}` where the status says it all.
 
-use crate::{FileId, Version};
+use crate::{FileId, Problem, Version};
 use serde::{Deserialize, Serialize};
 
 /// What a failed call answers. Both fields absent is the common case.
@@ -20,13 +20,13 @@ pub struct ErrorBody {
     pub error: Option<String>,
 }
 
-/// What a conditional call answers, with 409, when something is not as the client has seen it. Nothing of the call was done.
+/// What a conditional call answers, with 409, when something is not as the client has seen it: a problem (RFC 9457), though the call
+/// is one of the base API. Nothing of the call was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionConflicts {
-    /// Always `VERSION_CONFLICT`.
-    pub code: String,
-    /// The same for people.
-    pub message: String,
+    /// Its code is `VERSION_CONFLICT`.
+    #[serde(flatten)]
+    pub problem: Problem,
     /// Every file of the call that is not at the version that was named.
     pub conflicts: Vec<VersionConflict>,
 }

@@ -54,8 +54,20 @@ pub enum Extension {
 pub struct ServerLimits {
     /// The largest object, in bytes of ciphertext.
     pub object_bytes_max: u64,
-    /// The most items in the body of one call that takes a list.
+    /// The most items in the body of one call that takes a list, where nothing else is said here.
     pub items_max: u64,
+    /// The most bytes of a batch's body.
+    pub batch_bytes_max: u64,
+    /// The most objects in a batch.
+    pub batch_objects_max: u64,
+    /// The most commits in a batch, and the most thumbnails.
+    pub batch_commits_max: u64,
+    /// The most tags in one look-up.
+    pub lookup_tags_max: u64,
+    /// The most changes on a page of the feed.
+    pub changes_max: u64,
+    /// How long an upload that nobody goes on with is kept, in microseconds.
+    pub upload_lifetime_micros: i64,
     /// How long a trashed file stays, in microseconds.
     pub trash_retention_micros: i64,
 }

@@ -3,14 +3,16 @@
 //! The detail of a failure is logged, never sent.
 
 use crate::objects::ObjectError;
+use crate::routes::problem;
 use crate::store::StoreError;
 use crate::store::change::ChangeError;
 use crate::vouch::VouchError;
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use darkslide_protocol::ErrorBody;
 use darkslide_protocol::error::{VersionConflict, VersionConflicts, code};
+use darkslide_protocol::problem::PROBLEM_JSON;
+use darkslide_protocol::{ErrorBody, Problem};
 
 /// A request that failed.
 #[derive(Debug)]
@@ -125,12 +127,14 @@ impl IntoResponse for ApiError {
 }
 
 fn unseen(conflicts: Vec<VersionConflict>) -> Response {
-    let body = VersionConflicts {
+    let detail = "files have changed since they were seen; nothing was done";
+    let problem = Problem {
         code: code::VERSION_CONFLICT.to_owned(),
-        message: "files have changed since they were seen; nothing was done".to_owned(),
-        conflicts,
+        detail: Some(detail.to_owned()),
+        ..problem(StatusCode::CONFLICT)
     };
-    (StatusCode::CONFLICT, Json(body)).into_response()
+    let body = Json(VersionConflicts { problem, conflicts });
+    (StatusCode::CONFLICT, [(header::CONTENT_TYPE, PROBLEM_JSON)], body).into_response()
 }
 
 fn disk_full() -> ErrorBody {

@@ -265,7 +265,7 @@ mod tests {
     fn reads_every_shape_of_refusal() {
         assert_eq!(refused(409, r#"{"code":"FILE_IN_TRASH","message":"x"}"#).code(), Some("FILE_IN_TRASH"));
         assert_eq!(refused(404, "{}").code(), None);
-        let conflict = r#"{"code":"VERSION_CONFLICT","message":"x","conflicts":[{"fileID":1,"version":2}]}"#;
+        let conflict = r#"{"type":"about:blank","title":"Conflict","status":409,"code":"VERSION_CONFLICT","conflicts":[{"fileID":1,"version":2}]}"#;
         let conflict = refused(409, conflict);
         assert_eq!(conflict.code(), Some("VERSION_CONFLICT"));
         assert_eq!(conflict.conflicts(), [VersionConflict { file_id: FileId(1), version: Version(2) }]);

@@ -24,6 +24,8 @@ pub mod trash;
 pub mod uploads;
 mod v1;
 
+pub(crate) use v1::problem::problem;
+
 use crate::Shared;
 use crate::config::JSON_BODY_BYTES_MAX;
 use crate::error::ApiError;

@@ -190,20 +190,30 @@ impl Store {
         let Some(row) = row else { return Ok(Finished::Gone) };
         // Once only: an object that was made, committed and purged since must not come back.
         if row.try_get::<String, _>(0)? == "open" {
-            sqlx::query("UPDATE uploads SET state = 'stored' WHERE id = $1")
-                .bind(upload.at.object.to_string())
-                .execute(&mut *tx)
-                .await?;
-            self.insert_object(&mut tx, upload, digest).await?;
+            let is_new = self.insert_object(&mut tx, upload, digest).await?;
+            let text = if is_new {
+                "UPDATE uploads SET state = 'stored' WHERE id = $1"
+            } else {
+                // A batch brought an object of its own under this key meanwhile.
+                "DELETE FROM uploads WHERE id = $1"
+            };
+            sqlx::query(text).bind(upload.at.object.to_string()).execute(&mut *tx).await?;
             tx.commit().await?;
+            return Ok(if is_new { Finished::Stored } else { Finished::Gone });
         }
         Ok(Finished::Stored)
     }
 
-    async fn insert_object(&self, tx: &mut Tx, upload: &Upload, digest: &[u8; 32]) -> Result<(), StoreError> {
+    /// False when there is an object of that key already.
+    async fn insert_object(
+        &self,
+        tx: &mut Tx,
+        upload: &Upload,
+        digest: &[u8; 32],
+    ) -> Result<bool, StoreError> {
         let now = self.now();
         let digest = Digest::Blake3(*digest);
-        sqlx::query(
+        let inserted = sqlx::query(
             "INSERT INTO objects (key, account_id, state, length, etag, digest, blob, expires_at, created_at)
              VALUES ($1, $2, 'stored', $3, $4, $5, $6, $7, $8) ON CONFLICT (key) DO NOTHING",
         )
@@ -217,7 +227,7 @@ impl Store {
         .bind(now)
         .execute(&mut **tx)
         .await?;
-        Ok(())
+        Ok(inserted.rows_affected() == 1)
     }
 
     /// Forgets an upload that is not whole yet. False when there is none: its object, if there is one, stays.

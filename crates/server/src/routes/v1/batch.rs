@@ -13,9 +13,9 @@ use crate::store::change::ChangeError;
 use crate::store::uploads::ObjectAddress;
 use crate::{Server, Shared};
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::{BodyDataStream, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use darkslide_protocol::batch::{
     BATCH, BATCH_BYTES_MAX, BATCH_COMMITS_MAX, BATCH_OBJECTS_MAX, BATCH_RECORD_BYTES_MAX,
     BATCH_RECORDS_BYTES_MAX, BatchAnswer, CommitAnswer, FrameKind, ThumbnailAnswer, ThumbnailRequest,
@@ -57,19 +57,31 @@ async fn batch(
     request: Request,
 ) -> ApiResult<Json<BatchAnswer>> {
     let (parts, body) = request.into_parts();
-    let kind = parts.headers.get(header::CONTENT_TYPE).map(axum::http::HeaderValue::as_bytes);
-    if kind != Some(BATCH.as_bytes()) {
-        return Err(ApiError::Status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+    let mut frames = Frames::new(body.into_data_stream(), server.config.limits.idle_timeout);
+    let admitted = admit(&server, caller.account, &parts.headers).await;
+    let received = match admitted {
+        Ok(()) => receive(&server, &mut frames).await,
+        Err(refusal) => Err(refusal),
+    };
+    if received.is_err() {
+        frames.drain().await;
     }
-    let said =
-        parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    check_quota(&server, caller.account, said.unwrap_or(0).min(BATCH_BYTES_MAX.cast_signed())).await?;
-    if said.is_some_and(|length| length.unsigned_abs() > BATCH_BYTES_MAX) {
-        return Err(ApiError::TOO_LARGE);
-    }
-    let received = receive(&server, body).await?;
+    let received = received?;
     let outcome = record(&server, caller.account, &received).await?;
     answer(&server, caller.account, outcome).await.map(Json)
+}
+
+/// Refuses what can be refused before a byte of it is read.
+async fn admit(server: &Server, account: AccountId, headers: &HeaderMap) -> ApiResult<()> {
+    if headers.get(header::CONTENT_TYPE).is_none_or(|kind| kind.as_bytes() != BATCH.as_bytes()) {
+        return Err(ApiError::Status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+    }
+    let said = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    check_quota(server, account, said.unwrap_or(0).min(BATCH_BYTES_MAX.cast_signed())).await?;
+    match said {
+        Some(length) if length.unsigned_abs() > BATCH_BYTES_MAX => Err(ApiError::TOO_LARGE),
+        _ => Ok(()),
+    }
 }
 
 /// A batch whose bytes are durable.
@@ -80,8 +92,7 @@ struct Received {
     thumbnails: Vec<ThumbnailRequest>,
 }
 
-async fn receive(server: &Server, body: Body) -> ApiResult<Received> {
-    let mut frames = Frames::new(body.into_data_stream(), server.config.limits.idle_timeout);
+async fn receive(server: &Server, frames: &mut Frames<BodyDataStream>) -> ApiResult<Received> {
     let mut pack = server.objects.pack();
     let (mut commits, mut thumbnails, mut objects, mut records) = (Vec::new(), Vec::new(), 0, 0);
     while let Some(kind) = frames.kind().await? {
@@ -89,7 +100,7 @@ async fn receive(server: &Server, body: Body) -> ApiResult<Received> {
             FrameKind::Object => {
                 objects += 1;
                 within(objects, BATCH_OBJECTS_MAX)?;
-                receive_object(&mut frames, &mut pack).await?;
+                receive_object(frames, &mut pack).await?;
             }
             FrameKind::Commit => commits.push(frames.record(&mut records).await?),
             FrameKind::Thumbnail => thumbnails.push(frames.record(&mut records).await?),
@@ -183,6 +194,9 @@ fn problem_of(error: ChangeError) -> ApiResult<Problem> {
     }
 }
 
+/// Bytes of a refused body that are read all the same: who is still sending hears no answer when the line is cut.
+const DRAIN_BYTES_MAX: u64 = BATCH_BYTES_MAX;
+
 /// A body, frame by frame.
 struct Frames<S> {
     stream: S,
@@ -239,6 +253,17 @@ where
         }
         let length = usize::try_from(most).unwrap_or(usize::MAX).min(self.waiting.len());
         Ok(self.waiting.split_to(length))
+    }
+
+    /// Reads on and forgets it.
+    async fn drain(&mut self) {
+        let most = self.read.saturating_add(DRAIN_BYTES_MAX);
+        while let Ok(Some(Ok(bytes))) = tokio::time::timeout(self.idle, self.stream.next()).await {
+            self.read = self.read.saturating_add(bytes.len() as u64);
+            if self.read > most {
+                return;
+            }
+        }
     }
 
     /// Whether there is more.

@@ -48,8 +48,8 @@ pub(super) fn declare(document: &mut OpenApi) {
 }
 
 fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    let PathItem { get, put, post, delete, head, patch, .. } = path;
-    [get, put, post, delete, head, patch].into_iter().flatten()
+    let PathItem { get, put, post, delete, options, head, patch, .. } = path;
+    [get, put, post, delete, options, head, patch].into_iter().flatten()
 }
 
 fn complete(operation: &mut Operation) {

@@ -33,7 +33,23 @@ use uuid::Uuid;
 
 /// The routes of this folder.
 pub(super) fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(create)).routes(routes!(stand, append, terminate))
+    OpenApiRouter::new().routes(routes!(offer, create)).routes(routes!(stand, append, terminate))
+}
+
+/// How tus is spoken here. Needs no session. The door answers it (`routes/door.rs`), as it does every `OPTIONS`; this describes it.
+#[utoipa::path(
+    options,
+    path = "/v1/uploads",
+    responses((status = 200, description = "What is offered", headers(
+        ("Tus-Resumable" = String, description = "1.0.0"),
+        ("Tus-Version" = String, description = "1.0.0"),
+        ("Tus-Extension" = String, description = "The extensions of tus, with commas between them"),
+        ("Tus-Max-Size" = u64, description = "Bytes of the largest upload"),
+        ("Tus-Checksum-Algorithm" = String, description = "What `Upload-Checksum` may name"),
+    )))
+)]
+async fn offer() -> StatusCode {
+    StatusCode::OK
 }
 
 /// Begins an upload; a body is its first bytes.
