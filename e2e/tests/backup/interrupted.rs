@@ -35,7 +35,7 @@ pub(crate) async fn drain(mut events: tokio::sync::mpsc::Receiver<Event>) {
 }
 
 /// A proxy that only counts, and the account seen through it.
-async fn counting(scene: &Scene) -> (Proxy, Arc<Session>) {
+pub(crate) async fn counting(scene: &Scene) -> (Proxy, Arc<Session>) {
     let proxy = Proxy::start(&scene.server.base(), u64::MAX, 0).await;
     let session = scene.through(&proxy.base());
     (proxy, session)
@@ -175,7 +175,7 @@ async fn stopped_after(scene: &Scene, session: &Arc<Session>, enough: u64) -> Ba
 }
 
 /// A run that is gone once so many bytes of originals were moved.
-async fn vanish_after(scene: &Scene, session: &Arc<Session>, enough: u64) {
+pub(crate) async fn vanish_after(scene: &Scene, session: &Arc<Session>, enough: u64) {
     let (events, mut told) = Events::channel();
     let (through, catalog, roots) = (Arc::clone(session), scene.catalog.clone(), [scene.pictures()]);
     let running = tokio::spawn(async move {

@@ -9,6 +9,7 @@
 mod corpus;
 mod dedup;
 mod edits;
+mod head_start;
 mod interrupted;
 mod live;
 mod renames;

@@ -85,6 +85,11 @@ impl Gate {
         may_read(asset, &conditions, permissions, self.cache_room).map_err(AssetError::Held)
     }
 
+    /// Whether nothing is ever held.
+    pub(super) fn is_open(&self) -> bool {
+        self.outlook.is_none()
+    }
+
     /// Ciphertext bytes that may go in one request, where conditions say how many.
     pub(super) fn part_bytes(&self, usual: u64) -> u64 {
         if self.outlook.is_some() { PART_BYTES } else { usual }

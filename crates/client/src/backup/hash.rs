@@ -4,6 +4,7 @@
 //! changed in between; an asset that changed is dropped here and planned again in the next run.
 
 use std::io::{self, Read};
+use std::ops::Deref;
 use std::sync::mpsc;
 
 use bytes::Bytes;
@@ -138,6 +139,26 @@ fn file_segment(component: &Component) -> Segment {
     }
 }
 
+/// Reads a single file once, chunk by chunk. `take` gets each chunk, with how many bytes there are up to its end and their content hash, and
+/// says whether to go on. Blocks.
+pub(super) fn hash_in_chunks(
+    asset: &Asset,
+    mut take: impl FnMut(Piece, u64, ContentHash) -> bool,
+) -> Result<Hashed, HashError> {
+    let component = &asset.main;
+    let mut file = open_unchanged(component)?;
+    let (mut hasher, mut len) = (ContentHasher::new(), 0);
+    read_ahead(&mut file, (CHUNK_LEN, read_full), &mut |chunk| {
+        hasher.update(&chunk);
+        len += chunk.len() as u64;
+        len <= component.fingerprint.size && take(chunk, len, hasher.finish())
+    })?;
+    if len != component.fingerprint.size || file.fingerprint()? != component.fingerprint {
+        return Err(HashError::Changed);
+    }
+    Ok(Hashed { content: hasher.finish(), source: on_disk(component) })
+}
+
 /// Reads a file once: its content hash. `also` sees every byte. Blocks.
 fn read(component: &Component, mut also: impl FnMut(&[u8])) -> Result<ContentHash, HashError> {
     let mut file = open_unchanged(component)?;
@@ -152,7 +173,7 @@ fn read(component: &Component, mut also: impl FnMut(&[u8])) -> Result<ContentHas
     if component.fingerprint.size < READ_AHEAD_MIN {
         read_pieces(&mut file, &mut take)?;
     } else {
-        read_ahead(&mut file, &mut take)?;
+        read_ahead(&mut file, (READ_LEN, read_some), &mut |piece| take(&piece))?;
     }
     if len != component.fingerprint.size || file.fingerprint()? != component.fingerprint {
         return Err(HashError::Changed);
@@ -171,18 +192,48 @@ fn read_pieces(file: &mut impl Read, take: &mut impl FnMut(&[u8]) -> bool) -> io
     }
 }
 
-/// The same; the next piece is read while one is taken.
-fn read_ahead(file: &mut (impl Read + Send), take: &mut impl FnMut(&[u8]) -> bool) -> io::Result<()> {
+/// Bytes of a file. Their buffer is filled anew once they are dropped.
+#[derive(Debug)]
+pub(super) struct Piece {
+    buffer: Vec<u8>,
+    count: usize,
+    give_back: mpsc::SyncSender<Vec<u8>>,
+}
+
+impl Deref for Piece {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.buffer.get(..self.count).unwrap_or_default()
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        // There is room for all of them; the reader may have ended.
+        let _ = self.give_back.try_send(std::mem::take(&mut self.buffer));
+    }
+}
+
+/// How a buffer is filled; zero bytes are the end.
+type Fill<F> = fn(&mut F, &mut [u8]) -> io::Result<usize>;
+
+/// The same; the next pieces are read while one is taken.
+fn read_ahead<F: Read + Send>(
+    file: &mut F,
+    (len, fill): (usize, Fill<F>),
+    take: &mut impl FnMut(Piece) -> bool,
+) -> io::Result<()> {
     let (full, pieces) = mpsc::sync_channel(READ_AHEAD);
     let (give_back, empty) = mpsc::sync_channel(READ_AHEAD);
     for _ in 0..READ_AHEAD {
-        give_back.send(vec![0; READ_LEN]).expect("there is room for all of them");
+        give_back.send(vec![0; len]).expect("there is room for all of them");
     }
     std::thread::scope(|scope| {
         scope.spawn(move || {
             // The other side lets go when it wants no more.
             while let Ok(mut buffer) = empty.recv() {
-                let read = read_some(file, &mut buffer);
+                let read = fill(file, &mut buffer);
                 let is_last = !matches!(read, Ok(1..));
                 if full.send(read.map(|count| (buffer, count))).is_err() || is_last {
                     return;
@@ -192,14 +243,25 @@ fn read_ahead(file: &mut (impl Read + Send), take: &mut impl FnMut(&[u8]) -> boo
         let give_back = give_back;
         while let Ok(piece) = pieces.recv() {
             let (buffer, count) = piece?;
-            if count == 0 || !take(buffer.get(..count).unwrap_or_default()) {
+            if count == 0 || !take(Piece { buffer, count, give_back: give_back.clone() }) {
                 break;
             }
-            let _reader_has_ended = give_back.send(buffer);
         }
         drop(pieces);
         Ok(())
     })
+}
+
+/// Fills a buffer, unless the file ends.
+fn read_full(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut count = 0;
+    while let Some(rest) = buffer.get_mut(count..).filter(|rest| !rest.is_empty()) {
+        match read_some(file, rest)? {
+            0 => break,
+            more => count += more,
+        }
+    }
+    Ok(count)
 }
 
 fn read_some(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
@@ -241,8 +303,8 @@ mod tests {
                 in_turn.extend_from_slice(bytes);
                 in_turn.len() < most
             });
-            let second = read_ahead(&mut Trickle(left, fails), &mut |bytes| {
-                ahead.extend_from_slice(bytes);
+            let second = read_ahead(&mut Trickle(left, fails), (READ_LEN, read_some), &mut |piece| {
+                ahead.extend_from_slice(&piece);
                 ahead.len() < most
             });
             assert_eq!(first.map_err(|error| error.kind()), second.map_err(|error| error.kind()));

@@ -17,6 +17,8 @@ pub struct Memory {
     pub(super) sealed_together: Most,
     /// Bytes of a batch on the fastest line.
     pub(super) batch_bytes: u64,
+    /// Whether large files are sent while they are hashed, which keeps some chunks of them in memory.
+    pub(super) runs_ahead: bool,
 }
 
 impl Memory {
@@ -31,6 +33,7 @@ impl Memory {
         hashed_together: Most { count: 16, bytes: 12 << 20 },
         sealed_together: Most { count: 32, bytes: 8 << 20 },
         batch_bytes: 8 << 20,
+        runs_ahead: true,
     };
 
     /// For phones, and computers that have little: below 64 MB.
@@ -41,5 +44,6 @@ impl Memory {
         hashed_together: Most { count: 4, bytes: 4 << 20 },
         sealed_together: Most { count: 8, bytes: 4 << 20 },
         batch_bytes: 4 << 20,
+        runs_ahead: false,
     };
 }

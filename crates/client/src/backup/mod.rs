@@ -18,6 +18,7 @@ pub mod follow;
 pub mod gate;
 mod group;
 pub mod hash;
+mod head_start;
 mod hold;
 pub mod identify;
 mod import;

@@ -107,7 +107,7 @@ impl Run {
         self.uploads().send_original(&original, album).await
     }
 
-    fn uploads(&self) -> Uploads<'_> {
+    pub(super) fn uploads(&self) -> Uploads<'_> {
         Uploads {
             session: &self.session,
             catalog: &self.catalog,

@@ -22,7 +22,9 @@ use super::identify::Asset;
 use super::plan::{self, ContentDecision, decide_content, deleted_reason};
 use super::run::{GONE, ROOM_UNIT, Run};
 use crate::appearance::Appearance;
-use crate::catalog::{AssetRow, AssetState, CatalogError, FileRow, Fingerprint, TrashRow, content_mark};
+use crate::catalog::{
+    AssetPlace, AssetRow, AssetState, CatalogError, FileRow, Fingerprint, TrashRow, content_mark,
+};
 use crate::event::{Event, Outcome};
 use crate::feed;
 use crate::keys::{file_key, trashed_file_key, wrap_file_key};
@@ -210,6 +212,11 @@ impl Run {
             return (asset, hashed.map_err(AssetError::from));
         }
         let _turn = self.hashing.acquire().await.expect("the semaphore is never closed");
+        match self.head_start(&asset).await {
+            Ok(None) => {}
+            Ok(Some(head)) => return self.hashed_ahead(asset, head).await,
+            Err(error) => return (asset, Err(error)),
+        }
         let hashing = tokio::task::spawn_blocking(move || {
             let hashed = hash(&mut asset);
             (asset, hashed)
@@ -526,6 +533,12 @@ impl Run {
 }
 
 impl Asset {
+    /// Where the catalog has it.
+    pub(super) fn catalogued(&self) -> AssetPlace {
+        let place = self.place();
+        AssetPlace { root: raw(place.root), path: raw(place.relative) }
+    }
+
     fn place(&self) -> Place<'_> {
         let known = self.library.as_deref();
         Place {

@@ -175,7 +175,8 @@ impl Uploads<'_> {
         self.send_parts(original, album, len).await
     }
 
-    async fn are_resumable(self) -> Result<bool, AssetError> {
+    /// Whether the server takes uploads that can be gone on with.
+    pub(super) async fn are_resumable(self) -> Result<bool, AssetError> {
         let ask = || async { Ok(self.session.api.takes_resumable_uploads().await?) };
         self.urls.resumable.get_or_try_init(|| self.patience.persist(ask)).await.copied()
     }

@@ -13,6 +13,7 @@ mod assets;
 mod changes;
 mod cursor;
 mod files;
+mod head_starts;
 mod in_vault;
 mod libraries;
 mod library_assets;
@@ -38,6 +39,7 @@ pub use assets::{AlbumMark, AssetRow, AssetState, Fingerprint, SettledRow, Uploa
 pub use changes::ChangedRows;
 pub use cursor::{Feed, Spans};
 pub use files::{FileFilter, FileRow};
+pub use head_starts::{AssetPlace, HeadStart};
 pub use in_vault::InVault;
 pub use libraries::ServerSeen;
 pub use library_assets::LibraryToken;

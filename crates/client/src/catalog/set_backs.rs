@@ -269,7 +269,7 @@ const TO_BE_SENT: &str = "UPDATE assets SET state = 'blocked', reason = $1, file
                  AND (files.content_hash = assets.content_hash OR before.file IS NOT NULL)))";
 
 /// What is only of use with what is not there any more.
-const LET_GO: [&str; 9] = [
+const LET_GO: [&str; 10] = [
     "DELETE FROM thumbnails_due WHERE NOT EXISTS (SELECT 1 FROM files JOIN files_before AS before
          ON before.file = files.file AND before.collection = files.collection
              AND before.encrypted_key = files.encrypted_key
@@ -280,6 +280,7 @@ const LET_GO: [&str; 9] = [
          WHERE collections.id = device_albums.collection)",
     "DELETE FROM uploads",
     "DELETE FROM resumable_uploads",
+    "DELETE FROM head_starts",
     "DROP TABLE temp.losses",
     "DROP TABLE files_before",
     "DROP TABLE trash_before",
