@@ -56,6 +56,12 @@ const ID_BLOCK: i64 = 256;
 /// Connections that read, on SQLite; and all connections on PostgreSQL.
 const READERS: u32 = 8;
 
+/// Pages of the database that the connection that writes keeps, in KiB.
+const WRITER_CACHE_KIB: u32 = 8192;
+
+/// The same of each that reads. The system's page cache has them all once more.
+const READER_CACHE_KIB: u32 = 2048;
+
 /// How long a request waits for a connection to PostgreSQL, and the server at its start, for both may have been started at once.
 const POSTGRES_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -268,29 +274,28 @@ impl Store {
 /// Opens a SQLite file with many readers and one writer: a queue instead of “database is locked”.
 async fn open_sqlite(url: &str) -> Result<(AnyPool, AnyPool), StoreError> {
     let url = if url.contains('?') { url.to_owned() } else { format!("{url}?mode=rwc") };
-    let pool = |connections| {
+    let pool = |connections, cache_kib: u32| {
         let options = AnyPoolOptions::new().max_connections(connections);
         // A full disk makes SQLite roll back by itself; the connection then takes itself for inside a transaction, and is of no more use.
         let options = options
             .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }));
-        options.after_connect(|connection, _| {
+        options.after_connect(move |connection, _| {
             Box::pin(async move {
                 // The patience comes first: switching to WAL wants the database for itself, and a process that was
                 // killed may be a moment away from letting go. FULL: a committed transaction survives a power cut. A log of
                 // 16 MiB folds a page that many transactions changed into the file once.
-                sqlx::raw_sql(
+                let pragmas = format!(
                     "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-                     PRAGMA foreign_keys = ON; PRAGMA cache_size = -8192;
-                     PRAGMA wal_autocheckpoint = 4096;",
-                )
-                .execute(connection)
-                .await?;
+                     PRAGMA foreign_keys = ON; PRAGMA cache_size = -{cache_kib};
+                     PRAGMA wal_autocheckpoint = 4096;"
+                );
+                sqlx::raw_sql(sqlx::AssertSqlSafe(pragmas)).execute(connection).await?;
                 Ok(())
             })
         })
     };
-    let write = pool(1).connect(&url).await?;
-    let read = pool(READERS).connect(&url).await?;
+    let write = pool(1, WRITER_CACHE_KIB).connect(&url).await?;
+    let read = pool(READERS, READER_CACHE_KIB).connect(&url).await?;
     Ok((read, write))
 }
 
