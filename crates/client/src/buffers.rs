@@ -11,7 +11,7 @@ const POOLED_LEAST: usize = 256 << 10;
 
 /// Larger ones, and those that would make it more bytes than this, are given back to the system.
 const POOLED_MOST: usize = 8 << 20;
-const KEPT_BYTES_MAX: usize = 16 << 20;
+const KEPT_BYTES_MAX: usize = 48 << 20;
 
 /// Capacities are multiples of this, so that a buffer fits the next picture too.
 const STEP: usize = 1 << 20;

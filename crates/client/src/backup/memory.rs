@@ -27,7 +27,7 @@ impl Memory {
     /// Four files in the lanes of one processor are hashed sooner than two on two processors; one large file is sent while the next is
     /// hashed.
     pub const USUAL: Self = Self {
-        room_units: 28 * 1024,
+        room_units: 40 * 1024,
         small_in_flight: 384,
         large_in_flight: 2,
         hashed_together: Most { count: 16, bytes: 12 << 20 },
