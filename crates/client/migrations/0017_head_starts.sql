@@ -5,6 +5,10 @@ CREATE TABLE head_starts (
     path          BLOB    NOT NULL,
     -- Bytes from the file's beginning that the key may have met, and their content hash.
     pinned        INTEGER NOT NULL,
+    -- What the file must still be: one that was written to since begins anew.
+    size          INTEGER NOT NULL,
+    modified_ns   INTEGER NOT NULL,
+    inode         INTEGER NOT NULL,
     content_hash  TEXT    NOT NULL,
     server        TEXT    NOT NULL,
     collection    INTEGER NOT NULL,

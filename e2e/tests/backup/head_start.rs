@@ -1,6 +1,6 @@
 //! Large new files are sent while they are hashed, and no key meets two contents for it.
 
-use crate::interrupted::{counting, drain, moved, vanish_after};
+use crate::interrupted::{counting, drain, moved, stopped_after, vanish_after};
 use crate::scene::{Scene, picture, settings};
 use darkslide_client::backup::backup;
 use darkslide_client::catalog::{AssetPlace, HeadStart};
@@ -8,6 +8,7 @@ use darkslide_client::event::Events;
 use darkslide_client::library::AlbumRule;
 use darkslide_crypto::ContentHash;
 use darkslide_crypto::stream::{CHUNK_LEN, ciphertext_len};
+use darkslide_e2e::proxy::Proxy;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
@@ -98,19 +99,80 @@ async fn a_run_that_vanished_goes_on_under_the_same_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_pinned_and_is_otherwise_now_meets_another_key() {
+async fn what_was_written_to_since_meets_another_key() {
+    for at in [5_000_000, LARGE - 100] {
+        let scene = Scene::new().await;
+        let (mut bytes, start) = begun(&scene).await;
+        alter(&scene, &mut bytes, at);
+        assert!(!check_the_rest(&scene, &bytes, &start).await);
+    }
+}
+
+/// Behind the back of its times: the hash of what was pinned is what counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_pinned_and_is_otherwise_meets_another_key_whatever_its_times_say() {
+    for (at, is_same) in [(5_000_000, false), (LARGE - 100, true)] {
+        let scene = Scene::new().await;
+        let (mut bytes, start) = begun(&scene).await;
+        let path = scene.pictures().join("large.mp4");
+        let written = path.metadata().unwrap().modified().unwrap();
+        alter(&scene, &mut bytes, at);
+        std::fs::File::options().write(true).open(path).unwrap().set_modified(written).unwrap();
+        assert_eq!(check_the_rest(&scene, &bytes, &start).await, is_same);
+    }
+}
+
+/// It was hashed to its end, and a part of it is on the server: it does not begin anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_on_its_way_has_no_other_head_start() {
     let scene = Scene::new().await;
-    let (mut bytes, start) = begun(&scene).await;
-    alter(&scene, &mut bytes, 5_000_000);
-    assert!(!check_the_rest(&scene, &bytes, &start).await);
+    let bytes = picture(1, LARGE);
+    scene.write("large.mp4", &bytes);
+    let proxy = Proxy::start(&scene.server.base(), 30_000_000, 1).await;
+    let session = scene.through(&proxy.base());
+    vanish_after(&scene, &session, 100_000_000).await;
+    let content = ContentHash::of(&bytes);
+    assert!(scene.catalog.resumable_upload(&content).await.unwrap().is_some() && proxy.cuts_left() == 0);
+    let sent = proxy.bytes_up();
+    let (roots, settings) = ([scene.pictures()], settings(AlbumRule::PerRoot));
+    let (catalog, stop) = (scene.catalog.clone(), CancellationToken::new());
+    let report = backup(session, catalog, &roots, &settings, &Events::silent(), &stop).await.unwrap();
+    assert_eq!((report.uploaded, report.failed.len()), (1, 0), "{report:?}");
+    let (up, len) = (proxy.bytes_up(), ciphertext_len(LARGE as u64).unwrap());
+    assert!(sent < len && up < len + 2 * SENT_TWICE_MAX, "{up} bytes went up of {len}");
+    scene.verify_all(1).await;
+}
+
+/// One place in work twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_file_under_two_roots_is_sent_once() {
+    let scene = Scene::new().await;
+    scene.write("large.mp4", &picture(1, LARGE));
+    let (roots, settings) = ([scene.pictures(), scene.pictures()], settings(AlbumRule::PerRoot));
+    let (session, catalog, stop) =
+        (Arc::clone(&scene.session), scene.catalog.clone(), CancellationToken::new());
+    let report = backup(session, catalog, &roots, &settings, &Events::silent(), &stop).await.unwrap();
+    assert_eq!((report.uploaded, report.failed.len()), (1, 0), "{report:?}");
+    assert!(report.bytes_sent < ciphertext_len(LARGE as u64).unwrap() + SENT_TWICE_MAX, "{report:?}");
+    scene.verify_all(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_no_key_has_met_may_be_otherwise() {
+async fn a_stop_ends_it_at_once_and_it_goes_on() {
     let scene = Scene::new().await;
-    let (mut bytes, start) = begun(&scene).await;
-    alter(&scene, &mut bytes, LARGE - 100);
-    assert!(check_the_rest(&scene, &bytes, &start).await);
+    scene.write("large.mp4", &picture(1, LARGE));
+    let (proxy, session) = counting(&scene).await;
+    let report = stopped_after(&scene, &session, 40_000_000).await;
+    assert!(report.interrupted.is_some() && report.failed.is_empty(), "{report:?}");
+    let start = head_start(&scene).await.unwrap();
+    let (roots, settings) = ([scene.pictures()], settings(AlbumRule::PerRoot));
+    let (catalog, stop) = (scene.catalog.clone(), CancellationToken::new());
+    let report = backup(session, catalog, &roots, &settings, &Events::silent(), &stop).await.unwrap();
+    assert_eq!((report.uploaded, report.failed.len()), (1, 0), "{report:?}");
+    let (up, len) = (proxy.bytes_up(), ciphertext_len(LARGE as u64).unwrap());
+    assert!(up < len + SENT_TWICE_MAX, "{up} bytes went up of {len}");
+    assert_eq!(scene.vault().await[0].object_header, start.upload.header);
+    scene.verify_all(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,7 +186,6 @@ async fn another_length_is_another_file() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_that_is_cut_ends_the_head_start_and_nothing_else() {
-    use darkslide_e2e::proxy::Proxy;
     let scene = Scene::new().await;
     scene.write("large.mp4", &picture(1, LARGE));
     let proxy = Proxy::start(&scene.server.base(), 60_000_000, 1).await;

@@ -157,7 +157,7 @@ async fn check_that_it_is_begun_anew(scene: &Scene, content: &ContentHash, pinne
 }
 
 /// A run that is asked to stop once so many bytes of originals were moved.
-async fn stopped_after(scene: &Scene, session: &Arc<Session>, enough: u64) -> BackupReport {
+pub(crate) async fn stopped_after(scene: &Scene, session: &Arc<Session>, enough: u64) -> BackupReport {
     let (events, mut told) = Events::channel();
     let stop = CancellationToken::new();
     let watching = {

@@ -139,16 +139,17 @@ fn file_segment(component: &Component) -> Segment {
     }
 }
 
-/// Reads a single file once, chunk by chunk. `take` gets each chunk, with how many bytes there are up to its end and their content hash, and
-/// says whether to go on. Blocks.
+/// Reads a single file once, so many bytes at a time. `take` gets these, with how many there are up to their end and the content hash of all,
+/// and says whether to go on. Blocks.
 pub(super) fn hash_in_chunks(
     asset: &Asset,
+    at_once: usize,
     mut take: impl FnMut(Piece, u64, ContentHash) -> bool,
 ) -> Result<Hashed, HashError> {
     let component = &asset.main;
     let mut file = open_unchanged(component)?;
     let (mut hasher, mut len) = (ContentHasher::new(), 0);
-    read_ahead(&mut file, (CHUNK_LEN, read_full), &mut |chunk| {
+    read_ahead(&mut file, (at_once, read_full), &mut |chunk| {
         hasher.update(&chunk);
         len += chunk.len() as u64;
         len <= component.fingerprint.size && take(chunk, len, hasher.finish())

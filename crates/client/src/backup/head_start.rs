@@ -2,22 +2,22 @@
 //!
 //! A key and its header must never meet two contents, and here the content is not known yet. So what may be sealed is pinned first: the hash
 //! of all bytes up to there goes into the catalog, durably, and then these very bytes, which are still in memory, are sealed. A run that finds
-//! a head start of an earlier one hashes the whole file before it sends more: if the file begins with what was pinned, the upload goes on as that of the
-//! whole content (`resumable.rs`), and if not, its key is never used again.
+//! a head start of an earlier one hashes the whole file before it sends more: if the file was not written to and begins with what was pinned, the
+//! upload goes on as that of the whole content (`resumable.rs`), and if not, its key is never used again.
 //!
 //! Only what is surely not in the vault has a head start: no object there has its length. Whatever fails here ends the head start and nothing else: the
 //! file is hashed to its end, and sent as any other.
 
-use std::collections::hash_map::Entry;
+use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use darkslide_crypto::keys::{FileKey, Wraps as _};
 use darkslide_crypto::stream::{
-    SEALED_CHUNK_LEN, StreamEncryptor, StreamHeader, StreamPosition, ciphertext_len,
+    CHUNK_LEN, SEALED_CHUNK_LEN, StreamEncryptor, StreamHeader, StreamPosition, ciphertext_len,
 };
 use darkslide_crypto::{ContentHash, ContentHasher};
 use darkslide_protocol::Opaque;
@@ -26,10 +26,10 @@ use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio::task::JoinHandle;
 
 use super::error::AssetError;
-use super::hash::{HashError, Hashed, Piece, hash_in_chunks};
+use super::hash::{Hashed, Piece, hash_in_chunks};
 use super::identify::Asset;
 use super::run::Run;
-use crate::catalog::{AssetPlace, HeadStart, ResumableRow};
+use crate::catalog::{AssetPlace, CatalogError, HeadStart, ResumableRow};
 use crate::event::Event;
 
 /// Bytes from which on a file is worth it: less is hashed in a moment.
@@ -37,6 +37,14 @@ const HEAD_START_MIN: u64 = 128 << 20;
 
 /// Chunks in one request: what a resumed run may have to make again to compare it.
 const REQUEST_CHUNKS: u64 = 128;
+
+/// Bytes hashed at once of a file that was begun before; a chunk is a multiple of it.
+const HASHED_AT_ONCE: usize = 256 << 10;
+const _: () = assert!(CHUNK_LEN.is_multiple_of(HASHED_AT_ONCE));
+
+/// Ciphertext bytes handed to the network at once, and how many of these may wait for it.
+const PIECE_LEN: usize = 256 << 10;
+const PIECES_WAITING_MAX: usize = 8;
 
 /// A file with a head start.
 pub(super) enum Head {
@@ -48,10 +56,18 @@ pub(super) enum Head {
 
 /// A key and a header that have met nothing yet.
 pub(super) struct Beginning {
-    start: HeadStart,
+    upload: ResumableRow,
     cipher: StreamEncryptor,
     /// Kept until it is hashed.
     turn: OwnedMutexGuard<()>,
+}
+
+/// Who has a head start in a run: one file at a time, for each keeps some chunks in memory.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    turn: Arc<tokio::sync::Mutex<()>>,
+    /// Lengths of those that had one: two files of one length may be copies, so the next waits for the first's hash.
+    lengths: Mutex<HashSet<u64>>,
 }
 
 /// A chunk that was hashed and may be sealed once it is pinned.
@@ -82,67 +98,81 @@ struct Sealed {
 
 impl Run {
     /// The head start that a file had in an earlier run, or gets now; none where it is hashed first.
-    pub(super) async fn head_start(&self, asset: &Asset) -> Result<Option<Head>, AssetError> {
-        if asset.motion.is_some() || asset.size() < HEAD_START_MIN {
+    pub(super) async fn head_start(&self, asset: &Asset) -> Result<Option<Head>, CatalogError> {
+        let Some(length) = ciphertext_len(asset.size()).filter(|_| asset.size() >= HEAD_START_MIN) else {
+            return Ok(None);
+        };
+        if asset.motion.is_some() {
             return Ok(None);
         }
+        // Before anything is looked up: a copy of the same length must not take what is under way for something earlier.
+        let turn = self.turn_of(length).await;
         let place = asset.catalogued();
         if let Some(start) = self.catalog.head_start(&place).await? {
-            let is_ours = start.upload.server == self.session.api.server().to_string()
-                && ciphertext_len(asset.size()) == Some(start.upload.length);
-            if is_ours {
+            let is_of_here = start.upload.server == self.session.api.server().to_string();
+            if is_of_here && start.upload.length == length && start.fingerprint == asset.main.fingerprint {
                 return Ok(Some(Head::Before(Box::new(start))));
             }
-            self.catalog.end_head_start(&place).await?;
-            self.let_go(&start).await;
+            if self.catalog.end_head_start(&place, &start.upload.upload).await? && is_of_here {
+                self.let_go(&start.upload.upload).await;
+            }
         }
-        let Some(length) = self.may_run_ahead(asset, &place).await? else { return Ok(None) };
-        let Some(turn) = self.first_of(length).await else { return Ok(None) };
+        let Some(turn) = turn else { return Ok(None) };
+        if !self.may_run_ahead(asset, &place, length).await? {
+            return Ok(None);
+        }
         let begun = self.begin_ahead(asset, &place, length, turn).await?;
         Ok(begun.map(|begun| Head::New(Box::new(begun))))
     }
 
-    /// The ciphertext bytes of a file that is surely new, where there is room for them and nothing to ask.
-    async fn may_run_ahead(&self, asset: &Asset, place: &AssetPlace) -> Result<Option<u64>, AssetError> {
-        let Some(length) = ciphertext_len(asset.size()) else { return Ok(None) };
-        let is_allowed = self.settings.memory.runs_ahead && self.gate.is_open() && !self.halt.is_cancelled();
-        let is_plain = !asset.is_changed && asset.offered.is_none_or(|offered| offered.replaces.is_none());
-        if !is_allowed || !is_plain || !self.room.has(asset.size()) {
-            return Ok(None);
-        }
-        let is_known = self.catalog.asset(&place.root, &place.path).await?.is_some();
-        if is_known || self.catalog.has_object_of(length).await? || !self.uploads().are_resumable().await? {
-            return Ok(None);
-        }
-        Ok(Some(length))
-    }
-
-    /// The turn of the first file of this length; none for others, which wait until that one is hashed.
-    async fn first_of(&self, length: u64) -> Option<OwnedMutexGuard<()>> {
-        let first = {
-            let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-            match ahead.entry(length) {
-                Entry::Occupied(first) => Arc::clone(first.get()),
-                Entry::Vacant(place) => {
-                    let turn = Arc::clone(place.insert(Arc::default()));
-                    return turn.try_lock_owned().ok();
-                }
+    /// The turn of a file that may have a head start: there is one at a time. Another of the same length waits for its end first, and has none.
+    async fn turn_of(&self, length: u64) -> Option<OwnedMutexGuard<()>> {
+        let same = {
+            let mut lengths = self.ahead.lengths.lock().unwrap_or_else(PoisonError::into_inner);
+            if !lengths.contains(&length) {
+                let turn = Arc::clone(&self.ahead.turn).try_lock_owned().ok();
+                lengths.extend(turn.as_ref().map(|_| length));
+                return turn;
             }
+            Arc::clone(&self.ahead.turn)
         };
-        drop(first.lock().await);
+        drop(same.lock().await);
         None
     }
 
+    /// Whether a file is surely new, there is room for it, and nothing is to be asked before it is sent.
+    async fn may_run_ahead(
+        &self,
+        asset: &Asset,
+        place: &AssetPlace,
+        length: u64,
+    ) -> Result<bool, CatalogError> {
+        let is_allowed = self.settings.memory.runs_ahead && self.gate.is_open() && !self.halt.is_cancelled();
+        let is_plain = !asset.is_changed && asset.offered.is_none_or(|offered| offered.replaces.is_none());
+        if !is_allowed || !is_plain {
+            return Ok(false);
+        }
+        let is_known = self.catalog.asset(&place.root, &place.path).await?.is_some();
+        let may_be_there = is_known || self.catalog.has_object_of(length).await?;
+        Ok(!may_be_there && self.uploads().are_resumable().await.unwrap_or(false))
+    }
+
+    /// Whatever fails at the server is found out once more when the file is sent.
     async fn begin_ahead(
         &self,
         asset: &Asset,
         place: &AssetPlace,
         length: u64,
         turn: OwnedMutexGuard<()>,
-    ) -> Result<Option<Beginning>, AssetError> {
-        let album = self.resolve(&asset.album).await?;
-        // What is wrong is found out once more when the file is sent.
-        let Ok(begun) = self.session.api.begin_upload(length).await else { return Ok(None) };
+    ) -> Result<Option<Beginning>, CatalogError> {
+        let Ok(album) = self.resolve(&asset.album).await else { return Ok(None) };
+        if self.room.take(asset.size()).is_err() {
+            return Ok(None);
+        }
+        let Ok(begun) = self.session.api.begin_upload(length).await else {
+            self.room.give_back(asset.size());
+            return Ok(None);
+        };
         let (key, header) = (FileKey::generate(), StreamHeader::generate());
         let wrapped = album.key.wrap_key(&key);
         let upload = ResumableRow {
@@ -159,87 +189,101 @@ impl Run {
             checked: 0,
             position: Opaque::encode(StreamPosition::start(&header).to_bytes()),
         };
-        let start = HeadStart { pinned: 0, upload };
+        let start = HeadStart { pinned: 0, fingerprint: asset.main.fingerprint, upload };
         self.catalog.begin_head_start(place, &start).await?;
-        Ok(Some(Beginning { start, cipher: StreamEncryptor::new(&key, &header), turn }))
+        let upload = start.upload;
+        Ok(Some(Beginning { upload, cipher: StreamEncryptor::new(&key, &header), turn }))
     }
 
-    /// Hashes a file that has a head start. Where that leads to its content, it is a resumable upload from now on.
-    pub(super) async fn hashed_ahead(&self, asset: Asset, head: Head) -> (Asset, Result<Hashed, AssetError>) {
-        let place = asset.catalogued();
-        let (asset, hashed, start, fits) = match head {
-            Head::Before(start) => {
-                let (pinned, expected) = (start.pinned, start.upload.content_hash);
-                let mut fits = pinned == 0;
-                let halt = self.halt.clone();
-                let hashing = tokio::task::spawn_blocking(move || {
-                    let hashed = hash_in_chunks(&asset, |_, end, content| {
-                        fits |= end == pinned && content == expected;
-                        !halt.is_cancelled()
-                    });
-                    (asset, hashed, fits)
-                });
-                let (asset, hashed, fits) = hashing.await.expect("hashing does not panic");
-                (asset, hashed, *start, fits)
-            }
-            Head::New(beginning) => {
-                let Beginning { start, cipher, turn } = *beginning;
-                let (chunks, hashed_chunks) = mpsc::channel(1);
-                let name = asset.name();
-                let hashing = self.hash_and_hand_on(asset, chunks);
-                let sending = self.run_ahead(&place, &name, (&start.upload, cipher), hashed_chunks);
-                let ((), hashing) = tokio::join!(sending, hashing);
-                drop(turn);
-                let (asset, hashed) = hashing.expect("hashing does not panic");
-                (asset, hashed, start, true)
-            }
-        };
-        let settled = self.settle_head_start(&place, &start, hashed.as_ref().ok().filter(|_| fits)).await;
-        let hashed = match (settled, hashed) {
-            (Err(error), _) => Err(error),
-            (Ok(()), hashed) => hashed.map_err(AssetError::from),
-        };
-        (asset, hashed)
-    }
-
-    /// Hashes a file on a thread of its own; its chunks are handed on for as long as somebody takes them.
-    fn hash_and_hand_on(
+    /// Hashes a file of which a part was sent in an earlier run, and takes that up if the file begins with it.
+    pub(super) async fn hashed_after(
         &self,
         asset: Asset,
-        chunks: mpsc::Sender<Chunk>,
-    ) -> JoinHandle<(Asset, Result<Hashed, HashError>)> {
+        start: HeadStart,
+    ) -> (Asset, Result<Hashed, AssetError>) {
+        let place = asset.catalogued();
+        let HeadStart { pinned, upload, .. } = start;
+        let expected = upload.content_hash;
         let halt = self.halt.clone();
-        tokio::task::spawn_blocking(move || {
-            let hashed = hash_in_chunks(&asset, |bytes, end, content| {
+        let hashing = tokio::task::spawn_blocking(move || {
+            let mut fits = pinned == 0;
+            let hashed = hash_in_chunks(&asset, HASHED_AT_ONCE, |_, end, content| {
+                fits |= end == pinned && content == expected;
+                !halt.is_cancelled()
+            });
+            (asset, hashed, fits)
+        });
+        let (asset, hashed, fits) = hashing.await.expect("hashing does not panic");
+        let settled = self.settle_head_start(&place, &upload.upload, hashed.as_ref().ok().filter(|_| fits));
+        (asset, settled.await.and(hashed.map_err(AssetError::from)))
+    }
+
+    /// Hashes a file and sends it meanwhile, as far as that goes.
+    pub(super) async fn hashed_ahead(
+        &self,
+        asset: Asset,
+        beginning: Beginning,
+    ) -> (Asset, Result<Hashed, AssetError>) {
+        let Beginning { upload, cipher, turn } = beginning;
+        let (place, name, size) = (asset.catalogued(), asset.name(), asset.size());
+        let (chunks, hashed_chunks) = mpsc::channel(1);
+        let halt = self.halt.clone();
+        let hashing = tokio::task::spawn_blocking(move || {
+            let hashed = hash_in_chunks(&asset, CHUNK_LEN, |bytes, end, content| {
                 let _nobody_sends_any_more = chunks.blocking_send(Chunk { bytes, end, content });
                 !halt.is_cancelled()
             });
             (asset, hashed)
-        })
+        });
+        let sending = self.run_ahead(&place, &name, (&upload, cipher), hashed_chunks);
+        let ((), hashing) = tokio::join!(sending, hashing);
+        let (asset, hashed) = hashing.expect("hashing does not panic");
+        // Set aside once more when the rest of it is sent.
+        self.room.give_back(size);
+        let settled = self.settle_head_start(&place, &upload.upload, hashed.as_ref().ok()).await;
+        drop(turn);
+        (asset, settled.and(hashed.map_err(AssetError::from)))
     }
 
     /// Makes a head start the upload of a content that begins with it, or lets it go. One that was stopped stays for the next run.
     async fn settle_head_start(
         &self,
         place: &AssetPlace,
-        start: &HeadStart,
+        upload: &str,
         hashed: Option<&Hashed>,
     ) -> Result<(), AssetError> {
         match hashed {
-            Some(hashed) if self.catalog.settle_head_start(place, &hashed.content).await? => Ok(()),
-            None if self.halt.is_cancelled() => Err(AssetError::Stopped),
-            _ => {
-                self.catalog.end_head_start(place).await?;
-                self.let_go(start).await;
-                Ok(())
+            Some(hashed) if self.catalog.settle_head_start(place, upload, &hashed.content).await? => {
+                return Ok(());
             }
+            None if self.halt.is_cancelled() => return Err(AssetError::Stopped),
+            _ => {}
+        }
+        if self.catalog.end_head_start(place, upload).await? {
+            self.let_go(upload).await;
+        }
+        Ok(())
+    }
+
+    async fn let_go(&self, upload: &str) {
+        if let Err(failure) = self.session.api.terminate_upload(upload).await {
+            tracing::debug!(%failure, "a head start that is let go of will expire by itself");
         }
     }
 
-    async fn let_go(&self, start: &HeadStart) {
-        if let Err(failure) = self.session.api.terminate_upload(&start.upload.upload).await {
-            tracing::debug!(%failure, "a head start that is let go of will expire by itself");
+    /// Forgets what was sent of a content that turned out to be in the vault, or to stay out of it.
+    pub(super) async fn forget_head_start(
+        &self,
+        asset: &Asset,
+        content: &ContentHash,
+    ) -> Result<(), CatalogError> {
+        if asset.size() >= HEAD_START_MIN
+            && let Some(row) = self.catalog.resumable_upload(content).await?
+        {
+            self.catalog.end_upload(content).await?;
+            self.let_go(&row.upload).await;
         }
+        Ok(())
     }
 
     /// Pins chunks as they come, seals and sends them, until that fails, there are no more, or the run ends.
@@ -257,16 +301,22 @@ impl Run {
             let end = length.min(checked + count * SEALED_CHUNK_LEN as u64);
             let stretch = Stretch { chunks: count, is_last: end == length };
             let (pinned, body, sealing) = self.seal_pinned(name, at_start, stretch);
-            let pinning = self.pin(place, &mut chunks, count, pinned);
+            let pinning = self.pin((place, upload), &mut chunks, count, pinned);
             let sending = self.session.api.append_upload(upload, checked, body, end - checked);
-            let (pinning, told, sealed) = tokio::join!(pinning, sending, sealing);
-            let (Ok(()), Ok(told), Some(sealed)) = (pinning, told, sealed.expect("sealing does not panic"))
-            else {
-                return;
+            // Whichever fails first ends the other, and with it the sealing.
+            let sending = async {
+                let told = self.halt.run_until_cancelled(sending).await;
+                told.and_then(Result::ok).ok_or(())
             };
+            let sent = tokio::try_join!(pinning, sending);
+            let sealed = sealing.await.expect("sealing does not panic");
+            let (Ok(((), told)), Some(sealed)) = (sent, sealed) else { return };
+            if told != chunk_digest(&sealed.digest) {
+                return;
+            }
             let position = Opaque::encode(sealed.position.to_bytes());
-            let is_sound = told == chunk_digest(&sealed.digest);
-            if !is_sound || self.catalog.advance_head_start(place, end, &position).await.is_err() {
+            let advanced = self.catalog.advance_head_start(place, upload, (end, &position)).await;
+            if !matches!(advanced, Ok(true)) {
                 return;
             }
             (cipher, checked) = (sealed.cipher, end);
@@ -276,7 +326,7 @@ impl Run {
     /// Pins so many chunks, each before it may be sealed.
     async fn pin(
         &self,
-        place: &AssetPlace,
+        (place, upload): (&AssetPlace, &str),
         chunks: &mut mpsc::Receiver<Chunk>,
         count: u64,
         pinned: mpsc::Sender<Piece>,
@@ -286,8 +336,15 @@ impl Run {
                 () = self.halt.cancelled() => return Err(()),
                 chunk = chunks.recv() => chunk.ok_or(())?,
             };
-            self.catalog.pin_head_start(place, end, &content).await.map_err(drop)?;
-            pinned.send(bytes).await.map_err(drop)?;
+            let is_pinned =
+                self.catalog.pin_head_start(place, upload, (end, &content)).await.map_err(drop)?;
+            if !is_pinned {
+                return Err(());
+            }
+            tokio::select! {
+                () = self.halt.cancelled() => return Err(()),
+                handed_on = pinned.send(bytes) => handed_on.map_err(drop)?,
+            }
         }
         Ok(())
     }
@@ -301,7 +358,7 @@ impl Run {
         stretch: Stretch,
     ) -> (mpsc::Sender<Piece>, reqwest::Body, JoinHandle<Option<Sealed>>) {
         let (pinned, chunks) = mpsc::channel::<Piece>(1);
-        let (pieces, mut waiting) = mpsc::channel::<io::Result<Bytes>>(1);
+        let (pieces, mut waiting) = mpsc::channel::<io::Result<Bytes>>(PIECES_WAITING_MAX);
         let (events, sent, name) = (self.events.clone(), Arc::clone(&self.sent), Arc::clone(name));
         let sealing = tokio::task::spawn_blocking(move || {
             let sealed = seal(cipher, chunks, stretch, |piece| {
@@ -345,8 +402,11 @@ fn seal(
         };
         drop(chunk);
         digest.update(&piece);
-        if !send(piece.into()) {
-            return None;
+        let mut piece = Bytes::from(piece);
+        while !piece.is_empty() {
+            if !send(piece.split_to(piece.len().min(PIECE_LEN))) {
+                return None;
+            }
         }
         match after {
             Some(next) => cipher = next,

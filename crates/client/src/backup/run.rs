@@ -3,7 +3,7 @@
 //! Two lanes: a big file never holds up the small ones. In each lane a few assets are in flight; hashing and
 //! sealing take turns on threads that may block.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +21,7 @@ use super::batch::{self, Counter, Courier, Parcel};
 use super::error::{AssetError, BackupError};
 use super::gate::{Gate, Outlook};
 use super::hash::{HashError, Hashed, hash_kept};
+use super::head_start::Ahead;
 use super::identify::{Asset, Identified, Surroundings, identify_into};
 use super::in_flight::InFlight;
 use super::lanes::{Lanes, large_lane, small_lane};
@@ -96,8 +97,7 @@ pub(super) struct Run {
     pub(super) buffers: Buffers,
     pub(super) small_uploads: Semaphore,
     pub(super) large_uploads: Semaphore,
-    /// What had a head start in this run, by its length: two files of one length may be copies, so the next waits for the first's hash.
-    pub(super) ahead: Mutex<HashMap<u64, Arc<tokio::sync::Mutex<()>>>>,
+    pub(super) ahead: Ahead,
     pub(super) sent: Arc<AtomicU64>,
     /// Ends the run: the caller's stop, or a failure after which nothing can work.
     pub(super) halt: CancellationToken,
@@ -170,7 +170,7 @@ impl Run {
             buffers,
             small_uploads: Semaphore::new(SMALL_UPLOADS),
             large_uploads: Semaphore::new(LARGE_UPLOADS),
-            ahead: Mutex::default(),
+            ahead: Ahead::default(),
             sent: Arc::default(),
             halt,
             stop: stop.clone(),

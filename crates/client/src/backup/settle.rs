@@ -18,6 +18,7 @@ use super::describe;
 use super::encrypt::Source;
 use super::error::{AssetError, BackupError};
 use super::hash::{Hashed, hash, is_kept};
+use super::head_start::Head;
 use super::identify::Asset;
 use super::plan::{self, ContentDecision, decide_content, deleted_reason};
 use super::run::{GONE, ROOM_UNIT, Run};
@@ -211,11 +212,16 @@ impl Run {
             let (asset, hashed) = self.hashing_small.ask(asset, bytes).await;
             return (asset, hashed.map_err(AssetError::from));
         }
+        let before = match self.head_start(&asset).await {
+            // It takes as long as the line does, and is the only one: it needs no turn.
+            Ok(Some(Head::New(beginning))) => return self.hashed_ahead(asset, *beginning).await,
+            Ok(Some(Head::Before(start))) => Some(*start),
+            Ok(None) => None,
+            Err(error) => return (asset, Err(error.into())),
+        };
         let _turn = self.hashing.acquire().await.expect("the semaphore is never closed");
-        match self.head_start(&asset).await {
-            Ok(None) => {}
-            Ok(Some(head)) => return self.hashed_ahead(asset, head).await,
-            Err(error) => return (asset, Err(error)),
+        if let Some(start) = before {
+            return self.hashed_after(asset, start).await;
         }
         let hashing = tokio::task::spawn_blocking(move || {
             let hashed = hash(&mut asset);
@@ -257,6 +263,7 @@ impl Run {
             let place = job.place();
             let decision = self.decide(&place, &job.content, job.asset.offered.is_some()).await?;
             if let Some(settled) = self.settle_unsent(&place, decision).await? {
+                self.forget_head_start(&job.asset, &job.content).await?;
                 self.pass_on(&job.asset, settled.file, false).await?;
                 return Ok(Step::Settled(settled));
             }

@@ -77,9 +77,10 @@ impl Hashes {
         self.chunk.as_ref().or(self.whole.as_ref()).expect("one of the two is kept")
     }
 
-    /// Where a batch can begin anew. What was announced counts only together, so there it does not matter.
+    /// Where a batch can begin anew.
     fn before(&self) -> Box<Self> {
-        Box::new(Self { whole: self.whole.clone(), chunk: self.chunk.clone(), announced: None })
+        let Self { whole, chunk, announced } = self;
+        Box::new(Self { whole: whole.clone(), chunk: chunk.clone(), announced: announced.clone() })
     }
 }
 
@@ -233,12 +234,15 @@ impl Growing {
         let (hashes, written) = tokio::join!(hashing, writing);
         let (mut growing, batch, (count, appended)) = written?;
         growing.hashes = hashes?;
-        if appended.is_err() {
-            growing.hashes = before;
-            first_bytes(&batch, count).for_each(|bytes| growing.hashes.update(bytes));
-        }
-        growing.mark();
-        Ok((growing, appended))
+        blocking(move || {
+            if appended.is_err() {
+                growing.hashes = before;
+                first_bytes(&batch, count).for_each(|bytes| growing.hashes.update(bytes));
+            }
+            growing.mark();
+            (growing, appended)
+        })
+        .await
     }
 
     /// What waited and a batch, up to where the disk takes all of it at once; the rest waits.
@@ -526,6 +530,51 @@ mod tests {
         objects.remove_growing(vec![ID]).await.unwrap();
         assert_eq!(found(0, 17).await, None);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_was_announced_counts_only_together_on_a_full_disk_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let objects = Objects::open(folder.path()).unwrap();
+        std::os::unix::fs::symlink("/dev/full", objects.growing_path(ID)).unwrap();
+        let announced = Announced::parse("sha1 qvTGHdzF6KLavt4PO0gs2a6pQ00=").unwrap();
+        let growing = objects.open_growing(ID, 0, None, Some(announced)).await.unwrap();
+        let (growing, appended) = growing.append_batch(vec![vec![7; 9000].into()], true).await.unwrap();
+        assert!(appended.unwrap_err().is_disk_full());
+        assert!(growing.is_announced() && !growing.is_as_announced());
+        assert_eq!((growing.offset(), growing.chunk_digest()), (0, *blake3::hash(b"").as_bytes()));
+    }
+
+    #[tokio::test]
+    async fn batches_of_any_length_are_one_file_and_one_hash() {
+        let folder = tempfile::tempdir().unwrap();
+        let objects = Objects::open(folder.path()).unwrap();
+        let all: Vec<u8> = (0..900_000_u32).flat_map(u32::to_le_bytes).collect();
+        let (mut from, mut running) = (0, None);
+        // Each request begins where the one before ended, wherever in a sector that is.
+        for lengths in [&[1, 2, 4093][..], &[7, 300_000, 4096, 0, 500_001], &[600_000, 600_000, 1]] {
+            let began = from;
+            let opened = objects.open_growing(ID, from as u64, running.take(), None).await.unwrap();
+            let mut growing = opened.cut().await.unwrap();
+            for (number, length) in lengths.iter().enumerate() {
+                let batch = all[from..from + length].chunks(70_001).map(Bytes::copy_from_slice).collect();
+                from += length;
+                let (grown, appended) =
+                    growing.append_batch(batch, number + 1 == lengths.len()).await.unwrap();
+                appended.unwrap();
+                growing = grown;
+                let written = usize::try_from(growing.offset()).unwrap();
+                assert!(written <= from && from - written < 4096, "{written} of {from}");
+                assert_eq!(growing.chunk_digest(), *blake3::hash(&all[began..written]).as_bytes());
+            }
+            assert_eq!(growing.offset(), from as u64);
+            running = growing.running();
+        }
+        assert!(fs::read(objects.growing_path(ID)).unwrap() == all[..from]);
+        let blob = BlobName::generate(ID, 0);
+        let digest = objects.place_growing(ID, from as u64, running, &blob).await.unwrap();
+        assert_eq!(digest, *blake3::hash(&all[..from]).as_bytes());
     }
 
     #[tokio::test]

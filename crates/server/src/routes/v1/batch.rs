@@ -63,7 +63,8 @@ async fn batch(
         Ok(()) => receive(&server, &mut frames).await,
         Err(refusal) => Err(refusal),
     };
-    if received.is_err() {
+    // Whoever waits for leave to send is not asked to.
+    if received.is_err() && !parts.headers.contains_key(header::EXPECT) {
         frames.drain().await;
     }
     let received = received?;
