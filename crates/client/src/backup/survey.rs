@@ -107,7 +107,8 @@ async fn look(
         let feeding = feed(catalog, &root, (folder, reach), pages);
         let (fed, planned) = tokio::join!(feeding, planner.plan_all(portions));
         let sifted = walking.await.expect("a walk does not panic").map_err(of_root)?;
-        (fed?, planned?);
+        fed?;
+        planned?;
         let Sifted { unchanged, passed_over, .. } = sifted;
         planner.survey.unchanged += unchanged;
         planner.survey.passed_over.extend(passed_over);
@@ -217,10 +218,7 @@ impl Planner<'_> {
     }
 
     fn arrivals_in(&mut self, folder: &Path) -> &mut Arrivals {
-        if !self.arrivals.contains_key(folder) {
-            self.arrivals.insert(folder.to_owned(), Arrivals::default());
-        }
-        self.arrivals.get_mut(folder).expect("it is there")
+        self.arrivals.entry(folder.to_owned()).or_default()
     }
 
     /// Has the settled files of a folder read beside which something arrived that may be their other half.
