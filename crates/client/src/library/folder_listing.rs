@@ -468,7 +468,9 @@ mod tests {
             let ids = listing.assets().map(|asset| String::from_utf8(asset.id.0.clone()).unwrap());
             ids.collect::<Vec<_>>().join(" ")
         };
-        ["a.jpg", "card/DCIM/1.jpg", "card/2.jpg", "plain/3.jpg"].iter().for_each(|path| write(path));
+        for path in ["a.jpg", "card/DCIM/1.jpg", "card/2.jpg", "plain/3.jpg"] {
+            write(path);
+        }
         let there = see(None, &["card", "empty"]);
         assert_eq!(told(&there), "a.jpg card/2.jpg card/DCIM/1.jpg plain/3.jpg");
         // Only its place is left of the card.
