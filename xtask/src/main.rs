@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod agent;
 mod api;
 mod bench;
 mod ci;
@@ -52,6 +53,8 @@ enum Task {
     Wall,
     /// Ratios against peers and floors, measured in one run
     Bench(bench::Arguments),
+    /// A watch folder on a hard day: many files arrive, the agent is killed, files are renamed and moved
+    Agent(agent::Arguments),
     /// Build every fuzz target and run each for some seconds
     Fuzz {
         /// Seconds a target
@@ -85,6 +88,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Rows => rows::write(&tidy::tracked()?),
         Task::Wall => wall::run(&setup::run()?),
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::Agent(arguments) => agent::run(&arguments),
         Task::Fuzz { seconds } => fuzz::run(&setup::run()?, seconds),
     }
 }

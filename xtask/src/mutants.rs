@@ -1,6 +1,7 @@
 //! The pure decisions of backups and sync folders, changed in every way that `cargo-mutants` knows: each change must make a test fail.
 //!
-//! It changes the sources in place, one change after the other, and puts them back: it wants a clone without changes of its own.
+//! It changes the sources in place, one change after the other, and puts them back: it wants a clone without changes of its own. What each
+//! costs is the client's test program, so that is built in steps and without what only debuggers read.
 
 use crate::shell::{command, execute, root};
 use anyhow::{Context, Result, ensure};
@@ -37,7 +38,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         words.extend(arguments.iter().map(String::as_str));
         words.extend(["--", "--lib", "--"]);
         words.extend(tests);
-        results.push(execute(&mut command(&tool(), &words)));
+        let mut tool = command(&tool(), &words);
+        tool.env("CARGO_INCREMENTAL", "1").env("CARGO_PROFILE_DEV_DEBUG", "0");
+        results.push(execute(&mut tool));
     }
     results.into_iter().collect()
 }

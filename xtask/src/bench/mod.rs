@@ -5,14 +5,14 @@
 //! end.
 
 mod background;
-mod corpus;
+pub(crate) mod corpus;
 mod growth;
 mod many;
-mod measure;
+pub(crate) mod measure;
 mod probe;
 mod report;
 mod rounds;
-mod sides;
+pub(crate) mod sides;
 mod thumbnails;
 mod uploads;
 

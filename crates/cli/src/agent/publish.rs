@@ -97,9 +97,10 @@ impl Watched {
             (None, Some(How::Polled(why))) => (FolderState::Polled, Some(why.to_string())),
             (None, _) => (FolderState::Watched, None),
         };
-        let named = |waiting: &darkslide_client::backup::Waiting| {
-            format!("{}: {}", on_one_line(&waiting.path), waiting.reason)
+        let named = |named: &darkslide_client::backup::Named| {
+            format!("{}: {}", on_one_line(&named.path), named.reason)
         };
+        let some = self.waiting.iter().flat_map(|waiting| &waiting.some);
         FolderStatus {
             path: self.row.path.clone(),
             state,
@@ -107,8 +108,8 @@ impl Watched {
             safe: self.counts.safe,
             safe_at: self.counts.safe_at,
             changed_folders,
-            waiting: self.waiting.len(),
-            waiting_for: self.waiting.iter().take(NAMED_MAX).map(named).collect(),
+            waiting: self.waiting.iter().map(|waiting| waiting.files).sum(),
+            waiting_for: some.take(NAMED_MAX).map(named).collect(),
             skipped: self.skipped,
             last_scan: self.row.last_scan,
         }

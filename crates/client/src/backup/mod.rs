@@ -39,9 +39,11 @@ pub mod rules;
 mod run;
 mod send;
 mod settle;
+mod sift;
 mod survey;
 pub mod temporary;
 mod thumbnails;
+mod to_read;
 mod told;
 mod turns;
 mod unopened;
@@ -135,7 +137,7 @@ pub async fn backup(
     let run = Arc::new(run.of_folders());
     // What the vault has must be known before anything is sent to it.
     feed::pull(&run.session, &run.catalog).await?;
-    let mut plans = Vec::new();
+    let mut surveys = Vec::new();
     let mut first_missing = None;
     let folders = folders::whole(roots);
     for root in &folders {
@@ -144,14 +146,12 @@ pub async fn backup(
     let displaced = run.catalog.displaced_files().await?;
     for root in roots {
         match survey(&run, root, &displaced).await {
-            Ok(Survey { root, unchanged, plan, passed_over }) => {
-                run.pass_over(&passed_over);
-                run.tally().unchanged += unchanged;
-                let (root, plan) = match settings.settling {
-                    Some(settling) => run.hold_back(root, plan, settling).await,
-                    None => (root, plan),
-                };
-                plans.push((Arc::from(root), plan));
+            Ok(mut survey) => {
+                run.pass_over(&std::mem::take(&mut survey.passed_over));
+                let mut tally = run.tally();
+                tally.unchanged += survey.unchanged;
+                tally.waiting.append(&mut survey.waiting);
+                surveys.push(survey);
             }
             Err(error @ BackupError::Root { .. }) => {
                 run.tally().count(root, &Outcome::Failed(error.to_string()));
@@ -161,19 +161,17 @@ pub async fn backup(
         }
     }
     // One that is not there never stops the others.
-    if let (Some(error), true) = (first_missing, plans.is_empty()) {
+    if let (Some(error), true) = (first_missing, surveys.is_empty()) {
         return Err(error);
     }
-    let (files, bytes) = plans
-        .iter()
-        .map(|(_, plan)| plan.to_read())
-        .fold((0, 0), |total, read| (total.0 + read.0, total.1 + read.1));
+    let totals = surveys.iter().map(|survey| survey.to_read.total());
+    let (files, bytes) = totals.fold((0, 0), |total, read| (total.0 + read.0, total.1 + read.1));
     run.expect_files(files);
     events.send(Event::Planned { assets: files, bytes }).await;
-    if plans.iter().any(|(_, plan)| plan.has_work()) {
+    if surveys.iter().any(Survey::has_work) {
         run.prepare_to_send().await?;
     }
-    run.carry_out(plans).await?;
+    run.carry_out(surveys).await?;
     for root in &folders {
         run.remember_folders(root).await?;
     }

@@ -61,20 +61,6 @@ pub struct BackupPlan {
     pub steps: Vec<Step>,
 }
 
-impl BackupPlan {
-    /// Whether anything may have to be sent.
-    pub fn has_work(&self) -> bool {
-        let is_work = |step: &Step| matches!(step.decision, Decision::Read(_) | Decision::Recheck(_));
-        self.steps.iter().any(is_work)
-    }
-
-    /// How many files must be read, and their bytes.
-    pub fn to_read(&self) -> (u64, u64) {
-        let reads = self.steps.iter().filter(|step| matches!(step.decision, Decision::Read(_)));
-        reads.fold((0, 0), |(files, bytes), step| (files + 1, bytes + step.fingerprint.size))
-    }
-}
-
 /// Plans a run over one root: what was found there, what the catalog knows of it, which files are no longer what this device has of them, which
 /// albums are wanted.
 pub fn plan(

@@ -272,7 +272,6 @@ proptest! {
         let rows: Vec<_> = paths.iter().map(|path| row(path, 1, AssetState::BackedUp)).collect();
         let before = plan(Path::new(ROOT), &files, &rows, &BTreeSet::new(), &AlbumRule::PerRoot);
         prop_assert!(before.steps.iter().all(|step| step.decision == Decision::Unchanged));
-        prop_assert_eq!(before.to_read(), (0, 0));
         prop_assume!(!files.is_empty());
         let changed = changed.index(files.len());
         files[changed].fingerprint = print(2);
@@ -312,26 +311,6 @@ fn what_its_owner_deleted_from_the_vault_is_not_called_safe() {
     };
     assert_eq!(decision(&[FileId(2)]), Decision::Unchanged);
     assert_eq!(decision(&[FileId(1)]), Decision::Recheck(ContentHash::of(b"a.jpg")));
-}
-
-#[test]
-fn what_is_to_be_read_is_counted() {
-    let step = |size, decision| Step {
-        path: "a".into(),
-        fingerprint: Fingerprint { size, modified_ns: 1, inode: 1 },
-        motion: None,
-        decision,
-    };
-    let content = ContentHash::of(b"a");
-    for (steps, has_work, to_read) in [
-        (vec![], false, (0, 0)),
-        (vec![step(5, Decision::Unchanged), step(6, Decision::NotMedia(String::new()))], false, (0, 0)),
-        (vec![step(5, Decision::Unchanged), step(6, Decision::Recheck(content))], true, (0, 0)),
-        (vec![step(5, Decision::Read(Why::New)), step(6, Decision::Read(Why::Retry))], true, (2, 11)),
-    ] {
-        let plan = BackupPlan { steps };
-        assert_eq!((plan.has_work(), plan.to_read()), (has_work, to_read), "{plan:?}");
-    }
 }
 
 #[test]

@@ -52,16 +52,16 @@ pub async fn reorganise(
     let run = Arc::new(Run::new(session, catalog, settings.clone(), events.clone(), stop, now));
     feed::pull(&run.session, &run.catalog).await?;
     let displaced = run.catalog.displaced_files().await?;
-    let mut plans = Vec::new();
+    let (mut plans, mut left) = (Vec::new(), 0);
     for root in roots {
-        let Survey { root, unchanged, plan, .. } = survey(&run, root, &displaced).await?;
+        let Survey { root, unchanged, to_read, steps, .. } = survey(&run, root, &displaced).await?;
         run.tally().unchanged += unchanged;
-        plans.push((Arc::from(root), plan.steps));
+        left += to_read.total().0;
+        plans.push((Arc::from(root), steps));
     }
     let assets =
         plans.iter().map(|(_, steps)| steps.iter().filter(|step| is_known(step)).count() as u64).sum();
     events.send(Event::Planned { assets, bytes: 0 }).await;
-    let mut left = 0;
     for (root, steps) in plans {
         left += file(&run, &root, steps).await?;
     }

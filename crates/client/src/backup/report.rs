@@ -18,17 +18,17 @@ pub struct Named {
     pub reason: String,
 }
 
-/// A file that is still being written, as far as anybody can tell.
+/// Files of one folder that are still being written, as far as anybody can tell. There may be many: some are named.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Waiting {
-    /// The whole path; bytes that are no UTF-8 are replaced.
-    pub path: String,
-    /// What it waits for.
-    pub reason: String,
-    /// The folder that it lies in, under its root.
+    /// The folder, under its root.
     #[serde(skip)]
     pub folder: PathBuf,
+    /// How many.
+    pub files: usize,
+    /// Some of them, and what they wait for.
+    pub some: Vec<Named>,
     /// When to look again.
     #[serde(skip)]
     pub until: SystemTime,

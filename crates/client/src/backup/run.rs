@@ -3,13 +3,12 @@
 //! Two lanes: a big file never holds up the small ones. In each lane a few assets are in flight; hashing and
 //! sealing take turns on threads that may block.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use darkslide_media::file_type::MediaKind;
 use futures_util::StreamExt as _;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -27,11 +26,13 @@ use super::in_flight::InFlight;
 use super::lanes::{Lanes, large_lane, small_lane};
 use super::packing::{Packing, pack_together};
 use super::patience::Patience;
-use super::plan::{BackupPlan, Decision, Step, Why, kin_of};
+use super::plan::{Decision, Step};
 use super::report::BackupReport;
 use super::rules::explanation::Wait;
 use super::settle::Job;
+use super::survey::Survey;
 use super::thumbnails::{self, Signals};
+use super::to_read::{FilesToRead, Group};
 use super::upload::UrlPool;
 use super::vault_room::VaultRoom;
 use crate::buffers::Buffers;
@@ -60,12 +61,6 @@ const SEALING: usize = 2;
 
 /// Assets of known content that are looked up at once.
 pub(super) const RECHECKED_AT_ONCE: usize = 8;
-
-/// Files that are identified in one go, when a folder has more.
-const IDENTIFIED_AT_ONCE: usize = 4096;
-
-/// The same, in a folder without videos, which has no Live Photos. Few: small files stay in memory from here on.
-const IDENTIFIED_WITHOUT_VIDEOS: usize = 32;
 
 /// Folders whose files are being looked at, or were, and have not all had their turn.
 pub(super) const FOLDERS_IDENTIFIED_AHEAD: usize = 2;
@@ -258,14 +253,11 @@ impl Run {
         }
     }
 
-    /// Does what the plans say.
-    pub(super) async fn carry_out(
-        self: &Arc<Self>,
-        plans: Vec<(Arc<Path>, BackupPlan)>,
-    ) -> Result<(), BackupError> {
+    /// Does what the surveys brought to be done.
+    pub(super) async fn carry_out(self: &Arc<Self>, surveys: Vec<Survey>) -> Result<(), BackupError> {
         let feed = async |lanes: &Lanes| {
-            for (root, plan) in plans {
-                self.feed_lanes(lanes, &root, plan).await?;
+            for Survey { root, steps, to_read, .. } in surveys {
+                self.feed_lanes(lanes, &root.into(), steps, to_read).await?;
                 if self.halt.is_cancelled() {
                     break;
                 }
@@ -323,11 +315,15 @@ impl Run {
         }
     }
 
-    async fn feed_lanes(&self, lanes: &Lanes, root: &Arc<Path>, plan: BackupPlan) -> Result<(), BackupError> {
-        let mut to_read: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
-        let mut changed: HashSet<PathBuf> = HashSet::new();
+    async fn feed_lanes(
+        &self,
+        lanes: &Lanes,
+        root: &Arc<Path>,
+        steps: Vec<Step>,
+        mut to_read: FilesToRead,
+    ) -> Result<(), BackupError> {
         // Steps that need no reading mostly cost nothing, or one short call each.
-        let mut steps = futures_util::stream::iter(plan.steps)
+        let mut steps = futures_util::stream::iter(steps)
             .map(|step| async { self.is_dealt_with(root, &step).await.map(|done| (done, step)) })
             .buffer_unordered(RECHECKED_AT_ONCE);
         while let Some(dealt_with) = steps.next().await {
@@ -335,27 +331,16 @@ impl Run {
             if self.halt.is_cancelled() {
                 return Ok(());
             }
-            if done {
-                continue;
-            }
-            if matches!(step.decision, Decision::Read(Why::Changed | Why::Retry | Why::Companion)) {
-                changed.insert(step.path.clone());
-            }
-            for path in std::iter::once(step.path).chain(step.motion.map(|(path, _)| path)) {
-                let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-                to_read.entry(folder).or_default().push(path);
+            if !done {
+                to_read.add(&step);
             }
         }
         drop(steps);
-        let groups = to_read.into_values().flat_map(|mut paths| {
-            paths.sort();
-            paths.chunks(identified_at_once(&paths)).map(<[PathBuf]>::to_vec).collect::<Vec<_>>()
-        });
         // The next folder is looked at while this one's files are sent.
-        let mut identified = futures_util::stream::iter(groups)
-            .map(|paths| self.identified(root, paths))
+        let mut identified = futures_util::stream::iter(to_read.groups())
+            .map(|group| self.identified(root, group))
             .buffered(FOLDERS_IDENTIFIED_AHEAD);
-        while let Some(group) = identified.next().await {
+        while let Some((group, changed)) = identified.next().await {
             let group = group.into_iter().map(|one| (Arc::clone(root), one)).collect();
             if !self.dispatch(lanes, group, &changed).await? {
                 break;
@@ -380,14 +365,15 @@ impl Run {
         }
     }
 
-    async fn identified(&self, root: &Arc<Path>, paths: Vec<PathBuf>) -> Vec<Identified> {
+    async fn identified(&self, root: &Arc<Path>, group: Group) -> (Vec<Identified>, HashSet<PathBuf>) {
+        let Group { paths, changed } = group;
         let (root, settings, now) = (Arc::clone(root), self.settings.clone(), self.now);
         let buffers = self.buffers.clone();
         let identifying = tokio::task::spawn_blocking(move || {
             let around = Surroundings { root: &root, zone: &*settings.zone, now };
             identify_into(&buffers, around, &paths, |path| settings.albums.album_of(&root, path))
         });
-        identifying.await.expect("identification does not panic")
+        (identifying.await.expect("identification does not panic"), changed)
     }
 
     /// Sends assets on their way; what became none is recorded. Tells whether there can be more.
@@ -561,12 +547,6 @@ impl Run {
         report.sort();
         report
     }
-}
-
-/// Files of one folder that are identified in one go, so that no Live Photo is parted.
-fn identified_at_once(paths: &[PathBuf]) -> usize {
-    let is_video = |path: &PathBuf| kin_of(path).is_some_and(|kin| kin.kind == MediaKind::Video);
-    if paths.iter().any(is_video) { IDENTIFIED_AT_ONCE } else { IDENTIFIED_WITHOUT_VIDEOS }
 }
 
 fn hash_together(mut assets: Vec<Asset>, buffers: &Buffers) -> Vec<(Asset, Result<Hashed, HashError>)> {

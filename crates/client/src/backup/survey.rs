@@ -1,9 +1,9 @@
-//! A root, looked at: what is there is compared with what the catalog knows while it is found, and what is in the vault as it is,
-//! which is nearly everything nearly always, is counted and let go of. The plan is made of the rest.
-//!
-//! Files and assets both come in the order of their paths' bytes, so neither is ever held as a whole.
+//! A root, looked at: what is in the vault as it is is let go of while it is found ([`sift`](super::sift)), and the rest is planned in
+//! portions. Of a portion stays what is to be done with it, in little memory where it is much: a root may have hundreds of thousands of
+//! files that are new.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use darkslide_protocol::FileId;
@@ -11,30 +11,54 @@ use tokio::sync::mpsc;
 
 use super::Settings;
 use super::error::BackupError;
-use super::plan::{self, BackupPlan, Kin, is_settled, kin_of};
+use super::hold::hold_back;
+use super::plan::{self, BackupPlan, Decision, Step, Why, kin_of};
+use super::report::Waiting;
 use super::run::Run;
-use crate::catalog::{AlbumMark, AssetRow, Catalog, CatalogError, Fingerprint, SettledRow};
-use crate::event::{Event, Events};
+use super::sift::{Portion, Sift, Sifted};
+use super::to_read::FilesToRead;
+use crate::catalog::{AssetRow, Catalog, CatalogError, SettledRow};
+use crate::event::Events;
 use crate::library::selection::{Reach, Scope, Selection};
-use crate::library::{AlbumRule, Found, PassedOver, folder, path_of, raw};
+use crate::library::{PassedOver, folder, path_of, raw};
 
 /// Settled assets that are read from the catalog at once.
 const PAGE: u32 = 4000;
 
-/// Often enough to see it move.
-const TELL_EVERY: u64 = 256;
+/// Files that are planned at once, as far as no folder has to be cut between the halves of a Live Photo.
+const PORTION: usize = 4096;
 
 /// What a look at one root brought.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Survey {
     /// The root: absolute, links resolved.
     pub(super) root: PathBuf,
     /// Files that are in the vault as they are.
     pub(super) unchanged: u64,
+    /// What must be read.
+    pub(super) to_read: FilesToRead,
     /// What is done with the others.
-    pub(super) plan: BackupPlan,
+    pub(super) steps: Vec<Step>,
+    /// What has not settled.
+    pub(super) waiting: Vec<Waiting>,
     /// Everything else that was met.
     pub(super) passed_over: Vec<PassedOver>,
+}
+
+impl Survey {
+    /// Whether anything may have to be sent.
+    pub(super) fn has_work(&self) -> bool {
+        let is_work = |step: &Step| matches!(step.decision, Decision::Recheck(_));
+        self.to_read.total().0 > 0 || self.steps.iter().any(is_work)
+    }
+
+    fn take(&mut self, step: Step) {
+        match step.decision {
+            Decision::Unchanged => self.unchanged += 1,
+            Decision::Read(_) => self.to_read.add(&step),
+            Decision::Recheck(_) | Decision::NotMedia(_) => self.steps.push(step),
+        }
+    }
 }
 
 /// Looks at a root, or the part of it that the run's settings select. `displaced` are files that are no longer what this device has
@@ -44,7 +68,7 @@ pub(super) async fn survey(
     path: &Path,
     displaced: &BTreeSet<FileId>,
 ) -> Result<Survey, BackupError> {
-    look(&run.catalog, path, &run.settings, displaced, &run.events).await
+    look(&run.catalog, path, &run.settings, displaced, &run.events, PORTION).await
 }
 
 async fn look(
@@ -53,56 +77,66 @@ async fn look(
     settings: &Settings,
     displaced: &BTreeSet<FileId>,
     events: &Events,
+    portion: usize,
 ) -> Result<Survey, BackupError> {
     let of_root = |source| BackupError::Root { path: path.to_owned(), source };
-    let Settings { albums: rule, selection, .. } = settings;
-    let is_all = selection.scope == Scope::Everything;
     let root = folder::root_of(path).map_err(of_root)?;
     // Of a root that is one file nothing else was looked at.
     let is_single = !path.is_dir();
-    let (pages, settled) = mpsc::channel(2);
-    let (rule, selection) = (rule.clone(), selection.clone());
-    let sift = Sift { root: root.clone(), rule, selection, displaced: displaced.clone(), settled };
-    let (walked, events) = (path.to_owned(), events.clone());
-    let walking = tokio::task::spawn_blocking(move || sift.walk(&walked, &events));
-    // Of some folders less is known than of all, and is asked for when it is known what is in them.
-    let fed = if is_all {
-        feed(catalog, &raw(&root), pages).await
-    } else {
-        drop(pages);
-        Ok(())
-    };
-    let sifted = walking.await.expect("a walk does not panic").map_err(of_root)?;
-    fed?;
-    let Sifted { mut unchanged, mut rest, passed_over } = sifted;
-    let mut known = Vec::new();
-    if !is_all {
-        known = catalog.assets_in(&raw(&root), &settings.selection.scope).await?;
-    } else if !rest.is_empty() && catalog.has_assets(&raw(&root)).await? {
-        known = known_of(catalog, &root, &rest).await?;
-        let is_seen = |row: &AssetRow| {
-            let relative = path_of(&row.path);
-            !is_single && settings.selection.exclude.matching(&relative).is_none()
+    let has_rows = catalog.has_assets(&raw(&root)).await?;
+    let survey = Survey { root, ..Survey::default() };
+    let arrivals = HashMap::new();
+    let mut planner =
+        Planner { catalog, settings, displaced, has_rows, is_single, arrivals, companions: 0, survey };
+    let mut seen = 0;
+    for (folder, reach) in settings.selection.scope.starts() {
+        let (pages, settled) = mpsc::channel(2);
+        let (rest, portions) = mpsc::channel(1);
+        let sift = Sift {
+            root: planner.survey.root.clone(),
+            rule: settings.albums.clone(),
+            selection: Selection { scope: only(folder, reach), exclude: settings.selection.exclude.clone() },
+            displaced: displaced.clone(),
+            settled,
+            rest,
+            portion,
         };
-        for companion in companions(catalog, &root, &rest, &known).await?.into_iter().filter(is_seen) {
-            unchanged = unchanged.saturating_sub(1);
-            rest.push(Found { path: path_of(&companion.path), fingerprint: companion.fingerprint });
-            known.push(companion);
-        }
+        let (walked, events) = (path.to_owned(), events.clone());
+        let walking = tokio::task::spawn_blocking(move || sift.walk(&walked, seen, &events));
+        let root = raw(&planner.survey.root);
+        let feeding = feed(catalog, &root, (folder, reach), pages);
+        let (fed, planned) = tokio::join!(feeding, planner.plan_all(portions));
+        let sifted = walking.await.expect("a walk does not panic").map_err(of_root)?;
+        fed?;
+        planned?;
+        let Sifted { unchanged, passed_over, .. } = sifted;
+        planner.survey.unchanged += unchanged;
+        planner.survey.passed_over.extend(passed_over);
+        seen = sifted.seen;
     }
-    let plan = plan::plan(&root, &rest, &known, displaced, &settings.albums);
-    Ok(Survey { root, unchanged, plan, passed_over })
+    let Planner { mut survey, companions, .. } = planner;
+    survey.unchanged = survey.unchanged.saturating_sub(companions);
+    Ok(survey)
 }
 
-/// Hands the settled assets of a root on, until nobody wants more.
+fn only(folder: &Path, reach: Reach) -> Scope {
+    if folder.as_os_str().is_empty() && reach == Reach::Below {
+        Scope::Everything
+    } else {
+        Scope::Folders([(folder.to_owned(), reach)].into())
+    }
+}
+
+/// Hands the settled assets of a part of a root on, until nobody wants more.
 async fn feed(
     catalog: &Catalog,
     root: &[u8],
+    (folder, reach): (&Path, Reach),
     pages: mpsc::Sender<Vec<SettledRow>>,
 ) -> Result<(), CatalogError> {
     let mut after = Vec::new();
     loop {
-        let page = catalog.settled_assets(root, &after, PAGE).await?;
+        let page = catalog.settled_assets(root, (folder, reach), &after, PAGE).await?;
         let Some(last) = page.last() else { return Ok(()) };
         after.clone_from(&last.path);
         if pages.send(page).await.is_err() {
@@ -111,137 +145,124 @@ async fn feed(
     }
 }
 
-/// Tells what is settled from what is not, file by file.
-struct Sift {
-    root: PathBuf,
-    rule: AlbumRule,
-    selection: Selection,
-    displaced: BTreeSet<FileId>,
-    settled: mpsc::Receiver<Vec<SettledRow>>,
+/// Plans what is not settled.
+struct Planner<'a> {
+    catalog: &'a Catalog,
+    settings: &'a Settings,
+    displaced: &'a BTreeSet<FileId>,
+    /// Whether anything was ever seen under the root.
+    has_rows: bool,
+    is_single: bool,
+    /// By the folder.
+    arrivals: HashMap<PathBuf, Arrivals>,
+    /// Settled files that are read all the same.
+    companions: u64,
+    survey: Survey,
 }
 
-struct Sifted {
-    unchanged: u64,
-    rest: Vec<Found>,
-    passed_over: Vec<PassedOver>,
+/// What arrived in one folder, as far as it may be half of a Live Photo. Marks, not names: there may be many, and one that stands for two
+/// has a file read that need not be.
+#[derive(Default)]
+struct Arrivals {
+    /// What the other halves would be.
+    wanted: HashSet<u64>,
+    /// Assets that are known and in the plan already.
+    planned: HashSet<u64>,
 }
 
-impl Sift {
-    /// Blocks.
-    fn walk(self, path: &Path, events: &Events) -> std::io::Result<Sifted> {
-        let Self { root, rule, selection, displaced, settled } = self;
-        let mut settled = InOrder { pages: settled, page: Vec::new().into_iter().peekable() };
-        let mut album = None;
-        let (mut seen, mut unchanged, mut rest) = (0, 0, Vec::new());
-        let passed_over = folder::walk(path, &selection, |found| {
-            seen += 1;
-            if seen % TELL_EVERY == 0 {
-                events.send_blocking(Event::Scanned { found: seen });
-            }
-            let is_settled = settled.take(found.path.as_os_str().as_encoded_bytes()).is_some_and(|row| {
-                is_settled(&row, &found, &displaced, album_mark(&mut album, &rule, &root, &found.path))
-            });
-            if is_settled {
-                unchanged += 1;
-            } else {
-                rest.push(found);
-            }
-        })?;
-        Ok(Sifted { unchanged, rest, passed_over })
+impl Planner<'_> {
+    async fn plan_all(&mut self, mut portions: mpsc::Receiver<Portion>) -> Result<(), CatalogError> {
+        while let Some(portion) = portions.recv().await {
+            self.plan(portion).await?;
+        }
+        Ok(())
     }
-}
 
-/// The album of a file; those of one folder are in the same one.
-fn album_mark<'m>(
-    last: &'m mut Option<(PathBuf, AlbumMark)>,
-    rule: &AlbumRule,
-    root: &Path,
-    path: &Path,
-) -> &'m AlbumMark {
-    let folder = path.parent().unwrap_or(Path::new(""));
-    if last.as_ref().is_none_or(|(known, _)| known.as_os_str() != folder.as_os_str()) {
-        *last = Some((folder.to_owned(), AlbumMark::of(&rule.album_of(root, path).key)));
-    }
-    &last.as_ref().expect("it was just set").1
-}
-
-/// The settled assets one by one.
-struct InOrder {
-    pages: mpsc::Receiver<Vec<SettledRow>>,
-    page: std::iter::Peekable<std::vec::IntoIter<SettledRow>>,
-}
-
-impl InOrder {
-    /// The asset at this path, which lies behind all that were asked for before. Those in between are gone from the disk.
-    fn take(&mut self, path: &[u8]) -> Option<SettledRow> {
-        loop {
-            match self.page.peek() {
-                Some(row) if row.path.as_slice() < path => drop(self.page.next()),
-                Some(row) if row.path == path => return self.page.next(),
-                Some(_) => return None,
-                None => self.page = self.pages.blocking_recv()?.into_iter().peekable(),
+    async fn plan(&mut self, Portion { files, finished }: Portion) -> Result<(), CatalogError> {
+        let known = if self.has_rows {
+            let paths: Vec<Vec<u8>> = files.iter().map(|found| raw(&found.path)).collect();
+            self.catalog.assets_at(&raw(&self.survey.root), &paths).await?
+        } else {
+            Vec::new()
+        };
+        let mut plan = plan::plan(&self.survey.root, &files, &known, self.displaced, &self.settings.albums);
+        drop(files);
+        if let Some(settling) = self.settings.settling {
+            let (settled, waiting) = hold_back(&self.survey.root, plan, settling).await;
+            plan = settled;
+            self.survey.waiting.extend(waiting);
+        }
+        if self.has_rows && !self.is_single {
+            self.note_arrivals(&plan, &known);
+        }
+        plan.steps.into_iter().for_each(|step| self.survey.take(step));
+        for folder in finished {
+            if let Some(arrivals) = self.arrivals.remove(&folder) {
+                self.read_companions(&folder, &arrivals).await?;
             }
         }
+        Ok(())
     }
-}
 
-/// What the catalog knows of files that are not settled.
-async fn known_of(catalog: &Catalog, root: &Path, rest: &[Found]) -> Result<Vec<AssetRow>, CatalogError> {
-    let root = raw(root);
-    let mut known = catalog.unsettled_assets(&root).await?;
-    let already: HashSet<&[u8]> = known.iter().map(|row| row.path.as_slice()).collect();
-    let paths = rest.iter().map(|found| raw(&found.path)).filter(|path| !already.contains(path.as_slice()));
-    let paths: Vec<Vec<u8>> = paths.collect();
-    known.extend(catalog.assets_at(&root, &paths).await?);
-    Ok(known)
-}
+    fn note_arrivals(&mut self, plan: &BackupPlan, known: &[AssetRow]) {
+        let arrived =
+            plan.steps.iter().filter(|step| matches!(step.decision, Decision::Read(Why::New | Why::Changed)));
+        for kin in arrived.filter_map(|step| kin_of(&step.path)) {
+            let other_half = kin.other_half();
+            self.arrivals_in(&other_half.folder).wanted.insert(mark(&other_half));
+        }
+        for path in known.iter().filter(|row| row.is_settled()).map(|row| path_of(&row.path)) {
+            let folder = path.parent().unwrap_or(Path::new(""));
+            self.arrivals_in(folder).planned.insert(mark(&path));
+        }
+    }
 
-/// Settled files beside which something arrived that may be the other half of a Live Photo.
-async fn companions(
-    catalog: &Catalog,
-    root: &Path,
-    rest: &[Found],
-    known: &[AssetRow],
-) -> Result<Vec<AssetRow>, CatalogError> {
-    let bytes = |found: &'_ Found| raw(&found.path);
-    let here: HashMap<Vec<u8>, Fingerprint> =
-        rest.iter().map(|found| (bytes(found), found.fingerprint)).collect();
-    let prints: HashMap<&[u8], Fingerprint> = known
-        .iter()
-        .flat_map(|row| {
-            // The video of a still that is gone, or another now, is as new as any.
-            let is_intact = here.get(&row.path) == Some(&row.fingerprint);
-            let motion = row.motion.as_ref().filter(|_| is_intact);
-            let motion = motion.map(|(path, print)| (path.as_slice(), *print));
-            std::iter::once((row.path.as_slice(), row.fingerprint)).chain(motion)
-        })
-        .collect();
-    let arrived = rest.iter().filter(|found| prints.get(bytes(found).as_slice()) != Some(&found.fingerprint));
-    let wanted: HashSet<Kin> = arrived.filter_map(|found| kin_of(&found.path)).map(Kin::other_half).collect();
-    let folders: BTreeSet<&Path> = wanted.iter().map(|kin| kin.folder.as_path()).collect();
-    let mut companions = Vec::new();
-    for folder in folders {
-        let is_one = |row: &AssetRow| {
+    fn arrivals_in(&mut self, folder: &Path) -> &mut Arrivals {
+        self.arrivals.entry(folder.to_owned()).or_default()
+    }
+
+    /// Has the settled files of a folder read beside which something arrived that may be their other half.
+    async fn read_companions(&mut self, folder: &Path, arrivals: &Arrivals) -> Result<(), CatalogError> {
+        if arrivals.wanted.is_empty() {
+            return Ok(());
+        }
+        let root = &self.survey.root;
+        let exclude = &self.settings.selection.exclude;
+        let is_companion = |row: &AssetRow| {
+            let path = path_of(&row.path);
             row.is_settled()
-                && !here.contains_key(&row.path)
-                && kin_of(&path_of(&row.path)).is_some_and(|kin| wanted.contains(&kin))
+                && kin_of(&path).is_some_and(|kin| arrivals.wanted.contains(&mark(&kin)))
+                && !arrivals.planned.contains(&mark(&path))
+                && exclude.matching(&path).is_none()
         };
-        let keep = |row: AssetRow| companions.extend(Some(row).filter(is_one));
-        catalog.each_asset_of(&raw(root), folder, Reach::Itself, keep).await?;
+        let mut companions = Vec::new();
+        let keep = |row: AssetRow| companions.extend(Some(row).filter(is_companion));
+        self.catalog.each_asset_of(&raw(root), folder, Reach::Itself, keep).await?;
+        for AssetRow { path, fingerprint, .. } in companions {
+            let path = path_of(&path);
+            // What is known and gone is nobody's companion.
+            let metadata = root.join(&path).metadata();
+            if metadata.is_ok_and(|metadata| folder::fingerprint(&metadata) == fingerprint) {
+                let decision = Decision::Read(Why::Companion);
+                self.survey.to_read.add(&Step { path, fingerprint, motion: None, decision });
+                self.companions += 1;
+            }
+        }
+        Ok(())
     }
-    // What is known and gone is nobody's companion.
-    companions.retain(|row| {
-        let metadata = root.join(path_of(&row.path)).metadata();
-        metadata.is_ok_and(|metadata| folder::fingerprint(&metadata) == row.fingerprint)
-    });
-    Ok(companions)
+}
+
+fn mark(of: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backup::plan::Decision;
-    use crate::catalog::{AssetState, DeviceAlbumKey};
+    use crate::catalog::{AlbumMark, AssetState, DeviceAlbumKey, Fingerprint};
+    use crate::library::AlbumRule;
     use darkslide_crypto::ContentHash;
     use proptest::prelude::*;
     use std::fs;
@@ -311,36 +332,59 @@ mod tests {
         cases.iter().filter_map(row).collect()
     }
 
+    /// What there is to be done, in an order of its own: what is read, which of it is changed, and the other steps.
+    fn work(
+        to_read: FilesToRead,
+        mut steps: Vec<Step>,
+    ) -> ((u64, u64), BTreeSet<PathBuf>, BTreeSet<PathBuf>, Vec<Step>) {
+        let total = to_read.total();
+        let (mut paths, mut changed) = (BTreeSet::new(), BTreeSet::new());
+        for group in to_read.groups() {
+            paths.extend(group.paths);
+            changed.extend(group.changed);
+        }
+        steps.sort_by_key(|step| raw(&step.path));
+        (total, paths, changed, steps)
+    }
+
+    fn scopes() -> impl Strategy<Value = Scope> {
+        let reach = prop::sample::select(vec![Reach::Itself, Reach::Below]);
+        let folder = prop::sample::select(vec!["", "a", "a b", "a/b", "c"]).prop_map(PathBuf::from);
+        let folders = prop::collection::btree_map(folder, reach, 1..4).prop_map(Scope::Folders);
+        prop_oneof![Just(Scope::Everything), folders]
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(96))]
-        /// What is let go of early is exactly what a plan of everything would leave alone.
+        #![proptest_config(ProptestConfig::with_cases(192))]
+        /// What is let go of early, and what is planned in portions, is exactly what a plan of everything would have.
         #[test]
-        fn the_rest_is_planned_as_if_all_were(cases in cases()) {
+        fn the_rest_is_planned_as_if_all_were(cases in cases(), scope in scopes(), portion in 1_usize..6) {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let home = tempfile::tempdir().unwrap();
             let folder = tempfile::tempdir().unwrap();
             let root = folder.path().canonicalize().unwrap();
             let known = rows(&root, &cases);
             let displaced = BTreeSet::from([FileId(1)]);
-            let rule = AlbumRule::PerFolder;
-            let surveyed = runtime.block_on(async {
+            let albums = AlbumRule::PerFolder;
+            let selection = Selection { scope, ..Selection::default() };
+            let settings = Settings { albums, selection, ..Settings::default() };
+            let (surveyed, known) = runtime.block_on(async {
                 let catalog = Catalog::open(&home.path().join("catalog")).await.unwrap();
                 for row in &known {
                     catalog.put_asset(row).await.unwrap();
                 }
-                let settings = Settings { albums: rule.clone(), ..Settings::default() };
-                look(&catalog, &root, &settings, &displaced, &Events::silent()).await.unwrap()
+                let silent = Events::silent();
+                let surveyed = look(&catalog, &root, &settings, &displaced, &silent, portion).await.unwrap();
+                (surveyed, catalog.assets(&raw(&root)).await.unwrap())
             });
-            let scan = folder::scan(&root, |_| ()).unwrap();
-            let whole = plan::plan(&root, &scan.files, &known, &displaced, &rule);
-            let work = |plan: BackupPlan| {
-                plan.steps.into_iter().filter(|step| step.decision != Decision::Unchanged).collect::<Vec<_>>()
-            };
-            let unchanged = |plan: &BackupPlan| {
-                plan.steps.iter().filter(|step| step.decision == Decision::Unchanged).count() as u64
-            };
-            prop_assert_eq!(surveyed.unchanged + unchanged(&surveyed.plan), unchanged(&whole));
-            prop_assert_eq!(work(surveyed.plan), work(whole));
+            let mut files = Vec::new();
+            folder::walk(&root, &settings.selection, |found| files.push(found)).unwrap();
+            let whole = plan::plan(&root, &files, &known, &displaced, &settings.albums);
+            let mut expected = Survey::default();
+            whole.steps.into_iter().for_each(|step| expected.take(step));
+            prop_assert_eq!(surveyed.unchanged, expected.unchanged);
+            prop_assert_eq!(surveyed.has_work(), expected.has_work());
+            prop_assert_eq!(work(surveyed.to_read, surveyed.steps), work(expected.to_read, expected.steps));
         }
     }
 

@@ -11,7 +11,7 @@ use std::slice;
 use super::changes::{ROWS, placeholders, statement};
 use super::files::{self, content_hash_of};
 use super::{Catalog, CatalogError, DeviceAlbumKey, FileRow, Spans, cursor, thumbnails};
-use crate::library::selection::{Reach, Scope};
+use crate::library::selection::Reach;
 use crate::library::{path_of, raw};
 
 /// What tells, at the price of one `stat`, that a file's bytes are what they were. The change time is not in it:
@@ -199,14 +199,18 @@ impl Catalog {
         Ok(sqlx::query_as("SELECT * FROM assets WHERE root = $1").bind(root).fetch_all(&self.pool).await?)
     }
 
-    /// The next assets of one root that are [settled](SettledRow) and no other's video, in the order of their paths, and at most so many.
+    /// The next assets of a part of a root that are [settled](SettledRow) and no other's video, in the order of their paths, and at most so
+    /// many.
     pub async fn settled_assets(
         &self,
         root: &[u8],
+        (folder, reach): (&Path, Reach),
         after: &[u8],
         limit: u32,
     ) -> Result<Vec<SettledRow>, CatalogError> {
-        let query = sqlx::query_scalar(SETTLED).bind(root).bind(after).bind(limit);
+        let part = Part::of(folder);
+        let query = sqlx::query_scalar(SETTLED).bind(root).bind(part.from.as_slice().max(after)).bind(limit);
+        let query = query.bind(part.to).bind(reach == Reach::Below).bind(part.names_at).bind(part.separator);
         let text: String = query.fetch_one(&self.pool).await?;
         let damaged = || CatalogError::Damaged { what: "list of assets" };
         let rows: Vec<(&str, u64, i64, i64, String, i64)> =
@@ -220,17 +224,6 @@ impl Catalog {
             })
         };
         rows.into_iter().map(row).collect::<Option<_>>().ok_or_else(damaged)
-    }
-
-    /// The assets of one root that are not [settled](SettledRow).
-    pub async fn unsettled_assets(&self, root: &[u8]) -> Result<Vec<AssetRow>, CatalogError> {
-        Ok(sqlx::query_as(
-            "SELECT * FROM assets WHERE root = $1 AND NOT (state = 'backed_up' AND motion_path IS NULL
-                 AND content_hash IS NOT NULL AND file IS NOT NULL)",
-        )
-        .bind(root)
-        .fetch_all(&self.pool)
-        .await?)
     }
 
     /// The assets that lie at these paths under a root.
@@ -247,18 +240,6 @@ impl Catalog {
         Ok(rows)
     }
 
-    /// The assets of one root that lie in a part of it.
-    pub async fn assets_in(&self, root: &[u8], scope: &Scope) -> Result<Vec<AssetRow>, CatalogError> {
-        let mut rows = Vec::new();
-        for (folder, reach) in scope.starts() {
-            if folder.as_os_str().is_empty() && reach == Reach::Below {
-                return self.assets(root).await;
-            }
-            self.each_asset_of(root, folder, reach, |row| rows.push(row)).await?;
-        }
-        Ok(rows)
-    }
-
     /// Calls `each` with the assets of one folder under a root.
     pub async fn each_asset_of(
         &self,
@@ -267,25 +248,17 @@ impl Catalog {
         reach: Reach,
         mut each: impl FnMut(AssetRow),
     ) -> Result<(), CatalogError> {
-        let separator = u8::try_from(std::path::MAIN_SEPARATOR).unwrap_or(b'/');
-        let (mut from, mut to) = (raw(folder), raw(folder));
-        if from.is_empty() {
-            // Behind every path that a system takes.
-            to.resize(1 << 15, 0xff);
-        } else {
-            from.push(separator);
-            to.push(separator + 1);
-        }
+        let part = Part::of(folder);
         let mut rows = sqlx::query_as::<_, AssetRow>(
             "SELECT * FROM assets WHERE root = $1 AND path >= $2 AND path < $3
                  AND ($4 OR instr(substr(path, $5), $6) = 0)",
         )
         .bind(root)
-        .bind(&from)
-        .bind(to)
+        .bind(part.from)
+        .bind(part.to)
         .bind(reach == Reach::Below)
-        .bind(i64::try_from(from.len() + 1).unwrap_or(i64::MAX))
-        .bind(vec![separator])
+        .bind(part.names_at)
+        .bind(part.separator)
         .fetch(&self.pool);
         while let Some(row) = rows.try_next().await? {
             each(row);
@@ -464,12 +437,36 @@ fn mark_of(text: &str) -> u64 {
 }
 
 /// One row of text: a hundred thousand rows of their own cost a second to hand over.
+/// Where in the order of paths a folder's files are, and where their names begin, counted from 1.
+struct Part {
+    from: Vec<u8>,
+    to: Vec<u8>,
+    names_at: i64,
+    separator: Vec<u8>,
+}
+
+impl Part {
+    fn of(folder: &Path) -> Self {
+        let separator = u8::try_from(std::path::MAIN_SEPARATOR).unwrap_or(b'/');
+        let (mut from, mut to) = (raw(folder), raw(folder));
+        if from.is_empty() {
+            // Behind every path that a system takes.
+            to.resize(1 << 15, 0xff);
+        } else {
+            from.push(separator);
+            to.push(separator + 1);
+        }
+        let names_at = i64::try_from(from.len() + 1).unwrap_or(i64::MAX);
+        Self { from, to, names_at, separator: vec![separator] }
+    }
+}
+
 pub(super) const SETTLED: &str =
     "SELECT json_group_array(json_array(hex(path), size, modified_ns, inode, album, file)) FROM (
          SELECT path, size, modified_ns, inode, hex(album_root) || '/' || hex(album_folder) AS album, file
          FROM assets
-         WHERE root = $1 AND path > $2 AND state = 'backed_up' AND motion_path IS NULL
-           AND content_hash IS NOT NULL AND file IS NOT NULL
+         WHERE root = $1 AND path > $2 AND path < $4 AND ($5 OR instr(substr(path, $6), $7) = 0)
+           AND state = 'backed_up' AND motion_path IS NULL AND content_hash IS NOT NULL AND file IS NOT NULL
            AND NOT EXISTS (SELECT 1 FROM assets AS unit
                            WHERE unit.root = assets.root AND unit.motion_path = assets.path)
          ORDER BY path LIMIT $3)";

@@ -6,7 +6,8 @@
 //! ([`Library::ids_are_places`]).
 //!
 //! A look at an unchanged tree costs one `stat` a file. Files are looked into when they are new or changed, and all of them once in the life
-//! of the process, for what was seen is kept in memory alone. A root that is not itself is an error: its pictures are not gone.
+//! of the process, for what was seen is kept in memory alone. A root that is not itself is an error: its pictures are not gone. Nor are those of
+//! a disk that was mounted below the root when the same process saw them, and is not now.
 
 use std::fmt;
 use std::io;
@@ -28,6 +29,7 @@ use super::settle::Settling;
 use super::{AlbumRule, DeviceAlbum, Library, LibraryChanges, LibraryError, Part, path_of};
 use crate::backup::identify::{Surroundings, subject_of};
 use crate::catalog::{Catalog, DeviceAlbumKey, Fingerprint};
+use crate::folder::mounts;
 use crate::thumbnail::Thumbnailer;
 use crate::watch::health::{self, Health, Known, Offline, Seen};
 use crate::watch::{Removals, Watcher};
@@ -172,7 +174,8 @@ impl FolderLibrary {
         let looking = tokio::task::spawn_blocking(move || {
             let device = online(&root, past.health, || past.is_familiar(&root))?;
             let look = Look { id: &id, root: &root, settings: &settings };
-            let listing = look.at_tree(before.as_deref(), device)?;
+            let whole = root.canonicalize()?;
+            let listing = look.at_tree(before.as_deref(), device, || mounts::below(&whole))?;
             // A disk that went away meanwhile took nothing with it that was ever told.
             let has_assets = past.health.has_assets || listing.assets().next().is_some();
             online(&root, Known { device: Some(device), has_assets }, || false)?;

@@ -18,10 +18,12 @@ use darkslide_media::probe::micros_of;
 use super::device::{AssetId, AssetKind, DeviceAsset, Locality, Motion};
 use super::folder_library::{FolderSettings, album};
 use super::selection::Selection;
-use super::{LibraryChanges, Part, PassReason, folder, raw, settle};
+use super::{LibraryChanges, Part, PassReason, folder, path_of, raw, settle};
 use crate::backup::identify::{self, IdentifyError, Surroundings};
 use crate::backup::plan::unit_of;
 use crate::catalog::Fingerprint;
+use crate::folder::mounts::Mounts;
+use crate::folder::reconcile::RelativePath;
 
 /// Assets that are gone and can still be told so; before that, everything is told.
 const GONE_KEPT: usize = 10_000;
@@ -79,6 +81,8 @@ pub(super) struct Listing {
     remembers: u64,
     /// When the first of the files settles that are waited for.
     settles: Option<SystemTime>,
+    /// Where disks are mounted below the root, or were when their pictures were last seen.
+    mounts: BTreeSet<RelativePath>,
 }
 
 /// The disk that a token names.
@@ -99,6 +103,7 @@ impl Listing {
             gone: VecDeque::new(),
             remembers: 1,
             settles: None,
+            mounts: BTreeSet::new(),
         }
     }
 
@@ -116,6 +121,21 @@ impl Listing {
 
     pub(super) fn assets(&self) -> impl Iterator<Item = &DeviceAsset> {
         self.told().map(|told| &told.asset)
+    }
+
+    /// Which disks came and went.
+    fn compare_mounts(&mut self, mounted: &BTreeSet<RelativePath>) -> Mounts {
+        let has_pictures = |place: &RelativePath| {
+            let place = path_of(place);
+            self.folders_with_assets().any(|folder| folder.starts_with(&place))
+        };
+        let mounts = Mounts::compare(&self.mounts, mounted, has_pictures);
+        // Where there were no pictures, there is nothing to be remembered.
+        let forgotten = self.mounts.difference(mounted).filter(|place| !has_pictures(place)).cloned();
+        let forgotten: BTreeSet<_> = forgotten.collect();
+        self.mounts.retain(|place| !forgotten.contains(place));
+        self.mounts.extend(mounts.new.iter().cloned());
+        mounts
     }
 
     fn told(&self) -> impl Iterator<Item = &Told> {
@@ -184,7 +204,7 @@ impl Listing {
     /// What came back is not gone, and what has been gone for long is forgotten.
     fn forget_gone(&mut self) {
         let mut gone = std::mem::take(&mut self.gone);
-        gone.retain(|(_, id)| self.component(&super::path_of(&id.0), Part::Main).is_none());
+        gone.retain(|(_, id)| self.component(&path_of(&id.0), Part::Main).is_none());
         while gone.len() > GONE_KEPT {
             self.remembers = gone.pop_front().map_or(self.remembers, |(generation, _)| generation);
         }
@@ -208,11 +228,22 @@ pub(super) struct Look<'l> {
 }
 
 impl Look<'_> {
-    /// Walks the tree, and looks into what is not as it was.
-    pub(super) fn at_tree(&self, before: Option<&Listing>, device: u64) -> io::Result<Listing> {
+    /// Walks the tree, and looks into what is not as it was. `mounted` says where disks are mounted below the root: what was seen on one
+    /// that is away, or goes away meanwhile, is unknown too.
+    pub(super) fn at_tree(
+        &self,
+        before: Option<&Listing>,
+        device: u64,
+        mounted: impl Fn() -> BTreeSet<RelativePath>,
+    ) -> io::Result<Listing> {
+        let first = mounted();
         let Walked { found, unreadable } = self.walk()?;
-        let is_unknown = |path: &Path| unreadable.iter().any(|unreadable| path.starts_with(unreadable));
+        let mounted = first.intersection(&mounted()).cloned().collect();
         let mut listing = before.cloned().unwrap_or_else(|| Listing::nothing(device));
+        let mounts = listing.compare_mounts(&mounted);
+        let is_unknown = |path: &Path| {
+            unreadable.iter().any(|unreadable| path.starts_with(unreadable)) || mounts.hides(&raw(path))
+        };
         let mut settles = None;
         let mut replaced = Vec::new();
         let folders: BTreeSet<&PathBuf> = found.keys().chain(listing.folders.keys()).collect();
@@ -417,6 +448,45 @@ mod tests {
             assert_ne!(whole.inode, both(still, other).inode);
             assert_ne!(whole.inode, both(other, video).inode);
         }
+    }
+
+    #[test]
+    fn what_was_on_a_disk_that_is_away_is_not_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let write = |path: &str| {
+            std::fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+            std::fs::write(root.join(path), path).unwrap();
+        };
+        let settings = FolderSettings { settling: None, ..FolderSettings::default() };
+        let look = Look { id: b"folder:test", root: &root, settings: &settings };
+        let see = |before: Option<&Listing>, mounted: &[&str]| {
+            let mounted = || mounted.iter().map(|place| place.as_bytes().to_vec()).collect();
+            look.at_tree(before, 1, mounted).unwrap()
+        };
+        let told = |listing: &Listing| {
+            let ids = listing.assets().map(|asset| String::from_utf8(asset.id.0.clone()).unwrap());
+            ids.collect::<Vec<_>>().join(" ")
+        };
+        for path in ["a.jpg", "card/DCIM/1.jpg", "card/2.jpg", "plain/3.jpg"] {
+            write(path);
+        }
+        let there = see(None, &["card", "empty"]);
+        assert_eq!(told(&there), "a.jpg card/2.jpg card/DCIM/1.jpg plain/3.jpg");
+        // Only its place is left of the card.
+        std::fs::remove_dir_all(root.join("card")).unwrap();
+        std::fs::remove_dir_all(root.join("plain")).unwrap();
+        std::fs::create_dir(root.join("card")).unwrap();
+        let away = see(Some(&there), &[]);
+        assert_eq!(told(&away), "a.jpg card/2.jpg card/DCIM/1.jpg");
+        assert_eq!(told(&see(Some(&away), &[])), told(&away), "however often it is looked at");
+        let changes = away.changes(Some(&there.token()));
+        assert_eq!(changes.gone, [AssetId::new("plain/3.jpg")]);
+        // It is back, and what was deleted from it meanwhile is gone.
+        write("card/2.jpg");
+        let back = see(Some(&away), &["card"]);
+        assert_eq!(told(&back), "a.jpg card/2.jpg");
+        assert_eq!(back.changes(Some(&away.token())).gone, [AssetId::new("card/DCIM/1.jpg")]);
     }
 
     #[test]

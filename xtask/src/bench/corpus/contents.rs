@@ -20,6 +20,20 @@ pub(crate) fn same_contents(source: &Path, target: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The same, of a vault that keeps each content once: a file that is in several albums comes back in each of them.
+pub(crate) fn all_contents(source: &Path, target: &Path) -> Result<()> {
+    let (wanted, found) = (sums(source)?, sums(target)?);
+    let missing = wanted.keys().filter(|sum| !found.contains_key(sum)).count();
+    let others = found.keys().filter(|sum| !wanted.contains_key(sum)).count();
+    ensure!(
+        (missing, others) == (0, 0),
+        "{} lacks {missing} of {} contents, and has {others} others",
+        target.display(),
+        wanted.len()
+    );
+    Ok(())
+}
+
 /// How often each content occurs, by a checksum over it.
 fn sums(folder: &Path) -> Result<BTreeMap<u64, usize>> {
     let mut sums = BTreeMap::new();

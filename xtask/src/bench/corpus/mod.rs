@@ -8,7 +8,7 @@ mod contents;
 mod noise;
 mod picture;
 
-pub(crate) use contents::same_contents;
+pub(crate) use contents::{all_contents, same_contents};
 
 use anyhow::{Context, Result};
 use noise::Noise;
@@ -65,6 +65,11 @@ impl Corpus {
     /// A hundred thousand files with hardly anything in them: what counts is how many they are.
     pub(crate) fn many(divide: usize) -> Self {
         Self { files_in_a_folder: 1000, ..Self::new("many", "100 bytes", 100_000 / divide, 100) }
+    }
+
+    /// What is copied into a watch folder.
+    pub(crate) fn arrivals(files: usize) -> Self {
+        Self { files_in_a_folder: 1000, ..Self::new("arrivals", "4 KB", files, 4096) }
     }
 
     /// A thousand photos that can be decoded.

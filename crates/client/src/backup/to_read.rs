@@ -1,0 +1,217 @@
+//! Files that must be read, in little memory: a folder once, and of each file its name and one byte more. A folder may have hundreds of
+//! thousands that are new.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use darkslide_media::file_type::MediaKind;
+
+use super::plan::{Decision, Step, Why, kin_of, unit_of};
+use crate::library::path_of;
+
+/// Files that are identified in one go, when a folder has more.
+const AT_ONCE: usize = 4096;
+
+/// The same, in a folder without videos, which has no Live Photos. Few: small files stay in memory from here on.
+const AT_ONCE_WITHOUT_VIDEOS: usize = 32;
+
+/// What must be read below one root.
+#[derive(Debug, Default)]
+pub(super) struct FilesToRead {
+    folders: BTreeMap<PathBuf, Names>,
+    files: u64,
+    bytes: u64,
+}
+
+/// Files of one folder that are identified together, so that no Live Photo is parted.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Group {
+    /// Under the root, in order.
+    pub(super) paths: Vec<PathBuf>,
+    /// Those of them whose places held something else before, or half of it.
+    pub(super) changed: HashSet<PathBuf>,
+}
+
+impl FilesToRead {
+    /// Adds what a step reads.
+    pub(super) fn add(&mut self, step: &Step) {
+        self.files += 1;
+        self.bytes += step.fingerprint.size;
+        let is_changed = matches!(step.decision, Decision::Read(Why::Changed | Why::Retry | Why::Companion));
+        self.add_file(&step.path, is_changed);
+        if let Some((video, _)) = &step.motion {
+            self.add_file(video, false);
+        }
+    }
+
+    fn add_file(&mut self, path: &Path, is_changed: bool) {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        match self.folders.get_mut(folder) {
+            Some(names) => names.push(name, is_changed),
+            None => self.folders.entry(folder.to_owned()).or_default().push(name, is_changed),
+        }
+    }
+
+    /// How many assets, a Live Photo that is known as one counting once, and the bytes of their main files.
+    pub(super) fn total(&self) -> (u64, u64) {
+        (self.files, self.bytes)
+    }
+
+    /// Folder by folder.
+    pub(super) fn groups(self) -> impl Iterator<Item = Group> {
+        self.folders.into_iter().flat_map(|(folder, names)| names.groups(folder, AT_ONCE))
+    }
+}
+
+/// Before the name of a file whose place held something else before, or half of it.
+const CHANGED: u8 = b'*';
+
+/// Before any other.
+const NEW: u8 = b'+';
+
+/// Names of files of one folder: each behind a byte that says whether it is changed, and before a zero, which is in no name.
+#[derive(Debug, Default)]
+struct Names(Vec<u8>);
+
+impl Names {
+    fn push(&mut self, name: &[u8], is_changed: bool) {
+        self.0.push(if is_changed { CHANGED } else { NEW });
+        self.0.extend_from_slice(name);
+        self.0.push(0);
+    }
+
+    /// In order, each once.
+    fn groups(self, folder: PathBuf, at_once: usize) -> impl Iterator<Item = Group> {
+        let Self(bytes) = self;
+        let mut names = places(&bytes);
+        let name = |(_, place): &(bool, Range<usize>)| bytes.get(place.clone()).unwrap_or_default();
+        names.sort_by(|one, other| name(one).cmp(name(other)));
+        names.dedup_by(|later, earlier| {
+            let is_same = name(later) == name(earlier);
+            earlier.0 |= is_same && later.0;
+            is_same
+        });
+        let has_videos = names
+            .iter()
+            .any(|one| kin_of(&path_of(name(one))).is_some_and(|kin| kin.kind == MediaKind::Video));
+        let mut names = names.into_iter().peekable();
+        std::iter::from_fn(move || {
+            let mut group = Group::default();
+            while let Some((is_changed, place)) = names.peek() {
+                let path = folder.join(path_of(bytes.get(place.clone()).unwrap_or_default()));
+                if is_full(&group.paths, &path, has_videos, at_once) {
+                    break;
+                }
+                if *is_changed {
+                    group.changed.insert(path.clone());
+                }
+                group.paths.push(path);
+                names.next();
+            }
+            (!group.paths.is_empty()).then_some(group)
+        })
+    }
+}
+
+/// Which names are changed, and where they are.
+fn places(bytes: &[u8]) -> Vec<(bool, Range<usize>)> {
+    let mut from = 0;
+    let entries = bytes.split_inclusive(|byte| *byte == 0);
+    let place = |entry: &[u8]| {
+        let place = from + 1..from + entry.len() - 1;
+        from += entry.len();
+        (entry.first() == Some(&CHANGED), place)
+    };
+    entries.map(place).collect()
+}
+
+/// Whether a file begins another group. What may be the other half of the last one never does.
+fn is_full(group: &[PathBuf], next: &Path, has_videos: bool, at_once: usize) -> bool {
+    if has_videos {
+        group.len() >= at_once && group.last().is_some_and(|last| unit_of(last) != unit_of(next))
+    } else {
+        group.len() >= AT_ONCE_WITHOUT_VIDEOS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Fingerprint;
+    use proptest::prelude::*;
+
+    fn step(path: &str, why: Why) -> Step {
+        let fingerprint = Fingerprint { size: 5, modified_ns: 1, inode: 1 };
+        Step { path: path.into(), fingerprint, motion: None, decision: Decision::Read(why) }
+    }
+
+    #[test]
+    fn what_is_read_comes_folder_by_folder_and_says_what_is_changed() {
+        let mut to_read = FilesToRead::default();
+        let motion = Some((PathBuf::from("a/1.mov"), step("", Why::New).fingerprint));
+        for step in [
+            step("c.jpg", Why::New),
+            Step { motion: motion.clone(), ..step("a/1.jpg", Why::Retry) },
+            step("a/b/2.jpg", Why::New),
+            Step { motion, ..step("a/1.heic", Why::Companion) },
+            step("b.jpg", Why::Changed),
+        ] {
+            to_read.add(&step);
+        }
+        assert_eq!(to_read.total(), (5, 25));
+        let groups: Vec<_> = to_read.groups().collect();
+        let expected = [
+            (vec!["b.jpg", "c.jpg"], vec!["b.jpg"]),
+            (vec!["a/1.heic", "a/1.jpg", "a/1.mov"], vec!["a/1.heic", "a/1.jpg"]),
+            (vec!["a/b/2.jpg"], vec![]),
+        ];
+        let paths = |names: Vec<&str>| names.into_iter().map(PathBuf::from).collect::<Vec<_>>();
+        let group = |(all, changed): (Vec<&str>, Vec<&str>)| Group {
+            paths: paths(all),
+            changed: paths(changed).into_iter().collect(),
+        };
+        assert_eq!(groups, expected.map(group));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_may_be_any_bytes() {
+        let mut names = Names::default();
+        for (name, is_changed) in [(&b"*"[..], false), (b"+\xff\x01.jpg", true), (b"*", true)] {
+            names.push(name, is_changed);
+        }
+        let groups: Vec<_> = names.groups(PathBuf::new(), AT_ONCE).collect();
+        let [group] = groups.as_slice() else { panic!("one group") };
+        assert_eq!(group.paths, [path_of(b"*"), path_of(b"+\xff\x01.jpg")]);
+        assert_eq!(group.changed.len(), 2);
+    }
+
+    proptest! {
+        /// Every file once and in order; a group ends where it is full, and never between what may be two halves.
+        #[test]
+        fn no_live_photo_is_parted(
+            files in prop::collection::btree_map(0_u32..200, prop::sample::subsequence(vec!["heic", "mov"], 1..=2), 0..120),
+            at_once in 1_usize..9,
+        ) {
+            let mut names = Names::default();
+            let all: Vec<String> =
+                files.iter().flat_map(|(stem, kinds)| kinds.iter().map(move |kind| format!("{stem:03}.{kind}"))).collect();
+            for name in all.iter().rev() {
+                names.push(name.as_bytes(), false);
+            }
+            let has_videos = all.iter().any(|name| name.ends_with("mov"));
+            let groups: Vec<_> = names.groups("f".into(), at_once).map(|group| group.paths).collect();
+            let expected: Vec<_> = all.iter().map(|name| Path::new("f").join(name)).collect();
+            prop_assert_eq!(groups.concat(), expected);
+            let most = if has_videos { at_once } else { AT_ONCE_WITHOUT_VIDEOS };
+            for (number, group) in groups.iter().enumerate() {
+                prop_assert!(group.len() <= most + usize::from(has_videos));
+                let next = groups.get(number + 1).and_then(|next| next.first());
+                prop_assert!(next.is_none() || group.len() >= most);
+                prop_assert!(!has_videos || next.is_none_or(|next| unit_of(next) != unit_of(group.last().unwrap())));
+            }
+        }
+    }
+}
