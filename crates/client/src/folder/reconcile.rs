@@ -92,6 +92,8 @@ pub enum Local {
         /// Whether it may still become longer.
         grows: bool,
     },
+    /// Nothing, for the file that was agreed on here has a name now that is passed over.
+    Aside,
 }
 
 impl Local {
@@ -99,7 +101,7 @@ impl Local {
     pub fn content(&self) -> Option<ContentHash> {
         match self {
             Self::Present(here) => Some(here.content),
-            Self::Unknown { .. } => None,
+            Self::Unknown { .. } | Self::Aside => None,
         }
     }
 }
@@ -342,6 +344,11 @@ pub enum Wait {
     /// It is being written, cannot be read, or is passed over.
     #[error("nothing is known of it for now")]
     Unknown,
+    /// The file is still there, unfinished or hidden by its name.
+    #[error(
+        "it has a name now that is passed over; until it has another one, or is gone, nothing is concluded from that"
+    )]
+    Aside,
     /// It is missed, and not for long enough.
     #[error("it is missing; it is looked for once more before that counts as a deletion")]
     Missing,
@@ -462,7 +469,7 @@ fn successor(path: &RelativePath, base: &Base, around: &Surroundings<'_>) -> Opt
                 && around.replacement(agreed).is_some()
                 && !around.collides(path)
         }
-        Some(Local::Unknown { .. }) => false,
+        Some(Local::Unknown { .. } | Local::Aside) => false,
     };
     comes_here.then_some(*now)
 }
@@ -518,6 +525,7 @@ fn decide(
     match (base, local) {
         (None, None) => Decided::Nothing,
         (_, Some(Local::Unknown { .. })) => Decided::Wait(Wait::Unknown),
+        (_, Some(Local::Aside)) => Decided::Wait(Wait::Aside),
         (None | Some(Base::Deleted(_)), Some(Local::Present(here))) => appeared(here, around, settings),
         (Some(Base::Synced(agreed)), Some(Local::Present(here))) if here.content == agreed.content => {
             unchanged(agreed, here, around, settings)
@@ -732,13 +740,15 @@ impl<'s> Surroundings<'s> {
             moved_to: HashMap::new(),
         };
         for (path, local) in &snapshot.local {
-            *around.names.entry(names::key(path)).or_default() += 1;
             match local {
                 Local::Present(here) => {
                     *around.present.entry(&here.content).or_default() += 1;
                 }
                 Local::Unknown { size, grows } => around.unsettled.push((*size, *grows)),
+                // Which file it is, is known, and it has not this name.
+                Local::Aside => continue,
             }
+            *around.names.entry(names::key(path)).or_default() += 1;
         }
         for (path, base) in &snapshot.base {
             let Base::Synced(agreed) = base else { continue };
@@ -749,7 +759,7 @@ impl<'s> Surroundings<'s> {
                 Some(Local::Present(here)) => {
                     here.content != agreed.content && settings.direction != Direction::Down
                 }
-                Some(Local::Unknown { .. }) => true,
+                Some(Local::Unknown { .. } | Local::Aside) => true,
                 None => !agreed.is_missed_twice(settings, now),
             };
             if is_unsure {

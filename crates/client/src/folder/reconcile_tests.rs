@@ -257,6 +257,25 @@ fn what_may_have_moved_is_not_deleted() {
     longer.check(trash_remote(5), Cause::DeletedHere);
 }
 
+/// Nor is the picture itself; another one is, though it is as long, and a file may have the name that this one had but for case.
+#[test]
+fn what_has_a_name_that_is_passed_over_is_not_deleted() {
+    let aside = |base| world().base("p", base).local("p", Local::Aside);
+    for remote in [live(5), live(6), Remote::Trash { file: FILE }, Remote::Purged] {
+        aside(Base::Synced(synced(1, 5))).remote(H, remote).waits("p", Wait::Aside);
+        aside(missed(5, 0)).remote(H, remote).waits("p", Wait::Aside);
+    }
+    let other = Base::Synced(Synced { content: hash(b"o"), ..synced(2, 5) });
+    let gone = |base| world().base("p", missed(5, 0)).remote(H, live(5)).base("q", base);
+    let plan = gone(other).local("q", Local::Aside).plan();
+    assert_eq!((plan.steps[0].path.as_slice(), plan.steps[0].action), (&b"p"[..], trash_remote(5)));
+    gone(Base::Synced(synced(2, 5))).local("q", Local::Aside).waits("p", Wait::MayHaveMoved);
+    let named = aside(Base::Synced(synced(1, 5))).remote(H, live(5)).local("P", file(2, EDITED));
+    let plan = named.plan();
+    assert_eq!((plan.steps[0].path.as_slice(), plan.steps[0].action), (&b"P"[..], send(EDITED)));
+    named.waits("p", Wait::Aside);
+}
+
 #[test]
 fn an_edit_beats_a_deletion() {
     let edit = || world().base("p", Base::Synced(synced(1, 5))).local("p", file(1, EDITED));

@@ -84,6 +84,19 @@ fn two_copies_that_were_noted_at_different_versions() {
     ]);
 }
 
+/// A picture under a name that is passed over was trashed; and the deletion of another one that is as long had to wait for it.
+#[test]
+fn put_aside_and_back() {
+    let (aside, delete) = (E(Event::Aside(Nth(0))), E(Event::Delete(Nth(0))));
+    let write = |at, content| E(Event::Write(At(at), content, Whole));
+    for back in [0, 2] {
+        check(&[write(0, 0), LOOK, aside, Rest, E(Event::FromAside(At(back))), Rest, delete]);
+    }
+    check(&[write(0, 0), LOOK, aside, Rest, E(Event::DeleteAside)]);
+    check(&[write(0, 0), write(2, 1), LOOK, aside, delete, Rest, E(Event::FromAside(At(0)))]);
+    check(&[write(0, 0), LOOK, aside, E(Event::WebTrash(Nth(0))), Rest, E(Event::FromAside(At(0)))]);
+}
+
 /// The second came after its owner had deleted the first.
 #[test]
 fn two_copies_that_come_back_and_one_is_deleted_at_once() {
