@@ -25,6 +25,9 @@ use crate::versions::has_version;
 /// Files that are trashed, or vouched for, in one call.
 const CALL_MAX: usize = 100;
 
+/// A file that goes into the vault's trash, and the paths that had it.
+type Deletion = (TrashRequestItem, Vec<(RelativePath, Deleted)>);
+
 impl Hands<'_> {
     /// From the folder into the local trash, of what the vault has in its trash, whole, or was told to purge.
     pub(super) async fn trash_local(&mut self, steps: Vec<Step>) -> Result<(), SyncError> {
@@ -141,7 +144,7 @@ impl Hands<'_> {
             self.report.fails("", &told);
             return Ok(());
         }
-        let mut items: BTreeMap<FileId, (TrashRequestItem, Vec<(RelativePath, Deleted)>)> = BTreeMap::new();
+        let mut items: BTreeMap<FileId, Deletion> = BTreeMap::new();
         for step in steps {
             let Action::TrashRemote { file, version, buried } = step.action else { continue };
             let memberships = self.catalog.own_memberships(self.session.account, file).await?;
@@ -155,12 +158,14 @@ impl Hands<'_> {
             if self.is_stopped() {
                 return Ok(());
             }
+            let there = self.still_there(chunk).await?;
+            self.report.has_more |= there.len() < chunk.len();
             // Asked last of all: is it the right disk, and is it still gone?
             self.must_be_healthy().await?;
             let is_gone = |paths: &[(RelativePath, Deleted)]| {
                 paths.iter().all(|(path, _)| is_absent(&self.whole(path)))
             };
-            let mut chunk: Vec<_> = chunk.iter().filter(|(_, paths)| is_gone(paths)).collect();
+            let mut chunk: Vec<_> = there.into_iter().filter(|(_, paths)| is_gone(paths)).collect();
             if let Err(failure) = self.ask_to_trash(&chunk).await {
                 if failure.conflicts().is_empty() {
                     return Err(VaultError::from(failure).into());
@@ -188,10 +193,23 @@ impl Hands<'_> {
         Ok(())
     }
 
-    async fn ask_to_trash(
-        &self,
-        items: &[&(TrashRequestItem, Vec<(RelativePath, Deleted)>)],
-    ) -> Result<(), crate::api::ApiFailure> {
+    /// Those of which the vault still has what was planned. The condition on the version is not enough: a server that was set back may have
+    /// given number and version to another picture since.
+    async fn still_there<'d>(&self, deletions: &'d [Deletion]) -> Result<Vec<&'d Deletion>, SyncError> {
+        feed::pull(self.session, self.catalog).await?;
+        let contents = deletions.iter().flat_map(|(_, paths)| paths).map(|(_, buried)| buried.content);
+        let remotes = self.catalog.remotes(self.session.account, contents.collect::<BTreeSet<_>>()).await?;
+        let is_there = |item: &TrashRequestItem, buried: &Deleted| {
+            matches!(remotes.get(&buried.content), Some(Remote::Live { file, version, .. })
+                if *file == item.file_id && Some(*version) == item.if_version)
+        };
+        Ok(deletions
+            .iter()
+            .filter(|(item, paths)| paths.iter().all(|(_, buried)| is_there(item, buried)))
+            .collect())
+    }
+
+    async fn ask_to_trash(&self, items: &[&Deletion]) -> Result<(), crate::api::ApiFailure> {
         if items.is_empty() {
             return Ok(());
         }
