@@ -315,6 +315,64 @@ fn an_edit_replaces_what_is_its_own_alone() {
     }
 }
 
+/// What a file has become in the vault comes to where it is or was, and there alone; where that is nothing of its own, it arrives like anything
+/// new.
+#[test]
+fn what_was_edited_in_the_vault_has_a_place() {
+    let arrives = |mut world: World, version| {
+        world.snapshot.edited.insert(FILE, hash(EDITED));
+        let coming = Deleted { content: hash(EDITED), ..buried(version) };
+        let plan = world.base("arrives", Base::Deleted(coming)).remote(EDITED, live(7)).plan();
+        plan.steps.iter().any(|step| {
+            step.path == b"arrives"
+                && matches!(step.action, Action::Materialise { content, .. } if content == hash(EDITED))
+        })
+    };
+    let was = || world().base("p", Base::Synced(synced(1, 5)));
+    let other = || file(7, b"other");
+    for (name, world, expected) in [
+        ("it is there", was().local("p", file(1, H)), false),
+        ("it was there", was(), false),
+        ("it was renamed", was().local("P", file(1, H)), false),
+        ("its name is taken", was().local("P", other()), true),
+        ("it was put back", was().local("p", file(2, H)), true),
+        ("it was missed in between", world().base("p", missed(5, 0)).local("p", file(1, H)), true),
+        ("it was edited", was().local("p", file(1, b"mine")), true),
+        ("it has a copy", was().local("p", file(1, H)).local("q", file(2, H)), true),
+        ("its name is suspended", was().local("p", file(1, H)).local("P", other()), true),
+        ("it is unknown", was().local("p", Local::Unknown { size: 9, grows: false }), true),
+        ("it lies aside", was().local("p", Local::Aside), true),
+        ("its copy lies aside", was().base("q", Base::Synced(synced(2, 5))).local("q", Local::Aside), true),
+        (
+            "it was another file",
+            world().base("p", Base::Synced(Synced { file: FileId(2), ..synced(1, 5) })),
+            true,
+        ),
+    ] {
+        assert_eq!(arrives(world, 0), expected, "{name}");
+    }
+    assert!(arrives(was().local("p", file(1, H)), 5), "a tombstone is a place of its own");
+}
+
+#[test]
+fn what_comes_back_is_told_from_what_is_new() {
+    let is_back = |action, cause| {
+        Step { path: b"p".to_vec(), from: None, action, cause, lets_go: None }.is_reappearance()
+    };
+    assert!(is_back(restore(), Cause::Reappeared) && is_back(send(H), Cause::PutBack));
+    assert!(!is_back(send(H), Cause::New) && !is_back(restore(), Cause::Edited));
+    assert!(!is_back(materialise(), Cause::Reappeared));
+}
+
+#[test]
+fn only_what_is_whole_is_known() {
+    let unknown = Local::Unknown { size: 1, grows: false };
+    assert_eq!(
+        [file(1, H), unknown, Local::Aside].map(|local| local.content()),
+        [Some(CONTENT()), None, None]
+    );
+}
+
 #[test]
 fn tombstones() {
     let dead = |version| world().base("p", Base::Deleted(buried(version)));
