@@ -229,16 +229,13 @@ impl World {
         }
     }
 
-    /// Gives a file a name that is passed over. One of which nothing is noted nobody could know again: that one stays.
+    /// Gives a file a name that is passed over. One that is not noted where it is may not be known again: that one stays.
     fn put_aside(&mut self, path: &RelativePath, file: DiskFile) {
-        let notes = self
-            .base
-            .values()
-            .filter(|base| matches!(base, Base::Synced(agreed) if agreed.disk == file.disk));
-        let noted: Vec<Content> = notes.map(content_of).collect();
-        if noted.is_empty() {
+        let is_it = |base: &Base| matches!(base, Base::Synced(agreed) if agreed.disk == file.disk);
+        if !self.base.get(path).is_some_and(is_it) {
             return;
         }
+        let noted: Vec<Content> = self.base.values().filter(|base| is_it(base)).map(content_of).collect();
         self.disk.remove(path);
         self.aside.push((path.clone(), file));
         noted.into_iter().chain([file.content]).for_each(|content| self.touch(content));
@@ -268,6 +265,9 @@ impl World {
             && matches!(self.base.get(path), Some(Base::Synced(agreed)) if agreed.disk == file.disk && agreed.disk.born_ns == 0);
         let is_wanted = file.is_wanted && (!is_the_same || self.vault.live(file.content).is_some());
         let file = DiskFile { is_wanted, ..file };
+        // What lies aside is not known again once another file has its name.
+        let aside = self.aside.iter().filter(|(from, _)| from == path).map(|(_, file)| file.content);
+        aside.collect::<Vec<_>>().into_iter().for_each(|content| self.gone_from(path, content));
         self.disk.insert(path.clone(), file);
         self.ledger.removed_here.remove(&(path.clone(), file.content));
         self.touch(file.content);
