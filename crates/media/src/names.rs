@@ -16,9 +16,12 @@ const MAX_EXTENSION_LEN: usize = 16;
 /// Why a file or folder is passed over by the folder library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Ignored {
-    /// `.syncthing.*`, `~syncthing~*`, `.stfolder`, `.stversions`.
+    /// `.syncthing.*`, `~syncthing~*`, `.stfolder`.
     #[error("it belongs to the file synchroniser")]
     Synchroniser,
+    /// `.stversions`, `.Trash-1000`, `#recycle` and their like: what others have deleted, or replaced.
+    #[error("what was deleted lies there")]
+    Bin,
     /// `*.part`, `*.partial`, `*.crdownload`.
     #[error("its transfer is not finished")]
     Partial,
@@ -39,10 +42,34 @@ pub enum Ignored {
     DotFolder,
 }
 
+impl Ignored {
+    /// Whether a picture that was moved there was deleted by whoever moved it. Anywhere else it is only not to be seen.
+    pub fn is_deletion(self) -> bool {
+        matches!(self, Self::Bin | Self::Trashed)
+    }
+}
+
+/// Folders into which Syncthing, the desktops of Linux (freedesktop.org's trash), macOS and Windows, Samba, Synology and QNAP move what is deleted;
+/// without case. The user's number may follow the second.
+const BINS: [&str; 8] =
+    [".stversions", ".trash", ".trashes", ".trash-", ".recycle", "#recycle", "@recycle", "$recycle.bin"];
+
+/// Whether a folder is one into which others move what they delete.
+fn is_bin(name: &str) -> bool {
+    let is = |bin: &str| {
+        name.get(..bin.len()).is_some_and(|start| start.eq_ignore_ascii_case(bin))
+            && (name.len() == bin.len() || bin.ends_with('-'))
+    };
+    BINS.into_iter().any(is)
+}
+
 /// Why a folder of this name is not entered, if it is not.
 pub fn ignored_folder(name: &OsStr) -> Option<Ignored> {
+    if name.to_str().is_some_and(is_bin) {
+        return Some(Ignored::Bin);
+    }
     match name.as_encoded_bytes() {
-        b".stfolder" | b".stversions" => Some(Ignored::Synchroniser),
+        b".stfolder" => Some(Ignored::Synchroniser),
         b"@eaDir" => Some(Ignored::SystemFolder),
         [b'.', _, ..] => Some(Ignored::DotFolder),
         _ => None,
@@ -173,7 +200,14 @@ mod tests {
         }
         let folder = |name: &str| ignored_folder(OsStr::new(name));
         for (name, expected) in [
-            (".stversions", Some(Ignored::Synchroniser)),
+            (".stversions", Some(Ignored::Bin)),
+            (".Trash-1000", Some(Ignored::Bin)),
+            (".Trashes", Some(Ignored::Bin)),
+            ("#recycle", Some(Ignored::Bin)),
+            ("@Recycle", Some(Ignored::Bin)),
+            ("$RECYCLE.BIN", Some(Ignored::Bin)),
+            (".trashy", Some(Ignored::DotFolder)),
+            ("#recycled", None),
             (".stfolder", Some(Ignored::Synchroniser)),
             ("@eaDir", Some(Ignored::SystemFolder)),
             (".thumbnails", Some(Ignored::DotFolder)),

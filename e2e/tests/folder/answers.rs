@@ -2,8 +2,10 @@
 
 use crate::gate::{Gate, Oddity};
 use crate::scene::{Scene, tree_of};
+use darkslide_client::FileId;
 use darkslide_client::feed;
 use darkslide_client::trash::{restore_from_trash, trash_files};
+use darkslide_e2e::engine;
 use std::sync::Arc;
 
 /// Another client changes a file between the plan and the deletion: the server refuses that one, and does the others.
@@ -28,7 +30,7 @@ async fn a_deletion_of_what_was_changed_meanwhile_is_refused() {
         };
         Box::pin(there_and_back) as _
     });
-    let gate = Gate::start(&scene.server.base(), "/files/trash", Oddity::Before(happens)).await;
+    let gate = Gate::start(&scene.server.base(), "/files/trash", Oddity::Before(0, happens)).await;
     let session = scene.through(&gate.base());
     let report = scene.pass_with(&session, "Phone").await.unwrap();
     assert_eq!((report.trashed_remote, report.has_more, gate.calls()), (1, true, 2), "{report:?}");
@@ -36,6 +38,47 @@ async fn a_deletion_of_what_was_changed_meanwhile_is_refused() {
     // What somebody changed since is not deleted: it comes back.
     scene.settle().await;
     assert_eq!(scene.tree("Phone"), tree_of([("a.jpg", 1), ("c.jpg", 3)]));
+}
+
+/// Between the plan and the deletion the server is set back, and gives number and version of a picture to another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_that_another_picture_has_now_is_not_trashed() {
+    let mut scene = Scene::new().await;
+    for (path, number) in [("Phone/a.jpg", 1), ("Phone/b.jpg", 2), ("Phone/c.jpg", 3)] {
+        scene.write(path, number);
+    }
+    scene.settle().await;
+    scene.remove("Phone/a.jpg");
+    scene.pass_over("Phone").await.unwrap();
+    let (a, b) = (scene.file("a.jpg").await, scene.file("b.jpg").await);
+    let database = scene.server.database_url().to_owned();
+    let happens = Box::new(move || {
+        let database = database.clone();
+        Box::pin(async move { swap(&database, a, b).await }) as _
+    });
+    // The first pull is the look's, the second the deletion's.
+    let gate = Gate::start(&scene.server.base(), "/v1/changes", Oddity::Before(1, happens)).await;
+    let session = scene.through(&gate.base());
+    let report = scene.pass_with(&session, "Phone").await.unwrap();
+    assert_eq!((report.trashed_remote, report.has_more), (0, true), "{report:?}");
+    assert_eq!((scene.file("a.jpg").await, scene.file("b.jpg").await), (b, a));
+    assert_eq!(scene.vault().await, ["a.jpg", "b.jpg", "c.jpg"]);
+    scene.settle().await;
+    assert_eq!((scene.vault_trash().await.len(), scene.tree("Phone").len()), (0, 3));
+}
+
+/// Gives each of two files what the other one is, at the versions that they have.
+async fn swap(database: &str, one: FileId, other: FileId) {
+    let pool = engine::open(database).await;
+    for text in [
+        "UPDATE files SET file_object = o.file_object, file_header = o.file_header, file_size = o.file_size,
+             metadata = o.metadata, metadata_header = o.metadata_header
+         FROM files AS o WHERE files.id IN ($1, $2) AND o.id = $1 + $2 - files.id",
+        "UPDATE memberships SET encrypted_key = o.encrypted_key, key_decryption_nonce = o.key_decryption_nonce
+         FROM memberships AS o WHERE memberships.file_id IN ($1, $2) AND o.file_id = $1 + $2 - memberships.file_id",
+    ] {
+        sqlx::query(text).bind(one.0).bind(other.0).execute(&pool).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

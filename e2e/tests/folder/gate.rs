@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 
 /// What is done with calls of the path.
 pub(crate) enum Oddity {
-    /// Something else happens just before the first of them.
-    Before(Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>),
+    /// Something else happens just before one of them, counted from 0.
+    Before(u64, Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>),
     /// The server answers so many of them, and nobody hears it.
     LostAnswers(u64),
     /// The server gets each of them twice; the second answer counts.
@@ -80,7 +80,7 @@ async fn pass_on(shared: Arc<Shared>, request: Request) -> Response<Body> {
     }
     let number = shared.calls.fetch_add(1, Ordering::SeqCst);
     match &shared.oddity {
-        Oddity::Before(happens) if number == 0 => {
+        Oddity::Before(turn, happens) if number == *turn => {
             happens().await;
             answer(forward().await)
         }

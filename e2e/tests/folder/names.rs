@@ -67,16 +67,60 @@ async fn what_belongs_to_others_is_passed_over() {
     scene.rename("Phone/b.jpg", "Phone/2024/b.jpg");
     scene.settle().await;
     fs::rename(scene.path("Phone/2024"), scene.path("Phone/.2024")).unwrap();
-    scene.settle().await;
-    assert_eq!(
-        scene.vault_trash().await,
-        ["a.jpg", "b.jpg"],
-        "a hidden folder's new name hides; the old one is gone"
-    );
+    let report = scene.settle().await;
+    assert!(!report.did_something() && report.waiting[0].reason.contains("passed over"), "{report:?}");
+    assert_eq!(scene.vault().await, ["b.jpg"]);
     fs::rename(scene.path("Phone/.2024"), scene.path("Phone/2024")).unwrap();
-    scene.settle().await;
+    let report = scene.settle().await;
+    assert!(!report.did_something() && report.is_in_step(), "{report:?}");
     assert_eq!(scene.vault().await, ["b.jpg"]);
     assert_eq!(scene.tree("Phone").get("2024/b.jpg"), tree_of([("b", 4)]).get("b"));
+}
+
+/// Syncthing and cameras give a picture another name for a moment, or for as long as they were killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_is_passed_over_is_no_deletion() {
+    let mut scene = Scene::new().await;
+    for (path, number) in [("Phone/a.jpg", 1), ("Phone/b.jpg", 2), ("Phone/c.jpg", 3)] {
+        scene.write(path, number);
+    }
+    scene.settle().await;
+    for aside in [".pending-1790000000-a.jpg", "a.jpg.part", ".syncthing.a.jpg.tmp", "deep/.hidden/a.jpg"] {
+        let aside = format!("Phone/{aside}");
+        scene.rename("Phone/a.jpg", &aside);
+        let report = scene.settle().await;
+        assert!(!report.did_something() && report.waiting_count == 1, "{aside}: {report:?}");
+        scene.rename(&aside, "Phone/a.jpg");
+        assert!(scene.settle().await.is_in_step(), "{aside}");
+    }
+    // What is deleted meanwhile is, though it is as long.
+    scene.rename("Phone/a.jpg", "Phone/a.jpg.part");
+    scene.remove("Phone/b.jpg");
+    assert_eq!(scene.settle().await.trashed_remote, 1);
+    assert_eq!(scene.vault().await, ["a.jpg", "c.jpg"]);
+    scene.rename("Phone/a.jpg.part", "Phone/d.jpg");
+    assert_eq!(scene.settle().await.renamed, 1);
+    scene.rename("Phone/d.jpg", "Phone/.pending-1790000000-d.jpg");
+    scene.settle().await;
+    scene.remove("Phone/.pending-1790000000-d.jpg");
+    assert_eq!(scene.settle().await.trashed_remote, 1);
+    assert_eq!(scene.vault().await, ["c.jpg"]);
+}
+
+/// Syncthing with versions, desktops, NAS and Android move what is deleted, and it stays the same file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_moved_into_a_bin_is_deleted() {
+    let mut scene = Scene::new().await;
+    let bins = [".stversions/0~20261129.jpg", ".Trash-1000/files/1.jpg", "#recycle/2.jpg", "@Recycle/3.jpg"];
+    for number in 0..6 {
+        scene.write(&format!("Phone/{number}.jpg"), number);
+    }
+    scene.settle().await;
+    for (number, bin) in bins.into_iter().chain([".trashed-1790000000-4.jpg"]).enumerate() {
+        scene.rename(&format!("Phone/{number}.jpg"), &format!("Phone/{bin}"));
+        assert_eq!(scene.settle().await.trashed_remote, 1, "{bin}");
+    }
+    assert_eq!(scene.vault().await, ["5.jpg"]);
 }
 
 /// Names that are as long as they can be, or that are taken, get numbers that can be told apart.

@@ -209,10 +209,10 @@ pub fn judge(
     // the same.
     let left = count(|step| matches!(step.action, Action::Detach { .. } | Action::Bury(_)));
     let gone = removed + left;
-    let is_everything = removed > 0 && gone > 1 && gone >= agreed;
+    let is_everything = gone > 1 && gone >= agreed;
     let is_much = removed > allowed;
-    let was_held = before.is_some() && removed > 0;
-    // What was not asked about, because it is few, does not take back what was approved.
+    let was_held = before.is_some();
+    // What was not asked about, because it is few, does not take back what was approved. Where nothing is removed, that is approved.
     let may_remove =
         !(is_everything || is_much || was_held) || is_approved(|step| step.action.is_destructive());
     let were_back = matches!(before, Some(Hold::Reappearances { .. })) && back > 0;

@@ -5,6 +5,7 @@
 //! between but what was agreed on. Nothing here purges: only the vault's and the local trash's time does.
 
 mod apply;
+mod aside;
 pub mod breaker;
 pub mod choose;
 mod fetch;
@@ -305,7 +306,7 @@ async fn look(
     }
     let unknown = scan.local.values().filter_map(|local| match local {
         Local::Unknown { size, grows } => Some((*size, *grows)),
-        Local::Present(_) => None,
+        Local::Present(_) | Local::Aside => None,
     });
     memory.unsettled = unknown.collect();
     // After the scan: what was looked at first may be known to the vault by now, and never the other way round.

@@ -22,7 +22,7 @@ pub(super) fn candidates(name: String) -> impl Iterator<Item = String> {
 
 #[cfg(test)]
 mod tests {
-    use super::key;
+    use super::*;
 
     #[test]
     fn names_that_are_one_elsewhere_have_one_key() {
@@ -30,5 +30,12 @@ mod tests {
         assert_eq!(key("e\u{301}.jpg".as_bytes()), key("É.jpg".as_bytes()));
         assert_ne!(key(b"caf\xe9.jpg"), key("café.jpg".as_bytes()));
         assert_ne!(key(b"a.jpg"), key(b"b.jpg"));
+    }
+
+    #[test]
+    fn a_name_that_is_taken_gets_numbers_up_to_a_bound() {
+        let mut names = candidates("a.jpg".to_owned());
+        assert_eq!(names.by_ref().take(3).collect::<Vec<_>>(), ["a.jpg", "a (1).jpg", "a (2).jpg"]);
+        assert_eq!(names.last(), Some(format!("a ({}).jpg", NUMBERS_MAX - 1)));
     }
 }

@@ -92,6 +92,8 @@ pub enum Local {
         /// Whether it may still become longer.
         grows: bool,
     },
+    /// Nothing, for the file that was agreed on here has a name now that is passed over.
+    Aside,
 }
 
 impl Local {
@@ -99,7 +101,7 @@ impl Local {
     pub fn content(&self) -> Option<ContentHash> {
         match self {
             Self::Present(here) => Some(here.content),
-            Self::Unknown { .. } => None,
+            Self::Unknown { .. } | Self::Aside => None,
         }
     }
 }
@@ -342,6 +344,11 @@ pub enum Wait {
     /// It is being written, cannot be read, or is passed over.
     #[error("nothing is known of it for now")]
     Unknown,
+    /// The file is still there, unfinished or hidden by its name.
+    #[error(
+        "it has a name now that is passed over; until it has another one, or is gone, nothing is concluded from that"
+    )]
+    Aside,
     /// It is missed, and not for long enough.
     #[error("it is missing; it is looked for once more before that counts as a deletion")]
     Missing,
@@ -454,6 +461,8 @@ fn successor(path: &RelativePath, base: &Base, around: &Surroundings<'_>) -> Opt
     let Base::Synced(agreed) = base else { return None };
     let now = around.snapshot.edited.get(&agreed.file)?;
     let comes_here = match around.snapshot.local.get(path) {
+        // What is missed waits for what lies aside, for however long: it must not keep the new one waiting.
+        None if around.aside.contains(&agreed.content) => false,
         None => around.moved_from.contains(path) || !around.is_taken(path),
         Some(Local::Present(here)) => {
             here.content == agreed.content
@@ -462,7 +471,7 @@ fn successor(path: &RelativePath, base: &Base, around: &Surroundings<'_>) -> Opt
                 && around.replacement(agreed).is_some()
                 && !around.collides(path)
         }
-        Some(Local::Unknown { .. }) => false,
+        Some(Local::Unknown { .. } | Local::Aside) => false,
     };
     comes_here.then_some(*now)
 }
@@ -518,6 +527,7 @@ fn decide(
     match (base, local) {
         (None, None) => Decided::Nothing,
         (_, Some(Local::Unknown { .. })) => Decided::Wait(Wait::Unknown),
+        (_, Some(Local::Aside)) => Decided::Wait(Wait::Aside),
         (None | Some(Base::Deleted(_)), Some(Local::Present(here))) => appeared(here, around, settings),
         (Some(Base::Synced(agreed)), Some(Local::Present(here))) if here.content == agreed.content => {
             unchanged(agreed, here, around, settings)
@@ -708,6 +718,8 @@ struct Surroundings<'s> {
     agreed_at: HashMap<&'s ContentHash, u32>,
     /// Those of which a path is missed and not for long enough, or cannot be told.
     unsure: HashSet<&'s ContentHash>,
+    /// Those of which a path lies aside.
+    aside: HashSet<&'s ContentHash>,
     /// Files of which nothing is known yet: their bytes so far, and whether they may grow.
     unsettled: Vec<(u64, bool)>,
     /// How many paths of the folder are the same but for case and normalisation.
@@ -726,19 +738,22 @@ impl<'s> Surroundings<'s> {
             agreed: HashSet::with_capacity(snapshot.base.len()),
             agreed_at: HashMap::with_capacity(snapshot.base.len()),
             unsure: HashSet::new(),
+            aside: HashSet::new(),
             unsettled: snapshot.others.unsettled.clone(),
             names: HashMap::with_capacity(snapshot.local.len()),
             moved_from: HashSet::new(),
             moved_to: HashMap::new(),
         };
         for (path, local) in &snapshot.local {
-            *around.names.entry(names::key(path)).or_default() += 1;
             match local {
                 Local::Present(here) => {
                     *around.present.entry(&here.content).or_default() += 1;
                 }
                 Local::Unknown { size, grows } => around.unsettled.push((*size, *grows)),
+                // Which file it is, is known, and it has not this name.
+                Local::Aside => continue,
             }
+            *around.names.entry(names::key(path)).or_default() += 1;
         }
         for (path, base) in &snapshot.base {
             let Base::Synced(agreed) = base else { continue };
@@ -750,6 +765,10 @@ impl<'s> Surroundings<'s> {
                     here.content != agreed.content && settings.direction != Direction::Down
                 }
                 Some(Local::Unknown { .. }) => true,
+                Some(Local::Aside) => {
+                    around.aside.insert(&agreed.content);
+                    true
+                }
                 None => !agreed.is_missed_twice(settings, now),
             };
             if is_unsure {

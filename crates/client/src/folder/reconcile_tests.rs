@@ -257,6 +257,25 @@ fn what_may_have_moved_is_not_deleted() {
     longer.check(trash_remote(5), Cause::DeletedHere);
 }
 
+/// Nor is the picture itself; another one is, though it is as long, and a file may have the name that this one had but for case.
+#[test]
+fn what_has_a_name_that_is_passed_over_is_not_deleted() {
+    let aside = |base| world().base("p", base).local("p", Local::Aside);
+    for remote in [live(5), live(6), Remote::Trash { file: FILE }, Remote::Purged] {
+        aside(Base::Synced(synced(1, 5))).remote(H, remote).waits("p", Wait::Aside);
+        aside(missed(5, 0)).remote(H, remote).waits("p", Wait::Aside);
+    }
+    let other = Base::Synced(Synced { content: hash(b"o"), ..synced(2, 5) });
+    let gone = |base| world().base("p", missed(5, 0)).remote(H, live(5)).base("q", base);
+    let plan = gone(other).local("q", Local::Aside).plan();
+    assert_eq!((plan.steps[0].path.as_slice(), plan.steps[0].action), (&b"p"[..], trash_remote(5)));
+    gone(Base::Synced(synced(2, 5))).local("q", Local::Aside).waits("p", Wait::MayHaveMoved);
+    let named = aside(Base::Synced(synced(1, 5))).remote(H, live(5)).local("P", file(2, EDITED));
+    let plan = named.plan();
+    assert_eq!((plan.steps[0].path.as_slice(), plan.steps[0].action), (&b"P"[..], send(EDITED)));
+    named.waits("p", Wait::Aside);
+}
+
 #[test]
 fn an_edit_beats_a_deletion() {
     let edit = || world().base("p", Base::Synced(synced(1, 5))).local("p", file(1, EDITED));
@@ -294,6 +313,64 @@ fn an_edit_replaces_what_is_its_own_alone() {
         let step = plan.steps.iter().find(|step| step.path == b"p").unwrap();
         assert_eq!(step.action, send(EDITED), "{plan:?}");
     }
+}
+
+/// What a file has become in the vault comes to where it is or was, and there alone; where that is nothing of its own, it arrives like anything
+/// new.
+#[test]
+fn what_was_edited_in_the_vault_has_a_place() {
+    let arrives = |mut world: World, version| {
+        world.snapshot.edited.insert(FILE, hash(EDITED));
+        let coming = Deleted { content: hash(EDITED), ..buried(version) };
+        let plan = world.base("arrives", Base::Deleted(coming)).remote(EDITED, live(7)).plan();
+        plan.steps.iter().any(|step| {
+            step.path == b"arrives"
+                && matches!(step.action, Action::Materialise { content, .. } if content == hash(EDITED))
+        })
+    };
+    let was = || world().base("p", Base::Synced(synced(1, 5)));
+    let other = || file(7, b"other");
+    for (name, world, expected) in [
+        ("it is there", was().local("p", file(1, H)), false),
+        ("it was there", was(), false),
+        ("it was renamed", was().local("P", file(1, H)), false),
+        ("its name is taken", was().local("P", other()), true),
+        ("it was put back", was().local("p", file(2, H)), true),
+        ("it was missed in between", world().base("p", missed(5, 0)).local("p", file(1, H)), true),
+        ("it was edited", was().local("p", file(1, b"mine")), true),
+        ("it has a copy", was().local("p", file(1, H)).local("q", file(2, H)), true),
+        ("its name is suspended", was().local("p", file(1, H)).local("P", other()), true),
+        ("it is unknown", was().local("p", Local::Unknown { size: 9, grows: false }), true),
+        ("it lies aside", was().local("p", Local::Aside), true),
+        ("its copy lies aside", was().base("q", Base::Synced(synced(2, 5))).local("q", Local::Aside), true),
+        (
+            "it was another file",
+            world().base("p", Base::Synced(Synced { file: FileId(2), ..synced(1, 5) })),
+            true,
+        ),
+    ] {
+        assert_eq!(arrives(world, 0), expected, "{name}");
+    }
+    assert!(arrives(was().local("p", file(1, H)), 5), "a tombstone is a place of its own");
+}
+
+#[test]
+fn what_comes_back_is_told_from_what_is_new() {
+    let is_back = |action, cause| {
+        Step { path: b"p".to_vec(), from: None, action, cause, lets_go: None }.is_reappearance()
+    };
+    assert!(is_back(restore(), Cause::Reappeared) && is_back(send(H), Cause::PutBack));
+    assert!(!is_back(send(H), Cause::New) && !is_back(restore(), Cause::Edited));
+    assert!(!is_back(materialise(), Cause::Reappeared));
+}
+
+#[test]
+fn only_what_is_whole_is_known() {
+    let unknown = Local::Unknown { size: 1, grows: false };
+    assert_eq!(
+        [file(1, H), unknown, Local::Aside].map(|local| local.content()),
+        [Some(CONTENT()), None, None]
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Nothing is concluded from what cannot be seen: what has not settled, cannot be read or is passed over is unknown, and a path is absent only
 //! if the system says that there is no such file, while every folder could be listed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -13,15 +13,15 @@ use darkslide_crypto::{ContentHash, ContentHasher};
 use darkslide_media::complete::is_complete;
 use darkslide_media::file_type::{FileType, HEAD_LEN, classify};
 
-use super::marker;
 use super::mounts::Mounts;
 use super::reconcile::{Base, DiskId, Local, Present, RelativePath};
+use super::{aside, marker};
 use crate::catalog::BaseRow;
 use crate::error::quoted;
 use crate::library::folder::{fingerprint, nanoseconds, walk_files};
 use crate::library::selection::Selection;
 use crate::library::settle::{self, Settling, changed_on_this_disk};
-use crate::library::{PassReason, raw};
+use crate::library::{PassReason, PassedOver, raw};
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 1 << 20;
@@ -148,7 +148,7 @@ pub fn scan(
     }
     memory.seen = seen;
     let mut hidden = Vec::new();
-    for passed in passed_over {
+    for passed in &passed_over {
         let below = passed.path.strip_prefix(root).map(Path::to_owned).unwrap_or_default();
         if let PassReason::Unreadable(error) = &passed.reason {
             // A file that went away meanwhile is just not there; a folder that cannot be listed hides everything.
@@ -159,7 +159,7 @@ pub fn scan(
         }
         hidden.push(below);
     }
-    scan.tell_absent(root, base, &hidden);
+    scan.tell_absent(root, base, &hidden, &passed_over);
     scan.tell_hidden(root, base, mounts);
     Ok(scan)
 }
@@ -208,8 +208,15 @@ impl Scan {
     }
 
     /// Of what was agreed on and was not met: what is only hidden is unknown, and so is what the system says anything else of but that
-    /// there is no such file.
-    fn tell_absent(&mut self, root: &Path, base: &BTreeMap<RelativePath, BaseRow>, hidden: &[PathBuf]) {
+    /// there is no such file. What has only another name, one that is passed over, lies aside.
+    fn tell_absent(
+        &mut self,
+        root: &Path,
+        base: &BTreeMap<RelativePath, BaseRow>,
+        hidden: &[PathBuf],
+        passed_over: &[PassedOver],
+    ) {
+        let mut missing = Vec::new();
         for (path, row) in base {
             let Base::Synced(agreed) = row.base else { continue };
             if self.local.contains_key(path) {
@@ -219,8 +226,13 @@ impl Scan {
             let is_hidden = hidden.iter().any(|hidden| below.starts_with(hidden));
             if is_hidden || !is_absent(&root.join(&below)) {
                 self.local.insert(path.clone(), Local::Unknown { size: agreed.size, grows: false });
+            } else if agreed.disk != DiskId::default() {
+                missing.push((path, agreed.disk));
             }
         }
+        let aside = aside::find(passed_over, &missing.iter().map(|(_, disk)| *disk).collect::<HashSet<_>>());
+        let missing = missing.into_iter().filter(|(_, disk)| aside.contains(disk));
+        self.local.extend(missing.map(|(path, _)| (path.clone(), Local::Aside)));
     }
 
     /// Of what was agreed on where a disk was mounted and is not, or the other way round, nothing is known, whatever is there now.

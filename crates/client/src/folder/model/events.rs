@@ -28,6 +28,11 @@ pub(super) enum Event {
     Rename(Nth, At),
     Copy(Nth, At),
     MoveOut(Nth),
+    /// It gets a name that is passed over.
+    Aside(Nth),
+    /// What was put aside last gets a name again.
+    FromAside(At),
+    DeleteAside,
     /// What was moved out last comes back: the same file, or a copy.
     PutBack(At, bool),
     MoveToOther(Nth),
@@ -91,6 +96,9 @@ impl World {
             | E::Rename(..)
             | E::Copy(..)
             | E::MoveOut(_)
+            | E::Aside(_)
+            | E::FromAside(_)
+            | E::DeleteAside
             | E::PutBack(..)
             | E::MoveToOther(_)
             | E::MoveFromOther(_)
@@ -135,6 +143,19 @@ impl World {
                     self.place(&at.path(), DiskFile { disk, is_wanted: file.is_wanted || !is_same, ..file });
                 }
             }
+            E::FromAside(at) => {
+                if let Some((from, file)) = self.aside.pop() {
+                    if from != at.path() {
+                        self.left_aside(&from, file.content);
+                    }
+                    self.place(&at.path(), file);
+                }
+            }
+            E::DeleteAside => {
+                if let Some((from, file)) = self.aside.pop() {
+                    self.left_aside(&from, file.content);
+                }
+            }
             E::MoveFromOther(at) => {
                 if let Some(file) = self.others.pop() {
                     self.place(&at.path(), file);
@@ -157,6 +178,7 @@ impl World {
             | E::Rename(nth, _)
             | E::Copy(nth, _)
             | E::MoveOut(nth)
+            | E::Aside(nth)
             | E::MoveToOther(nth) => {
                 if let Some(path) = self.nth(nth) {
                     self.happen_to(&path, event);
@@ -195,6 +217,7 @@ impl World {
                 let file = self.delete(path);
                 self.elsewhere.extend(file);
             }
+            E::Aside(_) => self.put_aside(path, before),
             E::MoveToOther(_) => {
                 self.disk.remove(path);
                 // What the vault has no live file of is the other folder's to send.
@@ -203,6 +226,26 @@ impl World {
                 self.gone_from(path, before.content);
             }
             _ => {}
+        }
+    }
+
+    /// Gives a file a name that is passed over. One that is not noted where it is may not be known again: that one stays.
+    fn put_aside(&mut self, path: &RelativePath, file: DiskFile) {
+        let is_it = |base: &Base| matches!(base, Base::Synced(agreed) if agreed.disk == file.disk);
+        if !self.base.get(path).is_some_and(is_it) {
+            return;
+        }
+        let noted: Vec<Content> = self.base.values().filter(|base| is_it(base)).map(content_of).collect();
+        self.disk.remove(path);
+        self.aside.push((path.clone(), file));
+        noted.into_iter().chain([file.content]).for_each(|content| self.touch(content));
+    }
+
+    /// What lay aside is not where it was, for good.
+    fn left_aside(&mut self, from: &RelativePath, content: Content) {
+        self.touch(content);
+        if !self.disk.contains_key(from) {
+            self.gone_from(from, content);
         }
     }
 
@@ -222,6 +265,9 @@ impl World {
             && matches!(self.base.get(path), Some(Base::Synced(agreed)) if agreed.disk == file.disk && agreed.disk.born_ns == 0);
         let is_wanted = file.is_wanted && (!is_the_same || self.vault.live(file.content).is_some());
         let file = DiskFile { is_wanted, ..file };
+        // What lies aside is not known again once another file has its name.
+        let aside = self.aside.iter().filter(|(from, _)| from == path).map(|(_, file)| file.content);
+        aside.collect::<Vec<_>>().into_iter().for_each(|content| self.gone_from(path, content));
         self.disk.insert(path.clone(), file);
         self.ledger.removed_here.remove(&(path.clone(), file.content));
         self.touch(file.content);

@@ -55,6 +55,8 @@ enum Is {
     Edited(There),
     Growing,
     Unreadable,
+    /// The file has a name that is passed over.
+    Aside,
 }
 
 /// What the vault has of a content.
@@ -87,6 +89,8 @@ enum Around {
     OtherGone,
     /// The same, and nobody can say what is there now.
     OtherUnknown,
+    /// The same, and its file has a name that is passed over.
+    OtherAside,
     /// The same, and it has another content now.
     OtherEdited,
     InOtherFolder,
@@ -204,7 +208,7 @@ impl Case {
     }
 
     fn may_have_moved(self) -> bool {
-        let is_unsure = matches!(self.around, A::OtherMissed | A::OtherUnknown);
+        let is_unsure = matches!(self.around, A::OtherMissed | A::OtherUnknown | A::OtherAside);
         is_unsure || (self.around == A::OtherEdited && self.goes_up()) || self.may_be_a_new_file()
     }
 
@@ -224,7 +228,10 @@ impl Case {
     /// What the vault's file has become takes this one's place.
     fn is_replaced(self) -> bool {
         let is_alone = !self.is_elsewhere()
-            && !matches!(self.around, A::OtherMissed | A::OtherGone | A::OtherUnknown | A::OtherEdited);
+            && !matches!(
+                self.around,
+                A::OtherMissed | A::OtherGone | A::OtherUnknown | A::OtherAside | A::OtherEdited
+            );
         self.stays_the_same() && self.there == There::Replaced && self.direction != Direction::Up && is_alone
     }
 
@@ -263,16 +270,21 @@ fn up(case: Case, kind: Kind, cause: Cause) -> Outcome {
     if case.goes_up() { Does(kind, cause) } else { Waits(Wait::Direction) }
 }
 
-const TABLE: [Row; 27] = [
+const TABLE: [Row; 28] = [
     Row {
         name: "two names that differ by case: both are left alone",
-        holds: |case| case.is != Is::Absent && case.around == A::OtherCase,
+        holds: |case| !matches!(case.is, Is::Absent | Is::Aside) && case.around == A::OtherCase,
         does: |_| Waits(Wait::Collides),
     },
     Row {
         name: "unknown",
         holds: |case| matches!(case.is, Is::Growing | Is::Unreadable) && case.around != A::OtherCase,
         does: |_| Waits(Wait::Unknown),
+    },
+    Row {
+        name: "the file has a name that is passed over",
+        holds: |case| case.is == Is::Aside,
+        does: |_| Waits(Wait::Aside),
     },
     Row {
         name: "– | – |",
@@ -355,6 +367,7 @@ const TABLE: [Row; 27] = [
                     | A::OtherMissed
                     | A::OtherGone
                     | A::OtherUnknown
+                    | A::OtherAside
                     | A::OtherEdited
             );
             let is_the_file = matches!(case.there, There::Live | There::LiveLater);
@@ -453,9 +466,13 @@ const TABLE: [Row; 27] = [
         name: "T | absent | Live: materialise, if h is at no other path",
         holds: Case::has_come_back,
         does: |case| match case.around {
-            A::Copy | A::Renamed | A::OtherMissed | A::OtherGone | A::OtherUnknown | A::OtherEdited => {
-                Does(Kind::Forget, Cause::Elsewhere)
-            }
+            A::Copy
+            | A::Renamed
+            | A::OtherMissed
+            | A::OtherGone
+            | A::OtherUnknown
+            | A::OtherAside
+            | A::OtherEdited => Does(Kind::Forget, Cause::Elsewhere),
             _ if case.may_be_a_new_file() => Waits(Wait::MayHaveMoved),
             _ if case.was == Was::Arriving => Does(Kind::Materialise, Cause::NewThere),
             _ => Does(Kind::Materialise, Cause::RestoredThere),
@@ -516,6 +533,7 @@ impl Case {
             // Longer than what is missed: it says nothing of any other path.
             Is::Growing => Some(Local::Unknown { size: SIZE + 1, grows: true }),
             Is::Unreadable => Some(Local::Unknown { size: SIZE + 2, grows: false }),
+            Is::Aside => Some(Local::Aside),
         };
         let base: BTreeMap<_, _> = was.map(|was| (PATH.to_vec(), was)).into_iter().collect();
         let local: BTreeMap<_, _> = is.map(|is| (PATH.to_vec(), is)).into_iter().collect();
@@ -558,6 +576,10 @@ impl Case {
             A::OtherUnknown => {
                 snapshot.base.extend([was_at_other(Missed::Never)]);
                 snapshot.local.extend([at_other(unknown(SIZE + 3, false))]);
+            }
+            A::OtherAside => {
+                snapshot.base.extend([was_at_other(Missed::Never)]);
+                snapshot.local.extend([at_other(Local::Aside)]);
             }
             A::OtherEdited => {
                 snapshot.base.extend([was_at_other(Missed::Never)]);
@@ -651,7 +673,10 @@ fn each_case(mut check: impl FnMut(Case)) {
     let edits = [T::None, T::OtherFile, T::Trash, T::Purged].map(Is::Edited);
     let missed = [Missed::Never, Missed::JustNow, Missed::LongAgo, Missed::Later].map(Was::Synced);
     for was in [Was::Nothing, Was::Deleted, Was::Arriving].into_iter().chain(missed) {
-        for is in [Is::Absent, Is::Same, Is::PutBack, Is::Growing, Is::Unreadable].into_iter().chain(edits) {
+        for is in [Is::Absent, Is::Same, Is::PutBack, Is::Growing, Is::Unreadable, Is::Aside]
+            .into_iter()
+            .chain(edits)
+        {
             for there in theres {
                 each_circumstance(|(around, direction, keep, is_listed)| {
                     check(Case { was, is, there, around, direction, keep, is_listed });
@@ -670,6 +695,7 @@ fn each_circumstance(mut check: impl FnMut((Around, Direction, Keep, bool))) {
         A::OtherMissed,
         A::OtherGone,
         A::OtherUnknown,
+        A::OtherAside,
         A::OtherEdited,
         A::InOtherFolder,
         A::Unsettled,

@@ -24,6 +24,8 @@ pub(super) enum Mutant {
     NoRevision,
     /// A file is the one that it was, whatever its id.
     NoFileId,
+    /// What has a name that is passed over is gone.
+    NoAside,
     /// A step is taken because it was planned.
     NoRecheck,
 }
@@ -45,6 +47,11 @@ pub(super) fn plan(seen: &Snapshot, settings: &Settings, now: i64, mutant: Optio
                     seen.remote.entry(agreed.content).or_insert(Remote::Purged);
                 }
             }
+            reconcile(&seen, settings, now)
+        }
+        Some(Mutant::NoAside) => {
+            let mut seen = seen.clone();
+            seen.local.retain(|_, local| *local != Local::Aside);
             reconcile(&seen, settings, now)
         }
         Some(Mutant::NoRevision) => {
@@ -106,5 +113,6 @@ fn a_planner_without_one_of_its_rules_is_caught() {
     check(Mutant::AbsenceIsDelete, &[DestructionHasACause]);
     check(Mutant::NoRevision, &[DestructionHasACause, KeptEndsLive]);
     check(Mutant::NoFileId, &[DestructionHasACause, KeptEndsLive]);
+    check(Mutant::NoAside, &[DestructionHasACause]);
     check(Mutant::NoRecheck, &[DestructionHasACause, NothingIsLost, KeptEndsLive]);
 }

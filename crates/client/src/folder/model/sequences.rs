@@ -84,6 +84,44 @@ fn two_copies_that_were_noted_at_different_versions() {
     ]);
 }
 
+/// A picture under a name that is passed over was trashed; and the deletion of another one that is as long had to wait for it.
+#[test]
+fn put_aside_and_back() {
+    let (aside, delete) = (E(Event::Aside(Nth(0))), E(Event::Delete(Nth(0))));
+    let write = |at, content| E(Event::Write(At(at), content, Whole));
+    for back in [0, 2] {
+        check(&[write(0, 0), LOOK, aside, Rest, E(Event::FromAside(At(back))), Rest, delete]);
+    }
+    check(&[write(0, 0), LOOK, aside, Rest, E(Event::DeleteAside)]);
+    check(&[write(0, 0), write(2, 1), LOOK, aside, delete, Rest, E(Event::FromAside(At(0)))]);
+    check(&[write(0, 0), LOOK, aside, E(Event::WebTrash(Nth(0))), Rest, E(Event::FromAside(At(0)))]);
+}
+
+/// What the vault's file had become waited for a copy under a name that is passed over.
+#[test]
+fn one_copy_is_put_aside_the_other_deleted_and_both_edited_there() {
+    check(&[
+        during(0, Event::Write(At(0), 2, Whole)),
+        LOOK,
+        E(Event::Write(At(2), 2, Whole)),
+        E(Event::Aside(Nth(0))),
+        during(1, Event::Delete(Nth(0))),
+        E(Event::WebEdit(Nth(0), 0)),
+    ]);
+    check(&[
+        E(Event::WebUpload(0, At(3), true)),
+        LOOK,
+        E(Event::Write(At(2), 0, Whole)),
+        LOOK,
+        E(Event::Rename(Nth(0), At(0))),
+        Next::Pass(Pass {
+            during: [Some((0, Event::Delete(Nth(0)))), Some((0, Event::WebEdit(Nth(0), 1)))],
+            ..QUIET
+        }),
+        E(Event::Aside(Nth(0))),
+    ]);
+}
+
 /// The second came after its owner had deleted the first.
 #[test]
 fn two_copies_that_come_back_and_one_is_deleted_at_once() {

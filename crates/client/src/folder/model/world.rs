@@ -172,6 +172,8 @@ pub(super) struct World {
     pub(super) disk: BTreeMap<RelativePath, DiskFile>,
     /// What another sync folder has.
     pub(super) others: Vec<DiskFile>,
+    /// What has a name that is passed over, each with where it was.
+    pub(super) aside: Vec<(RelativePath, DiskFile)>,
     /// What was moved out of all sync folders.
     pub(super) elsewhere: Vec<DiskFile>,
     pub(super) local_trash: Vec<DiskFile>,
@@ -200,6 +202,7 @@ impl World {
             now: BEGINNING,
             disk: BTreeMap::new(),
             others: Vec::new(),
+            aside: Vec::new(),
             elsewhere: Vec::new(),
             local_trash: Vec::new(),
             vault: Vault::default(),
@@ -228,7 +231,8 @@ impl World {
 
     /// All files on disks, wherever.
     fn files(&self) -> impl Iterator<Item = &DiskFile> {
-        self.disk.values().chain(&self.others).chain(&self.elsewhere).chain(&self.local_trash)
+        let aside = self.aside.iter().map(|(_, file)| file);
+        self.disk.values().chain(&self.others).chain(aside).chain(&self.elsewhere).chain(&self.local_trash)
     }
 
     /// How far the vault's changes have come.
@@ -276,6 +280,7 @@ impl World {
             .disk
             .values_mut()
             .chain(&mut self.others)
+            .chain(self.aside.iter_mut().map(|(_, file)| file))
             .chain(&mut self.elsewhere)
             .chain(&mut self.local_trash);
         everywhere.filter(move |file| file.content == content)
@@ -292,17 +297,24 @@ impl World {
     /// What a pass looks at.
     pub(super) fn look(&self) -> Snapshot {
         let is_seen = |path: &RelativePath| self.is_listed || !path.starts_with(UNLISTED);
-        let local: BTreeMap<_, _> = self
+        let mut local: BTreeMap<_, _> = self
             .disk
             .iter()
             .filter(|(path, _)| is_seen(path))
             .map(|(path, file)| (path.clone(), file.seen()))
             .collect();
+        let lies_aside = |(path, base): (&RelativePath, &Base)| {
+            let Base::Synced(agreed) = base else { return None };
+            let is_it = self.aside.iter().any(|(_, file)| file.disk == agreed.disk);
+            (is_it && is_seen(path) && !self.disk.contains_key(path)).then(|| (path.clone(), Local::Aside))
+        };
+        local.extend(self.base.iter().filter_map(lies_aside));
         let mut others = Others::default();
         for other in &self.others {
             match other.seen() {
                 Local::Present(present) => drop(others.present.insert(present.content)),
                 Local::Unknown { size, grows } => others.unsettled.push((size, grows)),
+                Local::Aside => {}
             }
         }
         let mut snapshot = Snapshot {
@@ -371,6 +383,6 @@ pub(super) fn content_of(base: &Base) -> Content {
 fn present(snapshot: &Snapshot) -> impl Iterator<Item = Content> {
     snapshot.local.values().filter_map(|local| match local {
         Local::Present(here) => Some(Content::of(here.content)),
-        Local::Unknown { .. } => None,
+        Local::Unknown { .. } | Local::Aside => None,
     })
 }

@@ -1,0 +1,227 @@
+//! What a plan removes: from the folder into the local trash, or into the vault's. Each of it only while its cause still holds.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::SystemTime;
+
+use darkslide_crypto::ContentHash;
+use darkslide_media::probe::micros_of;
+use darkslide_protocol::FileId;
+use darkslide_protocol::file::FileIds;
+use darkslide_protocol::receipt::Verdict;
+use darkslide_protocol::server::Extension;
+use darkslide_protocol::trash::{TrashRequest, TrashRequestItem};
+
+use super::{Hands, content_of, tombstone};
+use crate::catalog::BaseChanges;
+use crate::download::blocking;
+use crate::error::VaultError;
+use crate::feed;
+use crate::folder::reconcile::{Action, Cause, Deleted, RelativePath, Remote, Step};
+use crate::folder::scan::is_absent;
+use crate::folder::{SyncError, marker, trash};
+use crate::library::path_of;
+use crate::versions::has_version;
+
+/// Files that are trashed, or vouched for, in one call.
+const CALL_MAX: usize = 100;
+
+/// A file that goes into the vault's trash, and the paths that had it.
+type Deletion = (TrashRequestItem, Vec<(RelativePath, Deleted)>);
+
+impl Hands<'_> {
+    /// From the folder into the local trash, of what the vault has in its trash, whole, or was told to purge.
+    pub(super) async fn trash_local(&mut self, steps: Vec<Step>) -> Result<(), SyncError> {
+        if steps.is_empty() || self.is_stopped() {
+            return Ok(());
+        }
+        self.must_be_healthy().await?;
+        feed::pull(self.session, self.catalog).await?;
+        let contents: BTreeSet<ContentHash> = steps.iter().filter_map(content_of).collect();
+        let remotes = self.catalog.remotes(self.session.account, contents).await?;
+        let in_trash = |content: &ContentHash| match remotes.get(content) {
+            Some(Remote::Trash { file }) => Some(*file),
+            _ => None,
+        };
+        let edited: Vec<FileId> = steps.iter().filter_map(edited_file).collect();
+        let contents = self.catalog.contents_of_files(self.session.account, &edited).await?;
+        let trashed = steps.iter().filter_map(content_of).filter_map(|content| in_trash(&content));
+        let wanted: BTreeSet<FileId> = trashed.chain(edited).collect();
+        let vouched = self.vouched_for(&wanted).await?;
+        let stats = self.stats_of(steps.iter().map(|step| &step.path)).await?;
+        for step in steps {
+            if self.is_stopped() {
+                break;
+            }
+            let Action::TrashLocal { content, disk, buried } = step.action else { continue };
+            let told = path_of(&step.path).display().to_string();
+            // Edited elsewhere: what it is must be what was seen, and whole, and what it was an earlier version.
+            let is_as_seen = |file: &FileId| {
+                contents.get(file) == Some(&buried.content) && !remotes.contains_key(&content)
+            };
+            let edited = match edited_file(&step).filter(is_as_seen) {
+                Some(file) if has_version(self.session, self.catalog, file, content).await? => Some(file),
+                _ => None,
+            };
+            let keeper = in_trash(&content).or(edited);
+            let is_safe = match (remotes.get(&content), keeper) {
+                (Some(Remote::Purged), _) => true,
+                (_, Some(file)) => match vouched.get(&file) {
+                    Some(Verdict::Verified) => true,
+                    Some(Verdict::Damaged) => {
+                        self.report
+                            .fails(told.clone(), &"the vault's copy is damaged, so that this one stays");
+                        continue;
+                    }
+                    _ => false,
+                },
+                // It came back meanwhile.
+                _ => false,
+            };
+            if !is_safe {
+                self.report.waits(told, &"the vault could not be asked for its copy yet");
+                continue;
+            }
+            let Some(stat) = stats.get(&step.path).copied().filter(|stat| stat.disk == disk) else {
+                continue;
+            };
+            let (root, trash, path) =
+                (self.root().to_owned(), self.row.folder.trash.clone(), step.path.clone());
+            let now =
+                trash::Moment { here: micros_of(SystemTime::now()), there: self.session.api.server_time() };
+            let put =
+                blocking(move || trash::put(&trash, &root, &path, (stat, content), step.cause, now)).await;
+            match put {
+                Ok(()) => {
+                    self.report.trashed_local += 1;
+                    let put = BTreeMap::from([(step.path, tombstone(buried))]);
+                    self.record(&BaseChanges { put, ..BaseChanges::default() }).await?;
+                }
+                Err(trash::TrashError::Changed) => self.report.waits(told, &trash::TrashError::Changed),
+                Err(trash::TrashError::Refused { source, .. })
+                    if source.kind() == std::io::ErrorKind::PermissionDenied =>
+                {
+                    let folder = self.whole(&step.path);
+                    let folder = folder.parent().unwrap_or(self.root());
+                    self.report.fails(told, &marker::unhealthy(folder, source));
+                }
+                Err(error) => self.report.fails(told, &error),
+            }
+        }
+        Ok(())
+    }
+
+    /// What the server says of its copies, which it reads for that.
+    async fn vouched_for(&self, files: &BTreeSet<FileId>) -> Result<HashMap<FileId, Verdict>, SyncError> {
+        let mut said = HashMap::new();
+        if files.is_empty()
+            || !self.session.api.offers(Extension::Receipts).await.map_err(VaultError::from)?
+        {
+            return Ok(said);
+        }
+        let mut left: Vec<FileId> = files.iter().copied().collect();
+        while !left.is_empty() {
+            let asked: Vec<FileId> = left.iter().copied().take(CALL_MAX).collect();
+            let answer =
+                self.session.api.receipts(&FileIds { file_ids: asked }).await.map_err(VaultError::from)?;
+            let before = said.len();
+            let spoken = answer.receipts.into_iter().filter(|receipt| receipt.verdict != Verdict::NotChecked);
+            said.extend(spoken.map(|receipt| (receipt.file_id, receipt.verdict)));
+            if said.len() == before {
+                break;
+            }
+            left.retain(|file| !said.contains_key(file));
+        }
+        Ok(said)
+    }
+
+    /// Into the vault's trash, each file as it was seen.
+    pub(super) async fn trash_remote(&mut self, steps: Vec<Step>) -> Result<(), SyncError> {
+        if steps.is_empty() || self.is_stopped() {
+            return Ok(());
+        }
+        if !self.session.api.offers(Extension::Conditions).await.map_err(VaultError::from)? {
+            let told = "the server cannot delete on conditions; nothing is deleted there";
+            self.report.fails("", &told);
+            return Ok(());
+        }
+        let mut items: BTreeMap<FileId, Deletion> = BTreeMap::new();
+        for step in steps {
+            let Action::TrashRemote { file, version, buried } = step.action else { continue };
+            let memberships = self.catalog.own_memberships(self.session.account, file).await?;
+            let Some(membership) = memberships.first() else { continue };
+            let (file_id, collection_id) = (file, membership.collection);
+            let item = TrashRequestItem { file_id, collection_id, if_version: Some(version) };
+            items.entry(file).or_insert((item, Vec::new())).1.push((step.path, buried));
+        }
+        let items: Vec<_> = items.into_values().collect();
+        for chunk in items.chunks(CALL_MAX) {
+            if self.is_stopped() {
+                return Ok(());
+            }
+            let there = self.still_there(chunk).await?;
+            self.report.has_more |= there.len() < chunk.len();
+            // Asked last of all: is it the right disk, and is it still gone?
+            self.must_be_healthy().await?;
+            let is_gone = |paths: &[(RelativePath, Deleted)]| {
+                paths.iter().all(|(path, _)| is_absent(&self.whole(path)))
+            };
+            let mut chunk: Vec<_> = there.into_iter().filter(|(_, paths)| is_gone(paths)).collect();
+            if let Err(failure) = self.ask_to_trash(&chunk).await {
+                if failure.conflicts().is_empty() {
+                    return Err(VaultError::from(failure).into());
+                }
+                // Somebody changed some of them: these are for the next pass.
+                let differ: BTreeSet<FileId> =
+                    failure.conflicts().iter().map(|conflict| conflict.file_id).collect();
+                chunk.retain(|(item, _)| !differ.contains(&item.file_id));
+                self.report.has_more = true;
+                match self.ask_to_trash(&chunk).await {
+                    Ok(()) => {}
+                    Err(failure) if !failure.conflicts().is_empty() => continue,
+                    Err(failure) => return Err(VaultError::from(failure).into()),
+                }
+            }
+            feed::pull(self.session, self.catalog).await?;
+            let mut changes = BaseChanges::default();
+            for (path, buried) in chunk.iter().flat_map(|(_, paths)| paths) {
+                self.report.trashed_remote += 1;
+                // What others have sent since that was planned is later than this.
+                changes.put.insert(path.clone(), tombstone(*buried));
+            }
+            self.record(&changes).await?;
+        }
+        Ok(())
+    }
+
+    /// Those of which the vault still has what was planned. The condition on the version is not enough: a server that was set back may have
+    /// given number and version to another picture since.
+    async fn still_there<'d>(&self, deletions: &'d [Deletion]) -> Result<Vec<&'d Deletion>, SyncError> {
+        feed::pull(self.session, self.catalog).await?;
+        let contents = deletions.iter().flat_map(|(_, paths)| paths).map(|(_, buried)| buried.content);
+        let remotes = self.catalog.remotes(self.session.account, contents.collect::<BTreeSet<_>>()).await?;
+        let is_there = |item: &TrashRequestItem, buried: &Deleted| {
+            matches!(remotes.get(&buried.content), Some(Remote::Live { file, version, .. })
+                if *file == item.file_id && Some(*version) == item.if_version)
+        };
+        Ok(deletions
+            .iter()
+            .filter(|(item, paths)| paths.iter().all(|(_, buried)| is_there(item, buried)))
+            .collect())
+    }
+
+    async fn ask_to_trash(&self, items: &[&Deletion]) -> Result<(), crate::api::ApiFailure> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let items = items.iter().map(|(item, _)| *item).collect();
+        self.session.api.trash_files(&TrashRequest { items }).await
+    }
+}
+
+/// The file that was edited elsewhere, where that is why a picture leaves the folder.
+fn edited_file(step: &Step) -> Option<FileId> {
+    match step.action {
+        Action::TrashLocal { buried, .. } if step.cause == Cause::EditedThere => Some(buried.file),
+        _ => None,
+    }
+}

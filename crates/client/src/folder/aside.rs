@@ -1,0 +1,79 @@
+//! Files that lie aside: in the folder still, under a name that is passed over, as of something unfinished (`.pending-…`, `*.part`, `.syncthing.*`) or
+//! hidden (a folder that begins with a dot). Whoever renamed a picture so did not delete it; nothing is concluded until it has another name.
+//!
+//! Bins are no such place ([`Ignored::is_deletion`]): a file that Syncthing moves into `.stversions`, or Android calls `.trashed-…`, was deleted.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use darkslide_media::names::{Ignored, ignored_file, ignored_folder};
+use walkdir::{DirEntry, WalkDir};
+
+use super::reconcile::DiskId;
+use super::scan::Stat;
+use crate::library::{PassReason, PassedOver};
+
+/// Which of the missing files lie aside. Costs a `stat` for every file that was passed over, and nothing where nothing is missed.
+pub(super) fn find(passed_over: &[PassedOver], missing: &HashSet<DiskId>) -> HashSet<DiskId> {
+    if missing.is_empty() {
+        return HashSet::new();
+    }
+    let places = passed_over.iter().filter(
+        |passed| matches!(&passed.reason, PassReason::Ignored(ignored) if may_hold_pictures(*ignored)),
+    );
+    places.flat_map(|place| below(&place.path)).filter(|disk| missing.contains(disk)).collect()
+}
+
+/// Whether pictures may be put there by people. Of a NAS's own folders nothing is expected, and they are large.
+fn may_hold_pictures(ignored: Ignored) -> bool {
+    !ignored.is_deletion() && ignored != Ignored::SystemFolder
+}
+
+/// A file that was passed over, or those in a folder that was. What cannot be read holds nothing that anybody moved there.
+fn below(path: &Path) -> impl Iterator<Item = DiskId> {
+    let is_entered = |entry: &DirEntry| {
+        let name = entry.file_name();
+        let ignored = if entry.file_type().is_dir() { ignored_folder(name) } else { ignored_file(name) };
+        ignored.is_none_or(may_hold_pictures)
+    };
+    let entries = WalkDir::new(path).follow_links(false).same_file_system(true).into_iter();
+    let files = entries.filter_entry(is_entered).flatten().filter(|entry| entry.file_type().is_file());
+    files.filter_map(|entry| Some(Stat::of(&entry.metadata().ok()?).disk))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::library::folder::walk;
+    use crate::library::selection::Selection;
+    use std::fs;
+
+    #[test]
+    fn what_is_hidden_or_unfinished_lies_aside_and_what_is_in_a_bin_does_not() {
+        for (name, lies_aside) in [
+            (".pending-1798495200-a.jpg", true),
+            ("a.jpg.part", true),
+            ("deep/.syncthing.a.jpg.tmp", true),
+            (".hidden/2024/a.jpg", true),
+            (".hidden/a.jpg.crdownload", true),
+            ("a.jpg", false),
+            (".trashed-1798495200-a.jpg", false),
+            (".stversions/a~20261129-080000.jpg", false),
+            (".Trash-1000/files/a.jpg", false),
+            (".hidden/.Trash/a.jpg", false),
+            ("deep/#recycle/a.jpg", false),
+            ("@eaDir/a.jpg", false),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, b"picture").unwrap();
+            fs::write(folder.path().join("other.part"), b"other").unwrap();
+            let passed = walk(folder.path(), &Selection::default(), |_| ()).unwrap();
+            let disk = Stat::of(&path.symlink_metadata().unwrap()).disk;
+            let expected: HashSet<_> = lies_aside.then_some(disk).into_iter().collect();
+            assert_eq!(find(&passed, &HashSet::from([disk])), expected, "{name}");
+            assert_eq!(find(&passed, &HashSet::new()), HashSet::new());
+        }
+    }
+}
