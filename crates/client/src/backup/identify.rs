@@ -17,12 +17,12 @@ use darkslide_media::probe::{Probe, ProbeError, ReadSeek, probe_reader};
 
 use super::temporary::TemporaryCopy;
 use crate::buffers::{Buffer, Buffers};
-use crate::catalog::Fingerprint;
-use crate::library::DeviceAlbum;
+use crate::catalog::{AssetPlace, Fingerprint};
 use crate::library::archive::{Archives, Entry};
 use crate::library::device::AssetKind;
 use crate::library::folder;
 use crate::library::opened::Opened;
+use crate::library::{DeviceAlbum, raw};
 use crate::thumbnail::Subject;
 use bytes::Bytes;
 use darkslide_protocol::FileId;
@@ -208,6 +208,14 @@ impl Asset {
     /// Plaintext bytes of its components.
     pub fn size(&self) -> u64 {
         self.main.fingerprint.size + self.motion.as_ref().map_or(0, |motion| motion.fingerprint.size)
+    }
+
+    /// Where the catalog has it.
+    pub(super) fn catalogued(&self) -> AssetPlace {
+        match &self.library {
+            Some(known) => AssetPlace { root: raw(&known.library), path: raw(&known.id) },
+            None => AssetPlace { root: raw(&self.root), path: raw(&self.main.relative) },
+        }
     }
 
     /// What its thumbnail is made of.

@@ -23,9 +23,7 @@ use super::identify::Asset;
 use super::plan::{self, ContentDecision, decide_content, deleted_reason};
 use super::run::{GONE, ROOM_UNIT, Run};
 use crate::appearance::Appearance;
-use crate::catalog::{
-    AssetPlace, AssetRow, AssetState, CatalogError, FileRow, Fingerprint, TrashRow, content_mark,
-};
+use crate::catalog::{AssetRow, AssetState, CatalogError, FileRow, Fingerprint, TrashRow, content_mark};
 use crate::event::{Event, Outcome};
 use crate::feed;
 use crate::keys::{file_key, trashed_file_key, wrap_file_key};
@@ -540,12 +538,6 @@ impl Run {
 }
 
 impl Asset {
-    /// Where the catalog has it.
-    pub(super) fn catalogued(&self) -> AssetPlace {
-        let place = self.place();
-        AssetPlace { root: raw(place.root), path: raw(place.relative) }
-    }
-
     fn place(&self) -> Place<'_> {
         let known = self.library.as_deref();
         Place {

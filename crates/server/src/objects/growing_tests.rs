@@ -1,0 +1,146 @@
+//! Files that grow over several requests: what a kill left, who may write, and what they hash to.
+
+use super::*;
+
+const ID: Uuid = Uuid::from_u128(7);
+
+async fn grown(objects: &Objects, offset: u64, bytes: &'static [u8]) -> Growing {
+    let growing = objects.open_growing(ID, offset, None, None).await.unwrap().cut().await.unwrap();
+    let (growing, appended) = growing.append_batch(vec![Bytes::from_static(bytes)], true).await.unwrap();
+    appended.unwrap();
+    let (growing, flushed) = objects.flush_growing(growing).await.unwrap();
+    flushed.unwrap();
+    growing
+}
+
+#[tokio::test]
+async fn what_was_not_recorded_is_cut_off_and_what_was_lost_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let objects = Objects::open(folder.path()).unwrap();
+    drop(grown(&objects, 0, b"recorded, and not").await);
+    drop(grown(&objects, 8, b"!").await);
+    assert_eq!(fs::read(objects.growing_path(ID)).unwrap(), b"recorded!");
+    let error = objects.open_growing(ID, 10, None, None).await.unwrap_err();
+    assert!(matches!(error, ObjectError::Lost(_)), "{error}");
+    let error = objects.open_growing(Uuid::from_u128(8), 1, None, None).await.unwrap_err();
+    assert!(matches!(error, ObjectError::Lost(_)), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_kill_left_counts_if_it_is_what_was_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let objects = Objects::open(folder.path()).unwrap();
+    drop(grown(&objects, 0, b"recorded").await);
+    let growing = objects.open_growing(ID, 8, None, None).await.unwrap().cut().await.unwrap();
+    assert!(objects.recover_growing(ID, 8, 100).await.unwrap().is_none(), "it is being written");
+    let (growing, _) = growing.append_batch(vec![Bytes::from_static(b", and not")], true).await.unwrap();
+    drop(growing);
+    let found = async |offset, length| {
+        let recovered = objects.recover_growing(ID, offset, length).await.unwrap();
+        recovered.map(|recovered| (recovered.from, recovered.to, recovered.digest))
+    };
+    let sent = Some((8, 17, *blake3::hash(b", and not").as_bytes()));
+    assert_eq!(found(8, 17).await, sent);
+    assert_eq!(found(10, 17).await, sent, "some of it was recorded");
+    assert_eq!(found(17, 17).await, None, "all of it was");
+    assert_eq!(found(7, 17).await, None, "something is missing before it");
+    assert_eq!(found(8, 16).await, None);
+    let path = objects.growing_path(ID);
+    let write = |bytes: &[u8]| fs::write(&path, bytes).unwrap();
+    write(b"recorded, and not, and more");
+    assert_eq!(found(8, 100).await, sent);
+    for other in [b"recorded, and n0t".as_slice(), b"recorded, and no", b""] {
+        write(other);
+        assert_eq!(found(8, 17).await, None);
+    }
+    write(b"recorded, and not");
+    fs::write(mark_of(&path), b"what a power cut leaves of it, which may be anything").unwrap();
+    assert_eq!(found(8, 17).await, None);
+    objects.remove_growing(vec![ID]).await.unwrap();
+    assert_eq!(found(0, 17).await, None);
+    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_was_announced_counts_only_together_on_a_full_disk_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let objects = Objects::open(folder.path()).unwrap();
+    std::os::unix::fs::symlink("/dev/full", objects.growing_path(ID)).unwrap();
+    let announced = Announced::parse("sha1 qvTGHdzF6KLavt4PO0gs2a6pQ00=").unwrap();
+    let growing = objects.open_growing(ID, 0, None, Some(announced)).await.unwrap();
+    let (growing, appended) = growing.append_batch(vec![vec![7; 9000].into()], true).await.unwrap();
+    assert!(appended.unwrap_err().is_disk_full());
+    assert!(growing.is_announced() && !growing.is_as_announced());
+    assert_eq!((growing.offset(), growing.chunk_digest()), (0, *blake3::hash(b"").as_bytes()));
+}
+
+#[tokio::test]
+async fn batches_of_any_length_are_one_file_and_one_hash() {
+    let folder = tempfile::tempdir().unwrap();
+    let objects = Objects::open(folder.path()).unwrap();
+    let all: Vec<u8> = (0..900_000_u32).flat_map(u32::to_le_bytes).collect();
+    let (mut from, mut running) = (0, None);
+    // Each request begins where the one before ended, wherever in a sector that is.
+    for lengths in [&[1, 2, 4093][..], &[7, 300_000, 4096, 0, 500_001], &[600_000, 600_000, 1]] {
+        let began = from;
+        let opened = objects.open_growing(ID, from as u64, running.take(), None).await.unwrap();
+        let mut growing = opened.cut().await.unwrap();
+        for (number, length) in lengths.iter().enumerate() {
+            let batch = all[from..from + length].chunks(70_001).map(Bytes::copy_from_slice).collect();
+            from += length;
+            let (grown, appended) = growing.append_batch(batch, number + 1 == lengths.len()).await.unwrap();
+            appended.unwrap();
+            growing = grown;
+            let written = usize::try_from(growing.offset()).unwrap();
+            assert!(written <= from && from - written < 4096, "{written} of {from}");
+            assert_eq!(growing.chunk_digest(), *blake3::hash(&all[began..written]).as_bytes());
+        }
+        assert_eq!(growing.offset(), from as u64);
+        running = growing.running();
+    }
+    assert!(fs::read(objects.growing_path(ID)).unwrap() == all[..from]);
+    let blob = BlobName::generate(ID, 0);
+    let digest = objects.place_growing(ID, from as u64, running, &blob).await.unwrap();
+    assert_eq!(digest, *blake3::hash(&all[..from]).as_bytes());
+}
+
+#[tokio::test]
+async fn a_file_has_one_writer() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (Objects::open(folder.path()).unwrap(), Objects::open(folder.path()).unwrap());
+    let growing = grown(&one, 0, b"mine").await;
+    let error = other.open_growing(ID, 0, None, None).await.unwrap_err();
+    assert!(matches!(error, ObjectError::Locked(_)), "{error}");
+    drop(growing);
+    drop(grown(&other, 4, b", then yours").await);
+}
+
+#[tokio::test]
+async fn a_whole_file_becomes_a_blob_however_often_it_is_tried() {
+    let folder = tempfile::tempdir().unwrap();
+    let objects = Objects::open(folder.path()).unwrap();
+    let growing = grown(&objects, 0, b"whole").await;
+    let (running, blob) = (growing.running(), BlobName::generate(ID, 0));
+    drop(growing);
+    let error = objects.place_growing(ID, 6, running.clone(), &blob).await.unwrap_err();
+    assert!(matches!(error, ObjectError::Lost(_)), "{error}");
+    for running in [running, None] {
+        let digest = objects.place_growing(ID, 5, running, &blob).await.unwrap();
+        assert_eq!(digest, *blake3::hash(b"whole").as_bytes());
+        assert_eq!(fs::read(objects.path_of(&blob)).unwrap(), b"whole");
+    }
+}
+
+#[tokio::test]
+async fn age_is_judged_by_the_moment_that_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let objects = Objects::open(folder.path()).unwrap();
+    drop(grown(&objects, 0, b"x").await);
+    let now = SystemTime::now();
+    let minute = std::time::Duration::from_mins(1);
+    assert!(objects.growing_older_than(now - minute).await.unwrap().is_empty());
+    assert_eq!(objects.growing_older_than(now + minute).await.unwrap(), [ID]);
+    objects.remove_growing(vec![ID, ID]).await.unwrap();
+    assert!(objects.growing_older_than(now + minute).await.unwrap().is_empty());
+}
