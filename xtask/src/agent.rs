@@ -237,9 +237,15 @@ impl<'a> Agent<'a> {
 
     fn stop(mut self) -> Result<()> {
         measure(self.account.client().args(["agent", "stop"]))?;
-        let status = self.child.wait()?;
-        ensure!(status.success(), "the agent ended with {status}");
-        Ok(())
+        let begin = Instant::now();
+        while begin.elapsed() < self.patience {
+            if let Some(status) = self.child.try_wait()? {
+                ensure!(status.success(), "the agent ended with {status}");
+                return Ok(());
+            }
+            std::thread::sleep(ASK_EVERY);
+        }
+        bail!("the agent was asked to stop, and did not");
     }
 }
 

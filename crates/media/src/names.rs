@@ -49,10 +49,26 @@ impl Ignored {
     }
 }
 
-/// Folders into which Syncthing, the desktops of Linux (freedesktop.org's trash), macOS and Windows, Samba, Synology and QNAP move what is deleted;
-/// without case. The user's number may follow the second.
-const BINS: [&str; 8] =
-    [".stversions", ".trash", ".trashes", ".trash-", ".recycle", "#recycle", "@recycle", "$recycle.bin"];
+/// Folders into which Syncthing and other synchronisers, the desktops of Linux (freedesktop.org's trash), macOS and Windows, Samba, Synology, QNAP and
+/// Unraid, photo managers and Android's galleries move what is deleted; without case. The user's number follows the one that ends in a hyphen. The
+/// list may be generous: a picture that is taken for deleted is in the vault's trash for 30 days.
+const BINS: [&str; 15] = [
+    ".stversions",
+    ".sync",
+    ".dropbox.cache",
+    ".trash",
+    ".trashes",
+    ".trash-",
+    ".trashbin",
+    ".globaltrash",
+    ".dtrash",
+    ".deleted",
+    ".recycle",
+    ".recycle.bin",
+    "#recycle",
+    "@recycle",
+    "$recycle.bin",
+];
 
 /// Whether a folder is one into which others move what they delete.
 fn is_bin(name: &str) -> bool {

@@ -220,6 +220,15 @@ pub(crate) fn unit_of(path: &Path) -> (PathBuf, String) {
     (path.parent().unwrap_or(Path::new("")).to_owned(), comparison_key(split_extension(&name).0))
 }
 
+/// Whether a file, which comes behind another in the order of names, may belong to it: as the other half of a Live Photo, or as what lies between the
+/// halves (`a.heic`, `a.heic.xmp`, `a.mov`).
+pub(crate) fn is_of_unit(first: &Path, next: &Path) -> bool {
+    let (folder, stem) = unit_of(first);
+    let name = next.file_name().unwrap_or(OsStr::new("")).to_string_lossy();
+    next.parent() == Some(folder.as_path())
+        && comparison_key(&name).strip_prefix(stem.as_str()).is_some_and(|rest| rest.starts_with('.'))
+}
+
 /// What is done with content that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ContentDecision {

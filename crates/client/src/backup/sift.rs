@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use darkslide_protocol::FileId;
 use tokio::sync::mpsc;
 
-use super::plan::{is_settled, unit_of};
+use super::plan::{is_of_unit, is_settled};
 use crate::catalog::{AlbumMark, SettledRow};
 use crate::event::{Event, Events};
 use crate::library::selection::Selection;
@@ -112,8 +112,8 @@ impl InOrder {
 
 /// The folders that the walk is in. Of each, what is not settled is kept until the walk has left it, or there is a portion of it.
 struct OpenFolders {
-    /// Each lies in the one before it.
-    open: Vec<(PathBuf, Vec<Found>)>,
+    /// Each lies in the one before it. With where the newest unit begins in what is kept of it.
+    open: Vec<(PathBuf, Vec<Found>, usize)>,
     ready: Portion,
     to: mpsc::Sender<Portion>,
     portion: usize,
@@ -122,25 +122,26 @@ struct OpenFolders {
 impl OpenFolders {
     fn add(&mut self, found: Found) {
         let folder = found.path.parent().unwrap_or(Path::new("")).to_owned();
-        while self.open.last().is_some_and(|(last, _)| !folder.starts_with(last)) {
+        while self.open.last().is_some_and(|(last, ..)| !folder.starts_with(last)) {
             self.close();
         }
-        if self.open.last().is_none_or(|(last, _)| *last != folder) {
-            self.open.push((folder, Vec::new()));
+        if self.open.last().is_none_or(|(last, ..)| *last != folder) {
+            self.open.push((folder, Vec::new(), 0));
         }
-        let (_, files) = self.open.last_mut().expect("it was just opened");
-        let is_another = |last: &Found| unit_of(&last.path) != unit_of(&found.path);
-        if files.len() >= self.portion && files.last().is_some_and(is_another) {
-            let files = std::mem::take(files);
+        let (_, files, unit) = self.open.last_mut().expect("it was just opened");
+        let is_another = files.get(*unit).is_some_and(|first| !is_of_unit(&first.path, &found.path));
+        let full = (is_another && files.len() >= self.portion).then(|| std::mem::take(files));
+        if is_another {
+            *unit = files.len();
+        }
+        files.push(found);
+        if let Some(files) = full {
             self.send(Portion { files, finished: Vec::new() });
-        }
-        if let Some((_, files)) = self.open.last_mut() {
-            files.push(found);
         }
     }
 
     fn close(&mut self) {
-        let Some((folder, files)) = self.open.pop() else { return };
+        let Some((folder, files, _)) = self.open.pop() else { return };
         self.ready.files.extend(files);
         self.ready.finished.push(folder);
         if self.ready.files.len() >= self.portion {
@@ -181,6 +182,7 @@ mod tests {
             "a/b/3.jpg",
             "a/b/4.jpg",
             "a/b/5.heic",
+            "a/b/5.heic.xmp",
             "a/b/5.mov",
             "a/b/6.jpg",
             "a/z.jpg",
@@ -198,7 +200,7 @@ mod tests {
             told.push((files.join(" "), finished.join(" ")));
         }
         let expected = [
-            ("a/b/3.jpg a/b/4.jpg a/b/5.heic a/b/5.mov", ""),
+            ("a/b/3.jpg a/b/4.jpg a/b/5.heic a/b/5.heic.xmp a/b/5.mov", ""),
             ("a/b/6.jpg a/1.jpg a/2.jpg a/z.jpg", "a/b a"),
             ("c/7.jpg 0.jpg d.jpg", "c "),
         ];

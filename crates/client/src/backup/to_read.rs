@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use darkslide_media::file_type::MediaKind;
 
-use super::plan::{Decision, Step, Why, kin_of, unit_of};
+use super::plan::{Decision, Step, Why, is_of_unit, kin_of};
 use crate::library::path_of;
 
 /// Files that are identified in one go, when a folder has more.
@@ -99,10 +99,16 @@ impl Names {
         let mut names = names.into_iter().peekable();
         std::iter::from_fn(move || {
             let mut group = Group::default();
+            // Where the newest unit begins.
+            let mut unit = 0;
             while let Some((is_changed, place)) = names.peek() {
                 let path = folder.join(path_of(bytes.get(place.clone()).unwrap_or_default()));
-                if is_full(&group.paths, &path, has_videos, at_once) {
+                let is_another = group.paths.get(unit).is_some_and(|first| !is_of_unit(first, &path));
+                if is_full(group.paths.len(), is_another, has_videos, at_once) {
                     break;
+                }
+                if is_another {
+                    unit = group.paths.len();
                 }
                 if *is_changed {
                     group.changed.insert(path.clone());
@@ -127,13 +133,9 @@ fn places(bytes: &[u8]) -> Vec<(bool, Range<usize>)> {
     entries.map(place).collect()
 }
 
-/// Whether a file begins another group. What may be the other half of the last one never does.
-fn is_full(group: &[PathBuf], next: &Path, has_videos: bool, at_once: usize) -> bool {
-    if has_videos {
-        group.len() >= at_once && group.last().is_some_and(|last| unit_of(last) != unit_of(next))
-    } else {
-        group.len() >= AT_ONCE_WITHOUT_VIDEOS
-    }
+/// Whether a file begins another group. What may belong to the last one never does.
+fn is_full(files: usize, is_another: bool, has_videos: bool, at_once: usize) -> bool {
+    if has_videos { files >= at_once && is_another } else { files >= AT_ONCE_WITHOUT_VIDEOS }
 }
 
 #[cfg(test)]
@@ -192,7 +194,7 @@ mod tests {
         /// Every file once and in order; a group ends where it is full, and never between what may be two halves.
         #[test]
         fn no_live_photo_is_parted(
-            files in prop::collection::btree_map(0_u32..200, prop::sample::subsequence(vec!["heic", "mov"], 1..=2), 0..120),
+            files in prop::collection::btree_map(0_u32..200, prop::sample::subsequence(vec!["heic", "heic.xmp", "mov"], 1..=3), 0..120),
             at_once in 1_usize..9,
         ) {
             let mut names = Names::default();
@@ -207,10 +209,11 @@ mod tests {
             prop_assert_eq!(groups.concat(), expected);
             let most = if has_videos { at_once } else { AT_ONCE_WITHOUT_VIDEOS };
             for (number, group) in groups.iter().enumerate() {
-                prop_assert!(group.len() <= most + usize::from(has_videos));
+                prop_assert!(group.len() <= most + if has_videos { 2 } else { 0 });
                 let next = groups.get(number + 1).and_then(|next| next.first());
                 prop_assert!(next.is_none() || group.len() >= most);
-                prop_assert!(!has_videos || next.is_none_or(|next| unit_of(next) != unit_of(group.last().unwrap())));
+                let stem = |path: &PathBuf| path.to_str().unwrap().split('.').next().unwrap().to_owned();
+                prop_assert!(!has_videos || next.is_none_or(|next| stem(next) != stem(group.last().unwrap())));
             }
         }
     }

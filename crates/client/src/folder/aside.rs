@@ -3,7 +3,7 @@
 //!
 //! Bins are no such place ([`Ignored::is_deletion`]): a file that Syncthing moves into `.stversions`, or Android calls `.trashed-…`, was deleted.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use darkslide_media::names::{Ignored, ignored_file, ignored_folder};
@@ -13,15 +13,22 @@ use super::reconcile::DiskId;
 use super::scan::Stat;
 use crate::library::{PassReason, PassedOver};
 
-/// Which of the missing files lie aside. Costs a `stat` for every file that was passed over, and nothing where nothing is missed.
-pub(super) fn find(passed_over: &[PassedOver], missing: &HashSet<DiskId>) -> HashSet<DiskId> {
+/// Which of the missing files lie aside, by what they were. Costs a `stat` for every file that was passed over, and nothing where nothing is missed.
+pub(super) fn find(passed_over: &[PassedOver], missing: &HashMap<DiskId, Stat>) -> HashSet<DiskId> {
     if missing.is_empty() {
         return HashSet::new();
     }
     let places = passed_over.iter().filter(
         |passed| matches!(&passed.reason, PassReason::Ignored(ignored) if may_hold_pictures(*ignored)),
     );
-    places.flat_map(|place| below(&place.path)).filter(|disk| missing.contains(disk)).collect()
+    let is_missing = |there: &Stat| missing.get(&there.disk).is_some_and(|was| is_same(was, there));
+    places.flat_map(|place| below(&place.path)).filter(is_missing).map(|there| there.disk).collect()
+}
+
+/// Whether the file with a missing one's id is that one. A number without a time of birth may be another's by now: then what a rename leaves alone must
+/// be the same.
+fn is_same(was: &Stat, there: &Stat) -> bool {
+    there.disk.born_ns != 0 || (was.size, was.modified_ns) == (there.size, there.modified_ns)
 }
 
 /// Whether pictures may be put there by people. Of a NAS's own folders nothing is expected, and they are large.
@@ -30,7 +37,7 @@ fn may_hold_pictures(ignored: Ignored) -> bool {
 }
 
 /// A file that was passed over, or those in a folder that was. What cannot be read holds nothing that anybody moved there.
-fn below(path: &Path) -> impl Iterator<Item = DiskId> {
+fn below(path: &Path) -> impl Iterator<Item = Stat> {
     let is_entered = |entry: &DirEntry| {
         let name = entry.file_name();
         let ignored = if entry.file_type().is_dir() { ignored_folder(name) } else { ignored_file(name) };
@@ -38,7 +45,7 @@ fn below(path: &Path) -> impl Iterator<Item = DiskId> {
     };
     let entries = WalkDir::new(path).follow_links(false).same_file_system(true).into_iter();
     let files = entries.filter_entry(is_entered).flatten().filter(|entry| entry.file_type().is_file());
-    files.filter_map(|entry| Some(Stat::of(&entry.metadata().ok()?).disk))
+    files.filter_map(|entry| Some(Stat::of(&entry.metadata().ok()?)))
 }
 
 #[cfg(test)]
@@ -62,6 +69,9 @@ mod tests {
             (".Trash-1000/files/a.jpg", false),
             (".hidden/.Trash/a.jpg", false),
             ("deep/#recycle/a.jpg", false),
+            (".dtrash/files/a.jpg", false),
+            (".sync/Archive/a.jpg", false),
+            ("deep/.Recycle.Bin/a.jpg", false),
             ("@eaDir/a.jpg", false),
         ] {
             let folder = tempfile::tempdir().unwrap();
@@ -70,10 +80,20 @@ mod tests {
             fs::write(&path, b"picture").unwrap();
             fs::write(folder.path().join("other.part"), b"other").unwrap();
             let passed = walk(folder.path(), &Selection::default(), |_| ()).unwrap();
-            let disk = Stat::of(&path.symlink_metadata().unwrap()).disk;
-            let expected: HashSet<_> = lies_aside.then_some(disk).into_iter().collect();
-            assert_eq!(find(&passed, &HashSet::from([disk])), expected, "{name}");
-            assert_eq!(find(&passed, &HashSet::new()), HashSet::new());
+            let stat = Stat::of(&path.symlink_metadata().unwrap());
+            let expected: HashSet<_> = lies_aside.then_some(stat.disk).into_iter().collect();
+            assert_eq!(find(&passed, &HashMap::from([(stat.disk, stat)])), expected, "{name}");
+            assert_eq!(find(&passed, &HashMap::new()), HashSet::new());
         }
+    }
+
+    #[test]
+    fn a_number_alone_may_be_anothers() {
+        let disk = |born_ns| DiskId { inode: 7, born_ns };
+        let stat = |born_ns, size| Stat { size, disk: disk(born_ns), modified_ns: 5, changed_ns: 6 };
+        assert!(is_same(&stat(0, 10), &Stat { changed_ns: 9, ..stat(0, 10) }));
+        assert!(!is_same(&stat(0, 10), &stat(0, 11)));
+        assert!(!is_same(&stat(0, 10), &Stat { modified_ns: 6, ..stat(0, 10) }));
+        assert!(is_same(&stat(1, 10), &stat(1, 11)), "it is being written to");
     }
 }

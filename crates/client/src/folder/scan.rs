@@ -227,12 +227,16 @@ impl Scan {
             if is_hidden || !is_absent(&root.join(&below)) {
                 self.local.insert(path.clone(), Local::Unknown { size: agreed.size, grows: false });
             } else if agreed.disk != DiskId::default() {
-                missing.push((path, agreed.disk));
+                missing.push((path, agreed.disk, row.stat));
             }
         }
-        let aside = aside::find(passed_over, &missing.iter().map(|(_, disk)| *disk).collect::<HashSet<_>>());
-        let missing = missing.into_iter().filter(|(_, disk)| aside.contains(disk));
-        self.local.extend(missing.map(|(path, _)| (path.clone(), Local::Aside)));
+        // What is met under a name of its own was renamed or copied to there, whatever else leads to it.
+        let met: HashSet<DiskId> = self.stats.values().map(|stat| stat.disk).collect();
+        let missing = missing.into_iter().filter(|(_, disk, _)| !met.contains(disk));
+        let missing: Vec<_> = missing.map(|(path, disk, stat)| (path, disk, Stat { disk, ..stat })).collect();
+        let aside = aside::find(passed_over, &missing.iter().map(|(_, disk, stat)| (*disk, *stat)).collect());
+        let missing = missing.into_iter().filter(|(_, disk, _)| aside.contains(disk));
+        self.local.extend(missing.map(|(path, ..)| (path.clone(), Local::Aside)));
     }
 
     /// Of what was agreed on where a disk was mounted and is not, or the other way round, nothing is known, whatever is there now.
