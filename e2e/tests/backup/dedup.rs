@@ -2,11 +2,14 @@
 
 use crate::scene::{Scene, picture, settings};
 use crate::thumbnails::bitmap;
-use darkslide_client::backup::explain;
+use darkslide_client::backup::{backup, explain};
 use darkslide_client::catalog::{Feed, FileFilter};
+use darkslide_client::event::Events;
 use darkslide_client::feed::{self, FeedSummary};
 use darkslide_client::library::AlbumRule;
 use darkslide_protocol::trash::{EmptyTrashRequest, TrashRequest, TrashRequestItem};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 async fn album_names(scene: &Scene) -> Vec<String> {
     feed::pull(&scene.session, &scene.catalog).await.unwrap();
@@ -227,4 +230,26 @@ async fn what_a_run_made_is_not_read_again() {
     trash_everything(&scene).await;
     let summary = feed::pull(&scene.session, &scene.catalog).await.unwrap();
     assert_eq!((summary.files, summary.trash), (13, 13));
+}
+
+/// They are made side by side, and each once: also where folders of two roots have one name.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_new_albums_are_made_once_each() {
+    let scene = Scene::new().await;
+    let mut expected = std::collections::BTreeSet::new();
+    for number in 0..120_u8 {
+        let (root, folder) = (["one", "two"][usize::from(number % 2)], number / 4);
+        scene.write(&format!("{root}/album {folder}/{number}.jpg"), &picture(number, 30_000));
+        expected.insert(format!("album {folder}"));
+    }
+    let roots = ["one", "two"].map(|root| scene.pictures().join(root));
+    let (events, stop) = (Events::silent(), CancellationToken::new());
+    let settings = settings(AlbumRule::PerFolder);
+    let (session, catalog) = (Arc::clone(&scene.session), scene.catalog.clone());
+    let report = backup(session, catalog, &roots, &settings, &events, &stop).await.unwrap();
+    assert_eq!((report.uploaded, report.failed.len()), (120, 0), "{report:?}");
+    let names = album_names(&scene).await;
+    assert_eq!(names.len(), expected.len(), "{names:?}");
+    assert_eq!(names.into_iter().collect::<std::collections::BTreeSet<_>>(), expected);
+    scene.verify_all(120).await;
 }
