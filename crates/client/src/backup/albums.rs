@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use darkslide_crypto::keys::CollectionKey;
 use darkslide_protocol::collection::{Collection, CollectionType, CreateCollectionRequest};
 use darkslide_protocol::{AccountId, CollectionId};
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::Semaphore;
 
 use super::error::AssetError;
 use super::patience::Patience;
@@ -32,14 +32,14 @@ pub struct Album {
 #[derive(Debug)]
 pub struct Albums {
     resolved: Mutex<HashMap<DeviceAlbumKey, Arc<Album>>>,
-    /// One at a time for each name: two files of a new album must not make it twice, nor two folders of one name one each.
-    making: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// One at a time: two files of a new album must not make it twice.
+    making: Semaphore,
 }
 
 impl Albums {
     /// None resolved yet.
     pub fn new() -> Self {
-        Self { resolved: Mutex::default(), making: Mutex::default() }
+        Self { resolved: Mutex::default(), making: Semaphore::new(1) }
     }
 
     /// The collection that the album would go to, if there is one yet. Links nothing, makes nothing.
@@ -63,10 +63,7 @@ impl Albums {
         patience: &Patience,
         album: &DeviceAlbum,
     ) -> Result<Arc<Album>, AssetError> {
-        if let Some(resolved) = self.cached(album) {
-            return Ok(resolved);
-        }
-        let _making = self.turn(&album.name).await;
+        let _making = self.making.acquire().await.expect("the semaphore is never closed");
         if let Some(resolved) = self.cached(album) {
             return Ok(resolved);
         }
@@ -87,7 +84,7 @@ impl Albums {
         catalog: &Catalog,
         patience: &Patience,
     ) -> Result<Arc<Album>, AssetError> {
-        let _making = self.turn(FAVOURITES).await;
+        let _making = self.making.acquire().await.expect("the semaphore is never closed");
         let key = DeviceAlbumKey { root: Vec::new(), folder: Vec::new() };
         let favourites = DeviceAlbum { key, name: FAVOURITES.to_owned() };
         if let Some(resolved) = self.cached(&favourites) {
@@ -104,14 +101,6 @@ impl Albums {
         let resolved = Arc::new(Album { id: row.id, key: collection_key(&session.keys, &row)? });
         self.cache().insert(favourites.key, Arc::clone(&resolved));
         Ok(resolved)
-    }
-
-    async fn turn(&self, name: &str) -> OwnedMutexGuard<()> {
-        let turn = {
-            let mut making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(making.entry(name.to_owned()).or_default())
-        };
-        turn.lock_owned().await
     }
 
     fn cached(&self, album: &DeviceAlbum) -> Option<Arc<Album>> {
