@@ -34,9 +34,6 @@ pub struct Writer<F = File> {
 }
 
 impl<F: Borrow<File>> Writer<F> {
-    /// Where a batch ends at a multiple of this, in bytes of the file, nothing of it waits for the next.
-    pub const SECTOR: u64 = SECTOR as u64;
-
     /// Goes on at the file's cursor, which is at `position`.
     pub fn new(file: F, position: u64) -> Self {
         Self { file, position, rest: Vec::new(), mode: direct::Mode::default() }

@@ -18,7 +18,6 @@ use super::incoming::blocking;
 use super::{BlobName, ObjectError, Objects};
 use bytes::Bytes;
 use darkslide_disk::Writer;
-use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -39,49 +38,18 @@ pub struct Growing {
     path: PathBuf,
     file: Writer,
     offset: u64,
-    /// What begins a sector that is not whole yet.
-    waiting: VecDeque<Bytes>,
-    hashes: Box<Hashes>,
+    whole: Option<blake3::Hasher>,
+    /// Of this request's bytes, where these are not the whole.
+    chunk: Option<blake3::Hasher>,
     /// The same file opened once more, without the lock: what is written is flushed through it while more is written.
     behind: Arc<File>,
+    announced: Option<Announced>,
     /// Whether the file's name in its folder may not be flushed yet.
     is_new: bool,
     /// Where this request's bytes begin.
     began: u64,
     /// `None` where it could not be opened, which makes a kill cost more, and where bytes count only together.
     mark: Option<File>,
-}
-
-/// What the bytes that are written hash to.
-#[derive(Debug, Default)]
-struct Hashes {
-    /// None where it is not known: from its beginning the file would have to be read.
-    whole: Option<blake3::Hasher>,
-    /// Of this request's bytes, where these are not the whole.
-    chunk: Option<blake3::Hasher>,
-    announced: Option<Announced>,
-}
-
-impl Hashes {
-    fn update(&mut self, bytes: &[u8]) {
-        for hasher in self.whole.iter_mut().chain(&mut self.chunk) {
-            hasher.update(bytes);
-        }
-        if let Some(announced) = &mut self.announced {
-            announced.update(bytes);
-        }
-    }
-
-    /// Of this request's bytes.
-    fn chunk(&self) -> &blake3::Hasher {
-        self.chunk.as_ref().or(self.whole.as_ref()).expect("one of the two is kept")
-    }
-
-    /// Where a batch can begin anew.
-    fn before(&self) -> Box<Self> {
-        let Self { whole, chunk, announced } = self;
-        Box::new(Self { whole: whole.clone(), chunk: chunk.clone(), announced: announced.clone() })
-    }
 }
 
 /// Bytes behind the recorded offset that are what was sent, and flushed by now. The file stays locked for as long as this is kept.
@@ -126,9 +94,7 @@ impl Growing {
         let behind = Arc::new(File::open(&path).map_err(ObjectError::disk("open", &path))?);
         let is_new = offset == 0;
         let file = Writer::new(file, offset);
-        let hashes = Box::new(Hashes { whole, chunk, announced });
-        let waiting = VecDeque::new();
-        Ok(Self { path, file, offset, waiting, hashes, behind, is_new, began: offset, mark: None })
+        Ok(Self { path, file, offset, whole, chunk, behind, announced, is_new, began: offset, mark: None })
     }
 
     /// Cuts off what lies behind the offset, and begins a mark. To be done once it is sure that the offset is the recorded one: while the
@@ -136,8 +102,7 @@ impl Growing {
     pub async fn cut(mut self) -> Result<Self, ObjectError> {
         blocking(move || {
             self.file.file().set_len(self.offset).map_err(ObjectError::disk("cut", &self.path))?;
-            self.mark =
-                self.hashes.announced.is_none().then(|| File::create(mark_of(&self.path)).ok()).flatten();
+            self.mark = self.announced.is_none().then(|| File::create(mark_of(&self.path)).ok()).flatten();
             Ok(self)
         })
         .await?
@@ -150,37 +115,47 @@ impl Growing {
 
     /// BLAKE3 of what this request brought so far.
     pub fn chunk_digest(&self) -> [u8; 32] {
-        *self.hashes.chunk().finalize().as_bytes()
+        let chunk = self.chunk.as_ref().or(self.whole.as_ref()).expect("one of the two is kept");
+        *chunk.finalize().as_bytes()
     }
 
     /// The hash so far, when it is known.
     pub fn running(&self) -> Option<RunningDigest> {
-        self.hashes.whole.clone().map(|hasher| RunningDigest { offset: self.offset, hasher })
+        self.whole.clone().map(|hasher| RunningDigest { offset: self.offset, hasher })
     }
 
     /// Whether a hash was announced for this request's bytes: then they count only together.
     pub fn is_announced(&self) -> bool {
-        self.hashes.announced.is_some()
+        self.announced.is_some()
     }
 
     /// Whether this request's bytes are those that were announced, if any were.
     pub fn is_as_announced(&self) -> bool {
-        self.hashes.announced.as_ref().is_none_or(Announced::is_met)
+        self.announced.as_ref().is_none_or(Announced::is_met)
     }
 
-    /// Writes bytes behind those that are there, and says how many of a batch: all, unless it failed.
-    fn write(&mut self, batch: &[Bytes], is_last: bool) -> (u64, Result<(), ObjectError>) {
-        let mut count = 0;
-        let written = |bytes: &[u8]| count += bytes.len() as u64;
-        let appended = if is_last { self.file.end(batch, written) } else { self.file.append(batch, written) };
-        self.offset += count;
-        (count, appended.map_err(ObjectError::disk("write", &self.path)))
+    /// Writes bytes behind those that are there; up to a sector of them may wait for the next, unless they are the last. After a failure,
+    /// the offset is that of what was written whole, and nothing more can be written.
+    fn append(&mut self, batch: &[Bytes], is_last: bool) -> Result<(), ObjectError> {
+        let Self { file, offset, whole, chunk, announced, .. } = self;
+        let written = |bytes: &[u8]| {
+            *offset += bytes.len() as u64;
+            for hasher in whole.iter_mut().chain(chunk.iter_mut()) {
+                hasher.update(bytes);
+            }
+            if let Some(announced) = announced.as_mut() {
+                announced.update(bytes);
+            }
+        };
+        let appended = if is_last { file.end(batch, written) } else { file.append(batch, written) };
+        appended.map_err(ObjectError::disk("write", &self.path))
     }
 
     /// Says how far it is.
     fn mark(&mut self) {
         let Some(mark) = &mut self.mark else { return };
-        let digest = self.hashes.chunk().finalize();
+        let chunk = self.chunk.as_ref().or(self.whole.as_ref()).expect("one of the two is kept");
+        let digest = chunk.finalize();
         let text = [&self.began.to_le_bytes()[..], &self.offset.to_le_bytes(), digest.as_bytes()].concat();
         if mark.seek(SeekFrom::Start(0)).and_then(|_| mark.write_all(&text)).is_err() {
             self.mark = None;
@@ -207,70 +182,22 @@ impl Growing {
         self.is_new = false;
     }
 
-    /// Writes bytes on a thread that may wait, and hashes them on another; up to a sector of them waits for the next, unless they are the
-    /// last. The file comes back whatever became of them: after a failure, the offset is that of what was written whole, and nothing more can
-    /// be written.
+    /// Writes bytes on a thread that may wait. The file comes back whatever became of them.
     pub async fn append_batch(
         mut self,
         batch: Vec<Bytes>,
         is_last: bool,
     ) -> Result<(Self, Result<(), ObjectError>), ObjectError> {
-        let batch = self.until_border(batch, is_last);
         if batch.is_empty() && !is_last {
             return Ok((self, Ok(())));
         }
-        let mut hashes = std::mem::take(&mut self.hashes);
-        let (before, same) = (hashes.before(), batch.clone());
-        let hashing = blocking(move || {
-            for bytes in &same {
-                hashes.update(bytes);
-            }
-            hashes
-        });
-        let writing = blocking(move || {
-            let written = self.write(&batch, is_last);
-            (self, batch, written)
-        });
-        let (hashes, written) = tokio::join!(hashing, writing);
-        let (mut growing, batch, (count, appended)) = written?;
-        growing.hashes = hashes?;
         blocking(move || {
-            if appended.is_err() {
-                growing.hashes = before;
-                first_bytes(&batch, count).for_each(|bytes| growing.hashes.update(bytes));
-            }
-            growing.mark();
-            (growing, appended)
+            let appended = self.append(&batch, is_last);
+            self.mark();
+            (self, appended)
         })
         .await
     }
-
-    /// What waited and a batch, up to where the disk takes all of it at once; the rest waits.
-    fn until_border(&mut self, batch: Vec<Bytes>, is_last: bool) -> Vec<Bytes> {
-        let mut batch: Vec<Bytes> = self.waiting.drain(..).chain(batch).collect();
-        let length: u64 = batch.iter().map(|bytes| bytes.len() as u64).sum();
-        let mut beyond = if is_last { 0 } else { (self.offset + length) % Writer::<File>::SECTOR };
-        while beyond > 0 {
-            let Some(mut last) = batch.pop() else { break };
-            let kept = last.len().saturating_sub(usize::try_from(beyond).unwrap_or(usize::MAX));
-            self.waiting.push_front(last.split_off(kept));
-            beyond -= self.waiting.front().map_or(0, |bytes| bytes.len() as u64);
-            if !last.is_empty() {
-                batch.push(last);
-            }
-        }
-        batch
-    }
-}
-
-/// So many bytes from the front of a batch.
-fn first_bytes(batch: &[Bytes], count: u64) -> impl Iterator<Item = &[u8]> {
-    let mut left = usize::try_from(count).unwrap_or(usize::MAX);
-    batch.iter().map(move |bytes| {
-        let (wanted, _) = bytes.split_at(left.min(bytes.len()));
-        left -= wanted.len();
-        wanted
-    })
 }
 
 /// A flush of a file that somebody else goes on writing.
