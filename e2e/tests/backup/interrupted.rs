@@ -41,7 +41,7 @@ pub(crate) async fn counting(scene: &Scene) -> (Proxy, Arc<Session>) {
     (proxy, session)
 }
 
-async fn run(
+pub(crate) async fn run(
     scene: &Scene,
     session: &Arc<Session>,
     events: &Events,
@@ -52,15 +52,21 @@ async fn run(
 }
 
 /// A connection that is cut costs what was in its buffers; the headers of all calls are far less.
-const SENT_TWICE_MAX: u64 = 1 << 20;
+pub(crate) const SENT_TWICE_MAX: u64 = 1 << 20;
 
-/// The run after one that was interrupted: what both sent is hardly more than there is.
-async fn check_that_little_is_sent_twice(scene: &Scene, proxy: &Proxy, session: &Arc<Session>) {
+/// The run after one that was interrupted, over one file of so many bytes: what both sent is hardly more than there is.
+pub(crate) async fn check_that_little_is_sent_twice(
+    scene: &Scene,
+    proxy: &Proxy,
+    session: &Arc<Session>,
+    bytes: usize,
+) -> BackupReport {
     let report = run(scene, session, &Events::silent(), &CancellationToken::new()).await;
     assert_eq!((report.uploaded, report.failed.len()), (1, 0), "{report:?}");
-    let (up, len) = (proxy.bytes_up(), ciphertext_len(LARGE as u64).unwrap());
+    let (up, len) = (proxy.bytes_up(), ciphertext_len(bytes as u64).unwrap());
     assert!(up < len + SENT_TWICE_MAX, "{up} bytes went up of {len}");
     scene.verify_all(1).await;
+    report
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,7 +78,7 @@ async fn a_stopped_upload_goes_on_from_the_last_byte() {
     assert_eq!((report.uploaded, report.failed.len()), (0, 0), "{report:?}");
     assert!(report.interrupted.is_some() && !report.is_complete());
     assert_eq!(scene.titles().await, [""; 0]);
-    check_that_little_is_sent_twice(&scene, &proxy, &session).await;
+    check_that_little_is_sent_twice(&scene, &proxy, &session, LARGE).await;
 }
 
 /// Shows E4.
@@ -82,7 +88,7 @@ async fn a_run_that_vanished_goes_on_from_the_last_byte() {
     scene.write("large.jpg", &picture(1, LARGE));
     let (proxy, session) = counting(&scene).await;
     vanish_after(&scene, &session, 40_000_000).await;
-    check_that_little_is_sent_twice(&scene, &proxy, &session).await;
+    check_that_little_is_sent_twice(&scene, &proxy, &session, LARGE).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,7 +98,7 @@ async fn a_video_that_is_cut_at_its_end_is_not_sent_again() {
     let cut = ciphertext_len(LARGE as u64).unwrap() / 10 * 9;
     let proxy = Proxy::start(&scene.server.base(), cut, 1).await;
     let session = scene.through(&proxy.base());
-    check_that_little_is_sent_twice(&scene, &proxy, &session).await;
+    check_that_little_is_sent_twice(&scene, &proxy, &session, LARGE).await;
     assert_eq!(proxy.cuts_left(), 0);
 }
 

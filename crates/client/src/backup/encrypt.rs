@@ -23,7 +23,7 @@ use crate::library::folder::fingerprint;
 const SEALED_CHUNK: u64 = SEALED_CHUNK_LEN as u64;
 
 /// Ciphertext bytes handed on at once.
-const PIECE_LEN: usize = 256 * 1024;
+pub(super) const PIECE_LEN: usize = 256 * 1024;
 
 /// One stretch of a source.
 #[derive(Clone, Debug)]

@@ -146,36 +146,47 @@ pub(super) fn hash_in_chunks(
     at_once: usize,
     mut take: impl FnMut(Piece, u64, ContentHash) -> bool,
 ) -> Result<Hashed, HashError> {
-    let component = &asset.main;
-    let mut file = open_unchanged(component)?;
-    let (mut hasher, mut len) = (ContentHasher::new(), 0);
-    read_ahead(&mut file, (at_once, read_full), &mut |chunk| {
-        hasher.update(&chunk);
-        len += chunk.len() as u64;
-        len <= component.fingerprint.size && take(chunk, len, hasher.finish())
+    let content = read_checked(&asset.main, |file, hasher| {
+        let size = asset.main.fingerprint.size;
+        let mut len = 0;
+        read_ahead(file, (at_once, read_full), &mut |chunk| {
+            hasher.update(&chunk);
+            len += chunk.len() as u64;
+            len <= size && take(chunk, len, hasher.finish())
+        })?;
+        Ok(len)
     })?;
-    if len != component.fingerprint.size || file.fingerprint()? != component.fingerprint {
-        return Err(HashError::Changed);
-    }
-    Ok(Hashed { content: hasher.finish(), source: on_disk(component) })
+    Ok(Hashed { content, source: on_disk(&asset.main) })
 }
 
 /// Reads a file once: its content hash. `also` sees every byte. Blocks.
 fn read(component: &Component, mut also: impl FnMut(&[u8])) -> Result<ContentHash, HashError> {
+    read_checked(component, |file, hasher| {
+        let size = component.fingerprint.size;
+        let mut len = 0;
+        let mut take = |bytes: &[u8]| {
+            hasher.update(bytes);
+            also(bytes);
+            len += bytes.len() as u64;
+            len <= size
+        };
+        if size < READ_AHEAD_MIN {
+            read_pieces(file, &mut take)?;
+        } else {
+            read_ahead(file, (READ_LEN, read_some), &mut |piece| take(&piece))?;
+        }
+        Ok(len)
+    })
+}
+
+/// The content hash of a file that stays what it was while `read` hashes it and says how many bytes it had.
+fn read_checked(
+    component: &Component,
+    read: impl FnOnce(&mut Opened, &mut ContentHasher) -> io::Result<u64>,
+) -> Result<ContentHash, HashError> {
     let mut file = open_unchanged(component)?;
     let mut hasher = ContentHasher::new();
-    let mut len = 0;
-    let mut take = |bytes: &[u8]| {
-        hasher.update(bytes);
-        also(bytes);
-        len += bytes.len() as u64;
-        len <= component.fingerprint.size
-    };
-    if component.fingerprint.size < READ_AHEAD_MIN {
-        read_pieces(&mut file, &mut take)?;
-    } else {
-        read_ahead(&mut file, (READ_LEN, read_some), &mut |piece| take(&piece))?;
-    }
+    let len = read(&mut file, &mut hasher)?;
     if len != component.fingerprint.size || file.fingerprint()? != component.fingerprint {
         return Err(HashError::Changed);
     }

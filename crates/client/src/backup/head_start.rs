@@ -11,26 +11,22 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use darkslide_crypto::keys::{FileKey, Wraps as _};
-use darkslide_crypto::stream::{
-    CHUNK_LEN, SEALED_CHUNK_LEN, StreamEncryptor, StreamHeader, StreamPosition, ciphertext_len,
-};
+use darkslide_crypto::keys::FileKey;
+use darkslide_crypto::stream::{CHUNK_LEN, SEALED_CHUNK_LEN, StreamEncryptor, StreamHeader, ciphertext_len};
 use darkslide_crypto::{ContentHash, ContentHasher};
 use darkslide_protocol::Opaque;
 use darkslide_protocol::tus::chunk_digest;
 use tokio::sync::{OwnedMutexGuard, mpsc};
-use tokio::task::JoinHandle;
 
+use super::encrypt::{PIECE_LEN, Stretched};
 use super::error::AssetError;
 use super::hash::{Hashed, Piece, hash_in_chunks};
 use super::identify::Asset;
 use super::run::Run;
 use crate::catalog::{AssetPlace, CatalogError, HeadStart, ResumableRow};
-use crate::event::Event;
 
 /// Bytes from which on a file is worth it: less is hashed in a moment.
 const HEAD_START_MIN: u64 = 128 << 20;
@@ -41,10 +37,6 @@ const REQUEST_CHUNKS: u64 = 128;
 /// Bytes hashed at once of a file that was begun before; a chunk is a multiple of it.
 const HASHED_AT_ONCE: usize = 256 << 10;
 const _: () = assert!(CHUNK_LEN.is_multiple_of(HASHED_AT_ONCE));
-
-/// Ciphertext bytes handed to the network at once, and how many of these may wait for it.
-const PIECE_LEN: usize = 256 << 10;
-const PIECES_WAITING_MAX: usize = 8;
 
 /// A file with a head start.
 pub(super) enum Head {
@@ -87,15 +79,6 @@ struct Stretch {
     is_last: bool,
 }
 
-/// What sealing a request's chunks left behind.
-struct Sealed {
-    cipher: Option<StreamEncryptor>,
-    /// Before the chunk that comes next, or before the last of all.
-    position: StreamPosition,
-    /// BLAKE3 of the ciphertext.
-    digest: [u8; 32],
-}
-
 impl Run {
     /// The head start that a file had in an earlier run, or gets now; none where it is hashed first.
     pub(super) async fn head_start(&self, asset: &Asset) -> Result<Option<Head>, CatalogError> {
@@ -114,7 +97,7 @@ impl Run {
                 return Ok(Some(Head::Before(Box::new(start))));
             }
             if self.catalog.end_head_start(&place, &start.upload.upload).await? && is_of_here {
-                self.let_go(&start.upload.upload).await;
+                self.uploads().let_go(&start.upload.upload).await;
             }
         }
         let Some(turn) = turn else { return Ok(None) };
@@ -174,21 +157,8 @@ impl Run {
             return Ok(None);
         };
         let (key, header) = (FileKey::generate(), StreamHeader::generate());
-        let wrapped = album.key.wrap_key(&key);
-        let upload = ResumableRow {
-            content_hash: ContentHasher::new().finish(),
-            server: self.session.api.server().to_string(),
-            collection: album.id,
-            encrypted_key: Opaque::encode(wrapped.ciphertext),
-            key_nonce: Opaque::encode(wrapped.nonce.as_bytes()),
-            header: Opaque::encode(header.as_bytes()),
-            object_key: begun.object_key,
-            upload: begun.upload,
-            length,
-            began: self.now,
-            checked: 0,
-            position: Opaque::encode(StreamPosition::start(&header).to_bytes()),
-        };
+        let nothing = ContentHasher::new().finish();
+        let upload = self.uploads().unsealed(nothing, &album, (begun, length), (&key, &header));
         let start = HeadStart { pinned: 0, fingerprint: asset.main.fingerprint, upload };
         self.catalog.begin_head_start(place, &start).await?;
         let upload = start.upload;
@@ -260,15 +230,9 @@ impl Run {
             _ => {}
         }
         if self.catalog.end_head_start(place, upload).await? {
-            self.let_go(upload).await;
+            self.uploads().let_go(upload).await;
         }
         Ok(())
-    }
-
-    async fn let_go(&self, upload: &str) {
-        if let Err(failure) = self.session.api.terminate_upload(upload).await {
-            tracing::debug!(%failure, "a head start that is let go of will expire by itself");
-        }
     }
 
     /// Forgets what was sent of a content that turned out to be in the vault, or to stay out of it.
@@ -280,8 +244,7 @@ impl Run {
         if asset.size() >= HEAD_START_MIN
             && let Some(row) = self.catalog.resumable_upload(content).await?
         {
-            self.catalog.end_upload(content).await?;
-            self.let_go(&row.upload).await;
+            self.uploads().give_up(content, &row.upload).await?;
         }
         Ok(())
     }
@@ -300,7 +263,9 @@ impl Run {
             let count = (length - checked).div_ceil(SEALED_CHUNK_LEN as u64).min(REQUEST_CHUNKS);
             let end = length.min(checked + count * SEALED_CHUNK_LEN as u64);
             let stretch = Stretch { chunks: count, is_last: end == length };
-            let (pinned, body, sealing) = self.seal_pinned(name, at_start, stretch);
+            let (pinned, pieces) = mpsc::channel(1);
+            let (body, sealing) =
+                self.uploads().sealed_body(name, move |send| seal(at_start, pieces, stretch, send));
             let pinning = self.pin((place, upload), &mut chunks, count, pinned);
             let sending = self.session.api.append_upload(upload, checked, body, end - checked);
             // Whichever fails first ends the other, and with it the sealing.
@@ -310,7 +275,7 @@ impl Run {
             };
             let sent = tokio::try_join!(pinning, sending);
             let sealed = sealing.await.expect("sealing does not panic");
-            let (Ok(((), told)), Some(sealed)) = (sent, sealed) else { return };
+            let (Ok(((), told)), Ok((next, sealed))) = (sent, sealed) else { return };
             if told != chunk_digest(&sealed.digest) {
                 return;
             }
@@ -319,7 +284,7 @@ impl Run {
             if !matches!(advanced, Ok(true)) {
                 return;
             }
-            (cipher, checked) = (sealed.cipher, end);
+            (cipher, checked) = (next, end);
         }
     }
 
@@ -348,74 +313,40 @@ impl Run {
         }
         Ok(())
     }
-
-    /// A request's body, made of the chunks that are handed in, on a thread of its own; and what sealing them comes to, which is nothing
-    /// where it broke off.
-    fn seal_pinned(
-        &self,
-        name: &Arc<Path>,
-        cipher: StreamEncryptor,
-        stretch: Stretch,
-    ) -> (mpsc::Sender<Piece>, reqwest::Body, JoinHandle<Option<Sealed>>) {
-        let (pinned, chunks) = mpsc::channel::<Piece>(1);
-        let (pieces, mut waiting) = mpsc::channel::<io::Result<Bytes>>(PIECES_WAITING_MAX);
-        let (events, sent, name) = (self.events.clone(), Arc::clone(&self.sent), Arc::clone(name));
-        let sealing = tokio::task::spawn_blocking(move || {
-            let sealed = seal(cipher, chunks, stretch, |piece| {
-                let bytes = piece.len() as u64;
-                let taken = pieces.blocking_send(Ok(piece)).is_ok();
-                if taken {
-                    sent.fetch_add(bytes, Ordering::Relaxed);
-                    events.send_blocking(Event::Moved { name: Arc::clone(&name), bytes });
-                }
-                taken
-            });
-            if sealed.is_none() {
-                // Breaks the request off: it must not look like one that ended early by itself.
-                let _ = pieces.blocking_send(Err(io::ErrorKind::InvalidData.into()));
-            }
-            sealed
-        });
-        let body = futures_util::stream::poll_fn(move |context| waiting.poll_recv(context));
-        (pinned, reqwest::Body::wrap_stream(body), sealing)
-    }
 }
 
-/// Seals a request's chunks as they are handed in; none where there are too few, or nobody takes them any more. Blocks.
+/// Seals a request's chunks as they are handed in. Gives the cipher, unless the file ends here, and what was sealed: at its end, where the cipher
+/// stood before the last chunk. Fails where there are too few, or nobody takes them any more. Blocks.
 fn seal(
     mut cipher: StreamEncryptor,
     mut chunks: mpsc::Receiver<Piece>,
     stretch: Stretch,
-    mut send: impl FnMut(Bytes) -> bool,
-) -> Option<Sealed> {
+    send: &mut dyn FnMut(Bytes) -> bool,
+) -> io::Result<(Option<StreamEncryptor>, Stretched)> {
     let mut digest = blake3::Hasher::new();
-    for left in (0..stretch.chunks).rev() {
-        let chunk = chunks.blocking_recv()?;
-        let mut piece = Vec::with_capacity(SEALED_CHUNK_LEN);
-        let position = cipher.position();
-        let after = if left == 0 && stretch.is_last {
-            cipher.finish(&chunk, &mut piece).ok()?;
-            None
-        } else {
-            cipher.encrypt_chunk(&chunk, &mut piece).ok()?;
-            Some(cipher)
-        };
+    let mut next = || chunks.blocking_recv().ok_or(io::Error::from(io::ErrorKind::BrokenPipe));
+    let mut hand_on = |sealed: Vec<u8>| {
+        digest.update(&sealed);
+        let mut sealed = Bytes::from(sealed);
+        while !sealed.is_empty() {
+            if !send(sealed.split_to(sealed.len().min(PIECE_LEN))) {
+                return Err(io::Error::from(io::ErrorKind::BrokenPipe));
+            }
+        }
+        Ok(())
+    };
+    for _ in u64::from(stretch.is_last)..stretch.chunks {
+        let (chunk, mut sealed) = (next()?, Vec::with_capacity(SEALED_CHUNK_LEN));
+        cipher.encrypt_chunk(&chunk, &mut sealed).map_err(io::Error::other)?;
         drop(chunk);
-        digest.update(&piece);
-        let mut piece = Bytes::from(piece);
-        while !piece.is_empty() {
-            if !send(piece.split_to(piece.len().min(PIECE_LEN))) {
-                return None;
-            }
-        }
-        match after {
-            Some(next) => cipher = next,
-            None => {
-                let digest = *digest.finalize().as_bytes();
-                return Some(Sealed { cipher: None, position, digest });
-            }
-        }
+        hand_on(sealed)?;
     }
-    let (position, digest) = (cipher.position(), *digest.finalize().as_bytes());
-    Some(Sealed { cipher: Some(cipher), position, digest })
+    let position = cipher.position();
+    let mut after = Some(cipher);
+    if let Some(cipher) = after.take_if(|_| stretch.is_last) {
+        let (chunk, mut sealed) = (next()?, Vec::with_capacity(SEALED_CHUNK_LEN));
+        cipher.finish(&chunk, &mut sealed).map_err(io::Error::other)?;
+        hand_on(sealed)?;
+    }
+    Ok((after, Stretched { digest: *digest.finalize().as_bytes(), position }))
 }

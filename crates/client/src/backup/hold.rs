@@ -112,6 +112,7 @@ mod tests {
         let left: Vec<_> = plan.steps.iter().map(|step| step.path.to_str().unwrap()).collect();
         assert_eq!(left, ["a/IMG_2.jpg", "b/img_1.jpg", "b/IMG_3.mov"]);
     }
+
     #[test]
     fn of_many_that_wait_in_a_folder_some_are_named() {
         let step = |number: u64| Step {

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use darkslide_crypto::ContentHash;
 use darkslide_crypto::keys::{FileKey, Wraps as _};
 use darkslide_crypto::stream::{StreamHeader, StreamPosition};
 use darkslide_protocol::Opaque;
@@ -18,8 +19,8 @@ use super::albums::Album;
 use super::encrypt::{Seal, Stretched};
 use super::error::AssetError;
 use super::upload::{Original, SESSIONS_MAX, StoredObject, Uploads, outcome};
-use crate::api::Standing;
-use crate::catalog::ResumableRow;
+use crate::api::{BegunUpload, Standing};
+use crate::catalog::{CatalogError, ResumableRow};
 
 /// The most bytes in one request: what a resumed run may have to make again to compare it.
 const REQUEST_BYTES_MAX: u64 = 512 << 20;
@@ -68,9 +69,9 @@ impl Uploads<'_> {
             let name = upload.row.upload.clone();
             match self.send_to_the_end(original, upload).await {
                 Err(error) if error.is_missing() => self.catalog.end_upload(&original.content).await?,
-                Err(AssetError::Damaged) => self.give_up(original, &name).await?,
+                Err(AssetError::Damaged) => self.give_up(&original.content, &name).await?,
                 Err(AssetError::Changed) => {
-                    self.give_up(original, &name).await?;
+                    self.give_up(&original.content, &name).await?;
                     return Err(AssetError::Changed);
                 }
                 other => return other,
@@ -80,12 +81,17 @@ impl Uploads<'_> {
     }
 
     /// Its key and header are never used again, whether or not the server hears of it.
-    async fn give_up(self, original: &Original, upload: &str) -> Result<(), AssetError> {
-        self.catalog.end_upload(&original.content).await?;
+    pub(super) async fn give_up(self, content: &ContentHash, upload: &str) -> Result<(), CatalogError> {
+        self.catalog.end_upload(content).await?;
+        self.let_go(upload).await;
+        Ok(())
+    }
+
+    /// Tells the server that nobody goes on with an upload.
+    pub(super) async fn let_go(self, upload: &str) {
         if let Err(failure) = self.session.api.terminate_upload(upload).await {
             tracing::debug!(%failure, "an upload that is given up will expire by itself");
         }
-        Ok(())
     }
 
     /// The upload of this very content that was begun before, if its key still opens.
@@ -112,10 +118,24 @@ impl Uploads<'_> {
         let begin = || async { Ok(self.session.api.begin_upload(len).await?) };
         let begun = self.patience.persist(begin).await?;
         let (key, header) = (original.new_key(), StreamHeader::generate());
-        let wrapped = album.key.wrap_key(&key);
         let position = StreamPosition::start(&header);
-        let row = ResumableRow {
-            content_hash: original.content,
+        let row = self.unsealed(original.content, album, (begun, len), (&key, &header));
+        self.catalog.begin_resumable_upload(&row).await?;
+        let seal = Arc::new(Seal { source: original.source.clone(), key, header });
+        Ok(Upload { seal, row, position, is_unsure: false, conflicts: 0, has_moved: false })
+    }
+
+    /// The record of an upload whose key and header have met nothing yet.
+    pub(super) fn unsealed(
+        self,
+        content_hash: ContentHash,
+        album: &Album,
+        (begun, length): (BegunUpload, u64),
+        (key, header): (&FileKey, &StreamHeader),
+    ) -> ResumableRow {
+        let wrapped = album.key.wrap_key(key);
+        ResumableRow {
+            content_hash,
             server: self.session.api.server().to_string(),
             collection: album.id,
             encrypted_key: Opaque::encode(wrapped.ciphertext),
@@ -123,14 +143,11 @@ impl Uploads<'_> {
             header: Opaque::encode(header.as_bytes()),
             object_key: begun.object_key,
             upload: begun.upload,
-            length: len,
+            length,
             began: self.now,
             checked: 0,
-            position: Opaque::encode(position.to_bytes()),
-        };
-        self.catalog.begin_resumable_upload(&row).await?;
-        let seal = Arc::new(Seal { source: original.source.clone(), key, header });
-        Ok(Upload { seal, row, position, is_unsure: false, conflicts: 0, has_moved: false })
+            position: Opaque::encode(StreamPosition::start(header).to_bytes()),
+        }
     }
 
     async fn send_to_the_end(

@@ -576,18 +576,12 @@ impl Job {
 
     /// Under which root the catalog has it.
     pub(super) fn recorded_under(&self) -> Vec<u8> {
-        self.recorded_at().0
+        self.asset.catalogued().root
     }
 
     /// The paths of what it is made of there: its own, and that of a Live Photo's video.
     pub(super) fn halves(&self) -> Vec<Vec<u8>> {
         let place = self.place();
         std::iter::once(place.relative).chain(place.motion.map(|(path, _)| path)).map(raw).collect()
-    }
-
-    /// Where the catalog has it: the root and the path.
-    pub(super) fn recorded_at(&self) -> (Vec<u8>, Vec<u8>) {
-        let place = self.place();
-        (raw(place.root), raw(place.relative))
     }
 }

@@ -25,7 +25,7 @@ use super::packing::stored;
 use super::run::Run;
 use super::settle::{Job, OTHERS_FIRST_MAX, Settled};
 use super::upload::StoredObject;
-use crate::catalog::{CatalogError, FileRow, Fingerprint, InVault, UploadedRows};
+use crate::catalog::{AssetPlace, CatalogError, FileRow, Fingerprint, InVault, UploadedRows};
 use crate::event::Outcome;
 use crate::feed;
 use crate::keys::file_key;
@@ -90,7 +90,7 @@ impl Run {
     /// What was in the vault at this place, or of a Live Photo whose still is new, what its video was.
     async fn what_it_was(&self, job: &Job) -> Result<Option<Before>, CatalogError> {
         let asset = job.asset();
-        let (root, path) = job.recorded_at();
+        let AssetPlace { root, path } = job.asset().catalogued();
         let is_half = |was: &InVault, half: &Component| {
             let Fingerprint { size, modified_ns, .. } = half.fingerprint;
             !was.is_live && (was.size, was.modified_ns) == (size, modified_ns)

@@ -436,7 +436,6 @@ fn mark_of(text: &str) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |mark, byte| (mark ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// One row of text: a hundred thousand rows of their own cost a second to hand over.
 /// Where in the order of paths a folder's files are, and where their names begin, counted from 1.
 struct Part {
     from: Vec<u8>,
@@ -461,6 +460,7 @@ impl Part {
     }
 }
 
+/// One row of text: a hundred thousand rows of their own cost a second to hand over.
 pub(super) const SETTLED: &str =
     "SELECT json_group_array(json_array(hex(path), size, modified_ns, inode, album, file)) FROM (
          SELECT path, size, modified_ns, inode, hex(album_root) || '/' || hex(album_folder) AS album, file

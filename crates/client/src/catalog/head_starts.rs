@@ -5,9 +5,11 @@
 
 use darkslide_crypto::ContentHash;
 use darkslide_protocol::Opaque;
-use sqlx::{FromRow, Row, Sqlite, Transaction, sqlite::SqliteRow};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{FromRow, Row, Sqlite};
 
-use super::{Catalog, CatalogError, Fingerprint, ResumableRow};
+use super::{Catalog, CatalogError, Fingerprint, ResumableRow, resumable};
 
 /// Where an asset is, as the catalog writes it: the root (or library) and the path (or id).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,31 +65,20 @@ impl Catalog {
             .bind(row.began.saturating_sub(AGE_MAX))
             .execute(&mut *transaction)
             .await?;
-        sqlx::query(
-            "INSERT OR REPLACE INTO head_starts (root, path, pinned, size, modified_ns, inode, content_hash, server, collection,
-                 encrypted_key, key_nonce, header, object_key, upload, length, began, checked, position)
+        let query = sqlx::query(
+            "INSERT OR REPLACE INTO head_starts (content_hash, server, collection, encrypted_key, key_nonce, header, object_key,
+                 upload, length, began, checked, position, root, path, pinned, size, modified_ns, inode)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
-        )
-        .bind(&place.root)
-        .bind(&place.path)
-        .bind(pinned.cast_signed())
-        .bind(fingerprint.size.cast_signed())
-        .bind(fingerprint.modified_ns)
-        .bind(fingerprint.inode.cast_signed())
-        .bind(row.content_hash.to_string())
-        .bind(&row.server)
-        .bind(row.collection.0)
-        .bind(&row.encrypted_key.0)
-        .bind(&row.key_nonce.0)
-        .bind(&row.header.0)
-        .bind(&row.object_key.0)
-        .bind(&row.upload)
-        .bind(row.length.cast_signed())
-        .bind(row.began)
-        .bind(row.checked.cast_signed())
-        .bind(&row.position.0)
-        .execute(&mut *transaction)
-        .await?;
+        );
+        resumable::bind(query, row)
+            .bind(&place.root)
+            .bind(&place.path)
+            .bind(pinned.cast_signed())
+            .bind(fingerprint.size.cast_signed())
+            .bind(fingerprint.modified_ns)
+            .bind(fingerprint.inode.cast_signed())
+            .execute(&mut *transaction)
+            .await?;
         Ok(transaction.commit().await?)
     }
 
@@ -98,17 +89,10 @@ impl Catalog {
         upload: &str,
         (pinned, content): (u64, &ContentHash),
     ) -> Result<bool, CatalogError> {
-        let text = "UPDATE head_starts SET pinned = $1, content_hash = $2
-                    WHERE root = $3 AND path = $4 AND upload = $5 AND pinned < $1";
-        let done = sqlx::query(text)
-            .bind(pinned.cast_signed())
-            .bind(content.to_string())
-            .bind(&place.root)
-            .bind(&place.path)
-            .bind(upload)
-            .execute(&self.pool)
-            .await?;
-        Ok(done.rows_affected() == 1)
+        let text = "UPDATE head_starts SET pinned = $4, content_hash = $5
+                    WHERE root = $1 AND path = $2 AND upload = $3 AND pinned < $4";
+        let query = this_one(text, place, upload).bind(pinned.cast_signed()).bind(content.to_string());
+        Ok(query.execute(&self.pool).await?.rows_affected() == 1)
     }
 
     /// Records how far the server has been compared, and where the cipher stands there. False where the head start is no longer this one.
@@ -118,25 +102,15 @@ impl Catalog {
         upload: &str,
         (checked, position): (u64, &Opaque),
     ) -> Result<bool, CatalogError> {
-        let text = "UPDATE head_starts SET checked = $1, position = $2
-                    WHERE root = $3 AND path = $4 AND upload = $5";
-        let done = sqlx::query(text)
-            .bind(checked.cast_signed())
-            .bind(&position.0)
-            .bind(&place.root)
-            .bind(&place.path)
-            .bind(upload)
-            .execute(&self.pool)
-            .await?;
-        Ok(done.rows_affected() == 1)
+        let text = "UPDATE head_starts SET checked = $4, position = $5
+                    WHERE root = $1 AND path = $2 AND upload = $3";
+        let query = this_one(text, place, upload).bind(checked.cast_signed()).bind(&position.0);
+        Ok(query.execute(&self.pool).await?.rows_affected() == 1)
     }
 
     /// Forgets a head start: its key and header are never used again. False where it is no longer this one.
     pub async fn end_head_start(&self, place: &AssetPlace, upload: &str) -> Result<bool, CatalogError> {
-        let mut transaction = self.write().await?;
-        let ended = delete(&mut transaction, place, upload).await?;
-        transaction.commit().await?;
-        Ok(ended)
+        Ok(this_one(END, place, upload).execute(&self.pool).await?.rows_affected() == 1)
     }
 
     /// Makes a head start the resumable upload of the whole content that it turned out to begin. False where that has an upload already, or the
@@ -148,24 +122,17 @@ impl Catalog {
         content: &ContentHash,
     ) -> Result<bool, CatalogError> {
         let mut transaction = self.write().await?;
-        let settled = sqlx::query(
-            "INSERT INTO resumable_uploads (content_hash, server, collection, encrypted_key, key_nonce, header, object_key,
+        let text = "INSERT INTO resumable_uploads (content_hash, server, collection, encrypted_key, key_nonce, header, object_key,
                  upload, length, began, checked, position)
-             SELECT $1, server, collection, encrypted_key, key_nonce, header, object_key, upload, length, began, checked,
+             SELECT $4, server, collection, encrypted_key, key_nonce, header, object_key, upload, length, began, checked,
                  position
-             FROM head_starts WHERE root = $2 AND path = $3 AND upload = $4
-                 AND NOT EXISTS (SELECT 1 FROM resumable_uploads WHERE content_hash = $1)
-                 AND NOT EXISTS (SELECT 1 FROM uploads WHERE content_hash = $1)",
-        )
-        .bind(content.to_string())
-        .bind(&place.root)
-        .bind(&place.path)
-        .bind(upload)
-        .execute(&mut *transaction)
-        .await?;
-        let settled = settled.rows_affected() == 1;
+             FROM head_starts WHERE root = $1 AND path = $2 AND upload = $3
+                 AND NOT EXISTS (SELECT 1 FROM resumable_uploads WHERE content_hash = $4)
+                 AND NOT EXISTS (SELECT 1 FROM uploads WHERE content_hash = $4)";
+        let settling = this_one(text, place, upload).bind(content.to_string());
+        let settled = settling.execute(&mut *transaction).await?.rows_affected() == 1;
         if settled {
-            delete(&mut transaction, place, upload).await?;
+            this_one(END, place, upload).execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
         Ok(settled)
@@ -187,16 +154,9 @@ impl Catalog {
     }
 }
 
-async fn delete(
-    transaction: &mut Transaction<'_, Sqlite>,
-    place: &AssetPlace,
-    upload: &str,
-) -> Result<bool, CatalogError> {
-    let done = sqlx::query("DELETE FROM head_starts WHERE root = $1 AND path = $2 AND upload = $3")
-        .bind(&place.root)
-        .bind(&place.path)
-        .bind(upload)
-        .execute(&mut **transaction)
-        .await?;
-    Ok(done.rows_affected() == 1)
+const END: &str = "DELETE FROM head_starts WHERE root = $1 AND path = $2 AND upload = $3";
+
+/// A statement about the head start of this place that is this upload, which are its first three values.
+fn this_one(text: &'static str, place: &AssetPlace, upload: &str) -> Query<'static, Sqlite, SqliteArguments> {
+    sqlx::query(text).bind(place.root.clone()).bind(place.path.clone()).bind(upload.to_owned())
 }

@@ -5,7 +5,9 @@
 
 use darkslide_crypto::ContentHash;
 use darkslide_protocol::{CollectionId, ObjectKey, Opaque};
-use sqlx::{FromRow, Row, sqlite::SqliteRow};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{FromRow, Row, Sqlite};
 
 use super::{Catalog, CatalogError};
 
@@ -59,6 +61,25 @@ impl FromRow<'_, SqliteRow> for ResumableRow {
     }
 }
 
+/// Binds all of a row, in the order of its members.
+pub(super) fn bind<'q>(query: UploadQuery<'q>, row: &ResumableRow) -> UploadQuery<'q> {
+    query
+        .bind(row.content_hash.to_string())
+        .bind(row.server.clone())
+        .bind(row.collection.0)
+        .bind(row.encrypted_key.0.clone())
+        .bind(row.key_nonce.0.clone())
+        .bind(row.header.0.clone())
+        .bind(row.object_key.0.clone())
+        .bind(row.upload.clone())
+        .bind(row.length.cast_signed())
+        .bind(row.began)
+        .bind(row.checked.cast_signed())
+        .bind(row.position.0.clone())
+}
+
+type UploadQuery<'q> = Query<'q, Sqlite, SqliteArguments>;
+
 impl Catalog {
     /// The resumable upload of this content that was begun.
     pub async fn resumable_upload(
@@ -80,25 +101,12 @@ impl Catalog {
             .bind(&hash)
             .execute(&mut *transaction)
             .await?;
-        sqlx::query(
+        let query = sqlx::query(
             "INSERT OR REPLACE INTO resumable_uploads (content_hash, server, collection, encrypted_key, key_nonce,
                  header, object_key, upload, length, began, checked, position)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-        )
-        .bind(&hash)
-        .bind(&row.server)
-        .bind(row.collection.0)
-        .bind(&row.encrypted_key.0)
-        .bind(&row.key_nonce.0)
-        .bind(&row.header.0)
-        .bind(&row.object_key.0)
-        .bind(&row.upload)
-        .bind(row.length.cast_signed())
-        .bind(row.began)
-        .bind(row.checked.cast_signed())
-        .bind(&row.position.0)
-        .execute(&mut *transaction)
-        .await?;
+        );
+        bind(query, row).execute(&mut *transaction).await?;
         Ok(transaction.commit().await?)
     }
 

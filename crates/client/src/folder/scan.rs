@@ -230,13 +230,15 @@ impl Scan {
                 missing.push((path, agreed.disk, row.stat));
             }
         }
+        if missing.is_empty() {
+            return;
+        }
         // What is met under a name of its own was renamed or copied to there, whatever else leads to it.
         let met: HashSet<DiskId> = self.stats.values().map(|stat| stat.disk).collect();
-        let missing = missing.into_iter().filter(|(_, disk, _)| !met.contains(disk));
-        let missing: Vec<_> = missing.map(|(path, disk, stat)| (path, disk, Stat { disk, ..stat })).collect();
+        missing.retain(|(_, disk, _)| !met.contains(disk));
         let aside = aside::find(passed_over, &missing.iter().map(|(_, disk, stat)| (*disk, *stat)).collect());
-        let missing = missing.into_iter().filter(|(_, disk, _)| aside.contains(disk));
-        self.local.extend(missing.map(|(path, ..)| (path.clone(), Local::Aside)));
+        let lie_aside = missing.into_iter().filter(|(_, disk, _)| aside.contains(disk));
+        self.local.extend(lie_aside.map(|(path, ..)| (path.clone(), Local::Aside)));
     }
 
     /// Of what was agreed on where a disk was mounted and is not, or the other way round, nothing is known, whatever is there now.

@@ -18,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{post, put};
 use axum::{Json, Router};
 use darkslide_protocol::limits::{OBJECT_BYTES_MAX, PART_BYTES_MAX};
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 
 /// How much of a refused body is read before the refusal is told: more than any client's part.
 const DRAIN_BYTES_MAX: u64 = 128 * 1024 * 1024;
@@ -165,7 +165,7 @@ async fn put_to(server: &Server, target: Option<&Target>, request: Request) -> R
         Ok((grant, announced)) => receive(server, &grant, &announced, body).await,
         Err(refusal) => {
             if !parts.headers.contains_key(header::EXPECT) {
-                drain(server, body, DRAIN_BYTES_MAX).await;
+                drain(server, body.into_data_stream(), DRAIN_BYTES_MAX).await;
             }
             Err(refusal)
         }
@@ -257,12 +257,14 @@ async fn keep(server: &Server, grant: &Grant, incoming: Incoming) -> Result<(), 
     result
 }
 
-/// Reads a refused body and forgets it, up to `most` bytes.
-pub(super) async fn drain(server: &Server, body: Body, most: u64) {
-    let mut stream = body.into_data_stream();
+/// Reads a refused body, or the rest of it, and forgets it, up to `most` bytes.
+pub(super) async fn drain<S, E>(server: &Server, mut body: S, most: u64)
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+{
     let mut read = 0;
     let idle = server.config.limits.idle_timeout;
-    while let Ok(Some(Ok(bytes))) = tokio::time::timeout(idle, stream.next()).await {
+    while let Ok(Some(Ok(bytes))) = tokio::time::timeout(idle, body.next()).await {
         read += bytes.len() as u64;
         if read > most {
             return;

@@ -3,6 +3,7 @@
 //! The body is read as it comes: objects go straight into one file, records are kept until the end. Nothing is recorded before
 //! all of it has arrived, so a batch that breaks off has not happened.
 
+use super::super::blobs::drain;
 use super::super::request::StorageCaller;
 use super::super::uploads::{check_quota, default_quota};
 use super::problem::problem;
@@ -65,7 +66,7 @@ async fn batch(
     };
     // Whoever waits for leave to send is not asked to.
     if received.is_err() && !parts.headers.contains_key(header::EXPECT) {
-        frames.drain().await;
+        drain(&server, frames.stream, DRAIN_BYTES_MAX).await;
     }
     let received = received?;
     let outcome = record(&server, caller.account, &received).await?;
@@ -254,17 +255,6 @@ where
         }
         let length = usize::try_from(most).unwrap_or(usize::MAX).min(self.waiting.len());
         Ok(self.waiting.split_to(length))
-    }
-
-    /// Reads on and forgets it.
-    async fn drain(&mut self) {
-        let most = self.read.saturating_add(DRAIN_BYTES_MAX);
-        while let Ok(Some(Ok(bytes))) = tokio::time::timeout(self.idle, self.stream.next()).await {
-            self.read = self.read.saturating_add(bytes.len() as u64);
-            if self.read > most {
-                return;
-            }
-        }
     }
 
     /// Whether there is more.

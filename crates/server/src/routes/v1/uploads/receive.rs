@@ -410,7 +410,7 @@ async fn gather(
 
 /// Reads a refused body and forgets it.
 pub(super) async fn drain(server: &Server, body: Body) {
-    blobs::drain(server, body, DRAIN_BYTES_MAX).await;
+    blobs::drain(server, body.into_data_stream(), DRAIN_BYTES_MAX).await;
 }
 
 fn conflict(what: &'static str) -> ApiError {
