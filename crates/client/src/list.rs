@@ -103,12 +103,13 @@ pub async fn list_albums(session: &Session, catalog: &Catalog) -> Result<Vec<Alb
         .filter(|row| !row.deleted)
         .map(|row| (row.id, entry(row, session.account)))
         .collect();
-    for row in catalog.files(&FileFilter::default()).await? {
-        if let Some(album) = albums.get_mut(&row.collection) {
+    let count = |collection: CollectionId, object_size: i64| {
+        if let Some(album) = albums.get_mut(&collection) {
             album.files += 1;
-            album.bytes += plain_len(&row);
+            album.bytes += plain_len(object_size);
         }
-    }
+    };
+    catalog.each_size(count).await?;
     let mut albums: Vec<AlbumEntry> = albums.into_values().collect();
     albums.sort_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
     Ok(albums)
@@ -141,7 +142,7 @@ pub async fn list_files(
     let mut entries: Vec<FileEntry> = Vec::new();
     let mut wanted: HashMap<FileId, bool> = HashMap::new();
     let mut places: HashMap<FileId, usize> = HashMap::new();
-    for row in catalog.files(&everywhere).await? {
+    let take = |row: FileRow| {
         let in_album = filter.album.is_none_or(|album| album == row.collection);
         *wanted.entry(row.id).or_default() |= in_album && matches(&row, filter);
         let place = *places.entry(row.id).or_insert(entries.len());
@@ -151,7 +152,8 @@ pub async fn list_files(
         if let Some(entry) = entries.get_mut(place) {
             entry.albums.extend(names.get(&row.collection).cloned());
         }
-    }
+    };
+    catalog.each_file(&everywhere, take).await?;
     entries.retain(|entry| wanted.get(&entry.id).copied().unwrap_or(false));
     Ok(entries)
 }
@@ -174,11 +176,12 @@ fn file_entry(row: &FileRow, account: AccountId) -> FileEntry {
         kind: Kind::of(row),
         taken: row.taken,
         modified: row.modified,
-        bytes: plain_len(row),
+        bytes: plain_len(row.object_size),
         shared_with_me: row.owner != account,
     }
 }
 
-fn plain_len(row: &FileRow) -> u64 {
-    u64::try_from(row.object_size).ok().and_then(plaintext_len).unwrap_or_default()
+/// Bytes of plaintext in an object.
+fn plain_len(object_size: i64) -> u64 {
+    u64::try_from(object_size).ok().and_then(plaintext_len).unwrap_or_default()
 }

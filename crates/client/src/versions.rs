@@ -40,9 +40,9 @@ pub struct EarlierEntry {
 
 /// The files of the vault with this name, as it was backed up.
 pub async fn files_named(catalog: &Catalog, name: &str) -> Result<Vec<FileId>, VaultError> {
-    let rows = catalog.files(&FileFilter::default()).await?;
-    let mut files: Vec<FileId> =
-        rows.into_iter().filter(|row| row.title.as_deref() == Some(name)).map(|row| row.id).collect();
+    let mut files = Vec::new();
+    let take = |row: FileRow| files.extend((row.title.as_deref() == Some(name)).then_some(row.id));
+    catalog.each_file(&FileFilter::default(), take).await?;
     files.sort_unstable();
     files.dedup();
     Ok(files)

@@ -2,6 +2,7 @@
 
 use darkslide_crypto::ContentHash;
 use darkslide_protocol::{AccountId, CollectionId, FileId, Opaque, Version};
+use futures_util::TryStreamExt as _;
 use sqlx::{FromRow, Row, SqliteConnection, sqlite::SqliteRow};
 use std::slice;
 
@@ -147,7 +148,18 @@ impl Catalog {
 
     /// The live memberships that a filter lets through, oldest picture first.
     pub async fn files(&self, filter: &FileFilter) -> Result<Vec<FileRow>, CatalogError> {
-        Ok(sqlx::query_as(
+        let mut rows = Vec::new();
+        self.each_file(filter, |row| rows.push(row)).await?;
+        Ok(rows)
+    }
+
+    /// The same, one at a time: there may be more than should be in memory at once.
+    pub async fn each_file(
+        &self,
+        filter: &FileFilter,
+        mut each: impl FnMut(FileRow),
+    ) -> Result<(), CatalogError> {
+        let mut rows = sqlx::query_as::<_, FileRow>(
             "SELECT files.* FROM files JOIN collections ON collections.id = files.collection
              WHERE files.deleted = 0 AND collections.deleted = 0
                AND ($1 IS NULL OR files.collection = $1) AND ($2 IS NULL OR files.file = $2)
@@ -160,8 +172,24 @@ impl Catalog {
         .bind(filter.taken_from)
         .bind(filter.taken_until)
         .bind(filter.title_contains.as_deref())
-        .fetch_all(&self.pool)
-        .await?)
+        .fetch(&self.pool);
+        while let Some(row) = rows.try_next().await? {
+            each(row);
+        }
+        Ok(())
+    }
+
+    /// Of each live membership, its collection and the bytes of the file's object.
+    pub async fn each_size(&self, mut each: impl FnMut(CollectionId, i64)) -> Result<(), CatalogError> {
+        let mut rows = sqlx::query_as::<_, (i64, i64)>(
+            "SELECT files.collection, files.object_size FROM files JOIN collections ON collections.id = files.collection
+             WHERE files.deleted = 0 AND collections.deleted = 0",
+        )
+        .fetch(&self.pool);
+        while let Some((collection, size)) = rows.try_next().await? {
+            each(CollectionId(collection), size);
+        }
+        Ok(())
     }
 
     /// Every membership of one file, tombstones included.
