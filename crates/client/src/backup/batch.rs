@@ -30,14 +30,14 @@ use crate::library::device::AssetKind;
 use crate::session::Session;
 
 /// How long the first parcel of a batch waits for company.
-const LINGER: Duration = Duration::from_millis(15);
+const LINGER: Duration = Duration::from_millis(40);
 
 /// Batches under way on a fast line: while one is received, others are flushed, recorded and answered. On a slow one they would only
 /// take the line from each other.
 const BATCHES_AT_ONCE: u32 = 4;
 
 /// The most parcels in a batch.
-const PARCELS_MAX: usize = 96;
+const PARCELS_MAX: usize = 128;
 const _: () = assert!(PARCELS_MAX <= BATCH_COMMITS_MAX);
 
 /// Bytes of a batch on an unknown line.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::group::{grouped, small_bytes};
@@ -42,24 +43,29 @@ struct Admitted {
     room: Option<OwnedSemaphorePermit>,
 }
 
-pub(super) async fn small_lane(run: Arc<Run>, waiting: mpsc::Receiver<Vec<Asset>>) {
+/// Each group is a task of its own, so that all processors see to small files.
+pub(super) async fn small_lane(run: Arc<Run>, mut waiting: mpsc::Receiver<Vec<Asset>>) {
     let places = Arc::new(Semaphore::new(run.settings.memory.small_in_flight));
-    let admitted = futures_util::stream::unfold(waiting, |mut waiting| async {
-        let admitted = admit(&run, &places, &mut waiting).await?;
-        Some((admitted, waiting))
-    });
-    let each = |admitted: Admitted| async {
-        let Admitted { mut group, places, room } = admitted;
-        match group.pop() {
-            Some(only) if group.is_empty() => run.process(only, room).await,
-            last => {
-                group.extend(last);
-                Box::pin(run.process_group(group, room)).await;
-            }
+    let mut under_way = JoinSet::new();
+    while let Some(admitted) = admit(&run, &places, &mut waiting).await {
+        under_way.spawn(see_to(Arc::clone(&run), admitted));
+        while let Some(ended) = under_way.try_join_next() {
+            ended.expect("seeing to a group does not panic");
         }
-        drop(places);
-    };
-    admitted.for_each_concurrent(None, each).await;
+    }
+    under_way.join_all().await;
+}
+
+async fn see_to(run: Arc<Run>, admitted: Admitted) {
+    let Admitted { mut group, places, room } = admitted;
+    match group.pop() {
+        Some(only) if group.is_empty() => run.process(only, room).await,
+        last => {
+            group.extend(last);
+            run.process_group(group, room).await;
+        }
+    }
+    drop(places);
 }
 
 /// The next group, as soon as there is room for it.
