@@ -11,6 +11,7 @@
 //! The client draws an object's id, so that a batch whose answer was lost can be sent again: its key is `<account>/<id>`. An
 //! object that no commit of the batch names waits for one as any upload does. Nothing here is encrypted or opened.
 
+use crate::change::Span;
 use crate::file::File;
 use crate::upload::ObjectReference;
 use crate::{AccountId, FileId, ObjectKey, Problem, Version};
@@ -116,16 +117,6 @@ pub struct BatchAnswer {
     /// What the account's feed says of this batch; missing where that is nothing, or more than the answers tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub span: Option<Span>,
-}
-
-/// A stretch of an account's feed: the changes later than `after` and not later than `until`. All of them were made by the request
-/// that is answered, so a client that has read up to `after`, or further, and has kept the answer need not read them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-pub struct Span {
-    /// The account's version before.
-    pub after: Version,
-    /// The account's version behind it.
-    pub until: Version,
 }
 
 /// What became of one commit. All or nothing each; none depends on another, except that of two with the same content tag the

@@ -13,6 +13,16 @@ pub const CHANGES_DEFAULT: u16 = 2500;
 /// The most changes that a client may ask for at once.
 pub const CHANGES_MAX: u16 = 5000;
 
+/// A stretch of an account's feed: the changes later than `after` and not later than `until`. All of them were made by the request
+/// that is answered, so a client that has read up to `after`, or further, and has kept the answer need not read them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+pub struct Span {
+    /// The account's version before.
+    pub after: Version,
+    /// The account's version behind it.
+    pub until: Version,
+}
+
 /// One row as it is now, at the place in the order where it last changed. Earlier states of it are not in the feed any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "camelCase")]

@@ -1,5 +1,6 @@
 //! Collections: albums on the server.
 
+use crate::change::Span;
 use crate::file::FileKey;
 use crate::{AccountId, CollectionId, FileId, MagicMetadata, Opaque, Version};
 use serde::{Deserialize, Serialize};
@@ -104,6 +105,9 @@ pub struct CreateCollectionRequest {
     /// Visible to all with access, mutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pub_magic_metadata: Option<MagicMetadata>,
+    /// Whether the answer shall have a [`Span`]. Stock clients do not send it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wants_span: bool,
 }
 
 /// A collection as clients see it.
@@ -168,6 +172,9 @@ pub struct Collection {
 pub struct WrappedCollection {
     /// The collection.
     pub collection: Collection,
+    /// What the account's feed says of a collection that was just made, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<Span>,
 }
 
 /// `GET /collections/v2`: all that changed after the cursor, tombstones included.

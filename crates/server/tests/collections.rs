@@ -300,3 +300,27 @@ async fn links_are_answered_though_they_are_not_offered() {
     assert_eq!(vault.get("/collection-actions/delete-suggestions").await.ok(), json!({ "actions": [] }));
     vault.post("/collection-actions/reject-delete-suggestions", json!({ "fileIDs": [] })).await.ok();
 }
+
+/// A client that asks is told what the feed says of the collection that it made, and need not read that.
+#[tokio::test]
+async fn a_new_collection_comes_with_its_span_where_that_is_asked_for() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "a@example.org").await;
+    for (kind, is_new) in [("album", true), ("favorites", true), ("favorites", false)] {
+        let before = vault.get("/v1/changes").await.ok()["next"].clone();
+        let mut body = Vault::new_collection(kind);
+        body["wantsSpan"] = json!(true);
+        let made = vault.post("/collections", body).await.ok();
+        if is_new {
+            let version = &made["collection"]["updationTime"];
+            assert_eq!(made["span"], json!({ "after": before, "until": version }));
+            let feed = vault.get(&format!("/v1/changes?after={before}")).await.ok();
+            assert_eq!((&feed["next"], feed["changes"].as_array().unwrap().len()), (version, 1), "{feed}");
+        } else {
+            assert_eq!(made.get("span"), None, "it was there before");
+        }
+    }
+    let made = vault.post("/collections", Vault::new_collection("album")).await.ok();
+    let fields: Vec<&String> = made.as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["collection"], "stock clients do not ask");
+}

@@ -14,10 +14,8 @@ impl Api {
     pub async fn create_collection(
         &self,
         request: &CreateCollectionRequest,
-    ) -> Result<Collection, ApiFailure> {
-        let call = Call::post("create an album", "/collections");
-        let wrapped: WrappedCollection = self.ask_once(call, Some(request)).await?;
-        Ok(wrapped.collection)
+    ) -> Result<WrappedCollection, ApiFailure> {
+        self.ask_once(Call::post("create an album", "/collections"), Some(request)).await
     }
 
     /// One collection, also when it was deleted.

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use darkslide_crypto::keys::CollectionKey;
-use darkslide_protocol::collection::{Collection, CollectionType, CreateCollectionRequest};
+use darkslide_protocol::collection::{CollectionType, CreateCollectionRequest, WrappedCollection};
 use darkslide_protocol::{AccountId, CollectionId};
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
 use super::error::AssetError;
 use super::patience::Patience;
-use crate::catalog::{Catalog, CatalogError, CollectionRow, DeviceAlbumKey, Feed};
+use crate::catalog::{Catalog, CatalogError, CollectionRow, DeviceAlbumKey, Feed, Spans};
 use crate::feed;
 use crate::keys::{collection_key, new_collection, open_collection};
 use crate::library::DeviceAlbum;
@@ -18,6 +18,9 @@ use crate::session::Session;
 
 /// What stock clients call the collection of favourites, in whatever language.
 const FAVOURITES: &str = "Favorites";
+
+/// What a run knows of the feed beyond the cursor.
+pub(super) type SharedSpans = AsyncMutex<Spans>;
 
 /// A collection that files can be put into.
 #[derive(Debug)]
@@ -61,18 +64,24 @@ impl Albums {
         session: &Session,
         catalog: &Catalog,
         patience: &Patience,
+        spans: &SharedSpans,
         album: &DeviceAlbum,
     ) -> Result<Arc<Album>, AssetError> {
+        if let Some(resolved) = self.cached(album) {
+            return Ok(resolved);
+        }
         let _making = self.making.acquire().await.expect("the semaphore is never closed");
         if let Some(resolved) = self.cached(album) {
             return Ok(resolved);
         }
         let row = match find(catalog, session.account, album).await? {
-            Some(row) => row,
-            None => make(session, catalog, patience, &album.name, CollectionType::Album).await?,
+            Some(row) => {
+                catalog.link_album(&album.key, row.id).await?;
+                row
+            }
+            None => make(session, catalog, patience, spans, &album.name, Some(&album.key)).await?,
         };
         let resolved = Arc::new(Album { id: row.id, key: collection_key(&session.keys, &row)? });
-        catalog.link_album(&album.key, resolved.id).await?;
         self.cache().insert(album.key.clone(), Arc::clone(&resolved));
         Ok(resolved)
     }
@@ -83,6 +92,7 @@ impl Albums {
         session: &Session,
         catalog: &Catalog,
         patience: &Patience,
+        spans: &SharedSpans,
     ) -> Result<Arc<Album>, AssetError> {
         let _making = self.making.acquire().await.expect("the semaphore is never closed");
         let key = DeviceAlbumKey { root: Vec::new(), folder: Vec::new() };
@@ -96,7 +106,7 @@ impl Albums {
         let known = catalog.collections().await?.into_iter().find(is_it);
         let row = match known {
             Some(row) => row,
-            None => make(session, catalog, patience, FAVOURITES, CollectionType::Favorites).await?,
+            None => make(session, catalog, patience, spans, FAVOURITES, None).await?,
         };
         let resolved = Arc::new(Album { id: row.id, key: collection_key(&session.keys, &row)? });
         self.cache().insert(favourites.key, Arc::clone(&resolved));
@@ -130,20 +140,29 @@ async fn find(
     }
 }
 
+/// Makes the collection of a device album and links it; or that of favourites, which is none's.
 async fn make(
     session: &Session,
     catalog: &Catalog,
     patience: &Patience,
+    spans: &SharedSpans,
     name: &str,
-    kind: CollectionType,
+    album: Option<&DeviceAlbumKey>,
 ) -> Result<CollectionRow, AssetError> {
+    let kind = album.map_or(CollectionType::Favorites, |_| CollectionType::Album);
     let (_, request) = new_collection(&session.keys, name, kind);
     let attempt = || async { Ok(create_or_find(session, catalog, &request).await?) };
-    let collection = patience.persist(attempt).await?;
+    let WrappedCollection { collection, span } = patience.persist(attempt).await?;
     let row = open_collection(&session.keys, &collection).row;
-    catalog.put_collection(&row).await?;
-    // What follows in it is known without reading the feed, if the cursor stands behind the album itself.
-    patience.persist(|| async { Ok(feed::catch_up(session, catalog).await?) }).await?;
+    let is_told = span.is_some();
+    let mut known = spans.lock().await;
+    known.extend(span);
+    catalog.record_album(&row, album, &mut known).await?;
+    drop(known);
+    if !is_told {
+        // What follows in it is known without reading the feed, if the cursor stands behind the album itself.
+        patience.persist(|| async { Ok(feed::catch_up(session, catalog).await?) }).await?;
+    }
     Ok(row)
 }
 
@@ -153,14 +172,14 @@ async fn create_or_find(
     session: &Session,
     catalog: &Catalog,
     request: &CreateCollectionRequest,
-) -> Result<Collection, crate::api::ApiFailure> {
+) -> Result<WrappedCollection, crate::api::ApiFailure> {
     let failure = match session.api.create_collection(request).await {
-        Ok(collection) => return Ok(collection),
+        Ok(made) => return Ok(made),
         Err(failure) if failure.is_transient() => failure,
         Err(failure) => return Err(failure),
     };
     let cursor = catalog.cursor(Feed::Collections).await.unwrap_or_default();
     let listed = session.api.collections_since(cursor).await?;
     let mut same = listed.into_iter().filter(|known| known.encrypted_key == request.encrypted_key);
-    same.next().ok_or(failure)
+    same.next().map(|collection| WrappedCollection { collection, span: None }).ok_or(failure)
 }

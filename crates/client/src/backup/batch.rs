@@ -9,8 +9,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use darkslide_protocol::batch::{
-    BATCH_COMMITS_MAX, CommitAnswer, FrameKind, RECORD_HEAD_LEN, Span, object_head, object_key, record_head,
+    BATCH_COMMITS_MAX, CommitAnswer, FrameKind, RECORD_HEAD_LEN, object_head, object_key, record_head,
 };
+use darkslide_protocol::change::Span;
 use darkslide_protocol::file::{CommitRequest, File, FileInfo, FileObject};
 use darkslide_protocol::upload::ObjectReference;
 use darkslide_protocol::{AccountId, FileId, ObjectKey, Version};

@@ -386,7 +386,7 @@ impl Run {
     }
 
     pub(super) async fn resolve(&self, album: &DeviceAlbum) -> Result<Arc<Album>, AssetError> {
-        self.albums.resolve(&self.session, &self.catalog, &self.patience, album).await
+        self.albums.resolve(&self.session, &self.catalog, &self.patience, &self.spans, album).await
     }
 
     /// What the catalog holds of it when it is in the vault, as this file if that is known.

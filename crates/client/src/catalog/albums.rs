@@ -6,7 +6,7 @@ use sqlx::{FromRow, Row, SqliteConnection, sqlite::SqliteRow};
 use std::slice;
 
 use super::changes::{ROWS, placeholders, statement};
-use super::{Catalog, CatalogError, Feed, cursor};
+use super::{Catalog, CatalogError, Feed, Spans, cursor};
 
 /// A collection with its name opened. Its key stays wrapped: it is opened when needed, under the account's keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +90,23 @@ impl Catalog {
     pub async fn put_collection(&self, row: &CollectionRow) -> Result<(), CatalogError> {
         let mut transaction = self.write().await?;
         put_all(&mut transaction, slice::from_ref(row)).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Records a collection that was made for a device album, ahead of the feed. Of that, what this collection is the last to be known of need not
+    /// be read.
+    pub async fn record_album(
+        &self,
+        row: &CollectionRow,
+        album: Option<&DeviceAlbumKey>,
+        spans: &mut Spans,
+    ) -> Result<(), CatalogError> {
+        let mut transaction = self.write().await?;
+        put_all(&mut transaction, slice::from_ref(row)).await?;
+        if let Some(album) = album {
+            link(&mut transaction, album, row.id).await?;
+        }
+        cursor::advance(&mut transaction, spans).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -191,17 +208,25 @@ impl Catalog {
         album: &DeviceAlbumKey,
         collection: CollectionId,
     ) -> Result<(), CatalogError> {
-        sqlx::query(
-            "INSERT INTO device_albums (root, folder, collection) VALUES ($1, $2, $3)
-             ON CONFLICT (root, folder) DO UPDATE SET collection = excluded.collection",
-        )
-        .bind(&album.root)
-        .bind(&album.folder)
-        .bind(collection.0)
-        .execute(&self.pool)
-        .await?;
-        Ok(())
+        link(&mut *self.pool.acquire().await?, album, collection).await
     }
+}
+
+async fn link(
+    connection: &mut SqliteConnection,
+    album: &DeviceAlbumKey,
+    collection: CollectionId,
+) -> Result<(), CatalogError> {
+    sqlx::query(
+        "INSERT INTO device_albums (root, folder, collection) VALUES ($1, $2, $3)
+         ON CONFLICT (root, folder) DO UPDATE SET collection = excluded.collection",
+    )
+    .bind(&album.root)
+    .bind(&album.folder)
+    .bind(collection.0)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// The columns that are written.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use darkslide_protocol::batch::Span;
+use darkslide_protocol::change::Span;
 use darkslide_protocol::{CollectionId, Version};
 use sqlx::SqliteConnection;
 

@@ -52,8 +52,7 @@ async fn create(
     caller: StorageCaller,
     Body(request): Body<CreateCollectionRequest>,
 ) -> ApiResult<Json<WrappedCollection>> {
-    let collection = server.store.create_collection(caller.account, &request).await?;
-    Ok(Json(WrappedCollection { collection }))
+    Ok(Json(server.store.create_collection(caller.account, &request).await?))
 }
 
 async fn list(
@@ -86,7 +85,7 @@ async fn read(
 ) -> ApiResult<Json<WrappedCollection>> {
     let collection =
         server.store.collection(caller.account, id(&collection)?).await?.ok_or(ApiError::NOT_FOUND)?;
-    Ok(Json(WrappedCollection { collection }))
+    Ok(Json(WrappedCollection { collection, span: None }))
 }
 
 async fn read_file(

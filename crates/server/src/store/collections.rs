@@ -1,14 +1,16 @@
 //! Collections: made, listed, renamed, and turned into tombstones, which stay for ever: the trash needs their keys.
 
 use super::change::{ChangeError, Role, Touch, Where, collection_state};
+use super::changes::version_of;
 use super::clocks::Reach;
 use super::files::{magic_of, magic_text};
 use super::magic::Envelope;
 use super::shares::{end_shares, fill_sharees, shared_collection, shared_collections};
 use super::sql::statement;
 use super::{Store, StoreError, Tx};
+use darkslide_protocol::change::Span;
 use darkslide_protocol::collection::{
-    Attributes, Collection, CollectionType, CreateCollectionRequest, Person, RenameRequest,
+    Attributes, Collection, CollectionType, CreateCollectionRequest, Person, RenameRequest, WrappedCollection,
 };
 use darkslide_protocol::{AccountId, CollectionId, FileId, MagicMetadata, Opaque, Version};
 use sqlx::any::{AnyArguments, AnyRow};
@@ -24,12 +26,13 @@ pub(super) const COLUMNS: &str =
     collections.magic_metadata, collections.pub_magic_metadata, collections.is_deleted, collections.version";
 
 impl Store {
-    /// Makes a collection; of the two kinds that exist once, the existing one is returned.
+    /// Makes a collection; of the two kinds that exist once, the existing one is returned. What the feed says of a new one is told if the request
+    /// wants it.
     pub async fn create_collection(
         &self,
         account: AccountId,
         request: &CreateCollectionRequest,
-    ) -> Result<Collection, ChangeError> {
+    ) -> Result<WrappedCollection, ChangeError> {
         check_new(request)?;
         let id = CollectionId(self.next_id().await?);
         let mut tx = self.begin_for(account, Reach::default()).await?;
@@ -41,14 +44,16 @@ impl Store {
             if let Some(row) = row {
                 let mut existing = [collection_of(&row, String::new())?];
                 fill_sharees(&mut tx, &mut existing).await?;
-                let [existing] = existing;
-                return Ok(existing);
+                let [collection] = existing;
+                return Ok(WrappedCollection { collection, span: None });
             }
         }
-        let version = self.allocate_versions(&mut tx, 1).await?;
-        let row = insert_collection(&mut tx, id, account, singular, request, version, self.now()).await?;
+        let after = if request.wants_span { Some(version_of(&mut tx, account).await?) } else { None };
+        let until = self.allocate_versions(&mut tx, 1).await?;
+        let row = insert_collection(&mut tx, id, account, singular, request, until, self.now()).await?;
         tx.commit().await?;
-        Ok(collection_of(&row, String::new())?)
+        let span = after.map(|after| Span { after, until });
+        Ok(WrappedCollection { collection: collection_of(&row, String::new())?, span })
     }
 
     /// The account's collections that changed after `since`, tombstones included, oldest change first; at most `limit`.

@@ -70,12 +70,15 @@ impl<'s> Vault<'s> {
         self.server.send(Method::DELETE, path, &self.person.token, &json!({})).await
     }
 
-    pub async fn create(&self, kind: &str) -> Value {
-        let body = json!({
+    pub fn new_collection(kind: &str) -> Value {
+        json!({
             "encryptedKey": Opaque::encode([1; 48]), "keyDecryptionNonce": Opaque::encode([2; 24]),
             "encryptedName": "bmFtZQ==", "nameDecryptionNonce": "bm4=", "type": kind,
-        });
-        self.post("/collections", body).await.ok()["collection"].clone()
+        })
+    }
+
+    pub async fn create(&self, kind: &str) -> Value {
+        self.post("/collections", Self::new_collection(kind)).await.ok()["collection"].clone()
     }
 
     /// The id of a new album.
