@@ -2,20 +2,21 @@
 //! portions. Of a portion stays what is to be done with it, in little memory where it is much: a root may have hundreds of thousands of
 //! files that are new.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use darkslide_protocol::FileId;
 use tokio::sync::mpsc;
 
 use super::Settings;
+use super::companions::{Arrivals, Arrived};
 use super::error::BackupError;
 use super::hold::hold_back;
-use super::plan::{self, BackupPlan, Decision, Step, Why, kin_of};
+use super::plan::{self, Decision, Step, Why};
+use super::portions::Portion;
 use super::report::Waiting;
 use super::run::Run;
-use super::sift::{Portion, Sift, Sifted};
+use super::sift::{Sift, Sifted};
 use super::to_read::FilesToRead;
 use crate::catalog::{AssetRow, Catalog, CatalogError, SettledRow};
 use crate::event::Events;
@@ -85,7 +86,7 @@ async fn look(
     let is_single = !path.is_dir();
     let has_rows = catalog.has_assets(&raw(&root)).await?;
     let survey = Survey { root, ..Survey::default() };
-    let arrivals = HashMap::new();
+    let arrivals = Arrivals::default();
     let mut planner =
         Planner { catalog, settings, displaced, has_rows, is_single, arrivals, companions: 0, survey };
     let mut seen = 0;
@@ -153,21 +154,10 @@ struct Planner<'a> {
     /// Whether anything was ever seen under the root.
     has_rows: bool,
     is_single: bool,
-    /// By the folder.
-    arrivals: HashMap<PathBuf, Arrivals>,
+    arrivals: Arrivals,
     /// Settled files that are read all the same.
     companions: u64,
     survey: Survey,
-}
-
-/// What arrived in one folder, as far as it may be half of a Live Photo. Marks, not names: there may be many, and one that stands for two
-/// has a file read that need not be.
-#[derive(Default)]
-struct Arrivals {
-    /// What the other halves would be.
-    wanted: HashSet<u64>,
-    /// Assets that are known and in the plan already.
-    planned: HashSet<u64>,
 }
 
 impl Planner<'_> {
@@ -178,7 +168,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    async fn plan(&mut self, Portion { files, finished }: Portion) -> Result<(), CatalogError> {
+    async fn plan(&mut self, Portion { files, finished, is_cut: _ }: Portion) -> Result<(), CatalogError> {
         let known = if self.has_rows {
             let paths: Vec<Vec<u8>> = files.iter().map(|found| raw(&found.path)).collect();
             self.catalog.assets_at(&raw(&self.survey.root), &paths).await?
@@ -193,48 +183,23 @@ impl Planner<'_> {
             self.survey.waiting.extend(waiting);
         }
         if self.has_rows && !self.is_single {
-            self.note_arrivals(&plan, &known);
+            self.arrivals.note(&plan, &known);
         }
         plan.steps.into_iter().for_each(|step| self.survey.take(step));
         for folder in finished {
-            if let Some(arrivals) = self.arrivals.remove(&folder) {
-                self.read_companions(&folder, &arrivals).await?;
+            if let Some(arrived) = self.arrivals.take(&folder) {
+                self.read_companions(&folder, &arrived).await?;
             }
         }
         Ok(())
     }
 
-    fn note_arrivals(&mut self, plan: &BackupPlan, known: &[AssetRow]) {
-        let arrived =
-            plan.steps.iter().filter(|step| matches!(step.decision, Decision::Read(Why::New | Why::Changed)));
-        for kin in arrived.filter_map(|step| kin_of(&step.path)) {
-            let other_half = kin.other_half();
-            self.arrivals_in(&other_half.folder).wanted.insert(mark(&other_half));
-        }
-        for path in known.iter().filter(|row| row.is_settled()).map(|row| path_of(&row.path)) {
-            let folder = path.parent().unwrap_or(Path::new(""));
-            self.arrivals_in(folder).planned.insert(mark(&path));
-        }
-    }
-
-    fn arrivals_in(&mut self, folder: &Path) -> &mut Arrivals {
-        self.arrivals.entry(folder.to_owned()).or_default()
-    }
-
     /// Has the settled files of a folder read beside which something arrived that may be their other half.
-    async fn read_companions(&mut self, folder: &Path, arrivals: &Arrivals) -> Result<(), CatalogError> {
-        if arrivals.wanted.is_empty() {
-            return Ok(());
-        }
+    async fn read_companions(&mut self, folder: &Path, arrived: &Arrived) -> Result<(), CatalogError> {
         let root = &self.survey.root;
         let exclude = &self.settings.selection.exclude;
-        let is_companion = |row: &AssetRow| {
-            let path = path_of(&row.path);
-            row.is_settled()
-                && kin_of(&path).is_some_and(|kin| arrivals.wanted.contains(&mark(&kin)))
-                && !arrivals.planned.contains(&mark(&path))
-                && exclude.matching(&path).is_none()
-        };
+        let is_companion =
+            |row: &AssetRow| arrived.is_companion(row) && exclude.matching(&path_of(&row.path)).is_none();
         let mut companions = Vec::new();
         let keep = |row: AssetRow| companions.extend(Some(row).filter(is_companion));
         self.catalog.each_asset_of(&raw(root), folder, Reach::Itself, keep).await?;
@@ -250,12 +215,6 @@ impl Planner<'_> {
         }
         Ok(())
     }
-}
-
-fn mark(of: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    of.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]
