@@ -1,8 +1,9 @@
-//! What arrived in a folder beside files that are settled: such a file is read all the same if what arrived may be its other half. Pure.
+//! Halves of Live Photos that are not planned together: a settled file is read all the same if what arrived beside it may be its other half,
+//! and what is known to be one is planned as one, also where its folder is cut between the halves. Pure.
 //!
-//! Marks are kept, not names: there may be many, and one that stands for two has a file read that need not be.
+//! Of what arrived marks are kept, not names: there may be many, and one that stands for two has a file read that need not be.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::path::{Path, PathBuf};
 
@@ -55,6 +56,14 @@ impl Arrived {
             && kin_of(&path).is_some_and(|kin| self.wanted.contains(&mark(&kin)))
             && !self.planned.contains(&mark(&path))
     }
+}
+
+/// The halves that belong to some files and are not among them: videos of what is known there, and stills whose videos are there.
+pub(super) fn other_halves(here: &[Vec<u8>], known: &[AssetRow], stills: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let here: HashSet<&[u8]> = here.iter().map(Vec::as_slice).collect();
+    let videos = known.iter().filter_map(|row| row.motion.as_ref()).map(|(path, _)| path.clone());
+    let halves = videos.chain(stills).filter(|path| !here.contains(path.as_slice()));
+    halves.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn mark(of: &impl Hash) -> u64 {
@@ -139,6 +148,22 @@ mod tests {
         }
         let arrived = arrivals.take(Path::new("")).unwrap();
         assert!(arrived.is_companion(&row("1.mov")) && !arrived.is_companion(&row("0.mov")));
+    }
+
+    #[test]
+    fn the_other_halves_are_those_that_are_not_here() {
+        let unit = |still: &str, video: &str| AssetRow {
+            motion: Some((video.as_bytes().to_vec(), PRINT)),
+            ..row(still)
+        };
+        let paths = |text: &str| text.split(' ').map(|path| path.as_bytes().to_vec()).collect::<Vec<_>>();
+        let known = [unit("1.heic", "1.mov"), unit("2.heic", "x.mov"), row("3.jpg"), unit("4.heic", "x.mov")];
+        let halves = other_halves(
+            &paths("1.heic 1.mov 2.heic 3.jpg 4.heic 5.mov"),
+            &known,
+            paths("1.heic 0.heic y.heic"),
+        );
+        assert_eq!(halves, paths("0.heic x.mov y.heic"));
     }
 
     #[test]

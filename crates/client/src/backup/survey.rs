@@ -2,14 +2,14 @@
 //! portions. Of a portion stays what is to be done with it, in little memory where it is much: a root may have hundreds of thousands of
 //! files that are new.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use darkslide_protocol::FileId;
 use tokio::sync::mpsc;
 
 use super::Settings;
-use super::companions::{Arrivals, Arrived};
+use super::companions::{Arrivals, Arrived, other_halves};
 use super::error::BackupError;
 use super::hold::hold_back;
 use super::plan::{self, Decision, Step, Why};
@@ -21,7 +21,7 @@ use super::to_read::FilesToRead;
 use crate::catalog::{AssetRow, Catalog, CatalogError, SettledRow};
 use crate::event::Events;
 use crate::library::selection::{Reach, Scope, Selection};
-use crate::library::{PassedOver, folder, path_of, raw};
+use crate::library::{Found, PassedOver, folder, path_of, raw};
 
 /// Settled assets that are read from the catalog at once.
 const PAGE: u32 = 4000;
@@ -168,15 +168,25 @@ impl Planner<'_> {
         Ok(())
     }
 
-    async fn plan(&mut self, Portion { files, finished, is_cut: _ }: Portion) -> Result<(), CatalogError> {
-        let known = if self.has_rows {
+    async fn plan(&mut self, Portion { mut files, finished, is_cut }: Portion) -> Result<(), CatalogError> {
+        let (mut known, mut elsewhere) = (Vec::new(), HashSet::new());
+        if self.has_rows {
+            let root = raw(&self.survey.root);
             let paths: Vec<Vec<u8>> = files.iter().map(|found| raw(&found.path)).collect();
-            self.catalog.assets_at(&raw(&self.survey.root), &paths).await?
-        } else {
-            Vec::new()
-        };
+            known = self.catalog.assets_at(&root, &paths).await?;
+            if is_cut {
+                let stills = self.catalog.stills_of(&root, &paths).await?;
+                let halves = other_halves(&paths, &known, stills);
+                known.extend(self.catalog.assets_at(&root, &halves).await?);
+                let halves = self.found_at(halves).await;
+                elsewhere = halves.iter().map(|half| half.path.clone()).collect();
+                files.extend(halves);
+            }
+        }
         let mut plan = plan::plan(&self.survey.root, &files, &known, self.displaced, &self.settings.albums);
         drop(files);
+        // They were here to be seen. What is done with them is planned with the files that they lie among.
+        plan.steps.retain(|step| !elsewhere.contains(&step.path));
         if let Some(settling) = self.settings.settling {
             let (settled, waiting) = hold_back(&self.survey.root, plan, settling).await;
             plan = settled;
@@ -192,6 +202,22 @@ impl Planner<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What a walk of what is selected would find at these paths, which lie in a folder of it.
+    async fn found_at(&self, paths: Vec<Vec<u8>>) -> Vec<Found> {
+        let root = self.survey.root.clone();
+        let exclude = self.settings.selection.exclude.clone();
+        let looking = tokio::task::spawn_blocking(move || {
+            let paths =
+                paths.iter().map(|path| path_of(path)).filter(|path| exclude.matching(path).is_none());
+            let found = |path: PathBuf| {
+                let metadata = root.join(&path).symlink_metadata().ok().filter(std::fs::Metadata::is_file)?;
+                Some(Found { path, fingerprint: folder::fingerprint(&metadata) })
+            };
+            paths.filter_map(found).collect()
+        });
+        looking.await.expect("looking at files does not panic")
     }
 
     /// Has the settled files of a folder read beside which something arrived that may be their other half.
@@ -236,7 +262,9 @@ mod tests {
 
     fn cases() -> impl Strategy<Value = Vec<Case>> {
         let folder = prop::sample::select(vec!["", "a/", "a b/", "a/b/", "c/"]);
-        let name = prop::sample::select(vec!["1.jpg", "1.mov", "2.jpg", "2.heic", "2.mov", "n.txt"]);
+        let name = prop::sample::select(vec![
+            "0.heic", "1.jpg", "1.mov", "2.jpg", "2.heic", "2.mov", "9.mov", "n.txt",
+        ]);
         let state = prop::sample::select(vec![
             AssetState::BackedUp,
             AssetState::BackedUp,
@@ -272,7 +300,8 @@ mod tests {
             let (state, is_same, has_motion, file) = case.known?;
             let mut fingerprint = print(&case.path);
             fingerprint.size += u64::from(!is_same);
-            let video = case.path.replace(".jpg", ".mov").replace(".heic", ".mov");
+            // One of them has a video of another name.
+            let video = case.path.replace("0.heic", "9.mov").replace(".jpg", ".mov").replace(".heic", ".mov");
             let motion = Some((video.clone().into_bytes(), print(&video)));
             Some(AssetRow {
                 root: raw(root),
@@ -345,6 +374,33 @@ mod tests {
             prop_assert_eq!(surveyed.has_work(), expected.has_work());
             prop_assert_eq!(work(surveyed.to_read, surveyed.steps), work(expected.to_read, expected.steps));
         }
+    }
+
+    /// Of a folder that is cut both halves of a Live Photo were read in every run when their names had nothing in common.
+    #[tokio::test]
+    async fn a_live_photo_of_two_names_is_one_where_its_folder_is_cut() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let case = |name: &str, known| Case { path: format!("a/{name}"), is_there: true, known };
+        let mut cases = vec![case("0.heic", Some((AssetState::BackedUp, true, true, 2)))];
+        cases.extend(["1.jpg", "2.jpg", "3.jpg", "9.mov"].map(|name| case(name, None)));
+        let known = rows(&root, &cases);
+        let settings = Settings { albums: AlbumRule::PerFolder, ..Settings::default() };
+        let catalog = Catalog::open(&home.path().join("catalog")).await.unwrap();
+        catalog.put_asset(&known[0]).await.unwrap();
+        let look = async || {
+            let none = BTreeSet::new();
+            let survey = look(&catalog, &root, &settings, &none, &Events::silent(), 2).await.unwrap();
+            let read: Vec<_> = survey.to_read.groups().flat_map(|group| group.paths).collect();
+            let names: Vec<_> = read.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+            (survey.unchanged, names.join(" "))
+        };
+        assert_eq!(look().await, (1, "1.jpg 2.jpg 3.jpg".to_owned()));
+        fs::write(root.join("a/9.mov"), b"another video").unwrap();
+        assert_eq!(look().await, (0, "0.heic 1.jpg 2.jpg 3.jpg 9.mov".to_owned()));
+        fs::remove_file(root.join("a/9.mov")).unwrap();
+        assert_eq!(look().await, (0, "0.heic 1.jpg 2.jpg 3.jpg".to_owned()));
     }
 
     #[test]
