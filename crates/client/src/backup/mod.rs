@@ -67,7 +67,7 @@ pub use explain::explain;
 pub use import::import;
 pub use memory::Memory;
 pub use reorganise::{Reorganised, reorganise};
-pub use report::{BackupReport, Named, Waiting};
+pub use report::{BackupReport, Named, OtherFiles, Waiting};
 
 use crate::catalog::Catalog;
 use crate::event::{Event, Events, Outcome};
@@ -153,6 +153,7 @@ pub async fn backup(
                 run.pass_over(&std::mem::take(&mut survey.passed_over));
                 let mut tally = run.tally();
                 tally.unchanged += survey.unchanged;
+                tally.not_media.add(std::mem::take(&mut survey.not_media));
                 tally.waiting.append(&mut survey.waiting);
                 surveys.push(survey);
             }

@@ -14,7 +14,7 @@ use super::error::BackupError;
 use super::hold::hold_back;
 use super::plan::{self, Decision, Step, Why};
 use super::portions::Portion;
-use super::report::Waiting;
+use super::report::{OtherFiles, Waiting};
 use super::run::Run;
 use super::sift::{Sift, Sifted};
 use super::to_read::FilesToRead;
@@ -38,8 +38,10 @@ pub(super) struct Survey {
     pub(super) unchanged: u64,
     /// What must be read.
     pub(super) to_read: FilesToRead,
-    /// What is done with the others.
+    /// What is looked up in the vault.
     pub(super) steps: Vec<Step>,
+    /// What was looked at before, and is neither a picture nor a video.
+    pub(super) not_media: OtherFiles,
     /// What has not settled.
     pub(super) waiting: Vec<Waiting>,
     /// Everything else that was met.
@@ -49,15 +51,15 @@ pub(super) struct Survey {
 impl Survey {
     /// Whether anything may have to be sent.
     pub(super) fn has_work(&self) -> bool {
-        let is_work = |step: &Step| matches!(step.decision, Decision::Recheck(_));
-        self.to_read.total().0 > 0 || self.steps.iter().any(is_work)
+        self.to_read.total().0 > 0 || !self.steps.is_empty()
     }
 
     fn take(&mut self, step: Step) {
-        match step.decision {
+        match &step.decision {
             Decision::Unchanged => self.unchanged += 1,
             Decision::Read(_) => self.to_read.add(&step),
-            Decision::Recheck(_) | Decision::NotMedia(_) => self.steps.push(step),
+            Decision::Recheck(_) => self.steps.push(step),
+            Decision::NotMedia(reason) => self.not_media.count(&self.root.join(&step.path), reason),
         }
     }
 }
@@ -368,10 +370,16 @@ mod tests {
             let mut files = Vec::new();
             folder::walk(&root, &settings.selection, |found| files.push(found)).unwrap();
             let whole = plan::plan(&root, &files, &known, &displaced, &settings.albums);
-            let mut expected = Survey::default();
+            let mut expected = Survey { root, ..Survey::default() };
             whole.steps.into_iter().for_each(|step| expected.take(step));
             prop_assert_eq!(surveyed.unchanged, expected.unchanged);
             prop_assert_eq!(surveyed.has_work(), expected.has_work());
+            let not_media = |survey: &Survey| {
+                let mut named: Vec<_> = survey.not_media.some.iter().map(|named| named.path.clone()).collect();
+                named.sort();
+                (survey.not_media.files, named)
+            };
+            prop_assert_eq!(not_media(&surveyed), not_media(&expected));
             prop_assert_eq!(work(surveyed.to_read, surveyed.steps), work(expected.to_read, expected.steps));
         }
     }
