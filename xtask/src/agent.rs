@@ -2,13 +2,14 @@
 //! middle, files are renamed while it is dead and moved when it has started again; then it runs until nothing is left to do.
 //!
 //! What must be true in the end is checked and makes it fail; what it took is told and makes nothing fail. Server and agent are the release
-//! binary, on 127.0.0.1 and in a folder of their own, which is removed at the end. It ends no process but those that it started.
+//! binary, on 127.0.0.1 and in a folder of their own, which is removed at the end. It ends no process but those that it started, and waits for
+//! nothing for ever: what does not come in time is an error that says what it was. Only the build takes as long as it takes.
 
 use crate::bench::corpus::{Corpus, all_contents};
-use crate::bench::measure::{high_water_mark, measure};
+use crate::bench::measure::{high_water_mark, measure_within};
 use crate::bench::sides::{Account, Server};
-use crate::shell::{cargo, execute, root};
-use anyhow::{Context, Result, bail, ensure};
+use crate::shell::{cargo, ended_within, execute, output_within, root};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use serde_json::Value;
 use std::fs;
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 /// How often the agent is asked how far it is.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
-/// How long anything may take, beside so much a file.
+/// How long anything may take, beside so much a file where files are dealt with.
 const PATIENCE: Duration = Duration::from_mins(2);
 const PATIENCE_A_FILE: Duration = Duration::from_millis(20);
 
@@ -87,7 +88,7 @@ fn day(work: &Path, files: usize) -> Result<Figures> {
     fs::create_dir(&watched)?;
     let server = Server::start(&work.join("server"), false, &[])?;
     let account = Account::sign_up(&server, &work.join("home"))?;
-    measure(account.client().args(["watch", "add"]).arg(&watched))?;
+    measure_within(patience, account.client().args(["watch", "add"]).arg(&watched))?;
     let count = files as u64;
     let mut figures = Figures { files: count, ..Figures::default() };
 
@@ -105,8 +106,9 @@ fn day(work: &Path, files: usize) -> Result<Figures> {
     figures.agent_peak_before_the_kill = agent.memory();
     figures.seconds_to_the_kill = begin.elapsed().as_secs_f64();
     agent.kill()?;
+    until("all files are copied in", patience, || Ok(copying.is_finished().then_some(())))?;
     let paths = copying.join().expect("copying does not panic")?;
-    figures.sent_before_the_kill = at_rest(&server)?;
+    figures.sent_before_the_kill = at_rest(&server, patience)?;
     figures.renamed_while_dead = rename(&paths, 0, |path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         path.with_file_name(format!("renamed {name}"))
@@ -121,7 +123,7 @@ fn day(work: &Path, files: usize) -> Result<Figures> {
     agent.until_all_is_safe(count)?;
     // What nobody was told of is found by a look at everything.
     let full_scans = number(&agent.status()?.context("it answers")?, "/done/fullScans");
-    measure(account.client().args(["agent", "scan"]))?;
+    measure_within(patience, account.client().args(["agent", "scan"]))?;
     agent.until("all of it was looked at once more", |status| {
         Ok(number(status, "/done/fullScans") > full_scans)
     })?;
@@ -132,11 +134,11 @@ fn day(work: &Path, files: usize) -> Result<Figures> {
     figures.agent_peak_after_it = agent.memory();
     agent.stop()?;
 
-    figures.files_in_the_vault = listed(&account, &["list"], "/files")?;
-    figures.files_in_the_trash = listed(&account, &["trash", "list"], "/trash")?;
+    figures.files_in_the_vault = listed(&account, patience, &["list"], "/files")?;
+    figures.files_in_the_trash = listed(&account, patience, &["trash", "list"], "/trash")?;
     figures.server_peak = server.memory().unwrap_or(0);
     let back = work.join("back");
-    measure(account.client().arg("restore").arg("--to").arg(&back))?;
+    measure_within(patience, account.client().arg("restore").arg("--to").arg(&back))?;
     all_contents(&staging, &back)?;
     Ok(figures)
 }
@@ -196,25 +198,20 @@ impl<'a> Agent<'a> {
 
     /// None where nobody answers.
     fn status(&self) -> Result<Option<Value>> {
-        let output = self.account.client().args(["agent", "status", "--json"]).output()?;
+        let mut asking = self.account.client();
+        let output = output_within(PATIENCE, asking.args(["agent", "status", "--json"]))?;
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         Ok(answer.get("agent").filter(|agent| !agent.is_null()).cloned())
     }
 
     fn until(&self, what: &str, mut is_there: impl FnMut(&Value) -> Result<bool>) -> Result<Value> {
-        let begin = Instant::now();
-        loop {
-            let status = self.status()?;
-            if let Some(status) = &status
-                && is_there(status)?
-            {
-                return Ok(status.clone());
-            }
-            if begin.elapsed() > self.patience {
-                bail!("it never came that {what}: {}", status.unwrap_or_default());
-            }
-            std::thread::sleep(ASK_EVERY);
-        }
+        let mut last = None;
+        let seen = until(what, self.patience, || {
+            last = self.status()?;
+            let is_there = last.as_ref().map_or(Ok(false), &mut is_there)?;
+            Ok(last.clone().filter(|_| is_there))
+        });
+        seen.with_context(|| format!("the agent's last answer was {}", last.unwrap_or_default()))
     }
 
     fn until_all_is_safe(&self, files: u64) -> Result<Value> {
@@ -231,21 +228,14 @@ impl<'a> Agent<'a> {
     /// Without a chance to do anything about it.
     fn kill(mut self) -> Result<()> {
         self.child.kill()?;
-        self.child.wait()?;
-        Ok(())
+        ended_within(PATIENCE, &mut self.child, "the agent, which was killed").map(drop)
     }
 
     fn stop(mut self) -> Result<()> {
-        measure(self.account.client().args(["agent", "stop"]))?;
-        let begin = Instant::now();
-        while begin.elapsed() < self.patience {
-            if let Some(status) = self.child.try_wait()? {
-                ensure!(status.success(), "the agent ended with {status}");
-                return Ok(());
-            }
-            std::thread::sleep(ASK_EVERY);
-        }
-        bail!("the agent was asked to stop, and did not");
+        measure_within(self.patience, self.account.client().args(["agent", "stop"]))?;
+        let status = ended_within(self.patience, &mut self.child, "the agent, which was asked to stop")?;
+        ensure!(status.success(), "the agent ended with {status}");
+        Ok(())
     }
 }
 
@@ -253,7 +243,7 @@ impl Drop for Agent<'_> {
     fn drop(&mut self) {
         // Both fail only when the process is gone already, which is what is wanted.
         let _gone = self.child.kill();
-        let _gone = self.child.wait();
+        let _gone = ended_within(PATIENCE, &mut self.child, "the agent");
     }
 }
 
@@ -265,21 +255,30 @@ fn sent(status: &Value) -> u64 {
     number(status, "/done/uploaded") + number(status, "/run/filesDone")
 }
 
-/// Files that the server has, when nothing is on its way any more.
-fn at_rest(server: &Server) -> Result<u64> {
-    let mut before = server.files()?;
+/// Asks again and again until there is an answer, and fails when it takes too long.
+fn until<T>(what: &str, patience: Duration, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let begin = Instant::now();
     loop {
-        std::thread::sleep(Duration::from_secs(1));
-        let now = server.files()?;
-        if now == before {
-            return Ok(now);
+        if let Some(answer) = ask()? {
+            return Ok(answer);
         }
-        before = now;
+        ensure!(begin.elapsed() <= patience, "after {} s it has not come that {what}", patience.as_secs());
+        std::thread::sleep(ASK_EVERY);
     }
 }
 
-fn listed(account: &Account, words: &[&str], pointer: &str) -> Result<u64> {
-    let output = account.client().args(words).arg("--json").output()?;
+/// Files that the server has, when nothing is on its way any more.
+fn at_rest(server: &Server, patience: Duration) -> Result<u64> {
+    let mut before = server.files()?;
+    until("nothing is on its way to the server", patience, || {
+        std::thread::sleep(Duration::from_secs(1));
+        let now = server.files()?;
+        Ok((std::mem::replace(&mut before, now) == now).then_some(now))
+    })
+}
+
+fn listed(account: &Account, patience: Duration, words: &[&str], pointer: &str) -> Result<u64> {
+    let output = output_within(patience, account.client().args(words).arg("--json"))?;
     let answer: Value = serde_json::from_slice(&output.stdout)
         .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
     let list = answer.pointer(pointer).and_then(Value::as_array);

@@ -7,13 +7,20 @@ use crate::shell::{command, execute, root};
 use anyhow::{Context, Result, ensure};
 
 /// What decides, and the tests that must notice.
-const DECISIONS: [(&str, &[&str]); 8] = [
+const DECISIONS: [(&str, &[&str]); 12] = [
     ("crates/client/src/backup/rules/mod.rs", &["backup::rules"]),
     ("crates/client/src/backup/rules/conditions.rs", &["backup::rules"]),
     ("crates/client/src/backup/rules/order.rs", &["backup::rules"]),
     ("crates/client/src/backup/rules/explanation.rs", &["backup::rules"]),
-    // The survey asks one of its predicates by itself, file by file.
-    ("crates/client/src/backup/plan.rs", &["backup::plan", "backup::survey"]),
+    // Some of its predicates are for the others to ask.
+    (
+        "crates/client/src/backup/plan.rs",
+        &["backup::plan", "backup::portions", "backup::settled", "backup::companions", "backup::to_read"],
+    ),
+    ("crates/client/src/backup/portions.rs", &["backup::portions"]),
+    ("crates/client/src/backup/settled.rs", &["backup::settled"]),
+    ("crates/client/src/backup/companions.rs", &["backup::companions"]),
+    ("crates/client/src/backup/to_read.rs", &["backup::to_read"]),
     ("crates/client/src/folder/reconcile.rs", &["folder::reconcile", "folder::model"]),
     ("crates/client/src/folder/breaker.rs", &["folder::breaker", "folder::model"]),
     ("crates/client/src/folder/names.rs", &["folder::names", "folder::model"]),

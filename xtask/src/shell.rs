@@ -3,8 +3,13 @@
 //! No shell is involved: arguments are passed as they are.
 
 use anyhow::{Context, Result, bail};
+use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// How often a program is asked whether it has ended.
+const POLL: Duration = Duration::from_millis(5);
 
 /// The workspace's root folder.
 pub(crate) fn root() -> PathBuf {
@@ -39,10 +44,57 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
 
+/// Runs it to its end without a word, and gives what it said. One that takes longer than this is killed, and that is an error.
+pub(crate) fn output_within(patience: Duration, command: &mut Command) -> Result<Output> {
+    let line = describe(command);
+    // Files, not pipes: nobody has to read them meanwhile.
+    let (mut out, mut err) = (tempfile::tempfile()?, tempfile::tempfile()?);
+    command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(err.try_clone()?);
+    let mut child = command.spawn().with_context(|| format!("could not start: {line}"))?;
+    let status = ended_within(patience, &mut child, &line)?;
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    for (file, bytes) in [(&mut out, &mut stdout), (&mut err, &mut stderr)] {
+        file.rewind()?;
+        file.read_to_end(bytes)?;
+    }
+    Ok(Output { status, stdout, stderr })
+}
+
+/// Waits until a program has ended. One that takes longer than this is killed, and that is an error which names it.
+pub(crate) fn ended_within(patience: Duration, child: &mut Child, what: &str) -> Result<ExitStatus> {
+    let begin = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if begin.elapsed() > patience {
+            child.kill()?;
+            bail!("it has not ended after {} s: {what}", patience.as_secs());
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
 pub(crate) fn describe(command: &Command) -> String {
     std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|word| word.to_string_lossy().into_owned())
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_takes_too_long_is_killed_and_named() {
+        let begin = Instant::now();
+        let error = output_within(Duration::from_millis(50), Command::new("sleep").arg("600")).unwrap_err();
+        assert!(begin.elapsed() < Duration::from_mins(5));
+        assert_eq!(error.to_string(), "it has not ended after 0 s: sleep 600");
+        let output = output_within(Duration::from_mins(5), Command::new("printf").arg("a\nb")).unwrap();
+        assert!(output.status.success());
+        assert_eq!((output.stdout.as_slice(), output.stderr.len()), (&b"a\nb"[..], 0));
+    }
 }

@@ -35,11 +35,11 @@ async fn a_second_run_sends_nothing_and_reads_nothing() {
     scene.write("notes.txt", b"not a picture");
     let first = scene.back_up().await;
     assert_eq!((first.uploaded, first.linked, first.failed.len()), (2, 0, 0), "{first:?}");
-    assert_eq!(first.not_media.len(), 1, "{first:?}");
+    assert_eq!(first.not_media.files, 1, "{first:?}");
     assert!(first.bytes_sent > 75_000 && first.bytes_hashed == 75_000, "{first:?}");
     let second = scene.back_up().await;
     assert_eq!((second.unchanged, second.uploaded, second.linked), (2, 0, 0), "{second:?}");
-    assert_eq!((second.bytes_sent, second.bytes_hashed, second.not_media.len()), (0, 0, 1), "{second:?}");
+    assert_eq!((second.bytes_sent, second.bytes_hashed, second.not_media.files), (0, 0, 1), "{second:?}");
     assert_eq!(scene.titles().await, ["a.jpg", "b.jpg"]);
     scene.verify_all(2).await;
 }

@@ -139,7 +139,7 @@ async fn a_split_export_goes_in_whole() {
     assert_eq!(ends(&report.unmatched.without_sidecar), ["IMG_3479.JPG", "NOJSON.jpg"]);
     assert_eq!(ends(&report.unmatched.sidecars_without_media), ["ORPHAN.jpg.json"]);
     assert_eq!(report.unmatched.other_json.len(), 3, "{report:#?}");
-    assert_eq!(report.backup.not_media.len(), 1, "{report:#?}");
+    assert_eq!(report.backup.not_media.files, 1, "{report:#?}");
     scene.verify_all(13).await;
     let files = listed(&scene).await;
     let live: Vec<_> = files.iter().filter(|file| file.name.as_deref() == Some("IMG_0500.HEIC")).collect();

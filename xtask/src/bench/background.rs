@@ -4,7 +4,7 @@
 
 use super::measure::high_water_mark;
 use crate::postgres::free_port;
-use crate::shell::describe;
+use crate::shell::{describe, ended_within};
 use anyhow::{Context, Result, bail};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// How often a program is started anew that ends before it listens.
 const TRIES: usize = 5;
 
-/// How long a program may take until it listens.
+/// How long a program may take until it listens, and until it is gone when it was killed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The program; dropping it ends it.
@@ -66,7 +66,7 @@ impl Drop for Background {
     fn drop(&mut self) {
         // Both fail only when the process is gone already, which is what is wanted.
         let _gone = self.child.kill();
-        let _gone = self.child.wait();
+        let _gone = ended_within(PATIENCE, &mut self.child, "what was killed");
     }
 }
 

@@ -3,7 +3,7 @@
 //! Memory is the kernel's own high-water mark, read from `/proc` while the program runs.
 
 use crate::shell::describe;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -48,7 +48,17 @@ pub(crate) fn measure(command: &mut Command) -> Result<Measured> {
     measure_while(command, || Ok(()))
 }
 
-/// The same; `look` is called again and again while the program runs.
+/// The same. One that takes longer than this is killed, and that is an error which names it.
+pub(crate) fn measure_within(patience: Duration, command: &mut Command) -> Result<Measured> {
+    let line = describe(command);
+    let begin = Instant::now();
+    measure_while(command, || {
+        ensure!(begin.elapsed() <= patience, "it has not ended after {} s: {line}", patience.as_secs());
+        Ok(())
+    })
+}
+
+/// The same; `look` is called again and again while the program runs. When that fails the program is killed.
 pub(crate) fn measure_while(command: &mut Command, mut look: impl FnMut() -> Result<()>) -> Result<Measured> {
     let line = describe(command);
     let log = tempfile::NamedTempFile::new()?;
@@ -65,7 +75,10 @@ pub(crate) fn measure_while(command: &mut Command, mut look: impl FnMut() -> Res
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        look()?;
+        if let Err(error) = look() {
+            child.kill()?;
+            return Err(error);
+        }
         std::thread::sleep(POLL);
     };
     let time = begin.elapsed();

@@ -7,7 +7,9 @@ use crate::output::{Output, counted, on_one_line};
 use crate::profile;
 use crate::progress::{Progress, rate};
 use anyhow::Result;
-use darkslide_client::backup::{self, BackupError, BackupReport, Memory, Named, Reorganised, Settings};
+use darkslide_client::backup::{
+    self, BackupError, BackupReport, Memory, Named, OtherFiles, Reorganised, Settings,
+};
 use darkslide_client::catalog::Catalog;
 use darkslide_client::event::Events;
 use darkslide_client::library::AlbumRule;
@@ -18,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// So many files that are neither pictures nor videos are named; `--json` names them all. What failed or was skipped is
+/// So many files that are neither pictures nor videos are named; `--json` names [more](OtherFiles::NAMED_MAX). What failed or was skipped is
 /// always named.
 const NOT_MEDIA_NAMED: usize = 10;
 
@@ -131,9 +133,13 @@ pub(super) async fn stop_on_interrupt(output: Output, stop: CancellationToken) {
 /// The report for people.
 pub(crate) fn summary(report: &BackupReport) -> String {
     let mut text = headline(report);
-    section(&mut text, "Not pictures or videos, left alone", &report.not_media, NOT_MEDIA_NAMED);
-    section(&mut text, "Skipped", &report.skipped, usize::MAX);
-    section(&mut text, "Failed; the next run tries again", &report.failed, usize::MAX);
+    let OtherFiles { files, some } = &report.not_media;
+    section(&mut text, "Not pictures or videos, left alone", some.get(..NOT_MEDIA_NAMED).unwrap_or(some));
+    if let Some(more) = files.checked_sub(NOT_MEDIA_NAMED as u64).filter(|&more| more > 0) {
+        text += &format!("  … and {more} more; `darkslide explain FILE` tells of each\n");
+    }
+    section(&mut text, "Skipped", &report.skipped);
+    section(&mut text, "Failed; the next run tries again", &report.failed);
     if let Some(reason) = &report.storage_full {
         text += &format!("\nNothing more is sent: {reason}. Then run it again.\n");
     }
@@ -154,7 +160,7 @@ fn what_was_filed(report: &Reorganised) -> String {
         text +=
             &format!("{left} not in the vault as they are here: `darkslide backup` sends and files them.\n");
     }
-    section(&mut text, "Skipped", &report.skipped, usize::MAX);
+    section(&mut text, "Skipped", &report.skipped);
     if let Some(reason) = &report.interrupted {
         text += &format!("\nEnded early: {reason}. Run it again to go on.\n");
     }
@@ -172,7 +178,7 @@ fn headline(report: &BackupReport) -> String {
     add(report.untrashed, "taken out of the trash");
     add(report.unchanged, "unchanged");
     add(report.skipped.len() as u64, "skipped");
-    add(report.not_media.len() as u64, "not pictures or videos");
+    add(report.not_media.files, "not pictures or videos");
     add(report.failed.len() as u64, "failed");
     let mut text = format!("{}.\nSent {}.\n", parts.join(", "), rate(report.bytes_sent, report.duration));
     if report.placeholders > 0 {
@@ -185,16 +191,13 @@ fn headline(report: &BackupReport) -> String {
     text
 }
 
-fn section(text: &mut String, title: &str, named: &[Named], most: usize) {
+fn section(text: &mut String, title: &str, named: &[Named]) {
     if named.is_empty() {
         return;
     }
     *text += &format!("\n{title}:\n");
-    for entry in named.iter().take(most) {
+    for entry in named {
         *text += &format!("  {}: {}\n", on_one_line(&entry.path), entry.reason);
-    }
-    if let Some(more) = named.len().checked_sub(most).filter(|&more| more > 0) {
-        *text += &format!("  … and {more} more; --json names them all\n");
     }
 }
 
@@ -218,7 +221,7 @@ mod tests {
         let report = BackupReport {
             uploaded: 2,
             linked: 1,
-            not_media: vec![named("/p/a.xmp", "a sidecar")],
+            not_media: OtherFiles { files: 1, some: vec![named("/p/a.xmp", "a sidecar")] },
             failed: vec![named("/p/b\n.jpg", "it may not be read")],
             bytes_sent: 1_500_000,
             ..BackupReport::default()
@@ -233,5 +236,21 @@ mod tests {
         Failed; the next run tries again:
           /p/b�.jpg: it may not be read
         ");
+    }
+
+    #[test]
+    fn of_many_that_are_no_media_a_screenful_is_named() {
+        let named = |number| Named { path: format!("/p/{number:02}.xmp"), reason: "a sidecar".into() };
+        let summary_of = |files| {
+            let not_media = OtherFiles { files, some: (0..files.min(11)).map(named).collect() };
+            summary(&BackupReport { not_media, ..BackupReport::default() })
+        };
+        assert!(!summary_of(10).contains("more") && summary_of(10).contains("/p/09.xmp"));
+        let many = summary_of(300_000);
+        assert!(many.contains("300000 not pictures or videos.") && !many.contains("/p/10.xmp"), "{many}");
+        assert!(
+            many.contains("  /p/09.xmp: a sidecar\n  … and 299990 more; `darkslide explain FILE`"),
+            "{many}"
+        );
     }
 }

@@ -12,7 +12,7 @@ use futures_util::StreamExt as _;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::plan::{Decision, Step};
+use super::plan::Step;
 use super::run::{RECHECKED_AT_ONCE, Run};
 use super::survey::{Survey, survey};
 use super::{BackupError, Named, Settings};
@@ -59,8 +59,7 @@ pub async fn reorganise(
         left += to_read.total().0;
         plans.push((Arc::from(root), steps));
     }
-    let assets =
-        plans.iter().map(|(_, steps)| steps.iter().filter(|step| is_known(step)).count() as u64).sum();
+    let assets = plans.iter().map(|(_, steps)| steps.len() as u64).sum();
     events.send(Event::Planned { assets, bytes: 0 }).await;
     for (root, steps) in plans {
         left += file(&run, &root, steps).await?;
@@ -73,10 +72,6 @@ pub async fn reorganise(
         skipped: report.skipped,
         interrupted: report.interrupted,
     })
-}
-
-fn is_known(step: &Step) -> bool {
-    matches!(step.decision, Decision::Recheck(_))
 }
 
 /// Deals with what need not be read; says how many files that leaves.

@@ -34,6 +34,39 @@ pub struct Waiting {
     pub until: SystemTime,
 }
 
+/// Files that are neither pictures nor videos. There may be many: the catalog knows each, and some are named.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OtherFiles {
+    /// How many.
+    #[serde(rename = "notMediaFiles")]
+    pub files: u64,
+    /// Some of them.
+    #[serde(rename = "notMedia")]
+    pub some: Vec<Named>,
+}
+
+impl OtherFiles {
+    /// Files that are named.
+    pub const NAMED_MAX: usize = 1000;
+
+    pub(super) fn count(&mut self, path: &Path, reason: &str) {
+        self.files += 1;
+        if self.some.len() < Self::NAMED_MAX {
+            self.some.push(named(path, reason));
+        }
+    }
+
+    pub(super) fn add(&mut self, more: Self) {
+        self.files += more.files;
+        self.some.extend(more.some);
+        self.some.truncate(Self::NAMED_MAX);
+    }
+}
+
+fn named(path: &Path, reason: &str) -> Named {
+    Named { path: path.display().to_string(), reason: reason.to_owned() }
+}
+
 /// The summary of one run. Live Photos count as one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -49,7 +82,8 @@ pub struct BackupReport {
     /// Left alone by a rule.
     pub skipped: Vec<Named>,
     /// Neither pictures nor videos.
-    pub not_media: Vec<Named>,
+    #[serde(flatten)]
+    pub not_media: OtherFiles,
     /// What arrived or changed a moment ago, or is not complete so far.
     pub waiting: Vec<Waiting>,
     /// What did not work. The next run tries again.
@@ -82,14 +116,13 @@ impl BackupReport {
 
     /// Counts how one file ended.
     pub(super) fn count(&mut self, path: &Path, outcome: &Outcome) {
-        let named = |reason: &str| Named { path: path.display().to_string(), reason: reason.to_owned() };
         match outcome {
             Outcome::Uploaded => self.uploaded += 1,
             Outcome::Linked => self.linked += 1,
             Outcome::Untrashed => self.untrashed += 1,
-            Outcome::Skipped(reason) => self.skipped.push(named(reason)),
-            Outcome::NotMedia(reason) => self.not_media.push(named(reason)),
-            Outcome::Failed(reason) => self.failed.push(named(reason)),
+            Outcome::Skipped(reason) => self.skipped.push(named(path, reason)),
+            Outcome::NotMedia(reason) => self.not_media.count(path, reason),
+            Outcome::Failed(reason) => self.failed.push(named(path, reason)),
             // Not what a backup does.
             Outcome::Downloaded | Outcome::Verified => {}
         }
@@ -97,7 +130,7 @@ impl BackupReport {
 
     /// Puts the lists into the order of their paths: files end in no order.
     pub(super) fn sort(&mut self) {
-        for list in [&mut self.skipped, &mut self.not_media, &mut self.failed] {
+        for list in [&mut self.skipped, &mut self.not_media.some, &mut self.failed] {
             list.sort_by(|a, b| a.path.cmp(&b.path));
         }
     }
@@ -105,4 +138,33 @@ impl BackupReport {
 
 fn as_millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_that_are_no_media_some_are_named() {
+        let mut report = BackupReport::default();
+        let count = |not_media: &mut OtherFiles, files: usize| {
+            (0..files).for_each(|file| not_media.count(Path::new(&format!("/p/{file}.xmp")), "a sidecar"));
+        };
+        count(&mut report.not_media, OtherFiles::NAMED_MAX - 1);
+        report.count(Path::new("/p/a.txt"), &Outcome::NotMedia("plain text".to_owned()));
+        report.count(Path::new("/p/b.txt"), &Outcome::NotMedia("plain text".to_owned()));
+        let mut more = OtherFiles::default();
+        count(&mut more, 3);
+        report.not_media.add(more.clone());
+        assert_eq!(report.not_media.files, OtherFiles::NAMED_MAX as u64 + 4);
+        assert_eq!(report.not_media.some.len(), OtherFiles::NAMED_MAX);
+        assert_eq!(report.not_media.some.last().unwrap().path, "/p/a.txt");
+        more.add(OtherFiles { files: 1, some: vec![named(Path::new("/q"), "a sidecar")] });
+        assert_eq!((more.files, more.some.len()), (4, 4));
+        let text = serde_json::to_value(BackupReport { not_media: more, ..BackupReport::default() }).unwrap();
+        assert_eq!(
+            (text["notMediaFiles"].as_u64(), text["notMedia"].as_array().unwrap().len()),
+            (Some(4), 4)
+        );
+    }
 }

@@ -2,25 +2,26 @@
 //! portions. Of a portion stays what is to be done with it, in little memory where it is much: a root may have hundreds of thousands of
 //! files that are new.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use darkslide_protocol::FileId;
 use tokio::sync::mpsc;
 
 use super::Settings;
+use super::companions::{Arrivals, Arrived, other_halves};
 use super::error::BackupError;
 use super::hold::hold_back;
-use super::plan::{self, BackupPlan, Decision, Step, Why, kin_of};
-use super::report::Waiting;
+use super::plan::{self, Decision, Step, Why};
+use super::portions::Portion;
+use super::report::{OtherFiles, Waiting};
 use super::run::Run;
-use super::sift::{Portion, Sift, Sifted};
+use super::sift::{Sift, Sifted};
 use super::to_read::FilesToRead;
 use crate::catalog::{AssetRow, Catalog, CatalogError, SettledRow};
 use crate::event::Events;
 use crate::library::selection::{Reach, Scope, Selection};
-use crate::library::{PassedOver, folder, path_of, raw};
+use crate::library::{Found, PassedOver, folder, path_of, raw};
 
 /// Settled assets that are read from the catalog at once.
 const PAGE: u32 = 4000;
@@ -37,8 +38,10 @@ pub(super) struct Survey {
     pub(super) unchanged: u64,
     /// What must be read.
     pub(super) to_read: FilesToRead,
-    /// What is done with the others.
+    /// What is looked up in the vault.
     pub(super) steps: Vec<Step>,
+    /// What was looked at before, and is neither a picture nor a video.
+    pub(super) not_media: OtherFiles,
     /// What has not settled.
     pub(super) waiting: Vec<Waiting>,
     /// Everything else that was met.
@@ -48,15 +51,15 @@ pub(super) struct Survey {
 impl Survey {
     /// Whether anything may have to be sent.
     pub(super) fn has_work(&self) -> bool {
-        let is_work = |step: &Step| matches!(step.decision, Decision::Recheck(_));
-        self.to_read.total().0 > 0 || self.steps.iter().any(is_work)
+        self.to_read.total().0 > 0 || !self.steps.is_empty()
     }
 
     fn take(&mut self, step: Step) {
-        match step.decision {
+        match &step.decision {
             Decision::Unchanged => self.unchanged += 1,
             Decision::Read(_) => self.to_read.add(&step),
-            Decision::Recheck(_) | Decision::NotMedia(_) => self.steps.push(step),
+            Decision::Recheck(_) => self.steps.push(step),
+            Decision::NotMedia(reason) => self.not_media.count(&self.root.join(&step.path), reason),
         }
     }
 }
@@ -85,7 +88,7 @@ async fn look(
     let is_single = !path.is_dir();
     let has_rows = catalog.has_assets(&raw(&root)).await?;
     let survey = Survey { root, ..Survey::default() };
-    let arrivals = HashMap::new();
+    let arrivals = Arrivals::default();
     let mut planner =
         Planner { catalog, settings, displaced, has_rows, is_single, arrivals, companions: 0, survey };
     let mut seen = 0;
@@ -153,21 +156,10 @@ struct Planner<'a> {
     /// Whether anything was ever seen under the root.
     has_rows: bool,
     is_single: bool,
-    /// By the folder.
-    arrivals: HashMap<PathBuf, Arrivals>,
+    arrivals: Arrivals,
     /// Settled files that are read all the same.
     companions: u64,
     survey: Survey,
-}
-
-/// What arrived in one folder, as far as it may be half of a Live Photo. Marks, not names: there may be many, and one that stands for two
-/// has a file read that need not be.
-#[derive(Default)]
-struct Arrivals {
-    /// What the other halves would be.
-    wanted: HashSet<u64>,
-    /// Assets that are known and in the plan already.
-    planned: HashSet<u64>,
 }
 
 impl Planner<'_> {
@@ -178,63 +170,64 @@ impl Planner<'_> {
         Ok(())
     }
 
-    async fn plan(&mut self, Portion { files, finished }: Portion) -> Result<(), CatalogError> {
-        let known = if self.has_rows {
+    async fn plan(&mut self, Portion { mut files, finished, is_cut }: Portion) -> Result<(), CatalogError> {
+        let (mut known, mut elsewhere) = (Vec::new(), HashSet::new());
+        if self.has_rows {
+            let root = raw(&self.survey.root);
             let paths: Vec<Vec<u8>> = files.iter().map(|found| raw(&found.path)).collect();
-            self.catalog.assets_at(&raw(&self.survey.root), &paths).await?
-        } else {
-            Vec::new()
-        };
+            known = self.catalog.assets_at(&root, &paths).await?;
+            if is_cut {
+                let stills = self.catalog.stills_of(&root, &paths).await?;
+                let halves = other_halves(&paths, &known, stills);
+                known.extend(self.catalog.assets_at(&root, &halves).await?);
+                let halves = self.found_at(halves).await;
+                elsewhere = halves.iter().map(|half| half.path.clone()).collect();
+                files.extend(halves);
+            }
+        }
         let mut plan = plan::plan(&self.survey.root, &files, &known, self.displaced, &self.settings.albums);
         drop(files);
+        // They were here to be seen. What is done with them is planned with the files that they lie among.
+        plan.steps.retain(|step| !elsewhere.contains(&step.path));
         if let Some(settling) = self.settings.settling {
             let (settled, waiting) = hold_back(&self.survey.root, plan, settling).await;
             plan = settled;
             self.survey.waiting.extend(waiting);
         }
         if self.has_rows && !self.is_single {
-            self.note_arrivals(&plan, &known);
+            self.arrivals.note(&plan, &known);
         }
         plan.steps.into_iter().for_each(|step| self.survey.take(step));
         for folder in finished {
-            if let Some(arrivals) = self.arrivals.remove(&folder) {
-                self.read_companions(&folder, &arrivals).await?;
+            if let Some(arrived) = self.arrivals.take(&folder) {
+                self.read_companions(&folder, &arrived).await?;
             }
         }
         Ok(())
     }
 
-    fn note_arrivals(&mut self, plan: &BackupPlan, known: &[AssetRow]) {
-        let arrived =
-            plan.steps.iter().filter(|step| matches!(step.decision, Decision::Read(Why::New | Why::Changed)));
-        for kin in arrived.filter_map(|step| kin_of(&step.path)) {
-            let other_half = kin.other_half();
-            self.arrivals_in(&other_half.folder).wanted.insert(mark(&other_half));
-        }
-        for path in known.iter().filter(|row| row.is_settled()).map(|row| path_of(&row.path)) {
-            let folder = path.parent().unwrap_or(Path::new(""));
-            self.arrivals_in(folder).planned.insert(mark(&path));
-        }
-    }
-
-    fn arrivals_in(&mut self, folder: &Path) -> &mut Arrivals {
-        self.arrivals.entry(folder.to_owned()).or_default()
+    /// What a walk of what is selected would find at these paths, which lie in a folder of it.
+    async fn found_at(&self, paths: Vec<Vec<u8>>) -> Vec<Found> {
+        let root = self.survey.root.clone();
+        let exclude = self.settings.selection.exclude.clone();
+        let looking = tokio::task::spawn_blocking(move || {
+            let paths =
+                paths.iter().map(|path| path_of(path)).filter(|path| exclude.matching(path).is_none());
+            let found = |path: PathBuf| {
+                let metadata = root.join(&path).symlink_metadata().ok().filter(std::fs::Metadata::is_file)?;
+                Some(Found { path, fingerprint: folder::fingerprint(&metadata) })
+            };
+            paths.filter_map(found).collect()
+        });
+        looking.await.expect("looking at files does not panic")
     }
 
     /// Has the settled files of a folder read beside which something arrived that may be their other half.
-    async fn read_companions(&mut self, folder: &Path, arrivals: &Arrivals) -> Result<(), CatalogError> {
-        if arrivals.wanted.is_empty() {
-            return Ok(());
-        }
+    async fn read_companions(&mut self, folder: &Path, arrived: &Arrived) -> Result<(), CatalogError> {
         let root = &self.survey.root;
         let exclude = &self.settings.selection.exclude;
-        let is_companion = |row: &AssetRow| {
-            let path = path_of(&row.path);
-            row.is_settled()
-                && kin_of(&path).is_some_and(|kin| arrivals.wanted.contains(&mark(&kin)))
-                && !arrivals.planned.contains(&mark(&path))
-                && exclude.matching(&path).is_none()
-        };
+        let is_companion =
+            |row: &AssetRow| arrived.is_companion(row) && exclude.matching(&path_of(&row.path)).is_none();
         let mut companions = Vec::new();
         let keep = |row: AssetRow| companions.extend(Some(row).filter(is_companion));
         self.catalog.each_asset_of(&raw(root), folder, Reach::Itself, keep).await?;
@@ -250,12 +243,6 @@ impl Planner<'_> {
         }
         Ok(())
     }
-}
-
-fn mark(of: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    of.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]
@@ -277,7 +264,9 @@ mod tests {
 
     fn cases() -> impl Strategy<Value = Vec<Case>> {
         let folder = prop::sample::select(vec!["", "a/", "a b/", "a/b/", "c/"]);
-        let name = prop::sample::select(vec!["1.jpg", "1.mov", "2.jpg", "2.heic", "2.mov", "n.txt"]);
+        let name = prop::sample::select(vec![
+            "0.heic", "1.jpg", "1.mov", "2.jpg", "2.heic", "2.mov", "9.mov", "n.txt",
+        ]);
         let state = prop::sample::select(vec![
             AssetState::BackedUp,
             AssetState::BackedUp,
@@ -313,7 +302,8 @@ mod tests {
             let (state, is_same, has_motion, file) = case.known?;
             let mut fingerprint = print(&case.path);
             fingerprint.size += u64::from(!is_same);
-            let video = case.path.replace(".jpg", ".mov").replace(".heic", ".mov");
+            // One of them has a video of another name.
+            let video = case.path.replace("0.heic", "9.mov").replace(".jpg", ".mov").replace(".heic", ".mov");
             let motion = Some((video.clone().into_bytes(), print(&video)));
             Some(AssetRow {
                 root: raw(root),
@@ -380,12 +370,45 @@ mod tests {
             let mut files = Vec::new();
             folder::walk(&root, &settings.selection, |found| files.push(found)).unwrap();
             let whole = plan::plan(&root, &files, &known, &displaced, &settings.albums);
-            let mut expected = Survey::default();
+            let mut expected = Survey { root, ..Survey::default() };
             whole.steps.into_iter().for_each(|step| expected.take(step));
             prop_assert_eq!(surveyed.unchanged, expected.unchanged);
             prop_assert_eq!(surveyed.has_work(), expected.has_work());
+            let not_media = |survey: &Survey| {
+                let mut named: Vec<_> = survey.not_media.some.iter().map(|named| named.path.clone()).collect();
+                named.sort();
+                (survey.not_media.files, named)
+            };
+            prop_assert_eq!(not_media(&surveyed), not_media(&expected));
             prop_assert_eq!(work(surveyed.to_read, surveyed.steps), work(expected.to_read, expected.steps));
         }
+    }
+
+    /// Of a folder that is cut both halves of a Live Photo were read in every run when their names had nothing in common.
+    #[tokio::test]
+    async fn a_live_photo_of_two_names_is_one_where_its_folder_is_cut() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let case = |name: &str, known| Case { path: format!("a/{name}"), is_there: true, known };
+        let mut cases = vec![case("0.heic", Some((AssetState::BackedUp, true, true, 2)))];
+        cases.extend(["1.jpg", "2.jpg", "3.jpg", "9.mov"].map(|name| case(name, None)));
+        let known = rows(&root, &cases);
+        let settings = Settings { albums: AlbumRule::PerFolder, ..Settings::default() };
+        let catalog = Catalog::open(&home.path().join("catalog")).await.unwrap();
+        catalog.put_asset(&known[0]).await.unwrap();
+        let look = async || {
+            let none = BTreeSet::new();
+            let survey = look(&catalog, &root, &settings, &none, &Events::silent(), 2).await.unwrap();
+            let read: Vec<_> = survey.to_read.groups().flat_map(|group| group.paths).collect();
+            let names: Vec<_> = read.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+            (survey.unchanged, names.join(" "))
+        };
+        assert_eq!(look().await, (1, "1.jpg 2.jpg 3.jpg".to_owned()));
+        fs::write(root.join("a/9.mov"), b"another video").unwrap();
+        assert_eq!(look().await, (0, "0.heic 1.jpg 2.jpg 3.jpg 9.mov".to_owned()));
+        fs::remove_file(root.join("a/9.mov")).unwrap();
+        assert_eq!(look().await, (0, "0.heic 1.jpg 2.jpg 3.jpg".to_owned()));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) struct FilesToRead {
 /// Files of one folder that are identified together, so that no Live Photo is parted.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Group {
-    /// Under the root, in order.
+    /// Under the root, in order; a video that is known to belong to a still right behind it, whatever it is called.
     pub(super) paths: Vec<PathBuf>,
     /// Those of them whose places held something else before, or half of it.
     pub(super) changed: HashSet<PathBuf>,
@@ -39,19 +39,15 @@ impl FilesToRead {
         self.files += 1;
         self.bytes += step.fingerprint.size;
         let is_changed = matches!(step.decision, Decision::Read(Why::Changed | Why::Retry | Why::Companion));
-        self.add_file(&step.path, is_changed);
-        if let Some((video, _)) = &step.motion {
-            self.add_file(video, false);
-        }
-    }
-
-    fn add_file(&mut self, path: &Path, is_changed: bool) {
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-        match self.folders.get_mut(folder) {
-            Some(names) => names.push(name, is_changed),
-            None => self.folders.entry(folder.to_owned()).or_default().push(name, is_changed),
-        }
+        // Halves lie in one folder.
+        let folder = step.path.parent().unwrap_or(Path::new(""));
+        let name_of = |path: &'_ Path| path.file_name().unwrap_or_default().as_encoded_bytes().to_vec();
+        let (name, video) = (name_of(&step.path), step.motion.as_ref().map(|(video, _)| name_of(video)));
+        let names = match self.folders.get_mut(folder) {
+            Some(names) => names,
+            None => self.folders.entry(folder.to_owned()).or_default(),
+        };
+        names.push(&name, video.as_deref(), is_changed);
     }
 
     /// How many assets, a Live Photo that is known as one counting once, and the bytes of their main files.
@@ -71,38 +67,40 @@ const CHANGED: u8 = b'*';
 /// Before any other.
 const NEW: u8 = b'+';
 
-/// Names of files of one folder: each behind a byte that says whether it is changed, and before a zero, which is in no name.
+/// Behind a still's name and before its video's, where they are known to be one. It is in no name.
+const AND_VIDEO: u8 = b'/';
+
+/// Names of files of one folder, stills with their videos: each behind a byte that says whether it is changed, and before a zero, which is in
+/// no name.
 #[derive(Debug, Default)]
 struct Names(Vec<u8>);
 
 impl Names {
-    fn push(&mut self, name: &[u8], is_changed: bool) {
+    fn push(&mut self, name: &[u8], video: Option<&[u8]>, is_changed: bool) {
         self.0.push(if is_changed { CHANGED } else { NEW });
         self.0.extend_from_slice(name);
+        if let Some(video) = video {
+            self.0.push(AND_VIDEO);
+            self.0.extend_from_slice(video);
+        }
         self.0.push(0);
     }
 
-    /// In order, each once.
     fn groups(self, folder: PathBuf, at_once: usize) -> impl Iterator<Item = Group> {
+        let entries = in_order(&self.0);
         let Self(bytes) = self;
-        let mut names = places(&bytes);
-        let name = |(_, place): &(bool, Range<usize>)| bytes.get(place.clone()).unwrap_or_default();
-        names.sort_by(|one, other| name(one).cmp(name(other)));
-        names.dedup_by(|later, earlier| {
-            let is_same = name(later) == name(earlier);
-            earlier.0 |= is_same && later.0;
-            is_same
+        let has_videos = entries.iter().any(|(_, place)| match halves(&bytes, place) {
+            (name, None) => kin_of(&path_of(name)).is_some_and(|kin| kin.kind == MediaKind::Video),
+            (_, Some(_)) => true,
         });
-        let has_videos = names
-            .iter()
-            .any(|one| kin_of(&path_of(name(one))).is_some_and(|kin| kin.kind == MediaKind::Video));
-        let mut names = names.into_iter().peekable();
+        let mut entries = entries.into_iter().peekable();
         std::iter::from_fn(move || {
             let mut group = Group::default();
             // Where the newest unit begins.
             let mut unit = 0;
-            while let Some((is_changed, place)) = names.peek() {
-                let path = folder.join(path_of(bytes.get(place.clone()).unwrap_or_default()));
+            while let Some((is_changed, place)) = entries.peek() {
+                let (name, video) = halves(&bytes, place);
+                let path = folder.join(path_of(name));
                 let is_another = group.paths.get(unit).is_some_and(|first| !is_of_unit(first, &path));
                 if is_full(group.paths.len(), is_another, has_videos, at_once) {
                     break;
@@ -114,14 +112,39 @@ impl Names {
                     group.changed.insert(path.clone());
                 }
                 group.paths.push(path);
-                names.next();
+                group.paths.extend(video.map(|video| folder.join(path_of(video))));
+                entries.next();
             }
             (!group.paths.is_empty()).then_some(group)
         })
     }
 }
 
-/// Which names are changed, and where they are.
+/// Which names are changed, and where they are: in order, each once. A name that was given by itself is no video of another.
+fn in_order(bytes: &[u8]) -> Vec<(bool, Range<usize>)> {
+    let mut entries = places(bytes);
+    let name = |(_, place): &(bool, Range<usize>)| halves(bytes, place).0;
+    let video = |(_, place): &(bool, Range<usize>)| halves(bytes, place).1;
+    entries.sort_by(|one, other| name(one).cmp(name(other)));
+    entries.dedup_by(|later, earlier| {
+        let is_same = name(later) == name(earlier);
+        earlier.0 |= is_same && later.0;
+        if is_same && video(earlier).is_none() {
+            earlier.1 = later.1.clone();
+        }
+        is_same
+    });
+    if entries.iter().any(|entry| video(entry).is_some()) {
+        let mut taken: HashSet<&[u8]> = entries.iter().map(name).collect();
+        for entry in &mut entries {
+            if video(entry).is_some_and(|video| !taken.insert(video)) {
+                entry.1.end = entry.1.start + name(entry).len();
+            }
+        }
+    }
+    entries
+}
+
 fn places(bytes: &[u8]) -> Vec<(bool, Range<usize>)> {
     let mut from = 0;
     let entries = bytes.split_inclusive(|byte| *byte == 0);
@@ -131,6 +154,12 @@ fn places(bytes: &[u8]) -> Vec<(bool, Range<usize>)> {
         (entry.first() == Some(&CHANGED), place)
     };
     entries.map(place).collect()
+}
+
+/// The name at this place, and its video's.
+fn halves<'b>(bytes: &'b [u8], place: &Range<usize>) -> (&'b [u8], Option<&'b [u8]>) {
+    let mut halves = bytes.get(place.clone()).unwrap_or_default().splitn(2, |byte| *byte == AND_VIDEO);
+    (halves.next().unwrap_or_default(), halves.next())
 }
 
 /// Whether a file begins another group. What may belong to the last one never does.
@@ -143,6 +172,7 @@ mod tests {
     use super::*;
     use crate::catalog::Fingerprint;
     use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
     fn step(path: &str, why: Why) -> Step {
         let fingerprint = Fingerprint { size: 5, modified_ns: 1, inode: 1 };
@@ -166,7 +196,7 @@ mod tests {
         let groups: Vec<_> = to_read.groups().collect();
         let expected = [
             (vec!["b.jpg", "c.jpg"], vec!["b.jpg"]),
-            (vec!["a/1.heic", "a/1.jpg", "a/1.mov"], vec!["a/1.heic", "a/1.jpg"]),
+            (vec!["a/1.heic", "a/1.mov", "a/1.jpg"], vec!["a/1.heic", "a/1.jpg"]),
             (vec!["a/b/2.jpg"], vec![]),
         ];
         let paths = |names: Vec<&str>| names.into_iter().map(PathBuf::from).collect::<Vec<_>>();
@@ -182,12 +212,48 @@ mod tests {
     fn names_may_be_any_bytes() {
         let mut names = Names::default();
         for (name, is_changed) in [(&b"*"[..], false), (b"+\xff\x01.jpg", true), (b"*", true)] {
-            names.push(name, is_changed);
+            names.push(name, None, is_changed);
         }
         let groups: Vec<_> = names.groups(PathBuf::new(), AT_ONCE).collect();
         let [group] = groups.as_slice() else { panic!("one group") };
         assert_eq!(group.paths, [path_of(b"*"), path_of(b"+\xff\x01.jpg")]);
         assert_eq!(group.changed.len(), 2);
+    }
+
+    #[test]
+    fn where_there_are_no_videos_few_go_at_once() {
+        let sizes = |count: usize, kind: &str| {
+            let mut names = Names::default();
+            (0..count).for_each(|number| names.push(format!("{number:02}.{kind}").as_bytes(), None, false));
+            names.groups(PathBuf::new(), 40).map(|group| group.paths.len()).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(50, "jpg"), [AT_ONCE_WITHOUT_VIDEOS, 18]);
+        assert_eq!(sizes(50, "mov"), [40, 10]);
+    }
+
+    /// Halves of different names became two files where many were read at once.
+    #[test]
+    fn a_known_pair_is_not_parted_whatever_it_is_called() {
+        let mut names = Names::default();
+        names.push(b"5.jpg", None, true);
+        names.push(b"z.mov", Some(b"zz.mov"), true);
+        names.push(b"3.jpg", Some(b"z.mov"), true);
+        names.push(b"4.jpg", None, false);
+        names.push(b"3.jpg.xmp", None, false);
+        names.push(b"6.heic", None, true);
+        names.push(b"6.heic", Some(b"5.mov"), false);
+        names.push(b"8.heic", Some(b"x"), false);
+        names.push(b"7.heic", Some(b"x"), false);
+        let groups: Vec<_> = names.groups(PathBuf::new(), 1).collect();
+        let text = |paths: Vec<&PathBuf>| {
+            paths.iter().map(|path| path.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+        };
+        let paths: Vec<_> = groups.iter().map(|group| text(group.paths.iter().collect())).collect();
+        let expected =
+            ["3.jpg 3.jpg.xmp", "4.jpg", "5.jpg", "6.heic 5.mov", "7.heic x", "8.heic", "z.mov zz.mov"];
+        assert_eq!(paths, expected);
+        let changed: BTreeSet<_> = groups.iter().flat_map(|group| &group.changed).collect();
+        assert_eq!(text(changed.into_iter().collect()), "3.jpg 5.jpg 6.heic z.mov");
     }
 
     proptest! {
@@ -201,7 +267,7 @@ mod tests {
             let all: Vec<String> =
                 files.iter().flat_map(|(stem, kinds)| kinds.iter().map(move |kind| format!("{stem:03}.{kind}"))).collect();
             for name in all.iter().rev() {
-                names.push(name.as_bytes(), false);
+                names.push(name.as_bytes(), None, false);
             }
             let has_videos = all.iter().any(|name| name.ends_with("mov"));
             let groups: Vec<_> = names.groups("f".into(), at_once).map(|group| group.paths).collect();

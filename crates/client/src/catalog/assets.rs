@@ -240,6 +240,18 @@ impl Catalog {
         Ok(rows)
     }
 
+    /// Where the assets lie whose videos lie at these paths under a root.
+    pub async fn stills_of(&self, root: &[u8], videos: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, CatalogError> {
+        let mut stills = Vec::new();
+        for chunk in videos.chunks(ROWS) {
+            let text = format!("{STILLS_OF}{}", placeholders(chunk.len()));
+            let query = sqlx::query_scalar(AssertSqlSafe(text)).persistent(chunk.len() == ROWS);
+            let query = chunk.iter().fold(query.bind(root.to_vec()), |query, path| query.bind(path.clone()));
+            stills.extend(query.fetch_all(&self.pool).await?);
+        }
+        Ok(stills)
+    }
+
     /// Calls `each` with the assets of one folder under a root.
     pub async fn each_asset_of(
         &self,
@@ -470,6 +482,9 @@ pub(super) const SETTLED: &str =
            AND NOT EXISTS (SELECT 1 FROM assets AS unit
                            WHERE unit.root = assets.root AND unit.motion_path = assets.path)
          ORDER BY path LIMIT $3)";
+
+/// Before a list of paths.
+pub(super) const STILLS_OF: &str = "SELECT path FROM assets WHERE root = ? AND motion_path IN ";
 
 pub(super) const AT_PATH: &str = "SELECT * FROM (
          SELECT * FROM assets WHERE root = $1 AND path = $2

@@ -454,12 +454,14 @@ async fn assets_are_found_by_their_folders() {
 #[tokio::test]
 async fn what_is_looked_for_is_found_through_an_index() {
     let (_folder, catalog) = catalog().await;
+    let stills_of = format!("{}(?, ?)", assets::STILLS_OF);
     for (text, index) in [
         (files::WITH_CONTENT, "files_by_content"),
         (assets::FIRST_SEEN, "assets_by_content"),
         (assets::AT_PATH, "assets_by_motion_path"),
         (assets::AT_PATH, "sqlite_autoindex_assets_1 (root=? AND path=?)"),
         (assets::SETTLED, "assets_by_motion_path"),
+        (&stills_of, "assets_by_motion_path"),
         (libraries::DELETED_CONTENTS, "files_by_content"),
     ] {
         let text = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));

@@ -1,18 +1,22 @@
 //! Ourselves, as a user would run us: the release binary as server and as client, on 127.0.0.1.
 
 use super::super::background::Background;
-use super::super::measure::{Measured, measure};
+use super::super::measure::{Measured, measure, measure_within};
 use super::Side;
-use crate::shell::root;
+use crate::shell::{output_within, root};
 use anyhow::{Context, Result};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 const EMAIL: &str = "bench@example.org";
 
 /// The bench signs in more often than people do.
 const SIGN_IN_RATE: &str = "1000";
+
+/// How long anything may take that moves no pictures.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How we are run.
 #[derive(Clone, Copy, Default)]
@@ -165,7 +169,7 @@ impl Account {
         if let Some(certificate) = &server.certificate {
             command.arg("--ca-file").arg(certificate);
         }
-        measure(&mut command)?;
+        measure_within(PATIENCE, &mut command)?;
         Ok(account)
     }
 
@@ -199,9 +203,10 @@ fn ping(port: u16, tls: bool) -> Result<()> {
 
 fn ask(port: u16, request: &[u8]) -> Result<String> {
     let mut connection = std::net::TcpStream::connect(("127.0.0.1", port))?;
+    connection.set_read_timeout(Some(PATIENCE))?;
     connection.write_all(request)?;
     let mut answer = String::new();
-    connection.read_to_string(&mut answer)?;
+    connection.read_to_string(&mut answer).context("the server does not answer")?;
     Ok(answer)
 }
 
@@ -220,7 +225,7 @@ fn ask_over_tls(port: u16, request: &[u8]) -> Result<String> {
 /// What an operator is answered, on the machine where the data is.
 fn operator(data: &Path, words: &[&str]) -> Result<serde_json::Value> {
     let mut command = Command::new(binary());
-    let output = command.args(["account", "--data-dir"]).arg(data).arg("--json").args(words).output()?;
+    let output = output_within(PATIENCE, command.args(["account", "--data-dir"]).arg(data).arg("--json").args(words))?;
     serde_json::from_slice(&output.stdout)
         .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
 }

@@ -861,6 +861,34 @@ fn what_is_safe_is_told_with_its_receipt() {
 }
 
 #[test]
+fn what_is_waited_for_concerns_the_whole_run_one_original_or_neither() {
+    let whole = [
+        Wait::Turn,
+        Wait::Network,
+        Wait::Server,
+        Wait::Grant,
+        Wait::AppOpened,
+        Wait::PrivateSpace,
+        Wait::BatteryExemption,
+        Wait::Storage,
+    ];
+    let original = [Wait::Fetch, Wait::FetchLeave, Wait::CacheRoom(1), Wait::Download(1)];
+    let neither = [
+        Wait::Unmetered(Photo),
+        Wait::Home,
+        Wait::Charger,
+        Wait::Power,
+        Wait::Delay(1),
+        Wait::Motion(1),
+        Wait::Foreground,
+    ];
+    let of = |wait: &Wait| (wait.is_of_the_whole_run(), wait.is_of_the_original());
+    assert!(whole.iter().all(|wait| of(wait) == (true, false)));
+    assert!(original.iter().all(|wait| of(wait) == (false, true)));
+    assert!(neither.iter().all(|wait| of(wait) == (false, false)));
+}
+
+#[test]
 fn every_explanation_is_one_sentence() {
     let at = 1_700_000_000_000_000;
     let waits = [
