@@ -175,3 +175,22 @@ fn one_copy_is_deleted_and_the_edit_of_the_other_undone() {
         E(Event::Write(At(0), 0, Whole)),
     ]);
 }
+
+/// An edit elsewhere made two files of one content in the vault. The copy here was noted as the other one of them, which was trashed in that
+/// moment: its own deletion was taken for that of a picture that nobody here had.
+#[test]
+fn two_files_of_one_content_and_the_other_is_trashed() {
+    check(&[
+        E(Event::Edit(Nth(0), 0)),
+        E(Event::Write(At(0), 1, Whole)),
+        E(Event::SaveVault),
+        E(Event::WebUpload(2, At(2), true)),
+        LOOK,
+        E(Event::WebEdit(Nth(1), 1)),
+        Next::Pass(Pass {
+            during: [Some((0, Event::WebTrash(Nth(0)))), Some((3, Event::Delete(Nth(2))))],
+            ..QUIET
+        }),
+        LOOK,
+    ]);
+}
