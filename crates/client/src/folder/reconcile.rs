@@ -461,8 +461,8 @@ fn successor(path: &RelativePath, base: &Base, around: &Surroundings<'_>) -> Opt
     let Base::Synced(agreed) = base else { return None };
     let now = around.snapshot.edited.get(&agreed.file)?;
     let comes_here = match around.snapshot.local.get(path) {
-        // What is missed waits for what lies aside, for however long: it must not keep the new one waiting.
-        None if around.aside.contains(&agreed.content) => false,
+        // What is missed waits for what lies aside or is suspended, for however long: it must not keep the new one waiting.
+        None if around.unsure_for_long.contains(&agreed.content) => false,
         None => around.moved_from.contains(path) || !around.is_taken(path),
         Some(Local::Present(here)) => {
             here.content == agreed.content
@@ -718,8 +718,8 @@ struct Surroundings<'s> {
     agreed_at: HashMap<&'s ContentHash, u32>,
     /// Those of which a path is missed and not for long enough, or cannot be told.
     unsure: HashSet<&'s ContentHash>,
-    /// Those of which a path lies aside.
-    aside: HashSet<&'s ContentHash>,
+    /// Those of which that may last: a path lies aside, or its edit is suspended.
+    unsure_for_long: HashSet<&'s ContentHash>,
     /// Files of which nothing is known yet: their bytes so far, and whether they may grow.
     unsettled: Vec<(u64, bool)>,
     /// How many paths of the folder are the same but for case and normalisation.
@@ -738,7 +738,7 @@ impl<'s> Surroundings<'s> {
             agreed: HashSet::with_capacity(snapshot.base.len()),
             agreed_at: HashMap::with_capacity(snapshot.base.len()),
             unsure: HashSet::new(),
-            aside: HashSet::new(),
+            unsure_for_long: HashSet::new(),
             unsettled: snapshot.others.unsettled.clone(),
             names: HashMap::with_capacity(snapshot.local.len()),
             moved_from: HashSet::new(),
@@ -762,11 +762,15 @@ impl<'s> Surroundings<'s> {
             let is_unsure = match snapshot.local.get(path) {
                 // An edit that is not noted yet may be undone. What only comes down never notes it, and trashes nothing in the vault.
                 Some(Local::Present(here)) => {
-                    here.content != agreed.content && settings.direction != Direction::Down
+                    let is_edited = here.content != agreed.content && settings.direction != Direction::Down;
+                    if is_edited && around.collides(path) {
+                        around.unsure_for_long.insert(&agreed.content);
+                    }
+                    is_edited
                 }
                 Some(Local::Unknown { .. }) => true,
                 Some(Local::Aside) => {
-                    around.aside.insert(&agreed.content);
+                    around.unsure_for_long.insert(&agreed.content);
                     true
                 }
                 None => !agreed.is_missed_twice(settings, now),

@@ -342,6 +342,12 @@ fn what_was_edited_in_the_vault_has_a_place() {
         ("its name is suspended", was().local("p", file(1, H)).local("P", other()), true),
         ("it is unknown", was().local("p", Local::Unknown { size: 9, grows: false }), true),
         ("it lies aside", was().local("p", Local::Aside), true),
+        ("its copy was edited", was().base("q", Base::Synced(synced(2, 5))).local("q", other()), false),
+        (
+            "its copy was edited, and is suspended",
+            was().base("q", Base::Synced(synced(2, 5))).local("q", other()).local("Q", file(8, b"others")),
+            true,
+        ),
         ("its copy lies aside", was().base("q", Base::Synced(synced(2, 5))).local("q", Local::Aside), true),
         (
             "it was another file",

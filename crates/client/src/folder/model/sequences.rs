@@ -194,3 +194,20 @@ fn two_files_of_one_content_and_the_other_is_trashed() {
         LOOK,
     ]);
 }
+
+/// What the vault's file had become waited for a copy whose edit was suspended, because another name differed from its own by case alone.
+#[test]
+fn one_copy_is_deleted_the_edit_of_the_other_suspended_and_both_edited_there() {
+    check(&[
+        E(Event::WebUpload(0, At(0), true)),
+        LOOK,
+        E(Event::Write(At(2), 2, Whole)),
+        during(0, Event::Rename(Nth(1), At(1))),
+        E(Event::Copy(Nth(0), At(0))),
+        during(0, Event::Copy(Nth(0), At(2))),
+        E(Event::Edit(Nth(2), 0)),
+        LOOK,
+        E(Event::Delete(Nth(2))),
+        E(Event::WebEdit(Nth(0), 1)),
+    ]);
+}
