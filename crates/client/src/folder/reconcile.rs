@@ -56,11 +56,15 @@ pub struct Synced {
     pub file: FileId,
     /// Its version there.
     pub version: Version,
-    /// Since when the path is known to lead nowhere, µs since the epoch.
+    /// Since when the path is known to lead nowhere, µs since the epoch; or [`Self::SEEN_ASIDE`].
     pub absent_since: Option<i64>,
 }
 
 impl Synced {
+    /// It was missed, and after that it lay aside: missed again, it is missed for the first time. It was missed all the same, so that a file that
+    /// comes back is one that was put back.
+    pub const SEEN_ASIDE: i64 = i64::MAX;
+
     /// Whether its path was missed, and is missed again long enough after that.
     fn is_missed_twice(&self, settings: &Settings, now: i64) -> bool {
         self.absent_since.is_some_and(|since| since <= now && now - since >= settings.absence)
@@ -225,7 +229,7 @@ pub enum Action {
         /// The file.
         file: FileId,
     },
-    /// It is missed for the first time.
+    /// It is missed for the first time, or lies aside and does not count as missed any more.
     Miss(Synced),
     /// Nothing is agreed on any more.
     Forget,
@@ -290,6 +294,9 @@ pub enum Cause {
     /// Missed for the first time.
     #[error("it is missing; it is looked for once more before that counts")]
     Missing,
+    /// Missed, and then under a name that is passed over.
+    #[error("it has a name now that is passed over; that it was missing before does not count any more")]
+    Aside,
     /// Deleted in the folder.
     #[error("it was deleted in the folder")]
     DeletedHere,
@@ -527,7 +534,8 @@ fn decide(
     match (base, local) {
         (None, None) => Decided::Nothing,
         (_, Some(Local::Unknown { .. })) => Decided::Wait(Wait::Unknown),
-        (_, Some(Local::Aside)) => Decided::Wait(Wait::Aside),
+        (Some(Base::Synced(agreed)), Some(Local::Aside)) => aside(agreed),
+        (None | Some(Base::Deleted(_)), Some(Local::Aside)) => Decided::Wait(Wait::Aside),
         (None | Some(Base::Deleted(_)), Some(Local::Present(here))) => appeared(here, around, settings),
         (Some(Base::Synced(agreed)), Some(Local::Present(here))) if here.content == agreed.content => {
             unchanged(agreed, here, around, settings)
@@ -536,6 +544,15 @@ fn decide(
         (Some(Base::Synced(agreed)), None) => absent(agreed, around, settings, now),
         (Some(Base::Deleted(buried)), None) => buried_here(buried, around, settings),
     }
+}
+
+/// Base `S(h)`, local aside: it is not gone. Two looks that find nothing are none in a row if this one is between them.
+fn aside(agreed: &Synced) -> Decided {
+    let seen = Synced { absent_since: Some(Synced::SEEN_ASIDE), ..*agreed };
+    if agreed.absent_since.is_none() || *agreed == seen {
+        return Decided::Wait(Wait::Aside);
+    }
+    Decided::at(Action::Miss(seen), Cause::Aside)
 }
 
 /// Base none or `T`, local h.

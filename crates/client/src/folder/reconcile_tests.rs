@@ -263,7 +263,6 @@ fn what_has_a_name_that_is_passed_over_is_not_deleted() {
     let aside = |base| world().base("p", base).local("p", Local::Aside);
     for remote in [live(5), live(6), Remote::Trash { file: FILE }, Remote::Purged] {
         aside(Base::Synced(synced(1, 5))).remote(H, remote).waits("p", Wait::Aside);
-        aside(missed(5, 0)).remote(H, remote).waits("p", Wait::Aside);
     }
     let other = Base::Synced(Synced { content: hash(b"o"), ..synced(2, 5) });
     let gone = |base| world().base("p", missed(5, 0)).remote(H, live(5)).base("q", base);
@@ -274,6 +273,27 @@ fn what_has_a_name_that_is_passed_over_is_not_deleted() {
     let plan = named.plan();
     assert_eq!((plan.steps[0].path.as_slice(), plan.steps[0].action), (&b"P"[..], send(EDITED)));
     named.waits("p", Wait::Aside);
+}
+
+/// One look that found nothing was before that, and the next one after it was taken for the second.
+#[test]
+fn what_lay_aside_in_between_was_not_missed_twice() {
+    let seen = missed(5, Synced::SEEN_ASIDE);
+    let noted = |base| match base {
+        Base::Synced(agreed) => Action::Miss(agreed),
+        Base::Deleted(_) => unreachable!("it is a row of what is missed"),
+    };
+    for remote in [live(5), live(6), Remote::Trash { file: FILE }, Remote::Purged] {
+        let with = |base| world().base("p", base).remote(H, remote);
+        for since in [0, NOW - ABSENCE, NOW, NOW + 1] {
+            with(missed(5, since)).local("p", Local::Aside).check(noted(seen), Cause::Aside);
+        }
+        with(seen).local("p", Local::Aside).waits("p", Wait::Aside);
+        with(seen).check(noted(missed(5, NOW)), Cause::Missing);
+    }
+    // It was missed all the same: what was trashed since may have been by us.
+    let back = world().base("p", seen).local("p", file(1, H));
+    back.remote(H, Remote::Trash { file: FILE }).check(restore(), Cause::PutBack);
 }
 
 #[test]

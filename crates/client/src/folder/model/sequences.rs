@@ -97,6 +97,18 @@ fn put_aside_and_back() {
     check(&[write(0, 0), LOOK, aside, E(Event::WebTrash(Nth(0))), Rest, E(Event::FromAside(At(0)))]);
 }
 
+/// That it was missed before must not count any more, and must not be forgotten either: what we trashed since, we restore.
+#[test]
+fn missed_put_aside_and_back() {
+    let write = E(Event::Write(At(0), 0, Whole));
+    let (out, back) = (E(Event::MoveOut(Nth(0))), E(Event::PutBack(At(0), true)));
+    let (aside, from_aside) = (E(Event::Aside(Nth(0))), E(Event::FromAside(At(0))));
+    let (long, killed) = (E(Event::Wait(true)), Next::Pass(Pass { crash: Some((0, true)), ..QUIET }));
+    check(&[write, LOOK, out, LOOK, back, aside, Rest, E(Event::DeleteAside)]);
+    check(&[write, LOOK, out, LOOK, back, aside, Rest, from_aside]);
+    check(&[write, LOOK, out, LOOK, long, killed, back, aside, LOOK, from_aside]);
+}
+
 /// What the vault's file had become waited for a copy under a name that is passed over.
 #[test]
 fn one_copy_is_put_aside_the_other_deleted_and_both_edited_there() {
