@@ -217,6 +217,25 @@ fn absent_observed_twice() {
     gone().check(Action::Bury(buried(9)), Cause::Lost);
 }
 
+/// Its file is another picture in the vault now. Where another path has that, or has lost it, that one decides.
+#[test]
+fn absent_and_edited_in_the_vault() {
+    let gone = || {
+        let mut world = world().base("p", missed(5, 0)).remote(EDITED, live(7));
+        world.snapshot.edited.insert(FILE, hash(EDITED));
+        world
+    };
+    let comes = Action::Materialise { content: hash(EDITED), file: FILE };
+    gone().check(comes, Cause::RestoredThere);
+    gone().goes(Direction::Up).check(Action::Bury(buried(9)), Cause::Lost);
+    let other = Base::Synced(Synced { content: hash(EDITED), ..synced(2, 7) });
+    for world in [gone().local("q", file(2, EDITED)), gone().base("q", other)] {
+        let plan = world.plan();
+        let step = plan.steps.iter().find(|step| step.path == b"p").unwrap();
+        assert_eq!((step.action, step.cause), (Action::Forget, Cause::Elsewhere), "{plan:?}");
+    }
+}
+
 #[test]
 fn what_is_older_than_deletions_go_for_stays_in_the_vault() {
     let gone = |age| world().base("p", missed(5, 0)).remote(H, live(5)).keeps_old(age);
