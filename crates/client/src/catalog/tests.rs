@@ -1,4 +1,5 @@
-//! The catalog's promises: later versions win, tombstones keep what was known, key and header go with their content.
+//! The catalog's promises: later versions win, tombstones keep what was known, key and header go with their content. It is
+//! long because all of them are about rows that the same few functions make.
 
 use super::*;
 use crate::folder::reconcile::{Base, Deleted, Direction, DiskId, Remote, Synced};
