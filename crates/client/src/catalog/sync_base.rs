@@ -255,17 +255,19 @@ impl Catalog {
         Ok(transaction.commit().await?)
     }
 
-    /// What the vault has of these contents. A file's version is what conditions on it are compared with.
+    /// What the vault has of these contents. A file's version is what conditions on it are compared with. Where several live files have one
+    /// content, it is the one that the folder has agreed on, or has a tombstone of; else the first.
     pub async fn remotes(
         &self,
         owner: AccountId,
+        folder: i64,
         contents: impl IntoIterator<Item = ContentHash>,
     ) -> Result<HashMap<ContentHash, Remote>, CatalogError> {
         let contents: Vec<ContentHash> = contents.into_iter().collect();
         let mut remotes = HashMap::with_capacity(contents.len());
         for chunk in contents.chunks(CONTENTS) {
             self.deleted_remotes(chunk, &mut remotes).await?;
-            self.live_remotes(owner, chunk, &mut remotes).await?;
+            self.live_remotes((owner, folder), chunk, &mut remotes).await?;
         }
         Ok(remotes)
     }
@@ -352,21 +354,24 @@ impl Catalog {
 
     async fn live_remotes(
         &self,
-        owner: AccountId,
+        (owner, folder): (AccountId, i64),
         contents: &[ContentHash],
         remotes: &mut HashMap<ContentHash, Remote>,
     ) -> Result<(), CatalogError> {
         let marks = vec!["?"; contents.len()].join(", ");
+        // What comes last wins: 'synced' comes after 'deleted', and both after nothing.
         let text = format!(
             "SELECT files.content_hash, files.file, min(files.taken) AS taken,
+                 (SELECT max(state) FROM sync_base
+                  WHERE folder = ? AND content = files.content_hash AND file = files.file) AS agreed,
                  (SELECT max(every.version) FROM files AS every JOIN collections AS live ON live.id = every.collection
                   WHERE every.file = files.file AND live.deleted = 0) AS version
              FROM files JOIN collections ON collections.id = files.collection
              WHERE files.owner = ? AND collections.owner = files.owner AND files.deleted = 0 AND collections.deleted = 0
                AND substr(files.content_hash, 1, 8) IN ({marks}) AND files.content_hash IN ({marks})
-             GROUP BY files.file ORDER BY files.file DESC"
+             GROUP BY files.file ORDER BY agreed, files.file DESC"
         );
-        let mut query = sqlx::query(AssertSqlSafe(text)).bind(owner.0);
+        let mut query = sqlx::query(AssertSqlSafe(text)).bind(folder).bind(owner.0);
         let contents: Vec<String> = contents.iter().map(ToString::to_string).collect();
         for content in &contents {
             query = query.bind(content.chars().take(8).collect::<String>());

@@ -1,7 +1,9 @@
-//! The catalog's promises: later versions win, tombstones keep what was known, key and header go with their content.
+//! The catalog's promises: later versions win, tombstones keep what was known, key and header go with their content. It is
+//! long because all of them are about rows that the same few functions make.
 
 use super::*;
-use crate::folder::reconcile::Remote;
+use crate::folder::reconcile::{Base, Deleted, Direction, DiskId, Remote, Synced};
+use crate::folder::scan::Stat;
 use crate::library::AlbumRule;
 use crate::library::selection::Reach;
 use darkslide_crypto::ContentHash;
@@ -573,7 +575,7 @@ async fn a_mirror_that_is_read_anew_forgets_what_the_server_lost() {
     ];
     assert_eq!(states, expected);
     assert!(rows[1].reason.as_deref().unwrap().contains("set back"));
-    let remotes = catalog.remotes(OWNER, (1..=9).filter_map(content)).await.unwrap();
+    let remotes = catalog.remotes(OWNER, 0, (1..=9).filter_map(content)).await.unwrap();
     let of = |number| remotes.get(&content(number).unwrap()).copied();
     assert!(matches!(of(1), Some(Remote::Live { .. })) && matches!(of(7), Some(Remote::Live { .. })));
     // What was only in the trash is not there, and was not deleted for good.
@@ -596,4 +598,46 @@ async fn the_end_of_the_trash_is_nobodys_decision() {
         catalog.apply_changes(&rows, Feed::Account, Version(version)).await.unwrap();
         assert_eq!(catalog.deletions([content]).await.unwrap()[&content], Version(deleted));
     }
+}
+
+/// An edit on another client made a second live file of a content: a folder that agreed on one of them is told of that one.
+#[tokio::test]
+async fn of_several_live_files_a_folder_is_told_of_its_own() {
+    let (_folder, catalog) = catalog().await;
+    let content = ContentHash::of(b"a");
+    catalog.put_collection(&collection(1, "One", 1)).await.unwrap();
+    for id in 1..=4 {
+        catalog.put_file(&file(id, 1, id)).await.unwrap();
+    }
+    let new = NewSyncFolder {
+        path: "/sync".into(),
+        marker: "marker".into(),
+        album: "One".into(),
+        keep_older_than: None,
+        direction: Direction::Both,
+        trash: "/trash".into(),
+    };
+    let folder = catalog.add_sync_folder(&new, 0).await.unwrap();
+    let other = NewSyncFolder { path: "/other".into(), marker: "other".into(), ..new };
+    let other = catalog.add_sync_folder(&other, 0).await.unwrap();
+    let synced = |content, file| {
+        let (disk, version) = (DiskId::default(), Version(1));
+        Base::Synced(Synced { content, disk, size: 1, file: FileId(file), version, absent_since: None })
+    };
+    let deleted = |file| Base::Deleted(Deleted { content, size: 1, file: FileId(file), version: Version(1) });
+    let told = async |folder, path: &[u8], base| {
+        let put = [(path.to_vec(), BaseRow { base, stat: Stat::default() })].into();
+        let changes = BaseChanges { put, ..BaseChanges::default() };
+        catalog.record_sync(folder, b"/sync", &changes).await.unwrap();
+        match catalog.remotes(OWNER, folder, [content]).await.unwrap().get(&content) {
+            Some(Remote::Live { file, .. }) => file.0,
+            remote => panic!("{remote:?}"),
+        }
+    };
+    assert_eq!(told(folder, b"of another content", synced(ContentHash::of(b"b"), 3)).await, 1);
+    assert_eq!(told(folder, b"a tombstone", deleted(4)).await, 4);
+    assert_eq!(told(folder, b"agreed on", synced(content, 3)).await, 3);
+    assert_eq!(told(folder, b"agreed on as well", synced(content, 2)).await, 2);
+    assert_eq!(told(other, b"in another folder", synced(content, 4)).await, 4);
+    assert_eq!(told(folder, b"unknown", synced(content, 7)).await, 2);
 }

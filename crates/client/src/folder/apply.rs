@@ -15,7 +15,7 @@ use futures_util::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::fetch::{FetchError, fetch, tidy};
-use super::reconcile::{Action, Base, Cause, Deleted, RelativePath, Remote, Step, Synced};
+use super::reconcile::{Action, Base, Cause, Deleted, DiskId, RelativePath, Remote, Step, Synced};
 use super::report::PassReport;
 use super::scan::{Scan, Stat, is_absent};
 use super::trash::{self, TrashedFile};
@@ -79,7 +79,7 @@ impl Hands<'_> {
         // Before anything is sent: a rename that is not noted would look like a new file.
         let (moved, noted): (Vec<_>, Vec<_>) =
             noted.into_iter().partition(|step| matches!(step.action, Action::Agree(_) | Action::Move(_)));
-        self.note(moved).await?;
+        self.agree(moved).await?;
         self.send(sent).await?;
         self.bring(brought).await?;
         if !noted.is_empty() {
@@ -122,6 +122,43 @@ impl Hands<'_> {
         let synced = rows.into_iter().filter(|(_, row)| matches!(row.base, Base::Synced(_)));
         stats.extend(synced.map(|(path, row)| (path, row.stat)));
         Ok(stats)
+    }
+
+    /// What the vault has of these contents, as far as it was read.
+    async fn remotes(
+        &self,
+        contents: BTreeSet<ContentHash>,
+    ) -> Result<HashMap<ContentHash, Remote>, SyncError> {
+        Ok(self.catalog.remotes(self.session.account, self.row.id, contents).await?)
+    }
+
+    /// What both sides have, where they have it: written down unless it is not so any more. Otherwise nobody would know what both did have,
+    /// and what was deleted of that.
+    async fn agree(&mut self, mut steps: Vec<Step>) -> Result<(), SyncError> {
+        if steps.is_empty() {
+            return Ok(());
+        }
+        self.must_be_healthy().await?;
+        let agreed = |step: &Step| match step.action {
+            Action::Agree(agreed) => Some(agreed.content),
+            _ => None,
+        };
+        let contents: BTreeSet<ContentHash> = steps.iter().filter_map(agreed).collect();
+        if !contents.is_empty() {
+            feed::pull(self.session, self.catalog).await?;
+            let remotes = self.remotes(contents).await?;
+            let before = steps.len();
+            steps.retain(|step| match step.action {
+                Action::Agree(agreed) => {
+                    let here = self.whole(&step.path).symlink_metadata().ok();
+                    let here = here.map(|metadata| Stat::of(&metadata).disk);
+                    both_have(&agreed, here, remotes.get(&agreed.content))
+                }
+                _ => true,
+            });
+            self.report.has_more |= steps.len() < before;
+        }
+        self.note(steps).await
     }
 
     /// What is only written down.
@@ -209,7 +246,7 @@ impl Hands<'_> {
     async fn keep_as_planned(&mut self, steps: &mut Vec<Step>) -> Result<(), SyncError> {
         feed::pull(self.session, self.catalog).await?;
         let contents: BTreeSet<ContentHash> = steps.iter().filter_map(content_of).collect();
-        let remotes = self.catalog.remotes(self.session.account, contents).await?;
+        let remotes = self.remotes(contents).await?;
         let before = steps.len();
         steps.retain(|step| {
             let remote = content_of(step).and_then(|content| remotes.get(&content));
@@ -235,7 +272,7 @@ impl Hands<'_> {
         let assets = self.catalog.assets_at(&root, &paths).await?;
         let assets: HashMap<_, _> = assets.into_iter().map(|row| (row.path.clone(), row)).collect();
         let contents: BTreeSet<ContentHash> = assets.values().filter_map(|row| row.content_hash).collect();
-        let remotes = self.catalog.remotes(self.session.account, contents).await?;
+        let remotes = self.remotes(contents).await?;
         let mut changes = BaseChanges::default();
         for step in steps {
             let (Some(asset), Some(stat)) = (assets.get(&step.path), stats.get(&step.path)) else {
@@ -350,7 +387,7 @@ impl Hands<'_> {
         // What came into the place of a disk that went away meanwhile did not come into the folder.
         self.must_be_healthy().await?;
         let contents = brought.iter().map(|(_, content, _)| *content);
-        let remotes = self.catalog.remotes(self.session.account, contents.collect::<BTreeSet<_>>()).await?;
+        let remotes = self.remotes(contents.collect::<BTreeSet<_>>()).await?;
         let mut changes = BaseChanges::default();
         for (step, content, fetched) in brought {
             let told = path_of(&step.path).display().to_string();
@@ -383,6 +420,13 @@ impl Hands<'_> {
     }
 }
 
+/// Whether the folder still has the file that was seen, and the vault that version of its own.
+fn both_have(agreed: &Synced, here: Option<DiskId>, there: Option<&Remote>) -> bool {
+    let is_there = matches!(there, Some(Remote::Live { file, version, .. })
+        if (*file, *version) == (agreed.file, agreed.version));
+    is_there && here == Some(agreed.disk)
+}
+
 fn tombstone(buried: Deleted) -> BaseRow {
     let version = buried.version.max(Version(1));
     let stat = Stat { size: buried.size, ..Stat::default() };
@@ -397,5 +441,32 @@ fn content_of(step: &Step) -> Option<ContentHash> {
         | Action::Materialise { content, .. }
         | Action::TrashLocal { content, .. } => Some(content),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use darkslide_protocol::FileId;
+
+    /// It was noted as the vault's other file of the same content, which was in the trash by then.
+    #[test]
+    fn an_agreement_is_noted_while_both_sides_have_it() {
+        let disk = DiskId { inode: 1, born_ns: 1 };
+        let (content, file, version) = (ContentHash::of(b"h"), FileId(1), Version(5));
+        let agreed = Synced { content, disk, size: 1, file, version, absent_since: None };
+        let live = |file, version| Some(Remote::Live { file, version, taken: 0 });
+        for (here, there, holds) in [
+            (Some(disk), live(file, version), true),
+            (None, live(file, version), false),
+            (Some(DiskId { inode: 2, ..disk }), live(file, version), false),
+            (Some(disk), live(FileId(2), version), false),
+            (Some(disk), live(file, Version(6)), false),
+            (Some(disk), Some(Remote::Trash { file }), false),
+            (Some(disk), Some(Remote::Purged), false),
+            (Some(disk), None, false),
+        ] {
+            assert_eq!(both_have(&agreed, here, there.as_ref()), holds, "{here:?} {there:?}");
+        }
     }
 }

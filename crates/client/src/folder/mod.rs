@@ -347,7 +347,7 @@ async fn snapshot(
     let mut contents: Vec<_> = snapshot.base.values().map(Base::content).chain(here).collect();
     contents.sort_unstable();
     contents.dedup();
-    snapshot.remote = catalog.remotes(session.account, contents).await?;
+    snapshot.remote = catalog.remotes(session.account, row.id, contents).await?;
     let is_deleted = |(content, remote): (&ContentHash, &Remote)| {
         matches!(remote, Remote::Trash { .. } | Remote::Purged).then_some(*content)
     };

@@ -56,11 +56,15 @@ pub struct Synced {
     pub file: FileId,
     /// Its version there.
     pub version: Version,
-    /// Since when the path is known to lead nowhere, µs since the epoch.
+    /// Since when the path is known to lead nowhere, µs since the epoch; or [`Self::SEEN_ASIDE`].
     pub absent_since: Option<i64>,
 }
 
 impl Synced {
+    /// It was missed, and after that it lay aside: missed again, it is missed for the first time. It was missed all the same, so that a file that
+    /// comes back is one that was put back.
+    pub const SEEN_ASIDE: i64 = i64::MAX;
+
     /// Whether its path was missed, and is missed again long enough after that.
     fn is_missed_twice(&self, settings: &Settings, now: i64) -> bool {
         self.absent_since.is_some_and(|since| since <= now && now - since >= settings.absence)
@@ -225,7 +229,7 @@ pub enum Action {
         /// The file.
         file: FileId,
     },
-    /// It is missed for the first time.
+    /// It is missed for the first time, or lies aside and does not count as missed any more.
     Miss(Synced),
     /// Nothing is agreed on any more.
     Forget,
@@ -290,6 +294,9 @@ pub enum Cause {
     /// Missed for the first time.
     #[error("it is missing; it is looked for once more before that counts")]
     Missing,
+    /// Missed, and then under a name that is passed over.
+    #[error("it has a name now that is passed over; that it was missing before does not count any more")]
+    Aside,
     /// Deleted in the folder.
     #[error("it was deleted in the folder")]
     DeletedHere,
@@ -461,8 +468,8 @@ fn successor(path: &RelativePath, base: &Base, around: &Surroundings<'_>) -> Opt
     let Base::Synced(agreed) = base else { return None };
     let now = around.snapshot.edited.get(&agreed.file)?;
     let comes_here = match around.snapshot.local.get(path) {
-        // What is missed waits for what lies aside, for however long: it must not keep the new one waiting.
-        None if around.aside.contains(&agreed.content) => false,
+        // What is missed waits for what lies aside or is suspended, for however long: it must not keep the new one waiting.
+        None if around.unsure_for_long.contains(&agreed.content) => false,
         None => around.moved_from.contains(path) || !around.is_taken(path),
         Some(Local::Present(here)) => {
             here.content == agreed.content
@@ -527,7 +534,8 @@ fn decide(
     match (base, local) {
         (None, None) => Decided::Nothing,
         (_, Some(Local::Unknown { .. })) => Decided::Wait(Wait::Unknown),
-        (_, Some(Local::Aside)) => Decided::Wait(Wait::Aside),
+        (Some(Base::Synced(agreed)), Some(Local::Aside)) => aside(agreed),
+        (None | Some(Base::Deleted(_)), Some(Local::Aside)) => Decided::Wait(Wait::Aside),
         (None | Some(Base::Deleted(_)), Some(Local::Present(here))) => appeared(here, around, settings),
         (Some(Base::Synced(agreed)), Some(Local::Present(here))) if here.content == agreed.content => {
             unchanged(agreed, here, around, settings)
@@ -536,6 +544,15 @@ fn decide(
         (Some(Base::Synced(agreed)), None) => absent(agreed, around, settings, now),
         (Some(Base::Deleted(buried)), None) => buried_here(buried, around, settings),
     }
+}
+
+/// Base `S(h)`, local aside: it is not gone. Two looks that find nothing are none in a row if this one is between them.
+fn aside(agreed: &Synced) -> Decided {
+    let seen = Synced { absent_since: Some(Synced::SEEN_ASIDE), ..*agreed };
+    if agreed.absent_since.is_none() || *agreed == seen {
+        return Decided::Wait(Wait::Aside);
+    }
+    Decided::at(Action::Miss(seen), Cause::Aside)
 }
 
 /// Base none or `T`, local h.
@@ -718,8 +735,8 @@ struct Surroundings<'s> {
     agreed_at: HashMap<&'s ContentHash, u32>,
     /// Those of which a path is missed and not for long enough, or cannot be told.
     unsure: HashSet<&'s ContentHash>,
-    /// Those of which a path lies aside.
-    aside: HashSet<&'s ContentHash>,
+    /// Those of which that may last: a path lies aside, or its edit is suspended.
+    unsure_for_long: HashSet<&'s ContentHash>,
     /// Files of which nothing is known yet: their bytes so far, and whether they may grow.
     unsettled: Vec<(u64, bool)>,
     /// How many paths of the folder are the same but for case and normalisation.
@@ -738,7 +755,7 @@ impl<'s> Surroundings<'s> {
             agreed: HashSet::with_capacity(snapshot.base.len()),
             agreed_at: HashMap::with_capacity(snapshot.base.len()),
             unsure: HashSet::new(),
-            aside: HashSet::new(),
+            unsure_for_long: HashSet::new(),
             unsettled: snapshot.others.unsettled.clone(),
             names: HashMap::with_capacity(snapshot.local.len()),
             moved_from: HashSet::new(),
@@ -762,11 +779,15 @@ impl<'s> Surroundings<'s> {
             let is_unsure = match snapshot.local.get(path) {
                 // An edit that is not noted yet may be undone. What only comes down never notes it, and trashes nothing in the vault.
                 Some(Local::Present(here)) => {
-                    here.content != agreed.content && settings.direction != Direction::Down
+                    let is_edited = here.content != agreed.content && settings.direction != Direction::Down;
+                    if is_edited && around.collides(path) {
+                        around.unsure_for_long.insert(&agreed.content);
+                    }
+                    is_edited
                 }
                 Some(Local::Unknown { .. }) => true,
                 Some(Local::Aside) => {
-                    around.aside.insert(&agreed.content);
+                    around.unsure_for_long.insert(&agreed.content);
                     true
                 }
                 None => !agreed.is_missed_twice(settings, now),

@@ -217,6 +217,25 @@ fn absent_observed_twice() {
     gone().check(Action::Bury(buried(9)), Cause::Lost);
 }
 
+/// Its file is another picture in the vault now. Where another path has that, or has lost it, that one decides.
+#[test]
+fn absent_and_edited_in_the_vault() {
+    let gone = || {
+        let mut world = world().base("p", missed(5, 0)).remote(EDITED, live(7));
+        world.snapshot.edited.insert(FILE, hash(EDITED));
+        world
+    };
+    let comes = Action::Materialise { content: hash(EDITED), file: FILE };
+    gone().check(comes, Cause::RestoredThere);
+    gone().goes(Direction::Up).check(Action::Bury(buried(9)), Cause::Lost);
+    let other = Base::Synced(Synced { content: hash(EDITED), ..synced(2, 7) });
+    for world in [gone().local("q", file(2, EDITED)), gone().base("q", other)] {
+        let plan = world.plan();
+        let step = plan.steps.iter().find(|step| step.path == b"p").unwrap();
+        assert_eq!((step.action, step.cause), (Action::Forget, Cause::Elsewhere), "{plan:?}");
+    }
+}
+
 #[test]
 fn what_is_older_than_deletions_go_for_stays_in_the_vault() {
     let gone = |age| world().base("p", missed(5, 0)).remote(H, live(5)).keeps_old(age);
@@ -263,7 +282,6 @@ fn what_has_a_name_that_is_passed_over_is_not_deleted() {
     let aside = |base| world().base("p", base).local("p", Local::Aside);
     for remote in [live(5), live(6), Remote::Trash { file: FILE }, Remote::Purged] {
         aside(Base::Synced(synced(1, 5))).remote(H, remote).waits("p", Wait::Aside);
-        aside(missed(5, 0)).remote(H, remote).waits("p", Wait::Aside);
     }
     let other = Base::Synced(Synced { content: hash(b"o"), ..synced(2, 5) });
     let gone = |base| world().base("p", missed(5, 0)).remote(H, live(5)).base("q", base);
@@ -274,6 +292,27 @@ fn what_has_a_name_that_is_passed_over_is_not_deleted() {
     let plan = named.plan();
     assert_eq!((plan.steps[0].path.as_slice(), plan.steps[0].action), (&b"P"[..], send(EDITED)));
     named.waits("p", Wait::Aside);
+}
+
+/// One look that found nothing was before that, and the next one after it was taken for the second.
+#[test]
+fn what_lay_aside_in_between_was_not_missed_twice() {
+    let seen = missed(5, Synced::SEEN_ASIDE);
+    let noted = |base| match base {
+        Base::Synced(agreed) => Action::Miss(agreed),
+        Base::Deleted(_) => unreachable!("it is a row of what is missed"),
+    };
+    for remote in [live(5), live(6), Remote::Trash { file: FILE }, Remote::Purged] {
+        let with = |base| world().base("p", base).remote(H, remote);
+        for since in [0, NOW - ABSENCE, NOW, NOW + 1] {
+            with(missed(5, since)).local("p", Local::Aside).check(noted(seen), Cause::Aside);
+        }
+        with(seen).local("p", Local::Aside).waits("p", Wait::Aside);
+        with(seen).check(noted(missed(5, NOW)), Cause::Missing);
+    }
+    // It was missed all the same: what was trashed since may have been by us.
+    let back = world().base("p", seen).local("p", file(1, H));
+    back.remote(H, Remote::Trash { file: FILE }).check(restore(), Cause::PutBack);
 }
 
 #[test]
@@ -342,6 +381,12 @@ fn what_was_edited_in_the_vault_has_a_place() {
         ("its name is suspended", was().local("p", file(1, H)).local("P", other()), true),
         ("it is unknown", was().local("p", Local::Unknown { size: 9, grows: false }), true),
         ("it lies aside", was().local("p", Local::Aside), true),
+        ("its copy was edited", was().base("q", Base::Synced(synced(2, 5))).local("q", other()), false),
+        (
+            "its copy was edited, and is suspended",
+            was().base("q", Base::Synced(synced(2, 5))).local("q", other()).local("Q", file(8, b"others")),
+            true,
+        ),
         ("its copy lies aside", was().base("q", Base::Synced(synced(2, 5))).local("q", Local::Aside), true),
         (
             "it was another file",

@@ -37,7 +37,7 @@ impl Hands<'_> {
         self.must_be_healthy().await?;
         feed::pull(self.session, self.catalog).await?;
         let contents: BTreeSet<ContentHash> = steps.iter().filter_map(content_of).collect();
-        let remotes = self.catalog.remotes(self.session.account, contents).await?;
+        let remotes = self.remotes(contents).await?;
         let in_trash = |content: &ContentHash| match remotes.get(content) {
             Some(Remote::Trash { file }) => Some(*file),
             _ => None,
@@ -198,7 +198,7 @@ impl Hands<'_> {
     async fn still_there<'d>(&self, deletions: &'d [Deletion]) -> Result<Vec<&'d Deletion>, SyncError> {
         feed::pull(self.session, self.catalog).await?;
         let contents = deletions.iter().flat_map(|(_, paths)| paths).map(|(_, buried)| buried.content);
-        let remotes = self.catalog.remotes(self.session.account, contents.collect::<BTreeSet<_>>()).await?;
+        let remotes = self.remotes(contents.collect::<BTreeSet<_>>()).await?;
         let is_there = |item: &TrashRequestItem, buried: &Deleted| {
             matches!(remotes.get(&buried.content), Some(Remote::Live { file, version, .. })
                 if *file == item.file_id && Some(*version) == item.if_version)

@@ -51,6 +51,7 @@ impl<'p> Carrying<'p> {
         };
         let is_absent = world.at(path).is_none();
         match step.action {
+            Action::Agree(agreed) if asks && !world.both_have(path, &agreed) => return false,
             Action::Agree(agreed) => note(world, Base::Synced(agreed)),
             Action::Move(agreed) => {
                 if reach == Reach::Noted {
@@ -109,7 +110,7 @@ impl<'p> Carrying<'p> {
             return None;
         }
         let content = here.content;
-        let file = match (world.vault.remote(content), step.action) {
+        let file = match (world.remote(content), step.action) {
             (Some(Remote::Live { file, .. }), _) => {
                 world.vault.files.get_mut(&file)?.is_in_album = true;
                 file
@@ -167,7 +168,9 @@ impl<'p> Carrying<'p> {
             return Some(version_after(world));
         }
         let there = world.vault.files.get(&file)?;
-        if there.state != State::Live || (there.version != version && asks) {
+        let is_as_seen =
+            there.version == version && world.is_remote(Content::of(buried.content), file, version);
+        if there.state != State::Live || (asks && !is_as_seen) {
             return None;
         }
         world.change(file, |file| file.state = State::Trash);
@@ -202,6 +205,17 @@ impl World {
             version: self.vault.files[&file].version,
             absent_since: None,
         }
+    }
+
+    /// Whether the folder still has the file that was seen, and the vault that version of its own.
+    fn both_have(&self, path: &RelativePath, agreed: &Synced) -> bool {
+        self.at(path).is_some_and(|here| here.disk == agreed.disk)
+            && self.is_remote(Content::of(agreed.content), agreed.file, agreed.version)
+    }
+
+    fn is_remote(&self, content: Content, file: FileId, version: Version) -> bool {
+        matches!(self.remote(content), Some(Remote::Live { file: live, version: now, .. })
+            if (live, now) == (file, version))
     }
 
     /// Whether a file of the vault is live and what it was.
@@ -248,12 +262,12 @@ fn trash_local(
     let Some(&here) = world.at(path) else { return false };
     let is_as_seen =
         matches!(here.seen(), Local::Present(seen) if seen.content == content.hash() && seen.disk == disk);
-    let is_deleted = matches!(world.vault.remote(content), Some(Remote::Trash { .. } | Remote::Purged));
+    let is_deleted = matches!(world.remote(content), Some(Remote::Trash { .. } | Remote::Purged));
     let is_edited = edited.is_some_and(|now| {
         let was_it = world.vault.files.get(&now.file).is_some_and(|file| file.earlier.contains(&content));
         was_it && world.still_is(now.file, now.content)
     });
-    let is_edited = is_edited && world.vault.remote(content).is_none();
+    let is_edited = is_edited && world.remote(content).is_none();
     if asks && !(is_as_seen && (is_deleted || is_edited)) {
         return false;
     }

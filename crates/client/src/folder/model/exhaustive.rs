@@ -34,6 +34,8 @@ enum Missed {
     LongAgo,
     /// The clock was set back.
     Later,
+    /// It lay aside after that.
+    SeenAside,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,6 +190,11 @@ impl Case {
         self.is_synced() && self.is == Is::Absent && self.is_listed && self.around == A::Renamed
     }
 
+    /// A look that found nothing would count when the next one finds nothing.
+    fn was_missed(self) -> bool {
+        matches!(self.was, Was::Synced(Missed::JustNow | Missed::LongAgo | Missed::Later))
+    }
+
     /// Agreed on, and not there.
     fn is_missed(self) -> bool {
         self.is_synced() && self.is == Is::Absent && !self.is_renamed()
@@ -270,7 +277,7 @@ fn up(case: Case, kind: Kind, cause: Cause) -> Outcome {
     if case.goes_up() { Does(kind, cause) } else { Waits(Wait::Direction) }
 }
 
-const TABLE: [Row; 28] = [
+const TABLE: [Row; 29] = [
     Row {
         name: "two names that differ by case: both are left alone",
         holds: |case| !matches!(case.is, Is::Absent | Is::Aside) && case.around == A::OtherCase,
@@ -283,8 +290,13 @@ const TABLE: [Row; 28] = [
     },
     Row {
         name: "the file has a name that is passed over",
-        holds: |case| case.is == Is::Aside,
+        holds: |case| case.is == Is::Aside && !case.was_missed(),
         does: |_| Waits(Wait::Aside),
+    },
+    Row {
+        name: "S | missed, and under a name that is passed over after that: it was not missed twice",
+        holds: |case| case.is == Is::Aside && case.was_missed(),
+        does: |_| Does(Kind::Miss, Cause::Aside),
     },
     Row {
         name: "– | – |",
@@ -512,6 +524,7 @@ fn synced(missed: Missed) -> Synced {
         Missed::JustNow => Some(NOW - ABSENCE + 1),
         Missed::LongAgo => Some(NOW - ABSENCE),
         Missed::Later => Some(NOW + 1),
+        Missed::SeenAside => Some(Synced::SEEN_ASIDE),
     };
     Synced { content: content(), disk: DISK, size: SIZE, file: FILE, version: AGREED, absent_since }
 }
@@ -671,7 +684,8 @@ fn each_case(mut check: impl FnMut(Case)) {
     let theres =
         [T::None, T::Replaced, T::Live, T::LiveLater, T::OtherFile, T::OtherFileEarlier, T::Trash, T::Purged];
     let edits = [T::None, T::OtherFile, T::Trash, T::Purged].map(Is::Edited);
-    let missed = [Missed::Never, Missed::JustNow, Missed::LongAgo, Missed::Later].map(Was::Synced);
+    let missed = [Missed::Never, Missed::JustNow, Missed::LongAgo, Missed::Later, Missed::SeenAside];
+    let missed = missed.map(Was::Synced);
     for was in [Was::Nothing, Was::Deleted, Was::Arriving].into_iter().chain(missed) {
         for is in [Is::Absent, Is::Same, Is::PutBack, Is::Growing, Is::Unreadable, Is::Aside]
             .into_iter()

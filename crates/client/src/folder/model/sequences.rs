@@ -97,6 +97,18 @@ fn put_aside_and_back() {
     check(&[write(0, 0), LOOK, aside, E(Event::WebTrash(Nth(0))), Rest, E(Event::FromAside(At(0)))]);
 }
 
+/// That it was missed before must not count any more, and must not be forgotten either: what we trashed since, we restore.
+#[test]
+fn missed_put_aside_and_back() {
+    let write = E(Event::Write(At(0), 0, Whole));
+    let (out, back) = (E(Event::MoveOut(Nth(0))), E(Event::PutBack(At(0), true)));
+    let (aside, from_aside) = (E(Event::Aside(Nth(0))), E(Event::FromAside(At(0))));
+    let (long, killed) = (E(Event::Wait(true)), Next::Pass(Pass { crash: Some((0, true)), ..QUIET }));
+    check(&[write, LOOK, out, LOOK, back, aside, Rest, E(Event::DeleteAside)]);
+    check(&[write, LOOK, out, LOOK, back, aside, Rest, from_aside]);
+    check(&[write, LOOK, out, LOOK, long, killed, back, aside, LOOK, from_aside]);
+}
+
 /// What the vault's file had become waited for a copy under a name that is passed over.
 #[test]
 fn one_copy_is_put_aside_the_other_deleted_and_both_edited_there() {
@@ -173,5 +185,41 @@ fn one_copy_is_deleted_and_the_edit_of_the_other_undone() {
         }),
         edit(3, 0, 1),
         E(Event::Write(At(0), 0, Whole)),
+    ]);
+}
+
+/// An edit elsewhere made two files of one content in the vault. The copy here was noted as the other one of them, which was trashed in that
+/// moment: its own deletion was taken for that of a picture that nobody here had.
+#[test]
+fn two_files_of_one_content_and_the_other_is_trashed() {
+    check(&[
+        E(Event::Edit(Nth(0), 0)),
+        E(Event::Write(At(0), 1, Whole)),
+        E(Event::SaveVault),
+        E(Event::WebUpload(2, At(2), true)),
+        LOOK,
+        E(Event::WebEdit(Nth(1), 1)),
+        Next::Pass(Pass {
+            during: [Some((0, Event::WebTrash(Nth(0)))), Some((3, Event::Delete(Nth(2))))],
+            ..QUIET
+        }),
+        LOOK,
+    ]);
+}
+
+/// What the vault's file had become waited for a copy whose edit was suspended, because another name differed from its own by case alone.
+#[test]
+fn one_copy_is_deleted_the_edit_of_the_other_suspended_and_both_edited_there() {
+    check(&[
+        E(Event::WebUpload(0, At(0), true)),
+        LOOK,
+        E(Event::Write(At(2), 2, Whole)),
+        during(0, Event::Rename(Nth(1), At(1))),
+        E(Event::Copy(Nth(0), At(0))),
+        during(0, Event::Copy(Nth(0), At(2))),
+        E(Event::Edit(Nth(2), 0)),
+        LOOK,
+        E(Event::Delete(Nth(2))),
+        E(Event::WebEdit(Nth(0), 1)),
     ]);
 }

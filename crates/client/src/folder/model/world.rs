@@ -138,18 +138,6 @@ impl Vault {
         self.find(content, State::Live).next()
     }
 
-    /// What a client says that the vault has: the first live file, else what was trashed last, else that it was purged.
-    pub(super) fn remote(&self, content: Content) -> Option<Remote> {
-        if let Some(file) = self.live(content) {
-            let version = self.files[&file].version;
-            return Some(Remote::Live { file, version, taken: content.taken() });
-        }
-        let trashed = self.find(content, State::Trash).max_by_key(|id| (self.files[id].version, *id));
-        trashed
-            .map(|file| Remote::Trash { file })
-            .or_else(|| self.find(content, State::Purged).next().map(|_| Remote::Purged))
-    }
-
     /// The version of the last deletion of a content.
     fn deletion(&self, content: Content) -> Option<Version> {
         let deleted = self.files.values().filter(|file| file.content == content && file.state != State::Live);
@@ -264,6 +252,32 @@ impl World {
         change(changed);
     }
 
+    /// What a client says that the vault has: the live file that was agreed on, or that a tombstone is of, else the first one; else what was
+    /// trashed last, else that it was purged.
+    pub(super) fn remote(&self, content: Content) -> Option<Remote> {
+        let vault = &self.vault;
+        if let Some(file) =
+            vault.find(content, State::Live).min_by_key(|id| (self.distance(content, *id), *id))
+        {
+            let version = vault.files[&file].version;
+            return Some(Remote::Live { file, version, taken: content.taken() });
+        }
+        let trashed = vault.find(content, State::Trash).max_by_key(|id| (vault.files[id].version, *id));
+        trashed
+            .map(|file| Remote::Trash { file })
+            .or_else(|| vault.find(content, State::Purged).next().map(|_| Remote::Purged))
+    }
+
+    /// How far a file of the vault is from what was agreed on about its content.
+    fn distance(&self, content: Content, file: FileId) -> u8 {
+        let near = self.base.values().filter_map(|base| match base {
+            Base::Synced(agreed) if (agreed.content, agreed.file) == (content.hash(), file) => Some(0),
+            Base::Deleted(buried) if (buried.content, buried.file) == (content.hash(), file) => Some(1),
+            _ => None,
+        });
+        near.min().unwrap_or(2)
+    }
+
     /// What is at a path, as the system says.
     pub(super) fn at(&self, path: &[u8]) -> Option<&DiskFile> {
         self.disk.get(path).filter(|_| self.is_mounted)
@@ -328,9 +342,8 @@ impl World {
         if self.settings.direction != Direction::Up {
             self.arrive(&mut snapshot);
         }
-        snapshot.remote = Content::all()
-            .filter_map(|content| Some((content.hash(), self.vault.remote(content)?)))
-            .collect();
+        snapshot.remote =
+            Content::all().filter_map(|content| Some((content.hash(), self.remote(content)?))).collect();
         snapshot.deletions = Content::all()
             .filter_map(|content| Some((content.hash(), self.vault.deletion(content)?)))
             .collect();
