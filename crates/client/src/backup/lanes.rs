@@ -62,7 +62,7 @@ async fn see_to(run: Arc<Run>, admitted: Admitted) {
         Some(only) if group.is_empty() => run.process(only, room).await,
         last => {
             group.extend(last);
-            run.process_group(group, room).await;
+            Box::pin(run.process_group(group, room)).await;
         }
     }
     drop(places);

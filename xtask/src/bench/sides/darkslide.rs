@@ -225,7 +225,8 @@ fn ask_over_tls(port: u16, request: &[u8]) -> Result<String> {
 /// What an operator is answered, on the machine where the data is.
 fn operator(data: &Path, words: &[&str]) -> Result<serde_json::Value> {
     let mut command = Command::new(binary());
-    let output = output_within(PATIENCE, command.args(["account", "--data-dir"]).arg(data).arg("--json").args(words))?;
+    let output =
+        output_within(PATIENCE, command.args(["account", "--data-dir"]).arg(data).arg("--json").args(words))?;
     serde_json::from_slice(&output.stdout)
         .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
 }
