@@ -18,5 +18,7 @@ mod quickstart;
 mod set_back;
 mod sync;
 mod sync_chaos;
+#[cfg(target_os = "linux")]
+mod sync_faults;
 mod takeout;
 mod vault;

@@ -96,8 +96,13 @@ fn walk_from(
     let start = root.join(folder);
     let walk = WalkDir::new(&start).follow_links(false).max_depth(depth);
     let mut walk = walk.sort_by(by_bytes_of_paths).into_iter();
+    // What goes wrong in the middle of a folder's list comes right behind the folder, and without a path.
+    let mut listed = start;
     while let Some(entry) = walk.next() {
-        let seen = entry.map_err(|error| unreadable(&start, error));
+        if let Some(folder) = entry.as_ref().ok().filter(|entry| entry.file_type().is_dir()) {
+            folder.path().clone_into(&mut listed);
+        }
+        let seen = entry.map_err(|error| unreadable(&listed, error));
         match seen.and_then(|entry| admit(root, entry, exclude)).and_then(look_at) {
             Ok(Seen::Root | Seen::Folder) => {}
             Ok(Seen::File(path, metadata)) => {
@@ -195,8 +200,8 @@ fn look_at(entry: DirEntry) -> Result<Seen, (PassedOver, Descend)> {
     }
 }
 
-fn unreadable(root: &Path, error: walkdir::Error) -> (PassedOver, Descend) {
-    let path = error.path().unwrap_or(root).to_owned();
+fn unreadable(listed: &Path, error: walkdir::Error) -> (PassedOver, Descend) {
+    let path = error.path().unwrap_or(listed).to_owned();
     // The path is told beside the reason, not once more in it.
     let text = error.to_string();
     let error = error.into_io_error().unwrap_or_else(|| io::Error::other(text));

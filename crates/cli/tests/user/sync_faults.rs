@@ -1,0 +1,170 @@
+//! A sync folder on a disk that fails: reading a file, listing a folder, asking for a file, moving one. strace (from Debian) lets the system calls of
+//! the real process answer EIO, one path and one kind of call at a time.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "an answer without what a test looks for fails the test right there"
+)]
+
+use crate::machine::{Machine, jpeg, write};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Settled at once, missed at once, and not waited for.
+const AT_ONCE: [&str; 9] = [
+    "--settle-photos",
+    "0",
+    "--settle-videos",
+    "0",
+    "--settle-incomplete",
+    "0",
+    "--absence",
+    "0",
+    "--no-wait",
+];
+
+const LISTING: &str = "getdents64";
+const LOOKING: &str = "statx,newfstatat";
+const MOVING: &str = "rename,renameat,renameat2,link,linkat,unlink,unlinkat";
+const READING: &str = "read,pread64,readv,preadv";
+
+/// Whether the tool is there that makes calls fail. In CI it must be.
+fn can_fail() -> bool {
+    let is_there = Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_ok();
+    if !is_there {
+        assert!(std::env::var_os("CI").is_none(), "CI needs strace");
+        eprintln!("strace is not there: what a failing disk does was NOT tested");
+    }
+    is_there
+}
+
+/// One pass over the folder, on a healthy disk.
+fn pass(machine: &Machine) -> Value {
+    let words = [&["sync", "run", "--json"], &AT_ONCE[..]].concat();
+    report(machine.command(&words))
+}
+
+/// The same, where these calls fail at this path.
+fn pass_while(machine: &Machine, calls: &str, path: &Path) -> Value {
+    let log = machine.path("strace.log");
+    let program = machine.command(&[]).get_program().to_owned();
+    let words = [&["sync", "run", "--json"], &AT_ONCE[..]].concat();
+    // The environment is that of every other command.
+    let quiet = machine.command(&[]);
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o"]).arg(&log).arg("-P").arg(path);
+    command.arg(format!("--trace={calls}")).arg(format!("--inject={calls}:error=EIO"));
+    command.arg(program).args(words).current_dir(machine.folder.path());
+    for (name, value) in quiet.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let report = report(command);
+    let log = fs::read_to_string(log).unwrap();
+    assert!(log.contains("(INJECTED)"), "nothing failed: {log}");
+    report
+}
+
+fn report(mut command: Command) -> Value {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    let answer: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {text}"));
+    answer[0]["report"].clone()
+}
+
+/// What a report says of a path's failure.
+fn failure(report: &Value, path: &Path) -> String {
+    let failed = report["failed"].as_array().unwrap();
+    let of_it = failed.iter().map(Value::to_string).find(|one| one.contains(path.to_str().unwrap()));
+    of_it.unwrap_or_else(|| panic!("{} is not in {report}", path.display()))
+}
+
+fn names(machine: &Machine) -> Vec<String> {
+    let listed = machine.json(&["list", "files"]);
+    let files = listed["files"].as_array().unwrap();
+    let mut names: Vec<_> = files.iter().map(|file| file["name"].as_str().unwrap().to_owned()).collect();
+    names.sort();
+    names
+}
+
+/// Whatever the disk answers, nothing is concluded from it: only once all is seen again, what was deleted is, and what was edited is sent.
+#[test]
+fn a_disk_that_fails_is_no_deletion_and_loses_nothing() {
+    if !can_fail() {
+        return;
+    }
+    let machine = Machine::new();
+    let _server = machine.with_account("anna@example.org");
+    let folder = machine.path("Phone").join("2024");
+    for (name, seed) in [("a.jpg", 1), ("b.jpg", 2), ("c.jpg", 3)] {
+        write(&folder.join(name), &jpeg(seed));
+    }
+    machine.says(&["sync", "add", "Phone"]);
+    assert_eq!(pass(&machine)["uploaded"], 3);
+    let path = |name: &str| folder.canonicalize().unwrap().join(name);
+    let nothing_is_gone = |report: &Value| {
+        assert_eq!((&report["trashedRemote"], &report["trashedLocal"]), (&0.into(), &0.into()), "{report}");
+        assert_eq!(names(&machine), ["a.jpg", "b.jpg", "c.jpg"]);
+    };
+    // Edited, and it cannot be read.
+    write(&path("a.jpg"), &jpeg(4));
+    let told = pass_while(&machine, READING, &path("a.jpg"));
+    assert!(failure(&told, &path("a.jpg")).contains("Input/output error"), "{told}");
+    nothing_is_gone(&told);
+    // The disk does not say whether one is there, or which there are, while another is deleted.
+    fs::remove_file(path("c.jpg")).unwrap();
+    for (calls, at) in [(LOOKING, path("b.jpg")), (LISTING, folder.canonicalize().unwrap())] {
+        for _ in 0..2 {
+            let told = pass_while(&machine, calls, &at);
+            assert!(failure(&told, &at).contains("Input/output error"), "{told}");
+            nothing_is_gone(&told);
+        }
+    }
+    pass(&machine);
+    pass(&machine);
+    assert_eq!(names(&machine), ["a.jpg", "b.jpg"], "what was seen to be gone is gone");
+    assert!(path("b.jpg").exists());
+    let edited = machine.json(&["list", "files", "--name", "a.jpg"]);
+    let restored = machine.path("restored");
+    let file = edited["files"][0]["id"].to_string();
+    machine.says(&["restore", &file, "--to", restored.to_str().unwrap()]);
+    assert_eq!(fs::read(restored.join("a.jpg")).unwrap(), jpeg(4));
+}
+
+/// What cannot be moved into the local trash stays where it is, and what cannot be brought comes later.
+#[test]
+fn a_disk_that_moves_nothing_loses_nothing() {
+    if !can_fail() {
+        return;
+    }
+    let machine = Machine::new();
+    let _server = machine.with_account("anna@example.org");
+    let folder = machine.path("Phone");
+    write(&folder.join("a.jpg"), &jpeg(1));
+    write(&folder.join("b.jpg"), &jpeg(2));
+    machine.says(&["sync", "add", "Phone"]);
+    assert_eq!(pass(&machine)["uploaded"], 2);
+    let place = folder.canonicalize().unwrap().join("a.jpg");
+    let listed = machine.json(&["list", "files", "--name", "a.jpg"]);
+    let file = listed["files"][0]["id"].to_string();
+    machine.says(&["trash", "add", &file]);
+    let told = pass_while(&machine, MOVING, &place);
+    let said = failure(&told, Path::new("a.jpg"));
+    assert!(said.contains("nothing was deleted") && said.contains("Input/output error"), "{said}");
+    assert_eq!(fs::read(&place).unwrap(), jpeg(1));
+    assert_eq!(pass(&machine)["trashedLocal"], 1);
+    assert!(!place.exists());
+    machine.says(&["trash", "restore", &file]);
+    let told = pass_while(&machine, MOVING, &place);
+    assert!(failure(&told, Path::new("a.jpg")).contains("Input/output error"), "{told}");
+    let left: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!place.exists() && left.len() == 2, "the marker and b.jpg: {left:?}");
+    assert_eq!(pass(&machine)["materialised"], 1);
+    assert_eq!(fs::read(&place).unwrap(), jpeg(1));
+    assert_eq!(names(&machine), ["a.jpg", "b.jpg"]);
+}
