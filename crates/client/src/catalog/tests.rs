@@ -465,6 +465,8 @@ async fn what_is_looked_for_is_found_through_an_index() {
         (assets::SETTLED, "assets_by_motion_path"),
         (&stills_of, "assets_by_motion_path"),
         (libraries::DELETED_CONTENTS, "files_by_content"),
+        (&sync_base::live_text(2), "sync_base_by_content (folder=? AND content=?)"),
+        (&sync_base::live_text(2), "files_by_content"),
     ] {
         let text = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
         let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(text).fetch_all(&catalog.pool).await.unwrap();

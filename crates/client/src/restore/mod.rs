@@ -37,12 +37,18 @@ use tempfile::NamedTempFile;
 use thiserror::Error;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Files that are restored at the same time.
-const FILES_AT_ONCE: usize = 5;
+/// Files that are fetched at the same time, as far as there is room: what a small one takes is waiting.
+const FILES_AT_ONCE: usize = 24;
 
-/// Chunks (4 MiB) that the files being fetched hold in memory, as ciphertext and as plaintext: two of a file of one chunk, four of
-/// any other.
-const CHUNKS_AT_ONCE: usize = 12;
+/// Room in memory is shared out in units of 64 KiB; a chunk (4 MiB) has 64 of them.
+const ROOM_UNIT: usize = 64 << 10;
+const UNITS_OF_A_CHUNK: u32 = 64;
+
+/// What the files being fetched hold in memory, as ciphertext and as plaintext: two chunks of a file of one, four of any other.
+const ROOM_UNITS: usize = 12 * UNITS_OF_A_CHUNK as usize;
+
+/// Files up to here take the room that they need; of larger ones there are few at once, and their buffers are kept.
+const SMALL_BYTES_MAX: usize = 1 << 20;
 
 /// Groups of small files that are opened at once: while one is written, the next is hashed.
 const OPENING: usize = 2;
@@ -51,8 +57,8 @@ const OPENING: usize = 2;
 const OPENED_TOGETHER: Most = Most { count: 8, bytes: 12 << 20 };
 
 /// Files that are made durable in one go, and how many may be waiting for that.
-const PLACED_TOGETHER: Most = Most { count: 64, bytes: 128 << 20 };
-const PLACED_AT_ONCE: usize = 96;
+const PLACED_TOGETHER: Most = Most { count: 256, bytes: 128 << 20 };
+const PLACED_AT_ONCE: usize = 320;
 
 /// Which files to restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,15 +151,9 @@ pub async fn restore(
         open_together(files, &for_opening)
     });
     let placing = Together::new(PLACED_TOGETHER, Arc::new(Semaphore::new(1)), place_together);
-    let chunks = Semaphore::new(CHUNKS_AT_ONCE);
-    let restoring = Restoring {
-        session,
-        opening: &opening,
-        placing: &placing,
-        buffers: &buffers,
-        chunks: &chunks,
-        events,
-    };
+    let room = Semaphore::new(ROOM_UNITS);
+    let restoring =
+        Restoring { session, opening: &opening, placing: &placing, buffers: &buffers, room: &room, events };
     let mut running = futures_util::stream::iter(&jobs)
         .map(|job| async move { (job, restoring.bring(job).await) })
         .buffer_unordered(FILES_AT_ONCE)
@@ -360,7 +360,7 @@ struct Restoring<'a> {
     opening: &'a Together<Unopened, Result<Fetched, ContentError>>,
     placing: &'a Together<Unplaced, Result<Vec<Placed>, ContentError>>,
     buffers: &'a Buffers,
-    chunks: &'a Semaphore,
+    room: &'a Semaphore,
     events: &'a Events,
 }
 
@@ -389,7 +389,7 @@ impl<'a> Restoring<'a> {
         let fetched = match small {
             Some(fetched) => fetched,
             None => {
-                let _room = self.room(4).await;
+                let _room = self.room_of(4 * UNITS_OF_A_CHUNK).await;
                 fetch(self.session, first.clone(), &source, &progress).await?
             }
         };
@@ -399,9 +399,9 @@ impl<'a> Restoring<'a> {
         Ok(Brought { there, unplaced: Some(Unplaced { fetched, places: missing }) })
     }
 
-    /// Waits until so many chunks may be in memory.
-    async fn room(self, chunks: u32) -> SemaphorePermit<'a> {
-        self.chunks.acquire_many(chunks).await.expect("the semaphore is never closed")
+    /// Waits until there is so much room in memory.
+    async fn room_of(self, units: u32) -> SemaphorePermit<'a> {
+        self.room.acquire_many(units).await.expect("the semaphore is never closed")
     }
 
     /// Makes what was fetched durable, together with others, and gives it its names.
@@ -420,7 +420,7 @@ impl<'a> Restoring<'a> {
         source: &Source<'_>,
         progress: &Progress<'_>,
     ) -> Result<Option<Fetched>, ContentError> {
-        let _room = self.room(2).await;
+        let _room = self.room_of(units_of(expected)).await;
         let lengths = (expected, SEALED_CHUNK_LEN);
         let sealed = download_sealed(&self.session.api, source, lengths, self.buffers, progress).await?;
         let Some(sealed) = sealed else { return Ok(None) };
@@ -429,6 +429,14 @@ impl<'a> Restoring<'a> {
         let unopened = Unopened { sealed, decryptor, folder: folder.to_owned() };
         self.opening.ask(unopened, bytes).await.map(Some)
     }
+}
+
+/// Room for a file of one chunk, twice: sealed and opened.
+fn units_of(sealed: usize) -> u32 {
+    if sealed > SMALL_BYTES_MAX {
+        return 2 * UNITS_OF_A_CHUNK;
+    }
+    u32::try_from((2 * sealed).div_ceil(ROOM_UNIT)).unwrap_or(u32::MAX)
 }
 
 /// A file of which the bytes are here.
