@@ -230,6 +230,7 @@ async fn a_server_that_is_away_or_a_session_that_has_ended_deletes_nothing() {
         assert!(scene.pass_with(&away, "Phone").await.is_err());
     }
     scene.server.restart();
+    assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (2, 0));
     let other = scene.through(&scene.server.base());
     other.api.logout().await.unwrap();
     let error = scene.pass_with(&Arc::clone(&other), "Phone").await.unwrap_err();

@@ -296,11 +296,24 @@ async fn run_passes(
     let stop = CancellationToken::new();
     let watching = tokio::spawn(stop_on_interrupt(output, stop.clone()));
     let mut reports = Vec::new();
-    for row in rows.into_iter().filter(|row| !row.paused) {
-        let path = row.folder.path.clone();
+    let mut memories = Memories::default();
+    let turns: Vec<_> =
+        rows.into_iter().filter(|row| !row.paused).map(|row| (row.id, row.folder.path)).collect();
+    for (id, path) in &turns {
+        let turn = (*id, &mut memories);
         let report =
-            until_in_step(output, &session, catalog, row.id, &settings, arguments.no_wait, &stop).await;
-        reports.push((path, report?));
+            until_in_step(output, &session, catalog, turn, &settings, arguments.no_wait, &stop).await;
+        reports.push((path.clone(), report?));
+    }
+    // What one folder waited for, another may have found since.
+    let is_another_look_due = turns.len() > 1 && reports.iter().any(|(_, report)| report.did_something());
+    for ((id, _), (_, report)) in turns.iter().zip(&mut reports) {
+        if is_another_look_due && report.waiting_count > 0 && !stop.is_cancelled() {
+            let turn = (*id, &mut memories);
+            let again =
+                until_in_step(output, &session, catalog, turn, &settings, arguments.no_wait, &stop).await;
+            *report = std::mem::take(report).then(again?);
+        }
     }
     watching.abort();
     let is_whole = reports.iter().all(|(_, report)| report.is_in_step());
@@ -317,12 +330,11 @@ async fn until_in_step(
     output: Output,
     session: &Arc<Session>,
     catalog: &Catalog,
-    id: i64,
+    (id, memories): (i64, &mut Memories),
     settings: &PassSettings,
     no_wait: bool,
     stop: &CancellationToken,
 ) -> Result<PassReport> {
-    let mut memories = Memories::default();
     let mut whole = PassReport::default();
     let mut busy = 0;
     for _ in 0..PASSES_MAX {
@@ -330,7 +342,7 @@ async fn until_in_step(
         let row =
             rows.into_iter().find(|row| row.id == id).context("the folder is not kept in step any more")?;
         let progress = Progress::begin(output, "keeping in step");
-        let passed = pass(session, catalog, &row, &mut memories, settings, &progress.events, stop).await;
+        let passed = pass(session, catalog, &row, memories, settings, &progress.events, stop).await;
         progress.end().await;
         let report = match passed {
             Ok(report) => report,
@@ -424,7 +436,10 @@ async fn restore_trash(
     let mut back = Vec::new();
     for id in ids {
         let mut restored = None;
-        for row in rows {
+        let has_it = |row: &&SyncFolderRow| {
+            trash::list(&row.folder.trash).is_ok_and(|entries| entries.iter().any(|entry| entry.id == *id))
+        };
+        for row in rows.iter().filter(has_it) {
             marker::check(&row.folder.path, &row.folder.marker)?;
             let taken = restore_from_trash(row, id);
             restored = taken

@@ -442,3 +442,70 @@ fn give(path: &Path, user: u32) {
         }
     }
 }
+
+/// Also when that one has not had its turn, is paused, or sends nothing: what is on its disk is not deleted.
+#[test]
+fn a_picture_that_moves_into_another_sync_folder_stays_in_the_vault() {
+    let machine = Machine::new();
+    let _server = machine.with_account("anna@example.org");
+    for (name, seed) in [("a.jpg", 1), ("b.jpg", 2), ("c.jpg", 3), ("d.jpg", 4)] {
+        write(&machine.path("Phone").join(name), &jpeg(seed));
+    }
+    machine.says(&["sync", "add", "Phone"]);
+    for (folder, direction) in [("Second", "both"), ("Third", "down")] {
+        fs::create_dir(machine.path(folder)).unwrap();
+        machine.says(&["sync", "add", folder, "--direction", direction]);
+    }
+    run(&machine);
+    assert_eq!(names(&machine, "default").len(), 4);
+    let trashed = || machine.json(&["trash", "list"])["trash"].as_array().unwrap().len();
+    let moves = |name: &str, to: &str| {
+        fs::rename(machine.path("Phone").join(name), machine.path(to).join(name)).unwrap();
+    };
+    let pass_over = |words: &[&str]| machine.run(&[&["sync", "run"], words, &QUICK[..]].concat());
+    moves("a.jpg", "Second");
+    for _ in 0..2 {
+        pass_over(&["Phone"]);
+        assert_eq!(trashed(), 0, "Second has had no turn");
+    }
+    let reports = run(&machine);
+    assert!(machine.path("Second/a.jpg").exists() && !machine.path("Phone/a.jpg").exists(), "{reports}");
+    machine.says(&["sync", "pause", "Second"]);
+    moves("b.jpg", "Second");
+    moves("c.jpg", "Third");
+    for _ in 0..2 {
+        pass_over(&[]);
+        assert_eq!(trashed(), 0, "Second is paused, and Third sends nothing");
+    }
+    machine.says(&["sync", "resume", "Second"]);
+    // What is nowhere any more is deleted all the same.
+    fs::remove_file(machine.path("Phone/d.jpg")).unwrap();
+    pass_over(&[]);
+    pass_over(&[]);
+    assert_eq!(names(&machine, "default"), ["a.jpg", "b.jpg", "c.jpg"]);
+    assert_eq!(trashed(), 1);
+    for (path, is_there) in [("Second/b.jpg", true), ("Third/c.jpg", true), ("Phone/b.jpg", false)] {
+        assert_eq!(machine.path(path).exists(), is_there, "{path}");
+    }
+}
+
+/// What lies in one folder's local trash comes back, whatever became of another folder's disk.
+#[test]
+fn a_local_trash_gives_back_while_another_folder_is_away() {
+    let machine = Machine::new();
+    let _server = machine.with_account("anna@example.org");
+    for folder in ["Away", "Phone"] {
+        write(&machine.path(folder).join("a.jpg"), &jpeg(folder.len() as u8));
+        machine.says(&["sync", "add", folder]);
+    }
+    run(&machine);
+    let listed = machine.json(&["list", "files", "--album", "Phone"]);
+    machine.says(&["trash", "add", &listed["files"][0]["id"].to_string()]);
+    run(&machine);
+    assert!(!machine.path("Phone/a.jpg").exists());
+    fs::remove_file(machine.path("Away/.darkslide-folder")).unwrap();
+    let trash = machine.json(&["sync", "trash", "list"]);
+    let id = trash[0]["entry"]["id"].as_str().unwrap();
+    machine.says(&["sync", "trash", "restore", id]);
+    assert_eq!(fs::read(machine.path("Phone/a.jpg")).unwrap(), jpeg(5));
+}

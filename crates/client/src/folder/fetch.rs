@@ -127,6 +127,22 @@ pub(super) fn tidy(targets: &[PathBuf]) -> io::Result<()> {
     folders.into_iter().try_for_each(|folder| remove_leftovers(folder, ARRIVING))
 }
 
+/// A new folder may be used by whoever may use the one that it is in, as a synchroniser's group, whatever the umask.
+fn open_as(above: &Path, new: &Path) -> io::Result<()> {
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    match fs::set_permissions(new, fs::metadata(above)?.permissions()) {
+        // Some file systems know of no modes.
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
 /// Makes what is missing of the folders below the root, each durable in the one above; never the root itself.
 pub(super) fn make_folders(root: &Path, folder: &Path) -> io::Result<()> {
     let below = folder.strip_prefix(root).map_err(|_| io::ErrorKind::InvalidInput)?;
@@ -135,10 +151,33 @@ pub(super) fn make_folders(root: &Path, folder: &Path) -> io::Result<()> {
         let above = whole.clone();
         whole.push(part);
         match fs::create_dir(&whole) {
-            Ok(()) => sync_folder(&above)?,
+            Ok(()) => {
+                open_as(&above, &whole)?;
+                sync_folder(&above)?;
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    /// As a group that shares a folder needs it, whatever this process's umask is.
+    #[test]
+    fn new_folders_are_as_open_as_those_that_they_are_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        for wanted in [0o2775, 0o700, 0o777] {
+            let root = folder.path().join(format!("{wanted:o}"));
+            fs::create_dir(&root).unwrap();
+            fs::set_permissions(&root, fs::Permissions::from_mode(wanted)).unwrap();
+            make_folders(&root, &root.join("2024/Ski")).unwrap();
+            assert_eq!([mode(&root.join("2024")), mode(&root.join("2024/Ski"))], [wanted; 2], "{wanted:o}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod apply;
 mod aside;
 pub mod breaker;
 pub mod choose;
+mod elsewhere;
 mod fetch;
 pub mod marker;
 #[cfg(test)]
@@ -44,6 +45,7 @@ use crate::library::{AlbumRule, path_of, raw};
 use crate::session::Session;
 use crate::versions::has_version;
 use apply::Hands;
+use elsewhere::look_elsewhere;
 use marker::Unhealthy;
 use mounts::Mounts;
 use reconcile::{
@@ -369,15 +371,10 @@ async fn snapshot(
         })
         .await,
     );
-    snapshot.others = Others {
-        present,
-        unsettled: memories
-            .folders
-            .iter()
-            .filter(|(id, _)| **id != row.id)
-            .flat_map(|(_, memory)| memory.unsettled.clone())
-            .collect(),
-    };
+    let others = memories.folders.iter().filter(|(id, _)| **id != row.id);
+    let unsettled = others.flat_map(|(_, memory)| memory.unsettled.clone()).collect();
+    snapshot.others = Others { present, unsettled };
+    look_elsewhere(catalog, row, &mut snapshot).await?;
     Ok(snapshot)
 }
 

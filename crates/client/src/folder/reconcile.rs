@@ -360,7 +360,7 @@ pub enum Wait {
     #[error("it is missing; it is looked for once more before that counts as a deletion")]
     Missing,
     /// A file that has not settled may be this one under another name.
-    #[error("it is missing, and a file that is not complete yet may be it")]
+    #[error("it is missing, and a file that has not settled yet, here or in another sync folder, may be it")]
     MayHaveMoved,
     /// A folder could not be listed.
     #[error("it may be in a folder that cannot be read")]

@@ -274,7 +274,7 @@ fn look(
     path: &Path,
     settling: Settling,
     now: SystemTime,
-    mut progress: impl FnMut(u64),
+    progress: impl FnMut(u64),
 ) -> io::Result<(u64, Looked)> {
     let mut file = File::open(path)?;
     let before = file.metadata()?;
@@ -298,6 +298,20 @@ fn look(
         return Ok((before.len(), Looked::Unsettled(wait)));
     }
     file.seek(SeekFrom::Start(0))?;
+    // What was written to meanwhile is nothing in particular.
+    let Some(content) = content_of(&mut file, &before, progress)? else {
+        let wait = settle::Wait { until: now + settling.photos, reason: settle::Unsettled::Fresh };
+        return Ok((before.len(), Looked::Unsettled(wait)));
+    };
+    Ok((before.len(), Looked::Known(Known::Content(content))))
+}
+
+/// What a file has from here on; none if it was written to since `before`.
+pub(super) fn content_of(
+    file: &mut File,
+    before: &Metadata,
+    mut progress: impl FnMut(u64),
+) -> io::Result<Option<ContentHash>> {
     let mut hasher = ContentHasher::new();
     let mut buffer = vec![0; READ_BYTES.min(usize::try_from(before.len()).unwrap_or(READ_BYTES)).max(1)];
     loop {
@@ -311,10 +325,6 @@ fn look(
             Err(error) => return Err(error),
         }
     }
-    // What was written to meanwhile is nothing in particular.
-    if Stat::of(&file.metadata()?) != Stat::of(&before) {
-        let wait = settle::Wait { until: now + settling.photos, reason: settle::Unsettled::Fresh };
-        return Ok((before.len(), Looked::Unsettled(wait)));
-    }
-    Ok((before.len(), Looked::Known(Known::Content(hasher.finish()))))
+    let is_what_it_was = Stat::of(&file.metadata()?) == Stat::of(before);
+    Ok(is_what_it_was.then(|| hasher.finish()))
 }
