@@ -436,10 +436,12 @@ async fn restore_trash(
     let mut back = Vec::new();
     for id in ids {
         let mut restored = None;
-        let has_it = |row: &&SyncFolderRow| {
-            trash::list(&row.folder.trash).is_ok_and(|entries| entries.iter().any(|entry| entry.id == *id))
-        };
-        for row in rows.iter().filter(has_it) {
+        for row in rows {
+            let entries = trash::list(&row.folder.trash)
+                .with_context(|| format!("cannot read {}", row.folder.trash.display()))?;
+            if entries.iter().all(|entry| entry.id != *id) {
+                continue;
+            }
             marker::check(&row.folder.path, &row.folder.marker)?;
             let taken = restore_from_trash(row, id);
             restored = taken

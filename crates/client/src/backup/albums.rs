@@ -157,7 +157,7 @@ async fn make(
     let is_told = span.is_some();
     let mut known = spans.lock().await;
     known.extend(span);
-    catalog.record_album(&row, album, &mut known).await?;
+    catalog.record_album(&row, album, &mut known).await.inspect_err(|_| known.clear())?;
     drop(known);
     if !is_told {
         // What follows in it is known without reading the feed, if the cursor stands behind the album itself.

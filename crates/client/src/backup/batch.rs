@@ -358,7 +358,7 @@ impl Courier {
         }
         let mut spans = self.spans.lock().await;
         spans.extend(span);
-        self.catalog.record_uploads(&rows, &mut spans).await?;
+        self.catalog.record_uploads(&rows, &mut spans).await.inspect_err(|_| spans.clear())?;
         drop(spans);
         if !rows.thumbnails_due.is_empty() {
             self.thumbnails_due.notify_one();

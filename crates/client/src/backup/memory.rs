@@ -28,7 +28,7 @@ impl Memory {
     /// hashed.
     pub const USUAL: Self = Self {
         room_units: 40 * 1024,
-        small_in_flight: 1000,
+        small_in_flight: 640,
         large_in_flight: 2,
         hashed_together: Most { count: 16, bytes: 12 << 20 },
         sealed_together: Most { count: 32, bytes: 8 << 20 },

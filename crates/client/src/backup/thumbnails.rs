@@ -231,7 +231,7 @@ impl Run {
         let sent: Vec<SentThumbnail> = sent.collect();
         let mut spans = self.spans.lock().await;
         spans.extend(span);
-        Ok(self.catalog.record_thumbnails(&sent, &mut spans).await?)
+        Ok(self.catalog.record_thumbnails(&sent, &mut spans).await.inspect_err(|_| spans.clear())?)
     }
 
     /// Marks a file as having no thumbnail, as stock clients mark theirs.

@@ -48,6 +48,11 @@ impl Spans {
         self.0.extend(span);
     }
 
+    /// Lets go of all of them: some may not have been recorded. The feed tells again what they were.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// How far a cursor can move without passing anything that the catalog does not have. What is behind it is let go of. A stretch that begins
     /// before the cursor and ends behind it moves nothing: to a server that was set back, this was the whole of what is new.
     fn reach(&mut self, mut cursor: Version) -> Version {

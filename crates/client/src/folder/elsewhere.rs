@@ -1,7 +1,8 @@
-//! What the account's other sync folders have on their disks of which nothing is agreed on yet: a picture that was moved there is not deleted,
-//! whether that folder is paused, goes one way, or had no turn since.
+//! What the account's other sync folders have on their disks, whatever was agreed on there: a picture that was moved into one is not deleted, whether
+//! that one is paused, goes one way, or had no turn since.
 //!
-//! It is looked for only when something is about to be taken for deleted.
+//! It is looked for only when something is about to be taken for deleted, and then only files that are as long are read. A folder whose disk is
+//! not there is not asked: otherwise nothing would be deleted as long as some disk lies in a drawer.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
@@ -10,7 +11,8 @@ use std::path::Path;
 
 use darkslide_crypto::ContentHash;
 
-use super::reconcile::{Base, Others, RelativePath, Snapshot};
+use super::marker::Unhealthy;
+use super::reconcile::{Base, Others, RelativePath, Snapshot, Synced};
 use super::scan::{Stat, content_of};
 use super::{SyncError, marker};
 use crate::catalog::{BaseRow, Catalog, SyncFolderRow};
@@ -18,6 +20,9 @@ use crate::download::blocking;
 use crate::library::folder::walk_files;
 use crate::library::raw;
 use crate::library::selection::Selection;
+
+/// Bytes that are read in one folder for one look. Beyond that a file is unknown, and what is as long waits.
+const READ_MAX: u64 = 8 << 30;
 
 /// Contents that a folder misses, by their lengths.
 type Missed = HashMap<u64, HashSet<ContentHash>>;
@@ -27,19 +32,17 @@ pub(super) async fn look_elsewhere(
     catalog: &Catalog,
     row: &SyncFolderRow,
     snapshot: &mut Snapshot,
+    is_missed: impl Fn(&Synced) -> bool,
 ) -> Result<(), SyncError> {
-    let missed = missed(snapshot);
-    if missed.is_empty() {
+    let missed = missed(snapshot, is_missed);
+    // Nothing counts as deleted anyway.
+    if missed.is_empty() || !snapshot.is_listed {
         return Ok(());
     }
     for other in catalog.sync_folders().await?.into_iter().filter(|other| other.id != row.id) {
         let base = catalog.sync_base(other.id).await?;
         let (root, id, missed) = (other.folder.path, other.folder.marker, missed.clone());
-        let found = blocking(move || {
-            // Nobody moves anything to where no disk is.
-            let is_there = marker::check(&root, &id).is_ok();
-            if is_there { found_below(&root, &base, &missed) } else { Others::default() }
-        });
+        let found = blocking(move || found_in(&root, &id, &base, &missed));
         let Others { present, unsettled } = found.await;
         snapshot.others.present.extend(present);
         snapshot.others.unsettled.extend(unsettled);
@@ -47,12 +50,12 @@ pub(super) async fn look_elsewhere(
     Ok(())
 }
 
-/// What was missed before, and is missed again.
-fn missed(snapshot: &Snapshot) -> Missed {
+/// What is missed, and was long enough.
+fn missed(snapshot: &Snapshot, is_missed: impl Fn(&Synced) -> bool) -> Missed {
     let mut missed = Missed::new();
     for (path, base) in &snapshot.base {
         if let Base::Synced(agreed) = base
-            && agreed.absent_since.is_some()
+            && is_missed(agreed)
             && !snapshot.local.contains_key(path)
         {
             missed.entry(agreed.size).or_default().insert(agreed.content);
@@ -61,25 +64,57 @@ fn missed(snapshot: &Snapshot) -> Missed {
     missed
 }
 
-/// What is missed and lies below a root, where it is not what was agreed on there: only files that are as long are read. Nothing is concluded
-/// from what cannot be looked at.
-fn found_below(root: &Path, base: &BTreeMap<RelativePath, BaseRow>, missed: &Missed) -> Others {
+/// What another folder has of it. Nothing is concluded from what cannot be looked at.
+fn found_in(root: &Path, id: &str, base: &BTreeMap<RelativePath, BaseRow>, missed: &Missed) -> Others {
+    match marker::check(root, id) {
+        Ok(()) => {}
+        Err(Unhealthy::Unusable(error)) if error.kind() != io::ErrorKind::NotFound => return unknown(missed),
+        Err(_) => return Others::default(),
+    }
+    let mut found = found_below(root, base, missed, READ_MAX);
+    // It may have gone in the middle.
+    if marker::check(root, id).is_err() {
+        found.unsettled.extend(unknown(missed).unsettled);
+    }
+    found
+}
+
+/// Any of it may be there.
+fn unknown(missed: &Missed) -> Others {
+    Others { unsettled: missed.keys().map(|size| (*size, false)).collect(), ..Others::default() }
+}
+
+fn found_below(
+    root: &Path,
+    base: &BTreeMap<RelativePath, BaseRow>,
+    missed: &Missed,
+    read_max: u64,
+) -> Others {
     let mut found = Others::default();
+    let mut left = read_max;
     let walked = walk_files(root, &Selection::default(), |path, metadata| {
         let Some(contents) = missed.get(&metadata.len()) else { return };
-        let stat = Stat::of(metadata);
-        let agreed = base.get(&raw(&path));
-        if agreed.is_some_and(|row| matches!(row.base, Base::Synced(_)) && row.stat == stat) {
+        if contents.iter().all(|content| found.present.contains(content)) {
             return;
         }
-        match read(&root.join(path)) {
-            Ok(Some(content)) => found.present.extend(contents.get(&content)),
-            Ok(None) | Err(_) => found.unsettled.push((stat.size, false)),
+        let stat = Stat::of(metadata);
+        let agreed = base.get(&raw(&path)).filter(|row| row.stat == stat).map(|row| row.base);
+        let content = match agreed {
+            Some(Base::Synced(agreed)) => Some(agreed.content),
+            _ if stat.size > left => None,
+            _ => {
+                left -= stat.size;
+                read(&root.join(path)).ok().flatten()
+            }
+        };
+        match content {
+            Some(content) => found.present.extend(contents.get(&content)),
+            None => found.unsettled.push((stat.size, false)),
         }
     });
     let is_whole = walked.is_ok_and(|passed| passed.iter().all(|passed| !passed.reason.is_failure()));
     if !is_whole {
-        found.unsettled.extend(missed.keys().map(|size| (*size, false)));
+        found.unsettled.extend(unknown(missed).unsettled);
     }
     found
 }
@@ -89,4 +124,76 @@ fn read(path: &Path) -> io::Result<Option<ContentHash>> {
     let mut file = File::open(path)?;
     let before = file.metadata()?;
     content_of(&mut file, &before, |_| {})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::folder::scan::Stat;
+    use darkslide_protocol::{FileId, Version};
+    use std::fs;
+
+    const WANTED: &[u8] = b"the picture that is missed";
+    const AS_LONG: &[u8] = b"another one that is as big";
+
+    fn content(bytes: &[u8]) -> ContentHash {
+        let mut hasher = darkslide_crypto::ContentHasher::new();
+        hasher.update(bytes);
+        hasher.finish()
+    }
+
+    fn missed() -> Missed {
+        Missed::from([(WANTED.len() as u64, HashSet::from([content(WANTED)]))])
+    }
+
+    /// What was agreed on at a path below a root, as it is on the disk now.
+    fn row(root: &Path, name: &str, bytes: &[u8]) -> (RelativePath, BaseRow) {
+        let stat = Stat::of(&fs::metadata(root.join(name)).unwrap());
+        let (file, version) = (FileId(1), Version(1));
+        let synced = Synced {
+            content: content(bytes),
+            disk: stat.disk,
+            size: stat.size,
+            file,
+            version,
+            absent_since: None,
+        };
+        (raw(Path::new(name)), BaseRow { base: Base::Synced(synced), stat })
+    }
+
+    #[test]
+    fn only_the_picture_itself_is_found_and_nothing_is_concluded_from_what_is_not_read() {
+        assert_eq!(WANTED.len(), AS_LONG.len());
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let look = |base: &BTreeMap<_, _>, most| found_below(root, base, &missed(), most);
+        let nothing = BTreeMap::new();
+        fs::write(root.join("other.jpg"), AS_LONG).unwrap();
+        let found = look(&nothing, READ_MAX);
+        assert!(found.present.is_empty() && found.unsettled.is_empty());
+        // Too much to read.
+        assert_eq!(look(&nothing, 1).unsettled, [(WANTED.len() as u64, false)]);
+        // It was moved there, a moment ago or before.
+        fs::create_dir(root.join("2024")).unwrap();
+        fs::write(root.join("2024/it.jpg"), WANTED).unwrap();
+        assert_eq!(look(&nothing, READ_MAX).present, HashSet::from([content(WANTED)]));
+        let agreed = BTreeMap::from([row(root, "2024/it.jpg", WANTED), row(root, "other.jpg", AS_LONG)]);
+        assert_eq!(look(&agreed, 0).present, HashSet::from([content(WANTED)]), "without reading");
+        fs::write(root.join("2024/it.jpg"), AS_LONG).unwrap();
+        let written = fs::File::options().write(true).open(root.join("2024/it.jpg")).unwrap();
+        written.set_modified(std::time::UNIX_EPOCH).unwrap();
+        let found = look(&agreed, READ_MAX);
+        assert!(found.present.is_empty() && found.unsettled.is_empty(), "it was written over");
+    }
+
+    #[test]
+    fn a_folder_whose_disk_is_not_there_is_not_asked_and_one_that_cannot_be_read_says_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let away = found_in(&folder.path().join("away"), "id", &BTreeMap::new(), &missed());
+        assert!(away.unsettled.is_empty());
+        // A file where a folder should be.
+        fs::write(folder.path().join("file"), b"").unwrap();
+        let broken = found_in(&folder.path().join("file"), "id", &BTreeMap::new(), &missed());
+        assert_eq!(broken.unsettled, [(WANTED.len() as u64, false)]);
+    }
 }

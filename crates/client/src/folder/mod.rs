@@ -134,6 +134,24 @@ struct FolderMemory {
     is_probed: bool,
 }
 
+impl Memories {
+    /// Files of other folders of which nothing was known at their last look. One that has no more turns tells nothing.
+    async fn unsettled_elsewhere(
+        &self,
+        catalog: &Catalog,
+        folder: i64,
+    ) -> Result<Vec<(u64, bool)>, CatalogError> {
+        let mut unsettled = Vec::new();
+        if self.folders.keys().any(|id| *id != folder) {
+            for other in catalog.sync_folders().await?.into_iter().filter(|other| other.id != folder) {
+                let memory = self.folders.get(&other.id).filter(|_| !other.paused);
+                unsettled.extend(memory.iter().flat_map(|memory| &memory.unsettled));
+            }
+        }
+        Ok(unsettled)
+    }
+}
+
 /// Everything that a plan is made of.
 struct Looked {
     scan: Scan,
@@ -159,6 +177,7 @@ pub async fn pass(
         Err(SyncError::Unhealthy(why)) => {
             if let Some(memory) = memories.folders.get_mut(&row.id) {
                 memory.is_probed = false;
+                memory.unsettled.clear();
             }
             PassReport { unhealthy: Some(why.to_string()), hold: row.hold, ..PassReport::default() }
         }
@@ -317,13 +336,16 @@ async fn look(
     let (local, is_listed) = (std::mem::take(&mut scan.local), scan.is_listed);
     let agreed = base.values().filter(|row| matches!(row.base, Base::Synced(_))).count();
     let base = base.into_iter().map(|(path, row)| (path, row.base)).collect();
-    let snapshot = snapshot(session, catalog, row, base, (local, is_listed), memories).await?;
+    let mut snapshot = snapshot(session, catalog, row, base, (local, is_listed)).await?;
     let wanted = reconcile::Settings {
         direction: row.folder.direction,
         keep_older_than: row.folder.keep_older_than,
         absence: i64::try_from(settings.absence.as_micros()).unwrap_or(i64::MAX),
     };
-    let plan = reconcile(&snapshot, &wanted, micros_of(SystemTime::now()));
+    let now = micros_of(SystemTime::now());
+    snapshot.others.unsettled = memories.unsettled_elsewhere(catalog, row.id).await?;
+    look_elsewhere(catalog, row, &mut snapshot, |agreed| agreed.is_missed_twice(&wanted, now)).await?;
+    let plan = reconcile(&snapshot, &wanted, now);
     Ok(Looked { scan, plan, agreed, vault: snapshot.vault })
 }
 
@@ -333,7 +355,6 @@ async fn snapshot(
     row: &SyncFolderRow,
     base: BTreeMap<RelativePath, Base>,
     (local, is_listed): (BTreeMap<RelativePath, Local>, bool),
-    memories: &Memories,
 ) -> Result<Snapshot, SyncError> {
     let mut snapshot = Snapshot {
         base,
@@ -371,10 +392,7 @@ async fn snapshot(
         })
         .await,
     );
-    let others = memories.folders.iter().filter(|(id, _)| **id != row.id);
-    let unsettled = others.flat_map(|(_, memory)| memory.unsettled.clone()).collect();
-    snapshot.others = Others { present, unsettled };
-    look_elsewhere(catalog, row, &mut snapshot).await?;
+    snapshot.others = Others { present, ..Others::default() };
     Ok(snapshot)
 }
 

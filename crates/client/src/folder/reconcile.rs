@@ -66,7 +66,7 @@ impl Synced {
     pub const SEEN_ASIDE: i64 = i64::MAX;
 
     /// Whether its path was missed, and is missed again long enough after that.
-    fn is_missed_twice(&self, settings: &Settings, now: i64) -> bool {
+    pub(super) fn is_missed_twice(&self, settings: &Settings, now: i64) -> bool {
         self.absent_since.is_some_and(|since| since <= now && now - since >= settings.absence)
     }
 }

@@ -38,7 +38,7 @@ use thiserror::Error;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Files that are fetched at the same time, as far as there is room: what a small one takes is waiting.
-const FILES_AT_ONCE: usize = 24;
+const FILES_AT_ONCE: usize = 16;
 
 /// Room in memory is shared out in units of 64 KiB; a chunk (4 MiB) has 64 of them.
 const ROOM_UNIT: usize = 64 << 10;
@@ -56,9 +56,10 @@ const OPENING: usize = 2;
 /// Small files that are opened and hashed side by side.
 const OPENED_TOGETHER: Most = Most { count: 8, bytes: 12 << 20 };
 
-/// Files that are made durable in one go, and how many may be waiting for that.
-const PLACED_TOGETHER: Most = Most { count: 256, bytes: 128 << 20 };
-const PLACED_AT_ONCE: usize = 320;
+/// Files that are made durable in one go, and how many may be waiting for that. Each is open, a Live Photo twice, and some systems let a program
+/// have no more than 256 files open.
+const PLACED_TOGETHER: Most = Most { count: 64, bytes: 128 << 20 };
+const PLACED_AT_ONCE: usize = 96;
 
 /// Which files to restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
