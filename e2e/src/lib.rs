@@ -16,5 +16,6 @@ pub mod phone;
 pub mod process;
 pub mod proxy;
 pub mod stock;
+pub mod strace;
 pub mod syncthing;
 pub mod vault;

@@ -7,8 +7,9 @@ use darkslide_e2e::engine::Engine;
 use darkslide_e2e::process::{ServerProcess, server_binary};
 use darkslide_e2e::stock::CollectionKind;
 use darkslide_e2e::stock::mobile::{self, ANDROID};
+use darkslide_e2e::strace;
 use darkslide_e2e::vault::{Picture, seal_picture};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// The calls that matter, with paths in place of file descriptors.
 const STRACE: [&str; 6] = [
@@ -21,11 +22,8 @@ const STRACE: [&str; 6] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[expect(clippy::print_stderr, reason = "what is not tested must be seen")]
 async fn objects_are_durable_before_they_are_acknowledged() {
-    if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
-        assert!(std::env::var_os("CI").is_none(), "CI needs strace");
-        eprintln!("strace is not there: the order of flushes was NOT tested");
+    if !strace::is_there("the order of flushes") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -7,6 +7,7 @@
 )]
 
 use crate::machine::{Machine, jpeg, write};
+use darkslide_e2e::strace;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -30,34 +31,28 @@ const LOOKING: &str = "statx,newfstatat";
 const MOVING: &str = "rename,renameat,renameat2,link,linkat,unlink,unlinkat";
 const READING: &str = "read,pread64,readv,preadv";
 
-/// Whether the tool is there that makes calls fail. In CI it must be.
-fn can_fail() -> bool {
-    let is_there = Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_ok();
-    if !is_there {
-        assert!(std::env::var_os("CI").is_none(), "CI needs strace");
-        eprintln!("strace is not there: what a failing disk does was NOT tested");
-    }
-    is_there
+/// What cannot be tested without strace.
+const TESTED: &str = "what a failing disk does";
+
+/// What makes one pass over the folder.
+fn pass_command(machine: &Machine) -> Command {
+    machine.command(&[&["sync", "run", "--json"], &AT_ONCE[..]].concat())
 }
 
 /// One pass over the folder, on a healthy disk.
 fn pass(machine: &Machine) -> Value {
-    let words = [&["sync", "run", "--json"], &AT_ONCE[..]].concat();
-    report(machine.command(&words))
+    report(pass_command(machine))
 }
 
 /// The same, where these calls fail at this path.
 fn pass_while(machine: &Machine, calls: &str, path: &Path) -> Value {
     let log = machine.path("strace.log");
-    let program = machine.command(&[]).get_program().to_owned();
-    let words = [&["sync", "run", "--json"], &AT_ONCE[..]].concat();
-    // The environment is that of every other command.
-    let quiet = machine.command(&[]);
+    let healthy = pass_command(machine);
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-o"]).arg(&log).arg("-P").arg(path);
     command.arg(format!("--trace={calls}")).arg(format!("--inject={calls}:error=EIO"));
-    command.arg(program).args(words).current_dir(machine.folder.path());
-    for (name, value) in quiet.get_envs() {
+    command.arg(healthy.get_program()).args(healthy.get_args()).current_dir(machine.folder.path());
+    for (name, value) in healthy.get_envs() {
         match value {
             Some(value) => command.env(name, value),
             None => command.env_remove(name),
@@ -95,7 +90,7 @@ fn names(machine: &Machine) -> Vec<String> {
 /// Whatever the disk answers, nothing is concluded from it: only once all is seen again, what was deleted is, and what was edited is sent.
 #[test]
 fn a_disk_that_fails_is_no_deletion_and_loses_nothing() {
-    if !can_fail() {
+    if !strace::is_there(TESTED) {
         return;
     }
     let machine = Machine::new();
@@ -139,7 +134,7 @@ fn a_disk_that_fails_is_no_deletion_and_loses_nothing() {
 /// What cannot be moved into the local trash stays where it is, and what cannot be brought comes later.
 #[test]
 fn a_disk_that_moves_nothing_loses_nothing() {
-    if !can_fail() {
+    if !strace::is_there(TESTED) {
         return;
     }
     let machine = Machine::new();
