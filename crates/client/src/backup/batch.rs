@@ -312,11 +312,15 @@ impl Courier {
         if answer.commits.len() != parcels.len() {
             return Err(AssetError::Damaged);
         }
+        // What was large is not needed any more: while this is recorded, the next may be read.
+        drop(pieces);
+        for parcel in &mut parcels {
+            parcel.room = None;
+        }
         for parcel in &parcels {
             let name: Arc<std::path::Path> = parcel.row.whole_path().into();
             self.events.send(Event::Moved { name, bytes: parcel.bytes }).await;
         }
-        drop(pieces);
         self.record(parcels, answer.commits, answer.span).await
     }
 

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Sqlite};
 
 /// Rows that one statement writes: enough that preparing and passing it on no longer count, and a full batch of uploads is a multiple of it.
-pub(super) const ROWS: usize = 64;
+pub(super) const ROWS: usize = 128;
 
 /// What a page changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

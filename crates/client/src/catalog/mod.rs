@@ -122,6 +122,8 @@ impl Catalog {
             .pragma("wal_autocheckpoint", "4096");
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
+            // A file's connection does not break while it waits, so it is not asked whether it did.
+            .test_before_acquire(false)
             // A full disk makes SQLite roll back by itself; the connection then takes itself for inside a transaction.
             .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
             .connect_with(options)

@@ -9,12 +9,11 @@
 //! same content tag: a commit whose tag is taken makes nothing, and is answered with the file that has it.
 
 use super::change::{ChangeError, CollectionState, Usage, change_usage, collection_states, locked_usage};
-use super::changes::version_of;
 use super::clocks::Reach;
 use super::commit::{Contents, Sizes, StoredFile, agreed_size, check_envelope, stored_file};
 use super::files::magic_text;
 use super::lookup::{TAG_START, tag_start};
-use super::sql::{LIST_MAX, list, long_statement, rows};
+use super::sql::{LIST_MAX, list, long_statement, padded, rows};
 use super::uploads::{ObjectAddress, UNCOMMITTED_MICROS};
 use super::{Store, StoreError, Tx};
 use crate::objects::{BlobName, Packed};
@@ -26,8 +25,8 @@ use darkslide_protocol::{AccountId, CollectionId, FileId, Version};
 use sqlx::Row as _;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// Rows that one statement inserts: enough that passing it on no longer counts.
-const ROWS_AT_ONCE: usize = 64;
+/// Rows that one statement inserts: enough that passing it on no longer counts, and as many as a full batch of our client has files.
+const ROWS_AT_ONCE: usize = 128;
 
 /// An object that lies on the disk and has no row yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,7 +155,7 @@ impl Store {
         let files: Vec<FileId> = thumbnails.iter().map(|thumbnail| thumbnail.file_id).collect();
         let reach = Reach { files: &files, ..Reach::collections(&collections) };
         let mut tx = self.begin_for(account, reach).await?;
-        let after = version_of(&mut tx, account).await?;
+        let after = tx.clock_of(account);
         let usage = locked_usage(&mut tx, account).await?;
         let world = read_world(&mut tx, account, usage, default_quota, objects, commits).await?;
         let decisions = decide(account, &world, objects, commits);
@@ -164,7 +163,8 @@ impl Store {
         let thumbnails = self.replace_thumbnails(&mut tx, account, thumbnails, default_quota).await?;
         let is_told = thumbnails.iter().flatten().all(Option::is_some);
         // Where nothing was numbered, the clock may be that of another account.
-        let span = tx.first().filter(|_| is_told).map(|_| Span { after, until: tx.clock() });
+        let is_numbered = tx.first().is_some();
+        let span = after.filter(|_| is_told && is_numbered).map(|after| Span { after, until: tx.clock() });
         tx.commit().await?;
         let created = |index: usize| plan.get(&index).copied().ok_or(ChangeError::NotFound);
         let committed = |(index, decision)| match decision {
@@ -457,10 +457,10 @@ async fn lock_objects(tx: &mut Tx, keys: &[String]) -> Result<HashMap<String, Kn
         let text = format!(
             "UPDATE objects SET state = state WHERE key IN ({})
              RETURNING key, state, length, digest, file_id",
-            list(1, chunk.len())
+            list(1, padded(chunk).count())
         );
-        let query =
-            chunk.iter().fold(long_statement(tx.engine(), text, false), |query, key| query.bind(key.clone()));
+        let query = long_statement(tx.engine(), text, true);
+        let query = padded(chunk).fold(query, |query, key| query.bind(key.clone()));
         for row in query.fetch_all(&mut **tx).await? {
             let object = KnownObject {
                 state: row.try_get("state")?,
@@ -520,12 +520,10 @@ pub(super) async fn tagged_files(
             "SELECT content_tag, id FROM files
              WHERE owner_id = $1 AND substr(content_tag, 1, {TAG_START}) IN ({}) AND is_purged = 0
              AND NOT EXISTS (SELECT 1 FROM trash WHERE trash.file_id = files.id AND trash.is_restored = 0)",
-            list(2, chunk.len())
+            list(2, padded(chunk).count())
         );
-        let query =
-            chunk.iter().fold(long_statement(tx.engine(), text, false).bind(account.0), |query, tag| {
-                query.bind(tag_start(tag).to_owned())
-            });
+        let query = long_statement(tx.engine(), text, true).bind(account.0);
+        let query = padded(chunk).fold(query, |query, tag| query.bind(tag_start(tag).to_owned()));
         // Others that begin alike are among them; nobody asks for those.
         for row in query.fetch_all(&mut **tx).await? {
             tagged.insert(row.try_get(0)?, FileId(row.try_get(1)?));

@@ -275,7 +275,8 @@ impl Store {
 async fn open_sqlite(url: &str) -> Result<(AnyPool, AnyPool), StoreError> {
     let url = if url.contains('?') { url.to_owned() } else { format!("{url}?mode=rwc") };
     let pool = |connections, cache_kib: u32| {
-        let options = AnyPoolOptions::new().max_connections(connections);
+        // A file's connection does not break while it waits, so it is not asked whether it did.
+        let options = AnyPoolOptions::new().max_connections(connections).test_before_acquire(false);
         // A full disk makes SQLite roll back by itself; the connection then takes itself for inside a transaction, and is of no more use.
         let options = options
             .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }));

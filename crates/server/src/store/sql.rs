@@ -16,16 +16,33 @@ pub(super) fn list(first: usize, count: usize) -> String {
     if count == 0 {
         return "NULL".to_owned();
     }
-    let numbers: Vec<String> = (first..first + count).map(|number| format!("${number}")).collect();
-    numbers.join(", ")
+    let mut text = String::with_capacity(count * 6);
+    append_list(&mut text, first, count);
+    text
+}
+
+fn append_list(text: &mut String, first: usize, count: usize) {
+    for number in first..first + count {
+        let comma = if number == first { "" } else { ", " };
+        write!(text, "{comma}${number}").expect("a string takes any text");
+    }
+}
+
+/// A list as long as the next power of two, or as a list may be: its last item comes again and again, which changes nothing to what is
+/// in the list. So there are few lengths, and a statement with such a list can be kept prepared.
+pub(super) fn padded<T>(items: &[T]) -> impl Iterator<Item = &T> {
+    let length = items.len().next_power_of_two().min(LIST_MAX.max(items.len()));
+    let more = if items.is_empty() { 0 } else { length - items.len() };
+    items.iter().chain(std::iter::repeat_n(items.last(), more).flatten())
 }
 
 /// `($first, …), (…)`: rows of as many columns.
 pub(super) fn rows(first: usize, rows: usize, columns: usize) -> String {
     let mut text = String::with_capacity(rows * columns * 6);
     for row in 0..rows {
-        let comma = if row == 0 { "" } else { ", " };
-        write!(text, "{comma}({})", list(first + row * columns, columns)).expect("a string takes any text");
+        text.push_str(if row == 0 { "(" } else { ", (" });
+        append_list(&mut text, first + row * columns, columns);
+        text.push(')');
     }
     text
 }
@@ -33,6 +50,11 @@ pub(super) fn rows(first: usize, rows: usize, columns: usize) -> String {
 /// A statement whose text was put together from constants and placeholders. It is not kept prepared: the next has another length.
 pub(super) fn statement(text: String) -> Query<'static, Any, AnyArguments> {
     sqlx::query(AssertSqlSafe(text)).persistent(false)
+}
+
+/// A [`statement`] whose lists are [padded]: there are few of it, which are kept prepared.
+pub(super) fn padded_statement(text: String) -> Query<'static, Any, AnyArguments> {
+    sqlx::query(AssertSqlSafe(text)).persistent(true)
 }
 
 /// A [`statement`] with many placeholders, each used once and in order. SQLite looks a numbered one up among all the others, twice for
@@ -66,6 +88,16 @@ fn without_numbers(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_padded_list_has_what_was_in_it() {
+        let lengths = |count: usize| padded(&(0..count).collect::<Vec<_>>()).count();
+        assert_eq!(
+            [0, 1, 2, 3, 5, 128, 600, LIST_MAX].map(lengths),
+            [0, 1, 2, 4, 8, 128, LIST_MAX, LIST_MAX]
+        );
+        assert_eq!(padded(&[7, 8, 9]).copied().collect::<Vec<_>>(), [7, 8, 9, 9]);
+    }
 
     #[test]
     fn placeholders_are_numbered_through() {

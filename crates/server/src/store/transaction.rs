@@ -7,7 +7,7 @@ use super::news::News;
 use super::watch::Watches;
 use darkslide_protocol::{AccountId, Version};
 use sqlx::{Any, AnyConnection, Row as _, Transaction};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
@@ -19,6 +19,8 @@ pub(crate) struct Tx {
     watches: Arc<Watches>,
     news: Arc<News>,
     locked: BTreeSet<AccountId>,
+    /// What the clocks of these were before this.
+    clocks: BTreeMap<AccountId, Version>,
     clock: Version,
     first: Option<Version>,
 }
@@ -30,7 +32,16 @@ impl Tx {
         watches: Arc<Watches>,
         news: Arc<News>,
     ) -> Self {
-        Self { transaction, engine, watches, news, locked: BTreeSet::new(), clock: Version(0), first: None }
+        Self {
+            transaction,
+            engine,
+            watches,
+            news,
+            locked: BTreeSet::new(),
+            clocks: BTreeMap::new(),
+            clock: Version(0),
+            first: None,
+        }
     }
 
     /// Which engine it is on.
@@ -46,7 +57,9 @@ impl Tx {
             .fetch_optional(&mut *self.transaction)
             .await?;
         if let Some(row) = row {
-            self.clock = self.clock.max(Version(row.try_get(0)?));
+            let version = Version(row.try_get(0)?);
+            self.clocks.insert(account, version);
+            self.clock = self.clock.max(version);
         }
         self.locked.insert(account);
         Ok(())
@@ -55,6 +68,11 @@ impl Tx {
     /// The accounts whose rows are locked: all who see what this changes.
     pub(super) fn locked(&self) -> &BTreeSet<AccountId> {
         &self.locked
+    }
+
+    /// What the clock of a locked account was before this; `None` for an account that is not there.
+    pub(super) fn clock_of(&self, account: AccountId) -> Option<Version> {
+        self.clocks.get(&account).copied()
     }
 
     /// The latest of their clocks.
