@@ -61,7 +61,7 @@ async fn create(
     kind: CollectionType,
 ) -> Result<CollectionRow, VaultError> {
     let (_, request) = new_collection(&session.keys, name, kind);
-    let created = session.api.create_collection(&request).await?.collection;
+    let created = session.api.create_collection(&request).await?;
     let opened = open_collection(&session.keys, &created);
     if let Some(damage) = opened.damage {
         return Err(damage.into());

@@ -95,7 +95,6 @@ pub fn new_collection(
         attributes: None,
         magic_metadata: None,
         pub_magic_metadata: None,
-        wants_span: true,
     };
     (key, request)
 }

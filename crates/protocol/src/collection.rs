@@ -80,7 +80,7 @@ pub struct Attributes {
 }
 
 /// `POST /collections`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CreateCollectionRequest {
     /// The collection's key under the master key: 48 bytes.
@@ -105,9 +105,23 @@ pub struct CreateCollectionRequest {
     /// Visible to all with access, mutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pub_magic_metadata: Option<MagicMetadata>,
-    /// Whether the answer shall have a [`Span`]. Stock clients do not send it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub wants_span: bool,
+}
+
+/// `POST /v1/collections`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CreateCollectionsRequest {
+    /// Of the kinds of which an account may have several.
+    pub collections: Vec<CreateCollectionRequest>,
+}
+
+/// What `POST /v1/collections` made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CreatedCollections {
+    /// One for each that was asked for, in their order.
+    pub collections: Vec<Collection>,
+    /// What the account's feed says of them; absent where one was there before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<Span>,
 }
 
 /// A collection as clients see it.
@@ -172,9 +186,6 @@ pub struct Collection {
 pub struct WrappedCollection {
     /// The collection.
     pub collection: Collection,
-    /// What the account's feed says of a collection that was just made, where that was asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub span: Option<Span>,
 }
 
 /// `GET /collections/v2`: all that changed after the cursor, tombstones included.

@@ -39,5 +39,8 @@ pub const KDF_STRENGTH: i64 = 4_294_967_296;
 /// The least memory for an account's password derivation, in bytes: 128 MiB.
 pub const KDF_MEMORY_MIN: i64 = 134_217_728;
 
+/// The most collections that one call makes.
+pub const COLLECTIONS_MAX: usize = 100;
+
 /// The most content tags in one call that looks them up.
 pub const LOOKUP_TAGS_MAX: usize = 10_000;

@@ -33,6 +33,8 @@ pub enum Extension {
     Uploads,
     /// `POST /v1/batch`.
     Batch,
+    /// `POST /v1/collections`.
+    Collections,
     /// `ifVersion` in what trashes, purges and restores.
     Conditions,
     /// `POST /v1/lookup`, and content tags in commits.
@@ -62,6 +64,8 @@ pub struct ServerLimits {
     pub batch_objects_max: u64,
     /// The most commits in a batch, and the most thumbnails.
     pub batch_commits_max: u64,
+    /// The most collections that one call makes.
+    pub collections_max: u64,
     /// The most tags in one look-up.
     pub lookup_tags_max: u64,
     /// The most changes on a page of the feed.

@@ -4,6 +4,7 @@
 
 mod support;
 
+use darkslide_protocol::Opaque;
 use serde_json::{Value, json};
 use support::TestServer;
 use support::vault::{Vault, file_keys, keys};
@@ -301,26 +302,56 @@ async fn links_are_answered_though_they_are_not_offered() {
     vault.post("/collection-actions/reject-delete-suggestions", json!({ "fileIDs": [] })).await.ok();
 }
 
-/// A client that asks is told what the feed says of the collection that it made, and need not read that.
+/// Several at once come with what the feed says of them, which need not be read. The same call once more makes nothing, and is answered with
+/// what is there.
 #[tokio::test]
-async fn a_new_collection_comes_with_its_span_where_that_is_asked_for() {
+async fn collections_that_are_made_together_come_with_their_span_and_are_made_once() {
     let server = TestServer::start().await;
     let vault = Vault::new(&server, "a@example.org").await;
-    for (kind, is_new) in [("album", true), ("favorites", true), ("favorites", false)] {
-        let before = vault.get("/v1/changes").await.ok()["next"].clone();
-        let mut body = Vault::new_collection(kind);
-        body["wantsSpan"] = json!(true);
-        let made = vault.post("/collections", body).await.ok();
-        if is_new {
-            let version = &made["collection"]["updationTime"];
-            assert_eq!(made["span"], json!({ "after": before, "until": version }));
-            let feed = vault.get(&format!("/v1/changes?after={before}")).await.ok();
-            assert_eq!((&feed["next"], feed["changes"].as_array().unwrap().len()), (version, 1), "{feed}");
-        } else {
-            assert_eq!(made.get("span"), None, "it was there before");
-        }
+    vault.album().await;
+    let before = vault.get("/v1/changes").await.ok()["next"].clone();
+    let numbered = |number: u8| {
+        let mut request = Vault::new_collection("album");
+        request["encryptedKey"] = json!(Opaque::encode([number; 48]));
+        request
+    };
+    let request = json!({ "collections": [numbered(3), numbered(4), numbered(5)] });
+    let made = vault.post("/v1/collections", request.clone()).await.ok();
+    let keys = |answer: &Value| -> Vec<Value> {
+        answer["collections"].as_array().unwrap().iter().map(|made| made["encryptedKey"].clone()).collect()
+    };
+    assert_eq!(keys(&made), [3, 4, 5].map(|number| json!(Opaque::encode([number; 48]))), "in their order");
+    let last = &made["collections"][2]["updationTime"];
+    assert_eq!(made["span"], json!({ "after": before, "until": last }));
+    let feed = vault.get(&format!("/v1/changes?after={before}")).await.ok();
+    assert_eq!((&feed["next"], feed["changes"].as_array().unwrap().len()), (last, 3), "{feed}");
+
+    let again = vault.post("/v1/collections", request).await.ok();
+    assert_eq!((&again["collections"], again.get("span")), (&made["collections"], None));
+    let more = json!({ "collections": [numbered(4), numbered(6)] });
+    let more = vault.post("/v1/collections", more).await.ok();
+    assert_eq!(more["collections"][0], made["collections"][1]);
+    assert_eq!(more.get("span"), None, "the feed is to be read: not all of it is told here");
+    assert_eq!(vault.get("/v1/changes").await.ok()["changes"].as_array().unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn collections_are_made_all_or_none() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "a@example.org").await;
+    let before = vault.get("/v1/changes").await.ok();
+    let good = Vault::new_collection("album");
+    let short = json!({ "encryptedKey": "AAAA", "keyDecryptionNonce": "AAAA", "type": "album" });
+    let singular = Vault::new_collection("favorites");
+    for other in [short, singular, good.clone()] {
+        let request = json!({ "collections": [good, other] });
+        vault.post("/v1/collections", request).await.failed(400, Some("BAD_REQUEST"));
     }
-    let made = vault.post("/collections", Vault::new_collection("album")).await.ok();
-    let fields: Vec<&String> = made.as_object().unwrap().keys().collect();
-    assert_eq!(fields, ["collection"], "stock clients do not ask");
+    let many: Vec<Value> = (0..101).map(|_| Vault::new_collection("album")).collect();
+    vault.post("/v1/collections", json!({ "collections": many })).await.failed(413, Some("TOO_LARGE"));
+    assert_eq!(
+        vault.post("/v1/collections", json!({ "collections": [] })).await.ok(),
+        json!({ "collections": [] })
+    );
+    assert_eq!(vault.get("/v1/changes").await.ok(), before);
 }

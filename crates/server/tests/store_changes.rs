@@ -104,7 +104,7 @@ impl Shelf {
         match dice.throw(24) {
             0 => {
                 let made = store.create_collection(account, &new_collection(CollectionType::Album)).await?;
-                self.collections.lock().unwrap().push((account, made.collection.id));
+                self.collections.lock().unwrap().push((account, made.id));
             }
             1..=4 => {
                 let made =

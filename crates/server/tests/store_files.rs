@@ -109,7 +109,7 @@ impl World {
                 let kinds = [CollectionType::Album, CollectionType::Favorites, CollectionType::Uncategorized];
                 let kind = kinds[self.collections.len() % 3];
                 let made = store.create_collection(self.accounts[*who], &new_collection(kind)).await;
-                made.map(|made| self.collections.push(made.collection.id))
+                made.map(|made| self.collections.push(made.id))
             }
             Step::Commit(who, collection) => {
                 let request = new_file(store, self.accounts[*who], self.collection(*collection), 10).await;

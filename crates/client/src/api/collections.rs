@@ -4,7 +4,8 @@ use super::call::{Call, NOTHING};
 use super::{Api, ApiFailure};
 use darkslide_protocol::collection::{
     AddFilesRequest, Collection, CollectionMagicRequest, Collections, CreateCollectionRequest,
-    MoveFilesRequest, RemoveFilesRequest, RenameRequest, WrappedCollection,
+    CreateCollectionsRequest, CreatedCollections, MoveFilesRequest, RemoveFilesRequest, RenameRequest,
+    WrappedCollection,
 };
 use darkslide_protocol::file::{File, FileDiff, WrappedFile};
 use darkslide_protocol::{CollectionId, FileId, Version};
@@ -14,8 +15,18 @@ impl Api {
     pub async fn create_collection(
         &self,
         request: &CreateCollectionRequest,
-    ) -> Result<WrappedCollection, ApiFailure> {
-        self.ask_once(Call::post("create an album", "/collections"), Some(request)).await
+    ) -> Result<Collection, ApiFailure> {
+        let call = Call::post("create an album", "/collections");
+        let wrapped: WrappedCollection = self.ask_once(call, Some(request)).await?;
+        Ok(wrapped.collection)
+    }
+
+    /// Makes several collections, all or none. The server must offer [`Collections`](darkslide_protocol::server::Extension::Collections), and knows them when they come again.
+    pub async fn create_collections(
+        &self,
+        request: &CreateCollectionsRequest,
+    ) -> Result<CreatedCollections, ApiFailure> {
+        self.ask(Call::post("create albums", "/v1/collections"), Some(request)).await
     }
 
     /// One collection, also when it was deleted.

@@ -1,10 +1,14 @@
 //! Which collection a device album is: by its link in the catalog, by name once, and made when its first file needs it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use darkslide_crypto::keys::CollectionKey;
-use darkslide_protocol::collection::{CollectionType, CreateCollectionRequest, WrappedCollection};
+use darkslide_protocol::collection::{
+    Collection, CollectionType, CreateCollectionRequest, CreateCollectionsRequest, CreatedCollections,
+};
+use darkslide_protocol::limits::COLLECTIONS_MAX;
+use darkslide_protocol::server::Extension;
 use darkslide_protocol::{AccountId, CollectionId};
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
@@ -35,6 +39,8 @@ pub struct Album {
 #[derive(Debug)]
 pub struct Albums {
     resolved: Mutex<HashMap<DeviceAlbumKey, Arc<Album>>>,
+    /// Those that somebody waits for.
+    wanted: Mutex<HashMap<DeviceAlbumKey, DeviceAlbum>>,
     /// One at a time: two files of a new album must not make it twice.
     making: Semaphore,
 }
@@ -42,7 +48,7 @@ pub struct Albums {
 impl Albums {
     /// None resolved yet.
     pub fn new() -> Self {
-        Self { resolved: Mutex::default(), making: Semaphore::new(1) }
+        Self { resolved: Mutex::default(), wanted: Mutex::default(), making: Semaphore::new(1) }
     }
 
     /// The collection that the album would go to, if there is one yet. Links nothing, makes nothing.
@@ -55,7 +61,7 @@ impl Albums {
         if let Some(resolved) = self.cached(album) {
             return Ok(Some(resolved.id));
         }
-        Ok(find(catalog, owner, album).await?.map(|row| row.id))
+        Ok(find(catalog, owner, album).await?.map(|(row, _)| row.id))
     }
 
     /// The album's collection; linked, and made, if need be.
@@ -70,19 +76,93 @@ impl Albums {
         if let Some(resolved) = self.cached(album) {
             return Ok(resolved);
         }
+        self.wanted().insert(album.key.clone(), album.clone());
         let _making = self.making.acquire().await.expect("the semaphore is never closed");
         if let Some(resolved) = self.cached(album) {
             return Ok(resolved);
         }
-        let row = match find(catalog, session.account, album).await? {
-            Some(row) => {
-                catalog.link_album(&album.key, row.id).await?;
-                row
+        // With many new albums, a call for each would take longer than their files do.
+        let missing = self.find_together(session, catalog, self.take_wanted(album)).await?;
+        if !missing.is_empty() {
+            self.make_together(session, catalog, patience, spans, missing).await?;
+        }
+        self.cached(album).ok_or(AssetError::Damaged)
+    }
+
+    /// What is wanted by now, with this among it, and no more than one call makes.
+    fn take_wanted(&self, album: &DeviceAlbum) -> Vec<DeviceAlbum> {
+        let mut wanted = self.wanted();
+        wanted.remove(&album.key);
+        let others: Vec<DeviceAlbumKey> = wanted.keys().take(COLLECTIONS_MAX - 1).cloned().collect();
+        let others = others.iter().filter_map(|key| wanted.remove(key));
+        std::iter::once(album.clone()).chain(others).collect()
+    }
+
+    /// Finds those that there are. Of the others, tells which there are of each name: they become one.
+    async fn find_together(
+        &self,
+        session: &Session,
+        catalog: &Catalog,
+        albums: Vec<DeviceAlbum>,
+    ) -> Result<BTreeMap<String, Vec<DeviceAlbumKey>>, AssetError> {
+        let mut missing: BTreeMap<String, Vec<DeviceAlbumKey>> = BTreeMap::new();
+        for album in albums {
+            match find(catalog, session.account, &album).await? {
+                Some((row, is_linked)) => {
+                    if !is_linked {
+                        catalog.link_album(&album.key, row.id).await?;
+                    }
+                    self.keep(session, album.key, &row)?;
+                }
+                None => missing.entry(album.name).or_default().push(album.key),
             }
-            None => make(session, catalog, patience, spans, &album.name, Some(&album.key)).await?,
-        };
-        let resolved = Arc::new(Album { id: row.id, key: collection_key(&session.keys, &row)? });
-        self.cache().insert(album.key.clone(), Arc::clone(&resolved));
+        }
+        Ok(missing)
+    }
+
+    /// Makes a collection for each name, and links it to all device albums that have it.
+    async fn make_together(
+        &self,
+        session: &Session,
+        catalog: &Catalog,
+        patience: &Patience,
+        spans: &SharedSpans,
+        missing: BTreeMap<String, Vec<DeviceAlbumKey>>,
+    ) -> Result<(), AssetError> {
+        let collections: Vec<CreateCollectionRequest> =
+            missing.keys().map(|name| new_collection(&session.keys, name, CollectionType::Album).1).collect();
+        let made = create(session, catalog, patience, CreateCollectionsRequest { collections }).await?;
+        if made.collections.len() != missing.len() {
+            return Err(AssetError::Damaged);
+        }
+        let rows: Vec<CollectionRow> =
+            made.collections.iter().map(|made| open_collection(&session.keys, made).row).collect();
+        let linked = rows.iter().zip(missing.into_values());
+        let links: Vec<(DeviceAlbumKey, CollectionId)> =
+            linked.flat_map(|(row, keys)| keys.into_iter().map(|key| (key, row.id))).collect();
+        let is_told = made.span.is_some();
+        let mut known = spans.lock().await;
+        known.extend(made.span);
+        catalog.record_albums(&rows, &links, &mut known).await.inspect_err(|_| known.clear())?;
+        drop(known);
+        if !is_told {
+            catch_up(session, catalog, patience).await?;
+        }
+        let rows: HashMap<CollectionId, &CollectionRow> = rows.iter().map(|row| (row.id, row)).collect();
+        for (key, id) in links {
+            self.keep(session, key, rows.get(&id).expect("it was linked to one of these"))?;
+        }
+        Ok(())
+    }
+
+    fn keep(
+        &self,
+        session: &Session,
+        key: DeviceAlbumKey,
+        row: &CollectionRow,
+    ) -> Result<Arc<Album>, AssetError> {
+        let resolved = Arc::new(Album { id: row.id, key: collection_key(&session.keys, row)? });
+        self.cache().insert(key, Arc::clone(&resolved));
         Ok(resolved)
     }
 
@@ -92,7 +172,6 @@ impl Albums {
         session: &Session,
         catalog: &Catalog,
         patience: &Patience,
-        spans: &SharedSpans,
     ) -> Result<Arc<Album>, AssetError> {
         let _making = self.making.acquire().await.expect("the semaphore is never closed");
         let key = DeviceAlbumKey { root: Vec::new(), folder: Vec::new() };
@@ -106,15 +185,24 @@ impl Albums {
         let known = catalog.collections().await?.into_iter().find(is_it);
         let row = match known {
             Some(row) => row,
-            None => make(session, catalog, patience, spans, FAVOURITES, None).await?,
+            None => {
+                let (_, request) = new_collection(&session.keys, FAVOURITES, CollectionType::Favorites);
+                let made = create_or_find(session, catalog, patience, &request).await?;
+                let row = open_collection(&session.keys, &made).row;
+                catalog.put_collection(&row).await?;
+                catch_up(session, catalog, patience).await?;
+                row
+            }
         };
-        let resolved = Arc::new(Album { id: row.id, key: collection_key(&session.keys, &row)? });
-        self.cache().insert(favourites.key, Arc::clone(&resolved));
-        Ok(resolved)
+        self.keep(session, favourites.key, &row)
     }
 
     fn cached(&self, album: &DeviceAlbum) -> Option<Arc<Album>> {
         self.cache().get(&album.key).cloned()
+    }
+
+    fn wanted(&self) -> std::sync::MutexGuard<'_, HashMap<DeviceAlbumKey, DeviceAlbum>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn cache(&self) -> std::sync::MutexGuard<'_, HashMap<DeviceAlbumKey, Arc<Album>>> {
@@ -128,58 +216,59 @@ impl Default for Albums {
     }
 }
 
-/// By link; a link to a deleted collection, or to somebody else's, counts as none. Otherwise by name.
+/// By link; a link to a deleted collection, or to somebody else's, counts as none. Otherwise by name. Tells whether it is linked.
 async fn find(
     catalog: &Catalog,
     owner: AccountId,
     album: &DeviceAlbum,
-) -> Result<Option<CollectionRow>, CatalogError> {
+) -> Result<Option<(CollectionRow, bool)>, CatalogError> {
     match catalog.linked_collection(&album.key).await? {
-        Some(row) if !row.deleted && row.owner == owner => Ok(Some(row)),
-        _ => catalog.collection_named(owner, &album.name).await,
+        Some(row) if !row.deleted && row.owner == owner => Ok(Some((row, true))),
+        _ => Ok(catalog.collection_named(owner, &album.name).await?.map(|row| (row, false))),
     }
 }
 
-/// Makes the collection of a device album and links it; or that of favourites, which is none's.
-async fn make(
+/// In one call, where the server takes them so.
+async fn create(
     session: &Session,
     catalog: &Catalog,
     patience: &Patience,
-    spans: &SharedSpans,
-    name: &str,
-    album: Option<&DeviceAlbumKey>,
-) -> Result<CollectionRow, AssetError> {
-    let kind = album.map_or(CollectionType::Favorites, |_| CollectionType::Album);
-    let (_, request) = new_collection(&session.keys, name, kind);
-    let attempt = || async { Ok(create_or_find(session, catalog, &request).await?) };
-    let WrappedCollection { collection, span } = patience.persist(attempt).await?;
-    let row = open_collection(&session.keys, &collection).row;
-    let is_told = span.is_some();
-    let mut known = spans.lock().await;
-    known.extend(span);
-    catalog.record_album(&row, album, &mut known).await.inspect_err(|_| known.clear())?;
-    drop(known);
-    if !is_told {
-        // What follows in it is known without reading the feed, if the cursor stands behind the album itself.
-        patience.persist(|| async { Ok(feed::catch_up(session, catalog).await?) }).await?;
+    request: CreateCollectionsRequest,
+) -> Result<CreatedCollections, AssetError> {
+    let offers = || async { Ok(session.api.offers(Extension::Collections).await?) };
+    if patience.persist(offers).await? {
+        return patience.persist(|| async { Ok(session.api.create_collections(&request).await?) }).await;
     }
-    Ok(row)
+    let mut collections = Vec::with_capacity(request.collections.len());
+    for request in &request.collections {
+        collections.push(create_or_find(session, catalog, patience, request).await?);
+    }
+    Ok(CreatedCollections { collections, span: None })
 }
 
-/// Creating is not idempotent: when the answer was lost, the collection may be there all the same. It is known by
+/// What follows in a new collection is known without reading the feed, if the cursor stands behind the collection itself.
+async fn catch_up(session: &Session, catalog: &Catalog, patience: &Patience) -> Result<(), AssetError> {
+    patience.persist(|| async { Ok(feed::catch_up(session, catalog).await?) }).await.map(drop)
+}
+
+/// Creating one by itself is not idempotent: when the answer was lost, the collection may be there all the same. It is known by
 /// its wrapped key, which nobody else has.
 async fn create_or_find(
     session: &Session,
     catalog: &Catalog,
+    patience: &Patience,
     request: &CreateCollectionRequest,
-) -> Result<WrappedCollection, crate::api::ApiFailure> {
-    let failure = match session.api.create_collection(request).await {
-        Ok(made) => return Ok(made),
-        Err(failure) if failure.is_transient() => failure,
-        Err(failure) => return Err(failure),
+) -> Result<Collection, AssetError> {
+    let attempt = || async {
+        let failure = match session.api.create_collection(request).await {
+            Ok(made) => return Ok(made),
+            Err(failure) if failure.is_transient() => failure,
+            Err(failure) => return Err(failure.into()),
+        };
+        let cursor = catalog.cursor(Feed::Collections).await.unwrap_or_default();
+        let listed = session.api.collections_since(cursor).await?;
+        let same = listed.into_iter().find(|known| known.encrypted_key == request.encrypted_key);
+        same.ok_or_else(|| failure.into())
     };
-    let cursor = catalog.cursor(Feed::Collections).await.unwrap_or_default();
-    let listed = session.api.collections_since(cursor).await?;
-    let mut same = listed.into_iter().filter(|known| known.encrypted_key == request.encrypted_key);
-    same.next().map(|collection| WrappedCollection { collection, span: None }).ok_or(failure)
+    patience.persist(attempt).await
 }

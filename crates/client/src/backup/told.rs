@@ -58,8 +58,7 @@ impl Run {
     /// Adds a file to the favourites, unless it is there, or was and was taken out.
     async fn favour(&self, file: FileId) -> Result<(), AssetError> {
         let memberships = self.catalog.memberships(file).await?;
-        let favourites =
-            self.albums.favourites(&self.session, &self.catalog, &self.patience, &self.spans).await?;
+        let favourites = self.albums.favourites(&self.session, &self.catalog, &self.patience).await?;
         let was_there = memberships.iter().any(|row| row.collection == favourites.id);
         let live = memberships.iter().find(|row| !row.deleted);
         match live.filter(|_| !was_there) {

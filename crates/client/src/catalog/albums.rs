@@ -93,18 +93,17 @@ impl Catalog {
         Ok(transaction.commit().await?)
     }
 
-    /// Records a collection that was made for a device album, ahead of the feed. Of that, what this collection is the last to be known of need not
-    /// be read.
-    pub async fn record_album(
+    /// Records collections that were made for device albums, ahead of the feed. Of that, what these are the last to be known of need not be read.
+    pub async fn record_albums(
         &self,
-        row: &CollectionRow,
-        album: Option<&DeviceAlbumKey>,
+        rows: &[CollectionRow],
+        links: &[(DeviceAlbumKey, CollectionId)],
         spans: &mut Spans,
     ) -> Result<(), CatalogError> {
         let mut transaction = self.write().await?;
-        put_all(&mut transaction, slice::from_ref(row)).await?;
-        if let Some(album) = album {
-            link(&mut transaction, album, row.id).await?;
+        put_all(&mut transaction, rows).await?;
+        for (album, collection) in links {
+            link(&mut transaction, album, *collection).await?;
         }
         cursor::advance(&mut transaction, spans).await?;
         Ok(transaction.commit().await?)

@@ -52,7 +52,8 @@ async fn create(
     caller: StorageCaller,
     Body(request): Body<CreateCollectionRequest>,
 ) -> ApiResult<Json<WrappedCollection>> {
-    Ok(Json(server.store.create_collection(caller.account, &request).await?))
+    let collection = server.store.create_collection(caller.account, &request).await?;
+    Ok(Json(WrappedCollection { collection }))
 }
 
 async fn list(
@@ -85,7 +86,7 @@ async fn read(
 ) -> ApiResult<Json<WrappedCollection>> {
     let collection =
         server.store.collection(caller.account, id(&collection)?).await?.ok_or(ApiError::NOT_FOUND)?;
-    Ok(Json(WrappedCollection { collection, span: None }))
+    Ok(Json(WrappedCollection { collection }))
 }
 
 async fn read_file(

@@ -1,22 +1,22 @@
 //! Collections: made, listed, renamed, and turned into tombstones, which stay for ever: the trash needs their keys.
 
 use super::change::{ChangeError, Role, Touch, Where, collection_state};
-use super::changes::version_of;
 use super::clocks::Reach;
 use super::files::{magic_of, magic_text};
 use super::magic::Envelope;
 use super::shares::{end_shares, fill_sharees, shared_collection, shared_collections};
-use super::sql::statement;
+use super::sql::{LIST_MAX, list, long_statement, padded, rows, statement};
 use super::{Store, StoreError, Tx};
 use darkslide_protocol::change::Span;
 use darkslide_protocol::collection::{
-    Attributes, Collection, CollectionType, CreateCollectionRequest, Person, RenameRequest, WrappedCollection,
+    Attributes, Collection, CollectionType, CreateCollectionRequest, CreatedCollections, Person,
+    RenameRequest,
 };
 use darkslide_protocol::{AccountId, CollectionId, FileId, MagicMetadata, Opaque, Version};
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, Row as _};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// The columns that [`collection_of`] reads.
 pub(super) const COLUMNS: &str =
@@ -26,13 +26,12 @@ pub(super) const COLUMNS: &str =
     collections.magic_metadata, collections.pub_magic_metadata, collections.is_deleted, collections.version";
 
 impl Store {
-    /// Makes a collection; of the two kinds that exist once, the existing one is returned. What the feed says of a new one is told if the request
-    /// wants it.
+    /// Makes a collection; of the two kinds that exist once, the existing one is returned.
     pub async fn create_collection(
         &self,
         account: AccountId,
         request: &CreateCollectionRequest,
-    ) -> Result<WrappedCollection, ChangeError> {
+    ) -> Result<Collection, ChangeError> {
         check_new(request)?;
         let id = CollectionId(self.next_id().await?);
         let mut tx = self.begin_for(account, Reach::default()).await?;
@@ -45,15 +44,67 @@ impl Store {
                 let mut existing = [collection_of(&row, String::new())?];
                 fill_sharees(&mut tx, &mut existing).await?;
                 let [collection] = existing;
-                return Ok(WrappedCollection { collection, span: None });
+                return Ok(collection);
             }
         }
-        let after = if request.wants_span { Some(version_of(&mut tx, account).await?) } else { None };
-        let until = self.allocate_versions(&mut tx, 1).await?;
-        let row = insert_collection(&mut tx, id, account, singular, request, until, self.now()).await?;
+        let version = self.allocate_versions(&mut tx, 1).await?;
+        let new = NewCollection { id, version, singular, request };
+        let mut made = insert_collections(&mut tx, account, &[new], self.now()).await?;
         tx.commit().await?;
-        let span = after.map(|after| Span { after, until });
-        Ok(WrappedCollection { collection: collection_of(&row, String::new())?, span })
+        Ok(made.remove(&id).ok_or(StoreError::Malformed("collection"))?)
+    }
+
+    /// Makes collections of the kinds of which an account may have several, all or none; those that are there already are returned. They
+    /// are known by their wrapped keys.
+    pub async fn create_collections(
+        &self,
+        account: AccountId,
+        requests: &[CreateCollectionRequest],
+    ) -> Result<CreatedCollections, ChangeError> {
+        for request in requests {
+            check_new(request)?;
+            if request.kind.is_singular() {
+                return Err(ChangeError::Malformed("an account has one collection of this kind"));
+            }
+        }
+        let keys: BTreeSet<&str> = requests.iter().map(|request| request.encrypted_key.0.as_str()).collect();
+        if keys.len() < requests.len() {
+            return Err(ChangeError::Malformed("a collection's key comes twice"));
+        }
+        // Before the transaction: on SQLite nobody else can write then.
+        let mut ids = Vec::with_capacity(requests.len());
+        for _ in requests {
+            ids.push(CollectionId(self.next_id().await?));
+        }
+        let mut tx = self.begin_for(account, Reach::default()).await?;
+        must_have_keys(&mut tx, account).await?;
+        let after = tx.clock_of(account);
+        let mut known =
+            collections_with_keys(&mut tx, account, &keys.into_iter().collect::<Vec<_>>()).await?;
+        let missing: Vec<&CreateCollectionRequest> =
+            requests.iter().filter(|request| !known.contains_key(&request.encrypted_key.0)).collect();
+        let mut span = None;
+        if !missing.is_empty() {
+            let first = self.allocate_versions(&mut tx, missing.len()).await?;
+            let new: Vec<NewCollection<'_>> = missing
+                .into_iter()
+                .zip(ids.into_iter().zip(first.0..))
+                .map(|(request, (id, version))| NewCollection {
+                    id,
+                    version: Version(version),
+                    singular: None,
+                    request,
+                })
+                .collect();
+            let is_told = new.len() == requests.len();
+            let made = insert_collections(&mut tx, account, &new, self.now()).await?;
+            known.extend(made.into_values().map(|made| (made.encrypted_key.0.clone(), made)));
+            span = after.filter(|_| is_told).map(|after| Span { after, until: tx.clock() });
+        }
+        tx.commit().await?;
+        let collections = requests.iter().map(|request| known.remove(&request.encrypted_key.0));
+        let collections: Option<Vec<Collection>> = collections.collect();
+        Ok(CreatedCollections { collections: collections.ok_or(StoreError::Malformed("collection"))?, span })
     }
 
     /// The account's collections that changed after `since`, tombstones included, oldest change first; at most `limit`.
@@ -241,41 +292,77 @@ async fn must_have_keys(tx: &mut Tx, account: AccountId) -> Result<(), ChangeErr
     if row.is_some() { Ok(()) } else { Err(ChangeError::Malformed("the account has no keys yet")) }
 }
 
-async fn insert_collection(
-    tx: &mut Tx,
+/// A collection that is about to be made.
+struct NewCollection<'r> {
     id: CollectionId,
-    account: AccountId,
-    singular: Option<String>,
-    request: &CreateCollectionRequest,
     version: Version,
+    singular: Option<String>,
+    request: &'r CreateCollectionRequest,
+}
+
+async fn insert_collections(
+    tx: &mut Tx,
+    account: AccountId,
+    new: &[NewCollection<'_>],
     now: i64,
-) -> Result<AnyRow, ChangeError> {
-    let attributes = request.attributes.clone().unwrap_or_default();
+) -> Result<HashMap<CollectionId, Collection>, StoreError> {
     let text = format!(
         "INSERT INTO collections (id, owner_id, kind, singular, encrypted_key, key_decryption_nonce,
                                   encrypted_name, name_decryption_nonce, encrypted_path, path_decryption_nonce,
                                   attributes_version, magic_metadata, pub_magic_metadata, is_deleted, version,
                                   created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $14, $15) RETURNING {COLUMNS}"
+         VALUES {} RETURNING {COLUMNS}",
+        rows(1, new.len(), 16)
     );
-    Ok(statement(text)
-        .bind(id.0)
-        .bind(account.0)
-        .bind(request.kind.as_str().to_owned())
-        .bind(singular)
-        .bind(request.encrypted_key.0.clone())
-        .bind(request.key_decryption_nonce.0.clone())
-        .bind(request.encrypted_name.0.clone())
-        .bind(request.name_decryption_nonce.0.clone())
-        .bind(attributes.encrypted_path.map(|path| path.0))
-        .bind(attributes.path_decryption_nonce.map(|nonce| nonce.0))
-        .bind(attributes.version)
-        .bind(request.magic_metadata.as_ref().map(magic_text))
-        .bind(request.pub_magic_metadata.as_ref().map(magic_text))
-        .bind(version.0)
-        .bind(now)
-        .fetch_one(&mut **tx)
-        .await?)
+    let mut query = long_statement(tx.engine(), text, new.len() == 1);
+    for NewCollection { id, version, singular, request } in new {
+        let attributes = request.attributes.clone().unwrap_or_default();
+        query = query
+            .bind(id.0)
+            .bind(account.0)
+            .bind(request.kind.as_str().to_owned())
+            .bind(singular.clone())
+            .bind(request.encrypted_key.0.clone())
+            .bind(request.key_decryption_nonce.0.clone())
+            .bind(request.encrypted_name.0.clone())
+            .bind(request.name_decryption_nonce.0.clone())
+            .bind(attributes.encrypted_path.map(|path| path.0))
+            .bind(attributes.path_decryption_nonce.map(|nonce| nonce.0))
+            .bind(attributes.version)
+            .bind(request.magic_metadata.as_ref().map(magic_text))
+            .bind(request.pub_magic_metadata.as_ref().map(magic_text))
+            .bind(0_i64)
+            .bind(version.0)
+            .bind(now);
+    }
+    let mut made = HashMap::with_capacity(new.len());
+    for row in query.fetch_all(&mut **tx).await? {
+        let collection = collection_of(&row, String::new())?;
+        made.insert(collection.id, collection);
+    }
+    Ok(made)
+}
+
+/// Which of these wrapped keys own collections have. An account has few collections, so their keys need no index.
+async fn collections_with_keys(
+    tx: &mut Tx,
+    account: AccountId,
+    keys: &[&str],
+) -> Result<HashMap<String, Collection>, StoreError> {
+    let mut found = Vec::new();
+    for chunk in keys.chunks(LIST_MAX) {
+        let text = format!(
+            "SELECT {COLUMNS} FROM collections WHERE owner_id = $1 AND encrypted_key IN ({})",
+            list(2, padded(chunk).count())
+        );
+        let query = long_statement(tx.engine(), text, true).bind(account.0);
+        let query = padded(chunk).fold(query, |query, key| query.bind((*key).to_owned()));
+        for row in query.fetch_all(&mut **tx).await? {
+            found.push(collection_of(&row, String::new())?);
+        }
+    }
+    fill_sharees(tx, &mut found).await?;
+    Ok(found.into_iter().map(|collection| (collection.encrypted_key.0.clone(), collection)).collect())
 }
 
 async fn is_singular(tx: &mut Tx, id: CollectionId) -> Result<bool, ChangeError> {

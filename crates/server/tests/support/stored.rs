@@ -28,12 +28,11 @@ pub fn new_collection(kind: CollectionType) -> CreateCollectionRequest {
         attributes: None,
         magic_metadata: None,
         pub_magic_metadata: None,
-        wants_span: false,
     }
 }
 
 pub async fn album(store: &Store, account: AccountId) -> CollectionId {
-    store.create_collection(account, &new_collection(CollectionType::Album)).await.unwrap().collection.id
+    store.create_collection(account, &new_collection(CollectionType::Album)).await.unwrap().id
 }
 
 /// What shares a collection, with a key that nobody opens.

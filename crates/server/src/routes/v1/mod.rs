@@ -5,6 +5,7 @@
 
 mod batch;
 mod changes;
+mod collections;
 mod devices;
 mod failures;
 mod lookup;
@@ -49,6 +50,7 @@ fn documented() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(server::routes())
         .merge(batch::routes())
+        .merge(collections::routes())
         .merge(receipts::routes())
         .merge(versions::routes())
         .merge(devices::routes())

@@ -8,7 +8,7 @@ use axum::extract::State;
 use darkslide_protocol::batch::{BATCH_BYTES_MAX, BATCH_COMMITS_MAX, BATCH_OBJECTS_MAX};
 use darkslide_protocol::change::CHANGES_MAX;
 use darkslide_protocol::limits::{
-    BATCH_ITEMS_MAX, LOOKUP_TAGS_MAX, OBJECT_BYTES_MAX, TRASH_RETENTION_MICROS,
+    BATCH_ITEMS_MAX, COLLECTIONS_MAX, LOOKUP_TAGS_MAX, OBJECT_BYTES_MAX, TRASH_RETENTION_MICROS,
 };
 use darkslide_protocol::server::{Extension, ServerInfo, ServerLimits};
 use utoipa_axum::router::OpenApiRouter;
@@ -19,6 +19,7 @@ const EXTENSIONS: &[Extension] = &[
     Extension::Changes,
     Extension::Uploads,
     Extension::Batch,
+    Extension::Collections,
     Extension::Conditions,
     Extension::Lookup,
     Extension::Receipts,
@@ -44,6 +45,7 @@ async fn describe(State(server): State<Shared>) -> Json<ServerInfo> {
             batch_bytes_max: BATCH_BYTES_MAX,
             batch_objects_max: BATCH_OBJECTS_MAX as u64,
             batch_commits_max: BATCH_COMMITS_MAX as u64,
+            collections_max: COLLECTIONS_MAX as u64,
             lookup_tags_max: LOOKUP_TAGS_MAX as u64,
             changes_max: CHANGES_MAX.into(),
             upload_lifetime_micros: UPLOAD_LIFETIME_MICROS,
