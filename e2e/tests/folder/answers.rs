@@ -40,6 +40,40 @@ async fn a_deletion_of_what_was_changed_meanwhile_is_refused() {
     assert_eq!(scene.tree("Phone"), tree_of([("a.jpg", 1), ("c.jpg", 3)]));
 }
 
+/// Another client takes a file out of the trash and deletes it once more, between the plan and the restoration: that deletion was not seen, and is not
+/// undone before it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restoration_of_what_was_deleted_again_meanwhile_is_refused() {
+    let mut scene = Scene::new().await;
+    for (path, number) in [("Phone/a.jpg", 1), ("Phone/b.jpg", 2)] {
+        scene.write(path, number);
+    }
+    scene.settle().await;
+    let file = scene.trash_elsewhere("a.jpg").await;
+    scene.settle().await;
+    scene.write("Phone/a.jpg", 1);
+    let (session, elsewhere) = (Arc::clone(&scene.session), scene.elsewhere());
+    let happens = Box::new(move || {
+        let (session, elsewhere) = (Arc::clone(&session), elsewhere.clone());
+        let there_and_back = async move {
+            feed::pull(&session, &elsewhere).await.unwrap();
+            restore_from_trash(&session, &elsewhere, &[file], None).await.unwrap();
+            trash_files(&session, &elsewhere, &[file]).await.unwrap();
+        };
+        Box::pin(there_and_back) as _
+    });
+    let restoring = "/collections/restore-files";
+    let gate = Gate::start(&scene.server.base(), restoring, Oddity::Before(0, happens)).await;
+    let session = scene.through(&gate.base());
+    let report = scene.pass_with(&session, "Phone").await.unwrap();
+    let was_refused = (report.restored, report.failed_count, report.has_more, gate.calls());
+    assert_eq!(was_refused, (0, 0, true, 1), "{report:?}");
+    assert_eq!(scene.vault_trash().await, ["a.jpg"]);
+    // The next pass has seen it, and the picture is in the folder all the same.
+    assert_eq!(scene.settle().await.restored, 1);
+    assert_eq!(scene.vault().await, ["a.jpg", "b.jpg"]);
+}
+
 /// Between the plan and the deletion the server is set back, and gives number and version of a picture to another one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_number_that_another_picture_has_now_is_not_trashed() {

@@ -23,6 +23,9 @@ pub enum AssetError {
     /// It was written to while it was sent; nothing was committed.
     #[error("it changed while it was sent; the next run takes it up again")]
     Changed,
+    /// What was decided of it does not go for what the vault has now: whoever decided it asks again.
+    #[error("another client was first; it is decided anew")]
+    Overtaken,
     /// The disk failed while it was sent.
     #[error("it cannot be read: {0}")]
     Read(#[source] io::Error),

@@ -25,7 +25,7 @@ use crate::library::opened::Opened;
 use crate::library::{DeviceAlbum, raw};
 use crate::thumbnail::Subject;
 use bytes::Bytes;
-use darkslide_protocol::FileId;
+use darkslide_protocol::{FileId, Version};
 use tokio::sync::mpsc;
 
 /// Larger files are identified by their beginnings, and read when their turn comes.
@@ -147,6 +147,8 @@ pub struct Asset {
 pub struct Offered {
     /// The file of which it is a new version, as long as that has this content.
     pub replaces: Option<(FileId, ContentHash)>,
+    /// The file that is taken out of the trash, as long as this is the version of its deletion.
+    pub restores: Option<(FileId, Version)>,
 }
 
 /// How a device's own library knows an asset.

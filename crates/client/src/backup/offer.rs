@@ -10,13 +10,15 @@ use std::time::{Instant, SystemTime};
 
 use darkslide_crypto::ContentHash;
 use darkslide_media::probe::micros_of;
-use darkslide_protocol::FileId;
+use darkslide_protocol::{FileId, Version};
 use tokio_util::sync::CancellationToken;
 
 use super::identify::{Identified, Offered, Surroundings, identify};
+use super::plan::ContentDecision;
 use super::run::Run;
-use super::{BackupError, BackupReport, Settings};
-use crate::catalog::Catalog;
+use super::settle::Job;
+use super::{AssetError, BackupError, BackupReport, Settings};
+use crate::catalog::{Catalog, TrashRow};
 use crate::event::Events;
 use crate::session::Session;
 
@@ -30,6 +32,8 @@ pub struct Offer {
     pub path: PathBuf,
     /// The file of which it is a new version, as long as that has this content.
     pub replaces: Option<(FileId, ContentHash)>,
+    /// The file that is taken out of the trash, as long as this is the version of its deletion.
+    pub restores: Option<(FileId, Version)>,
 }
 
 /// Sends, links or restores files. What became of each is in the catalog afterwards. The catalog says what the vault has: pull the feed first.
@@ -65,6 +69,21 @@ pub async fn offer(
 }
 
 impl Run {
+    /// What is done with what was offered: of deletions, only the one that it was offered to undo is undone.
+    pub(super) async fn as_offered(
+        &self,
+        job: &Job,
+        decision: ContentDecision,
+    ) -> Result<ContentDecision, AssetError> {
+        let (ContentDecision::Untrash(_), Some(offered)) = (&decision, job.asset().offered) else {
+            return Ok(decision);
+        };
+        let trash = self.catalog.trashed_with_content(&job.content()).await?;
+        let is_it = |row: &TrashRow| !row.purged && offered.restores == Some((row.file, row.version));
+        let it = trash.into_iter().find(is_it).ok_or(AssetError::Overtaken)?;
+        Ok(ContentDecision::Untrash(Box::new(it)))
+    }
+
     /// What each file is, by itself.
     async fn identified_alone(&self, root: &Arc<Path>, offers: Vec<Offer>) -> Vec<(Arc<Path>, Identified)> {
         let (root, settings, now) = (Arc::clone(root), self.settings.clone(), self.now);
@@ -73,9 +92,10 @@ impl Run {
             let alone = |offer: Offer| {
                 let paths = std::slice::from_ref(&offer.path);
                 let mut identified = identify(around, paths, |path| settings.albums.album_of(&root, path));
+                let offered = Offered { replaces: offer.replaces, restores: offer.restores };
                 for one in &mut identified {
                     if let Identified::Asset(asset) = one {
-                        asset.offered = Some(Offered { replaces: offer.replaces });
+                        asset.offered = Some(offered);
                     }
                 }
                 identified

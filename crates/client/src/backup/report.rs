@@ -77,6 +77,9 @@ pub struct BackupReport {
     pub linked: u64,
     /// Taken out of the vault's trash; nothing was sent.
     pub untrashed: u64,
+    /// Left as they are: the vault has changed since somebody decided to [`offer`](super::offer) them.
+    #[serde(skip)]
+    pub overtaken: u64,
     /// As the last run left them.
     pub unchanged: u64,
     /// Left alone by a rule.

@@ -260,7 +260,12 @@ impl Run {
         if !job.is_new {
             let place = job.place();
             let decision = self.decide(&place, &job.content, job.asset.offered.is_some()).await?;
-            if let Some(settled) = self.settle_unsent(&place, decision).await? {
+            let decision = self.as_offered(job, decision).await?;
+            let settled = match self.settle_unsent(&place, decision).await {
+                Err(AssetError::Api(failure)) if !failure.conflicts().is_empty() => return Ok(Step::Anew),
+                settled => settled?,
+            };
+            if let Some(settled) = settled {
                 self.forget_head_start(&job.asset, &job.content).await?;
                 self.pass_on(&job.asset, settled.file, false).await?;
                 return Ok(Step::Settled(settled));
@@ -376,7 +381,7 @@ impl Run {
     async fn untrash(&self, album: &DeviceAlbum, row: &TrashRow) -> Result<Settled, AssetError> {
         let key = trashed_file_key(&self.collection_key(row.collection).await?, row)?;
         let album = self.resolve(album).await?;
-        let files = vec![RestoreItem::new(wrap_file_key(&album.key, row.file, &key), None)];
+        let files = vec![RestoreItem::new(wrap_file_key(&album.key, row.file, &key), Some(row.version))];
         let request = RestoreRequest { collection_id: album.id, files };
         self.patience.persist(|| async { Ok(self.session.api.restore_files(&request).await?) }).await?;
         self.catalog.mark_untrashed(row.file).await?;
@@ -412,6 +417,10 @@ impl Run {
                 if let AssetError::Held(wait) = error.root() {
                     self.hold(asset, wait.clone());
                 }
+                return;
+            }
+            Err(error) if matches!(error.root(), AssetError::Overtaken) => {
+                self.tally().overtaken += 1;
                 return;
             }
             Err(error) if error.ends_the_run() => return self.fail_with(error),

@@ -306,7 +306,7 @@ impl Catalog {
         let marks = vec!["?"; contents.len()].join(", ");
         // What can still be restored comes last, and wins.
         let text = format!(
-            "SELECT content_hash, file, purged FROM trash WHERE restored = 0 AND content_hash IN ({marks})
+            "SELECT content_hash, file, purged, version FROM trash WHERE restored = 0 AND content_hash IN ({marks})
              ORDER BY purged DESC, trashed_at, file"
         );
         let mut query = sqlx::query(AssertSqlSafe(text));
@@ -318,7 +318,10 @@ impl Catalog {
             let remote = if row.try_get("purged")? {
                 Remote::Purged
             } else {
-                Remote::Trash { file: FileId(row.try_get("file")?) }
+                Remote::Trash {
+                    file: FileId(row.try_get("file")?),
+                    version: Version(row.try_get("version")?),
+                }
             };
             remotes.insert(content, remote);
         }

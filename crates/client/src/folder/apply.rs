@@ -230,7 +230,11 @@ impl Hands<'_> {
                 Action::Send { replaces, .. } => replaces.zip(step.lets_go),
                 _ => None,
             };
-            Offer { path: path_of(&step.path), replaces }
+            let restores = match step.action {
+                Action::Restore { file, version, .. } => Some((file, version)),
+                _ => None,
+            };
+            Offer { path: path_of(&step.path), replaces, restores }
         });
         let (session, catalog) = (Arc::clone(self.session), self.catalog.clone());
         let done =
@@ -253,7 +257,10 @@ impl Hands<'_> {
             match (&step.action, remote) {
                 (Action::Send { .. }, None | Some(Remote::Purged))
                 | (Action::Link { .. }, Some(Remote::Live { .. })) => true,
-                (Action::Restore { file, .. }, Some(Remote::Trash { file: now })) => file == now,
+                (
+                    Action::Restore { file, version, .. },
+                    Some(Remote::Trash { file: now, version: deleted }),
+                ) => (file, version) == (now, deleted),
                 _ => false,
             }
         });
@@ -289,7 +296,7 @@ impl Hands<'_> {
             let (file, version) = match (remotes.get(&content), &step.action) {
                 (Some(Remote::Live { file, version, .. }), _) => (*file, *version),
                 // Deleted by somebody since it was sent, a moment ago: both sides had it, so that it is a deletion like any other.
-                (Some(Remote::Trash { file }), Action::Send { .. } | Action::Link { .. }) => {
+                (Some(Remote::Trash { file, .. }), Action::Send { .. } | Action::Link { .. }) => {
                     (*file, Version(0))
                 }
                 _ => continue,
@@ -311,6 +318,7 @@ impl Hands<'_> {
         self.report.uploaded += done.uploaded;
         self.report.linked += done.linked;
         self.report.restored += done.untrashed;
+        self.report.has_more |= done.overtaken > 0;
         let root = self.root().display().to_string();
         for failed in done.failed {
             let below =
@@ -462,7 +470,7 @@ mod tests {
             (Some(DiskId { inode: 2, ..disk }), live(file, version), false),
             (Some(disk), live(FileId(2), version), false),
             (Some(disk), live(file, Version(6)), false),
-            (Some(disk), Some(Remote::Trash { file }), false),
+            (Some(disk), Some(Remote::Trash { file, version }), false),
             (Some(disk), Some(Remote::Purged), false),
             (Some(disk), None, false),
         ] {

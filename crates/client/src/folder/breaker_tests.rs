@@ -13,7 +13,7 @@ fn plan(local: usize, remote: usize, back: usize) -> SyncPlan {
     let buried = Deleted { content, size: 1, file: FileId(1), version: Version(1) };
     let trash_local = Action::TrashLocal { content, disk: DiskId::default(), buried };
     let trash_remote = Action::TrashRemote { file: FileId(1), version: Version(1), buried };
-    let restore = Action::Restore { content, file: FileId(1) };
+    let restore = Action::Restore { content, file: FileId(1), version: Version(1) };
     let send = Action::Send { content, replaces: None };
     let steps = [
         (1, send, Cause::New),

@@ -137,6 +137,8 @@ pub enum Remote {
     Trash {
         /// Which.
         file: FileId,
+        /// The version of its deletion.
+        version: Version,
     },
     /// Only a tombstone: its owner deleted it for good.
     Purged,
@@ -215,12 +217,14 @@ pub enum Action {
         /// The picture.
         content: ContentHash,
     },
-    /// It is taken out of the vault's trash.
+    /// It is taken out of the vault's trash, if it was not deleted again since.
     Restore {
         /// The picture.
         content: ContentHash,
         /// The file.
         file: FileId,
+        /// The version of its deletion.
+        version: Version,
     },
     /// The folder gets it.
     Materialise {
@@ -565,8 +569,8 @@ fn appeared(here: &Present, around: &Surroundings<'_>, settings: &Settings) -> D
         }
         Some(Remote::Live { .. }) => Decided::at(Action::Link { content }, Cause::Known),
         _ if settings.direction == Direction::Down => Decided::Wait(Wait::Direction),
-        Some(Remote::Trash { file }) => {
-            Decided::at(Action::Restore { content, file: *file }, Cause::Reappeared)
+        Some(Remote::Trash { file, version }) => {
+            Decided::at(Action::Restore { content, file: *file, version: *version }, Cause::Reappeared)
         }
         Some(Remote::Purged) => Decided::at(Action::Send { content, replaces: None }, Cause::Reappeared),
         None => Decided::at(Action::Send { content, replaces: None }, Cause::New),
@@ -609,7 +613,9 @@ fn unchanged(agreed: &Synced, here: &Present, around: &Surroundings<'_>, setting
             Decided::at(around.trash_local(agreed, here), Cause::PurgedThere)
         }
         _ if !goes_up => Decided::Wait(Wait::Direction),
-        Some(Remote::Trash { file }) => Decided::at(Action::Restore { content, file: *file }, Cause::PutBack),
+        Some(Remote::Trash { file, version }) => {
+            Decided::at(Action::Restore { content, file: *file, version: *version }, Cause::PutBack)
+        }
         Some(Remote::Purged) => Decided::at(Action::Send { content, replaces: None }, Cause::PutBack),
         // Absence of a record is never a deletion.
         None => Decided::at(Action::Send { content, replaces: None }, Cause::NoRecord),
@@ -629,7 +635,7 @@ fn edited(agreed: &Synced, here: &Present, around: &Surroundings<'_>, settings: 
     let content = here.content;
     let action = match around.remote(&content) {
         Some(Remote::Live { .. }) => Action::Link { content },
-        Some(Remote::Trash { file }) => Action::Restore { content, file: *file },
+        Some(Remote::Trash { file, version }) => Action::Restore { content, file: *file, version: *version },
         Some(Remote::Purged) | None => {
             let is_there = matches!(around.remote(&agreed.content),
                 Some(Remote::Live { file, .. }) if *file == agreed.file);

@@ -117,8 +117,12 @@ fn send(content: &[u8]) -> Action {
     Action::Send { content: hash(content), replaces: None }
 }
 
+fn trashed(file: FileId) -> Remote {
+    Remote::Trash { file, version: Version(7) }
+}
+
 fn restore() -> Action {
-    Action::Restore { content: CONTENT(), file: FILE }
+    Action::Restore { content: CONTENT(), file: FILE, version: Version(7) }
 }
 
 fn materialise() -> Action {
@@ -138,7 +142,7 @@ fn nothing_agreed_and_a_file() {
     let new = || world().local("p", file(1, H));
     new().check(send(H), Cause::New);
     new().remote(H, live(5)).check(Action::Link { content: CONTENT() }, Cause::Known);
-    new().remote(H, Remote::Trash { file: FILE }).check(restore(), Cause::Reappeared);
+    new().remote(H, trashed(FILE)).check(restore(), Cause::Reappeared);
     new().remote(H, Remote::Purged).check(send(H), Cause::Reappeared);
 }
 
@@ -153,9 +157,9 @@ fn agreed_and_the_same_file() {
 #[test]
 fn deleted_in_the_vault() {
     let same = || world().base("p", Base::Synced(synced(1, 5))).local("p", file(1, H));
-    same().remote(H, Remote::Trash { file: FILE }).check(trash_local(), Cause::DeletedThere);
+    same().remote(H, trashed(FILE)).check(trash_local(), Cause::DeletedThere);
     same().remote(H, Remote::Purged).check(trash_local(), Cause::PurgedThere);
-    let mut unlisted = same().remote(H, Remote::Trash { file: FILE });
+    let mut unlisted = same().remote(H, trashed(FILE));
     unlisted.snapshot.is_listed = false;
     unlisted.waits("p", Wait::NotListed);
 }
@@ -168,7 +172,7 @@ fn deleted_in_the_vault_before_it_was_agreed_on() {
         world
     };
     let same = || world().base("p", Base::Synced(synced(1, 5))).local("p", file(1, H));
-    let (trash, purged) = (Remote::Trash { file: FILE }, Remote::Purged);
+    let (trash, purged) = (trashed(FILE), Remote::Purged);
     deleted(same().remote(H, trash), 6).check(trash_local(), Cause::DeletedThere);
     deleted(same().remote(H, trash), 4).check(restore(), Cause::PutBack);
     deleted(same().remote(H, purged), 6).check(trash_local(), Cause::PurgedThere);
@@ -186,11 +190,11 @@ fn deleted_in_the_vault_before_it_was_agreed_on() {
 fn put_back_after_it_was_deleted_in_the_vault() {
     let other = || world().base("p", Base::Synced(synced(1, 5))).local("p", file(2, H));
     other().remote(H, live(5)).check(Action::Agree(synced(2, 5)), Cause::Same);
-    other().remote(H, Remote::Trash { file: FILE }).check(restore(), Cause::PutBack);
+    other().remote(H, trashed(FILE)).check(restore(), Cause::PutBack);
     other().remote(H, Remote::Purged).check(send(H), Cause::PutBack);
     other().check(send(H), Cause::NoRecord);
     let back = world().base("p", missed(5, 0)).local("p", file(1, H));
-    back.remote(H, Remote::Trash { file: FILE }).check(restore(), Cause::PutBack);
+    back.remote(H, trashed(FILE)).check(restore(), Cause::PutBack);
 }
 
 #[test]
@@ -212,7 +216,7 @@ fn absent_observed_twice() {
     let gone = || world().base("p", missed(5, NOW - ABSENCE));
     gone().remote(H, live(5)).check(trash_remote(5), Cause::DeletedHere);
     gone().remote(H, live(6)).check(materialise(), Cause::RestoredThere);
-    gone().remote(H, Remote::Trash { file: FILE }).check(Action::Bury(buried(9)), Cause::DeletedBoth);
+    gone().remote(H, trashed(FILE)).check(Action::Bury(buried(9)), Cause::DeletedBoth);
     gone().remote(H, Remote::Purged).check(Action::Bury(buried(9)), Cause::DeletedBoth);
     gone().check(Action::Bury(buried(9)), Cause::Lost);
 }
@@ -280,7 +284,7 @@ fn what_may_have_moved_is_not_deleted() {
 #[test]
 fn what_has_a_name_that_is_passed_over_is_not_deleted() {
     let aside = |base| world().base("p", base).local("p", Local::Aside);
-    for remote in [live(5), live(6), Remote::Trash { file: FILE }, Remote::Purged] {
+    for remote in [live(5), live(6), trashed(FILE), Remote::Purged] {
         aside(Base::Synced(synced(1, 5))).remote(H, remote).waits("p", Wait::Aside);
     }
     let other = Base::Synced(Synced { content: hash(b"o"), ..synced(2, 5) });
@@ -302,7 +306,7 @@ fn what_lay_aside_in_between_was_not_missed_twice() {
         Base::Synced(agreed) => Action::Miss(agreed),
         Base::Deleted(_) => unreachable!("it is a row of what is missed"),
     };
-    for remote in [live(5), live(6), Remote::Trash { file: FILE }, Remote::Purged] {
+    for remote in [live(5), live(6), trashed(FILE), Remote::Purged] {
         let with = |base| world().base("p", base).remote(H, remote);
         for since in [0, NOW - ABSENCE, NOW, NOW + 1] {
             with(missed(5, since)).local("p", Local::Aside).check(noted(seen), Cause::Aside);
@@ -312,7 +316,7 @@ fn what_lay_aside_in_between_was_not_missed_twice() {
     }
     // It was missed all the same: what was trashed since may have been by us.
     let back = world().base("p", seen).local("p", file(1, H));
-    back.remote(H, Remote::Trash { file: FILE }).check(restore(), Cause::PutBack);
+    back.remote(H, trashed(FILE)).check(restore(), Cause::PutBack);
 }
 
 #[test]
@@ -322,12 +326,12 @@ fn an_edit_beats_a_deletion() {
     let plans = [
         (edit().remote(H, live(5)), replaces),
         (edit().remote(H, live(6)), replaces),
-        (edit().remote(H, Remote::Trash { file: FILE }), send(EDITED)),
+        (edit().remote(H, trashed(FILE)), send(EDITED)),
         (edit(), send(EDITED)),
         (edit().remote(EDITED, live(5)), Action::Link { content: hash(EDITED) }),
         (
-            edit().remote(EDITED, Remote::Trash { file: FileId(2) }),
-            Action::Restore { content: hash(EDITED), file: FileId(2) },
+            edit().remote(EDITED, trashed(FileId(2))),
+            Action::Restore { content: hash(EDITED), file: FileId(2), version: Version(7) },
         ),
         (edit().remote(EDITED, Remote::Purged), send(EDITED)),
     ];
@@ -422,14 +426,11 @@ fn only_what_is_whole_is_known() {
 fn tombstones() {
     let dead = |version| world().base("p", Base::Deleted(buried(version)));
     dead(5).does_nothing();
-    dead(5).remote(H, Remote::Trash { file: FILE }).does_nothing();
+    dead(5).remote(H, trashed(FILE)).does_nothing();
     dead(5).remote(H, Remote::Purged).does_nothing();
     dead(5).remote(H, live(7)).check(materialise(), Cause::RestoredThere);
     dead(0).remote(H, live(7)).check(materialise(), Cause::NewThere);
-    dead(5)
-        .local("p", file(1, H))
-        .remote(H, Remote::Trash { file: FILE })
-        .check(restore(), Cause::Reappeared);
+    dead(5).local("p", file(1, H)).remote(H, trashed(FILE)).check(restore(), Cause::Reappeared);
     dead(5)
         .remote(H, live(7))
         .local("q", Local::Unknown { size: 1, grows: false })
@@ -464,7 +465,7 @@ fn one_copy_comes_back() {
 fn up_touches_nothing_in_the_folder() {
     let up = || world().goes(Direction::Up);
     let here = || up().base("p", Base::Synced(synced(1, 5))).local("p", file(1, H));
-    here().remote(H, Remote::Trash { file: FILE }).waits("p", Wait::Direction);
+    here().remote(H, trashed(FILE)).waits("p", Wait::Direction);
     here().remote(H, Remote::Purged).waits("p", Wait::Direction);
     up().base("p", Base::Deleted(buried(5))).remote(H, live(7)).does_nothing();
     let gone = || up().base("p", missed(5, 0));
@@ -477,12 +478,12 @@ fn down_touches_nothing_in_the_vault() {
     let down = || world().goes(Direction::Down);
     let new = || down().local("p", file(1, H));
     new().waits("p", Wait::Direction);
-    new().remote(H, Remote::Trash { file: FILE }).waits("p", Wait::Direction);
+    new().remote(H, trashed(FILE)).waits("p", Wait::Direction);
     new().remote(H, live(5)).check(Action::Agree(synced(1, 5)), Cause::Known);
     let agreed = |inode| down().base("p", Base::Synced(synced(1, 5))).local("p", file(inode, H));
     agreed(1).waits("p", Wait::Direction);
-    agreed(2).remote(H, Remote::Trash { file: FILE }).waits("p", Wait::Direction);
-    agreed(1).remote(H, Remote::Trash { file: FILE }).check(trash_local(), Cause::DeletedThere);
+    agreed(2).remote(H, trashed(FILE)).waits("p", Wait::Direction);
+    agreed(1).remote(H, trashed(FILE)).check(trash_local(), Cause::DeletedThere);
     agreed(1).local("p", file(1, EDITED)).waits("p", Wait::Direction);
     let gone = || down().base("p", missed(5, 0));
     gone().remote(H, live(5)).check(materialise(), Cause::VaultDecides);
@@ -543,7 +544,7 @@ fn additions_come_before_removals() {
         .local("new", file(7, EDITED))
         .base("deleted there", Base::Synced(Synced { content: third, ..synced(3, 5) }))
         .local("deleted there", file(3, b"third"))
-        .remote(b"third", Remote::Trash { file: FileId(3) })
+        .remote(b"third", trashed(FileId(3)))
         .base("arrives", Base::Deleted(Deleted { content: hash(b"fourth"), ..buried(0) }))
         .remote(b"fourth", live(7))
         .plan();

@@ -39,7 +39,7 @@ impl Hands<'_> {
         let contents: BTreeSet<ContentHash> = steps.iter().filter_map(content_of).collect();
         let remotes = self.remotes(contents).await?;
         let in_trash = |content: &ContentHash| match remotes.get(content) {
-            Some(Remote::Trash { file }) => Some(*file),
+            Some(Remote::Trash { file, .. }) => Some(*file),
             _ => None,
         };
         let edited: Vec<FileId> = steps.iter().filter_map(edited_file).collect();

@@ -119,7 +119,13 @@ impl<'p> Carrying<'p> {
             (now, _) if asks && kind(now.as_ref()) != kind(self.seen.remote.get(&content.hash())) => {
                 return None;
             }
-            (Some(Remote::Trash { file }), _) => {
+            // Deleted again: so is that.
+            (Some(Remote::Trash { version: now, .. }), Action::Restore { version, .. })
+                if asks && now != version =>
+            {
+                return None;
+            }
+            (Some(Remote::Trash { file, .. }), _) => {
                 world.change(file, |file| {
                     file.state = State::Live;
                     file.is_in_album = true;

@@ -513,7 +513,7 @@ fn remote(there: There, keep: Keep) -> Option<Remote> {
         There::LiveLater => live(FILE, Version(9)),
         There::OtherFile => live(OTHER_FILE, Version(9)),
         There::OtherFileEarlier => live(OTHER_FILE, Version(3)),
-        There::Trash => Some(Remote::Trash { file: FILE }),
+        There::Trash => Some(Remote::Trash { file: FILE, version: Version(9) }),
         There::Purged => Some(Remote::Purged),
     }
 }

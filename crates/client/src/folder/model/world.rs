@@ -264,7 +264,7 @@ impl World {
         }
         let trashed = vault.find(content, State::Trash).max_by_key(|id| (vault.files[id].version, *id));
         trashed
-            .map(|file| Remote::Trash { file })
+            .map(|file| Remote::Trash { file, version: vault.files[&file].version })
             .or_else(|| vault.find(content, State::Purged).next().map(|_| Remote::Purged))
     }
 
