@@ -21,6 +21,9 @@ use serde_json::{Map, Value};
 /// The key under which everything of this program's own stands.
 pub(crate) const OWN: &str = "darkslide";
 
+/// The key of what a file was before, where that is only the beginning of what it is.
+pub(crate) const SUPERSEDES: &str = "supersedes";
+
 /// The key of the list.
 const ALSO: &str = "also";
 

@@ -2,6 +2,7 @@
 //!
 //! The server keeps earlier contents for 30 days; this decides nothing about that.
 
+use crate::appearance::{OWN, SUPERSEDES};
 use crate::catalog::{Catalog, CollectionRow, FileFilter, FileRow};
 use crate::error::VaultError;
 use crate::keys::{KeyRing, open_file};
@@ -14,6 +15,7 @@ use darkslide_protocol::version::EarlierVersion;
 use darkslide_protocol::{FileId, Version};
 use http::StatusCode;
 use serde::Serialize;
+use serde_json::Value;
 
 /// What a file was for a time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -26,6 +28,9 @@ pub struct EarlierEntry {
     /// What it was; none where that was not said.
     #[serde(skip)]
     pub content: Option<ContentHash>,
+    /// What it superseded: the file had been sent before it was whole.
+    #[serde(skip)]
+    supersedes: Option<ContentHash>,
     /// Bytes of plaintext; of a Live Photo those of its container.
     pub bytes: u64,
     /// When it was taken, µs since the epoch.
@@ -48,18 +53,34 @@ pub async fn files_named(catalog: &Catalog, name: &str) -> Result<Vec<FileId>, V
     Ok(files)
 }
 
-/// What a file was, the latest first.
+/// What a file was, the latest first. What was only the beginning of what it became next is no version of its own, and not among them.
 pub async fn list_versions(
     session: &Session,
     catalog: &Catalog,
     file: FileId,
 ) -> Result<Vec<EarlierEntry>, VaultError> {
+    let (mut next, mut listed) = every_version(session, catalog, file).await?;
+    listed.retain(|entry| {
+        let is_superseded = next.is_some() && next == entry.content;
+        next = entry.supersedes;
+        !is_superseded
+    });
+    Ok(listed)
+}
+
+/// What the file supersedes, and all that the server has of what it was.
+async fn every_version(
+    session: &Session,
+    catalog: &Catalog,
+    file: FileId,
+) -> Result<(Option<ContentHash>, Vec<EarlierEntry>), VaultError> {
     let rows = catalog.files(&FileFilter { file: Some(file), ..FileFilter::default() }).await?;
     let row = rows.into_iter().next().ok_or(VaultError::NoSuchFile(file))?;
     let collections = catalog.collections().await?;
     let collection = collections.iter().find(|collection| collection.id == row.collection);
     let listed = session.api.earlier_versions(file).await?;
-    Ok(listed.versions.into_iter().map(|version| entry(session, collection, &row, version)).collect())
+    let entries = listed.versions.into_iter().map(|version| entry(session, collection, &row, version));
+    Ok((superseded_by(row.metadata.as_deref()), entries.collect()))
 }
 
 /// Whether the server has a content as an earlier version of a file.
@@ -72,8 +93,8 @@ pub async fn has_version(
     if !session.api.offers(Extension::Versions).await? {
         return Ok(false);
     }
-    match list_versions(session, catalog, file).await {
-        Ok(listed) => Ok(listed.iter().any(|entry| entry.content == Some(content))),
+    match every_version(session, catalog, file).await {
+        Ok((_, listed)) => Ok(listed.iter().any(|entry| entry.content == Some(content))),
         Err(VaultError::NoSuchFile(_)) => Ok(false),
         Err(error) => Err(error),
     }
@@ -103,12 +124,19 @@ fn entry(
         version,
         name: opened.title,
         content: opened.content_hash,
+        supersedes: superseded_by(opened.metadata.as_deref()),
         bytes: u64::try_from(opened.object_size).ok().and_then(plaintext_len).unwrap_or_default(),
         taken: opened.taken,
         modified: opened.modified,
         replaced_at,
         expires_at,
     }
+}
+
+/// What metadata say that they supersede.
+fn superseded_by(metadata: Option<&str>) -> Option<ContentHash> {
+    let metadata: Value = serde_json::from_str(metadata?).ok()?;
+    metadata.get(OWN)?.get(SUPERSEDES)?.as_str()?.parse().ok()
 }
 
 /// The file with its earlier contents: they are under the key that it still has.

@@ -101,6 +101,45 @@ async fn an_edit_is_a_new_version_and_beats_a_deletion() {
     assert_eq!(scene.vault_trash().await, ["b.jpg"]);
 }
 
+/// A file that looked whole was sent, and then the rest of it came: what it was is no version that anybody wants back, and yet no byte of it goes before
+/// its time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_only_goes_on_supersedes_its_beginning_silently() {
+    for more in [10, 6 << 20] {
+        let mut scene = Scene::new().await;
+        scene.write("Phone/a.jpg", 1);
+        scene.write("Phone/b.jpg", 2);
+        scene.settle().await;
+        let mut tablet = scene.second_device("Tablet", "Phone").await;
+        tablet.settle(&scene).await;
+        let file = scene.file("a.jpg").await;
+        // As many bytes again, and more than are kept in memory.
+        for length in [more, 2 * more] {
+            let mut longer = fs::read(scene.path("Phone/a.jpg")).unwrap();
+            longer.extend(vec![7; length]);
+            longer.extend([0xff, 0xfe, 0, 3, 1, 0xff, 0xd9]);
+            fs::write(scene.path("Phone/a.jpg"), longer).unwrap();
+            assert_eq!(scene.settle().await.uploaded, 1);
+        }
+        assert_eq!(scene.file("a.jpg").await, file, "the same file");
+        assert_eq!(list_versions(&scene.session, &scene.catalog, file).await.unwrap(), []);
+        let kept = scene.session.api.earlier_versions(file).await.unwrap().versions;
+        assert_eq!(kept.len(), 2, "the server has them, for as long as any other");
+        // Another device that has the beginning lets go of it as of whatever was edited.
+        tablet.settle(&scene).await;
+        assert_eq!(scene.tree("Tablet"), tree_of([("a.jpg", 1), ("b.jpg", 2)]));
+        assert_eq!(
+            fs::read(scene.path("Tablet/a.jpg")).unwrap(),
+            fs::read(scene.path("Phone/a.jpg")).unwrap()
+        );
+        // Anything else is an edit, and can be brought back.
+        scene.write("Phone/a.jpg", 3);
+        scene.settle().await;
+        assert_eq!(list_versions(&scene.session, &scene.catalog, file).await.unwrap().len(), 1);
+        assert!(scene.vault_trash().await.is_empty());
+    }
+}
+
 /// Shows S6.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn neither_a_rename_nor_a_copy_trashes_anything() {

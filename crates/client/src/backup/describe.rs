@@ -10,6 +10,7 @@
 //! | `rawTitle` | the name's bytes, percent-encoded, where they are no UTF-8; `title` then replaces what is none |
 //! | `videoTitle`, `rawVideoTitle` | a Live Photo's video: its name, likewise |
 //! | `videoModificationTime`, `videoModificationTimeNanos` | and its modification time, µs since the epoch |
+//! | `supersedes` | the content hash of what the file was before, where that is the beginning of what it is now |
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -22,7 +23,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Map, Value};
 
 use super::identify::Asset;
-use crate::appearance::{Appearance, OWN};
+use crate::appearance::{Appearance, OWN, SUPERSEDES};
 use crate::catalog::Fingerprint;
 use crate::library::{DeviceAlbum, path_of};
 
@@ -52,6 +53,14 @@ pub fn metadata(asset: &Asset, content: &ContentHash, placeholder: bool) -> File
         metadata.unknown.insert(OWN.to_owned(), Value::Object(own));
     }
     metadata
+}
+
+/// Says that a file only goes on with what it was.
+pub(super) fn supersede(metadata: &mut FileMetadata, before: &ContentHash) {
+    let own = metadata.unknown.entry(OWN.to_owned()).or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(own) = own {
+        own.insert(SUPERSEDES.to_owned(), Value::String(before.to_string()));
+    }
 }
 
 /// The mutable metadata that everybody with access sees.

@@ -43,6 +43,7 @@ mod send;
 mod settle;
 mod settled;
 mod sift;
+mod superseded;
 mod survey;
 pub mod temporary;
 mod thumbnails;

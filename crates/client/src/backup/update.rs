@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use darkslide_crypto::ContentHash;
 use darkslide_crypto::keys::FileKey;
 use darkslide_crypto::stream::{OVERHEAD, StreamEncryptor, StreamHeader, blob};
 use darkslide_media::dates::DateSource;
@@ -24,6 +25,7 @@ use super::identify::{Component, Offered};
 use super::packing::stored;
 use super::run::Run;
 use super::settle::{Job, OTHERS_FIRST_MAX, Settled};
+use super::superseded::superseded;
 use super::upload::StoredObject;
 use crate::catalog::{AssetPlace, CatalogError, FileRow, Fingerprint, InVault, UploadedRows};
 use crate::event::Outcome;
@@ -153,7 +155,9 @@ impl Run {
         let (header, bytes) = (thumbnail.header, thumbnail.ciphertext.into());
         let thumbnail = stored(self.session.account, header, bytes, &mut objects);
         self.send_objects(job, &objects).await?;
-        let request = self.update_request(job, &edited, &key, [&original, &thumbnail], !thumbnail_is_due);
+        let supersedes = superseded(job, before).await;
+        let objects = [&original, &thumbnail];
+        let request = self.update_request(job, &edited, &key, objects, !thumbnail_is_due, supersedes);
         let is_updated = self.update_as_seen(job, request).await?;
         // Committed, or never to be: this key and header are not used again.
         self.catalog.end_upload(&job.content()).await?;
@@ -219,8 +223,12 @@ impl Run {
         key: &FileKey,
         [original, thumbnail]: [&StoredObject; 2],
         is_placeholder: bool,
+        supersedes: Option<ContentHash>,
     ) -> UpdateRequest {
-        let metadata = describe::metadata(job.asset(), &job.content(), is_placeholder);
+        let mut metadata = describe::metadata(job.asset(), &job.content(), is_placeholder);
+        if let Some(before) = supersedes {
+            describe::supersede(&mut metadata, &before);
+        }
         let metadata = blob::seal(key, &metadata.to_json());
         UpdateRequest {
             id: edited.before.id,

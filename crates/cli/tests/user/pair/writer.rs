@@ -40,6 +40,8 @@ fn parts_that_were_taken_for_pictures_are_superseded() {
         });
     });
     world.comes_to("one picture remains", &files(&[("other.jpg", 1), ("slow.jpg", 2)]));
+    let versions = world.web(&["versions", &world.file_of(2).to_string()]);
+    assert_eq!(versions["versions"].as_array().unwrap().len(), 0, "{versions}");
     world.ends();
 }
 
