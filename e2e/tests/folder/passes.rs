@@ -3,6 +3,7 @@
 use crate::scene::{Scene, picture, tree_of};
 use darkslide_client::backup;
 use darkslide_client::event::Events;
+use darkslide_client::folder::Memories;
 use darkslide_client::folder::breaker::Hold;
 use darkslide_client::folder::reconcile::Direction;
 use darkslide_client::versions::{list_versions, restore_version};
@@ -278,7 +279,7 @@ async fn many_removals_wait_for_the_owner() {
     }
     scene.write("Phone/new.jpg", 99);
     let report = scene.settle().await;
-    assert_eq!(report.hold, Some(Hold::Removals { local: 0, remote: 25, allowed: 20 }));
+    assert_eq!(report.hold, Some(Hold::Removals { local: 0, remote: 25, allowed: 20, lately: 0 }));
     assert_eq!((report.trashed_remote, report.uploaded), (0, 1), "what is new is sent all the same");
     assert_eq!(scene.vault().await.len(), 31);
 
@@ -305,6 +306,34 @@ async fn many_removals_wait_for_the_owner() {
     assert_eq!((report.trashed_remote, report.hold), (24, None));
     assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (7, 24));
     assert_eq!(scene.row("Phone").await.approval, None, "it was for this once");
+}
+
+/// Picture by picture, as something does that goes through a folder: each of them is few. That is remembered by whoever goes on, until the owner was
+/// asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn removals_that_trickle_in_wait_for_the_owner() {
+    let mut scene = Scene::new().await;
+    for number in 0..40 {
+        scene.write(&format!("Phone/{number}.jpg"), number);
+    }
+    scene.settle().await;
+    let mut last = None;
+    for number in 0..24 {
+        scene.remove(&format!("Phone/{number}.jpg"));
+        scene.memories = Memories::default();
+        scene.pass_over("Phone").await.unwrap();
+        last = scene.pass_over("Phone").await.unwrap().hold;
+        assert_eq!(last.is_some(), number >= 20, "{number} {last:?}");
+    }
+    assert_eq!(last, Some(Hold::Removals { local: 0, remote: 4, allowed: 20, lately: 20 }));
+    assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (20, 20));
+    let row = scene.row("Phone").await;
+    scene.catalog.approve_sync_folder(row.id, &row.held.unwrap()).await.unwrap();
+    let report = scene.settle().await;
+    assert_eq!((report.trashed_remote, report.hold), (4, None));
+    // It begins anew.
+    scene.remove("Phone/30.jpg");
+    assert_eq!(scene.settle().await.trashed_remote, 1);
 }
 
 /// Nothing is said of a list that is not on hold (any more).

@@ -80,10 +80,11 @@ fn a_server_keeps_the_folders_of_several_accounts_in_step() {
     write(&root.join("anna/Phone/a.jpg"), &jpeg(1));
     write(&root.join("anna/Camera/b.jpg"), &jpeg(2));
     write(&root.join("bernd/Phone/c.jpg"), &jpeg(3));
+    write(&root.join("bernd/Phone/f.jpg"), &jpeg(6));
     write(&root.join("carla/Phone/d.jpg"), &jpeg(4));
     let _agent = Agent::start(&machine, &["--sync-root", root.to_str().unwrap()]);
     until("everybody's pictures", &machine, || {
-        names(&machine, "anna") == ["a.jpg", "b.jpg"] && names(&machine, "bernd") == ["c.jpg"]
+        names(&machine, "anna") == ["a.jpg", "b.jpg"] && names(&machine, "bernd") == ["c.jpg", "f.jpg"]
     });
     let albums = machine.says(&["--profile", "anna", "list", "albums"]);
     assert!(albums.contains("Phone") && albums.contains("Camera"), "{albums}");
@@ -92,12 +93,12 @@ fn a_server_keeps_the_folders_of_several_accounts_in_step() {
         log.contains("darkslide --profile carla login --keys key-file")
     });
     // Deleted elsewhere, it leaves the folder; new folders are found.
-    let listed = machine.json(&["--profile", "bernd", "list", "files"]);
+    let listed = machine.json(&["--profile", "bernd", "list", "files", "--name", "c.jpg"]);
     let file = listed["files"][0]["id"].to_string();
     machine.says(&["--profile", "bernd", "trash", "add", &file]);
     until("Bernd's picture to leave", &machine, || !root.join("bernd/Phone/c.jpg").exists());
     write(&root.join("bernd/Scans/e.jpg"), &jpeg(5));
-    until("Bernd's new folder", &machine, || names(&machine, "bernd") == ["e.jpg"]);
+    until("Bernd's new folder", &machine, || names(&machine, "bernd") == ["e.jpg", "f.jpg"]);
     assert!(root.join("anna/Phone/a.jpg").exists() && root.join("carla/Phone/d.jpg").exists());
     // What a command changes is heard of without a socket.
     for number in 0..30_u8 {
@@ -448,7 +449,7 @@ fn give(path: &Path, user: u32) {
 fn a_picture_that_moves_into_another_sync_folder_stays_in_the_vault() {
     let machine = Machine::new();
     let _server = machine.with_account("anna@example.org");
-    for (name, seed) in [("a.jpg", 1), ("b.jpg", 2), ("c.jpg", 3), ("d.jpg", 4)] {
+    for (name, seed) in [("a.jpg", 1), ("b.jpg", 2), ("c.jpg", 3), ("d.jpg", 4), ("e.jpg", 5)] {
         write(&machine.path("Phone").join(name), &jpeg(seed));
     }
     machine.says(&["sync", "add", "Phone"]);
@@ -457,7 +458,7 @@ fn a_picture_that_moves_into_another_sync_folder_stays_in_the_vault() {
         machine.says(&["sync", "add", folder, "--direction", direction]);
     }
     run(&machine);
-    assert_eq!(names(&machine, "default").len(), 4);
+    assert_eq!(names(&machine, "default").len(), 5);
     let trashed = || machine.json(&["trash", "list"])["trash"].as_array().unwrap().len();
     let moves = |name: &str, to: &str| {
         fs::rename(machine.path("Phone").join(name), machine.path(to).join(name)).unwrap();
@@ -482,7 +483,7 @@ fn a_picture_that_moves_into_another_sync_folder_stays_in_the_vault() {
     fs::remove_file(machine.path("Phone/d.jpg")).unwrap();
     pass_over(&[]);
     pass_over(&[]);
-    assert_eq!(names(&machine, "default"), ["a.jpg", "b.jpg", "c.jpg"]);
+    assert_eq!(names(&machine, "default"), ["a.jpg", "b.jpg", "c.jpg", "e.jpg"]);
     assert_eq!(trashed(), 1);
     for (path, is_there) in [("Second/b.jpg", true), ("Third/c.jpg", true), ("Phone/b.jpg", false)] {
         assert_eq!(machine.path(path).exists(), is_there, "{path}");
@@ -498,8 +499,9 @@ fn a_local_trash_gives_back_while_another_folder_is_away() {
         write(&machine.path(folder).join("a.jpg"), &jpeg(folder.len() as u8));
         machine.says(&["sync", "add", folder]);
     }
+    write(&machine.path("Phone/b.jpg"), &jpeg(9));
     run(&machine);
-    let listed = machine.json(&["list", "files", "--album", "Phone"]);
+    let listed = machine.json(&["list", "files", "--album", "Phone", "--name", "a.jpg"]);
     machine.says(&["trash", "add", &listed["files"][0]["id"].to_string()]);
     run(&machine);
     assert!(!machine.path("Phone/a.jpg").exists());

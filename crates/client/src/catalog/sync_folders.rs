@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use sqlx::{FromRow, Row, sqlite::SqliteRow};
 
 use super::{Catalog, CatalogError};
-use crate::folder::breaker::{Fate, Held, HeldList, HeldPicture, Hold};
+use crate::folder::breaker::{Fate, Held, HeldList, HeldPicture, Hold, Removed, WINDOW};
 use crate::folder::reconcile::Direction;
 use crate::folder::report::PassReport;
 use crate::library::{path_of, raw};
@@ -191,6 +191,39 @@ impl Catalog {
         Ok(transaction.commit().await?)
     }
 
+    /// What passes over a folder removed without being asked, as far as it was not forgotten.
+    pub async fn sync_removed(&self, id: i64) -> Result<Vec<Removed>, CatalogError> {
+        let text = "SELECT at, removed, agreed FROM sync_removed WHERE folder = $1 ORDER BY at";
+        let rows: Vec<(i64, i64, i64)> = sqlx::query_as(text).bind(id).fetch_all(&self.pool).await?;
+        let count = |count: i64| usize::try_from(count).unwrap_or_default();
+        let removed = |(at, removed, agreed)| Removed { at, count: count(removed), agreed: count(agreed) };
+        Ok(rows.into_iter().map(removed).collect())
+    }
+
+    /// Records what a pass removes, or in the place of that, what it did remove. What counts no more at that time is forgotten.
+    pub async fn record_removed(&self, id: i64, removed: Removed) -> Result<(), CatalogError> {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let mut transaction = self.write().await?;
+        let text =
+            "INSERT OR REPLACE INTO sync_removed (folder, at, removed, agreed) VALUES ($1, $2, $3, $4)";
+        sqlx::query(text)
+            .bind(id)
+            .bind(removed.at)
+            .bind(number(removed.count))
+            .bind(number(removed.agreed))
+            .execute(&mut *transaction)
+            .await?;
+        let text = "DELETE FROM sync_removed WHERE folder = $1 AND (removed = 0 OR at <= $2)";
+        sqlx::query(text).bind(id).bind(removed.at - WINDOW).execute(&mut *transaction).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Forgets what was removed: its owner has been asked since.
+    pub async fn forget_removed(&self, id: i64) -> Result<(), CatalogError> {
+        sqlx::query("DELETE FROM sync_removed WHERE folder = $1").bind(id).execute(&self.pool).await?;
+        Ok(())
+    }
+
     /// Records how a pass went.
     pub async fn sync_folder_passed(&self, id: i64, report: &PassReport) -> Result<(), CatalogError> {
         let text_of = "UPDATE sync_folders SET last_pass = $2 WHERE id = $1";
@@ -201,7 +234,7 @@ impl Catalog {
     /// Takes over a root under another marker, with nothing agreed on: what follows is a merge.
     pub async fn readopt_sync_folder(&self, id: i64, marker: &str) -> Result<(), CatalogError> {
         let mut transaction = self.write().await?;
-        for table in ["sync_base", "sync_detached", "sync_mounts", "sync_held"] {
+        for table in ["sync_base", "sync_detached", "sync_mounts", "sync_held", "sync_removed"] {
             let text = sqlx::AssertSqlSafe(format!("DELETE FROM {table} WHERE folder = $1"));
             sqlx::query(text).bind(id).execute(&mut *transaction).await?;
         }

@@ -1,5 +1,6 @@
-//! The breaker: a plan that removes too much is not carried out before its owner has said so. What it adds is. A hold lasts until it is
-//! approved, or until nothing of the kind is left to be done: what comes beside it, or brings it below the bound, does not end it.
+//! The breaker: a plan that removes too much, or too much with what was removed in the last hour, is not carried out before its owner has said
+//! so. What it adds is. A hold lasts until it is approved, or until nothing of the kind is left to be done: what comes beside it, or brings it
+//! below the bound, does not end it.
 //!
 //! What is approved is a list of pictures, each at its path ([`HeldList`]): as many others are not approved by it.
 
@@ -12,6 +13,9 @@ use super::reconcile::{Action, Cause, RelativePath, Step, SyncPlan};
 
 /// Removals that are never too many.
 pub const ALWAYS_ALLOWED: usize = 20;
+
+/// For how long what was removed counts, µs: whatever deletes a folder picture by picture is not asked about one at a time.
+pub const WINDOW: i64 = 3_600_000_000;
 
 /// Pictures that were deleted and come back in one plan without anybody being asked.
 pub const REAPPEARANCES_MAX: usize = 20;
@@ -29,6 +33,9 @@ pub enum Hold {
         remote: usize,
         /// May be removed without asking.
         allowed: usize,
+        /// Were removed in the last hour, and count as well.
+        #[serde(default)]
+        lately: usize,
     },
     /// Everything is gone at once.
     #[serde(rename_all = "camelCase")]
@@ -168,10 +175,18 @@ pub struct Held {
 impl std::fmt::Display for Hold {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Removals { local, remote, .. } => write!(
-                formatter,
-                "{remote} would go into the vault's trash and {local} from the folder into the local trash: more than is done without asking"
-            ),
+            Self::Removals { local, remote, lately, .. } => {
+                let few = format!(
+                    "{remote} would go into the vault's trash and {local} from the folder into the local trash"
+                );
+                match lately {
+                    0 => write!(formatter, "{few}: more than is done without asking"),
+                    _ => write!(
+                        formatter,
+                        "{few}, and {lately} went in the last hour: together more than is done without asking"
+                    ),
+                }
+            }
             Self::Everything { local, remote } => write!(
                 formatter,
                 "everything would be removed at once ({remote} into the vault's trash, {local} into the local trash)"
@@ -186,11 +201,55 @@ impl std::fmt::Display for Hold {
     }
 }
 
-/// Judges a plan over so many agreed pictures, where the one before it was held or not. What is held is taken out of it: removals, and
+/// What one pass removed without being asked about it, or is about to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// When, µs since the epoch.
+    pub at: i64,
+    /// How many pictures.
+    pub count: usize,
+    /// How many were agreed on before.
+    pub agreed: usize,
+}
+
+/// How many pictures a folder has, and had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Agreed on now.
+    pub agreed: usize,
+    /// Agreed on when the window began.
+    pub were: usize,
+    /// Removed since then.
+    pub removed: usize,
+}
+
+impl Standing {
+    /// Of a folder with so many agreed pictures now, and what was removed from it, in any order. Whichever way a clock was set since, only
+    /// what is near counts.
+    pub fn of(agreed: usize, removed: &[Removed], now: i64) -> Self {
+        let lately = || removed.iter().filter(|removed| removed.is_recent(now));
+        let were = lately().min_by_key(|removed| removed.at).map_or(agreed, |first| first.agreed);
+        Self { agreed, were, removed: lately().map(|removed| removed.count).sum() }
+    }
+
+    /// How many may be removed in the window.
+    fn allowed(&self) -> usize {
+        ALWAYS_ALLOWED.max(self.were / 10)
+    }
+}
+
+impl Removed {
+    /// Whether it still counts.
+    pub fn is_recent(&self, now: i64) -> bool {
+        now.abs_diff(self.at) < WINDOW.unsigned_abs()
+    }
+}
+
+/// Judges a plan over a folder that stands so, where the plan before it was held or not. What is held is taken out of it: removals, and
 /// pictures that come back.
 pub fn judge(
     plan: &mut SyncPlan,
-    agreed: usize,
+    standing: Standing,
     before: Option<Hold>,
     approved: Option<&HeldList>,
 ) -> Option<Held> {
@@ -198,7 +257,7 @@ pub fn judge(
     let local = count(|step| matches!(step.action, Action::TrashLocal { .. }));
     let remote = count(|step| matches!(step.action, Action::TrashRemote { .. }));
     let back = count(Step::is_reappearance);
-    let allowed = ALWAYS_ALLOWED.max(agreed / 10);
+    let allowed = standing.allowed();
     let removed = local + remote;
     // Fewer than were approved are: some may have been put back.
     let is_approved = |is: fn(&Step) -> bool| {
@@ -208,9 +267,11 @@ pub fn judge(
     // What stays in the vault, for its age or because another folder has it, and what is deleted there already, has gone from the folder all
     // the same.
     let left = count(|step| matches!(step.action, Action::Detach { .. } | Action::Bury(_)));
-    let gone = removed + left;
-    let is_everything = gone > 1 && gone >= agreed;
-    let is_much = removed > allowed;
+    // What was edited elsewhere comes to the same place as it is now.
+    let comes_back = count(|step| step.action.is_destructive() && step.cause == Cause::EditedThere);
+    let gone = removed + left - comes_back;
+    let is_everything = removed > 0 && gone > 0 && gone >= standing.agreed;
+    let is_much = removed > 0 && standing.removed + removed > allowed;
     let was_held = before.is_some();
     // What was not asked about, because it is few, does not take back what was approved. Where nothing is removed, that is approved.
     let may_remove =
@@ -226,7 +287,7 @@ pub fn judge(
     } else if is_everything || (!is_much && matches!(before, Some(Hold::Everything { .. }))) {
         Hold::Everything { local, remote }
     } else {
-        Hold::Removals { local, remote, allowed }
+        Hold::Removals { local, remote, allowed, lately: standing.removed }
     };
     let is_held = |step: &Step| {
         step.action.is_destructive() || is_old(step) || (many_are_back && step.is_reappearance())

@@ -45,6 +45,7 @@ use crate::library::{AlbumRule, path_of, raw};
 use crate::session::Session;
 use crate::versions::has_version;
 use apply::Hands;
+use breaker::{Removed, Standing};
 use elsewhere::look_elsewhere;
 use marker::Unhealthy;
 use mounts::Mounts;
@@ -232,7 +233,9 @@ async fn pass_over(
     let Looked { scan, mut plan, agreed, vault } =
         look(session, catalog, row, memories, settings, events).await?;
     let approved = approved(catalog, row).await?;
-    let held = breaker::judge(&mut plan, agreed, row.hold, approved.as_ref());
+    let now = micros_of(SystemTime::now());
+    let standing = Standing::of(agreed, &catalog.sync_removed(row.id).await?, now);
+    let held = breaker::judge(&mut plan, standing, row.hold, approved.as_ref());
     let hold = held.as_ref().map(|held| held.hold);
     if (hold, held.as_ref().map(|held| held.list.name())) != (row.hold, row.held.clone()) {
         catalog.hold_sync_folder(row.id, held.as_ref()).await?;
@@ -245,10 +248,23 @@ async fn pass_over(
     tell(&mut report, &scan, &plan, settings);
     let sending = Settings { albums: AlbumRule::Named(row.folder.album.clone()), ..settings.sending.clone() };
     let mut hands = Hands { session, catalog, row, scan: &scan, settings: &sending, events, stop, report };
-    hands.carry_out(plan.steps).await?;
+    // Counted before it is done: a crash must not make it less. What is done because it was approved is not counted.
+    let count = plan.steps.iter().filter(|step| step.action.is_destructive()).count();
+    let removed = Removed { at: now, count, agreed };
+    let is_counted = count > 0 && row.approval.is_none();
+    if is_counted {
+        catalog.record_removed(row.id, removed).await?;
+    }
+    let carried_out = hands.carry_out(plan.steps).await;
     let report = hands.report;
+    if is_counted {
+        let done = usize::try_from(report.trashed_local + report.trashed_remote).unwrap_or(usize::MAX);
+        catalog.record_removed(row.id, Removed { count: done, ..removed }).await?;
+    }
+    carried_out?;
     refresh(catalog, row, &scan).await?;
     if let (None, Some(list), false) = (hold, &row.approval, report.has_more) {
+        catalog.forget_removed(row.id).await?;
         catalog.end_approval(row.id, list).await?;
     }
     let trash = row.folder.trash.clone();
@@ -274,7 +290,9 @@ pub async fn preview(
     }
     let looked = look(session, catalog, row, &mut Memories::default(), settings, events).await?;
     let approved = approved(catalog, row).await?;
-    let held = breaker::judge(&mut looked.plan.clone(), looked.agreed, row.hold, approved.as_ref());
+    let removed = catalog.sync_removed(row.id).await?;
+    let standing = Standing::of(looked.agreed, &removed, micros_of(SystemTime::now()));
+    let held = breaker::judge(&mut looked.plan.clone(), standing, row.hold, approved.as_ref());
     Ok(Preview {
         plan: looked.plan,
         held,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::world::{Content, State, World, content_of};
-use crate::folder::breaker::ALWAYS_ALLOWED;
+use crate::folder::breaker::{ALWAYS_ALLOWED, Removed, WINDOW};
 use crate::folder::reconcile::{
     Action, Base, Cause, Direction, Local, Remote, Settings, Snapshot, Step, SyncPlan, Wait,
 };
@@ -187,11 +187,14 @@ pub(super) fn of_removal(world: &World, step: &Step) -> Result<(), Broken> {
     }
 }
 
-/// I6: `removed` steps of one plan were carried out, over so many agreed pictures, and nobody was asked.
-pub(super) fn of_breaker(removed: usize, agreed: usize) -> Result<(), Broken> {
-    let is_within = removed <= ALWAYS_ALLOWED.max(agreed / 10);
-    let is_everything = removed > 1 && removed >= agreed;
-    require(is_within && !is_everything, Rule::Bounded, || format!("{removed} of {agreed}"))
+/// I6: what passes removed, the last one now, and nobody was asked. Of the last one's, so many were edited elsewhere, and come back.
+pub(super) fn of_breaker(removed: &[Removed], now: i64, edited: usize) -> Result<(), Broken> {
+    let lately: Vec<&Removed> = removed.iter().filter(|removed| now - removed.at < WINDOW).collect();
+    let (Some(first), Some(last)) = (lately.first(), lately.last()) else { return Ok(()) };
+    let sum: usize = lately.iter().map(|removed| removed.count).sum();
+    let is_within = last.count == 0 || sum <= ALWAYS_ALLOWED.max(first.agreed / 10);
+    let is_everything = last.count > edited && last.count - edited >= last.agreed;
+    require(is_within && !is_everything, Rule::Bounded, || format!("{lately:?}"))
 }
 
 /// I1: nothing that a step of ours does makes bytes disappear.

@@ -7,8 +7,8 @@ use super::events::Event;
 use super::invariants::{self, Broken, Rule, require};
 use super::mutants::{self, Mutant};
 use super::world::{ABSENCE, Content, State, World, Written, content_of};
-use crate::folder::breaker::{Fate, Held, HeldList, Hold, judge};
-use crate::folder::reconcile::{Base, Direction, RelativePath, Step, SyncPlan};
+use crate::folder::breaker::{Fate, Held, HeldList, Hold, Removed, Standing, judge};
+use crate::folder::reconcile::{Base, Cause, Direction, RelativePath, Step, SyncPlan};
 
 /// A pass over the folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl History {
     /// Runs it to its end.
     pub(super) fn run(&self, mutant: Option<Mutant>) -> Result<Tally, Broken> {
         let world = World::new(self.direction, self.keeps_old, self.reuses_numbers);
-        let mut run = Run { world, mutant, hold: None, tally: Tally::default() };
+        let mut run = Run { world, mutant, hold: None, removed: Vec::new(), tally: Tally::default() };
         for next in self.nexts.iter().chain([&Next::Rest]) {
             match next {
                 Next::Event(event) => run.world.happen(*event),
@@ -92,6 +92,8 @@ struct Run {
     mutant: Option<Mutant>,
     /// What the pass before held.
     hold: Option<Hold>,
+    /// What passes removed without being asked.
+    removed: Vec<Removed>,
     tally: Tally,
 }
 
@@ -109,28 +111,36 @@ impl Run {
         invariants::of_plan(&seen, &plan, &self.world.settings, self.world.now)?;
         invariants::of_plan_in(&self.world, &plan)?;
         let agreed = self.world.base.values().filter(|base| matches!(base, Base::Synced(_))).count();
+        let standing = Standing::of(agreed, &self.removed, self.world.now);
         let asked = plan.clone();
         let before = self.hold.take();
-        if let Some(Held { hold, list }) = judge(&mut plan, agreed, before, None) {
+        if let Some(Held { hold, list }) = judge(&mut plan, standing, before, None) {
             self.tally.holds += 1;
             let all_but_one: HeldList = list.pictures().skip(1).cloned().collect();
             let mut other = asked.clone();
-            let is_held = judge(&mut other, agreed, Some(hold), Some(&all_but_one)).is_some();
+            let is_held = judge(&mut other, standing, Some(hold), Some(&all_but_one)).is_some();
             let is_first_kept = list.pictures().next().is_none_or(|first| first.fate == Fate::Kept);
             require(is_held || is_first_kept, Rule::Bounded, || "another list was approved".into())?;
             if pass.is_approved {
                 plan = asked;
-                require(judge(&mut plan, agreed, Some(hold), Some(&list)).is_none(), Rule::Bounded, || {
-                    "what was approved is held".into()
-                })?;
+                require(
+                    judge(&mut plan, standing, Some(hold), Some(&list)).is_none(),
+                    Rule::Bounded,
+                    || "what was approved is held".into(),
+                )?;
             } else {
                 self.hold = Some(hold);
             }
         }
-        let removals = plan.steps.iter().filter(|step| step.action.is_destructive()).count();
-        if !pass.is_approved {
-            require(before.is_none() || removals == 0, Rule::Bounded, || "a hold ended by itself".into())?;
-            invariants::of_breaker(removals, agreed)?;
+        let removals = || plan.steps.iter().filter(|step| step.action.is_destructive());
+        let (count, edited) =
+            (removals().count(), removals().filter(|step| step.cause == Cause::EditedThere).count());
+        if pass.is_approved {
+            self.removed.clear();
+        } else {
+            require(before.is_none() || count == 0, Rule::Bounded, || "a hold ended by itself".into())?;
+            self.removed.push(Removed { at: self.world.now, count, agreed });
+            invariants::of_breaker(&self.removed, self.world.now, edited)?;
         }
         self.order_does_not_matter(&plan, &seen, pass.order)?;
         shuffle(&mut plan.steps, pass.order);
