@@ -15,10 +15,15 @@ use zeroize::Zeroizing;
 /// A passphrase for machines without anybody to type it.
 const PASSPHRASE_VARIABLE: &str = "DARKSLIDE_PASSPHRASE";
 
+/// Where this user's profiles are.
+pub(crate) fn home() -> Result<Home> {
+    let home = std::env::var_os("DARKSLIDE_HOME").map(PathBuf::from);
+    Ok(Home::find(home.as_deref())?)
+}
+
 /// The profile that the command line names.
 pub(crate) fn open(general: &General) -> Result<Profile> {
-    let home = std::env::var_os("DARKSLIDE_HOME").map(PathBuf::from);
-    Ok(Home::find(home.as_deref())?.profile(&ProfileName::parse(&general.profile)?)?)
+    Ok(home()?.profile(&ProfileName::parse(&general.profile)?)?)
 }
 
 /// How connections are made.

@@ -15,7 +15,7 @@ use darkslide_client::folder::{
     Memories, PassSettings, choose, marker, pass, preview, restore_from_trash, trash,
 };
 use darkslide_client::library::settle::Settling;
-use darkslide_client::profile::Profile;
+use darkslide_client::profile::{Profile, ProfileName};
 use darkslide_client::session::Session;
 use darkslide_client::{Version, micros_of};
 use serde_json::json;
@@ -126,13 +126,16 @@ pub(crate) async fn add_folder(
     let given = given.map(std::path::absolute).transpose()?;
     let outside = given.clone().unwrap_or_else(|| profile.folder().join("trash"));
     let path = choose::admit(&arguments.path, &outside, &rows, &watched)?;
+    let others = of_other_profiles(profile).await?;
+    choose::admit_beside(&path, &others)?;
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     let album = arguments.album.clone().or(name).filter(|name| !name.trim().is_empty());
     let album = album.context("the folder has no name: say with --album which album its pictures go to")?;
     let marker = if arguments.dry_run {
         marker::read(&path)?.unwrap_or_default()
     } else {
-        choose::mark(&path, &rows).with_context(|| format!("cannot mark {}", path.display()))?
+        let known: Vec<_> = rows.into_iter().chain(others.into_iter().map(|(_, row)| row)).collect();
+        choose::mark(&path, &known).with_context(|| format!("cannot mark {}", path.display()))?
     };
     let trash = given.unwrap_or_else(|| profile.local_trash(&marker));
     let keep_older_than =
@@ -147,6 +150,18 @@ pub(crate) async fn add_folder(
         catalog.add_sync_folder(&folder, micros_of(SystemTime::now())).await?;
     }
     Ok(folder)
+}
+
+/// The sync folders of this user's other profiles. What cannot be read tells nothing.
+async fn of_other_profiles(profile: &Profile) -> Result<Vec<(ProfileName, SyncFolderRow)>> {
+    let home = profile::home()?;
+    let mut folders = Vec::new();
+    for name in home.profiles()?.into_iter().filter(|name| name != profile.name()) {
+        let Ok(catalog) = home.profile(&name)?.catalog().await else { continue };
+        let rows = catalog.sync_folders().await.unwrap_or_default();
+        folders.extend(rows.into_iter().map(|row| (name.clone(), row)));
+    }
+    Ok(folders)
 }
 
 async fn add(

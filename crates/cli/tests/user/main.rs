@@ -17,6 +17,7 @@ mod proof;
 mod quickstart;
 mod set_back;
 mod sync;
+mod sync_accounts;
 mod sync_chaos;
 #[cfg(target_os = "linux")]
 mod sync_faults;

@@ -3,8 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::marker::{self, Unhealthy};
+use super::marker::{self, NAME, Unhealthy};
+use super::scan::Stat;
 use crate::catalog::{SyncFolderRow, WatchFolderRow};
+use crate::profile::ProfileName;
 
 /// Why a folder is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +57,29 @@ pub enum ChooseError {
         /// The trash.
         trash: PathBuf,
     },
+    /// Another profile's.
+    #[error(
+        "{path} is, or lies in or around, the sync folder {other} of the profile {profile}. What one account deletes there, the other would delete          as well: take another folder, or end that one first with `darkslide --profile {profile} sync remove {other}`",
+        path = path.display(), other = other.display()
+    )]
+    OfAnotherProfile {
+        /// The new one.
+        path: PathBuf,
+        /// The one that is there.
+        other: PathBuf,
+        /// Whose it is.
+        profile: ProfileName,
+    },
+    /// Somebody else's.
+    #[error(
+        "{path} lies in {other}, which has the marker of a sync folder that none of this user's profiles has. If nobody keeps it in step any more,          remove {NAME} from it", path = path.display(), other = other.display()
+    )]
+    OfSomebodyElse {
+        /// The new one.
+        path: PathBuf,
+        /// The one above it.
+        other: PathBuf,
+    },
     /// Files cannot be made and removed there.
     #[error(transparent)]
     Unhealthy(#[from] Unhealthy),
@@ -97,6 +122,33 @@ pub fn admit(
     }
     marker::probe(&whole)?;
     Ok(whole)
+}
+
+/// Refuses a [folder that may be kept in step](admit) if another profile does so, or somebody whose marker lies above it. A folder has its
+/// marker wherever it is moved to, or mounted.
+pub fn admit_beside(whole: &Path, others: &[(ProfileName, SyncFolderRow)]) -> Result<(), ChooseError> {
+    let marker = marker::read(whole).ok().flatten();
+    let is_it = |row: &SyncFolderRow| {
+        let other = &row.folder.path;
+        let is_marked = marker.as_ref() == Some(&row.folder.marker);
+        let is_copied = || marker::check(other, &row.folder.marker).is_ok() && !is_same_folder(whole, other);
+        whole.starts_with(other) || other.starts_with(whole) || (is_marked && !is_copied())
+    };
+    if let Some((profile, row)) = others.iter().find(|(_, row)| is_it(row)) {
+        let (path, other) = (whole.to_owned(), row.folder.path.clone());
+        return Err(ChooseError::OfAnotherProfile { path, other, profile: profile.clone() });
+    }
+    let above = whole.ancestors().skip(1).find(|above| above.join(NAME).symlink_metadata().is_ok());
+    match above {
+        Some(other) => Err(ChooseError::OfSomebodyElse { path: whole.to_owned(), other: other.to_owned() }),
+        None => Ok(()),
+    }
+}
+
+/// Whether two paths lead to one folder, as where it is mounted twice.
+fn is_same_folder(one: &Path, other: &Path) -> bool {
+    let marker = |folder: &Path| folder.join(NAME).metadata().ok().map(|metadata| Stat::of(&metadata));
+    marker(one) == marker(other)
 }
 
 /// Whether a path, which need not be there, lies below a folder.
