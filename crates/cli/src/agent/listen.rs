@@ -20,4 +20,6 @@ pub(super) async fn listen(session: Arc<Session>, vault_news: Arc<Notify>) {
     while news.next().await.is_ok() {
         vault_news.notify_one();
     }
+    // It may be that the session has ended: whoever asks finds out.
+    vault_news.notify_one();
 }

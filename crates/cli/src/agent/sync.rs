@@ -12,7 +12,7 @@ use darkslide_client::catalog::{Catalog, Feed, SyncFolderRow};
 use darkslide_client::error::{causes, quoted};
 use darkslide_client::event::Events;
 use darkslide_client::folder::report::PassReport;
-use darkslide_client::folder::{Memories, PassSettings, SyncError, pass};
+use darkslide_client::folder::{Memories, PassSettings, SyncError, pass, signed_out};
 use darkslide_client::micros_of;
 use darkslide_client::session::Session;
 use darkslide_client::watch::{How, Removals, Watcher};
@@ -129,9 +129,23 @@ impl Keeper {
                     self.read(&catalog, &mut folders).await;
                     due_now(&mut folders);
                 }
-                changed = sessions.changed() => { if changed.is_ok() { due_now(&mut folders); } }
+                changed = sessions.changed() => {
+                    if changed.is_ok() {
+                        self.session_changed(&catalog).await;
+                        due_now(&mut folders);
+                    }
+                }
                 changed = paused.changed() => { if changed.is_ok() { due_now(&mut folders); } }
             }
+        }
+    }
+
+    /// That nobody is signed in any more is what is to be said of every folder.
+    async fn session_changed(&mut self, catalog: &Catalog) {
+        if self.shared.sessions.borrow().is_none()
+            && let Err(error) = signed_out(catalog, micros_of(SystemTime::now())).await
+        {
+            self.say(format!("what became of the session cannot be noted: {error}"));
         }
     }
 

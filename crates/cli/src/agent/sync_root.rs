@@ -185,6 +185,7 @@ async fn stay_signed_in(
                     if said != what {
                         log.write(&moment(), &what);
                         said = what;
+                        shared.sessions.send_replace(None);
                     }
                 }
             }

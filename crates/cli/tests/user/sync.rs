@@ -26,10 +26,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 const QUICK: [&str; 8] =
     ["--settle-photos", "100", "--settle-videos", "100", "--settle-incomplete", "300", "--absence", "100"];
 
-struct Agent(Child);
+pub(crate) struct Agent(Child);
 
 impl Agent {
-    fn start(machine: &Machine, further: &[&str]) -> Self {
+    pub(crate) fn start(machine: &Machine, further: &[&str]) -> Self {
         let words = [&["agent", "run", "--no-notifications"], &QUICK[..], further].concat();
         let log = fs::File::create(machine.path("agent.log")).unwrap();
         Self(machine.command(&words).stdout(Stdio::null()).stderr(log).spawn().unwrap())
@@ -44,7 +44,7 @@ impl Drop for Agent {
 }
 
 /// Asks again and again until it is so.
-fn until(what: &str, machine: &Machine, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, machine: &Machine, mut is_so: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !is_so() {
         let log = || fs::read_to_string(machine.path("agent.log")).unwrap_or_default();
@@ -61,7 +61,7 @@ fn names(machine: &Machine, profile: &str) -> Vec<String> {
     names
 }
 
-fn run(machine: &Machine) -> Value {
+pub(crate) fn run(machine: &Machine) -> Value {
     let words = [&["sync", "run", "--json"], &QUICK[..]].concat();
     let output = machine.run(&words);
     serde_json::from_slice(&output.stdout)

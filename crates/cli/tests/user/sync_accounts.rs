@@ -1,6 +1,8 @@
 //! Sync folders and accounts: whose a folder is, and what becomes of it when the session ends.
 
 use crate::machine::{Machine, jpeg, write};
+use crate::sync::{Agent, run, until};
+use serde_json::Value;
 use std::fs;
 
 /// What one account deletes in a folder, another one that has it would delete as well.
@@ -41,4 +43,50 @@ fn two_profiles_share_no_folder() {
     machine.says(&["--profile", "bernd", "sync", "remove", "Copy"]);
     let told = machine.fails(&["sync", "add", "Copy/2024"]);
     assert!(told.contains("none of this user's profiles") && told.contains(".darkslide-folder"), "{told}");
+}
+
+/// That is said of every folder, by whoever finds out: the agent, told that there is nothing to listen to any more, or a command.
+#[test]
+fn a_session_that_has_ended_is_told() {
+    let machine = Machine::new();
+    let server = machine.with_account("anna@example.org");
+    for folder in ["Phone", "Tablet"] {
+        write(&machine.path(folder).join("a.jpg"), &jpeg(folder.len() as u8));
+        machine.says(&["sync", "add", folder]);
+    }
+    let is_told = || {
+        let output = machine.run(&["sync", "status", "--json"]);
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let is_over = |folder: &Value| folder["lastPass"]["signedOut"] == true;
+        !output.status.success() && told.as_array().unwrap().iter().all(is_over)
+    };
+    let log_in = |profile: &str| {
+        let words = ["--profile", profile, "login", &server.url, "--email", "anna@example.org"];
+        machine.says(&[&words[..], &["--password-file", "password", "--keys", "key-file"]].concat());
+    };
+    // Somewhere else all others are signed out.
+    let end = || {
+        log_in("web");
+        let devices = machine.json(&["--profile", "web", "devices"]);
+        for device in devices["devices"].as_array().unwrap().iter().filter(|device| device["isThis"] != true)
+        {
+            machine.says(&["--profile", "web", "devices", "revoke", device["id"].as_str().unwrap()]);
+        }
+    };
+    run(&machine);
+    assert!(machine.says(&["sync", "status"]).contains("Tablet: in step"));
+    end();
+    machine.fails(&["sync", "run"]);
+    assert!(is_told());
+    let said = String::from_utf8(machine.run(&["sync", "status"]).stdout).unwrap();
+    assert_eq!(said.matches("`darkslide login`").count(), 2, "{said}");
+    log_in("default");
+    {
+        let _agent = Agent::start(&machine, &[]);
+        until("both in step", &machine, || machine.run(&["sync", "status"]).status.success());
+        end();
+        until("the end of the session", &machine, is_told);
+        log_in("default");
+        until("both in step again", &machine, || machine.run(&["sync", "status"]).status.success());
+    }
 }

@@ -184,17 +184,15 @@ pub async fn pass(
         }
         // Somebody else is at work: that says nothing of the folder.
         Err(error) if error.is_busy() => return Err(error),
+        Err(error) if error.is_signed_out() => {
+            signed_out(catalog, micros_of(began)).await?;
+            return Err(error);
+        }
         Err(error) => {
-            let before = row.last_pass.as_ref().and_then(|before| before.failing_since);
-            let report = PassReport {
-                began: micros_of(began),
-                in_step: catalog.sync_counts(row.id).await?.0,
-                hold: row.hold,
-                failing_since: Some(before.unwrap_or_else(|| micros_of(began))),
-                failure: Some(causes(&error).join(": ")),
-                ..PassReport::default()
-            };
-            catalog.sync_folder_passed(row.id, &report).await?;
+            let failure = causes(&error).join(": ");
+            catalog
+                .sync_folder_passed(row.id, &failed(catalog, row, micros_of(began), failure).await?)
+                .await?;
             return Err(error);
         }
     };
@@ -206,6 +204,34 @@ pub async fn pass(
     }
     catalog.sync_folder_passed(row.id, &report).await?;
     Ok(report)
+}
+
+/// Records of every folder that the session of its account has ended: none of them is kept in step until somebody signs in again. `now` in µs since
+/// the epoch.
+pub async fn signed_out(catalog: &Catalog, now: i64) -> Result<(), CatalogError> {
+    for row in catalog.sync_folders().await? {
+        let report = failed(catalog, &row, now, "the session has ended".to_owned()).await?;
+        catalog.sync_folder_passed(row.id, &PassReport { signed_out: true, ..report }).await?;
+    }
+    Ok(())
+}
+
+/// What is reported of a pass that ended before its end.
+async fn failed(
+    catalog: &Catalog,
+    row: &SyncFolderRow,
+    began: i64,
+    failure: String,
+) -> Result<PassReport, CatalogError> {
+    let before = row.last_pass.as_ref().and_then(|before| before.failing_since);
+    Ok(PassReport {
+        began,
+        in_step: catalog.sync_counts(row.id).await?.0,
+        hold: row.hold,
+        failing_since: Some(before.unwrap_or(began)),
+        failure: Some(failure),
+        ..PassReport::default()
+    })
 }
 
 async fn pass_over(

@@ -58,6 +58,8 @@ pub struct PassReport {
     pub unhealthy: Option<String>,
     /// Why it ended before its end: the server, the line, the session, this device's records.
     pub failure: Option<String>,
+    /// Whether that was the session: nothing is done before somebody signs in again.
+    pub signed_out: bool,
     /// When the first of the passes began that ended so, one after the other; µs since the epoch.
     pub failing_since: Option<i64>,
     /// Ended before everything was done: another pass goes on.

@@ -83,6 +83,9 @@ fn state(folder: &Told) -> String {
         _ if folder.paused => "paused".to_owned(),
         Some(pass) if pass.unhealthy.is_some() => "left alone".to_owned(),
         _ if folder.hold.is_some() && !folder.is_approved => "on hold".to_owned(),
+        Some(pass) if pass.signed_out => {
+            format!("signed out, not in step since {}", date(pass.failing_since.unwrap_or(pass.began)))
+        }
         Some(pass) if pass.failure.is_some() => {
             format!("not in step since {}", date(pass.failing_since.unwrap_or(pass.began)))
         }
@@ -176,7 +179,9 @@ fn left(pass: &PassReport) -> String {
     if let Some(why) = &pass.unhealthy {
         text += &format!("  Left alone: {why}\n");
     }
-    if let Some(why) = &pass.failure {
+    if pass.signed_out {
+        text += "  The session of its account has ended: nothing is kept in step until `darkslide login` with this profile.\n";
+    } else if let Some(why) = &pass.failure {
         text += &format!("  The last pass ended early: {}\n", on_one_line(why));
     }
     for (title, list, count) in
