@@ -101,6 +101,7 @@ pub(crate) async fn run(
     let mut serving = JoinSet::new();
     serving.spawn(door.serve(told, sender.clone()));
     let mut agent = Agent::new(output, general, profile, settings, status).await?;
+    agent.serves_others = sync_root.is_some();
     agent.say("the agent has started");
     let stop = CancellationToken::new();
     let own = sync::Keeper {
@@ -205,6 +206,8 @@ struct Agent {
     listening: JoinSet<()>,
     running: Option<Running>,
     guests: Vec<Guest>,
+    /// For them nobody has to be signed in here.
+    serves_others: bool,
     is_paused: bool,
     is_ending: bool,
     problem: Option<Problem>,
@@ -252,6 +255,7 @@ impl Agent {
             listening: JoinSet::new(),
             running: None,
             guests: Vec::new(),
+            serves_others: false,
             is_paused: false,
             is_ending: false,
             problem: None,
@@ -373,6 +377,9 @@ impl Agent {
             return Ok(false);
         }
         self.tried = written;
+        if self.serves_others && written.is_none() {
+            return Ok(false);
+        }
         match profile::session(&self.general, &self.profile).await {
             Ok(session) => {
                 self.must_belong_to((session.account, session.api.server().clone()))?;

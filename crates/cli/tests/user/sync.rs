@@ -113,6 +113,9 @@ fn a_server_keeps_the_folders_of_several_accounts_in_step() {
     let is_held = || machine.run(&["--profile", "anna", "sync", "approve", camera, "--yes"]).status.success();
     until("what is held", &machine, is_held);
     until("what was approved", &machine, || names(&machine, "anna").len() == 7);
+    // Nobody needs a profile of the agent's own for that.
+    let log = fs::read_to_string(machine.path("agent.log")).unwrap();
+    assert!(!log.contains("the profile default"), "{log}");
 }
 
 /// Shows S1, S2, S3.
@@ -247,6 +250,12 @@ fn the_list_is_kept_and_explains_itself() {
     assert_eq!(names(&machine, "default"), ["a.jpg", "b.jpg"]);
 
     // Somebody cleans up.
+    fs::rename(machine.path("Phone"), machine.path("elsewhere")).unwrap();
+    let left = run(&machine)[0]["report"]["unhealthy"].as_str().unwrap().to_owned();
+    for told in [left, machine.fails(&["sync", "readopt", "Phone"])] {
+        assert!(told.contains("/Phone cannot be read"), "{told}");
+    }
+    fs::rename(machine.path("elsewhere"), machine.path("Phone")).unwrap();
     fs::remove_file(machine.path("Phone/.darkslide-folder")).unwrap();
     fs::remove_file(machine.path("Phone/b.jpg")).unwrap();
     let left = run(&machine);

@@ -68,7 +68,9 @@ fn missed(snapshot: &Snapshot, is_missed: impl Fn(&Synced) -> bool) -> Missed {
 fn found_in(root: &Path, id: &str, base: &BTreeMap<RelativePath, BaseRow>, missed: &Missed) -> Others {
     match marker::check(root, id) {
         Ok(()) => {}
-        Err(Unhealthy::Unusable(error)) if error.kind() != io::ErrorKind::NotFound => return unknown(missed),
+        Err(Unhealthy::Unusable { source, .. }) if source.kind() != io::ErrorKind::NotFound => {
+            return unknown(missed);
+        }
         Err(_) => return Others::default(),
     }
     let mut found = found_below(root, base, missed, READ_MAX);

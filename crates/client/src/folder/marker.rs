@@ -37,8 +37,13 @@ pub enum Unhealthy {
     )]
     Other(PathBuf),
     /// It cannot be read.
-    #[error("it cannot be read ({0}); is its disk connected and mounted?")]
-    Unusable(io::Error),
+    #[error("{path} cannot be read ({source}); is it there, and its disk connected and mounted?", path = path.display())]
+    Unusable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// Pictures cannot be made or removed there.
     #[error(transparent)]
     Rights(Box<Rights>),
@@ -79,8 +84,10 @@ pub fn check(root: &Path, id: &str) -> Result<(), Unhealthy> {
         Ok(Some(found)) if found == id => Ok(()),
         Ok(Some(_)) => Err(Unhealthy::Other(root.to_owned())),
         Ok(None) if root.is_dir() => Err(Unhealthy::Missing(root.to_owned())),
-        Ok(None) => Err(Unhealthy::Unusable(io::ErrorKind::NotFound.into())),
-        Err(error) => Err(Unhealthy::Unusable(error)),
+        Ok(None) => {
+            Err(Unhealthy::Unusable { path: root.to_owned(), source: io::ErrorKind::NotFound.into() })
+        }
+        Err(source) => Err(Unhealthy::Unusable { path: root.to_owned(), source }),
     }
 }
 
@@ -140,7 +147,7 @@ pub fn unhealthy(folder: &Path, source: io::Error) -> Unhealthy {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             Unhealthy::Rights(Box::new(rights(folder, source)))
         }
-        _ => Unhealthy::Unusable(source),
+        _ => Unhealthy::Unusable { path: folder.to_owned(), source },
     }
 }
 
@@ -298,7 +305,9 @@ mod tests {
         assert!(matches!(check(root, "b"), Err(Unhealthy::Other(_))));
         write(root, "b").unwrap();
         check(root, "b").unwrap();
-        assert!(matches!(check(&root.join("gone"), "b"), Err(Unhealthy::Unusable(_))));
+        assert!(matches!(check(&root.join("gone"), "b"), Err(Unhealthy::Unusable { .. })));
+        let told = check(&root.join("gone"), "b").unwrap_err().to_string();
+        assert!(told.starts_with(&root.join("gone").display().to_string()), "{told}");
         assert_eq!(fs::read_dir(root).unwrap().count(), 1, "nothing else is left behind");
     }
 
@@ -308,7 +317,7 @@ mod tests {
         fs::create_dir_all(folder.path().join("a/b")).unwrap();
         probe(folder.path()).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        assert!(matches!(probe(&folder.path().join("gone")), Err(Unhealthy::Unusable(_))));
+        assert!(matches!(probe(&folder.path().join("gone")), Err(Unhealthy::Unusable { .. })));
     }
 
     #[cfg(unix)]
