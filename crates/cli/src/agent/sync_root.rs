@@ -19,7 +19,7 @@ use super::listen::listen;
 use super::log::Log;
 use super::sync::{Keeper, Shared};
 use super::{AgentSettings, SIGN_IN_LOOK, be_alone, moment};
-use crate::arguments::{General, SyncAdd, Way};
+use crate::arguments::{General, SettlingArguments, SyncAdd, Way};
 use crate::commands::sync::add_folder;
 use crate::output::Output;
 use crate::profile;
@@ -56,7 +56,14 @@ pub(super) async fn keep(
                         let (general, stop) = (general.clone(), stop.clone());
                         if path.file_name().is_some_and(|name| *name == *own.profile.name().as_str()) {
                             let Own { profile, catalog, shared } = own.clone();
-                            accounts.spawn(find_folders(path, profile, catalog, output, shared, stop));
+                            accounts.spawn(find_folders(
+                                path,
+                                profile,
+                                catalog,
+                                output,
+                                (shared, settings.passes),
+                                stop,
+                            ));
                         } else {
                             accounts.spawn(account(path, general, output, settings, stop));
                         }
@@ -149,7 +156,7 @@ async fn keep_account(
         profile.clone(),
         catalog.clone(),
         output,
-        shared.clone(),
+        (shared.clone(), settings.passes),
         ended.clone(),
     ));
     let log = Log::open(profile.folder(), output.quiet);
@@ -203,7 +210,7 @@ async fn find_folders(
     profile: Profile,
     catalog: Catalog,
     output: Output,
-    shared: Shared,
+    (shared, settling): (Shared, SettlingArguments),
     stop: CancellationToken,
 ) {
     let mut log = Log::open(profile.folder(), output.quiet);
@@ -217,6 +224,7 @@ async fn find_folders(
                 direction: Way::Both,
                 local_trash: None,
                 dry_run: false,
+                settling,
             };
             match add_folder(&profile, &catalog, &arguments).await {
                 Ok(added) => {

@@ -68,6 +68,8 @@ pub(crate) struct SyncAdd {
     /// Show what the first pass would do, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) settling: SettlingArguments,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -185,10 +185,9 @@ async fn add(
             approval: None,
             last_pass: None,
         };
-        let settling =
-            SettlingArguments { settle_photos: 0, settle_videos: 0, settle_incomplete: 0, absence: 0 };
+        let settings = pass_settings(arguments.settling);
         let progress = Progress::begin(output, "looking");
-        let shown = preview(&session, catalog, &row, &pass_settings(settling), false, &progress.events).await;
+        let shown = preview(&session, catalog, &row, &settings, false, &progress.events).await;
         progress.end().await;
         return show_plan(output, vec![(row.folder.path, shown?)]);
     }

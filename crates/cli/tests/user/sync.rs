@@ -167,7 +167,11 @@ fn what_is_on_hold_waits_for_its_owner() {
     for number in 0..30_u8 {
         write(&folder.join(format!("{number}.jpg")), &jpeg(number));
     }
-    let planned = machine.json(&["sync", "add", "Phone", "--dry-run"]);
+    // What has not settled would wait, and so it is told.
+    let waits = machine.says(&["sync", "add", "Phone", "--dry-run", "--settle-photos", "3600000"]);
+    assert_eq!(waits.matches("wait: ").count(), 30, "{waits}");
+    assert!(waits.contains("7.jpg: it arrived or changed a moment ago"), "{waits}");
+    let planned = machine.json(&["sync", "add", "Phone", "--dry-run", "--settle-photos", "0"]);
     assert_eq!(planned[0]["steps"].as_array().unwrap().len(), 30, "{planned}");
     assert_eq!(planned[0]["steps"][0]["action"], "send");
     assert!(!folder.join(".darkslide-folder").exists(), "nothing was changed");

@@ -1,5 +1,6 @@
 //! Sync folders, plans and passes as they are told.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -7,7 +8,7 @@ use darkslide_client::catalog::Catalog;
 use darkslide_client::error::quoted;
 use darkslide_client::folder::Preview;
 use darkslide_client::folder::breaker::{Fate, HeldList, HeldPicture, Hold};
-use darkslide_client::folder::reconcile::{Action, Direction};
+use darkslide_client::folder::reconcile::{Action, Direction, RelativePath, Wait};
 use darkslide_client::folder::report::{self, PassReport};
 use serde::Serialize;
 use serde_json::json;
@@ -243,14 +244,19 @@ pub(super) fn show_plan(output: Output, shown: Vec<(PathBuf, Preview)>) -> Resul
                 step.from.as_ref().map(|from| format!(" (was {})", on_one_line(from))).unwrap_or_default();
             text += &format!("  {}: {}{from}: {}\n", step.action, on_one_line(&step.path), step.cause);
         }
+        let unsettled: HashMap<_, _> =
+            preview.unsettled.iter().map(|unsettled| (&unsettled.path, &unsettled.reason)).collect();
+        let why = |path: &RelativePath, wait: Wait| {
+            unsettled.get(path).map_or_else(|| wait.to_string(), |reason| (*reason).clone())
+        };
         let waiting: Vec<_> = preview
             .plan
             .waiting
             .iter()
-            .map(|(path, wait)| json!({ "path": lossy(path), "reason": wait.to_string() }))
+            .map(|(path, wait)| json!({ "path": lossy(path), "reason": why(path, *wait) }))
             .collect();
         for (path, wait) in &preview.plan.waiting {
-            text += &format!("  wait: {}: {wait}\n", on_one_line(&lossy(path)));
+            text += &format!("  wait: {}: {}\n", on_one_line(&lossy(path)), why(path, *wait));
         }
         for (path, reason) in &preview.unreadable {
             text += &format!("  cannot be read: {}: {reason}\n", on_one_line(&path.display().to_string()));
