@@ -123,6 +123,8 @@ async fn lost_repeated_and_swapped_answers_change_nothing() {
         ("/v1/batch", Oddity::Swapped),
         ("/files/trash", Oddity::LostAnswers(1)),
         ("/files/trash", Oddity::Twice),
+        ("/v1/changes", Oddity::LostAnswers(3)),
+        ("/v1/changes", Oddity::Twice),
     ] {
         let mut scene = Scene::new().await;
         // More than go in one batch.
@@ -144,4 +146,34 @@ async fn lost_repeated_and_swapped_answers_change_nothing() {
         assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (196, 5), "{path}");
         assert_eq!(scene.tree("Phone").len(), 196, "{path}");
     }
+}
+
+/// Two ask what has changed, and who asked first hears last: what was so before is told after what is so now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_comes_after_a_later_one_takes_nothing_back() {
+    let mut scene = Scene::new().await;
+    for number in 0..5 {
+        scene.write(&format!("Phone/{number}.jpg"), number);
+    }
+    scene.settle().await;
+    // Changes that the late answer has, and the others that it has not.
+    scene.trash_elsewhere("0.jpg").await;
+    let restored = scene.trash_elsewhere("1.jpg").await;
+    let gate = Gate::start(&scene.server.base(), "/v1/changes", Oddity::Swapped).await;
+    let session = scene.through(&gate.base());
+    let late = tokio::spawn({
+        let (session, catalog) = (Arc::clone(&session), scene.catalog.clone());
+        async move { feed::pull(&session, &catalog).await }
+    });
+    gate.first_was_answered().await;
+    scene.restore_elsewhere(restored).await;
+    scene.trash_elsewhere("2.jpg").await;
+    scene.remove("Phone/3.jpg");
+    scene.pass_with(&session, "Phone").await.unwrap();
+    late.await.unwrap().unwrap();
+    assert!(gate.calls() > 1);
+    scene.settle().await;
+    assert_eq!(scene.tree("Phone"), tree_of([("1.jpg", 1), ("4.jpg", 4)]));
+    assert_eq!(scene.vault().await, ["1.jpg", "4.jpg"]);
+    assert_eq!(scene.vault_trash().await, ["0.jpg", "2.jpg", "3.jpg"]);
 }

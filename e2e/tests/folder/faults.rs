@@ -1,5 +1,6 @@
 //! What goes wrong on the way: disks that are not there, full, read-only or broken; lines that are cut; sessions that end.
 
+use crate::gate::{Gate, Oddity};
 use crate::scene::{Scene, picture, tree_of};
 use darkslide_client::folder::marker;
 use darkslide_e2e::proxy::Proxy;
@@ -292,4 +293,109 @@ async fn a_clock_that_jumps_does_not_empty_the_local_trash() {
     fs::write(&note, entry.to_string()).unwrap();
     scene.settle().await;
     assert_eq!(scene.local_trash("Phone").await.len(), 0);
+}
+
+/// The disk goes away while a pass is under way: before the vault's news, or while the server reads its copy. What the pass had seen was true then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_is_unmounted_in_the_middle_of_a_pass_loses_nothing() {
+    for (path, turn) in [("/v1/changes", 0), ("/v1/changes", 1), ("/v1/changes", 2), ("/v1/receipts", 0)] {
+        let mut scene = Scene::new().await;
+        for number in 1..=4 {
+            scene.write(&format!("Phone/{number}.jpg"), number);
+        }
+        scene.settle().await;
+        let (root, disk) = (scene.path("Phone"), scene.path("disk"));
+        fs::rename(&root, &disk).unwrap();
+        fs::create_dir(&root).unwrap();
+        let bind = ["--bind", disk.to_str().unwrap()];
+        let Some(_mounted) = Mounted::mount(&bind, &root) else { return };
+        scene.settle().await;
+        // Something to be done in every way.
+        scene.remove("Phone/1.jpg");
+        scene.pass_over("Phone").await.unwrap();
+        scene.write("Phone/5.jpg", 5);
+        scene.trash_elsewhere("2.jpg").await;
+        let place = root.clone();
+        let happens = Box::new(move || {
+            assert!(Command::new("umount").arg("-l").arg(&place).status().unwrap().success());
+            Box::pin(async {}) as _
+        });
+        let gate = Gate::start(&scene.server.base(), path, Oddity::Before(turn, happens)).await;
+        let session = scene.through(&gate.base());
+        let report = scene.pass_with(&session, "Phone").await.unwrap();
+        assert!(report.unhealthy.is_some() || path == "/v1/receipts", "{path} {turn}: {report:?}");
+        assert_eq!((report.trashed_local, report.trashed_remote), (0, 0), "{path} {turn}: {report:?}");
+        assert!(gate.calls() > turn && scene.tree("Phone").is_empty(), "nothing came into its place");
+        assert_eq!(scene.local_trash("Phone").await.len(), 0);
+        let Some(_mounted) = Mounted::mount(&bind, &root) else { return };
+        assert_eq!(scene.tree("Phone"), tree_of([("2.jpg", 2), ("3.jpg", 3), ("4.jpg", 4), ("5.jpg", 5)]));
+        scene.settle().await;
+        assert_eq!(scene.tree("Phone"), tree_of([("3.jpg", 3), ("4.jpg", 4), ("5.jpg", 5)]));
+        assert_eq!(scene.vault_trash().await, ["1.jpg", "2.jpg"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_local_trash_takes_nothing_and_nothing_is_deleted() {
+    let mut scene = Scene::new().await;
+    scene.write("Phone/a.jpg", 1);
+    scene.write("Phone/b.jpg", 2);
+    scene.settle().await;
+    let trash = scene.row("Phone").await.folder.trash;
+    fs::create_dir_all(&trash).unwrap();
+    let Some(_mounted) = Mounted::mount(&["-t", "tmpfs", "-o", "size=64k", "tmpfs"], &trash) else { return };
+    let ballast = trash.join("ballast");
+    assert!(fs::write(&ballast, vec![1; 1 << 20]).is_err(), "it is full");
+    scene.trash_elsewhere("a.jpg").await;
+    for _ in 0..3 {
+        let report = scene.pass_over("Phone").await.unwrap();
+        assert_eq!((report.trashed_local, report.failed_count), (0, 1), "{report:?}");
+        let told = &report.failed[0].reason;
+        assert!(told.contains("nothing was deleted") && told.contains("No space left"), "{told}");
+    }
+    assert_eq!(scene.tree("Phone"), tree_of([("a.jpg", 1), ("b.jpg", 2)]));
+    assert_eq!(fs::read_dir(&trash).unwrap().count(), 1, "no halves");
+    fs::remove_file(ballast).unwrap();
+    assert_eq!(scene.settle().await.trashed_local, 1);
+    assert_eq!((scene.tree("Phone"), scene.local_trash("Phone").await.len()), (tree_of([("b.jpg", 2)]), 1));
+}
+
+/// Between two looks the clock jumps a year ahead, or back: a jump is no look.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_jumps_between_two_looks_deletes_nothing_that_is_there() {
+    const YEAR: i64 = 365 * 24 * 3600 * 1_000_000;
+    let mut scene = Scene::new().await;
+    for (path, number) in [("Phone/a.jpg", 1), ("Phone/b.jpg", 2), ("Phone/c.jpg", 3)] {
+        scene.write(path, number);
+    }
+    scene.settle().await;
+    scene.settings.absence = std::time::Duration::from_hours(1);
+    // What was noted before is as much earlier.
+    let jumps = async |scene: &Scene, ahead: i64| {
+        let pool = sqlx::SqlitePool::connect(scene.path("catalog.db").to_str().unwrap()).await.unwrap();
+        let text = "UPDATE sync_base SET absent_since = absent_since - $1 WHERE absent_since IS NOT NULL";
+        sqlx::query(text).bind(ahead).execute(&pool).await.unwrap();
+    };
+    scene.remove("Phone/a.jpg");
+    scene.pass_over("Phone").await.unwrap();
+    scene.write("Phone/a.jpg", 1);
+    jumps(&scene, YEAR).await;
+    for _ in 0..2 {
+        assert_eq!(scene.pass_over("Phone").await.unwrap().trashed_remote, 0, "it is there again");
+    }
+    scene.remove("Phone/a.jpg");
+    scene.pass_over("Phone").await.unwrap();
+    for _ in 0..2 {
+        jumps(&scene, -YEAR).await;
+        assert_eq!(
+            scene.pass_over("Phone").await.unwrap().trashed_remote,
+            0,
+            "that look does not count any more"
+        );
+    }
+    assert_eq!(scene.vault().await, ["a.jpg", "b.jpg", "c.jpg"]);
+    // Missed by one look before the jump and by another one after it.
+    jumps(&scene, YEAR).await;
+    assert_eq!(scene.pass_over("Phone").await.unwrap().trashed_remote, 1);
+    assert_eq!((scene.vault().await.len(), scene.vault_trash().await), (2, vec!["a.jpg".to_owned()]));
 }

@@ -28,6 +28,7 @@ pub(crate) enum Oddity {
 pub(crate) struct Gate {
     address: SocketAddr,
     calls: Arc<AtomicU64>,
+    first: Arc<Notify>,
     _task: JoinSet<()>,
 }
 
@@ -36,6 +37,8 @@ struct Shared {
     path: &'static str,
     oddity: Oddity,
     calls: Arc<AtomicU64>,
+    /// The server has answered the first call.
+    first: Arc<Notify>,
     second: Notify,
     http: reqwest::Client,
 }
@@ -47,17 +50,23 @@ impl Gate {
         let (address, calls) = (listener.local_addr().unwrap(), Arc::new(AtomicU64::new(0)));
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
         let http = http.build().unwrap();
-        let (counted, second) = (Arc::clone(&calls), Notify::new());
-        let shared = Arc::new(Shared { base: base.to_owned(), path, oddity, calls: counted, second, http });
+        let (counted, first, second) = (Arc::clone(&calls), Arc::<Notify>::default(), Notify::new());
+        let (base, told) = (base.to_owned(), Arc::clone(&first));
+        let shared = Arc::new(Shared { base, path, oddity, calls: counted, first: told, second, http });
         let app = axum::Router::new().fallback(move |request: Request| pass_on(Arc::clone(&shared), request));
         let mut task = JoinSet::new();
         task.spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { address, calls, _task: task }
+        Self { address, calls, first, _task: task }
     }
 
     /// Where clients find it.
     pub(crate) fn base(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Waits until the server has answered the first of [swapped](Oddity::Swapped) calls, which nobody has heard yet.
+    pub(crate) async fn first_was_answered(&self) {
+        self.first.notified().await;
     }
 
     /// How many calls of the path came.
@@ -94,6 +103,7 @@ async fn pass_on(shared: Arc<Shared>, request: Request) -> Response<Body> {
         }
         Oddity::Swapped if number == 0 => {
             let first = forward().await;
+            shared.first.notify_one();
             shared.second.notified().await;
             answer(first)
         }

@@ -144,6 +144,34 @@ fn the_agent_hears_of_changes_on_both_sides() {
     assert_eq!(status[0]["inStep"], 1, "{status}");
 }
 
+/// Another client's deletion comes by the server's events alone, and a new picture, once it has settled, goes by the system's: the agent looks at
+/// everything once a day.
+///
+/// Shows S1, S3.
+#[test]
+fn another_client_is_heard_of_by_events_alone() {
+    let machine = Machine::new();
+    let server = machine.with_account("anna@example.org");
+    let words = ["--profile", "web", "login", &server.url, "--email", "anna@example.org"];
+    machine.says(&[&words[..], &["--password-file", "password", "--keys", "key-file"]].concat());
+    for (name, seed) in [("a.jpg", 1), ("b.jpg", 2)] {
+        write(&machine.path("Phone").join(name), &jpeg(seed));
+    }
+    machine.says(&["sync", "add", "Phone"]);
+    let _agent = Agent::start(&machine, &["--rescan", "86400000"]);
+    until("both pictures", &machine, || names(&machine, "web") == ["a.jpg", "b.jpg"]);
+    for (number, name) in [(3, "c.jpg"), (4, "d.jpg")] {
+        let listed = machine.json(&["--profile", "web", "list", "files", "--name", "a.jpg"]);
+        let file = listed["files"][0]["id"].to_string();
+        machine.says(&["--profile", "web", "trash", "add", &file]);
+        until("it to leave the folder", &machine, || !machine.path("Phone/a.jpg").exists());
+        write(&machine.path("Phone").join(name), &jpeg(number));
+        until("the new one", &machine, || names(&machine, "web").contains(&name.to_owned()));
+        machine.says(&["--profile", "web", "trash", "restore", &file]);
+        until("it to come back", &machine, || machine.path("Phone/a.jpg").exists());
+    }
+}
+
 #[test]
 fn a_watch_folder_that_is_being_sent_does_not_keep_a_sync_folder_waiting() {
     let machine = Machine::new();
