@@ -428,6 +428,20 @@ impl Hands<'_> {
     }
 }
 
+/// Leaves out what one pass does not send anyway, and says whether there was any: the next pass plans it anew, and until then nobody has to
+/// remember it.
+pub(super) fn cut(steps: &mut Vec<Step>) -> bool {
+    let (before, mut sent) = (steps.len(), 0);
+    steps.retain(|step| {
+        let is_sent =
+            matches!(step.action, Action::Send { .. } | Action::Link { .. } | Action::Restore { .. });
+        sent += usize::from(is_sent);
+        !is_sent || sent <= SENT_MAX
+    });
+    steps.shrink_to_fit();
+    steps.len() < before
+}
+
 /// Whether the folder still has the file that was seen, and the vault that version of its own.
 fn both_have(agreed: &Synced, here: Option<DiskId>, there: Option<&Remote>) -> bool {
     let is_there = matches!(there, Some(Remote::Live { file, version, .. })
@@ -456,6 +470,28 @@ fn content_of(step: &Step) -> Option<ContentHash> {
 mod tests {
     use super::*;
     use darkslide_protocol::FileId;
+
+    #[test]
+    fn a_pass_remembers_no_more_than_it_sends() {
+        let content = ContentHash::of(b"h");
+        let step = |number: usize, action, cause| {
+            let path = number.to_string().into_bytes();
+            Step { path, from: None, action, cause, lets_go: None }
+        };
+        let send = |number| step(number, Action::Send { content, replaces: None }, Cause::New);
+        let forget = |number| step(number, Action::Forget, Cause::Elsewhere);
+        let planned: Vec<Step> =
+            (0..SENT_MAX + 2).map(send).chain((SENT_MAX + 2..SENT_MAX + 5).map(forget)).collect();
+        let mut steps = planned.clone();
+        assert!(cut(&mut steps));
+        assert_eq!(steps.len(), SENT_MAX + 3);
+        assert_eq!(
+            (&steps[..SENT_MAX], &steps[SENT_MAX..]),
+            (&planned[..SENT_MAX], &planned[SENT_MAX + 2..])
+        );
+        assert!(steps.capacity() < planned.len());
+        assert!(!cut(&mut steps), "all of that is for one pass");
+    }
 
     /// It was noted as the vault's other file of the same content, which was in the trash by then.
     #[test]

@@ -256,7 +256,7 @@ async fn pass_over(
     })
     .await?;
     memory.is_probed = true;
-    let Looked { scan, mut plan, agreed, vault } =
+    let Looked { mut scan, mut plan, agreed, vault } =
         look(session, catalog, row, memories, settings, events).await?;
     let approved = approved(catalog, row).await?;
     let now = micros_of(SystemTime::now());
@@ -272,16 +272,21 @@ async fn pass_over(
     }
     let mut report = PassReport { hold, vault: vault.0, ..PassReport::default() };
     tell(&mut report, &scan, &plan, settings);
+    // Sending takes long: what only the next pass needs is found again by then.
+    let SyncPlan { mut steps, waiting } = plan;
+    drop(waiting);
+    report.has_more |= apply::cut(&mut steps);
+    scan.keep_stats_of(&steps);
     let sending = Settings { albums: AlbumRule::Named(row.folder.album.clone()), ..settings.sending.clone() };
     let mut hands = Hands { session, catalog, row, scan: &scan, settings: &sending, events, stop, report };
     // Counted before it is done: a crash must not make it less. What is done because it was approved is not counted.
-    let count = plan.steps.iter().filter(|step| step.action.is_destructive()).count();
+    let count = steps.iter().filter(|step| step.action.is_destructive()).count();
     let removed = Removed { at: now, count, agreed };
     let is_counted = count > 0 && row.approval.is_none();
     if is_counted {
         catalog.record_removed(row.id, removed).await?;
     }
-    let carried_out = hands.carry_out(plan.steps).await;
+    let carried_out = hands.carry_out(steps).await;
     let report = hands.report;
     if is_counted {
         let done = usize::try_from(report.trashed_local + report.trashed_remote).unwrap_or(usize::MAX);

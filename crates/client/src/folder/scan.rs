@@ -14,7 +14,7 @@ use darkslide_media::complete::is_complete;
 use darkslide_media::file_type::{FileType, HEAD_LEN, classify};
 
 use super::mounts::Mounts;
-use super::reconcile::{Base, DiskId, Local, Present, RelativePath};
+use super::reconcile::{Base, DiskId, Local, Present, RelativePath, Step};
 use super::{aside, marker};
 use crate::catalog::BaseRow;
 use crate::error::quoted;
@@ -165,6 +165,16 @@ pub fn scan(
 }
 
 impl Scan {
+    /// Forgets what `stat` said of files that no step is about, and that are not noted anew.
+    pub(super) fn keep_stats_of(&mut self, steps: &[Step]) {
+        let touched = self.touched.iter().map(|(path, _)| path);
+        let paths = steps.iter().map(|step| &step.path).chain(touched);
+        self.stats = paths
+            .filter_map(|path| self.stats.get_key_value(path))
+            .map(|(path, stat)| (path.clone(), *stat))
+            .collect();
+    }
+
     fn put(&mut self, path: RelativePath, here: Present, stat: Stat) {
         self.stats.insert(path.clone(), stat);
         self.local.insert(path, Local::Present(here));
