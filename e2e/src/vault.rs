@@ -237,6 +237,11 @@ pub fn to_text(bytes: impl AsRef<[u8]>) -> String {
     STANDARD.encode(bytes)
 }
 
+/// The content hash of a picture.
+pub fn content_hash(bytes: &[u8]) -> ContentHash {
+    ContentHash::of(bytes)
+}
+
 /// The MD5 of some bytes, in base64 as uploads announce it.
 pub fn md5(bytes: &[u8]) -> String {
     to_text(md5::Md5::digest(bytes))

@@ -12,7 +12,7 @@ use crate::chance::Chance;
 use crate::machine::{Machine, Server, jpeg, tree};
 use darkslide_client::catalog::Catalog;
 use darkslide_client::folder::reconcile::Base;
-use darkslide_crypto::ContentHash;
+use darkslide_e2e::vault::content_hash;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
@@ -216,7 +216,7 @@ impl Day {
 
     /// Whether it was written down that folder and vault have a picture.
     fn both_have(&self, number: u32) -> bool {
-        let content = ContentHash::of(&picture(number));
+        let content = content_hash(&picture(number));
         let folders = self.runtime.block_on(self.catalog.sync_folders()).unwrap();
         let base = self.runtime.block_on(self.catalog.sync_base(folders[0].id)).unwrap();
         base.values().any(|row| matches!(row.base, Base::Synced(agreed) if agreed.content == content))
