@@ -81,43 +81,29 @@ impl Albums {
         if let Some(resolved) = self.cached(album) {
             return Ok(resolved);
         }
-        // With many new albums, a call for each would take longer than their files do.
-        let missing = self.find_together(session, catalog, self.take_wanted(album)).await?;
-        if !missing.is_empty() {
-            self.make_together(session, catalog, patience, spans, missing).await?;
+        if let Some((row, is_linked)) = find(catalog, session.account, album).await? {
+            if !is_linked {
+                catalog.link_album(&album.key, row.id).await?;
+            }
+            return self.keep(session, album.key.clone(), &row);
         }
+        // With many new albums, a call for each would take longer than their files do.
+        let mut missing = BTreeMap::from([(album.name.clone(), vec![album.key.clone()])]);
+        for other in self.take_wanted(album) {
+            if find(catalog, session.account, &other).await?.is_none() {
+                missing.entry(other.name).or_default().push(other.key);
+            }
+        }
+        self.make_together(session, catalog, patience, spans, missing).await?;
         self.cached(album).ok_or(AssetError::Damaged)
     }
 
-    /// What is wanted by now, with this among it, and no more than one call makes.
+    /// What else is wanted by now, and not there yet; no more than one call makes.
     fn take_wanted(&self, album: &DeviceAlbum) -> Vec<DeviceAlbum> {
-        let mut wanted = self.wanted();
-        wanted.remove(&album.key);
+        let (mut wanted, resolved) = (self.wanted(), self.cache());
+        wanted.retain(|key, _| *key != album.key && !resolved.contains_key(key));
         let others: Vec<DeviceAlbumKey> = wanted.keys().take(COLLECTIONS_MAX - 1).cloned().collect();
-        let others = others.iter().filter_map(|key| wanted.remove(key));
-        std::iter::once(album.clone()).chain(others).collect()
-    }
-
-    /// Finds those that there are. Of the others, tells which there are of each name: they become one.
-    async fn find_together(
-        &self,
-        session: &Session,
-        catalog: &Catalog,
-        albums: Vec<DeviceAlbum>,
-    ) -> Result<BTreeMap<String, Vec<DeviceAlbumKey>>, AssetError> {
-        let mut missing: BTreeMap<String, Vec<DeviceAlbumKey>> = BTreeMap::new();
-        for album in albums {
-            match find(catalog, session.account, &album).await? {
-                Some((row, is_linked)) => {
-                    if !is_linked {
-                        catalog.link_album(&album.key, row.id).await?;
-                    }
-                    self.keep(session, album.key, &row)?;
-                }
-                None => missing.entry(album.name).or_default().push(album.key),
-            }
-        }
-        Ok(missing)
+        others.iter().filter_map(|key| wanted.remove(key)).collect()
     }
 
     /// Makes a collection for each name, and links it to all device albums that have it.
@@ -127,30 +113,37 @@ impl Albums {
         catalog: &Catalog,
         patience: &Patience,
         spans: &SharedSpans,
-        missing: BTreeMap<String, Vec<DeviceAlbumKey>>,
+        mut missing: BTreeMap<String, Vec<DeviceAlbumKey>>,
     ) -> Result<(), AssetError> {
-        let collections: Vec<CreateCollectionRequest> =
-            missing.keys().map(|name| new_collection(&session.keys, name, CollectionType::Album).1).collect();
-        let made = create(session, catalog, patience, CreateCollectionsRequest { collections }).await?;
-        if made.collections.len() != missing.len() {
-            return Err(AssetError::Damaged);
-        }
-        let rows: Vec<CollectionRow> =
-            made.collections.iter().map(|made| open_collection(&session.keys, made).row).collect();
-        let linked = rows.iter().zip(missing.into_values());
-        let links: Vec<(DeviceAlbumKey, CollectionId)> =
-            linked.flat_map(|(row, keys)| keys.into_iter().map(|key| (key, row.id))).collect();
-        let is_told = made.span.is_some();
-        let mut known = spans.lock().await;
-        known.extend(made.span);
-        catalog.record_albums(&rows, &links, &mut known).await.inspect_err(|_| known.clear())?;
-        drop(known);
-        if !is_told {
-            catch_up(session, catalog, patience).await?;
-        }
-        let rows: HashMap<CollectionId, &CollectionRow> = rows.iter().map(|row| (row.id, row)).collect();
-        for (key, id) in links {
-            self.keep(session, key, rows.get(&id).expect("it was linked to one of these"))?;
+        while !missing.is_empty() {
+            let request = |name: &String| new_collection(&session.keys, name, CollectionType::Album).1;
+            let collections = missing.keys().map(request).collect();
+            let made = create(session, catalog, patience, CreateCollectionsRequest { collections }).await?;
+            if made.collections.len() != missing.len() {
+                return Err(AssetError::Damaged);
+            }
+            let rows: Vec<CollectionRow> =
+                made.collections.iter().map(|made| open_collection(&session.keys, made).row).collect();
+            // Where the answer was lost, another client may have deleted one since: that is made anew.
+            let (gone, there): (Vec<_>, Vec<_>) = rows.iter().zip(missing).partition(|(row, _)| row.deleted);
+            let links: Vec<(DeviceAlbumKey, CollectionId)> = there
+                .iter()
+                .flat_map(|(row, (_, keys))| keys.iter().map(|key| (key.clone(), row.id)))
+                .collect();
+            let is_told = made.span.is_some();
+            let mut known = spans.lock().await;
+            known.extend(made.span);
+            catalog.record_albums(&rows, &links, &mut known).await.inspect_err(|_| known.clear())?;
+            drop(known);
+            if !is_told {
+                catch_up(session, catalog, patience).await?;
+            }
+            for (row, (_, keys)) in there {
+                for key in keys {
+                    self.keep(session, key, row)?;
+                }
+            }
+            missing = gone.into_iter().map(|(_, named)| named).collect();
         }
         Ok(())
     }
