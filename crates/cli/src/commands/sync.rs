@@ -126,8 +126,17 @@ pub(crate) async fn add_folder(
     let given = given.map(std::path::absolute).transpose()?;
     let outside = given.clone().unwrap_or_else(|| profile.folder().join("trash"));
     let path = choose::admit(&arguments.path, &outside, &rows, &watched)?;
-    let others = of_other_profiles(profile).await?;
-    choose::admit_beside(&path, &others)?;
+    let (others, unreadable) = of_other_profiles(profile).await?;
+    choose::admit_beside(&path, &outside, &others)?;
+    let marker = marker::read(&path)?.filter(|marker| rows.iter().all(|row| row.folder.marker != *marker));
+    if let (Some(_), Some(name)) = (marker, unreadable.first()) {
+        anyhow::bail!(
+            "{} has the marker of a sync folder, and whether it is one of the profile {name} cannot be told: that profile's catalog cannot be \
+             read. Mend that first; or, if nobody keeps the folder in step any more, remove {} from it",
+            path.display(),
+            marker::NAME
+        );
+    }
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     let album = arguments.album.clone().or(name).filter(|name| !name.trim().is_empty());
     let album = album.context("the folder has no name: say with --album which album its pictures go to")?;
@@ -152,16 +161,23 @@ pub(crate) async fn add_folder(
     Ok(folder)
 }
 
-/// The sync folders of this user's other profiles. What cannot be read tells nothing.
-async fn of_other_profiles(profile: &Profile) -> Result<Vec<(ProfileName, SyncFolderRow)>> {
+/// The sync folders of this user's other profiles, and those profiles that cannot be read.
+async fn of_other_profiles(
+    profile: &Profile,
+) -> Result<(Vec<(ProfileName, SyncFolderRow)>, Vec<ProfileName>)> {
     let home = profile::home()?;
-    let mut folders = Vec::new();
+    let (mut folders, mut unreadable) = (Vec::new(), Vec::new());
     for name in home.profiles()?.into_iter().filter(|name| name != profile.name()) {
-        let Ok(catalog) = home.profile(&name)?.catalog().await else { continue };
-        let rows = catalog.sync_folders().await.unwrap_or_default();
-        folders.extend(rows.into_iter().map(|row| (name.clone(), row)));
+        let rows = match home.profile(&name)?.catalog().await {
+            Ok(catalog) => catalog.sync_folders().await.ok(),
+            Err(_) => None,
+        };
+        match rows {
+            Some(rows) => folders.extend(rows.into_iter().map(|row| (name.clone(), row))),
+            None => unreadable.push(name),
+        }
     }
-    Ok(folders)
+    Ok((folders, unreadable))
 }
 
 async fn add(

@@ -59,7 +59,8 @@ pub enum ChooseError {
     },
     /// Another profile's.
     #[error(
-        "{path} is, or lies in or around, the sync folder {other} of the profile {profile}. What one account deletes there, the other would delete          as well: take another folder, or end that one first with `darkslide --profile {profile} sync remove {other}`",
+        "{path} is, or lies in or around, the sync folder {other} of the profile {profile}. What one account deletes there, the other would delete as well: \
+         take another folder, or end that one first with `darkslide --profile {profile} sync remove {other}`",
         path = path.display(), other = other.display()
     )]
     OfAnotherProfile {
@@ -72,7 +73,8 @@ pub enum ChooseError {
     },
     /// Somebody else's.
     #[error(
-        "{path} lies in {other}, which has the marker of a sync folder that none of this user's profiles has. If nobody keeps it in step any more,          remove {NAME} from it", path = path.display(), other = other.display()
+        "{path} lies in {other}, which has the marker of a sync folder that none of this user's profiles has. If nobody keeps it in step any more, \
+         remove {NAME} from it", path = path.display(), other = other.display()
     )]
     OfSomebodyElse {
         /// The new one.
@@ -126,7 +128,17 @@ pub fn admit(
 
 /// Refuses a [folder that may be kept in step](admit) if another profile does so, or somebody whose marker lies above it. A folder has its
 /// marker wherever it is moved to, or mounted.
-pub fn admit_beside(whole: &Path, others: &[(ProfileName, SyncFolderRow)]) -> Result<(), ChooseError> {
+pub fn admit_beside(
+    whole: &Path,
+    trash: &Path,
+    others: &[(ProfileName, SyncFolderRow)],
+) -> Result<(), ChooseError> {
+    if others.iter().any(|(_, row)| is_inside(trash, &row.folder.path)) {
+        return Err(ChooseError::TrashInside(trash.to_owned()));
+    }
+    if let Some((_, row)) = others.iter().find(|(_, row)| is_inside(&row.folder.trash, whole)) {
+        return Err(ChooseError::HoldsTrash { path: whole.to_owned(), trash: row.folder.trash.clone() });
+    }
     let marker = marker::read(whole).ok().flatten();
     let is_it = |row: &SyncFolderRow| {
         let other = &row.folder.path;
