@@ -41,7 +41,9 @@ fn beginning(component: &Component, length: u64) -> io::Result<ContentHash> {
     let (mut hasher, mut buffer) = (ContentHasher::new(), vec![0; READ_LEN]);
     loop {
         match file.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finish()),
+            // What was sent is what was there before: another file says nothing of that.
+            Ok(0) if file.get_ref().fingerprint()? == component.fingerprint => return Ok(hasher.finish()),
+            Ok(0) => return Err(io::ErrorKind::StaleNetworkFileHandle.into()),
             Ok(count) => {
                 hasher.update(buffer.get(..count).unwrap_or_default());
             }
