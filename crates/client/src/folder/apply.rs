@@ -8,12 +8,15 @@ mod removals;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use darkslide_crypto::ContentHash;
+use darkslide_media::probe::micros_of;
 use darkslide_protocol::Version;
 use futures_util::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
+use super::breaker::{HeldList, Removed};
 use super::fetch::{FetchError, fetch, tidy};
 use super::reconcile::{Action, Base, Cause, Deleted, DiskId, RelativePath, Remote, Step, Synced};
 use super::report::PassReport;
@@ -46,6 +49,10 @@ pub(super) struct Hands<'a> {
     pub(super) settings: &'a Settings,
     pub(super) events: &'a Events,
     pub(super) stop: &'a CancellationToken,
+    /// How many pictures are agreed on.
+    pub(super) agreed: usize,
+    /// What the owner was asked about, and wants.
+    pub(super) approved: Option<&'a HeldList>,
     pub(super) report: PassReport,
 }
 
@@ -86,8 +93,28 @@ impl Hands<'_> {
             self.must_be_healthy().await?;
         }
         self.note(noted).await?;
+        self.remove(local, remote).await
+    }
+
+    /// What removes, counted for the [breaker](super::breaker) right before: neither a crash nor a lost answer makes it less. What the owner was asked
+    /// about is not counted, nor what comes back as it was edited elsewhere.
+    async fn remove(&mut self, local: Vec<Step>, remote: Vec<Step>) -> Result<(), SyncError> {
+        let is_counted = |step: &&Step| {
+            step.cause != Cause::EditedThere && !self.approved.is_some_and(|list| list.has(step))
+        };
+        let count = local.iter().chain(&remote).filter(is_counted).count();
+        let removed = Removed { at: micros_of(SystemTime::now()), count, agreed: self.agreed };
+        if count > 0 {
+            self.catalog.record_removed(self.row.id, removed).await?;
+        }
         self.trash_local(local).await?;
-        self.trash_remote(remote).await
+        self.trash_remote(remote).await?;
+        let done =
+            usize::try_from(self.report.trashed_local + self.report.trashed_remote).unwrap_or(usize::MAX);
+        if done < count {
+            self.catalog.record_removed(self.row.id, Removed { count: done, ..removed }).await?;
+        }
+        Ok(())
     }
 
     fn is_stopped(&mut self) -> bool {

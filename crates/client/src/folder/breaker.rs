@@ -152,7 +152,8 @@ impl HeldList {
         hasher.finalize().to_hex().chars().take(12).collect()
     }
 
-    fn has(&self, step: &Step) -> bool {
+    /// Whether a step does to a picture what is in the list.
+    pub(super) fn has(&self, step: &Step) -> bool {
         HeldPicture::of(step).is_some_and(|picture| self.0.contains(&picture))
     }
 }
@@ -183,7 +184,7 @@ impl std::fmt::Display for Hold {
                     0 => write!(formatter, "{few}: more than is done without asking"),
                     _ => write!(
                         formatter,
-                        "{few}, and {lately} went in the last hour: together more than is done without asking"
+                        "{few}, and {lately} went within an hour: together more than is done without asking"
                     ),
                 }
             }
@@ -224,8 +225,7 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Of a folder with so many agreed pictures now, and what was removed from it, in any order. Whichever way a clock was set since, only
-    /// what is near counts.
+    /// Of a folder with so many agreed pictures now, and what was removed from it, in any order.
     pub fn of(agreed: usize, removed: &[Removed], now: i64) -> Self {
         let lately = || removed.iter().filter(|removed| removed.is_recent(now));
         let were = lately().min_by_key(|removed| removed.at).map_or(agreed, |first| first.agreed);
@@ -239,9 +239,9 @@ impl Standing {
 }
 
 impl Removed {
-    /// Whether it still counts.
+    /// Whether it still counts. What a clock that was set back since takes for the future does.
     pub fn is_recent(&self, now: i64) -> bool {
-        now.abs_diff(self.at) < WINDOW.unsigned_abs()
+        now.saturating_sub(self.at) < WINDOW
     }
 }
 
@@ -287,7 +287,12 @@ pub fn judge(
     } else if is_everything || (!is_much && matches!(before, Some(Hold::Everything { .. }))) {
         Hold::Everything { local, remote }
     } else {
-        Hold::Removals { local, remote, allowed, lately: standing.removed }
+        // A hold goes on for what it began with, although that is longer ago by now.
+        let (allowed, lately) = match before {
+            Some(Hold::Removals { allowed, lately, .. }) if lately > standing.removed => (allowed, lately),
+            _ => (allowed, standing.removed),
+        };
+        Hold::Removals { local, remote, allowed, lately }
     };
     let is_held = |step: &Step| {
         step.action.is_destructive() || is_old(step) || (many_are_back && step.is_reappearance())

@@ -315,7 +315,7 @@ fn removals_that_trickle_in_are_held() {
         (vec![removed(50, 20, 500), removed(99, 30, 480)], 450, true),
         // Somebody set the clock back, a little or by far.
         (vec![removed(110, 20, 120)], 100, true),
-        (vec![removed(1_000, 20, 120)], 100, false),
+        (vec![removed(1_000, 20, 120)], 100, true),
     ] {
         let mut judged = plan(1, 0, 0);
         let standing = standing(agreed, &before, 100);
@@ -324,6 +324,14 @@ fn removals_that_trickle_in_are_held() {
         let expected = Hold::Removals { local: 1, remote: 0, allowed, lately };
         assert_eq!(held, is_held.then_some(expected), "{before:?}");
         assert_eq!(hold_of(judge(&mut plan(0, 0, 0), standing, None, None)), None, "nothing is removed");
+        let later = Standing::of(agreed, &before, 200 * minute);
+        if is_held && later.removed == 0 {
+            assert_eq!(
+                hold_of(judge(&mut plan(1, 0, 0), later, held, None)),
+                held,
+                "a hold goes on for what it began with"
+            );
+        }
     }
 }
 

@@ -45,7 +45,7 @@ use crate::library::{AlbumRule, path_of, raw};
 use crate::session::Session;
 use crate::versions::has_version;
 use apply::Hands;
-use breaker::{Removed, Standing};
+use breaker::Standing;
 use elsewhere::look_elsewhere;
 use marker::Unhealthy;
 use mounts::Mounts;
@@ -209,7 +209,8 @@ pub async fn pass(
 /// Records of every folder that the session of its account has ended: none of them is kept in step until somebody signs in again. `now` in µs since
 /// the epoch.
 pub async fn signed_out(catalog: &Catalog, now: i64) -> Result<(), CatalogError> {
-    for row in catalog.sync_folders().await? {
+    // A paused one has nothing to wait for, and nothing would take that back.
+    for row in catalog.sync_folders().await?.into_iter().filter(|row| !row.paused) {
         let report = failed(catalog, &row, now, "the session has ended".to_owned()).await?;
         catalog.sync_folder_passed(row.id, &PassReport { signed_out: true, ..report }).await?;
     }
@@ -262,6 +263,7 @@ async fn pass_over(
     let now = micros_of(SystemTime::now());
     let standing = Standing::of(agreed, &catalog.sync_removed(row.id).await?, now);
     let held = breaker::judge(&mut plan, standing, row.hold, approved.as_ref());
+    let is_done_with = !approved.as_ref().is_some_and(|list| plan.steps.iter().any(|step| list.has(step)));
     let hold = held.as_ref().map(|held| held.hold);
     if (hold, held.as_ref().map(|held| held.list.name())) != (row.hold, row.held.clone()) {
         catalog.hold_sync_folder(row.id, held.as_ref()).await?;
@@ -278,23 +280,23 @@ async fn pass_over(
     report.has_more |= apply::cut(&mut steps);
     scan.keep_stats_of(&steps);
     let sending = Settings { albums: AlbumRule::Named(row.folder.album.clone()), ..settings.sending.clone() };
-    let mut hands = Hands { session, catalog, row, scan: &scan, settings: &sending, events, stop, report };
-    // Counted before it is done: a crash must not make it less. What is done because it was approved is not counted.
-    let count = steps.iter().filter(|step| step.action.is_destructive()).count();
-    let removed = Removed { at: now, count, agreed };
-    let is_counted = count > 0 && row.approval.is_none();
-    if is_counted {
-        catalog.record_removed(row.id, removed).await?;
-    }
-    let carried_out = hands.carry_out(steps).await;
+    let approved = approved.as_ref();
+    let mut hands = Hands {
+        session,
+        catalog,
+        row,
+        scan: &scan,
+        settings: &sending,
+        events,
+        stop,
+        agreed,
+        approved,
+        report,
+    };
+    hands.carry_out(steps).await?;
     let report = hands.report;
-    if is_counted {
-        let done = usize::try_from(report.trashed_local + report.trashed_remote).unwrap_or(usize::MAX);
-        catalog.record_removed(row.id, Removed { count: done, ..removed }).await?;
-    }
-    carried_out?;
     refresh(catalog, row, &scan).await?;
-    if let (None, Some(list), false) = (hold, &row.approval, report.has_more) {
+    if let (None, Some(list), true) = (hold, &row.approval, is_done_with || !report.has_more) {
         catalog.forget_removed(row.id).await?;
         catalog.end_approval(row.id, list).await?;
     }

@@ -187,13 +187,13 @@ pub(super) fn of_removal(world: &World, step: &Step) -> Result<(), Broken> {
     }
 }
 
-/// I6: what passes removed, the last one now, and nobody was asked. Of the last one's, so many were edited elsewhere, and come back.
-pub(super) fn of_breaker(removed: &[Removed], now: i64, edited: usize) -> Result<(), Broken> {
+/// I6: what passes removed, the last one now, and nobody was asked; without what was edited elsewhere, and comes back.
+pub(super) fn of_breaker(removed: &[Removed], now: i64) -> Result<(), Broken> {
     let lately: Vec<&Removed> = removed.iter().filter(|removed| now - removed.at < WINDOW).collect();
     let (Some(first), Some(last)) = (lately.first(), lately.last()) else { return Ok(()) };
     let sum: usize = lately.iter().map(|removed| removed.count).sum();
     let is_within = last.count == 0 || sum <= ALWAYS_ALLOWED.max(first.agreed / 10);
-    let is_everything = last.count > edited && last.count - edited >= last.agreed;
+    let is_everything = last.count > 0 && last.count >= last.agreed;
     require(is_within && !is_everything, Rule::Bounded, || format!("{lately:?}"))
 }
 

@@ -139,8 +139,8 @@ impl Run {
             self.removed.clear();
         } else {
             require(before.is_none() || count == 0, Rule::Bounded, || "a hold ended by itself".into())?;
-            self.removed.push(Removed { at: self.world.now, count, agreed });
-            invariants::of_breaker(&self.removed, self.world.now, edited)?;
+            self.removed.push(Removed { at: self.world.now, count: count - edited, agreed });
+            invariants::of_breaker(&self.removed, self.world.now)?;
         }
         self.order_does_not_matter(&plan, &seen, pass.order)?;
         shuffle(&mut plan.steps, pass.order);
