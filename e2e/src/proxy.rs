@@ -1,4 +1,4 @@
-//! A wire between client and server that counts what goes up, can be cut, and can hide what stock servers lack.
+//! A wire between client and server that counts what goes up, can be cut or held up, and can hide what stock servers lack.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 /// Counts bytes towards the server. Ends with its owner.
 #[derive(Debug)]
@@ -13,19 +14,25 @@ pub struct Proxy {
     address: SocketAddr,
     up: Arc<AtomicU64>,
     cuts: Arc<AtomicU64>,
+    released: CancellationToken,
     _task: JoinSet<()>,
 }
 
 impl Proxy {
     /// In front of the server at `base`, which then looks like one without extensions.
     pub async fn hiding(base: &str) -> Self {
-        Self::begin(base, Wire { cut_after: u64::MAX, hides: true }, 0).await
+        Self::begin(base, Wire { hides: true, ..Wire::PLAIN }, 0).await
+    }
+
+    /// In front of the server at `base`. A connection that carried more than `after` bytes up carries no more, until it is told to.
+    pub async fn holding(base: &str, after: u64) -> Self {
+        Self::begin(base, Wire { hold_after: after, ..Wire::PLAIN }, 0).await
     }
 
     /// In front of the server at `base`. Every connection is cut after `cut_after` bytes went up through it, as long
     /// as there are `cuts` left to make.
     pub async fn start(base: &str, cut_after: u64, cuts: u64) -> Self {
-        Self::begin(base, Wire { cut_after, hides: false }, cuts).await
+        Self::begin(base, Wire { cut_after, ..Wire::PLAIN }, cuts).await
     }
 
     async fn begin(base: &str, wire: Wire, cuts: u64) -> Self {
@@ -34,15 +41,23 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let (up, cuts) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(cuts)));
         let (counted, left) = (Arc::clone(&up), Arc::clone(&cuts));
+        let released = CancellationToken::new();
+        let goes_on = released.clone();
         let mut task = JoinSet::new();
         task.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(&server).await.unwrap();
-                connections.spawn(carry(client, server, Arc::clone(&counted), Arc::clone(&left), wire));
+                let (counted, left) = (Arc::clone(&counted), Arc::clone(&left));
+                connections.spawn(carry(client, server, counted, left, goes_on.clone(), wire));
             }
         });
-        Self { address, up, cuts, _task: task }
+        Self { address, up, cuts, released, _task: task }
+    }
+
+    /// What was held up goes on, and nothing is held up any more.
+    pub fn release(&self) {
+        self.released.cancel();
     }
 
     /// Where clients find it.
@@ -65,7 +80,12 @@ impl Proxy {
 #[derive(Clone, Copy)]
 struct Wire {
     cut_after: u64,
+    hold_after: u64,
     hides: bool,
+}
+
+impl Wire {
+    const PLAIN: Self = Self { cut_after: u64::MAX, hold_after: u64::MAX, hides: false };
 }
 
 /// Asks for another path where the server would describe itself. Requests begin where a buffer does: clients wait for each answer.
@@ -81,6 +101,7 @@ async fn carry(
     mut server: TcpStream,
     counted: Arc<AtomicU64>,
     cuts: Arc<AtomicU64>,
+    released: CancellationToken,
     wire: Wire,
 ) {
     let (mut from_client, mut to_client) = client.split();
@@ -96,6 +117,9 @@ async fn carry(
                     counted.fetch_add(count as u64, Ordering::Relaxed);
                     if through > wire.cut_after && take_one(&cuts) {
                         return;
+                    }
+                    if through > wire.hold_after {
+                        released.cancelled().await;
                     }
                     if wire.hides {
                         hide(&mut buffer[..count]);

@@ -11,6 +11,7 @@ mod dedup;
 mod edits;
 mod head_start;
 mod interrupted;
+mod lanes;
 mod live;
 mod renames;
 mod scene;

@@ -1,4 +1,5 @@
-//! Two lanes, so that a big file never holds up the small ones. In the small one groups go together, as soon as there is room for them.
+//! Three lanes, so that a big file never holds up the small ones, nor a film the photos. In the small one groups go together, as soon as there
+//! is room for them.
 
 use std::sync::Arc;
 
@@ -12,11 +13,13 @@ use super::identify::Asset;
 use super::memory::Memory;
 use super::run::Run;
 use super::upload::WHOLE_OBJECT_MAX;
+use crate::library::device::AssetKind;
 
 /// Where assets wait for their turn.
 pub(super) struct Lanes {
     pub(super) small: mpsc::Sender<Vec<Asset>>,
-    pub(super) large: mpsc::UnboundedSender<Box<Asset>>,
+    pub(super) large_photos: mpsc::UnboundedSender<Box<Asset>>,
+    pub(super) large_videos: mpsc::UnboundedSender<Box<Asset>>,
 }
 
 impl Lanes {
@@ -25,7 +28,8 @@ impl Lanes {
         let (large, small): (Vec<_>, Vec<_>) =
             assets.into_iter().partition(|asset| asset.size() > WHOLE_OBJECT_MAX);
         for asset in large {
-            self.large.send(Box::new(asset)).expect("the lane is open until all is sent");
+            let lane = if asset.kind() == AssetKind::Video { &self.large_videos } else { &self.large_photos };
+            lane.send(Box::new(asset)).expect("the lane is open until all is sent");
         }
         for group in grouped(small, memory.sealed_together, small_bytes) {
             tokio::select! {

@@ -9,7 +9,7 @@ pub struct Memory {
     pub(super) room_units: u32,
     /// Small assets in flight, as far as there is room: enough to fill some batches.
     pub(super) small_in_flight: usize,
-    /// Large assets in flight.
+    /// Large photos in flight, and as many large videos. Together they leave room for small assets.
     pub(super) large_in_flight: usize,
     /// Small assets that are hashed side by side, one group at a time.
     pub(super) hashed_together: Most,
@@ -38,7 +38,7 @@ impl Memory {
 
     /// For phones, and computers that have little: below 64 MB.
     pub const LITTLE: Self = Self {
-        room_units: 12 * 1024,
+        room_units: 16 * 1024 + 512,
         small_in_flight: 64,
         large_in_flight: 1,
         hashed_together: Most { count: 4, bytes: 4 << 20 },

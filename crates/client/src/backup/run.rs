@@ -1,6 +1,6 @@
 //! One run: what it holds, how plans become work, and how much work goes on at once.
 //!
-//! Two lanes: a big file never holds up the small ones. In each lane a few assets are in flight; hashing and
+//! Three lanes: a big file never holds up the small ones, nor a film the photos. In each lane a few assets are in flight; hashing and
 //! sealing take turns on threads that may block.
 
 use std::collections::HashSet;
@@ -50,11 +50,14 @@ pub(super) const ROOM_UNIT: u64 = 1024;
 /// Small originals on the network at once.
 const SMALL_UPLOADS: usize = 4;
 
-/// Large originals on the network at once.
+/// Large photos on the network at once, and as many large videos.
 const LARGE_UPLOADS: usize = 2;
 
 /// Assets that are hashed at once: more would only make the disk seek.
 const HASHING: usize = 2;
+
+/// Videos among them: films leave a turn to photos.
+const HASHING_VIDEOS: usize = 1;
 
 /// Groups of assets that are sealed at once.
 const SEALING: usize = 2;
@@ -85,13 +88,15 @@ pub(super) struct Run {
     /// Where small uploads are handed in, while assets are worked on.
     counter: Mutex<Option<Counter>>,
     pub(super) hashing: Semaphore,
+    pub(super) hashing_videos: Semaphore,
     pub(super) hashing_small: Together<Asset, (Asset, Result<Hashed, HashError>)>,
     pub(super) hashing_small_turn: Arc<Semaphore>,
     pub(super) sealing: Together<Packing, Parcel>,
     pub(super) sealing_turns: Arc<Semaphore>,
     pub(super) buffers: Buffers,
     pub(super) small_uploads: Semaphore,
-    pub(super) large_uploads: Semaphore,
+    pub(super) large_photo_uploads: Semaphore,
+    pub(super) large_video_uploads: Semaphore,
     pub(super) ahead: Ahead,
     pub(super) sent: Arc<AtomicU64>,
     /// Ends the run: the caller's stop, or a failure after which nothing can work.
@@ -158,13 +163,15 @@ impl Run {
             ),
             hashing_small_turn,
             hashing: Semaphore::new(HASHING),
+            hashing_videos: Semaphore::new(HASHING_VIDEOS),
             sealing: Together::new(memory.sealed_together, Arc::clone(&sealing_turns), move |packings| {
                 pack_together(packings, &for_sealing)
             }),
             sealing_turns,
             buffers,
             small_uploads: Semaphore::new(SMALL_UPLOADS),
-            large_uploads: Semaphore::new(LARGE_UPLOADS),
+            large_photo_uploads: Semaphore::new(LARGE_UPLOADS),
+            large_video_uploads: Semaphore::new(LARGE_UPLOADS),
             ahead: Ahead::default(),
             sent: Arc::default(),
             halt,
@@ -274,7 +281,8 @@ impl Run {
     ) -> Result<(), BackupError> {
         let (small, small_waiting) = mpsc::channel(1);
         // Descriptions only: their bytes are read when their turn comes.
-        let (large, large_waiting) = mpsc::unbounded_channel();
+        let (large_photos, photos_waiting) = mpsc::unbounded_channel();
+        let (large_videos, videos_waiting) = mpsc::unbounded_channel();
         let (counter, courier) = batch::open(self.courier());
         *self.counter.lock().unwrap_or_else(PoisonError::into_inner) = Some(counter);
         // Owned here: a caller that drops this future ends the lanes with it.
@@ -284,8 +292,9 @@ impl Run {
         let mut following = JoinSet::new();
         following.spawn(thumbnails::follow(Arc::clone(self), Arc::clone(&self.thumbnails)));
         tasks.spawn(small_lane(Arc::clone(self), small_waiting));
-        tasks.spawn(large_lane(Arc::clone(self), large_waiting));
-        let lanes = Lanes { small, large };
+        tasks.spawn(large_lane(Arc::clone(self), photos_waiting));
+        tasks.spawn(large_lane(Arc::clone(self), videos_waiting));
+        let lanes = Lanes { small, large_photos, large_videos };
         let fed = feed(&lanes).await;
         drop(lanes);
         tasks.join_all().await;

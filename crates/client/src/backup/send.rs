@@ -13,6 +13,7 @@ use super::packing::Packing;
 use super::run::Run;
 use super::settle::Job;
 use super::upload::{Original, StoredObject, Uploads, WHOLE_OBJECT_MAX};
+use crate::library::device::AssetKind;
 
 impl Run {
     /// Seals what is small, sends what is large, and hands in what makes a file of it.
@@ -94,8 +95,11 @@ impl Run {
         album: &Album,
         key: Option<Arc<FileKey>>,
     ) -> Result<(FileKey, StoredObject), AssetError> {
-        let lane =
-            if job.source.len() > WHOLE_OBJECT_MAX { &self.large_uploads } else { &self.small_uploads };
+        let lane = match job.asset.kind() {
+            _ if job.source.len() <= WHOLE_OBJECT_MAX => &self.small_uploads,
+            AssetKind::Video => &self.large_video_uploads,
+            AssetKind::Photo | AssetKind::LivePhoto => &self.large_photo_uploads,
+        };
         let _turn = lane.acquire().await.expect("the semaphore is never closed");
         let original = Original {
             name: job.asset.name(),

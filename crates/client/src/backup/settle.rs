@@ -27,10 +27,10 @@ use crate::catalog::{AssetRow, AssetState, CatalogError, FileRow, Fingerprint, T
 use crate::event::{Event, Outcome};
 use crate::feed;
 use crate::keys::{file_key, trashed_file_key, wrap_file_key};
-use crate::library::device::DeviceAsset;
+use crate::library::device::{AssetKind, DeviceAsset};
 use crate::library::settle::arrived;
 use crate::library::{DeviceAlbum, path_of, raw};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
 
 /// An asset whose content is known.
 #[derive(Debug)]
@@ -217,7 +217,7 @@ impl Run {
             Ok(None) => None,
             Err(error) => return (asset, Err(error.into())),
         };
-        let _turn = self.hashing.acquire().await.expect("the semaphore is never closed");
+        let _turns = self.turns_to_hash(asset.kind()).await;
         if let Some(start) = before {
             return self.hashed_after(asset, start).await;
         }
@@ -227,6 +227,15 @@ impl Run {
         });
         let (asset, hashed) = hashing.await.expect("hashing does not panic");
         (asset, hashed.map_err(AssetError::from))
+    }
+
+    async fn turns_to_hash(&self, kind: AssetKind) -> (Option<SemaphorePermit<'_>>, SemaphorePermit<'_>) {
+        const NEVER: &str = "the semaphore is never closed";
+        let among_videos = match kind {
+            AssetKind::Video => Some(self.hashing_videos.acquire().await.expect(NEVER)),
+            AssetKind::Photo | AssetKind::LivePhoto => None,
+        };
+        (among_videos, self.hashing.acquire().await.expect(NEVER))
     }
 
     async fn settle(
