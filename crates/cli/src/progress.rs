@@ -118,9 +118,11 @@ impl Block {
             Event::Started { .. }
             | Event::OriginalsDone
             | Event::ScreenStaysOn(_)
+            | Event::Unsettled(_)
             | Event::StorageFull { .. } => {}
             Event::Moved { name, bytes } => self.advance(&name, bytes),
             Event::Finished { name, outcome } => self.finish(&name, &outcome),
+            Event::Unreadable { name, reason } => self.say(&format!("{}: {reason}", name.display())),
             Event::Waiting { reason, delay } => self.wait(&reason, delay),
             Event::ThumbnailsLeft { left } => self.thumbnails_left = left,
         }

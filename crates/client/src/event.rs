@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use crate::backup::Waiting;
+
 /// How many events may wait for a slow listener before the engine waits for it.
 const EVENTS_WAITING_MAX: usize = 1024;
 
@@ -25,6 +27,15 @@ pub enum Event {
         assets: u64,
         /// Their bytes.
         bytes: u64,
+    },
+    /// The scan is over: these have not settled, and are left to a later run, however long this one goes on.
+    Unsettled(Vec<Waiting>),
+    /// What was named or found cannot be read. It is told before any work begins, and is not among what is planned.
+    Unreadable {
+        /// Where it is.
+        name: Arc<Path>,
+        /// Why.
+        reason: String,
     },
     /// Work on one file begins.
     Started {

@@ -19,6 +19,9 @@ use super::{Agent, Running, Watched, chance, micros_of};
 /// Failed files of one run that the log names.
 const FAILED_NAMED: usize = 20;
 
+/// How often what is safe is counted while a run goes on: hundreds of thousands of files are counted in a tenth of a second.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
+
 /// How long a folder may be offline before somebody is told.
 const OFFLINE_LONG: Duration = Duration::from_hours(24);
 
@@ -134,12 +137,7 @@ impl Agent {
         if is_full {
             watched.skipped = report.skipped.len();
         }
-        watched.await_settling(&scope, report.waiting);
-        let moment = SystemTime::now();
-        for waiting in &watched.waiting {
-            let in_a_while = waiting.until.duration_since(moment).unwrap_or_default();
-            self.schedule.come_back(folder, &waiting.folder, now + in_a_while);
-        }
+        self.await_settling(folder, &scope, report.waiting, now);
         if let Some(reason) = report.storage_full {
             if self
                 .notices
@@ -162,11 +160,44 @@ impl Agent {
         self.schedule.succeeded();
         self.problem = None;
         self.notices.forget(Cause::StorageFull);
-        if is_full {
+        if let (true, Some(watched)) = (is_full, self.folders.get_mut(&folder)) {
             self.done.full_scans += 1;
-            let scanned = micros_of(moment);
+            let scanned = micros_of(SystemTime::now());
             watched.row.last_scan = Some(scanned);
             self.catalog.watch_folder_scanned(folder, scanned).await?;
+        }
+        Ok(())
+    }
+
+    /// A run tells what it leaves to another, as soon as it knows.
+    pub(super) fn await_what_is_found(&mut self, waiting: Vec<Waiting>) {
+        let Some((folder, scope)) =
+            self.running.as_ref().and_then(|running| Some((running.folder, running.scope.clone()?)))
+        else {
+            return;
+        };
+        self.await_settling(folder, &scope, waiting, Instant::now());
+    }
+
+    /// Comes back for what has not settled: when it can have, whatever is under way then.
+    fn await_settling(&mut self, folder: i64, scope: &Scope, waiting: Vec<Waiting>, now: Instant) {
+        let Some(watched) = self.folders.get_mut(&folder) else { return };
+        watched.await_settling(scope, waiting);
+        let moment = SystemTime::now();
+        for waiting in &watched.waiting {
+            let in_a_while = waiting.until.duration_since(moment).unwrap_or_default();
+            self.schedule.come_back(folder, &waiting.folder, now + in_a_while);
+        }
+    }
+
+    /// Counts anew what of a folder is safe, from time to time while a run over it goes on.
+    pub(super) async fn count_on(&mut self, now: Instant) -> Result<()> {
+        let Some(running) = self.running.as_mut().filter(|running| running.counts_due <= now) else {
+            return Ok(());
+        };
+        running.counts_due = now + COUNT_EVERY;
+        if let (Some(watched), Some(_)) = (self.folders.get_mut(&running.folder), &running.scope) {
+            watched.counts = self.catalog.root_counts(&watched.row.path).await?;
         }
         Ok(())
     }

@@ -174,6 +174,8 @@ struct Running {
     sending_since: Option<Instant>,
     /// Its originals are safe, and it was stopped because others are not.
     is_overtaken: bool,
+    /// When what is safe is counted anew.
+    counts_due: Instant,
 }
 
 /// Somebody who uses the profile meanwhile.
@@ -301,6 +303,7 @@ impl Agent {
         match woken {
             Woken::Command(command) => self.obey(command).await?,
             Woken::Ended(attempt) => self.conclude(attempt).await?,
+            Woken::Event(Some(Event::Unsettled(waiting))) => self.await_what_is_found(waiting),
             Woken::Event(event) => self.show(event),
             Woken::Signal => self.is_ending = true,
             Woken::VaultNews => {
@@ -328,8 +331,11 @@ impl Agent {
         let stands_back = self.is_paused || !self.guests.is_empty();
         self.sync.paused.send_if_modified(|paused| std::mem::replace(paused, stands_back) != stands_back);
         self.overtake(now);
-        let until =
-            if self.running.is_some() { now + self.settings.timing.look } else { self.begin(now).await? };
+        self.count_on(now).await?;
+        let until = match &self.running {
+            Some(running) => running.counts_due.min(self.schedule.due_after(now)),
+            None => self.begin(now).await?,
+        };
         let next_publication = self.publish(now);
         Ok(until.min(next_publication))
     }
@@ -431,6 +437,7 @@ impl Agent {
             shown: RunStatus::default(),
             sending_since: None,
             is_overtaken: false,
+            counts_due: Instant::now(),
         });
     }
 
@@ -463,6 +470,7 @@ impl Agent {
             shown,
             sending_since: None,
             is_overtaken: false,
+            counts_due: Instant::now(),
         });
         Ok(())
     }

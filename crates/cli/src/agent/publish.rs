@@ -138,8 +138,8 @@ impl RunStatus {
             }
             Event::Waiting { reason, .. } | Event::StorageFull { reason } => self.waiting = Some(reason),
             Event::OriginalsDone => self.originals_done = true,
-            // Of phones.
-            Event::ScreenStaysOn(_) => {}
+            // Of phones; in the report; in the schedule.
+            Event::ScreenStaysOn(_) | Event::Unreadable { .. } | Event::Unsettled(_) => {}
             Event::ThumbnailsLeft { left } => self.thumbnails_left = left,
         }
     }

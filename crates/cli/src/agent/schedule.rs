@@ -152,8 +152,18 @@ impl Schedule {
 
     /// Whether a run would begin now.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
-        let mut lanes = self.lanes.values().filter(|lane| !lane.is_paused && !lane.is_offline);
-        self.not_before(now).is_none() && lanes.any(|lane| lane.run_due() <= now)
+        self.not_before(now).is_none() && self.due().is_some_and(|due| due <= now)
+    }
+
+    /// When the next run is due that is not due yet, or it is seen whether all folders are there.
+    pub(crate) fn due_after(&self, now: Instant) -> Instant {
+        let look = now + self.timing.look;
+        self.due().filter(|due| *due > now).map_or(look, |due| due.min(look))
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let lanes = self.lanes.values().filter(|lane| !lane.is_paused && !lane.is_offline);
+        lanes.map(Lane::run_due).min()
     }
 
     /// How much of a folder is dirty: folders, none meaning everything.
@@ -306,6 +316,8 @@ mod tests {
         assert_eq!(schedule.dirty(1, begin + SECOND * 10), Some(1));
         assert_eq!(runs(&mut schedule, begin + SECOND * 10), []);
         assert_eq!([10, 11].map(|second| schedule.is_due(begin + SECOND * second)), [false, true]);
+        let due_after = |second| schedule.due_after(begin + SECOND * second);
+        assert_eq!([10, 11].map(due_after), [11, 71].map(|second| begin + SECOND * second));
         assert_eq!(runs(&mut schedule, begin + SECOND * 11), [(1, folder("a"))]);
         // A video waits longer, and does not make others wait.
         schedule.come_back(1, Path::new("videos"), begin + SECOND * 90);

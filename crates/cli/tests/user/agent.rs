@@ -6,6 +6,7 @@ use crate::machine::{Machine, jpeg, tree, write};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -23,10 +24,16 @@ struct Agent<'a> {
 
 impl<'a> Agent<'a> {
     fn start(machine: &'a Machine, further: &[&str]) -> Self {
+        Self::start_with(machine, further, &std::env::var("PATH").unwrap())
+    }
+
+    /// The same, with programs from these folders.
+    fn start_with(machine: &'a Machine, further: &[&str], programs: &str) -> Self {
         let words =
             ["agent", "run", "--no-notifications", "--settle-photos", "100", "--settle-videos", "200"];
         let mut command = machine.command(&[&words[..], further].concat());
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        command.env("PATH", programs).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().unwrap();
         let agent = Self { machine, child };
         agent.until("it answers", |_| true);
         agent
@@ -244,6 +251,47 @@ fn half_a_picture_waits_for_its_other_half() {
     drop(file);
     agent.until_done(1, 0);
     assert_eq!(restored(&machine, "back"), [whole]);
+}
+
+/// A program in the place of ffmpeg that ends when the file `go` is there. Gives what to search programs in.
+fn thumbnails_that_wait(machine: &Machine) -> String {
+    let tool = machine.path("tools/ffmpeg");
+    write(
+        &tool,
+        format!("#!/bin/sh\nuntil [ -e '{}' ]; do sleep 0.1; done\n", machine.path("go").display())
+            .as_bytes(),
+    );
+    fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{}:/usr/bin:/bin", machine.path("tools").display())
+}
+
+/// What settles while a run is at thumbnails, its own or left by others, is backed up then, and the status says what is safe meanwhile.
+#[test]
+fn thumbnails_hold_nothing_up() {
+    let machine = Machine::new();
+    let programs = thumbnails_that_wait(&machine);
+    let folder = machine.path("pictures");
+    write(&folder.join("a.jpg"), &picture(1));
+    let _server = machine.with_account("thumbnails@example.org");
+    machine.says(&["watch", "add", folder.to_str().unwrap()]);
+    // Taken as it is after a while, of which no notice of the system tells.
+    write(&folder.join("b.jpg"), &picture(2)[..1000]);
+    let agent = Agent::start_with(&machine, &["--settle-incomplete", "3000"], &programs);
+    let status = agent.until("both are safe", |status| status["folders"][0]["safe"] == 2);
+    assert_eq!(status["folders"][0]["waiting"], 0);
+    agent.until("thumbnails are left", |status| status["run"]["thumbnailsLeft"] == 2);
+    agent.kill();
+    // Nor do they keep back what is said of a command's words.
+    let begin = Instant::now();
+    for (words, named) in
+        [(&["backup", "/dev/null"][..], "/dev/null"), (&["import", "takeout", "nosuch.zip"], "nosuch.zip")]
+    {
+        let output = machine.command(words).env("PATH", &programs).output().unwrap();
+        let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(told.contains(named), "{told}");
+    }
+    assert!(begin.elapsed() < PATIENCE, "a thumbnail that waits takes minutes");
+    write(&machine.path("go"), b"");
 }
 
 /// Shows E5.

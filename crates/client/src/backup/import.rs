@@ -36,7 +36,12 @@ pub async fn import(
     let now = micros_of(SystemTime::now());
     let run = Arc::new(Run::new(session, catalog, settings, events.clone(), stop, now));
     feed::pull(&run.session, &run.catalog).await?;
-    run.take_over(&export);
+    run.take_over(&export).await;
+    if export.sources.is_empty() {
+        // Whoever named it waits for no thumbnails of something else.
+        let unmatched = export.unmatched().clone();
+        return Ok(ImportReport { backup: run.report(began.elapsed()), unmatched });
+    }
     let plan = export.plan(&run.catalog, &run.catalog.displaced_files().await?).await?;
     run.expect_files(plan.to_read.files());
     events.send(Event::Planned { assets: plan.to_read.files(), bytes: plan.bytes }).await;
@@ -52,18 +57,17 @@ pub async fn import(
 
 impl Run {
     /// What the listing of the export found out already.
-    fn take_over(&self, export: &Export) {
+    async fn take_over(&self, export: &Export) {
         for source in &export.sources {
             if let Some(archive) = &source.archive {
                 self.archives.keep(source.root.to_path_buf(), Arc::clone(archive));
             }
         }
-        let mut report = self.tally();
         for (path, reason) in &export.unreadable {
-            report.count(path, &Outcome::Failed(reason.clone()));
+            self.cannot_read(path, reason.clone()).await;
         }
         for (path, reason) in &export.left_out {
-            report.count(path, &Outcome::Skipped(reason.clone()));
+            self.tally().count(path, &Outcome::Skipped(reason.clone()));
         }
     }
 

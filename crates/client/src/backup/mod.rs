@@ -71,7 +71,7 @@ pub use reorganise::{Reorganised, reorganise};
 pub use report::{BackupReport, Named, OtherFiles, Waiting};
 
 use crate::catalog::Catalog;
-use crate::event::{Event, Events, Outcome};
+use crate::event::{Event, Events};
 use crate::feed;
 use crate::library::AlbumRule;
 use crate::library::selection::Selection;
@@ -142,7 +142,7 @@ pub async fn backup(
     // What the vault has must be known before anything is sent to it.
     feed::pull(&run.session, &run.catalog).await?;
     let mut surveys = Vec::new();
-    let mut first_missing = None;
+    let (mut missing, mut has_found) = (Vec::new(), false);
     let folders = folders::whole(roots);
     for root in &folders {
         run.follow_folders(root).await.map_err(BackupError::Asset)?;
@@ -151,25 +151,32 @@ pub async fn backup(
     for root in roots {
         match survey(&run, root, &displaced).await {
             Ok(mut survey) => {
-                run.pass_over(&std::mem::take(&mut survey.passed_over));
+                has_found |= !survey.found_nothing();
+                run.pass_over(&std::mem::take(&mut survey.passed_over)).await;
                 let mut tally = run.tally();
                 tally.unchanged += survey.unchanged;
                 tally.not_media.add(std::mem::take(&mut survey.not_media));
                 tally.waiting.append(&mut survey.waiting);
                 surveys.push(survey);
             }
-            Err(error @ BackupError::Root { .. }) => {
-                run.tally().count(root, &Outcome::Failed(error.to_string()));
-                first_missing.get_or_insert(error);
-            }
+            Err(error @ BackupError::Root { .. }) => missing.push((root, error)),
             Err(error) => return Err(error),
         }
     }
     // One that is not there never stops the others.
-    if let (Some(error), true) = (first_missing, surveys.is_empty()) {
-        return Err(error);
+    if surveys.is_empty() && !missing.is_empty() {
+        return Err(missing.swap_remove(0).1);
+    }
+    for (root, error) in missing {
+        run.cannot_read(root, error.to_string()).await;
+    }
+    if !has_found {
+        // Whoever named it waits for no thumbnails of something else.
+        return Ok(run.report(began.elapsed()));
     }
     let totals = surveys.iter().map(|survey| survey.to_read.total());
+    let waiting = run.tally().waiting.clone();
+    events.send(Event::Unsettled(waiting)).await;
     let (files, bytes) = totals.fold((0, 0), |total, read| (total.0 + read.0, total.1 + read.1));
     run.expect_files(files);
     events.send(Event::Planned { assets: files, bytes }).await;

@@ -228,13 +228,21 @@ impl Run {
     }
 
     /// What the scan passed over goes into the report.
-    pub(super) fn pass_over(&self, passed_over: &[PassedOver]) {
-        let mut report = self.tally();
+    pub(super) async fn pass_over(&self, passed_over: &[PassedOver]) {
         for PassedOver { path, reason } in passed_over {
             let text = reason.to_string();
-            let outcome = if reason.is_failure() { Outcome::Failed(text) } else { Outcome::Skipped(text) };
-            report.count(path, &outcome);
+            if reason.is_failure() {
+                self.cannot_read(path, text).await;
+            } else {
+                self.tally().count(path, &Outcome::Skipped(text));
+            }
         }
+    }
+
+    /// Counts and tells what cannot be read, before any work begins.
+    pub(super) async fn cannot_read(&self, path: &Path, reason: String) {
+        self.tally().count(path, &Outcome::Failed(reason.clone()));
+        self.events.send(Event::Unreadable { name: path.into(), reason }).await;
     }
 
     /// Makes it a run over folders.
@@ -302,6 +310,7 @@ impl Run {
         sending.join_all().await;
         self.events.send(Event::OriginalsDone).await;
         self.thumbnails.last.cancel();
+        self.tell_thumbnails_left().await?;
         following.join_all().await;
         self.tell_thumbnails_left().await?;
         fed?;

@@ -54,6 +54,12 @@ impl Survey {
         self.to_read.total().0 > 0 || !self.steps.is_empty()
     }
 
+    /// Whether all that there is was passed over.
+    pub(super) fn found_nothing(&self) -> bool {
+        let is_known = self.unchanged + self.not_media.files > 0;
+        !self.passed_over.is_empty() && !is_known && self.waiting.is_empty() && !self.has_work()
+    }
+
     fn take(&mut self, step: Step) {
         match &step.decision {
             Decision::Unchanged => self.unchanged += 1,

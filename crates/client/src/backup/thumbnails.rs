@@ -59,11 +59,18 @@ pub(super) async fn follow(run: Arc<Run>, signals: Arc<Signals>) {
     if !run.settings.thumbnailer.is_on() {
         return;
     }
-    let mut after = 0;
+    // What earlier runs left has its turn behind all originals of this one.
+    let (mut after, mut has_left_over) = match run.catalog.last_thumbnail_due().await {
+        Ok(last) => (last, last > 0),
+        Err(error) => return run.fail(error),
+    };
     // A full vault has none for them either.
     while !run.halt.is_cancelled() && !run.room.is_full() {
         // Asked before looking: what comes due behind the look is told again.
         let is_last = signals.last.is_cancelled();
+        if is_last && std::mem::take(&mut has_left_over) {
+            after = 0;
+        }
         match some(&run, after).await {
             Ok(Some(next)) => after = next,
             Ok(None) if is_last => return,

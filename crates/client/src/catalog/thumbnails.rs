@@ -54,6 +54,12 @@ impl Catalog {
             .await?)
     }
 
+    /// The place of the one that became due last; 0 if none is.
+    pub async fn last_thumbnail_due(&self) -> Result<i64, CatalogError> {
+        let last = sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM thumbnails_due");
+        Ok(last.fetch_one(&self.pool).await?)
+    }
+
     /// How many thumbnails are still to be made.
     pub async fn count_thumbnails_due(&self) -> Result<u64, CatalogError> {
         let count: i64 =
