@@ -100,6 +100,22 @@ pub async fn has_version(
     }
 }
 
+/// Whether a file had a content and is something older again: its owner chose that, for an edit is always later than what it was made of.
+pub async fn has_chosen_earlier(
+    session: &Session,
+    catalog: &Catalog,
+    file: FileId,
+    content: ContentHash,
+) -> Result<bool, VaultError> {
+    if !session.api.offers(Extension::Versions).await? {
+        return Ok(false);
+    }
+    let rows = catalog.files(&FileFilter { file: Some(file), ..FileFilter::default() }).await?;
+    let Some(now) = rows.first() else { return Ok(false) };
+    let listed = list_versions(session, catalog, file).await?;
+    Ok(listed.iter().any(|entry| entry.content == Some(content) && now.modified < entry.modified))
+}
+
 /// Makes an earlier version what the file is. Pull the feed afterwards.
 pub async fn restore_version(session: &Session, file: FileId, version: Version) -> Result<(), VaultError> {
     match session.api.restore_version(file, version).await {

@@ -24,10 +24,12 @@ impl Phone {
                     safe += 1;
                     is_there
                 }
+                Explanation::Kept { skip, .. } => {
+                    safe += 1;
+                    is_there && leaves_alone(skip, &choices)
+                }
                 Explanation::Skipped(Skip::Deleted(_)) => !is_there,
-                Explanation::Skipped(Skip::NotSelected) => !choices.contains(&AlbumChoice::Selected),
-                Explanation::Skipped(Skip::Excluded(_)) => choices.contains(&AlbumChoice::Excluded),
-                Explanation::Skipped(Skip::NotMedia(_)) => true,
+                Explanation::Skipped(skip) => leaves_alone(skip, &choices),
                 Explanation::Waiting(wait) => waits_for(&self.state(), &asset, wait, home.has_quota()),
                 // Nothing on a simulated phone is broken but files that are lost.
                 Explanation::Blocked(_) => self.state().shelf.is_lost(&asset.id),
@@ -37,6 +39,16 @@ impl Phone {
             assert!(told.to_string().ends_with('.'), "{told}");
         }
         safe
+    }
+}
+
+/// Whether what its owner chose leaves an asset alone.
+fn leaves_alone(skip: &Skip, choices: &[AlbumChoice]) -> bool {
+    match skip {
+        Skip::NotSelected => !choices.contains(&AlbumChoice::Selected),
+        Skip::Excluded(_) => choices.contains(&AlbumChoice::Excluded),
+        Skip::NotMedia(_) => true,
+        Skip::Deleted(_) => false,
     }
 }
 

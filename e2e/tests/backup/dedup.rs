@@ -2,6 +2,7 @@
 
 use crate::scene::{Scene, picture, settings};
 use crate::thumbnails::bitmap;
+use darkslide_client::backup::standing::Agent;
 use darkslide_client::backup::{backup, explain};
 use darkslide_client::catalog::{Feed, FileFilter};
 use darkslide_client::event::Events;
@@ -115,7 +116,9 @@ async fn what_its_owner_deleted_is_not_sent_again() {
         assert_eq!((report.uploaded, report.linked, report.untrashed), (0, 0, 0), "{report:?}");
         assert!(report.skipped[0].reason.contains("you deleted it from the vault on"), "{report:?}");
     }
-    assert!(explain(&scene.catalog, &path).await.unwrap().contains("you deleted it"));
+    assert!(
+        explain(&scene.catalog, &path, &Agent::Works).await.unwrap().to_string().contains("you deleted it")
+    );
     assert_eq!(scene.titles().await, [""; 0]);
 }
 
@@ -132,7 +135,9 @@ async fn what_its_owner_deleted_is_not_sent_by_who_lost_its_catalog() {
         let report = scene.back_up().await;
         assert_eq!((report.uploaded, report.untrashed, report.skipped.len()), (0, 0, 2), "{report:?}");
     }
-    assert!(explain(&scene.catalog, &path).await.unwrap().contains("you deleted it"));
+    assert!(
+        explain(&scene.catalog, &path, &Agent::Works).await.unwrap().to_string().contains("you deleted it")
+    );
     // A copy keeps the time of its modification, and arrives when it arrives.
     let modified = path.metadata().unwrap().modified().unwrap();
     let again = scene.write("saved again.jpg", &picture(1, 5000));

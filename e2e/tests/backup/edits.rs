@@ -1,9 +1,13 @@
 //! Edits in a folder: a picture that says that it was taken at the same moment is a new version of the same file, any other is one of its own.
 
 use crate::scene::{Scene, picture};
+use darkslide_client::backup::explain;
+use darkslide_client::backup::standing::{Agent, Cause, Kept, KeptAs, Next, Standing};
 use darkslide_client::catalog::FileRow;
+use darkslide_client::feed;
 use darkslide_client::library::raw;
-use darkslide_client::versions::list_versions;
+use darkslide_client::trash::trash_files;
+use darkslide_client::versions::{list_versions, restore_version};
 use darkslide_crypto::ContentHash;
 use std::path::Path;
 use std::time::Duration;
@@ -74,6 +78,42 @@ async fn an_edited_picture_becomes_a_version_of_its_file() {
     assert_eq!(scene.vault().await.len(), 5);
     let again = scene.back_up().await;
     assert_eq!((again.bytes_sent, again.bytes_hashed), (0, 0));
+}
+
+/// Its owner brings an earlier version back in the vault, while the device has the later one as it was backed up: no run undoes that, nor makes a
+/// second file of it. Shows E2.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_was_chosen_in_the_vault_stays_chosen() {
+    let scene = Scene::new().await;
+    let path = scene.write("a.jpg", &taken(18, 1));
+    scene.back_up().await;
+    edit(&scene.write("a.jpg", &taken(18, 2)), 120);
+    scene.back_up().await;
+    let file = scene.vault().await[0].id;
+    let explained = async || explain(&scene.catalog, &path, &Agent::Works).await.unwrap();
+    assert!(matches!(explained().await, Standing::Safe { kept: Kept { how: KeptAs::It(_), .. }, .. }));
+    let earlier = list_versions(&scene.session, &scene.catalog, file).await.unwrap()[0].version;
+    restore_version(&scene.session, file, earlier).await.unwrap();
+    feed::pull(&scene.session, &scene.catalog).await.unwrap();
+    let displaced = Standing::Pending { cause: Cause::Displaced, next: Next::Nothing };
+    assert_eq!(explained().await, displaced, "not what is safe, before a run has looked");
+    // Also where it was touched, which changes nothing of it.
+    edit(&path, 60);
+    for _ in 0..2 {
+        let report = scene.back_up().await;
+        assert_eq!((report.uploaded, report.bytes_sent, report.failed.len()), (0, 0, 0), "{report:?}");
+    }
+    let vault = scene.vault().await;
+    let contents: Vec<_> = vault.iter().map(|row| row.content_hash).collect();
+    assert_eq!(contents, [Some(ContentHash::of(&taken(18, 1)))]);
+    let told = explained().await;
+    assert!(matches!(&told, Standing::Safe { kept: Kept { how: KeptAs::Replaced(_), .. }, .. }), "{told}");
+    // The owner deletes the picture, and with it this version.
+    trash_files(&scene.session, &scene.catalog, &[file]).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(scene.back_up().await.uploaded, 0);
+    }
+    assert!(matches!(explained().await, Standing::Skipped(_)), "{}", explained().await);
 }
 
 /// What found no room is taken for what it is when there is some: an edit is a version, also after it was looked at again in between.

@@ -14,7 +14,9 @@ use crate::agent::service::{self, Service};
 use crate::agent::status::AgentStatus;
 use crate::agent::{self, AgentSettings, log};
 use crate::arguments::{AgentAction, AgentRun, General, SyncAction};
-use crate::commands::status::{describe_agent, describe_folders, describe_set_back, recent_set_back};
+use crate::commands::status::{
+    describe_agent, describe_folders, describe_set_back, recent_set_back, standing_of,
+};
 use crate::commands::sync::show;
 use crate::output::Output;
 use crate::profile;
@@ -162,7 +164,11 @@ fn describe(answer: &Answer) -> String {
         || "No agent is running.\n".to_owned(),
         |agent| {
             let needs_somebody = answer.sync_folders.iter().any(show::Told::needs_somebody);
-            format!("{}{}", describe_agent(agent, needs_somebody), describe_folders(&agent.folders))
+            format!(
+                "{}{}",
+                describe_agent(agent, needs_somebody),
+                describe_folders(&agent.folders, &standing_of(Some(agent)))
+            )
         },
     );
     let sync_folders = if answer.sync_folders.is_empty() {

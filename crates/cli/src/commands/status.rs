@@ -11,7 +11,8 @@ use crate::screen::Screen;
 use anyhow::Result;
 use darkslide_client::FileId;
 use darkslide_client::backup::Named;
-use darkslide_client::backup::explain::{NOTHING_THERE, explain, explain_file};
+use darkslide_client::backup::explain::{explain, explain_blocked, explain_file};
+use darkslide_client::backup::standing::{Agent, Standing};
 use darkslide_client::catalog::{AssetState, Catalog, SetBack};
 use darkslide_client::micros_of;
 use darkslide_client::profile::Profile;
@@ -55,14 +56,25 @@ struct Status {
     blocked: i64,
     skipped: i64,
     not_media: i64,
-    /// What could not be backed up, with the reason.
+    /// What could not be backed up, with the reason and what is to be done.
     blocked_files: Vec<Named>,
+    /// What found no room in the vault when it was last tried.
+    without_room: WithoutRoom,
     /// What the agent says; absent when none is running.
     agent: Option<AgentStatus>,
     /// The watch folders: as the agent sees them, or as the last one left them.
     folders: Vec<FolderStatus>,
     /// The sync folders, as the last pass left each.
     sync_folders: Vec<show::Told>,
+}
+
+/// Files that found no room in the vault when they were last tried.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WithoutRoom {
+    files: u64,
+    /// Of these, what there is room for now, as far as the server says.
+    fit_now: u64,
 }
 
 /// `status`.
@@ -127,7 +139,8 @@ async fn gather(
     let counts = catalog.asset_counts().await?;
     let of =
         |state: AssetState| counts.iter().find(|(other, _)| *other == state).map_or(0, |(_, count)| *count);
-    let blocked_files = blocked(catalog).await?;
+    let (blocked_files, without_room) =
+        blocked(catalog, &standing_of(agent.as_ref()), asked.as_ref().ok()).await?;
     let folders = match &agent {
         Some(agent) => agent.folders.clone(),
         None => unattended(catalog).await?,
@@ -145,24 +158,42 @@ async fn gather(
         skipped: of(AssetState::Skipped),
         not_media: of(AssetState::NotMedia),
         blocked_files,
+        without_room,
         agent,
         folders,
         sync_folders: show::told(catalog).await?,
     })
 }
 
-/// What could not be backed up and is still there.
-async fn blocked(catalog: &Catalog) -> Result<Vec<Named>> {
-    let rows = catalog.blocked_assets().await?;
-    let looking = tokio::task::spawn_blocking(move || {
-        let still_there = rows.into_iter().map(|row| (row.whole_path(), row.reason));
-        still_there.filter(|(path, _)| path.symlink_metadata().is_ok()).collect::<Vec<_>>()
-    });
-    let named = |(path, reason): (PathBuf, Option<String>)| Named {
-        path: path.display().to_string(),
-        reason: reason.unwrap_or_else(|| "no reason was kept".to_owned()),
-    };
-    Ok(looking.await?.into_iter().map(named).collect())
+/// What an agent says of itself, for explanations.
+pub(crate) fn standing_of(agent: Option<&AgentStatus>) -> Agent {
+    match agent {
+        None => Agent::Absent,
+        Some(AgentStatus { state: State::Paused, .. }) => Agent::Paused,
+        Some(AgentStatus { state: State::SignedOut, .. }) => Agent::SignedOut,
+        Some(AgentStatus { problem: Some(problem), .. }) => Agent::Retries(problem.what.clone()),
+        Some(_) => Agent::Works,
+    }
+}
+
+/// What could not be backed up and is still there: what something is wrong with, and what only lacks room.
+async fn blocked(
+    catalog: &Catalog,
+    agent: &Agent,
+    account: Option<&AccountSummary>,
+) -> Result<(Vec<Named>, WithoutRoom)> {
+    let free = account.map(|account| account.quota_bytes.saturating_sub(account.used_bytes));
+    let (mut blocked, mut without_room) = (Vec::new(), WithoutRoom::default());
+    for (path, standing) in explain_blocked(catalog, agent).await? {
+        match standing.bytes_without_room() {
+            Some(bytes) => {
+                without_room.files += 1;
+                without_room.fit_now += u64::from(free.is_some_and(|free| bytes < free));
+            }
+            None => blocked.push(Named { path: path.display().to_string(), reason: standing.reason() }),
+        }
+    }
+    Ok((blocked, without_room))
 }
 
 /// The watch folders as the last agent left them.
@@ -225,11 +256,11 @@ fn describe(status: &Status) -> String {
         }
         (None, true) => {}
     }
-    text += &describe_folders(&status.folders);
+    text += &describe_folders(&status.folders, &standing_of(status.agent.as_ref()));
     if !status.sync_folders.is_empty() {
         text += &format!("\n{}", show::stand(&status.sync_folders));
     }
-    text + &describe_blocked(&status.blocked_files)
+    text + &describe_without_room(&status.without_room) + &describe_blocked(&status.blocked_files)
 }
 
 /// The last time that the server was set back, for as long as its trash would keep something.
@@ -297,7 +328,7 @@ fn describe_run(run: &RunStatus) -> String {
 }
 
 /// The watch folders, for people.
-pub(crate) fn describe_folders(folders: &[FolderStatus]) -> String {
+pub(crate) fn describe_folders(folders: &[FolderStatus], agent: &Agent) -> String {
     let mut text = String::new();
     for folder in folders {
         let path = on_one_line(&folder.path.to_string_lossy());
@@ -321,15 +352,49 @@ pub(crate) fn describe_folders(folders: &[FolderStatus]) -> String {
         for waiting in &folder.waiting_for {
             text += &format!("  {waiting}\n");
         }
+        if let Some(why) = unseen_changes(folder, agent) {
+            text += &format!("  {why}\n");
+        }
     }
     text
+}
+
+/// What has changed in a folder and cannot be looked at now, and why.
+fn unseen_changes(folder: &FolderStatus, agent: &Agent) -> Option<String> {
+    let can_change = matches!(folder.state, FolderState::Watched | FolderState::Polled);
+    let why = agent.next().hindrance().filter(|_| can_change)?;
+    let place = match folder.changed_folders {
+        Some(0) => return None,
+        Some(count) => format!("in {}", counted(count as u64, "folder")),
+        None => "in it".to_owned(),
+    };
+    Some(format!("What is new or has changed {place} waits: {why}"))
+}
+
+fn describe_without_room(without_room: &WithoutRoom) -> String {
+    let WithoutRoom { files, fit_now } = *without_room;
+    let told = match (files, fit_now) {
+        (0, _) => return String::new(),
+        (files, 0) => format!(
+            "{}: there is no room left in the vault; free some space in it, or ask its owner for more",
+            counted(files, "file")
+        ),
+        (files, fit) if files == fit => {
+            format!("{}: there is room for them again; the next backup sends them", counted(files, "file"))
+        }
+        (files, fit) => format!(
+            "{}: there is room for {fit} of them again, which the next backup sends; for all of them free some space in the vault, or ask its owner for more",
+            counted(files, "file")
+        ),
+    };
+    format!("\nWaiting for room: {told}\n")
 }
 
 fn describe_blocked(blocked: &[Named]) -> String {
     if blocked.is_empty() {
         return String::new();
     }
-    let mut text = "\nBlocked; the next backup tries them again:\n".to_owned();
+    let mut text = "\nBlocked:\n".to_owned();
     let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for file in blocked {
         reasons.entry(&file.reason).or_default().push(&file.path);
@@ -339,10 +404,10 @@ fn describe_blocked(blocked: &[Named]) -> String {
     reasons.sort_by_key(|(_, paths)| Reverse(paths.len()));
     for (reason, paths) in reasons.iter().take(REASONS_MAX) {
         if let [path] = paths.as_slice() {
-            text += &format!("  {reason}: {}\n", on_one_line(path));
+            text += &format!("  {}: {reason}\n", on_one_line(path));
             continue;
         }
-        text += &format!("  {reason}: {}\n", counted(paths.len() as u64, "file"));
+        text += &format!("  {}: {reason}\n", counted(paths.len() as u64, "file"));
         for path in paths.iter().take(NAMED_MAX) {
             text += &format!("    {}\n", on_one_line(path));
         }
@@ -369,7 +434,13 @@ struct Explained {
 
 /// `explain`. Asks no server.
 pub(crate) async fn explain_paths(output: Output, general: &General, arguments: Explain) -> Result<Ending> {
-    let catalog: Catalog = profile::open(general)?.catalog().await?;
+    let profile = profile::open(general)?;
+    let catalog: Catalog = profile.catalog().await?;
+    let agent = match Line::call(profile.folder()).await? {
+        Some(mut line) => Some(line.status().await?),
+        None => None,
+    };
+    let agent = standing_of(agent.as_ref());
     let mut answers = Vec::with_capacity(arguments.paths.len());
     let mut all_there = true;
     for path in arguments.paths {
@@ -380,9 +451,12 @@ pub(crate) async fn explain_paths(output: Output, general: &General, arguments: 
         };
         let explanation = match of_file {
             Some(told) => told,
-            None => explain(&catalog, &path).await?,
+            None => {
+                let standing = explain(&catalog, &path, &agent).await?;
+                all_there &= standing != Standing::NothingThere;
+                standing.to_string()
+            }
         };
-        all_there &= explanation != NOTHING_THERE;
         answers.push(Explained { path, explanation });
     }
     output.answer(&answers, |answers| {
@@ -461,6 +535,7 @@ mod tests {
                 path: "/home/me/Pictures/x.jpg".into(),
                 reason: "it cannot be read".into(),
             }],
+            without_room: WithoutRoom { files: 39, fit_now: 12 },
             agent: Some(agent()),
             folders: vec![waiting, offline],
             sync_folders: Vec::new(),

@@ -311,6 +311,8 @@ fn a_folder_whose_disk_is_gone_is_offline_and_nothing_else_happens() {
     agent.until("gone is offline", is_offline);
     fs::create_dir(&folder).unwrap();
     machine.says(&["agent", "scan"]);
+    let told = machine.says(&["explain", folder.join("a.jpg").to_str().unwrap()]);
+    assert!(told.contains("Its folder is offline: it is empty"), "{told}");
     let is_empty = |status: &Value| {
         is_offline(status)
             && status["folders"][0]["because"].as_str().is_some_and(|why| why.contains("it is empty"))
@@ -340,9 +342,17 @@ fn a_server_that_is_away_is_waited_for() {
     let agent = Agent::start(&machine, &[]);
     let status = agent.until("it tries again", |status| status["state"] == "retrying");
     assert!(status["problem"]["what"].as_str().unwrap().contains("does not answer"), "{status}");
+    // New, and settled: what keeps it from being sent is not that nobody has seen it.
+    write(&folder.join("new.jpg"), &picture(9));
+    let why = || machine.says(&["explain", folder.join("new.jpg").to_str().unwrap()]);
+    let begin = Instant::now();
+    while why().contains("moment ago") {
+        assert!(begin.elapsed() < PATIENCE);
+    }
+    assert!(why().contains("does not answer") && why().contains("tries again"), "{}", why());
     let arguments = ["serve", "--listen", &address, "--data-dir", "server"];
     let mut again = machine.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    agent.until_done(3, 0);
+    agent.until_done(4, 0);
     again.kill().unwrap();
     again.wait().unwrap();
 }

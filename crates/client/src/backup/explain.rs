@@ -1,4 +1,5 @@
-//! “Why is this picture not backed up?”, answered in one sentence from the catalog, one `stat`, and a look at a file that was not seen yet.
+//! “Why is this picture not backed up?”, answered from the catalog, one `stat`, what the agent says of itself, and a look at a file that was
+//! not seen yet. The answer is a [value](Standing).
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -7,98 +8,82 @@ use darkslide_media::dates::from_micros;
 use darkslide_media::names::{ignored_file, ignored_folder};
 use darkslide_protocol::FileId;
 
-use super::rules::explanation::read_back;
+use super::standing::{Absence, Agent, Cause, Kept, KeptAs, Next, Standing};
 use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, FileRow};
 use crate::library::folder::fingerprint;
 use crate::library::selection::Exclusions;
 use crate::library::settle::{self, Settling};
-use crate::library::{PassReason, path_of, raw};
+use crate::library::{path_of, raw};
+use crate::watch::health::{Health, examine};
 
-/// What is said of a path at which there is nothing, and of which nothing is known.
-pub const NOTHING_THERE: &str = "There is no such file, or it may not be read.";
-
-/// The sentence. Asks no server: it tells what the last run found, and what the next one will do.
-pub async fn explain(catalog: &Catalog, path: &Path) -> Result<String, CatalogError> {
+/// How a file stands. Asks no server: it tells what the last run found, and what will become of the file with the agent as it is.
+pub async fn explain(catalog: &Catalog, path: &Path, agent: &Agent) -> Result<Standing, CatalogError> {
     let Some(path) = located(path) else {
         return absent(catalog, path).await;
     };
     match path.metadata() {
-        Ok(metadata) if metadata.is_dir() => {
-            return Ok("It is a folder: name a picture in it.".to_owned());
-        }
-        Ok(metadata) if !metadata.is_file() => return Ok("Not backed up: it is not a file.".to_owned()),
+        Ok(metadata) if metadata.is_dir() => return Ok(Standing::Folder),
+        Ok(metadata) if !metadata.is_file() => return Ok(Standing::left_alone("it is not a file")),
         // One that may not be looked at may still be known.
         _ => {}
     }
-    let next = Next::of(catalog, &path).await?;
+    let next = next(catalog, &path, agent).await?;
     // Folders above a root decide nothing: somebody chose the root.
     let mut below = path.file_name().map_or(path.as_path(), Path::new).to_owned();
     for root in catalog.asset_roots().await? {
         let Ok(relative) = path.strip_prefix(path_of(&root)) else { continue };
         relative.clone_into(&mut below);
         if let Some(row) = catalog.asset(&root, &raw(relative)).await? {
-            return of_row(catalog, &path, relative, &row, &next).await;
+            return of_row(catalog, &path, relative, &row, next).await;
         }
     }
-    Ok(unseen(&below, &next))
+    Ok(unseen(&below, next))
+}
+
+/// How what could not be backed up stands, in the order of the paths. What is gone since is left out.
+pub async fn explain_blocked(
+    catalog: &Catalog,
+    agent: &Agent,
+) -> Result<Vec<(PathBuf, Standing)>, CatalogError> {
+    let mut told = Vec::new();
+    for row in catalog.blocked_assets().await? {
+        let path = row.whole_path();
+        if path.symlink_metadata().is_ok() {
+            let next = next(catalog, &path, agent).await?;
+            let standing = of_row(catalog, &path, &path_of(&row.path), &row, next).await?;
+            told.push((path, standing));
+        }
+    }
+    Ok(told)
 }
 
 /// What becomes of a file by itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Next {
-    /// The next run looks at it.
-    Run,
-    /// It has not settled.
-    Settles(settle::Unsettled),
-    /// Its folder is paused; the command that goes on.
-    Paused(&'static str),
-    /// A pattern of its watch folder.
-    Excluded(String),
-    /// Nothing: nobody looks after its folder.
-    Nothing,
-}
-
-impl Next {
-    async fn of(catalog: &Catalog, path: &Path) -> Result<Self, CatalogError> {
-        let mut paused = None;
-        for folder in catalog.watch_folders().await? {
-            let Ok(below) = path.strip_prefix(&folder.path) else { continue };
-            // Patterns were read when they were added.
-            let exclude = Exclusions::parse(&folder.exclude).unwrap_or_default();
-            if let Some(pattern) = exclude.matching(below) {
-                return Ok(Self::Excluded(pattern.to_owned()));
-            }
-            paused = Some(folder.paused.then_some("darkslide watch resume"));
+async fn next(catalog: &Catalog, path: &Path, agent: &Agent) -> Result<Next, CatalogError> {
+    let mut resume = None;
+    for folder in catalog.watch_folders().await? {
+        let Ok(below) = path.strip_prefix(&folder.path) else { continue };
+        // Patterns were read when they were added.
+        let exclude = Exclusions::parse(&folder.exclude).unwrap_or_default();
+        if let Some(pattern) = exclude.matching(below) {
+            return Ok(Next::Excluded(pattern.to_owned()));
         }
-        if let Some(row) = catalog.sync_folders().await?.iter().find(|row| path.starts_with(&row.folder.path))
-        {
-            paused = Some(row.paused.then_some("darkslide sync resume"));
-        }
-        Ok(match paused {
-            None => Self::Nothing,
-            Some(Some(resume)) => Self::Paused(resume),
-            Some(None) => {
-                let looked = settle::look(path, Settling::default(), SystemTime::now());
-                looked.ok().flatten().map_or(Self::Run, |wait| Self::Settles(wait.reason))
-            }
-        })
-    }
-
-    /// Of something that is to be backed up, why it waits or what it takes; none where it goes by itself now.
-    fn hindrance(&self) -> Option<String> {
-        match self {
-            Self::Run => None,
-            Self::Settles(reason) => Some(reason.to_string()),
-            Self::Paused(resume) => Some(format!("its folder is paused; `{resume}` goes on")),
-            Self::Excluded(pattern) => Some(PassReason::Excluded(pattern.clone()).to_string()),
-            Self::Nothing => Some("it is in no watch or sync folder; `darkslide backup` sends it".to_owned()),
+        resume = Some(folder.paused.then_some("darkslide watch resume"));
+        if let Health::Offline(why) = examine(catalog, &folder).await? {
+            return Ok(Next::Offline(why.to_string()));
         }
     }
-
-    /// Whether it goes one day without anybody doing anything.
-    fn is_under_way(&self) -> bool {
-        matches!(self, Self::Run | Self::Settles(_))
+    if let Some(row) = catalog.sync_folders().await?.iter().find(|row| path.starts_with(&row.folder.path)) {
+        resume = Some(row.paused.then_some("darkslide sync resume"));
     }
+    Ok(match (resume, agent.next()) {
+        (None, _) => Next::Nothing,
+        (Some(Some(resume)), _) => Next::Paused(resume),
+        (Some(None), next @ (Next::Run | Next::Retries(_))) => {
+            let looked = settle::look(path, Settling::default(), SystemTime::now()).ok().flatten();
+            looked.map_or(next, |wait| Next::Settles(wait.reason))
+        }
+        (Some(None), next) => next,
+    })
 }
 
 /// The same for a file of the vault, by its number. `None` where the catalog knows none.
@@ -150,86 +135,93 @@ async fn of_row(
     path: &Path,
     relative: &Path,
     row: &AssetRow,
-    next: &Next,
-) -> Result<String, CatalogError> {
+    next: Next,
+) -> Result<Standing, CatalogError> {
     let known = match &row.motion {
         Some((video, fingerprint)) if *video == raw(relative) => fingerprint,
         _ => &row.fingerprint,
     };
-    let day = from_micros(row.last_seen).map(|instant| instant.date().to_string()).unwrap_or_default();
-    let reason = row.reason.as_deref().unwrap_or("no reason was kept");
+    let at = row.last_seen;
+    let reason = row.reason.clone().unwrap_or_else(|| "no reason was kept".to_owned());
     let changed = path.metadata().is_ok_and(|metadata| fingerprint(&metadata) != *known);
+    let pending = |cause| Standing::Pending { cause, next: next.clone() };
     Ok(match row.state {
         // Of a file that could not be read there may be no fingerprint; changed or not, it is read again.
-        AssetState::Blocked => format!("Blocked on {day}: {reason}. {}", tries_again(next)),
-        AssetState::NoRoom => {
-            format!("Waiting: {reason} for it; free some space in the vault, or ask its owner for more.")
-        }
-        _ if changed => changed_since(&day, next),
-        AssetState::NotMedia => format!("Not backed up: {reason}."),
-        AssetState::Skipped => format!("Skipped: {reason}."),
-        AssetState::BackedUp => backed_up(catalog, row, &day).await?,
+        AssetState::Blocked => Standing::Blocked { at, reason, next },
+        AssetState::NoRoom => pending(Cause::NoRoom { reason, bytes: row.fingerprint.size }),
+        _ if changed => pending(Cause::Changed { since: at }),
+        AssetState::NotMedia => Standing::left_alone(reason),
+        AssetState::Skipped => Standing::Skipped(reason),
+        AssetState::BackedUp => match kept(catalog, row).await? {
+            Some(kept) => Standing::Safe { kept, next },
+            None => pending(Cause::Displaced),
+        },
         // It came back to where it was: the next run looks what the vault has of it.
-        AssetState::Freed => "Waiting: it was removed to free space, and is back.".to_owned(),
+        AssetState::Freed => pending(Cause::Back),
     })
 }
 
-fn tries_again(next: &Next) -> String {
-    match next.hindrance() {
-        Some(hindrance) if !next.is_under_way() => format!("It is not tried again: {hindrance}."),
-        _ => "The next backup tries again.".to_owned(),
-    }
-}
-
-fn changed_since(day: &str, next: &Next) -> String {
-    match next.hindrance() {
-        None => format!("Waiting: it changed since {day}; the next backup reads it again."),
-        Some(hindrance) if next.is_under_way() => format!("Waiting: it changed since {day}; {hindrance}."),
-        Some(hindrance) => format!("Not backed up as it is now: it changed since {day}, and {hindrance}."),
-    }
-}
-
 /// Of a file that is not there it may be known why, and what the vault has of it: also where its whole disk is away.
-async fn absent(catalog: &Catalog, path: &Path) -> Result<String, CatalogError> {
+async fn absent(catalog: &Catalog, path: &Path) -> Result<Standing, CatalogError> {
     let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
     let real = folder.zip(path.file_name()).map(|(folder, name)| folder.join(name));
     let Some(path) = real.or_else(|| std::path::absolute(path).ok()) else {
-        return Ok(NOTHING_THERE.to_owned());
+        return Ok(Standing::NothingThere);
     };
     for root in catalog.asset_roots().await? {
         let Ok(relative) = path.strip_prefix(path_of(&root)) else { continue };
         let Some(row) = catalog.asset(&root, &raw(relative)).await? else { continue };
-        let day = from_micros(row.last_seen).map(|instant| instant.date().to_string()).unwrap_or_default();
         let why = match row.state {
-            AssetState::Freed => "Removed from this device to free space.",
-            AssetState::BackedUp if path_of(&root).exists() => "It is not on this device any more.",
-            AssetState::BackedUp => "Its folder cannot be reached now.",
+            AssetState::Freed => Absence::Freed,
+            AssetState::BackedUp => away(catalog, &path_of(&root)).await?.unwrap_or(Absence::Gone),
             _ => continue,
         };
-        return Ok(format!("{why} {}", backed_up(catalog, &row, &day).await?));
+        let kept = kept(catalog, &row).await?;
+        return Ok(kept.map_or(Standing::NothingThere, |kept| Standing::Absent { why, kept }));
     }
-    Ok(NOTHING_THERE.to_owned())
+    Ok(Standing::NothingThere)
 }
 
-async fn backed_up(catalog: &Catalog, row: &AssetRow, day: &str) -> Result<String, CatalogError> {
-    let Some(file) = row.file else { return Ok(format!("Backed up on {day}.")) };
-    let albums = albums_of(catalog, &catalog.memberships(file).await?).await?;
+/// Whether a whole root is away: then nothing in it is gone.
+async fn away(catalog: &Catalog, root: &Path) -> Result<Option<Absence>, CatalogError> {
+    for folder in catalog.watch_folders().await? {
+        if root.starts_with(&folder.path)
+            && let Health::Offline(why) = examine(catalog, &folder).await?
+        {
+            return Ok(Some(Absence::Offline(why.to_string())));
+        }
+    }
+    Ok((!root.exists()).then_some(Absence::Unreachable))
+}
+
+/// What the vault has of a file; none where it has something else now, and nobody looked whether it still has this.
+async fn kept(catalog: &Catalog, row: &AssetRow) -> Result<Option<Kept>, CatalogError> {
+    let kept = |file, receipt, how| Some(Kept { at: row.last_seen, file, receipt, how });
+    let Some(file) = row.file else { return Ok(kept(None, None, KeptAs::It(Vec::new()))) };
+    let memberships = catalog.memberships(file).await?;
+    let albums = albums_of(catalog, &memberships).await?;
     if albums.is_empty() {
-        return Ok(format!("Backed up on {day} as file {file}, and deleted from the vault since."));
+        return Ok(kept(Some(file), None, KeptAs::Deleted));
     }
-    let receipt = read_back(catalog.receipt(file).await?);
-    Ok(format!("Backed up on {day} as file {file}, in {}{receipt}.", albums.join(", ")))
+    let mut live = memberships.iter().filter(|membership| !membership.deleted);
+    if live.any(|membership| membership.content_hash == row.content_hash) {
+        return Ok(kept(Some(file), catalog.receipt(file).await?, KeptAs::It(albums)));
+    }
+    let Some(content) = &row.content_hash else { return Ok(None) };
+    Ok(if catalog.is_replaced_content(file, content).await? {
+        kept(Some(file), None, KeptAs::Replaced(albums))
+    } else {
+        None
+    })
 }
 
-fn unseen(path: &Path, next: &Next) -> String {
+fn unseen(path: &Path, next: Next) -> Standing {
     let folders = path.ancestors().skip(1).filter_map(Path::file_name);
     let ignored =
         path.file_name().and_then(ignored_file).or_else(|| folders.into_iter().find_map(ignored_folder));
-    match (ignored, next.hindrance()) {
-        (Some(reason), _) => format!("Not backed up: {reason}."),
-        (None, None) => "Waiting: no backup has seen it yet.".to_owned(),
-        (None, Some(hindrance)) if next.is_under_way() => format!("Waiting: {hindrance}."),
-        (None, Some(hindrance)) => format!("Not backed up: {hindrance}."),
+    match ignored {
+        Some(reason) => Standing::left_alone(reason.to_string()),
+        None => Standing::Pending { cause: Cause::New, next },
     }
 }
 
@@ -238,87 +230,93 @@ mod tests {
     use super::*;
     use crate::catalog::{DeviceAlbumKey, Fingerprint};
 
-    #[tokio::test]
-    async fn what_could_not_be_read_is_explained_by_that() {
+    async fn scene() -> (tempfile::TempDir, PathBuf, Catalog) {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
-        std::fs::write(root.join("a.jpg"), b"x").unwrap();
         let catalog = Catalog::open(&root.join("catalog")).await.unwrap();
-        let row = AssetRow {
-            root: raw(&root),
-            path: raw(Path::new("a.jpg")),
+        (folder, root, catalog)
+    }
+
+    fn row(root: &Path, path: &str, state: AssetState) -> AssetRow {
+        AssetRow {
+            root: raw(root),
+            path: raw(Path::new(path)),
             fingerprint: Fingerprint { size: 0, modified_ns: 0, inode: 0 },
             motion: None,
-            album: DeviceAlbumKey { root: raw(&root), folder: Vec::new() },
+            album: DeviceAlbumKey { root: raw(root), folder: Vec::new() },
             content_hash: None,
             file: None,
-            state: AssetState::Blocked,
+            state,
             reason: Some("permission denied".to_owned()),
             first_seen: 0,
             last_seen: 0,
-        };
-        catalog.put_asset(&row).await.unwrap();
-        let sentence = explain(&catalog, &root.join("a.jpg")).await.unwrap();
-        assert_eq!(
-            sentence,
-            "Blocked on 1970-01-01: permission denied. It is not tried again: it is in no watch or sync folder; `darkslide backup` sends it."
-        );
-        assert!(explain(&catalog, &root).await.unwrap().contains("folder"));
+        }
     }
 
-    /// What is said of a file that no backup has seen, and of one that changed, is what will become of it.
-    #[test]
-    fn nothing_is_promised_that_will_not_happen() {
-        let path = Path::new("a.jpg");
-        for (next, unseen_is, changed_is) in [
-            (
-                Next::Run,
-                "Waiting: no backup has seen it yet.",
-                "Waiting: it changed since then; the next backup reads it again.",
-            ),
-            (
-                Next::Settles(settle::Unsettled::Incomplete),
-                "Waiting: it is not complete: its last part is missing so far.",
-                "Waiting: it changed since then; it is not complete: its last part is missing so far.",
-            ),
-            (
-                Next::Paused("darkslide watch resume"),
-                "Not backed up: its folder is paused; `darkslide watch resume` goes on.",
-                "Not backed up as it is now: it changed since then, and its folder is paused; `darkslide watch resume` goes on.",
-            ),
-            (
-                Next::Nothing,
-                "Not backed up: it is in no watch or sync folder; `darkslide backup` sends it.",
-                "Not backed up as it is now: it changed since then, and it is in no watch or sync folder; `darkslide backup` sends it.",
-            ),
-        ] {
-            assert_eq!(unseen(path, &next), unseen_is);
-            assert_eq!(changed_since("then", &next), changed_is);
-        }
-        assert!(unseen(Path::new(".hidden/a.jpg"), &Next::Run).starts_with("Not backed up: "));
-        let excluded = Next::Excluded("*.jpg".to_owned());
-        assert!(unseen(path, &excluded).contains("*.jpg"), "{}", unseen(path, &excluded));
+    async fn watched(catalog: &Catalog, path: PathBuf) -> i64 {
+        let (albums, exclude) = (crate::library::AlbumRule::PerRoot, vec!["*.png".to_owned()]);
+        let new = crate::catalog::NewWatchFolder { path, albums, exclude };
+        catalog.add_watch_folder(&new, 0).await.unwrap();
+        catalog.watch_folders().await.unwrap()[0].id
     }
 
     #[tokio::test]
-    async fn the_folder_that_looks_after_a_file_decides() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().canonicalize().unwrap();
-        let catalog = Catalog::open(&root.join("catalog")).await.unwrap();
-        let watched = root.join("watched");
-        std::fs::create_dir(&watched).unwrap();
+    async fn what_could_not_be_read_is_explained_by_that() {
+        let (_folder, root, catalog) = scene().await;
+        std::fs::write(root.join("a.jpg"), b"x").unwrap();
+        catalog.put_asset(&row(&root, "a.jpg", AssetState::Blocked)).await.unwrap();
+        let told = explain(&catalog, &root.join("a.jpg"), &Agent::Works).await.unwrap();
+        assert_eq!(
+            told.to_string(),
+            "Blocked on 1970-01-01: permission denied. It is not tried again by itself: it is in no watch or sync folder; `darkslide backup` sends it."
+        );
+        // What is told of all that is blocked is the same.
+        let all = explain_blocked(&catalog, &Agent::Works).await.unwrap();
+        assert_eq!(all, [(root.join("a.jpg"), told)]);
+        assert_eq!(explain(&catalog, &root, &Agent::Works).await.unwrap(), Standing::Folder);
+    }
+
+    #[tokio::test]
+    async fn the_folder_that_looks_after_a_file_decides_and_the_agent() {
+        let (_folder, root, catalog) = scene().await;
+        let folder = root.join("watched");
+        std::fs::create_dir(&folder).unwrap();
         for path in ["beside.jpg", "watched/a.jpg", "watched/half.jpg", "watched/b.png"] {
             std::fs::write(root.join(path), b"\xff\xd8\xff\xe0 and no end").unwrap();
         }
-        let (albums, exclude) = (crate::library::AlbumRule::PerRoot, vec!["*.png".to_owned()]);
-        let new = crate::catalog::NewWatchFolder { path: watched, albums, exclude };
-        catalog.add_watch_folder(&new, 0).await.unwrap();
-        let id = catalog.watch_folders().await.unwrap()[0].id;
-        let next = async |path: &str| Next::of(&catalog, &root.join(path)).await.unwrap();
-        assert_eq!(next("beside.jpg").await, Next::Nothing);
-        assert!(matches!(next("watched/half.jpg").await, Next::Settles(_)));
-        assert_eq!(next("watched/b.png").await, Next::Excluded("*.png".to_owned()));
+        let id = watched(&catalog, folder).await;
+        let next = async |path: &str, agent| next(&catalog, &root.join(path), &agent).await.unwrap();
+        assert_eq!(next("beside.jpg", Agent::Works).await, Next::Nothing);
+        assert!(matches!(next("watched/half.jpg", Agent::Works).await, Next::Settles(_)));
+        assert_eq!(next("watched/b.png", Agent::Works).await, Next::Excluded("*.png".to_owned()));
+        for (agent, expected) in [
+            (Agent::Absent, Next::NoAgent),
+            (Agent::Paused, Next::AgentPaused),
+            (Agent::SignedOut, Next::SignedOut),
+        ] {
+            assert_eq!(next("watched/half.jpg", agent).await, expected);
+        }
         catalog.pause_watch_folder(id, true).await.unwrap();
-        assert_eq!(next("watched/a.jpg").await, Next::Paused("darkslide watch resume"));
+        assert_eq!(
+            next("watched/a.jpg", Agent::Absent).await,
+            Next::Paused("darkslide watch resume"),
+            "what nobody else can change comes first"
+        );
+    }
+
+    /// What an unmounted disk leaves behind is an empty folder.
+    #[tokio::test]
+    async fn a_folder_that_is_offline_has_lost_nothing() {
+        let (_folder, root, catalog) = scene().await;
+        let folder = root.join("disk");
+        std::fs::create_dir(&folder).unwrap();
+        watched(&catalog, folder.clone()).await;
+        catalog.put_asset(&row(&folder, "a.jpg", AssetState::BackedUp)).await.unwrap();
+        let told = explain(&catalog, &folder.join("a.jpg"), &Agent::Works).await.unwrap();
+        let Standing::Absent { why: Absence::Offline(why), .. } = told else { panic!("{told}") };
+        assert!(why.contains("it is empty"), "{why}");
+        std::fs::write(folder.join("b.jpg"), b"x").unwrap();
+        let told = explain(&catalog, &folder.join("a.jpg"), &Agent::Works).await.unwrap();
+        assert!(matches!(told, Standing::Absent { why: Absence::Gone, .. }), "{told}");
     }
 }

@@ -54,9 +54,9 @@ impl Job {
 }
 
 /// What is recorded of an asset, whichever way its content became known.
-struct Place<'a> {
-    root: &'a Path,
-    relative: &'a Path,
+pub(super) struct Place<'a> {
+    pub(super) root: &'a Path,
+    pub(super) relative: &'a Path,
     /// Below the root, as people call it: the same, but for a library's assets.
     title: &'a Path,
     fingerprint: Fingerprint,
@@ -81,7 +81,8 @@ pub(super) struct Settled {
 }
 
 impl Settled {
-    fn in_vault(outcome: Outcome, file: FileId) -> Self {
+    /// In the vault, or there until its owner deleted it.
+    pub(super) fn in_vault(outcome: Outcome, file: FileId) -> Self {
         Self { outcome, file: Some(file), is_recorded: false, found_no_room: false }
     }
 
@@ -268,9 +269,7 @@ impl Run {
         }
         if !job.is_new {
             let place = job.place();
-            let decision = self.decide(&place, &job.content, job.asset.offered.is_some()).await?;
-            let decision = self.as_offered(job, decision).await?;
-            let settled = match self.settle_unsent(&place, decision).await {
+            let settled = match self.settle_job(job, &place).await {
                 Err(AssetError::Api(failure)) if !failure.conflicts().is_empty() => return Ok(Step::Anew),
                 settled => settled?,
             };
@@ -287,7 +286,7 @@ impl Run {
         self.send(job).await.map(Step::Sent)
     }
 
-    async fn decide(
+    pub(super) async fn decide(
         &self,
         place: &Place<'_>,
         content: &ContentHash,
@@ -303,7 +302,11 @@ impl Run {
     }
 
     /// Since when it is here: since a run first saw this content there, or since its library or its disk says that it lies there.
-    async fn first_seen(&self, place: &Place<'_>, content: &ContentHash) -> Result<i64, CatalogError> {
+    pub(super) async fn first_seen(
+        &self,
+        place: &Place<'_>,
+        content: &ContentHash,
+    ) -> Result<i64, CatalogError> {
         let (root, path) = (raw(place.root), raw(place.relative));
         let known = self.catalog.first_seen(content, &root, &path, &place.fingerprint).await?;
         let seen = known.unwrap_or(self.now);
@@ -321,7 +324,7 @@ impl Run {
     }
 
     /// Everything but sending, for which it says `None`.
-    async fn settle_unsent(
+    pub(super) async fn settle_unsent(
         &self,
         place: &Place<'_>,
         decision: ContentDecision,
@@ -519,9 +522,8 @@ impl Run {
             motion: step.motion.as_ref().map(|(path, fingerprint)| (path.as_path(), *fingerprint)),
             album: &album,
         };
-        let decision = self.decide(&place, content, false).await?;
         // The long way meets the same failure, and deals with it.
-        let Ok(Some(settled)) = self.settle_unsent(&place, decision).await else { return Ok(false) };
+        let Ok(Some(settled)) = self.settle_known(&place, content, false).await else { return Ok(false) };
         self.record(&place, Some(*content), &settled).await?;
         self.finished(&root.join(&step.path).into(), settled.outcome).await;
         Ok(true)
@@ -547,8 +549,7 @@ impl Run {
             motion: motion.as_ref().map(|(path, fingerprint)| (path.as_path(), *fingerprint)),
             album,
         };
-        let decision = self.decide(&place, content, false).await?;
-        let Some(settled) = self.settle_unsent(&place, decision).await? else { return Ok(false) };
+        let Some(settled) = self.settle_known(&place, content, false).await? else { return Ok(false) };
         self.record(&place, Some(*content), &settled).await?;
         self.finished(&name.as_path().into(), settled.outcome).await;
         Ok(true)

@@ -85,17 +85,48 @@ impl Catalog {
     }
 
     /// The files that are no longer what this device has of them: their owner deleted them, whether they can still be taken out of the trash
-    /// or not, or somebody edited them since. What an asset holds of such a file may be nowhere else.
+    /// or not, or somebody edited them since. What an asset holds of such a file may be nowhere else, unless its owner replaced it
+    /// by an earlier version.
     pub async fn displaced_files(&self) -> Result<BTreeSet<FileId>, CatalogError> {
         let ids: Vec<i64> = sqlx::query_scalar(
             "SELECT file FROM trash WHERE restored = 0
              UNION SELECT assets.file FROM assets JOIN files ON files.file = assets.file
              WHERE assets.state = 'backed_up' AND files.deleted = 0
-               AND files.content_hash <> assets.content_hash",
+               AND files.content_hash <> assets.content_hash
+               AND NOT EXISTS (SELECT 1 FROM replaced_contents WHERE replaced_contents.file = assets.file
+                   AND replaced_contents.content_hash = assets.content_hash)",
         )
         .fetch_all(&self.pool)
         .await?;
         Ok(ids.into_iter().map(FileId).collect())
+    }
+
+    /// Records that its owner replaced this content of a file by an earlier one: whoever has it here does not have another file.
+    pub async fn record_replaced_content(
+        &self,
+        file: FileId,
+        content: &ContentHash,
+    ) -> Result<(), CatalogError> {
+        sqlx::query(
+            "INSERT INTO replaced_contents (file, content_hash) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        )
+        .bind(file.0)
+        .bind(content.to_string())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Whether its owner replaced this content of a file by an earlier one, as far as somebody looked.
+    pub async fn is_replaced_content(
+        &self,
+        file: FileId,
+        content: &ContentHash,
+    ) -> Result<bool, CatalogError> {
+        let text = "SELECT count(*) FROM replaced_contents WHERE file = $1 AND content_hash = $2";
+        let count: i64 =
+            sqlx::query_scalar(text).bind(file.0).bind(content.to_string()).fetch_one(&self.pool).await?;
+        Ok(count > 0)
     }
 
     /// When a file was deleted, µs since the epoch; `None` where it was not, or came back.

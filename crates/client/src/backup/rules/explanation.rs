@@ -23,6 +23,15 @@ pub enum Explanation {
         /// False for a Live Photo of which only the still has come; its video is sent as soon as it does.
         is_whole: bool,
     },
+    /// It is in the vault, as it is, and a rule leaves it alone since.
+    Kept {
+        /// The file.
+        file: FileId,
+        /// When a run found that it is there, µs since the epoch.
+        at: i64,
+        /// The rule.
+        skip: Skip,
+    },
     /// It will be backed up.
     Waiting(Wait),
     /// A rule leaves it alone.
@@ -90,7 +99,7 @@ pub enum Skip {
 impl Explanation {
     /// Whether nothing need be done.
     pub fn is_backed_up(&self) -> bool {
-        matches!(self, Self::BackedUp { .. })
+        matches!(self, Self::BackedUp { .. } | Self::Kept { .. })
     }
 }
 
@@ -116,7 +125,7 @@ impl Wait {
     }
 }
 
-fn day(at: i64) -> String {
+pub(crate) fn day(at: i64) -> String {
     from_micros(at).map_or_else(|| "an unknown day".to_owned(), |instant| instant.date().to_string())
 }
 
@@ -142,6 +151,9 @@ impl fmt::Display for Explanation {
                     formatter.write_str(", without its video, which has not arrived yet")?;
                 }
                 write!(formatter, "{}.", read_back(*receipt))
+            }
+            Self::Kept { file, at, skip } => {
+                write!(formatter, "Backed up on {} as file {file}. Left alone since: {skip}.", day(*at))
             }
             Self::Waiting(wait) => write!(formatter, "Waiting: {wait}."),
             Self::Skipped(skip) => write!(formatter, "Skipped: {skip}."),

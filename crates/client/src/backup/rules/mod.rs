@@ -269,12 +269,12 @@ fn waiting(wait: Option<Wait>) -> Option<Explanation> {
 
 fn excluded(case: Case<'_>) -> Option<Explanation> {
     let (_, album) = case.world.chosen(case.asset, AlbumChoice::Excluded)?;
-    Some(Explanation::Skipped(Skip::Excluded(album.name.clone())))
+    Some(case.left_alone(Skip::Excluded(album.name.clone())))
 }
 
 fn not_selected(case: Case<'_>) -> Option<Explanation> {
     let selected = case.world.chosen(case.asset, AlbumChoice::Selected);
-    selected.is_none().then_some(Explanation::Skipped(Skip::NotSelected))
+    selected.is_none().then(|| case.left_alone(Skip::NotSelected))
 }
 
 // What is true already.
@@ -283,6 +283,21 @@ impl Case<'_> {
     /// What is known of it, if it is what it was.
     fn as_known(&self) -> Option<&Known> {
         self.known.filter(|known| known.fingerprint == self.asset.fingerprint)
+    }
+
+    /// The file of the vault that it is as it is.
+    fn in_vault(&self) -> Option<(FileId, &Known)> {
+        let known = self.as_known().filter(|known| known.state == AssetState::BackedUp)?;
+        let file = known.file.filter(|file| !self.world.displaced.contains(file))?;
+        Some((file, known))
+    }
+
+    /// What is in the vault stays there, and is safe, whatever its owner chooses later.
+    fn left_alone(&self, skip: Skip) -> Explanation {
+        match self.in_vault() {
+            Some((file, known)) => Explanation::Kept { file, at: known.last_seen, skip },
+            None => Explanation::Skipped(skip),
+        }
     }
 
     /// Whether its video is there to be sent, and was not.
@@ -305,12 +320,10 @@ fn deleted_from_the_vault(case: Case<'_>) -> Option<Explanation> {
 }
 
 fn backed_up(case: Case<'_>) -> Option<Explanation> {
-    let known = case.as_known().filter(|known| known.state == AssetState::BackedUp)?;
-    let file = known.file?;
-    let is_live = !case.world.displaced.contains(&file);
+    let (file, known) = case.in_vault()?;
     let is_placed = case.world.missing_albums(case.asset, file).is_empty();
     let is_whole = known.is_whole || case.asset.kind != AssetKind::LivePhoto;
-    (is_live && is_placed && !case.can_be_completed()).then_some(Explanation::BackedUp {
+    (is_placed && !case.can_be_completed()).then_some(Explanation::BackedUp {
         file,
         at: known.last_seen,
         receipt: known.receipt,

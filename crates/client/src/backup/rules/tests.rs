@@ -689,7 +689,9 @@ proptest! {
             let told = explain(asset, &world);
             let is_left_alone = matches!(told, Explanation::Skipped(_));
             prop_assert!(told.is_backed_up() || is_left_alone, "{}", told);
-            if told.is_backed_up() {
+            if let Explanation::Kept { file, .. } = told {
+                prop_assert!(is_forbidden(asset, &world) && !world.displaced.contains(&file), "{}", told);
+            } else if told.is_backed_up() {
                 prop_assert!(!is_forbidden(asset, &world));
             } else {
                 let is_text = world.known.get(&asset.id).is_some_and(|known| known.state == AssetState::NotMedia);
