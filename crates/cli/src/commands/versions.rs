@@ -5,10 +5,12 @@ use crate::arguments::{General, Versions};
 use crate::output::{Output, bytes, date, table};
 use crate::profile;
 use anyhow::{Result, bail};
+use darkslide_client::backup::explain::file_at;
 use darkslide_client::catalog::Catalog;
 use darkslide_client::versions::{EarlierEntry, files_named, list_versions, restore_version};
 use darkslide_client::{FileId, Version, feed};
 use serde_json::json;
+use std::path::Path;
 
 /// Lists, or brings one back.
 pub(crate) async fn run(output: Output, general: &General, arguments: Versions) -> Result<Ending> {
@@ -30,8 +32,11 @@ pub(crate) async fn run(output: Output, general: &General, arguments: Versions) 
     Ok(Ending::Done)
 }
 
-/// The file with this number, or the only one with this name.
+/// The file that lies there, that with this number, or the only one with this name.
 async fn file_meant(catalog: &Catalog, text: &str) -> Result<FileId> {
+    if let Some(file) = file_at(catalog, Path::new(text)).await? {
+        return Ok(file);
+    }
     let named = files_named(catalog, text).await?;
     match (named.as_slice(), text.parse()) {
         ([file], _) => Ok(*file),
@@ -39,7 +44,10 @@ async fn file_meant(catalog: &Catalog, text: &str) -> Result<FileId> {
         ([], Err(_)) => bail!("there is no file named {text:?}; `darkslide list` shows names and numbers"),
         (several, _) => {
             let numbers: Vec<String> = several.iter().map(ToString::to_string).collect();
-            bail!("several files are named {text:?}: say which by its number, one of {}", numbers.join(", "))
+            bail!(
+                "several files are named {text:?}: say which by its path, or by its number, one of {}",
+                numbers.join(", ")
+            )
         }
     }
 }

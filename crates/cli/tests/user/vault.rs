@@ -106,6 +106,8 @@ fn every_file_has_an_explanation_and_status_tells_the_whole() {
         answer[0]["explanation"].as_str().unwrap().to_owned()
     };
     assert!(explain("a.jpg").starts_with("Backed up on "));
+    let versions = machine.says(&["versions", folder.join("a.jpg").to_str().unwrap()]);
+    assert!(versions.contains("was not edited"), "{versions}");
     assert!(explain("notes.txt").starts_with("Not backed up: "));
     write(&folder.join("new.jpg"), &jpeg(9));
     assert!(explain("new.jpg").contains("`darkslide backup` sends it"));

@@ -40,6 +40,18 @@ pub async fn explain(catalog: &Catalog, path: &Path, agent: &Agent) -> Result<St
     Ok(unseen(&below, next))
 }
 
+/// The file of the vault that was backed up from a path, whether it still lies there or not.
+pub async fn file_at(catalog: &Catalog, path: &Path) -> Result<Option<FileId>, CatalogError> {
+    let Some(path) = located(path).or_else(|| std::path::absolute(path).ok()) else { return Ok(None) };
+    for root in catalog.asset_roots().await? {
+        let Ok(relative) = path.strip_prefix(path_of(&root)) else { continue };
+        if let Some(row) = catalog.asset(&root, &raw(relative)).await? {
+            return Ok(row.file);
+        }
+    }
+    Ok(None)
+}
+
 /// How what could not be backed up stands, in the order of the paths. What is gone since is left out.
 pub async fn explain_blocked(
     catalog: &Catalog,
