@@ -13,8 +13,9 @@ use darkslide_client::watch::{How, Watcher};
 
 use super::attempt::Attempt;
 use super::notices::Cause;
+use super::schedule::chance;
 use super::status::Problem;
-use super::{Agent, Running, Watched, chance, micros_of};
+use super::{Agent, Running, Watched, micros_of};
 
 /// Failed files of one run that the log names.
 const FAILED_NAMED: usize = 20;

@@ -593,11 +593,6 @@ async fn maybe<T>(future: Option<impl Future<Output = T>>) -> T {
     }
 }
 
-/// A number between 0 and 1; where the system has no chance to offer, the middle.
-fn chance() -> f64 {
-    getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
-}
-
 /// Now, for the log, in the zone of this machine.
 fn moment() -> String {
     jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string()

@@ -260,6 +260,11 @@ pub(super) fn backoff((first, longest): (Duration, Duration), failures: u32, cha
     whole.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)
 }
 
+/// A number between 0 and 1; where the system has no chance to offer, the middle.
+pub(super) fn chance() -> f64 {
+    getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,9 +12,10 @@ use super::batch::OnItsWay;
 use super::error::AssetError;
 use super::hash::{Hashed, hash_kept, is_kept};
 use super::identify::Asset;
+use super::memory::room_of;
 use super::packing::pack_together;
 use super::run::Run;
-use super::settle::{Job, room_of};
+use super::settle::Job;
 use crate::event::Event;
 use crate::together::Most;
 

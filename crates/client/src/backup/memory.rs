@@ -1,6 +1,13 @@
 //! How much memory a run may take, whatever the size and number of the files.
 
+use darkslide_crypto::stream::CHUNK_LEN;
+
+use super::hash::is_kept;
+use super::identify::Asset;
 use crate::together::Most;
+
+/// Bytes that one unit of room in memory stands for.
+const ROOM_UNIT: u64 = 1024;
 
 /// Bounds that a run keeps. What a bound costs is speed.
 #[derive(Clone, Copy, Debug)]
@@ -46,4 +53,17 @@ impl Memory {
         batch_bytes: 4 << 20,
         runs_ahead: false,
     };
+}
+
+/// Bytes in memory of an asset that is read piece by piece, beside its own: pieces that are on their way, its thumbnail, its records.
+const PIECES_BYTES: u64 = 128 * 1024;
+
+/// The same of one that is sealed in one go.
+const RECORDS_BYTES: u64 = 64 * 1024;
+
+/// Room in memory for an asset's bytes, plain or sealed; of one that is read piece by piece, for the pieces. In units.
+pub(super) fn room_of(asset: &Asset) -> u32 {
+    let beside = if is_kept(asset) { RECORDS_BYTES } else { PIECES_BYTES };
+    let bytes = asset.size().min(CHUNK_LEN as u64) + beside;
+    u32::try_from(bytes / ROOM_UNIT).unwrap_or(u32::MAX)
 }

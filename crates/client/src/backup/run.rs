@@ -44,9 +44,6 @@ use crate::library::{Library, PassedOver, raw};
 use crate::session::Session;
 use crate::together::Together;
 
-/// Bytes that one unit of room in memory stands for.
-pub(super) const ROOM_UNIT: u64 = 1024;
-
 /// Small originals on the network at once.
 const SMALL_UPLOADS: usize = 4;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use darkslide_crypto::ContentHash;
-use darkslide_crypto::stream::{CHUNK_LEN, ciphertext_len};
+use darkslide_crypto::stream::ciphertext_len;
 use darkslide_protocol::FileId;
 use darkslide_protocol::collection::AddFilesRequest;
 use darkslide_protocol::limits::OBJECT_BYTES_MAX;
@@ -21,7 +21,7 @@ use super::hash::{Hashed, hash, is_kept};
 use super::head_start::Head;
 use super::identify::Asset;
 use super::plan::{self, ContentDecision, decide_content, deleted_reason};
-use super::run::{GONE, ROOM_UNIT, Run};
+use super::run::{GONE, Run};
 use crate::appearance::Appearance;
 use crate::catalog::{AssetRow, AssetState, CatalogError, FileRow, Fingerprint, TrashRow, content_mark};
 use crate::event::{Event, Outcome};
@@ -99,19 +99,6 @@ impl Settled {
     fn without_room() -> Self {
         Self { found_no_room: true, ..Self::outside(Outcome::Failed(AssetError::NoRoom.to_string())) }
     }
-}
-
-/// Bytes in memory of an asset that is read piece by piece, beside its own: pieces that are on their way, its thumbnail, its records.
-const PIECES_BYTES: u64 = 128 * 1024;
-
-/// The same of one that is sealed in one go.
-const RECORDS_BYTES: u64 = 64 * 1024;
-
-/// Room in memory for an asset's bytes, plain or sealed; of one that is read piece by piece, for the pieces. In units.
-pub(super) fn room_of(asset: &Asset) -> u32 {
-    let beside = if is_kept(asset) { RECORDS_BYTES } else { PIECES_BYTES };
-    let bytes = asset.size().min(CHUNK_LEN as u64) + beside;
-    u32::try_from(bytes / ROOM_UNIT).unwrap_or(u32::MAX)
 }
 
 /// How far an asset has come.
