@@ -21,7 +21,8 @@ const READ_LEN: usize = 256 * 1024;
 pub(super) async fn superseded(job: &Job, before: &FileRow) -> Option<ContentHash> {
     let was = before.content_hash.filter(|was| matches!(was, ContentHash::Single(_)))?;
     let length = u64::try_from(before.object_size).ok().and_then(plaintext_len)?;
-    if job.asset().motion.is_some() || job.len() <= length {
+    // Elsewhere than in a sync folder an edit is an edit, whatever it does to the bytes.
+    if job.asset().offered.is_none() || job.asset().motion.is_some() || job.len() <= length {
         return None;
     }
     let begins = match job.in_memory() {
