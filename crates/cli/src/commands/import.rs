@@ -99,6 +99,8 @@ fn previewed(preview: &Preview) -> String {
     text += &format!("\nWould import {files}, {} at most; {} unchanged.\n", bytes(total), preview.unchanged);
     section(&mut text, "Not pictures or videos by their names", &preview.not_media, NAMED);
     text += &unmatched(&preview.unmatched);
+    let skipped = preview.skipped.iter().map(|skipped| format!("{}: {}", skipped.path, skipped.reason));
+    section(&mut text, "Would be left out", &skipped.collect::<Vec<_>>(), NAMED);
     let failed = preview.failed.iter().map(|failed| format!("{}: {}", failed.path, failed.reason));
     section(&mut text, "Cannot be read", &failed.collect::<Vec<_>>(), usize::MAX);
     text
@@ -152,6 +154,7 @@ mod tests {
             files: vec![file("/t.zip/a.jpg", Some("2023-11-14T22:13:20Z")), file("/t.zip/b.jpg", None)],
             unchanged: 3,
             not_media: vec!["/t.zip/archive_browser.html".into()],
+            skipped: vec![Named { path: "/t.zip/Trash/c.jpg".into(), reason: "it is in the trash".into() }],
             failed: vec![Named { path: "/u.zip".into(), reason: "it is encrypted".into() }],
             unmatched: nothing_matched(),
         };
@@ -172,6 +175,9 @@ mod tests {
 
         Neither pictures nor sidecars, left alone:
           /t.zip/Takeout/print-subscriptions.json
+
+        Would be left out:
+          /t.zip/Trash/c.jpg: it is in the trash
 
         Cannot be read:
           /u.zip: it is encrypted

@@ -18,6 +18,9 @@ use super::{Export, FolderSteps, Item};
 use crate::backup::identify::{Asset, Component, Identified, Look, Surroundings, Told, look, read_small};
 use crate::buffers::Buffers;
 
+/// Why what its owner deleted at Google is left alone.
+pub(super) const IN_GOOGLES_TRASH: &str = "it is in the trash at Google";
+
 /// One picture or video, and what its sidecar says.
 struct Seen {
     source: usize,
@@ -112,7 +115,7 @@ impl Export {
         });
         if sidecar.is_some_and(|(sidecar, _)| sidecar.trashed) {
             let (relative, fingerprint) = (component.relative, component.fingerprint);
-            let reason = "it is in the trash at Google".to_owned();
+            let reason = IN_GOOGLES_TRASH.to_owned();
             return (root, Identified::LeftAlone { relative, fingerprint, reason });
         }
         // A half in another archive is named by its whole path.

@@ -137,4 +137,13 @@ impl Export {
         };
         self.unreadable.iter().map(named)
     }
+
+    /// What was left out by its name.
+    pub(crate) fn left_out(&self) -> impl Iterator<Item = Named> {
+        let named = |(path, reason): &(PathBuf, String)| Named {
+            path: path.display().to_string(),
+            reason: reason.clone(),
+        };
+        self.left_out.iter().map(named)
+    }
 }

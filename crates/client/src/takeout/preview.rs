@@ -4,6 +4,7 @@ use darkslide_media::dates::from_micros;
 use serde::Serialize;
 use time::format_description::well_known::Rfc3339;
 
+use super::identify::IN_GOOGLES_TRASH;
 use super::{Export, Unmatched, folders};
 use crate::backup::Named;
 use crate::backup::plan::Decision;
@@ -19,6 +20,8 @@ pub struct Preview {
     pub unchanged: u64,
     /// What is no picture by its name. It is looked into by the import itself.
     pub not_media: Vec<String>,
+    /// What would be left out, and why.
+    pub skipped: Vec<Named>,
     /// What cannot be read.
     pub failed: Vec<Named>,
     /// What could not be matched.
@@ -51,6 +54,7 @@ impl Export {
         let unchanged = plan.settled.iter().filter(|settled| settled.step.decision == Decision::Unchanged);
         let mut preview = Preview {
             unchanged: unchanged.count() as u64,
+            skipped: self.left_out().collect(),
             failed: self.unreadable().collect(),
             unmatched: self.unmatched().clone(),
             ..Preview::default()
@@ -64,7 +68,12 @@ impl Export {
                     continue;
                 }
                 let sidecar = folder.sidecar_of(at).map(|(sidecar, _)| sidecar);
-                let taken = sidecar.and_then(|sidecar| self.read_sidecar(sidecar)?.taken);
+                let told = sidecar.and_then(|sidecar| self.read_sidecar(sidecar));
+                if told.as_ref().is_some_and(|told| told.trashed) {
+                    preview.skipped.push(Named { path, reason: IN_GOOGLES_TRASH.to_owned() });
+                    continue;
+                }
+                let taken = told.and_then(|told| told.taken);
                 preview.files.push(Previewed {
                     path,
                     size: item.fingerprint.size,
