@@ -4,6 +4,7 @@ mod agent;
 mod arguments;
 mod commands;
 mod output;
+mod pace;
 mod profile;
 mod progress;
 mod questions;

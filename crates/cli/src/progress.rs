@@ -3,13 +3,12 @@
 //! It only draws. Without a terminal it is silent, except for what needs the user: failures, a full server.
 
 use crate::output::{Output, bytes, printable};
+use crate::pace::{InWork, Pace};
 use console::{Term, truncate_str};
 use darkslide_client::event::{Event, Events, Outcome};
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use std::collections::VecDeque;
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinHandle;
 
@@ -60,14 +59,6 @@ async fn draw(output: Output, verb: &'static str, mut events: Receiver<Event>) {
 /// Rows and columns of a terminal.
 type Size = fn() -> (u16, u16);
 
-/// A file that is being worked on.
-#[derive(Debug)]
-struct InWork {
-    name: Arc<Path>,
-    bytes: u64,
-    moved: u64,
-}
-
 /// What is shown: how far all of it is, what is being worked on, and what is waited for.
 struct Block {
     output: Output,
@@ -75,9 +66,7 @@ struct Block {
     bar: ProgressBar,
     /// Rows and columns of the terminal.
     size: Size,
-    in_work: VecDeque<InWork>,
-    files: u64,
-    done: u64,
+    pace: Pace,
     thumbnails_left: u64,
     waiting: Option<String>,
 }
@@ -94,17 +83,7 @@ impl Block {
     fn on(target: ProgressDrawTarget, size: Size, output: Output, verb: &'static str) -> Self {
         let bar = ProgressBar::with_draw_target(Some(0), target);
         bar.set_style(ProgressStyle::with_template("{spinner} {msg}").expect("the template is valid"));
-        Self {
-            output,
-            verb,
-            bar,
-            size,
-            in_work: VecDeque::new(),
-            files: 0,
-            done: 0,
-            thumbnails_left: 0,
-            waiting: None,
-        }
+        Self { output, verb, bar, size, pace: Pace::default(), thumbnails_left: 0, waiting: None }
     }
 
     fn show(&mut self, event: Event) {
@@ -112,7 +91,7 @@ impl Block {
             Event::Scanned { found } => self.bar.set_message(format!("scanning: {found} files found")),
             Event::Planned { assets, bytes } => self.plan(assets, bytes),
             Event::Started { name, bytes } if !self.bar.is_hidden() => {
-                self.in_work.push_back(InWork { name, bytes, moved: 0 });
+                self.pace.start(name, bytes, Instant::now());
             }
             // The summary says what is to be done when the vault is full.
             Event::Started { .. }
@@ -130,33 +109,25 @@ impl Block {
     }
 
     fn plan(&mut self, files: u64, bytes: u64) {
-        self.files += files;
+        self.pace.plan(files, bytes);
         self.bar.inc_length(bytes);
         let (_, columns) = (self.size)();
         let width = (columns / 4).clamp(BAR_CHARACTERS, 3 * BAR_CHARACTERS);
         let style = ProgressStyle::with_template(&format!(
-            "{{spinner}} {{prefix}}\n  [{{bar:{width}}}] {{percent}} %, {{decimal_bytes}} of {{decimal_total_bytes}}, {{decimal_bytes_per_sec}}{{left}}{{msg}}",
+            "{{spinner}} {{prefix}}\n  [{{bar:{width}}}] {{percent}} %, {{decimal_bytes}} of {{decimal_total_bytes}}, {{decimal_bytes_per_sec}}{{msg}}",
         ));
         let style = style.expect("the template is valid").progress_chars("=> ");
-        self.bar.set_style(style.with_key("left", time_left));
+        self.bar.set_style(style);
         self.bar.set_message("");
     }
 
     fn advance(&mut self, name: &Path, bytes: u64) {
         self.waiting = None;
-        self.bar.inc(bytes);
-        if let Some(file) = self.in_work.iter_mut().find(|file| file.name.as_os_str() == name.as_os_str()) {
-            file.moved += bytes;
-        }
+        self.bar.inc(self.pace.advance(name, bytes));
     }
 
     fn finish(&mut self, name: &Path, outcome: &Outcome) {
-        self.done += 1;
-        let place = self.in_work.iter().position(|file| file.name.as_os_str() == name.as_os_str());
-        if let Some(file) = place.and_then(|place| self.in_work.remove(place)) {
-            // What needed no sending is behind us too.
-            self.bar.inc(file.bytes.saturating_sub(file.moved));
-        }
+        self.bar.inc(self.pace.finish(name));
         if let Outcome::Failed(reason) = outcome {
             self.say(&format!("{}: {reason}", name.display()));
         }
@@ -172,25 +143,27 @@ impl Block {
     }
 
     fn describe(&self) {
-        if self.files == 0 || self.bar.is_hidden() {
+        if self.pace.files == 0 || self.bar.is_hidden() {
             return;
         }
         let (rows, columns) = (self.size)();
-        let headline = if self.thumbnails_left > 0 && self.done >= self.files {
+        let headline = if self.thumbnails_left > 0 && self.pace.files_done >= self.pace.files {
             format!("all originals are safe; thumbnails to make: {}", self.thumbnails_left)
         } else {
-            format!("{}: {} of {} files", self.verb, self.done, self.files)
+            format!("{}: {} of {} files", self.verb, self.pace.files_done, self.pace.files)
         };
         self.bar.set_prefix(headline);
         let lines = self.lines(usize::from(rows), usize::from(columns));
-        let below: Vec<String> = std::iter::once(String::new()).chain(lines).collect();
+        let left = self.pace.left(Instant::now());
+        let left = left.map_or_else(String::new, |left| format!(", {:#} left", HumanDuration(left)));
+        let below: Vec<String> = std::iter::once(left).chain(lines).collect();
         self.bar.set_message(below.join("\n"));
     }
 
     /// The lines below the bar, as many and as long as there is room for: the files that take longest, and what is waited for.
     fn lines(&self, rows: usize, columns: usize) -> Vec<String> {
         let room = (rows / 3).clamp(1, FILES_SHOWN_MAX);
-        let mut files: Vec<&InWork> = self.in_work.iter().collect();
+        let mut files: Vec<&InWork> = self.pace.in_work.iter().collect();
         files.sort_by_key(|file| std::cmp::Reverse(file.bytes));
         let mut lines: Vec<String> = files.iter().take(room).map(|file| file.line(columns)).collect();
         if let Some(more) = files.len().checked_sub(room).filter(|more| *more > 0) {
@@ -218,14 +191,6 @@ impl InWork {
             return format!("    {name}  {}", bytes(self.bytes));
         }
         format!("    {name}  {} of {}", bytes(self.moved), bytes(self.bytes))
-    }
-}
-
-/// Nothing is said before anything has moved: nobody knows yet.
-fn time_left(state: &ProgressState, text: &mut dyn std::fmt::Write) {
-    if state.pos() > 0 {
-        // What cannot be drawn is not worth a failure.
-        let _ = write!(text, ", {:#} left", HumanDuration(state.eta()));
     }
 }
 
@@ -262,6 +227,7 @@ pub(crate) fn rate(moved: u64, time: Duration) -> String {
 mod tests {
     use super::*;
     use indicatif::InMemoryTerm;
+    use std::sync::Arc;
 
     #[test]
     fn long_names_keep_both_ends() {
@@ -311,7 +277,7 @@ mod tests {
         let mut block = Block::new(Output { json: false, quiet: true }, "backing up");
         for number in 0..20u64 {
             let name = Path::new(&format!("/p/{}{number}.jpg", "long ".repeat(30))).into();
-            block.in_work.push_back(InWork { name, bytes: 1000 * number, moved: 400 });
+            block.pace.in_work.push_back(InWork { name, bytes: 1000 * number, moved: 400 });
         }
         block.waiting = Some("the server does not answer".to_owned());
         for (rows, columns, expected) in [(24, 80, 10), (60, 200, 14), (3, 20, 3)] {

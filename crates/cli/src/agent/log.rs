@@ -71,6 +71,11 @@ pub(crate) fn tail(folder: &Path, most: usize) -> io::Result<Vec<String>> {
     Ok(lines.into())
 }
 
+/// Now, for the log, in the zone of this machine.
+pub(super) fn moment() -> String {
+    jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -44,11 +44,12 @@ use tokio_util::sync::CancellationToken;
 use crate::arguments::{General, SettlingArguments};
 use crate::commands::backup;
 use crate::output::Output;
+use crate::pace::Pace;
 use crate::profile;
 use attempt::Attempt;
 use control::{Command, Door, Request};
 use listen::listen;
-use log::Log;
+use log::{Log, moment};
 use notices::{Cause, Notices};
 use schedule::{Schedule, Step, Timing};
 use signals::Signals;
@@ -170,6 +171,7 @@ struct Running {
     task: JoinHandle<Attempt>,
     events: Option<Receiver<Event>>,
     shown: RunStatus,
+    pace: Pace,
     /// When the first bytes were sent.
     sending_since: Option<Instant>,
     /// Its originals are safe, and it was stopped because others are not.
@@ -435,6 +437,7 @@ impl Agent {
             task: tokio::spawn(looking),
             events: None,
             shown: RunStatus::default(),
+            pace: Pace::default(),
             sending_since: None,
             is_overtaken: false,
             counts_due: Instant::now(),
@@ -468,6 +471,7 @@ impl Agent {
             task,
             events: Some(receiver),
             shown,
+            pace: Pace::default(),
             sending_since: None,
             is_overtaken: false,
             counts_due: Instant::now(),
@@ -479,9 +483,7 @@ impl Agent {
         let Some(running) = &mut self.running else { return };
         match event {
             Some(event) => {
-                if matches!(event, Event::Moved { .. }) {
-                    running.sending_since.get_or_insert_with(Instant::now);
-                }
+                running.follow(&event, Instant::now());
                 running.shown.take(event);
             }
             None => running.events = None,
@@ -591,9 +593,4 @@ async fn maybe<T>(future: Option<impl Future<Output = T>>) -> T {
         Some(future) => future.await,
         None => std::future::pending().await,
     }
-}
-
-/// Now, for the log, in the zone of this machine.
-fn moment() -> String {
-    jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string()
 }

@@ -10,6 +10,7 @@ use darkslide_client::watch::How;
 use super::status::{AgentStatus, FolderState, FolderStatus, RunStatus, State};
 use super::{Agent, Running, Watched};
 use crate::output::on_one_line;
+use crate::pace::Pace;
 
 /// While a run is under way the status is put together no more often than this.
 const PUBLISH_EVERY: Duration = Duration::from_millis(200);
@@ -80,12 +81,38 @@ impl Agent {
 }
 
 impl Running {
+    /// Takes over how far it is.
+    pub(super) fn follow(&mut self, event: &Event, now: Instant) {
+        match event {
+            Event::Planned { assets, bytes } => self.pace.plan(*assets, *bytes),
+            Event::Started { name, bytes } => self.pace.start(Arc::clone(name), *bytes, now),
+            Event::Moved { name, bytes } => {
+                self.sending_since.get_or_insert(now);
+                self.pace.advance(name, *bytes);
+            }
+            Event::Finished { name, .. } => {
+                self.pace.finish(name);
+            }
+            _ => {}
+        }
+    }
+
     fn describe(&self, now: Instant) -> RunStatus {
         let millis = self.sending_since.map_or(0, |since| now.saturating_duration_since(since).as_millis());
         let sent = u128::from(self.shown.bytes_sent) * 1000;
         let bytes_per_second =
             sent.checked_div(millis).and_then(|rate| u64::try_from(rate).ok()).unwrap_or(0);
-        RunStatus { bytes_per_second, ..self.shown.clone() }
+        let Pace { files, files_done, bytes, bytes_done, .. } = self.pace;
+        let seconds_left = self.pace.left(now).map(|left| left.as_secs());
+        RunStatus {
+            files,
+            files_done,
+            bytes,
+            bytes_done,
+            seconds_left,
+            bytes_per_second,
+            ..self.shown.clone()
+        }
     }
 }
 
@@ -121,7 +148,6 @@ impl RunStatus {
     pub(super) fn take(&mut self, event: Event) {
         match event {
             Event::Scanned { found } => self.found = found,
-            Event::Planned { assets, bytes } => (self.files, self.bytes) = (assets, bytes),
             Event::Started { name, .. } => {
                 if self.current.len() < NAMED_MAX {
                     self.current.push(shown(&name));
@@ -132,14 +158,16 @@ impl RunStatus {
                 self.waiting = None;
             }
             Event::Finished { name, .. } => {
-                self.files_done += 1;
                 let name = shown(&name);
                 self.current.retain(|other| *other != name);
             }
             Event::Waiting { reason, .. } | Event::StorageFull { reason } => self.waiting = Some(reason),
             Event::OriginalsDone => self.originals_done = true,
-            // Of phones; in the report; in the schedule.
-            Event::ScreenStaysOn(_) | Event::Unreadable { .. } | Event::Unsettled(_) => {}
+            // In the pace; of phones; in the report; in the schedule.
+            Event::Planned { .. }
+            | Event::ScreenStaysOn(_)
+            | Event::Unreadable { .. }
+            | Event::Unsettled(_) => {}
             Event::ThumbnailsLeft { left } => self.thumbnails_left = left,
         }
     }

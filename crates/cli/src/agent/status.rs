@@ -71,6 +71,12 @@ pub(crate) struct RunStatus {
     pub(crate) files_done: u64,
     /// Bytes to look at.
     pub(crate) bytes: u64,
+    /// Of these, done.
+    #[serde(default)]
+    pub(crate) bytes_done: u64,
+    /// How long the rest may take, in seconds.
+    #[serde(default)]
+    pub(crate) seconds_left: Option<u64>,
     /// Ciphertext bytes that were sent.
     pub(crate) bytes_sent: u64,
     /// The same, a second, since the first of them.

@@ -19,11 +19,11 @@ use darkslide_client::watch::{How, Removals, Watcher};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::AgentSettings;
 use super::control::{Command, Request};
-use super::log::Log;
+use super::log::{Log, moment};
 use super::notices::{Cause, Notices};
 use super::schedule::{backoff, chance};
-use super::{AgentSettings, moment};
 use crate::commands::sync::pass_settings;
 use crate::commands::sync::show::{done, sentence};
 use crate::output::counted;

@@ -16,9 +16,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::listen::listen;
-use super::log::Log;
+use super::log::{Log, moment};
 use super::sync::{Keeper, Shared};
-use super::{AgentSettings, SIGN_IN_LOOK, be_alone, moment};
+use super::{AgentSettings, SIGN_IN_LOOK, be_alone};
 use crate::arguments::{General, SettlingArguments, SyncAdd, Way};
 use crate::commands::sync::add_folder;
 use crate::output::Output;

@@ -307,13 +307,13 @@ fn describe_run(run: &RunStatus) -> String {
         return format!("  {folder}: all originals are safe; thumbnails to make: {}\n", run.thumbnails_left);
     }
     let mut text = format!(
-        "  {folder}: {} of {} files, {} sent of {}",
+        "  {folder}: {} of {} files, {} of {}",
         run.files_done,
         run.files,
-        bytes(run.bytes_sent),
+        bytes(run.bytes_done),
         bytes(run.bytes)
     );
-    if let Some(seconds) = run.bytes.saturating_sub(run.bytes_sent).checked_div(run.bytes_per_second) {
+    if let Some(seconds) = run.seconds_left {
         let left = indicatif::HumanDuration(Duration::from_secs(seconds));
         text += &format!(", {}/s, {left:#} left", bytes(run.bytes_per_second));
     }
@@ -493,7 +493,9 @@ mod tests {
                 files: 20,
                 files_done: 3,
                 bytes: 90_000_000,
-                bytes_sent: 12_000_000,
+                bytes_done: 12_000_000,
+                seconds_left: Some(39),
+                bytes_sent: 12_100_000,
                 bytes_per_second: 2_000_000,
                 originals_done: false,
                 thumbnails_left: 0,
