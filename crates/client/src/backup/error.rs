@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use darkslide_media::probe::ProbeError;
+
 use crate::api::ApiFailure;
 use crate::catalog::CatalogError;
 use crate::error::VaultError;
@@ -81,6 +83,35 @@ impl AssetError {
     /// From reading plaintext while sending.
     pub(super) fn reading(error: io::Error) -> Self {
         if is_change(&error) { Self::Changed } else { Self::Read(error) }
+    }
+
+    /// What happened, and what its owner can do about it. It is what the catalog keeps of what is blocked.
+    pub(super) fn told(&self) -> String {
+        self.advice().map_or_else(|| self.to_string(), |advice| format!("{self}: {advice}"))
+    }
+
+    fn advice(&self) -> Option<&'static str> {
+        let error = match self.root() {
+            Self::Read(error)
+            | Self::Hash(HashError::Read(error))
+            | Self::Identify(IdentifyError::Read(error) | IdentifyError::Probe(ProbeError::Read(error)))
+            | Self::Library(LibraryError::Read(error)) => error,
+            Self::TooLarge => return Some("cut it into shorter parts, or keep it somewhere else"),
+            Self::Hash(HashError::Layout(_)) => {
+                return Some("give the still and the video names of their own");
+            }
+            Self::Unreadable(_) => {
+                return Some("sign in again; if that does not help, its album is damaged in the vault");
+            }
+            _ => return None,
+        };
+        Some(match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                "give yourself the right to read it, and the folders that it is in"
+            }
+            io::ErrorKind::NotFound => "put it back, or leave it: what is gone is not looked for again",
+            _ => "copy it away if you still can: its disk may be failing",
+        })
     }
 
     /// Whether the same may succeed later without anybody doing anything.
@@ -187,5 +218,25 @@ impl BackupError {
             Self::Asset(error) => error.is_transient(),
             Self::Root { .. } => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_blocked_comes_with_what_to_do() {
+        let told = |kind: io::ErrorKind| AssetError::Read(kind.into()).told();
+        assert!(
+            told(io::ErrorKind::PermissionDenied)
+                .ends_with("give yourself the right to read it, and the folders that it is in")
+        );
+        assert!(told(io::ErrorKind::Other).ends_with("its disk may be failing"));
+        assert_eq!(
+            AssetError::Changed.told(),
+            AssetError::Changed.to_string(),
+            "the next run does it by itself"
+        );
     }
 }

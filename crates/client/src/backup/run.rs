@@ -435,8 +435,7 @@ impl Run {
                     self.finished(&root.join(relative).into(), Outcome::Skipped(GONE.to_owned())).await;
                     return Ok(());
                 }
-                let (reason, unknown) =
-                    (error.to_string(), Fingerprint { size: 0, modified_ns: 0, inode: 0 });
+                let (reason, unknown) = (error.told(), Fingerprint { size: 0, modified_ns: 0, inode: 0 });
                 self.record_other(root, &relative, unknown, AssetState::Blocked, &reason).await?;
                 self.finished(&root.join(relative).into(), Outcome::Failed(reason)).await;
             }

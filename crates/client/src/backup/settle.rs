@@ -431,7 +431,7 @@ impl Run {
                 if error.is_storage_full() {
                     Settled::without_room()
                 } else {
-                    Settled::outside(Outcome::Failed(error.to_string()))
+                    Settled::outside(Outcome::Failed(error.told()))
                 }
             }
         };

@@ -35,7 +35,7 @@ impl Run {
         }
         let is_unavailable = matches!(error, AssetError::Library(LibraryError::Unavailable(_)));
         let passes = is_unavailable || error.is_transient() || error.is_storage_full();
-        let reason = error.to_string();
+        let reason = error.told();
         let (state, outcome) = match error {
             AssetError::Identify(IdentifyError::NotMedia(_)) => {
                 (AssetState::NotMedia, Outcome::NotMedia(reason.clone()))
