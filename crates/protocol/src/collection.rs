@@ -84,8 +84,10 @@ pub struct Attributes {
 #[serde(rename_all = "camelCase")]
 pub struct CreateCollectionRequest {
     /// The collection's key under the master key: 48 bytes.
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9+/]{64}$")]
     pub encrypted_key: Opaque,
     /// Its nonce: 24 bytes.
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9+/]{32}$")]
     pub key_decryption_nonce: Opaque,
     /// The name under the collection's key.
     #[serde(default)]
@@ -95,9 +97,11 @@ pub struct CreateCollectionRequest {
     pub name_decryption_nonce: Opaque,
     /// What it is for.
     #[serde(rename = "type")]
+    #[schema(value_type = String, pattern = "^(album|folder)$")]
     pub kind: CollectionType,
-    /// Absent from web.
+    /// Absent from web, and of no use to clients that know the extensions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
     pub attributes: Option<Attributes>,
     /// Private, mutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
