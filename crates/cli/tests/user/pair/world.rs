@@ -445,6 +445,12 @@ pub(crate) fn assert_quiet(answer: &Value) {
     }
 }
 
+/// Whether it is what Syncthing has received of a file so far. Where the file changed meanwhile, that may lie there for a day.
+fn is_part(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with(".syncthing.") && name.ends_with(".tmp")
+}
+
 /// Pictures in a folder and in the folders there, by name.
 pub(crate) fn tree(side: &Instance) -> BTreeMap<String, i64> {
     let mut found = BTreeMap::new();
@@ -454,7 +460,7 @@ pub(crate) fn tree(side: &Instance) -> BTreeMap<String, i64> {
         for entry in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
             let path = entry.path();
             let name = path.strip_prefix(side.folder()).unwrap().to_str().unwrap().to_owned();
-            if FURNITURE.contains(&name.as_str()) {
+            if FURNITURE.contains(&name.as_str()) || is_part(&path) {
                 continue;
             }
             let Ok(metadata) = entry.metadata() else { continue };
