@@ -13,7 +13,7 @@ use super::clocks::Reach;
 use super::commit::{Contents, Sizes, StoredFile, agreed_size, check_envelope, stored_file};
 use super::files::magic_text;
 use super::lookup::{TAG_START, tag_start};
-use super::sql::{LIST_MAX, list, long_statement, padded, rows};
+use super::sql::{LIST_MAX, list, long_statement, padded, padded_list, rows};
 use super::uploads::{ObjectAddress, UNCOMMITTED_MICROS};
 use super::{Store, StoreError, Tx};
 use crate::objects::{BlobName, Packed};
@@ -275,15 +275,6 @@ impl Store {
         self.bump_collections(tx, &collections).await?;
         Ok(numbered.into_iter().map(|file| (file.index, file.created)).collect())
     }
-
-    /// As many ids as are asked for, which nothing else has.
-    async fn next_ids(&self, count: usize) -> Result<Vec<i64>, StoreError> {
-        let mut ids = Vec::with_capacity(count);
-        for _ in 0..count {
-            ids.push(self.next_id().await?);
-        }
-        Ok(ids)
-    }
 }
 
 /// The version of a file's live membership; `None` where it has several or none.
@@ -457,7 +448,7 @@ async fn lock_objects(tx: &mut Tx, keys: &[String]) -> Result<HashMap<String, Kn
         let text = format!(
             "UPDATE objects SET state = state WHERE key IN ({})
              RETURNING key, state, length, digest, file_id",
-            list(1, padded(chunk).count())
+            padded_list(1, chunk)
         );
         let query = long_statement(tx.engine(), text, true);
         let query = padded(chunk).fold(query, |query, key| query.bind(key.clone()));
@@ -520,7 +511,7 @@ pub(super) async fn tagged_files(
             "SELECT content_tag, id FROM files
              WHERE owner_id = $1 AND substr(content_tag, 1, {TAG_START}) IN ({}) AND is_purged = 0
              AND NOT EXISTS (SELECT 1 FROM trash WHERE trash.file_id = files.id AND trash.is_restored = 0)",
-            list(2, padded(chunk).count())
+            padded_list(2, chunk)
         );
         let query = long_statement(tx.engine(), text, true).bind(account.0);
         let query = padded(chunk).fold(query, |query, tag| query.bind(tag_start(tag).to_owned()));

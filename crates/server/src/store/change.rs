@@ -3,7 +3,7 @@
 //! Each changed row gets a version of its own, and each collection that it is in a later one, in the same transaction; so a page
 //! of a diff may end at any row, and a collection is never older than what is in it.
 
-use super::sql::{LIST_MAX, list, padded, padded_statement, statement};
+use super::sql::{LIST_MAX, list, padded, padded_list, padded_statement, statement};
 use super::{Store, StoreError, Tx};
 use darkslide_protocol::error::VersionConflict;
 use darkslide_protocol::limits::QUOTA_GRACE_BYTES;
@@ -183,7 +183,7 @@ pub(super) async fn collection_states(
     for chunk in collections.chunks(LIST_MAX) {
         let text = format!(
             "SELECT {STATE_COLUMNS} FROM {WITH_SHARE} WHERE collections.id IN ({})",
-            list(2, padded(chunk).count())
+            padded_list(2, chunk)
         );
         let query = padded_statement(text).bind(account.0);
         let query = padded(chunk).fold(query, |query, id| query.bind(id.0));
@@ -317,7 +317,7 @@ impl Store {
                  FROM (SELECT id, row_number() OVER (ORDER BY id) - 1 AS n FROM collections WHERE id IN ({}))
                       AS numbered
                  WHERE collections.id = numbered.id",
-                list(2, padded(chunk).count())
+                padded_list(2, chunk)
             );
             let query = padded_statement(text).bind(next);
             let query = padded(chunk).fold(query, |query, id| query.bind(id.0));

@@ -5,7 +5,7 @@
 //! and sets every clock to the last: one number is right in every feed, and none of them has passed it. Who sees a collection changes
 //! under the same locks, so it is looked up again once they are held, and the transaction begun anew when others have come.
 
-use super::sql::{LIST_MAX, list, padded, padded_statement, statement};
+use super::sql::{LIST_MAX, list, padded, padded_list, padded_statement, statement};
 use super::{Engine, Store, StoreError, Tx};
 use darkslide_protocol::{AccountId, CollectionId, FileId, Version};
 use sqlx::Row as _;
@@ -62,8 +62,7 @@ impl Store {
         let last = first + i64::try_from(count).unwrap_or(i64::MAX).max(1) - 1;
         let accounts: Vec<AccountId> = tx.locked().iter().copied().collect();
         for chunk in accounts.chunks(LIST_MAX) {
-            let text =
-                format!("UPDATE accounts SET version = $1 WHERE id IN ({})", list(2, padded(chunk).count()));
+            let text = format!("UPDATE accounts SET version = $1 WHERE id IN ({})", padded_list(2, chunk));
             let query = padded_statement(text).bind(last);
             let query = padded(chunk).fold(query, |query, account| query.bind(account.0));
             query.execute(&mut **tx).await?;
@@ -97,7 +96,7 @@ async fn participants(
                AND (collections.owner_id = $1
                     OR EXISTS (SELECT 1 FROM shares AS own WHERE own.collection_id = shares.collection_id
                                AND own.account_id = $1 AND own.is_deleted = 0))",
-            list(2, padded(chunk).count())
+            padded_list(2, chunk)
         );
         let query = padded_statement(text).bind(account.0);
         let query = padded(chunk).fold(query, |query, id| query.bind(id.0));

@@ -5,7 +5,7 @@ use super::clocks::Reach;
 use super::files::{magic_of, magic_text};
 use super::magic::Envelope;
 use super::shares::{end_shares, fill_sharees, shared_collection, shared_collections};
-use super::sql::{LIST_MAX, list, long_statement, padded, rows, statement};
+use super::sql::{LIST_MAX, long_statement, padded, padded_list, rows, statement};
 use super::{Store, StoreError, Tx};
 use darkslide_protocol::change::Span;
 use darkslide_protocol::collection::{
@@ -71,11 +71,7 @@ impl Store {
         if keys.len() < requests.len() {
             return Err(ChangeError::Malformed("a collection's key comes twice"));
         }
-        // Before the transaction: on SQLite nobody else can write then.
-        let mut ids = Vec::with_capacity(requests.len());
-        for _ in requests {
-            ids.push(CollectionId(self.next_id().await?));
-        }
+        let ids = self.next_ids(requests.len()).await?;
         let mut tx = self.begin_for(account, Reach::default()).await?;
         must_have_keys(&mut tx, account).await?;
         let after = tx.clock_of(account);
@@ -90,7 +86,7 @@ impl Store {
                 .into_iter()
                 .zip(ids.into_iter().zip(first.0..))
                 .map(|(request, (id, version))| NewCollection {
-                    id,
+                    id: CollectionId(id),
                     version: Version(version),
                     singular: None,
                     request,
@@ -353,7 +349,7 @@ async fn collections_with_keys(
     for chunk in keys.chunks(LIST_MAX) {
         let text = format!(
             "SELECT {COLUMNS} FROM collections WHERE owner_id = $1 AND encrypted_key IN ({})",
-            list(2, padded(chunk).count())
+            padded_list(2, chunk)
         );
         let query = long_statement(tx.engine(), text, true).bind(account.0);
         let query = padded(chunk).fold(query, |query, key| query.bind((*key).to_owned()));

@@ -241,6 +241,15 @@ impl Store {
         Ok(id)
     }
 
+    /// As many ids as are asked for, which nothing else has. Not inside a transaction: on SQLite nobody else can write then.
+    pub(crate) async fn next_ids(&self, count: usize) -> Result<Vec<i64>, StoreError> {
+        let mut ids = Vec::with_capacity(count);
+        for _ in 0..count {
+            ids.push(self.next_id().await?);
+        }
+        Ok(ids)
+    }
+
     /// Now, in microseconds since the epoch; within this process it never goes back.
     pub(crate) fn now(&self) -> i64 {
         let wall = SystemTime::now()

@@ -36,6 +36,11 @@ pub(super) fn padded<T>(items: &[T]) -> impl Iterator<Item = &T> {
     items.iter().chain(std::iter::repeat_n(items.last(), more).flatten())
 }
 
+/// `$first, …`, one for each item of a [padded] list.
+pub(super) fn padded_list<T>(first: usize, items: &[T]) -> String {
+    list(first, padded(items).count())
+}
+
 /// `($first, …), (…)`: rows of as many columns.
 pub(super) fn rows(first: usize, rows: usize, columns: usize) -> String {
     let mut text = String::with_capacity(rows * columns * 6);
