@@ -99,7 +99,7 @@ fn read_whole(component: &Component, buffers: &Buffers) -> Result<Buffer, HashEr
     Ok(kept)
 }
 
-fn open_unchanged(component: &Component) -> Result<Opened, HashError> {
+pub(super) fn open_unchanged(component: &Component) -> Result<Opened, HashError> {
     let file = Opened::open(&component.path, component.entry.as_ref())?;
     if file.fingerprint()? == component.fingerprint { Ok(file) } else { Err(HashError::Changed) }
 }
@@ -194,7 +194,7 @@ fn read_checked(
 }
 
 /// Hands on all bytes, until they are not wanted.
-fn read_pieces(file: &mut impl Read, take: &mut impl FnMut(&[u8]) -> bool) -> io::Result<()> {
+pub(super) fn read_pieces(file: &mut impl Read, take: &mut impl FnMut(&[u8]) -> bool) -> io::Result<()> {
     let mut buffer = vec![0; READ_LEN];
     loop {
         let count = read_some(file, &mut buffer)?;

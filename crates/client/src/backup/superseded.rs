@@ -4,18 +4,15 @@
 //! This only finds that out. Nothing is removed for it: the metadata of the whole file say what they supersede
 //! ([`describe`](super::describe)), and whoever lists earlier versions passes that over.
 
-use std::io::{self, Read as _};
+use std::io::Read as _;
 
 use darkslide_crypto::stream::plaintext_len;
 use darkslide_crypto::{ContentHash, ContentHasher};
 
+use super::hash::{HashError, open_unchanged, read_pieces};
 use super::identify::Component;
 use super::settle::Job;
 use crate::catalog::FileRow;
-use crate::library::opened::Opened;
-
-/// Bytes read at once.
-const READ_LEN: usize = 256 * 1024;
 
 /// What the file was, if what it becomes begins with all of it and is longer. What cannot be read begins with nothing.
 pub(super) async fn superseded(job: &Job, before: &FileRow) -> Option<ContentHash> {
@@ -36,20 +33,16 @@ pub(super) async fn superseded(job: &Job, before: &FileRow) -> Option<ContentHas
     (begins == was).then_some(was)
 }
 
-/// The first bytes of a file on disk.
-fn beginning(component: &Component, length: u64) -> io::Result<ContentHash> {
-    let mut file = Opened::open(&component.path, component.entry.as_ref())?.take(length);
-    let (mut hasher, mut buffer) = (ContentHasher::new(), vec![0; READ_LEN]);
-    loop {
-        match file.read(&mut buffer) {
-            // What was sent is what was there before: another file says nothing of that.
-            Ok(0) if file.get_ref().fingerprint()? == component.fingerprint => return Ok(hasher.finish()),
-            Ok(0) => return Err(io::ErrorKind::StaleNetworkFileHandle.into()),
-            Ok(count) => {
-                hasher.update(buffer.get(..count).unwrap_or_default());
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+/// The first bytes of a file on disk, as long as it is the one that was sent: another says nothing of that.
+fn beginning(component: &Component, length: u64) -> Result<ContentHash, HashError> {
+    let mut file = open_unchanged(component)?.take(length);
+    let mut hasher = ContentHasher::new();
+    read_pieces(&mut file, &mut |bytes| {
+        hasher.update(bytes);
+        true
+    })?;
+    if file.get_ref().fingerprint()? != component.fingerprint {
+        return Err(HashError::Changed);
     }
+    Ok(hasher.finish())
 }
