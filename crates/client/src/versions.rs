@@ -59,28 +59,50 @@ pub async fn list_versions(
     catalog: &Catalog,
     file: FileId,
 ) -> Result<Vec<EarlierEntry>, VaultError> {
-    let (mut next, mut listed) = every_version(session, catalog, file).await?;
+    let (row, listed) = every_version(session, catalog, file).await?;
+    Ok(without_superseded(&row, listed))
+}
+
+fn without_superseded(row: &FileRow, mut listed: Vec<EarlierEntry>) -> Vec<EarlierEntry> {
+    let mut next = superseded_by(row.metadata.as_deref());
     listed.retain(|entry| {
         let is_superseded = next.is_some() && next == entry.content;
         next = entry.supersedes;
         !is_superseded
     });
-    Ok(listed)
+    listed
 }
 
-/// What the file supersedes, and all that the server has of what it was.
+/// The file, and all that the server has of what it was.
 async fn every_version(
     session: &Session,
     catalog: &Catalog,
     file: FileId,
-) -> Result<(Option<ContentHash>, Vec<EarlierEntry>), VaultError> {
+) -> Result<(FileRow, Vec<EarlierEntry>), VaultError> {
     let rows = catalog.files(&FileFilter { file: Some(file), ..FileFilter::default() }).await?;
     let row = rows.into_iter().next().ok_or(VaultError::NoSuchFile(file))?;
     let collections = catalog.collections().await?;
     let collection = collections.iter().find(|collection| collection.id == row.collection);
     let listed = session.api.earlier_versions(file).await?;
     let entries = listed.versions.into_iter().map(|version| entry(session, collection, &row, version));
-    Ok((superseded_by(row.metadata.as_deref()), entries.collect()))
+    let entries = entries.collect();
+    Ok((row, entries))
+}
+
+/// The same, where the server keeps versions and there is such a file.
+async fn versions_if_any(
+    session: &Session,
+    catalog: &Catalog,
+    file: FileId,
+) -> Result<Option<(FileRow, Vec<EarlierEntry>)>, VaultError> {
+    if !session.api.offers(Extension::Versions).await? {
+        return Ok(None);
+    }
+    match every_version(session, catalog, file).await {
+        Ok(all) => Ok(Some(all)),
+        Err(VaultError::NoSuchFile(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether the server has a content as an earlier version of a file.
@@ -90,14 +112,8 @@ pub async fn has_version(
     file: FileId,
     content: ContentHash,
 ) -> Result<bool, VaultError> {
-    if !session.api.offers(Extension::Versions).await? {
-        return Ok(false);
-    }
-    match every_version(session, catalog, file).await {
-        Ok((_, listed)) => Ok(listed.iter().any(|entry| entry.content == Some(content))),
-        Err(VaultError::NoSuchFile(_)) => Ok(false),
-        Err(error) => Err(error),
-    }
+    let known = versions_if_any(session, catalog, file).await?;
+    Ok(known.is_some_and(|(_, listed)| listed.iter().any(|entry| entry.content == Some(content))))
 }
 
 /// Whether a file had a content and is something older again: its owner chose that, for an edit is always later than what it was made of.
@@ -107,13 +123,9 @@ pub async fn has_chosen_earlier(
     file: FileId,
     content: ContentHash,
 ) -> Result<bool, VaultError> {
-    if !session.api.offers(Extension::Versions).await? {
-        return Ok(false);
-    }
-    let rows = catalog.files(&FileFilter { file: Some(file), ..FileFilter::default() }).await?;
-    let Some(now) = rows.first() else { return Ok(false) };
-    let listed = list_versions(session, catalog, file).await?;
-    Ok(listed.iter().any(|entry| entry.content == Some(content) && now.modified < entry.modified))
+    let Some((now, listed)) = versions_if_any(session, catalog, file).await? else { return Ok(false) };
+    let is_later = |entry: &EarlierEntry| entry.content == Some(content) && now.modified < entry.modified;
+    Ok(without_superseded(&now, listed).iter().any(is_later))
 }
 
 /// Makes an earlier version what the file is. Pull the feed afterwards.

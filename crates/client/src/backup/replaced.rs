@@ -20,10 +20,9 @@ impl Run {
         &self,
         place: &Place<'_>,
         content: &ContentHash,
-        is_offered: bool,
     ) -> Result<Option<Settled>, AssetError> {
-        let decision = self.decide(place, content, is_offered).await?;
-        self.settle_decided(place, content, is_offered, decision).await
+        let decision = self.decide(place, content, false).await?;
+        self.settle_decided(place, content, false, decision).await
     }
 
     /// The same of a job, which may be offered for something.

@@ -510,7 +510,7 @@ impl Run {
             album: &album,
         };
         // The long way meets the same failure, and deals with it.
-        let Ok(Some(settled)) = self.settle_known(&place, content, false).await else { return Ok(false) };
+        let Ok(Some(settled)) = self.settle_known(&place, content).await else { return Ok(false) };
         self.record(&place, Some(*content), &settled).await?;
         self.finished(&root.join(&step.path).into(), settled.outcome).await;
         Ok(true)
@@ -536,7 +536,7 @@ impl Run {
             motion: motion.as_ref().map(|(path, fingerprint)| (path.as_path(), *fingerprint)),
             album,
         };
-        let Some(settled) = self.settle_known(&place, content, false).await? else { return Ok(false) };
+        let Some(settled) = self.settle_known(&place, content).await? else { return Ok(false) };
         self.record(&place, Some(*content), &settled).await?;
         self.finished(&name.as_path().into(), settled.outcome).await;
         Ok(true)
