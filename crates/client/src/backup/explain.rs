@@ -1,6 +1,8 @@
 //! “Why is this picture not backed up?”, answered from the catalog, one `stat`, what the agent says of itself, and a look at a file that was
 //! not seen yet. The answer is a [value](Standing).
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -9,17 +11,18 @@ use darkslide_media::names::{ignored_file, ignored_folder};
 use darkslide_protocol::FileId;
 
 use super::standing::{Absence, Agent, Cause, Kept, KeptAs, Next, Standing};
-use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, FileRow};
+use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, FileRow, SyncFolderRow, WatchFolderRow};
 use crate::library::folder::fingerprint;
 use crate::library::selection::Exclusions;
 use crate::library::settle::{self, Settling};
 use crate::library::{path_of, raw};
-use crate::watch::health::{Health, examine};
+use crate::watch::health::{Health, Offline, examine};
 
 /// How a file stands. Asks no server: it tells what the last run found, and what will become of the file with the agent as it is.
 pub async fn explain(catalog: &Catalog, path: &Path, agent: &Agent) -> Result<Standing, CatalogError> {
+    let mut keepers = Keepers::read(catalog, agent).await?;
     let Some(path) = located(path) else {
-        return absent(catalog, path).await;
+        return absent(&mut keepers, path).await;
     };
     match path.metadata() {
         Ok(metadata) if metadata.is_dir() => return Ok(Standing::Folder),
@@ -27,15 +30,14 @@ pub async fn explain(catalog: &Catalog, path: &Path, agent: &Agent) -> Result<St
         // One that may not be looked at may still be known.
         _ => {}
     }
-    let next = next(catalog, &path, agent).await?;
+    let next = keepers.next(&path).await?;
     // Folders above a root decide nothing: somebody chose the root.
     let mut below = path.file_name().map_or(path.as_path(), Path::new).to_owned();
-    for root in catalog.asset_roots().await? {
-        let Ok(relative) = path.strip_prefix(path_of(&root)) else { continue };
-        relative.clone_into(&mut below);
-        if let Some(row) = catalog.asset(&root, &raw(relative)).await? {
-            return of_row(catalog, &path, relative, &row, next).await;
+    for (relative, row) in known_at(catalog, &path).await? {
+        if let Some(row) = row {
+            return of_row(catalog, &path, &relative, &row, next).await;
         }
+        below = relative;
     }
     Ok(unseen(&below, next))
 }
@@ -43,13 +45,8 @@ pub async fn explain(catalog: &Catalog, path: &Path, agent: &Agent) -> Result<St
 /// The file of the vault that was backed up from a path, whether it still lies there or not.
 pub async fn file_at(catalog: &Catalog, path: &Path) -> Result<Option<FileId>, CatalogError> {
     let Some(path) = located(path).or_else(|| std::path::absolute(path).ok()) else { return Ok(None) };
-    for root in catalog.asset_roots().await? {
-        let Ok(relative) = path.strip_prefix(path_of(&root)) else { continue };
-        if let Some(row) = catalog.asset(&root, &raw(relative)).await? {
-            return Ok(row.file);
-        }
-    }
-    Ok(None)
+    let known = known_at(catalog, &path).await?;
+    Ok(known.into_iter().find_map(|(_, row)| row).and_then(|row| row.file))
 }
 
 /// How what could not be backed up stands, in the order of the paths. What is gone since is left out.
@@ -57,11 +54,12 @@ pub async fn explain_blocked(
     catalog: &Catalog,
     agent: &Agent,
 ) -> Result<Vec<(PathBuf, Standing)>, CatalogError> {
+    let mut keepers = Keepers::read(catalog, agent).await?;
     let mut told = Vec::new();
     for row in catalog.blocked_assets().await? {
         let path = row.whole_path();
         if path.symlink_metadata().is_ok() {
-            let next = next(catalog, &path, agent).await?;
+            let next = keepers.next(&path).await?;
             let standing = of_row(catalog, &path, &path_of(&row.path), &row, next).await?;
             told.push((path, standing));
         }
@@ -69,33 +67,91 @@ pub async fn explain_blocked(
     Ok(told)
 }
 
-/// What becomes of a file by itself.
-async fn next(catalog: &Catalog, path: &Path, agent: &Agent) -> Result<Next, CatalogError> {
-    let mut resume = None;
-    for folder in catalog.watch_folders().await? {
-        let Ok(below) = path.strip_prefix(&folder.path) else { continue };
-        // Patterns were read when they were added.
-        let exclude = Exclusions::parse(&folder.exclude).unwrap_or_default();
-        if let Some(pattern) = exclude.matching(below) {
-            return Ok(Next::Excluded(pattern.to_owned()));
-        }
-        resume = Some(folder.paused.then_some("darkslide watch resume"));
-        if let Health::Offline(why) = examine(catalog, &folder).await? {
-            return Ok(Next::Offline(why.to_string()));
+/// For each root that a path lies under, the path below it, and what is known of that.
+async fn known_at(catalog: &Catalog, path: &Path) -> Result<Vec<(PathBuf, Option<AssetRow>)>, CatalogError> {
+    let mut known = Vec::new();
+    for root in catalog.asset_roots().await? {
+        if let Ok(relative) = path.strip_prefix(path_of(&root)) {
+            known.push((relative.to_owned(), catalog.asset(&root, &raw(relative)).await?));
         }
     }
-    if let Some(row) = catalog.sync_folders().await?.iter().find(|row| path.starts_with(&row.folder.path)) {
-        resume = Some(row.paused.then_some("darkslide sync resume"));
+    Ok(known)
+}
+
+/// Who looks after files: folders and the agent, read once for all that is asked.
+struct Keepers<'a> {
+    catalog: &'a Catalog,
+    agent: &'a Agent,
+    /// With what each excludes.
+    watched: Vec<(WatchFolderRow, Exclusions)>,
+    synced: Vec<SyncFolderRow>,
+    /// Of the watch folders that were looked at, why they are offline, if they are.
+    offline: HashMap<i64, Option<Offline>>,
+}
+
+impl<'a> Keepers<'a> {
+    async fn read(catalog: &'a Catalog, agent: &'a Agent) -> Result<Self, CatalogError> {
+        let watched = catalog.watch_folders().await?.into_iter().map(|folder| {
+            // Patterns were read when they were added.
+            let exclude = Exclusions::parse(&folder.exclude).unwrap_or_default();
+            (folder, exclude)
+        });
+        let (watched, synced) = (watched.collect(), catalog.sync_folders().await?);
+        Ok(Self { catalog, agent, watched, synced, offline: HashMap::new() })
     }
-    Ok(match (resume, agent.next()) {
-        (None, _) => Next::Nothing,
-        (Some(Some(resume)), _) => Next::Paused(resume),
-        (Some(None), next @ (Next::Run | Next::Retries(_))) => {
-            let looked = settle::look(path, Settling::default(), SystemTime::now()).ok().flatten();
-            looked.map_or(next, |wait| Next::Settles(wait.reason))
+
+    /// What becomes of a file by itself.
+    async fn next(&mut self, path: &Path) -> Result<Next, CatalogError> {
+        let mut resume = None;
+        for (folder, exclude) in &self.watched {
+            let Ok(below) = path.strip_prefix(&folder.path) else { continue };
+            if let Some(pattern) = exclude.matching(below) {
+                return Ok(Next::Excluded(pattern.to_owned()));
+            }
+            resume = Some(folder.paused.then_some("darkslide watch resume"));
+            if let Some(why) = offline(self.catalog, folder, &mut self.offline).await? {
+                return Ok(Next::Offline(why.to_string()));
+            }
         }
-        (Some(None), next) => next,
-    })
+        if let Some(row) = self.synced.iter().find(|row| path.starts_with(&row.folder.path)) {
+            resume = Some(row.paused.then_some("darkslide sync resume"));
+        }
+        Ok(match (resume, self.agent.next()) {
+            (None, _) => Next::Nothing,
+            (Some(Some(resume)), _) => Next::Paused(resume),
+            (Some(None), next @ (Next::Run | Next::Retries(_))) => {
+                let looked = settle::look(path, Settling::default(), SystemTime::now()).ok().flatten();
+                looked.map_or(next, |wait| Next::Settles(wait.reason))
+            }
+            (Some(None), next) => next,
+        })
+    }
+
+    /// Whether a whole root is away: then nothing in it is gone.
+    async fn away(&mut self, root: &Path) -> Result<Option<Absence>, CatalogError> {
+        for (folder, _) in self.watched.iter().filter(|(folder, _)| root.starts_with(&folder.path)) {
+            if let Some(why) = offline(self.catalog, folder, &mut self.offline).await? {
+                return Ok(Some(Absence::Offline(why.to_string())));
+            }
+        }
+        Ok((!root.exists()).then_some(Absence::Unreachable))
+    }
+}
+
+/// Why a watch folder is offline, if it is; looked at once.
+async fn offline<'k>(
+    catalog: &Catalog,
+    folder: &WatchFolderRow,
+    known: &'k mut HashMap<i64, Option<Offline>>,
+) -> Result<Option<&'k Offline>, CatalogError> {
+    let health = match known.entry(folder.id) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(unknown) => unknown.insert(match examine(catalog, folder).await? {
+            Health::Offline(why) => Some(why),
+            Health::Online { .. } => None,
+        }),
+    };
+    Ok(health.as_ref())
 }
 
 /// The same for a file of the vault, by its number. `None` where the catalog knows none.
@@ -174,36 +230,22 @@ async fn of_row(
 }
 
 /// Of a file that is not there it may be known why, and what the vault has of it: also where its whole disk is away.
-async fn absent(catalog: &Catalog, path: &Path) -> Result<Standing, CatalogError> {
+async fn absent(keepers: &mut Keepers<'_>, path: &Path) -> Result<Standing, CatalogError> {
     let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
     let real = folder.zip(path.file_name()).map(|(folder, name)| folder.join(name));
     let Some(path) = real.or_else(|| std::path::absolute(path).ok()) else {
         return Ok(Standing::NothingThere);
     };
-    for root in catalog.asset_roots().await? {
-        let Ok(relative) = path.strip_prefix(path_of(&root)) else { continue };
-        let Some(row) = catalog.asset(&root, &raw(relative)).await? else { continue };
+    for row in known_at(keepers.catalog, &path).await?.into_iter().filter_map(|(_, row)| row) {
         let why = match row.state {
             AssetState::Freed => Absence::Freed,
-            AssetState::BackedUp => away(catalog, &path_of(&root)).await?.unwrap_or(Absence::Gone),
+            AssetState::BackedUp => keepers.away(&path_of(&row.root)).await?.unwrap_or(Absence::Gone),
             _ => continue,
         };
-        let kept = kept(catalog, &row).await?;
+        let kept = kept(keepers.catalog, &row).await?;
         return Ok(kept.map_or(Standing::NothingThere, |kept| Standing::Absent { why, kept }));
     }
     Ok(Standing::NothingThere)
-}
-
-/// Whether a whole root is away: then nothing in it is gone.
-async fn away(catalog: &Catalog, root: &Path) -> Result<Option<Absence>, CatalogError> {
-    for folder in catalog.watch_folders().await? {
-        if root.starts_with(&folder.path)
-            && let Health::Offline(why) = examine(catalog, &folder).await?
-        {
-            return Ok(Some(Absence::Offline(why.to_string())));
-        }
-    }
-    Ok((!root.exists()).then_some(Absence::Unreachable))
 }
 
 /// What the vault has of a file; none where it has something else now, and nobody looked whether it still has this.
@@ -297,7 +339,9 @@ mod tests {
             std::fs::write(root.join(path), b"\xff\xd8\xff\xe0 and no end").unwrap();
         }
         let id = watched(&catalog, folder).await;
-        let next = async |path: &str, agent| next(&catalog, &root.join(path), &agent).await.unwrap();
+        let next = async |path: &str, agent: Agent| {
+            Keepers::read(&catalog, &agent).await.unwrap().next(&root.join(path)).await.unwrap()
+        };
         assert_eq!(next("beside.jpg", Agent::Works).await, Next::Nothing);
         assert!(matches!(next("watched/half.jpg", Agent::Works).await, Next::Settles(_)));
         assert_eq!(next("watched/b.png", Agent::Works).await, Next::Excluded("*.png".to_owned()));
