@@ -128,8 +128,9 @@ pub(crate) async fn add_folder(
     let path = choose::admit(&arguments.path, &outside, &rows, &watched)?;
     let (others, unreadable) = of_other_profiles(profile).await?;
     choose::admit_beside(&path, &outside, &others)?;
-    let marker = marker::read(&path)?.filter(|marker| rows.iter().all(|row| row.folder.marker != *marker));
-    if let (Some(_), Some(name)) = (marker, unreadable.first()) {
+    let found = marker::read(&path)?;
+    let is_own = |marker: &String| rows.iter().any(|row| row.folder.marker == *marker);
+    if let (Some(false), Some(name)) = (found.as_ref().map(is_own), unreadable.first()) {
         anyhow::bail!(
             "{} has the marker of a sync folder, and whether it is one of the profile {name} cannot be told: that profile's catalog cannot be \
              read. Mend that first; or, if nobody keeps the folder in step any more, remove {} from it",
@@ -141,7 +142,7 @@ pub(crate) async fn add_folder(
     let album = arguments.album.clone().or(name).filter(|name| !name.trim().is_empty());
     let album = album.context("the folder has no name: say with --album which album its pictures go to")?;
     let marker = if arguments.dry_run {
-        marker::read(&path)?.unwrap_or_default()
+        found.unwrap_or_default()
     } else {
         let known: Vec<_> = rows.into_iter().chain(others.into_iter().map(|(_, row)| row)).collect();
         choose::mark(&path, &known).with_context(|| format!("cannot mark {}", path.display()))?

@@ -33,7 +33,7 @@ use crate::feed;
 use crate::library::{path_of, raw};
 use crate::session::Session;
 
-/// Files that one pass sends at most, and their bytes: others wait for the next, so that deletions are not late.
+/// Files that one pass sends at most ([`cut`]), and their bytes: others wait for the next, so that deletions are not late.
 const SENT_MAX: usize = 5_000;
 const SENT_BYTES_MAX: u64 = 512 << 20;
 
@@ -239,13 +239,13 @@ impl Hands<'_> {
             return Ok(());
         }
         self.must_be_healthy().await?;
-        let stats = self.stats_of(steps.iter().take(SENT_MAX).map(|step| &step.path)).await?;
+        let stats = self.stats_of(steps.iter().map(|step| &step.path)).await?;
         let mut bytes = 0;
         let fits = |step: &&Step| {
             bytes += stats.get(&step.path).map_or(0, |stat| stat.size);
             bytes <= SENT_BYTES_MAX
         };
-        let count = steps.iter().take(SENT_MAX).take_while(fits).count().max(1);
+        let count = steps.iter().take_while(fits).count().max(1);
         self.report.has_more |= count < steps.len();
         steps.truncate(count);
         self.keep_as_planned(&mut steps).await?;
