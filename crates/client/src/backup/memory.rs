@@ -59,7 +59,7 @@ impl Memory {
 const PIECES_BYTES: u64 = 128 * 1024;
 
 /// The same of one that is sealed in one go.
-const RECORDS_BYTES: u64 = 64 * 1024;
+const RECORDS_BYTES: u64 = 48 * 1024;
 
 /// Room in memory for an asset's bytes, plain or sealed; of one that is read piece by piece, for the pieces. In units.
 pub(super) fn room_of(asset: &Asset) -> u32 {
