@@ -32,8 +32,8 @@ use crate::library::{folder, path_of};
 /// Thumbnails that go together: some megabytes at most.
 const TOGETHER: u32 = 32;
 
-/// Thumbnails that are made at once: the thumbnailer has turns of its own.
-const MADE_AT_ONCE: usize = 2;
+/// Thumbnails that are made at once: the thumbnailer has two turns of its own, for which the next is looked up meanwhile.
+const MADE_AT_ONCE: usize = 3;
 
 /// When there is something to do, and when no more will come.
 #[derive(Debug, Default)]
@@ -64,16 +64,20 @@ pub(super) async fn follow(run: Arc<Run>, signals: Arc<Signals>) {
         Ok(last) => (last, last > 0),
         Err(error) => return run.fail(error),
     };
+    let mut ready = Ready::default();
     // A full vault has none for them either.
     while !run.halt.is_cancelled() && !run.room.is_full() {
         // Asked before looking: what comes due behind the look is told again.
         let is_last = signals.last.is_cancelled();
-        if is_last && std::mem::take(&mut has_left_over) {
+        // What is ready is still due: it is sent before anything is looked for from the beginning.
+        if is_last && ready.is_empty() && std::mem::take(&mut has_left_over) {
             after = 0;
         }
-        match some(&run, after).await {
-            Ok(Some(next)) => after = next,
-            Ok(None) if is_last => return,
+        let (sent, made) = tokio::join!(run.deliver(std::mem::take(&mut ready)), some(&run, after));
+        match sent.and(made) {
+            Ok(Some((next, more))) => (after, ready) = (next, more),
+            Ok(None) if is_last && !has_left_over => return,
+            Ok(None) if is_last => {}
             Ok(None) => tokio::select! {
                 () = run.halt.cancelled() => return,
                 () = signals.last.cancelled() => {}
@@ -93,14 +97,27 @@ pub(super) async fn follow(run: Arc<Run>, signals: Arc<Signals>) {
     }
 }
 
-/// Makes and sends the next ones behind `after`; says how far it came, or that there are none.
-async fn some(run: &Run, after: i64) -> Result<Option<i64>, AssetError> {
+/// What was made, and waits to be sent while more is made.
+#[derive(Default)]
+struct Ready {
+    sealed: Vec<Sealed>,
+    never: Vec<DueRow>,
+}
+
+impl Ready {
+    fn is_empty(&self) -> bool {
+        self.sealed.is_empty() && self.never.is_empty()
+    }
+}
+
+/// Makes the next ones behind `after`; says how far it came, or that there are none.
+async fn some(run: &Run, after: i64) -> Result<Option<(i64, Ready)>, AssetError> {
     let rows = run.catalog.thumbnails_due(after, TOGETHER).await?;
     let Some(last) = rows.last().map(|row| row.number) else { return Ok(None) };
     let mut making = futures_util::stream::iter(rows)
         .map(|row| async { (make(run, &row).await, row) })
         .buffer_unordered(MADE_AT_ONCE);
-    let (mut sealed, mut never) = (Vec::new(), Vec::new());
+    let mut ready = Ready::default();
     loop {
         let next = tokio::select! {
             () = run.halt.cancelled() => return Err(AssetError::Stopped),
@@ -108,18 +125,13 @@ async fn some(run: &Run, after: i64) -> Result<Option<i64>, AssetError> {
         };
         let Some((made, row)) = next else { break };
         match made? {
-            Made::Jpeg(jpeg, key) => sealed.push(Sealed::new(row, &jpeg, &key)),
-            Made::Never => never.push(row),
+            Made::Jpeg(jpeg, key) => ready.sealed.push(Sealed::new(row, &jpeg, &key)),
+            Made::Never => ready.never.push(row),
             Made::NotNow => {}
         }
     }
     drop(making);
-    run.send_thumbnails(sealed).await?;
-    for row in never {
-        run.give_up(row).await?;
-    }
-    run.tell_thumbnails_left().await?;
-    Ok(Some(last))
+    Ok(Some((last, ready)))
 }
 
 async fn make(run: &Run, row: &DueRow) -> Result<Made, AssetError> {
@@ -202,6 +214,18 @@ impl Sealed {
 }
 
 impl Run {
+    /// Sends what is ready.
+    async fn deliver(&self, ready: Ready) -> Result<(), AssetError> {
+        if ready.is_empty() {
+            return Ok(());
+        }
+        self.send_thumbnails(ready.sealed).await?;
+        for row in ready.never {
+            self.give_up(row).await?;
+        }
+        Ok(self.tell_thumbnails_left().await?)
+    }
+
     async fn send_thumbnails(&self, sealed: Vec<Sealed>) -> Result<(), AssetError> {
         if sealed.is_empty() {
             return Ok(());
