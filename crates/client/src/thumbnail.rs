@@ -9,13 +9,14 @@ use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::library::archive::Entry;
 use crate::library::opened::Opened;
 use darkslide_media::file_type::{Format, MediaKind};
 use darkslide_media::thumbnail::{self, Thumbnail};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use tokio::process::{Child, Command};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -60,6 +61,7 @@ pub struct Subject {
 pub struct Thumbnailer {
     enabled: bool,
     turns: Arc<Semaphore>,
+    desks: Desks,
     tools: Arc<Vec<Tool>>,
     limiter: Option<Arc<PathBuf>>,
 }
@@ -135,6 +137,7 @@ impl Thumbnailer {
         Self {
             enabled: true,
             turns: Arc::new(Semaphore::new(THUMBNAILS_MAX)),
+            desks: Desks::default(),
             tools: Arc::new(tools),
             limiter: on_path("prlimit").map(Arc::new),
         }
@@ -145,6 +148,7 @@ impl Thumbnailer {
         Self {
             enabled: true,
             turns: Arc::new(Semaphore::new(THUMBNAILS_MAX)),
+            desks: Desks::default(),
             tools: Arc::default(),
             limiter: None,
         }
@@ -188,15 +192,15 @@ impl Thumbnailer {
     async fn try_make(&self, subject: Subject) -> Option<Thumbnail> {
         let turn = Arc::clone(&self.turns).acquire_owned().await.ok()?;
         let for_codec = subject.clone();
-        let decoded = behind_everything_else(move || {
+        let decoded = self.desks.run(move || {
             let thumbnail = decode(&for_codec);
             // A decoder that never ends keeps its turn: it keeps a processor, too.
             (thumbnail, turn)
         });
         // A decoder that panicked is one that failed.
         let (thumbnail, turn) = match decoded.await {
-            Ok((thumbnail, turn)) => (thumbnail, Some(turn)),
-            Err(_) => (None, None),
+            Some((thumbnail, turn)) => (thumbnail, Some(turn)),
+            None => (None, None),
         };
         if thumbnail.is_some() {
             return thumbnail;
@@ -208,7 +212,7 @@ impl Thumbnailer {
 
     async fn by_tools(&self, subject: &Subject) -> Option<Thumbnail> {
         let unpacked = match &subject.entry {
-            Some(entry) if self.has_tool(subject.format) => Some(unpacked(entry.clone()).await?),
+            Some(entry) if self.has_tool(subject.format) => Some(self.unpacked(entry.clone()).await?),
             _ => None,
         };
         for tool in self.tools.iter().filter(|tool| tool.program.may_read(subject.format)) {
@@ -229,14 +233,27 @@ impl Thumbnailer {
         if !ends_well(child).await {
             return None;
         }
-        let encoded = behind_everything_else(move || {
+        let encoded = self.desks.run(move || {
             let mut bytes = Vec::new();
             let file = std::fs::File::open(&output).ok()?;
             file.take(TOOL_OUTPUT_MAX).read_to_end(&mut bytes).ok()?;
             // Tools turn pictures themselves.
             thumbnail::from_bytes(&bytes, format, 1).ok()
         });
-        encoded.await.ok()?
+        encoded.await?
+    }
+
+    /// A copy of an entry for tools, which read files only, under a name of our own. It is gone when it is dropped.
+    async fn unpacked(&self, entry: Entry) -> Option<tempfile::NamedTempFile> {
+        if entry.fingerprint().size > TOOL_UNPACKED_MAX {
+            return None;
+        }
+        let copied = self.desks.run(move || {
+            let mut file = tempfile::NamedTempFile::new().ok()?;
+            std::io::copy(&mut entry.open().ok()?, file.as_file_mut()).ok()?;
+            Some(file)
+        });
+        copied.await?
     }
 
     fn command(&self, tool: &Tool, input: &Path, output: &Path) -> Command {
@@ -266,20 +283,38 @@ impl Default for Thumbnailer {
     }
 }
 
-/// Runs work on a thread of its own that gets what the others leave of the processors.
-fn behind_everything_else<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> oneshot::Receiver<T> {
-    let (done, result) = oneshot::channel();
-    let thread = std::thread::Builder::new().name("thumbnail".to_owned()).spawn(move || {
-        step_back(None);
-        // Nobody waits any more only when the run is over.
-        let _ = done.send(work());
-    });
-    if let Err(error) = thread {
-        tracing::debug!(%error, "no thread for a thumbnail");
+/// Threads that get what the others leave of the processors. Each is a pool of one: a decoder that splits a picture for others finds nobody
+/// but itself, works row by row, and holds no more of it than that.
+#[derive(Clone, Debug, Default)]
+struct Desks(Arc<Mutex<Vec<ThreadPool>>>);
+
+impl Desks {
+    /// Runs work at a desk that is free. None if it panicked.
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let free = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let desk = free.map_or_else(Self::another, Ok);
+        let desk = desk.inspect_err(|error| tracing::debug!(%error, "no thread for a thumbnail")).ok()?;
+        let (done, result) = oneshot::channel();
+        desk.spawn(move || {
+            // Nobody waits any more only when the run is over.
+            let _ = done.send(work());
+        });
+        // Work that nobody waits for any more keeps its desk, which is nobody's then.
+        let result = result.await.ok();
+        if result.is_some() {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(desk);
+        }
+        result
     }
-    result
+
+    fn another() -> Result<ThreadPool, ThreadPoolBuildError> {
+        ThreadPoolBuilder::new()
+            .num_threads(1)
+            .thread_name(|_| "thumbnail".to_owned())
+            .start_handler(|_| step_back(None))
+            .panic_handler(drop)
+            .build()
+    }
 }
 
 /// Lets everything else go first: this thread, or another process. Where that cannot be had, work is done all the same.
@@ -292,19 +327,6 @@ fn step_back(process: Option<u32>) {
     }
     #[cfg(not(target_os = "linux"))]
     let _ = process;
-}
-
-/// A copy of an entry for tools, which read files only, under a name of our own. It is gone when it is dropped.
-async fn unpacked(entry: Entry) -> Option<tempfile::NamedTempFile> {
-    if entry.fingerprint().size > TOOL_UNPACKED_MAX {
-        return None;
-    }
-    let copied = behind_everything_else(move || {
-        let mut file = tempfile::NamedTempFile::new().ok()?;
-        std::io::copy(&mut entry.open().ok()?, file.as_file_mut()).ok()?;
-        Some(file)
-    });
-    copied.await.ok()?
 }
 
 fn decode(subject: &Subject) -> Option<Thumbnail> {
