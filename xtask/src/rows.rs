@@ -1,9 +1,10 @@
 //! Which tests show which behaviour that we promise: read from the tests, written into `docs/backup-rules.md`, compared by `tidy`.
 //!
-//! A test says it in the last line of its documentation: `/// Shows M4, E3.` It changes nothing but that table.
+//! A test says it in the last line of its documentation: `/// Shows M4, E3.` What says so and is no test shows nothing: it is a fault. It changes
+//! nothing but that table.
 
 use crate::shell::root;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -53,16 +54,16 @@ pub(crate) fn write(files: &[String]) -> Result<()> {
     let page = std::fs::read_to_string(&path).context(PAGE)?;
     let (before, rest) = page.split_once(BEGIN).context("the page has no place for the rows")?;
     let (_, after) = rest.split_once(END).context("the page's rows have no end")?;
-    std::fs::write(&path, format!("{before}{BEGIN}{}{END}{after}", table(&shown(files))?)).context(PAGE)
+    std::fs::write(&path, format!("{before}{BEGIN}{}{END}{after}", table(&shown(files)?)?)).context(PAGE)
 }
 
 /// Says what is wrong with the table.
 pub(crate) fn check(files: &[String], faults: &mut Vec<String>) -> Result<()> {
     let page = std::fs::read_to_string(root().join(PAGE)).context(PAGE)?;
-    match table(&shown(files)) {
+    match shown(files).and_then(|shown| table(&shown)) {
         Ok(table) if page.contains(&table) => {}
         Ok(_) => faults.push(format!("{PAGE}: its rows are not those of the tests: run `cargo xtask rows`")),
-        Err(error) => faults.push(error.to_string()),
+        Err(error) => faults.push(format!("{error:#}")),
     }
     Ok(())
 }
@@ -81,28 +82,44 @@ fn table(shown: &BTreeMap<String, Vec<String>>) -> Result<String> {
 }
 
 /// The tests that show each row, as Markdown.
-fn shown(files: &[String]) -> BTreeMap<String, Vec<String>> {
+fn shown(files: &[String]) -> Result<BTreeMap<String, Vec<String>>> {
     let mut shown: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let is_rust = |file: &str| std::path::Path::new(file).extension().is_some_and(|ending| ending == "rs");
     for file in files.iter().filter(|file| is_rust(file) && *file != "xtask/src/rows.rs") {
         let Ok(text) = std::fs::read_to_string(root().join(file)) else { continue };
-        let mut ids: Vec<String> = Vec::new();
-        for line in text.lines().map(str::trim) {
-            if let Some(list) = line.strip_prefix("/// Shows ").and_then(|list| list.strip_suffix('.')) {
-                ids = list.split(", ").map(str::to_owned).collect();
-                if !ids.iter().all(|id| is_id(id)) {
-                    ids.clear();
-                }
-            } else if let Some((_, after)) = line.split_once("fn ")
-                && let Some((name, _)) = after.split_once('(')
-            {
-                for id in ids.drain(..) {
-                    shown.entry(id).or_default().push(format!("[`{name}`](../{file})"));
-                }
-            }
+        for (id, name) in shown_in(&text).with_context(|| file.clone())? {
+            shown.entry(id).or_default().push(format!("[`{name}`](../{file})"));
         }
     }
-    shown
+    Ok(shown)
+}
+
+/// What the tests of one file show, each row with the name of a test.
+fn shown_in(text: &str) -> Result<Vec<(String, String)>> {
+    let mut shown = Vec::new();
+    let (mut ids, mut is_test): (Vec<String>, bool) = (Vec::new(), false);
+    for line in text.lines().map(str::trim) {
+        if let Some(list) = line.strip_prefix("/// Shows ").and_then(|list| list.strip_suffix('.')) {
+            ids = list.split(", ").map(str::to_owned).collect();
+            if !ids.iter().all(|id| is_id(id)) {
+                ids.clear();
+            }
+        } else if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+            is_test = true;
+        } else if let Some((_, after)) = line.split_once("fn ").filter(|_| !line.starts_with("//"))
+            && let Some((name, _)) = after.split_once('(')
+        {
+            ensure!(
+                ids.is_empty() || is_test,
+                "{name} is no test, and says that it shows {}",
+                ids.join(", ")
+            );
+            shown.extend(ids.drain(..).map(|id| (id, name.to_owned())));
+            is_test = false;
+        }
+    }
+    ensure!(ids.is_empty(), "no test follows what says that it shows {}", ids.join(", "));
+    Ok(shown)
 }
 
 /// A letter and a number: anything else is a sentence.
@@ -124,5 +141,25 @@ mod tests {
         assert!(table(&all).unwrap().contains("| E12 |"));
         let unknown = BTreeMap::from([("M99".to_owned(), vec!["a test".to_owned()])]);
         assert!(table(&unknown).unwrap_err().to_string().contains("M99"));
+    }
+
+    #[test]
+    fn only_tests_show_anything() {
+        let test = "/// What happens.\n/// Shows M4, E3.\n#[tokio::test(flavor = \"multi_thread\")]\nasync fn a_day() {\n";
+        let of = |id: &str, name: &str| (id.to_owned(), name.to_owned());
+        assert_eq!(shown_in(test).unwrap(), [of("M4", "a_day"), of("E3", "a_day")]);
+        let two = format!("{test}}}\n/// Shows E3.\n#[cfg(unix)]\n#[test]\nfn a_night() {{\n");
+        assert_eq!(shown_in(&two).unwrap().last(), Some(&of("E3", "a_night")));
+        assert_eq!(shown_in("/// Shows the way.\nfn to(way: &Path) {\n").unwrap(), []);
+        for helper in
+            ["/// Shows E3.\nfn prepare() {\n", "    /// Shows E3.\n    pub(crate) async fn run(&self) {\n"]
+        {
+            let after_a_test = format!("{test}}}\n{helper}");
+            for text in [helper, &after_a_test] {
+                let error = shown_in(text).unwrap_err().to_string();
+                assert!(error.contains("is no test") && error.contains("E3"), "{error}");
+            }
+        }
+        assert!(shown_in("/// Shows E3.\nstruct Day;\n").is_err());
     }
 }
