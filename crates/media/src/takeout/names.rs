@@ -33,7 +33,7 @@ const SUPPLEMENT: &str = ".supplemental-metadata";
 const CLIPPED_MEDIA: std::ops::RangeInclusive<usize> = 47..=52;
 
 /// What Google puts behind the stem of an edited copy, in the languages that are known to do so.
-const EDITED: [&str; 23] = [
+const EDITED: [&str; 24] = [
     "-edited",
     "-effects",
     "-bearbeitet",
@@ -56,6 +56,7 @@ const EDITED: [&str; 23] = [
     "-измененный",
     "-編集済み",
     "-已编辑",
+    "-已編輯",
     "-수정됨",
 ];
 
