@@ -98,6 +98,8 @@ pub enum Outcome {
     Skipped(String),
     /// Neither a picture nor a video.
     NotMedia(String),
+    /// The vault has no room for it. What is to be done about that is told once for all.
+    NoRoom,
     /// It did not work; it is tried again in the next run.
     Failed(String),
 }

@@ -130,7 +130,7 @@ async fn an_edit_that_found_no_room_becomes_a_version_later() {
     edit(&path, 120);
     for _ in 0..2 {
         let report = scene.back_up().await;
-        assert_eq!((report.uploaded, report.failed.len()), (0, 1), "{report:?}");
+        assert_eq!((report.uploaded, report.without_room), (0, 1), "{report:?}");
     }
     // Edited once more while there is no room: of what it was in the vault, too.
     scene.write("a.jpg", &taken(18, 3));

@@ -179,6 +179,7 @@ fn headline(report: &BackupReport) -> String {
     add(report.unchanged, "unchanged");
     add(report.skipped.len() as u64, "skipped");
     add(report.not_media.files, "not pictures or videos");
+    add(report.without_room, "without room in the vault");
     add(report.failed.len() as u64, "failed");
     let mut text = format!("{}.\nSent {}.\n", parts.join(", "), rate(report.bytes_sent, report.duration));
     if report.placeholders > 0 {
@@ -235,6 +236,22 @@ mod tests {
 
         Failed; the next run tries again:
           /p/b�.jpg: it may not be read
+        ");
+    }
+
+    #[test]
+    fn a_full_vault_is_one_number_and_one_sentence() {
+        let report = BackupReport {
+            uploaded: 1,
+            without_room: 39,
+            storage_full: Some("the vault is full; free some space in the vault".into()),
+            ..BackupReport::default()
+        };
+        insta::assert_snapshot!(summary(&report), @r"
+        1 file uploaded, 39 without room in the vault.
+        Sent 0 B in 0.0 s.
+
+        Nothing more is sent: the vault is full; free some space in the vault. Then run it again.
         ");
     }
 

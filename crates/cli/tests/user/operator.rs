@@ -1,6 +1,6 @@
 //! What the operator of a server sees and does.
 
-use crate::machine::Machine;
+use crate::machine::{Machine, jpeg, write};
 
 #[test]
 fn settings_are_flags_over_environment_over_file_over_defaults() {
@@ -111,4 +111,30 @@ fn over_quota_nothing_is_sent() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["bytesSent"], 0, "{report}");
     assert!(report["storageFull"].as_str().unwrap().contains("no room"), "{report}");
+    assert_eq!((report["withoutRoom"].as_u64(), report["failed"].as_array().unwrap().len()), (Some(1), 0));
+}
+
+/// Forty pictures, and room for one: whoever backs them up reads one number and one sentence, not forty names.
+#[test]
+fn a_full_vault_is_told_once_however_many_pictures_wait() {
+    let machine = Machine::new();
+    let _server = machine.with_account("full@example.org");
+    let folder = machine.path("pictures");
+    write(&folder.join("first.jpg"), &jpeg(0));
+    machine.says(&["backup", folder.to_str().unwrap()]);
+    machine.says(&["account", "--data-dir", "server", "quota", "full@example.org", "1KB"]);
+    for seed in 1..40 {
+        write(&folder.join(format!("{seed}.jpg")), &jpeg(seed));
+    }
+    for _ in 0..2 {
+        let output = machine.run(&["backup", folder.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1));
+        let (told, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(told.contains("39 without room in the vault") && told.contains("free some space"), "{told}");
+        assert!(!said.contains(".jpg") && !told.contains(".jpg"), "{said}{told}");
+    }
+    let status = machine.says(&["status"]);
+    assert_eq!(status.matches("room").count(), 2, "one sentence: {status}");
+    assert!(status.contains("Waiting for room: 39 files: there is no room left"), "{status}");
+    assert!(!status.contains(".jpg") && !status.contains("blocked"), "{status}");
 }

@@ -1,5 +1,5 @@
 //! What a run did, for people and for scripts: every file is counted in exactly one place, and every file that is
-//! not in the vault is named with its reason.
+//! not in the vault is named with its reason. Those that only lack room have the same one, which is told once.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -89,6 +89,8 @@ pub struct BackupReport {
     pub not_media: OtherFiles,
     /// What arrived or changed a moment ago, or is not complete so far.
     pub waiting: Vec<Waiting>,
+    /// Found no room in the vault; what is to be done about that is told once, in `storage_full`.
+    pub without_room: u64,
     /// What did not work. The next run tries again.
     pub failed: Vec<Named>,
     /// Files of which this run found that they have no thumbnail but the placeholder.
@@ -125,6 +127,7 @@ impl BackupReport {
             Outcome::Untrashed => self.untrashed += 1,
             Outcome::Skipped(reason) => self.skipped.push(named(path, reason)),
             Outcome::NotMedia(reason) => self.not_media.count(path, reason),
+            Outcome::NoRoom => self.without_room += 1,
             Outcome::Failed(reason) => self.failed.push(named(path, reason)),
             // Not what a backup does.
             Outcome::Downloaded | Outcome::Verified => {}

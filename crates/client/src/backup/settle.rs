@@ -76,28 +76,21 @@ pub(super) struct Settled {
     file: Option<FileId>,
     /// The catalog has it already.
     is_recorded: bool,
-    /// Nothing is wrong with it: the vault has no room.
-    found_no_room: bool,
 }
 
 impl Settled {
     /// In the vault, or there until its owner deleted it.
     pub(super) fn in_vault(outcome: Outcome, file: FileId) -> Self {
-        Self { outcome, file: Some(file), is_recorded: false, found_no_room: false }
+        Self { outcome, file: Some(file), is_recorded: false }
     }
 
     /// In the vault, and the catalog has it.
     pub(super) fn recorded(outcome: Outcome, file: FileId) -> Self {
-        Self { outcome, file: Some(file), is_recorded: true, found_no_room: false }
+        Self { outcome, file: Some(file), is_recorded: true }
     }
 
     fn outside(outcome: Outcome) -> Self {
-        Self { outcome, file: None, is_recorded: false, found_no_room: false }
-    }
-
-    /// Of each file little is said: what is to be done is told once for all.
-    fn without_room() -> Self {
-        Self { found_no_room: true, ..Self::outside(Outcome::Failed(AssetError::NoRoom.to_string())) }
+        Self { outcome, file: None, is_recorded: false }
     }
 }
 
@@ -428,11 +421,8 @@ impl Run {
             }
             Err(error) => {
                 self.weigh(&error).await;
-                if error.is_storage_full() {
-                    Settled::without_room()
-                } else {
-                    Settled::outside(Outcome::Failed(error.told()))
-                }
+                let failed = || Outcome::Failed(error.told());
+                Settled::outside(if error.is_storage_full() { Outcome::NoRoom } else { failed() })
             }
         };
         if !settled.is_recorded
@@ -452,10 +442,7 @@ impl Run {
         content: Option<ContentHash>,
         settled: &Settled,
     ) -> Result<(), CatalogError> {
-        let mut row = self.row(place, content, false, &settled.outcome, settled.file).await?;
-        if settled.found_no_room {
-            row.state = AssetState::NoRoom;
-        }
+        let row = self.row(place, content, false, &settled.outcome, settled.file).await?;
         self.catalog.put_asset(&row).await
     }
 
@@ -471,6 +458,7 @@ impl Run {
         let (state, reason) = match outcome {
             Outcome::Skipped(reason) => (AssetState::Skipped, Some(reason.clone())),
             Outcome::NotMedia(reason) => (AssetState::NotMedia, Some(reason.clone())),
+            Outcome::NoRoom => (AssetState::NoRoom, Some(AssetError::NoRoom.to_string())),
             Outcome::Failed(reason) => (AssetState::Blocked, Some(reason.clone())),
             _ => (AssetState::BackedUp, None),
         };

@@ -40,6 +40,7 @@ impl Run {
             AssetError::Identify(IdentifyError::NotMedia(_)) => {
                 (AssetState::NotMedia, Outcome::NotMedia(reason.clone()))
             }
+            _ if error.is_storage_full() => (AssetState::NoRoom, Outcome::NoRoom),
             _ => (AssetState::Blocked, Outcome::Failed(reason.clone())),
         };
         if !passes && !is_in_vault {
