@@ -4,6 +4,8 @@
 //! writes them: these two are compiled and were never run.
 
 use std::ffi::OsString;
+use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use darkslide_client::profile::ProfileName;
 use service_manager::{
     RestartPolicy, ServiceInstallCtx, ServiceLabel, ServiceLevel, ServiceManager, ServiceStartCtx,
     ServiceStatus, ServiceStatusCtx, ServiceStopCtx, ServiceUninstallCtx, native_service_manager,
+    systemd_user_dir_path,
 };
 
 /// How long the service manager bears with an agent that gives no sign of life.
@@ -80,11 +83,73 @@ impl Service {
         }
     }
 
-    /// Installs and starts it.
+    /// Installs and starts it. Where that fails, what was there before is there again.
     pub(crate) fn install(&self) -> Result<()> {
         let manager = manager()?;
-        manager.install(self.context()).context("the service could not be installed")?;
-        manager.start(ServiceStartCtx { label: self.label() }).context("the service could not be started")
+        let before = Before::of(&*manager, self.label());
+        let install = || {
+            manager.install(self.context()).context("the service could not be installed")?;
+            manager.start(ServiceStartCtx { label: self.label() }).context("the service could not be started")
+        };
+        install().map_err(|error| error.context(before.put_back(&*manager)))
+    }
+}
+
+/// What there was of a service before it was installed.
+#[derive(Debug)]
+struct Before {
+    label: ServiceLabel,
+    was_installed: bool,
+    /// Of systemd, the unit, and the link that starts it at login; with what was in the unit.
+    unit: Option<(PathBuf, Option<Vec<u8>>)>,
+    link: Option<PathBuf>,
+}
+
+impl Before {
+    fn of(manager: &dyn ServiceManager, label: ServiceLabel) -> Self {
+        let name = format!("{}.service", label.to_script_name());
+        let Some(folder) = systemd_user_dir_path().ok().filter(|_| cfg!(target_os = "linux")) else {
+            let told = manager.status(ServiceStatusCtx { label: label.clone() });
+            let was_installed = !matches!(told, Ok(ServiceStatus::NotInstalled));
+            return Self { label, was_installed, unit: None, link: None };
+        };
+        let unit = folder.join(&name);
+        let link = folder.join("default.target.wants").join(&name);
+        let contents = fs::read(&unit).ok();
+        Self {
+            label,
+            was_installed: contents.is_some(),
+            link: link.symlink_metadata().is_err().then_some(link),
+            unit: Some((unit, contents)),
+        }
+    }
+
+    /// Takes back what was written since, and says what came of that.
+    fn put_back(self, manager: &dyn ServiceManager) -> String {
+        if !self.was_installed {
+            // Whatever does not answer has nothing to stop or to forget; what it leaves lying is removed below.
+            let _stopped = manager.stop(ServiceStopCtx { label: self.label.clone() });
+            let _gone = manager.uninstall(ServiceUninstallCtx { label: self.label });
+        }
+        let unit = self.unit.map(|(unit, contents)| match contents {
+            Some(contents) => fs::write(&unit, contents).map_err(|error| (unit, error)),
+            None => remove(unit),
+        });
+        let undone = self.link.map_or(Ok(()), remove).and(unit.unwrap_or(Ok(())));
+        let stands = if self.was_installed { "stays installed as it was" } else { "is not installed" };
+        let undone = match undone {
+            Ok(()) if self.was_installed => String::new(),
+            Ok(()) => "; what was written for it is removed again".to_owned(),
+            Err((path, error)) => format!("; {} was written for it and stays: {error}", path.display()),
+        };
+        format!("the agent {stands}{undone}. `darkslide agent run` does the same without a service")
+    }
+}
+
+fn remove(path: PathBuf) -> Result<(), (PathBuf, io::Error)> {
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err((path, error)),
+        _ => Ok(()),
     }
 }
 
