@@ -51,9 +51,20 @@ impl Agent {
             folders: self
                 .folders
                 .iter()
-                .map(|(id, folder)| folder.describe(self.schedule.dirty(*id, now)))
+                .map(|(id, folder)| folder.describe(self.waits_in(*id, now)))
                 .collect(),
             done: self.done,
+        }
+    }
+
+    /// How much of a folder waits to be looked at. What is tried again after a failure waits until something of it is on its way.
+    fn waits_in(&self, folder: i64, now: Instant) -> Option<usize> {
+        let retried = self.running.as_ref().filter(|running| {
+            self.problem.is_some() && running.folder == folder && running.sending_since.is_none()
+        });
+        match retried.and_then(|running| running.scope.as_ref()) {
+            Some(scope) => self.schedule.dirty_with(folder, scope, now),
+            None => self.schedule.dirty(folder, now),
         }
     }
 

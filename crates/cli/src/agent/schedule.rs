@@ -172,6 +172,14 @@ impl Schedule {
         if lane.everything_due <= now { None } else { lane.dirty.folders() }
     }
 
+    /// The same, with a part of it that is being tried: it is not done yet.
+    pub(crate) fn dirty_with(&self, folder: i64, tried: &Scope, now: Instant) -> Option<usize> {
+        self.dirty(folder, now)?;
+        let mut dirty = self.lanes.get(&folder)?.dirty.clone();
+        dirty.merge(tried.clone().into());
+        dirty.folders()
+    }
+
     /// The next thing to do. What is returned to be done is no longer dirty.
     pub(crate) fn next(&mut self, now: Instant) -> Step {
         let looks =
@@ -294,6 +302,23 @@ mod tests {
 
     fn folder(path: &str) -> Scope {
         Scope::Folders(BTreeMap::from([(path.into(), Reach::Itself)]))
+    }
+
+    #[test]
+    fn what_is_being_tried_is_still_dirty() {
+        let now = Instant::now();
+        let mut schedule = schedule(now);
+        runs(&mut schedule, now);
+        let dirty = |path: &str| Dirty::folder(path.into(), Reach::Itself);
+        schedule.mark(1, dirty("a"), now);
+        let due = now + Timing::default().settle;
+        assert_eq!(runs(&mut schedule, due), [(1, folder("a"))]);
+        assert_eq!(schedule.dirty(1, due), Some(0));
+        assert_eq!(schedule.dirty_with(1, &folder("a"), due), Some(1));
+        schedule.mark(1, dirty("b"), due);
+        assert_eq!(schedule.dirty_with(1, &folder("a"), due), Some(2));
+        assert_eq!(schedule.dirty_with(1, &Scope::Everything, due), None);
+        assert_eq!(schedule.dirty_with(1, &folder("a"), now + Timing::default().rescan), None);
     }
 
     #[test]
