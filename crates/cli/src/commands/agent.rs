@@ -43,6 +43,18 @@ struct Answer {
     sync_folders: Vec<show::Told>,
 }
 
+/// What the agent is doing, after it was told something.
+#[derive(Debug, Serialize)]
+struct Now<T> {
+    state: T,
+}
+
+/// How the service stands, after it was changed.
+#[derive(Debug, Serialize)]
+struct Changed {
+    service: &'static str,
+}
+
 /// Does one action.
 pub(crate) async fn run(output: Output, general: &General, action: AgentAction) -> Result<Ending> {
     let profile = profile::open(general)?;
@@ -54,6 +66,7 @@ pub(crate) async fn run(output: Output, general: &General, action: AgentAction) 
         AgentAction::Install => install(output, &profile)?,
         AgentAction::Uninstall => {
             service::uninstall(profile.name())?;
+            output.answer(&Changed { service: "not installed" }, silence)?;
             output.notice(
                 "The service is gone; watch folders and what was backed up of them stay as they are.",
             );
@@ -64,13 +77,16 @@ pub(crate) async fn run(output: Output, general: &General, action: AgentAction) 
             let lines = log::tail(profile.folder(), lines).context("the agent's log cannot be read")?;
             output.answer(&lines, |lines| lines.join("\n"))?;
         }
-        AgentAction::Pause => ask(&profile, Request::Pause).await?,
-        AgentAction::Resume => ask(&profile, Request::Resume).await?,
-        AgentAction::Scan => ask(&profile, Request::Scan).await?,
+        AgentAction::Pause => ask(output, &profile, Request::Pause).await?,
+        AgentAction::Resume => ask(output, &profile, Request::Resume).await?,
+        AgentAction::Scan => ask(output, &profile, Request::Scan).await?,
         AgentAction::Approve(approve) => {
             return super::sync::run(output, general, SyncAction::Approve(approve)).await;
         }
-        AgentAction::Stop => Line::call(profile.folder()).await?.context(NO_AGENT)?.stop().await?,
+        AgentAction::Stop => {
+            Line::call(profile.folder()).await?.context(NO_AGENT)?.stop().await?;
+            output.answer(&Now { state: "ended" }, silence)?;
+        }
     }
     Ok(Ending::Done)
 }
@@ -96,6 +112,7 @@ fn install(output: Output, profile: &Profile) -> Result<()> {
         environment: variables()?,
     };
     service.install()?;
+    output.answer(&Changed { service: "running" }, silence)?;
     output.notice("The agent runs as a service of yours from now on; `darkslide agent status` shows it.");
     if cfg!(target_os = "linux") {
         output.notice(
@@ -179,9 +196,15 @@ fn describe(answer: &Answer) -> String {
     format!("Service: {}\n{}{agent}{sync_folders}", answer.service, describe_set_back(answer.set_back))
 }
 
-async fn ask(profile: &Profile, request: Request) -> Result<()> {
-    let line = Line::call(profile.folder()).await?;
-    let mut line = line
-        .context("no agent is running; start it with `darkslide agent run` or `darkslide agent install`")?;
-    line.ask(request).await
+/// Has the agent do something, and says what it is doing then.
+async fn ask(output: Output, profile: &Profile, request: Request) -> Result<()> {
+    let mut line = Line::call(profile.folder()).await?.context(NO_AGENT)?;
+    line.ask(request).await?;
+    let state = line.status().await?.state;
+    output.answer(&Now { state }, silence)
+}
+
+/// What was asked for was done: to people that is no news.
+fn silence<T>(_: &T) -> String {
+    String::new()
 }

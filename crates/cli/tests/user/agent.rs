@@ -3,7 +3,7 @@
 //! Nothing here sleeps: what is waited for is told by the agent itself, through its status.
 
 use crate::machine::{Machine, jpeg, tree, write};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -75,7 +75,7 @@ impl<'a> Agent<'a> {
     }
 
     fn stop(mut self) {
-        self.machine.says(&["agent", "stop"]);
+        assert_eq!(self.machine.json(&["agent", "stop"]), json!({ "state": "ended" }));
         assert!(self.child.wait().unwrap().success());
     }
 }
@@ -350,6 +350,12 @@ fn a_server_that_is_away_is_waited_for() {
         assert!(begin.elapsed() < PATIENCE);
     }
     assert!(why().contains("does not answer") && why().contains("tries again"), "{}", why());
+    // Also at the moment of another try it waits.
+    let next_try = |status: &Value| status["problem"]["nextTry"].clone();
+    agent.until("it has tried once more", |now| {
+        assert_ne!(now["folders"][0]["changedFolders"], 0, "{now}");
+        now["state"] == "retrying" && next_try(now) != next_try(&status)
+    });
     let arguments = ["serve", "--listen", &address, "--data-dir", "server"];
     let mut again = machine.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     agent.until_done(4, 0);
@@ -368,12 +374,15 @@ fn commands_and_the_agent_share_one_profile() {
     let error = machine.fails(&["agent", "run"]);
     assert!(error.contains("running already"), "{error}");
     // Paused, it leaves what arrives alone; a backup by hand does not mind.
-    machine.says(&["agent", "pause"]);
+    assert_eq!(machine.json(&["agent", "pause"]), json!({ "state": "paused" }));
     write(&folder.join("c.jpg"), &picture(9));
     assert_eq!(agent.until("paused", |status| status["state"] == "paused")["done"]["uploaded"], 3);
     let report = machine.json(&["backup", folder.to_str().unwrap()]);
     assert_eq!((&report["uploaded"], &report["unchanged"]), (&1.into(), &3.into()));
-    machine.says(&["agent", "resume"]);
+    let resumed = machine.json(&["agent", "resume"]);
+    assert!(["idle", "waiting", "backing-up"].iter().any(|state| resumed["state"] == *state), "{resumed}");
+    assert!(machine.json(&["agent", "scan"])["state"].is_string());
+    assert_eq!(machine.says(&["agent", "scan"]), "", "to people it is no news");
     write(&folder.join("d.jpg"), &picture(10));
     agent.until_done(4, 0);
     // A folder that is added is backed up without another word, and one that is removed is not.
@@ -402,6 +411,42 @@ fn whoever_signs_out_is_told_and_goes_on_after_signing_in() {
     let words = ["login", &server.url, "--email", "out@example.org", "--password-file", "password"];
     machine.says(&[&words[..], &["--keys", "key-file"]].concat());
     agent.until_done(4, 0);
+}
+
+/// Over a connection without a session of its own, systemd does not answer its user.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_service_that_cannot_be_started_leaves_nothing_behind() {
+    let machine = Machine::new();
+    let _server = machine.with_account("service@example.org");
+    let units = machine.path("config/systemd/user");
+    let (unit, link) =
+        ("darkslide-agent-default.service", "default.target.wants/darkslide-agent-default.service");
+    let install = |systemctl: &str| {
+        let programs = machine.path("programs");
+        write(&programs.join("systemctl"), format!("#!/bin/sh\n{systemctl}\n").as_bytes());
+        fs::set_permissions(programs.join("systemctl"), fs::Permissions::from_mode(0o755)).unwrap();
+        let path = std::env::join_paths([programs, "/usr/bin".into(), "/bin".into()]).unwrap();
+        let mut command = machine.command(&["agent", "install"]);
+        command.env("PATH", path).env("XDG_CONFIG_HOME", machine.path("config"));
+        let output = command.output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let links = format!("mkdir -p {0}/default.target.wants; ln -sf {0}/{unit} {0}/{link}", units.display());
+    let no_bus = "echo 'Failed to connect to bus: No medium found' >&2; exit 1";
+    for systemctl in [no_bus.to_owned(), format!("[ $2 = enable ] && {{ {links}; exit 0; }}\n{no_bus}")] {
+        let (is_done, said) = install(&systemctl);
+        assert!(!is_done && said.contains("No medium found"), "{said}");
+        assert!(said.contains("is not installed; what was written for it is removed again"), "{said}");
+        assert!(!units.join(unit).exists() && units.join(link).symlink_metadata().is_err(), "{systemctl}");
+    }
+    // What was installed before stays as it was.
+    let (is_done, said) = install(&format!("[ $2 = enable ] && {{ {links}; }}\nexit 0"));
+    assert!(is_done && units.join(link).exists(), "{said}");
+    write(&units.join(unit), b"as it was");
+    let (is_done, said) = install(no_bus);
+    assert!(!is_done && said.contains("stays installed as it was"), "{said}");
+    assert_eq!(fs::read(units.join(link)).unwrap(), b"as it was");
 }
 
 #[test]
