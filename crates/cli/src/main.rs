@@ -10,6 +10,8 @@ mod progress;
 mod questions;
 mod screen;
 
+use arguments::General;
+use darkslide_client::error::{causes, causes_on};
 use output::Output;
 use std::process::ExitCode;
 
@@ -35,10 +37,11 @@ impl Ending {
 fn main() -> ExitCode {
     prefer_short_keys();
     let arguments = arguments::parse();
-    let output = Output { json: arguments.general.json, quiet: arguments.general.quiet };
+    let general = arguments.general.clone();
+    let output = Output { json: general.json, quiet: general.quiet };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(output, &error.into()),
+        Err(error) => return fail(output, &general, &error.into()),
     };
     let ending = runtime.block_on(commands::run(output, arguments));
     // Blocking work that was cancelled (a prompt, a codec) must not hold the process.
@@ -46,7 +49,7 @@ fn main() -> ExitCode {
     match ending {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::Incomplete) => ExitCode::from(INCOMPLETE),
-        Err(error) => fail(output, &error),
+        Err(error) => fail(output, &general, &error),
     }
 }
 
@@ -62,8 +65,11 @@ fn prefer_short_keys() {
 }
 
 /// What happened, and why, as far down as we know.
-fn fail(output: Output, error: &anyhow::Error) -> ExitCode {
-    let lines = darkslide_client::error::causes(error.as_ref());
+fn fail(output: Output, general: &General, error: &anyhow::Error) -> ExitCode {
+    let lines = match profile::folder(general) {
+        Ok(folder) => causes_on(error.as_ref(), &folder),
+        Err(_) => causes(error.as_ref()),
+    };
     if output.json {
         eprintln!(
             "{}",

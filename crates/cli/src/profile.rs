@@ -26,6 +26,11 @@ pub(crate) fn open(general: &General) -> Result<Profile> {
     Ok(home()?.profile(&ProfileName::parse(&general.profile)?)?)
 }
 
+/// Where that profile is, or would be.
+pub(crate) fn folder(general: &General) -> Result<PathBuf> {
+    Ok(home()?.folder(&ProfileName::parse(&general.profile)?))
+}
+
 /// How connections are made.
 pub(crate) fn limits(general: &General) -> Limits {
     Limits { extra_authorities: general.ca_file.clone(), ..Limits::default() }

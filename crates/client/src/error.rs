@@ -1,9 +1,10 @@
 //! What can stop work on the vault as a whole. What goes wrong with one file is told in that work's summary instead.
 
 use crate::api::ApiFailure;
-use crate::catalog::CatalogError;
+use crate::catalog::{CatalogError, full_disk};
 use crate::keys::Unreadable;
 use darkslide_protocol::{CollectionId, FileId, Version};
+use std::path::Path;
 use thiserror::Error;
 
 /// What happened, and why, as far down as we know. Some libraries repeat their cause in their own words.
@@ -15,6 +16,12 @@ pub fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
         }
     }
     causes
+}
+
+/// The same of something that has its catalog in this folder: first of all that the disk is full, if that is why.
+pub fn causes_on(error: &(dyn std::error::Error + 'static), folder: &Path) -> Vec<String> {
+    let full = full_disk(error, folder).map(|full| full.to_string());
+    full.into_iter().chain(causes(error)).collect()
 }
 
 /// A word that a shell reads as it is, for commands that are to be copied.

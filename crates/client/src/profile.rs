@@ -130,9 +130,14 @@ impl Home {
         Ok(Self(strategy.data_dir().join("darkslide")))
     }
 
+    /// Where a profile is, or would be.
+    pub fn folder(&self, name: &ProfileName) -> PathBuf {
+        self.0.join(name.as_str())
+    }
+
     /// One profile; its folder is made if it is not there.
     pub fn profile(&self, name: &ProfileName) -> Result<Profile, ProfileError> {
-        let folder = self.0.join(name.as_str());
+        let folder = self.folder(name);
         private_folder(&self.0)?;
         private_folder(&folder)?;
         Ok(Profile { name: name.clone(), folder })

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use darkslide_client::backup::{self, BackupError, BackupReport, Settings};
 use darkslide_client::catalog::{Catalog, CatalogError, WatchFolderRow};
-use darkslide_client::error::{VaultError, causes};
+use darkslide_client::error::{VaultError, causes_on};
 use darkslide_client::event::Events;
 use darkslide_client::session::Session;
 use darkslide_client::watch::health::{Health, Offline, examine};
@@ -43,7 +43,7 @@ pub(super) async fn look(
     let device = match health(&catalog, &folder).await {
         Ok(Health::Online { device }) => device,
         Ok(Health::Offline(why)) => return Attempt::Offline(why),
-        Err(error) => return Attempt::Failed(error.to_string()),
+        Err(error) => return failed(&error, &catalog),
     };
     if has_watcher && folder.device == Some(device) {
         return Attempt::Online { device, watcher: None };
@@ -70,17 +70,21 @@ pub(super) async fn run(
     match health(&catalog, &folder).await {
         Ok(Health::Online { .. }) => {}
         Ok(Health::Offline(why)) => return Attempt::Offline(why),
-        Err(error) => return Attempt::Failed(error.to_string()),
+        Err(error) => return failed(&error, &catalog),
     }
-    match backup::backup(session, catalog, &[folder.path], &settings, &events, &stop).await {
+    match backup::backup(session, catalog.clone(), &[folder.path], &settings, &events, &stop).await {
         Ok(report) => Attempt::Ran(Box::new(report)),
         Err(BackupError::Root { source, .. }) => Attempt::Offline(Offline::Unusable(source.to_string())),
         Err(BackupError::Vault(VaultError::Catalog(busy @ CatalogError::Busy(_)))) => {
             Attempt::Busy(busy.to_string())
         }
         Err(error) if is_signed_out(&error) => Attempt::SignedOut,
-        Err(error) => Attempt::Failed(causes(&error).join(": ")),
+        Err(error) => failed(&error, &catalog),
     }
+}
+
+fn failed(error: &(dyn std::error::Error + 'static), catalog: &Catalog) -> Attempt {
+    Attempt::Failed(causes_on(error, catalog.folder()).join(": "))
 }
 
 fn is_signed_out(error: &BackupError) -> bool {

@@ -28,6 +28,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context as _, Result, bail};
 use darkslide_client::backup::{Memory, Settings, Waiting};
 use darkslide_client::catalog::{Catalog, RootCounts, WatchFolderRow};
+use darkslide_client::error::causes_on;
 use darkslide_client::event::{Event, Events};
 use darkslide_client::library::selection::{Exclusions, Scope, Selection};
 use darkslide_client::library::settle::Settling;
@@ -127,7 +128,9 @@ pub(crate) async fn run(
     let _in_time = tokio::time::timeout(ENDING, async { while keeping.join_next().await.is_some() {} }).await;
     agent.say(match &ended {
         Ok(()) => "the agent has ended".to_owned(),
-        Err(error) => format!("the agent has ended: {error:#}"),
+        Err(error) => {
+            format!("the agent has ended: {}", causes_on(error.as_ref(), agent.profile.folder()).join(": "))
+        }
     });
     ended
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use darkslide_client::catalog::{Catalog, Feed, SyncFolderRow};
-use darkslide_client::error::{causes, quoted};
+use darkslide_client::error::{causes_on, quoted};
 use darkslide_client::event::Events;
 use darkslide_client::folder::report::PassReport;
 use darkslide_client::folder::{Memories, PassSettings, SyncError, pass, signed_out};
@@ -153,7 +153,10 @@ impl Keeper {
     async fn read(&mut self, catalog: &Catalog, folders: &mut BTreeMap<i64, InStep>) {
         match catalog.sync_folders().await {
             Ok(rows) => take_over(rows, folders),
-            Err(error) => self.say(format!("the sync folders cannot be read: {error}")),
+            Err(error) => {
+                let why = causes_on(&error, catalog.folder()).join(": ");
+                self.say(format!("the sync folders cannot be read: {why}"));
+            }
         }
     }
 
@@ -193,7 +196,7 @@ impl Keeper {
         folder.due = now + usual;
         let passed = self.pass(catalog, &session, folder, memories).await;
         let took = now.elapsed();
-        self.conclude(passed, folder, took, notices);
+        self.conclude(catalog, passed, folder, took, notices);
         // Notices of what the pass itself did are not news of others.
         now
     }
@@ -268,6 +271,7 @@ impl Keeper {
 
     fn conclude(
         &mut self,
+        catalog: &Catalog,
         passed: Result<PassReport, SyncError>,
         folder: &mut InStep,
         took: Duration,
@@ -287,7 +291,8 @@ impl Keeper {
                 return;
             }
             Err(error) => {
-                let what = format!("{path}: {}; trying again", causes(&error).join(": "));
+                let what =
+                    format!("{path}: {}; trying again", causes_on(&error, catalog.folder()).join(": "));
                 if folder.said.as_ref() != Some(&what) {
                     self.say(&what);
                     folder.said = Some(what);

@@ -13,6 +13,7 @@ mod assets;
 mod changes;
 mod cursor;
 mod files;
+mod full_disk;
 mod head_starts;
 mod in_vault;
 mod libraries;
@@ -39,6 +40,7 @@ pub use assets::{AlbumMark, AssetRow, AssetState, Fingerprint, SettledRow, Uploa
 pub use changes::ChangedRows;
 pub use cursor::{Feed, Spans};
 pub use files::{FileFilter, FileRow};
+pub use full_disk::{FullDisk, SqlFailure, full_disk};
 pub use head_starts::{AssetPlace, HeadStart};
 pub use in_vault::InVault;
 pub use libraries::ServerSeen;
@@ -65,7 +67,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 pub enum CatalogError {
     /// SQLite refused.
     #[error("the catalog cannot be read or written")]
-    Sql(#[from] sqlx::Error),
+    Sql(#[source] SqlFailure),
     /// The file is of a later version, or is no catalog.
     #[error("the catalog at {path} cannot be brought up to date")]
     Migrate {
@@ -93,6 +95,12 @@ pub enum CatalogError {
     /// Another process is backing this profile up.
     #[error("another backup of this profile is running{}", run_lock::described(.0))]
     Busy(Owner),
+}
+
+impl From<sqlx::Error> for CatalogError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sql(SqlFailure(error))
+    }
 }
 
 /// The open database. Cheap to clone.
@@ -133,6 +141,11 @@ impl Catalog {
             .await
             .map_err(|source| CatalogError::Migrate { path: path.to_owned(), source })?;
         Ok(Self { pool, path: path.to_owned() })
+    }
+
+    /// The folder that it is in.
+    pub fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
     }
 
     /// Closes every connection, so that the write-ahead log is folded in.

@@ -36,7 +36,7 @@ use crate::backup::albums::Albums;
 use crate::backup::{AssetError, BackupError, Settings};
 use crate::catalog::{BaseChanges, BaseRow, Catalog, CatalogError, Feed, Fingerprint, SyncFolderRow};
 use crate::download::blocking;
-use crate::error::{VaultError, causes};
+use crate::error::{VaultError, causes_on};
 use crate::event::Events;
 use crate::feed;
 use crate::library::folder::fingerprint;
@@ -189,7 +189,7 @@ pub async fn pass(
             return Err(error);
         }
         Err(error) => {
-            let failure = causes(&error).join(": ");
+            let failure = causes_on(&error, catalog.folder()).join(": ");
             catalog
                 .sync_folder_passed(row.id, &failed(catalog, row, micros_of(began), failure).await?)
                 .await?;
