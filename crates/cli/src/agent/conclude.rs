@@ -47,7 +47,7 @@ impl Agent {
             }
             (Attempt::SignedOut, scope) => {
                 self.schedule.stopped(folder, scope.unwrap_or_default(), now);
-                self.signed_out("the session has ended");
+                self.session_ended();
             }
             (Attempt::Busy(what) | Attempt::Failed(what), scope) => {
                 self.retry(folder, scope, what, None, now);

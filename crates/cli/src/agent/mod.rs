@@ -13,6 +13,7 @@ mod notices;
 mod publish;
 mod schedule;
 pub(crate) mod service;
+mod sign_in;
 mod signals;
 pub(crate) mod status;
 mod sync;
@@ -49,9 +50,8 @@ use crate::pace::Pace;
 use crate::profile;
 use attempt::Attempt;
 use control::{Command, Door, Request};
-use listen::listen;
 use log::{Log, moment};
-use notices::{Cause, Notices};
+use notices::Notices;
 use schedule::{Schedule, Step, Timing};
 use signals::Signals;
 use status::{AgentStatus, Done, Problem, RunStatus};
@@ -206,6 +206,8 @@ struct Agent {
     owner: Option<(darkslide_client::AccountId, darkslide_client::api::ServerUrl)>,
     /// When the profile's configuration was last written, as far as it was tried.
     tried: Option<SystemTime>,
+    /// When the keys are asked for again that could not be read.
+    keys_look: Option<Instant>,
     /// Rung by watchers and by callers who hang up.
     news: Arc<Notify>,
     /// Rung when the server says that the vault has changed, which it also says when it is back.
@@ -257,6 +259,7 @@ impl Agent {
             session: None,
             owner: None,
             tried: None,
+            keys_look: None,
             news: Arc::default(),
             vault_news: Arc::default(),
             listening: JoinSet::new(),
@@ -323,8 +326,8 @@ impl Agent {
     /// Does what can be done now, and says until when there is nothing.
     async fn proceed(&mut self) -> Result<Instant> {
         let now = Instant::now();
-        if self.session.is_some() && self.sync.sessions.borrow().is_none() {
-            self.signed_out("the session has ended");
+        if self.session.is_some() && self.sync.sign_in.borrow().session().is_none() {
+            self.session_ended();
         }
         for (id, folder) in &mut self.folders {
             let Some(watcher) = &mut folder.watcher else { continue };
@@ -373,56 +376,6 @@ impl Agent {
             Step::Run { folder, scope } => self.start(folder, scope)?,
         }
         Ok(now + self.settings.timing.look)
-    }
-
-    /// Takes the session of the profile, if there is one that was not found to have ended.
-    async fn sign_in(&mut self) -> Result<bool> {
-        let written = self
-            .profile
-            .folder()
-            .join("config.toml")
-            .metadata()
-            .and_then(|metadata| metadata.modified())
-            .ok();
-        if self.tried.is_some() && self.tried == written {
-            return Ok(false);
-        }
-        self.tried = written;
-        if self.serves_others && written.is_none() {
-            return Ok(false);
-        }
-        match profile::session(&self.general, &self.profile).await {
-            Ok(session) => {
-                self.must_belong_to((session.account, session.api.server().clone()))?;
-                self.notices.forget(Cause::SignedOut);
-                self.problem = None;
-                let session = Arc::new(session);
-                self.sync.sessions.send_replace(Some(Arc::clone(&session)));
-                self.listening.abort_all();
-                self.listening.spawn(listen(Arc::clone(&session), Arc::clone(&self.vault_news)));
-                self.session = Some(session);
-                Ok(true)
-            }
-            Err(error) => {
-                self.tried.get_or_insert(SystemTime::UNIX_EPOCH);
-                self.signed_out(&format!("{error:#}"));
-                Ok(false)
-            }
-        }
-    }
-
-    fn signed_out(&mut self, what: &str) {
-        self.session = None;
-        self.sync.sessions.send_replace(None);
-        self.listening.abort_all();
-        let advice = "run `darkslide login`; the agent goes on by itself".to_owned();
-        if self
-            .notices
-            .tell(Cause::SignedOut, "Pictures are not backed up: you are signed out. Run `darkslide login`.")
-        {
-            self.say(format!("{what}; {advice}"));
-        }
-        self.problem = Some(Problem { what: what.to_owned(), advice: Some(advice), next_try: None });
     }
 
     fn look(&mut self, folder: i64) {

@@ -12,7 +12,7 @@ use darkslide_client::catalog::{Catalog, Feed, SyncFolderRow};
 use darkslide_client::error::{causes_on, quoted};
 use darkslide_client::event::Events;
 use darkslide_client::folder::report::PassReport;
-use darkslide_client::folder::{Memories, PassSettings, SyncError, pass, signed_out};
+use darkslide_client::folder::{Memories, PassSettings, SESSION_ENDED, SyncError, pass, signed_out};
 use darkslide_client::micros_of;
 use darkslide_client::session::Session;
 use darkslide_client::watch::{How, Removals, Watcher};
@@ -24,6 +24,7 @@ use super::control::{Command, Request};
 use super::log::{Log, moment};
 use super::notices::{Cause, Notices};
 use super::schedule::{backoff, chance};
+use super::sign_in::SignIn;
 use crate::commands::sync::pass_settings;
 use crate::commands::sync::show::{done, sentence};
 use crate::output::counted;
@@ -46,8 +47,8 @@ const TURN: Duration = Duration::from_mins(1);
 /// What the loop shares with whoever runs it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Shared {
-    /// Who is signed in. Set to none by whoever finds that the session has ended.
-    pub(crate) sessions: Arc<watch::Sender<Option<Arc<Session>>>>,
+    /// Who is signed in. Set by whoever finds that the session has ended, too.
+    pub(crate) sign_in: Arc<watch::Sender<SignIn>>,
     /// Whether nothing is to be done.
     pub(crate) paused: Arc<watch::Sender<bool>>,
     /// Rung when the vault has changed.
@@ -59,7 +60,7 @@ pub(crate) struct Shared {
 impl Default for Shared {
     fn default() -> Self {
         Self {
-            sessions: Arc::new(watch::channel(None).0),
+            sign_in: Arc::new(watch::channel(SignIn::Out("nobody has signed in yet".into())).0),
             paused: Arc::new(watch::channel(false).0),
             vault: Arc::default(),
             look: Arc::default(),
@@ -109,7 +110,7 @@ impl Keeper {
         let mut memories = Memories::default();
         let mut notices = Notices::new(self.settings.shows_notices);
         let news = Arc::new(Notify::new());
-        let (mut sessions, mut paused) = (self.shared.sessions.subscribe(), self.shared.paused.subscribe());
+        let (mut sign_in, mut paused) = (self.shared.sign_in.subscribe(), self.shared.paused.subscribe());
         self.read(&catalog, &mut folders).await;
         while !self.stop.is_cancelled() {
             let until = self.next(&catalog, &mut folders, &mut memories, &mut notices, &news).await;
@@ -129,9 +130,9 @@ impl Keeper {
                     self.read(&catalog, &mut folders).await;
                     due_now(&mut folders);
                 }
-                changed = sessions.changed() => {
+                changed = sign_in.changed() => {
                     if changed.is_ok() {
-                        self.session_changed(&catalog).await;
+                        self.sign_in_changed(&catalog).await;
                         due_now(&mut folders);
                     }
                 }
@@ -141,9 +142,10 @@ impl Keeper {
     }
 
     /// That nobody is signed in any more is what is to be said of every folder.
-    async fn session_changed(&mut self, catalog: &Catalog) {
-        if self.shared.sessions.borrow().is_none()
-            && let Err(error) = signed_out(catalog, micros_of(SystemTime::now())).await
+    async fn sign_in_changed(&mut self, catalog: &Catalog) {
+        let sign_in = self.shared.sign_in.borrow().clone();
+        if let SignIn::Out(why) = sign_in
+            && let Err(error) = signed_out(catalog, micros_of(SystemTime::now()), &why).await
         {
             self.say(format!("what became of the session cannot be noted: {error}"));
         }
@@ -170,7 +172,7 @@ impl Keeper {
         news: &Arc<Notify>,
     ) -> Instant {
         let now = Instant::now();
-        let session = self.shared.sessions.borrow().clone();
+        let session = self.shared.sign_in.borrow().session().cloned();
         let is_idle = *self.shared.paused.borrow();
         for folder in folders.values_mut().filter(|folder| !folder.row.paused) {
             let is_dirty = folder.watcher.as_mut().is_some_and(|watcher| !watcher.take().is_clean());
@@ -283,7 +285,7 @@ impl Keeper {
         let report = match passed {
             Ok(report) => report,
             Err(error) if error.is_signed_out() => {
-                self.shared.sessions.send_replace(None);
+                self.shared.sign_in.send_replace(SignIn::Out(SESSION_ENDED.into()));
                 return;
             }
             Err(error) if error.is_busy() => {
@@ -351,7 +353,7 @@ impl Keeper {
 
     /// Reads what has changed, or what is left of a server that was set back. Folders whose last plan knew it already need no pass: most news is of what they did themselves.
     async fn vault_changed(&mut self, catalog: &Catalog, folders: &mut BTreeMap<i64, InStep>) {
-        let Some(session) = self.shared.sessions.borrow().clone() else { return };
+        let Some(session) = self.shared.sign_in.borrow().session().cloned() else { return };
         if darkslide_client::feed::pull(&session, catalog).await.is_err() {
             return due_now(folders);
         }

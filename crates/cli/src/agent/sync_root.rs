@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::listen::listen;
 use super::log::{Log, moment};
+use super::sign_in::SignIn;
 use super::sync::{Keeper, Shared};
 use super::{AgentSettings, SIGN_IN_LOOK, be_alone};
 use crate::arguments::{General, SettlingArguments, SyncAdd, Way};
@@ -179,20 +180,20 @@ async fn stay_signed_in(
     let mut said = String::new();
     let mut listening: JoinSet<()> = JoinSet::new();
     while !stop.is_cancelled() {
-        if shared.sessions.borrow().is_none() {
+        if shared.sign_in.borrow().session().is_none() {
             listening.abort_all();
             match profile::session(&general, &profile).await {
                 Ok(session) => {
                     let session = Arc::new(session);
                     listening.spawn(listen(Arc::clone(&session), Arc::clone(&shared.vault)));
-                    shared.sessions.send_replace(Some(session));
+                    shared.sign_in.send_replace(SignIn::In(session));
                 }
                 Err(error) => {
                     let what = format!("not signed in: {error:#}");
                     if said != what {
                         log.write(&moment(), &what);
                         said = what;
-                        shared.sessions.send_replace(None);
+                        shared.sign_in.send_replace(SignIn::Out(format!("{error:#}").into()));
                     }
                 }
             }

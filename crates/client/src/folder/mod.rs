@@ -185,7 +185,7 @@ pub async fn pass(
         // Somebody else is at work: that says nothing of the folder.
         Err(error) if error.is_busy() => return Err(error),
         Err(error) if error.is_signed_out() => {
-            signed_out(catalog, micros_of(began)).await?;
+            signed_out(catalog, micros_of(began), SESSION_ENDED).await?;
             return Err(error);
         }
         Err(error) => {
@@ -206,12 +206,15 @@ pub async fn pass(
     Ok(report)
 }
 
-/// Records of every folder that the session of its account has ended: none of them is kept in step until somebody signs in again. `now` in µs since
+/// What is said where the server knows the session no longer.
+pub const SESSION_ENDED: &str = "the session has ended";
+
+/// Records of every folder that nobody is signed in to its account, and why: none of them is kept in step until somebody is. `now` in µs since
 /// the epoch.
-pub async fn signed_out(catalog: &Catalog, now: i64) -> Result<(), CatalogError> {
+pub async fn signed_out(catalog: &Catalog, now: i64, why: &str) -> Result<(), CatalogError> {
     // A paused one has nothing to wait for, and nothing would take that back.
     for row in catalog.sync_folders().await?.into_iter().filter(|row| !row.paused) {
-        let report = failed(catalog, &row, now, "the session has ended".to_owned()).await?;
+        let report = failed(catalog, &row, now, why.to_owned()).await?;
         catalog.sync_folder_passed(row.id, &PassReport { signed_out: true, ..report }).await?;
     }
     Ok(())

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use darkslide_client::catalog::Catalog;
 use darkslide_client::error::quoted;
-use darkslide_client::folder::Preview;
 use darkslide_client::folder::breaker::{Fate, HeldList, HeldPicture, Hold};
 use darkslide_client::folder::reconcile::{Action, Direction, RelativePath, Wait};
 use darkslide_client::folder::report::{self, PassReport};
+use darkslide_client::folder::{Preview, SESSION_ENDED};
 use serde::Serialize;
 use serde_json::json;
 
@@ -181,7 +181,11 @@ fn left(pass: &PassReport) -> String {
         text += &format!("  Left alone: {why}\n");
     }
     if pass.signed_out {
-        text += "  The session of its account has ended: nothing is kept in step until `darkslide login` with this profile.\n";
+        let why = pass.failure.as_deref().unwrap_or(SESSION_ENDED);
+        text += &format!(
+            "  Nobody is signed in ({}): nothing is kept in step until the keys can be read, or until `darkslide login` with this profile.\n",
+            on_one_line(why)
+        );
     } else if let Some(why) = &pass.failure {
         text += &format!("  The last pass ended early: {}\n", on_one_line(why));
     }

@@ -1,0 +1,104 @@
+//! Who is signed in: found out again and again, for a keyring may be locked, and `darkslide login` may come at any time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::Result;
+use darkslide_client::folder::SESSION_ENDED;
+use darkslide_client::profile::ProfileError;
+use darkslide_client::session::Session;
+
+use super::Agent;
+use super::listen::listen;
+use super::notices::Cause;
+use super::status::Problem;
+use crate::profile;
+
+/// How often keys are asked for that could not be read: a keyring may ask its owner each time.
+const KEYS_LOOK: Duration = Duration::from_mins(10);
+
+/// What ends that nobody is signed in.
+const ADVICE_LOGIN: &str = "run `darkslide login`; the agent goes on by itself";
+
+/// What ends that the keys cannot be read.
+const ADVICE_KEYS: &str = "unlock the keyring, or run `darkslide login`; the agent tries again within ten minutes, and at once after `darkslide agent scan`";
+
+/// Whether somebody is signed in. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) enum SignIn {
+    /// By this session.
+    In(Arc<Session>),
+    /// Nobody is, and why, in words for people.
+    Out(Arc<str>),
+}
+
+impl SignIn {
+    /// The session of whoever is signed in.
+    pub(crate) fn session(&self) -> Option<&Arc<Session>> {
+        match self {
+            Self::In(session) => Some(session),
+            Self::Out(_) => None,
+        }
+    }
+}
+
+impl Agent {
+    /// Takes the session of the profile, if there is one that was not found to have ended.
+    pub(super) async fn sign_in(&mut self) -> Result<bool> {
+        let written = self
+            .profile
+            .folder()
+            .join("config.toml")
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .ok();
+        let is_time = self.keys_look.is_some_and(|at| at <= Instant::now());
+        if self.tried.is_some() && self.tried == written && !is_time {
+            return Ok(false);
+        }
+        self.tried = written;
+        self.keys_look = None;
+        if self.serves_others && written.is_none() {
+            return Ok(false);
+        }
+        match profile::session(&self.general, &self.profile).await {
+            Ok(session) => {
+                self.must_belong_to((session.account, session.api.server().clone()))?;
+                self.notices.forget(Cause::SignedOut);
+                self.problem = None;
+                let session = Arc::new(session);
+                self.sync.sign_in.send_replace(SignIn::In(Arc::clone(&session)));
+                self.listening.abort_all();
+                self.listening.spawn(listen(Arc::clone(&session), Arc::clone(&self.vault_news)));
+                self.session = Some(session);
+                Ok(true)
+            }
+            Err(error) => {
+                self.tried.get_or_insert(SystemTime::UNIX_EPOCH);
+                let is_nobody =
+                    matches!(error.downcast_ref::<ProfileError>(), Some(ProfileError::NotLoggedIn(_)));
+                let advice = if is_nobody { ADVICE_LOGIN } else { ADVICE_KEYS };
+                self.keys_look = (!is_nobody).then(|| Instant::now() + KEYS_LOOK);
+                self.signed_out(&format!("{error:#}"), advice);
+                Ok(false)
+            }
+        }
+    }
+
+    /// The server knows the session no longer.
+    pub(super) fn session_ended(&mut self) {
+        self.signed_out(SESSION_ENDED, ADVICE_LOGIN);
+    }
+
+    /// Nobody is signed in. `advice` says what ends that.
+    fn signed_out(&mut self, what: &str, advice: &str) {
+        self.session = None;
+        self.sync.sign_in.send_replace(SignIn::Out(what.into()));
+        self.listening.abort_all();
+        if self.notices.tell(Cause::SignedOut, &format!("Pictures are not backed up: {what}; {advice}.")) {
+            self.say(format!("{what}; {advice}"));
+        }
+        self.problem =
+            Some(Problem { what: what.to_owned(), advice: Some(advice.to_owned()), next_try: None });
+    }
+}
