@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use super::albums::Album;
 use super::error::AssetError;
-use super::gate::Gate;
+use super::gate::{Gate, Load};
 use super::patience::Patience;
 use super::vault_room::VaultRoom;
 use crate::catalog::{AssetRow, Catalog, FileRow, Spans, UploadedRows};
@@ -252,17 +252,17 @@ async fn gather(
 
 impl Courier {
     /// Whether a parcel may go now. What the server refused before it does not get another time in the same run.
-    fn may_go(&self, parcel: &Parcel) -> Result<(), AssetError> {
+    fn may_go(&self, parcel: &Parcel, load: &mut Load<'_>) -> Result<(), AssetError> {
         if self.room.is_refused() {
             return Err(AssetError::NoRoom);
         }
-        self.gate.pass(parcel.kind, parcel.bytes)
+        load.take(parcel.kind, parcel.bytes)
     }
 
     async fn send(&self, batch: Vec<(Parcel, Answer)>, most: &AtomicU64) {
-        let mut let_in = Vec::with_capacity(batch.len());
+        let (mut let_in, mut load) = (Vec::with_capacity(batch.len()), self.gate.load());
         for (parcel, answer) in batch {
-            match self.may_go(&parcel) {
+            match self.may_go(&parcel, &mut load) {
                 Ok(()) => let_in.push((parcel, answer)),
                 Err(why) => drop(answer.send(Err(why))),
             }
@@ -271,7 +271,7 @@ impl Courier {
             return;
         }
         let (parcels, answers): (Vec<Parcel>, Vec<Answer>) = let_in.into_iter().unzip();
-        match self.try_send(parcels, most).await {
+        match self.try_send(parcels, load, most).await {
             Ok(outcomes) => {
                 for (answer, outcome) in answers.into_iter().zip(outcomes) {
                     // Whoever asked has gone only when the run ends.
@@ -293,6 +293,7 @@ impl Courier {
     async fn try_send(
         &self,
         mut parcels: Vec<Parcel>,
+        load: Load<'_>,
         most: &AtomicU64,
     ) -> Result<Vec<Result<Delivered, AssetError>>, AssetError> {
         // The parcels keep none: once they are sent, the buffers go back.
@@ -302,12 +303,13 @@ impl Courier {
         kinds.dedup();
         let attempt = || async {
             // Asked again when it is sent again.
-            kinds.iter().try_for_each(|kind| self.gate.ask(*kind))?;
+            kinds.iter().try_for_each(|kind| self.gate.ask(*kind, 0))?;
             let began = Instant::now();
             let answer = self.session.api.batch(pieces.clone(), &self.sent).await?;
             Ok((answer, began.elapsed()))
         };
         let (answer, took) = self.patience.persist(attempt).await?;
+        load.arrived();
         adapt(most, took, self.most);
         if answer.commits.len() != parcels.len() {
             return Err(AssetError::Damaged);

@@ -23,7 +23,7 @@ use super::lanes::Lanes;
 use super::listing::{Thoroughness, list};
 use super::rules::conditions::{Grant, Network, free_for_copy};
 use super::rules::explanation::{Explanation, Wait};
-use super::rules::{Known, Work, World, explain, plan};
+use super::rules::{Known, Work, World, explain, first_bytes, plan};
 use super::run::Run;
 use super::temporary::{TakenRoom, TemporaryCache, TemporaryCopy, room_in};
 use super::{BackupReport, Memory, Settings};
@@ -193,7 +193,8 @@ pub async fn explain_library(
     let cache_room = room_in(&device.cache, outlook.conditions.borrow().free_bytes);
     // What was never asked is as it is with our own server.
     let resumable = catalog.server_seen(library.id()).await?.resumable.unwrap_or(true);
-    let world = world(catalog, library, device, outlook, resumable, cache_room).await?;
+    // Nobody has sent anything yet in a run that would begin now.
+    let world = world(catalog, library, device, outlook, resumable, (cache_room, None)).await?;
     let listing = list(catalog, library, Thoroughness::OnlyChanges, world.now).await?;
     Ok(listing
         .assets
@@ -218,7 +219,7 @@ async fn world(
     device: &Device,
     outlook: &Outlook,
     resumable: bool,
-    cache_room: u64,
+    (cache_room, rate): (u64, Option<u64>),
 ) -> Result<World, CatalogError> {
     let mut albums = catalog.chosen_albums(library.id()).await?;
     // As they are called now. One that is not there keeps its name, as it keeps its choice.
@@ -248,6 +249,7 @@ async fn world(
         is_server_away: catalog.server_seen(library.id()).await?.is_away,
         cache_room,
         last_completed: catalog.last_completed(library.id()).await?,
+        rate,
         turns: catalog.turns(library.id()).await?,
         now: (outlook.clock)(),
     })
@@ -290,7 +292,8 @@ impl Hands<'_> {
         // Without a mirror no work leads to more.
         let passes = if device.mirror { PASSES } else { 1 };
         for pass in 0..passes {
-            let world = world(&run.catalog, library, device, outlook, resumable, self.cache.bytes()).await?;
+            let moment = (self.cache.bytes(), run.gate.rate());
+            let world = world(&run.catalog, library, device, outlook, resumable, moment).await?;
             let listing = list(&run.catalog, library, thoroughness, world.now).await?;
             run.catalog.record_library(library.id(), &listing.told, world.now, run.now).await?;
             let mut planned = plan(listing.assets, &world);
@@ -323,7 +326,7 @@ impl Hands<'_> {
         world: &World,
         busy: &mpsc::Sender<()>,
     ) -> Result<bool, AssetError> {
-        self.run.gate.ask(asset.kind)?;
+        self.run.gate.ask(asset.kind, 0)?;
         match work {
             Work::Place(file, albums) => {
                 self.place(asset, file, &albums, world).await?;
@@ -343,6 +346,7 @@ impl Hands<'_> {
         }
         let asset = &self.as_it_lies(asset).await?;
         self.run.gate.ask_to_read(asset)?;
+        self.run.gate.ask(asset.kind, first_bytes(asset))?;
         // Nothing is fetched to find out that there is no room for it.
         if asset.locality == Locality::Cloud && !self.run.room.has(asset.fingerprint.size) {
             if !world.known.contains_key(&asset.id) {

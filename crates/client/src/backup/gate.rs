@@ -3,17 +3,18 @@
 //! A run of a computer that is always at home has no conditions, and passes.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
 use super::error::AssetError;
-use super::rules::conditions::{Conditions, Permissions, Trigger};
-use super::rules::{may_read, may_send};
+use super::line::Line;
+use super::rules::conditions::{Conditions, Grant, Permissions, Trigger};
+use super::rules::{PART_BYTES, may_read, may_send};
 use crate::library::device::{AssetKind, DeviceAsset};
 
-/// Ciphertext bytes in one part where conditions may change: what is sent at most under conditions that are over.
-const PART_BYTES: u64 = 4 << 20;
+/// Ciphertext bytes of the first part in a grant that ends: by that the line is measured.
+const FIRST_PART_BYTES: u64 = 256 << 10;
 
 /// What tells the present, µs since the epoch.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -53,29 +54,101 @@ pub(super) struct Gate {
     outlook: Option<Outlook>,
     resumable: bool,
     cache_room: u64,
+    line: Mutex<Line>,
+}
+
+/// What goes in one request: how much, and since when, µs since the epoch. Dropped, it is under way no longer.
+#[derive(Debug)]
+pub(super) struct Load<'g> {
+    gate: &'g Gate,
+    bytes: u64,
+    since: i64,
+}
+
+impl Load<'_> {
+    /// Passes a part of something of this kind into it, or says what that waits for.
+    pub(super) fn take(&mut self, kind: AssetKind, bytes: u64) -> Result<(), AssetError> {
+        let Some(outlook) = &self.gate.outlook else { return Ok(()) };
+        self.gate.begin(outlook, kind, bytes)?;
+        self.bytes = self.bytes.saturating_add(bytes);
+        (outlook.before_part)(kind, bytes);
+        Ok(())
+    }
+
+    /// It was answered: the line is measured by that.
+    pub(super) fn arrived(self) {
+        if let Some(outlook) = &self.gate.outlook {
+            let network = outlook.conditions.borrow().network;
+            self.gate.line().arrived(network, self.bytes, self.since, (outlook.clock)());
+        }
+    }
+}
+
+impl Drop for Load<'_> {
+    fn drop(&mut self) {
+        self.gate.line().ended(self.bytes, self.gate.now());
+    }
 }
 
 impl Gate {
     pub(super) fn new(outlook: Outlook, resumable: bool, cache_room: u64) -> Self {
-        Self { outlook: Some(outlook), resumable, cache_room }
+        Self { outlook: Some(outlook), resumable, cache_room, line: Mutex::default() }
     }
 
-    /// Passes a part of something of this kind, or says what it waits for.
-    pub(super) fn pass(&self, kind: AssetKind, bytes: u64) -> Result<(), AssetError> {
-        self.ask(kind)?;
-        if let Some(outlook) = &self.outlook {
-            (outlook.before_part)(kind, bytes);
-        }
+    /// Passes a part of something of this kind that goes in a request of its own, or says what it waits for.
+    pub(super) fn pass(&self, kind: AssetKind, bytes: u64) -> Result<Load<'_>, AssetError> {
+        let mut load = self.load();
+        load.take(kind, bytes)?;
+        Ok(load)
+    }
+
+    /// A request in which nothing goes yet.
+    pub(super) fn load(&self) -> Load<'_> {
+        Load { gate: self, bytes: 0, since: self.now() }
+    }
+
+    /// Asks for a part, and lets it begin in the same moment: two that fit one by one may not fit together.
+    fn begin(&self, outlook: &Outlook, kind: AssetKind, bytes: u64) -> Result<(), AssetError> {
+        let (now, network) = ((outlook.clock)(), outlook.conditions.borrow().network);
+        let mut line = self.line();
+        self.judge(outlook, kind, line.takes(network, bytes, now), now)?;
+        line.begun(network, bytes, now);
         Ok(())
     }
 
-    /// Whether a part would pass.
-    pub(super) fn ask(&self, kind: AssetKind) -> Result<(), AssetError> {
-        let Some(Outlook { clock, conditions, permissions, trigger, .. }) = &self.outlook else {
-            return Ok(());
-        };
+    /// Whether a part of so many bytes would pass.
+    pub(super) fn ask(&self, kind: AssetKind, bytes: u64) -> Result<(), AssetError> {
+        let Some(outlook) = &self.outlook else { return Ok(()) };
+        let (now, network) = ((outlook.clock)(), outlook.conditions.borrow().network);
+        let takes = self.line().takes(network, bytes, now);
+        self.judge(outlook, kind, takes, now)
+    }
+
+    fn judge(
+        &self,
+        outlook: &Outlook,
+        kind: AssetKind,
+        takes: Option<i64>,
+        now: i64,
+    ) -> Result<(), AssetError> {
+        let Outlook { conditions, permissions, trigger, .. } = outlook;
         let conditions = *conditions.borrow();
-        may_send(kind, &conditions, permissions, *trigger, self.resumable, clock()).map_err(AssetError::Held)
+        may_send(kind, &conditions, permissions, *trigger, self.resumable, takes, now)
+            .map_err(AssetError::Held)
+    }
+
+    /// Bytes a second that the network carried last; none where nothing was measured.
+    pub(super) fn rate(&self) -> Option<u64> {
+        let network = self.outlook.as_ref()?.conditions.borrow().network;
+        self.line().rate(network)
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> i64 {
+        self.outlook.as_ref().map_or(0, |outlook| (outlook.clock)())
     }
 
     /// Whether the bytes of a library's asset may be read.
@@ -90,8 +163,75 @@ impl Gate {
         self.outlook.is_none()
     }
 
-    /// Ciphertext bytes that may go in one request, where conditions say how many.
+    /// Ciphertext bytes that may go in one request, where conditions say how many. On a line that is not known yet a grant that ends is not
+    /// staked on a whole part.
     pub(super) fn part_bytes(&self, usual: u64) -> u64 {
-        if self.outlook.is_some() { PART_BYTES } else { usual }
+        let Some(outlook) = &self.outlook else { return usual };
+        let ends = outlook.conditions.borrow().grant != Grant::Unlimited;
+        if ends && self.rate().is_none() { FIRST_PART_BYTES } else { PART_BYTES }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rules::conditions::App;
+    use super::super::rules::explanation::Wait;
+    use super::*;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    const SECOND: i64 = 1_000_000;
+
+    /// The gate of an app in the background, and its clock, which begins at 0.
+    fn gate(grant: Grant) -> (Gate, Arc<AtomicI64>) {
+        let now = Arc::new(AtomicI64::new(0));
+        let clock = Arc::clone(&now);
+        let conditions = Conditions { app: App::Background, grant, ..Conditions::HOME };
+        let outlook = Outlook {
+            clock: Arc::new(move || clock.load(Ordering::Relaxed)),
+            conditions: watch::channel(conditions).1,
+            permissions: Permissions::default(),
+            trigger: Trigger::Pushed,
+            before_part: Arc::new(|_, _| {}),
+        };
+        (Gate::new(outlook, true, 0), now)
+    }
+
+    fn is_held(asked: &Result<(), AssetError>) -> bool {
+        matches!(asked, Err(AssetError::Held(Wait::Grant)))
+    }
+
+    #[test]
+    fn what_goes_at_once_must_be_done_at_once() {
+        let (gate, now) = gate(Grant::Until(30 * SECOND));
+        assert!(gate.ask(AssetKind::Video, u64::MAX).is_ok(), "nothing was measured");
+        let load = gate.pass(AssetKind::Video, 1_000_000).unwrap();
+        now.store(10 * SECOND, Ordering::Relaxed);
+        load.arrived();
+        assert_eq!(gate.rate(), Some(100_000));
+        assert!(gate.ask(AssetKind::Video, 2_000_000).is_ok());
+        assert!(is_held(&gate.ask(AssetKind::Video, 2_000_001)));
+        let mut load = gate.load();
+        assert!(load.take(AssetKind::Photo, 1_500_000).is_ok());
+        assert!(is_held(&load.take(AssetKind::Photo, 500_001)));
+        let other = gate.pass(AssetKind::Photo, 400_000).unwrap();
+        assert!(is_held(&gate.pass(AssetKind::Photo, 100_001).map(drop)));
+        drop(other);
+        assert!(load.take(AssetKind::Photo, 500_000).is_ok(), "the other one failed");
+        drop(load);
+        now.store(29 * SECOND, Ordering::Relaxed);
+        assert!(is_held(&gate.pass(AssetKind::Photo, 100_001).map(drop)));
+        assert!(gate.pass(AssetKind::Photo, 100_000).is_ok());
+    }
+
+    #[test]
+    fn only_a_grant_that_ends_begins_with_a_small_part() {
+        let (ending, now) = gate(Grant::Until(30 * SECOND));
+        assert_eq!(ending.part_bytes(7), FIRST_PART_BYTES);
+        let load = ending.pass(AssetKind::Video, FIRST_PART_BYTES).unwrap();
+        now.store(SECOND, Ordering::Relaxed);
+        load.arrived();
+        assert_eq!(ending.part_bytes(7), PART_BYTES);
+        assert_eq!(gate(Grant::Unlimited).0.part_bytes(7), PART_BYTES);
+        assert_eq!(Gate::default().part_bytes(7), 7);
     }
 }

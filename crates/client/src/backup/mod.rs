@@ -25,6 +25,7 @@ pub mod identify;
 mod import;
 mod in_flight;
 mod lanes;
+mod line;
 mod listing;
 mod magic;
 pub mod memory;

@@ -192,11 +192,12 @@ impl Uploads<'_> {
         }
         let most = self.gate.part_bytes(REQUEST_BYTES_MAX);
         let stretch = row.checked..row.length.min(row.checked + most);
-        self.gate.pass(original.kind, stretch.end - stretch.start)?;
+        let load = self.gate.pass(original.kind, stretch.end - stretch.start)?;
         // Until its answer is there, nobody knows how much of it came.
         upload.is_unsure = true;
         match self.send_stretch(&original.name, upload, stretch.clone()).await {
             Ok((told, sealed)) if told == chunk_digest(&sealed.digest) => {
+                load.arrived();
                 self.advance(upload, stretch.end, sealed.position).await?;
                 upload.is_unsure = false;
                 // One that goes on in another run has had its turn in this one.

@@ -236,7 +236,7 @@ impl Run {
         }
         let bytes = sealed.iter().map(|thumbnail| thumbnail.object.bytes.len() as u64).sum();
         let send = || async {
-            self.gate.pass(AssetKind::Photo, bytes)?;
+            let _under_way = self.gate.pass(AssetKind::Photo, bytes)?;
             Ok(self.session.api.batch(pieces.clone(), &self.sent).await?)
         };
         let answer = self.patience.persist(send).await?;

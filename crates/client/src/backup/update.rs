@@ -210,7 +210,7 @@ impl Run {
         }
         let bytes = objects.iter().map(|object| object.bytes.len() as u64).sum();
         let send = || async {
-            self.gate.pass(job.asset().kind(), bytes)?;
+            let _under_way = self.gate.pass(job.asset().kind(), bytes)?;
             Ok(self.session.api.batch(pieces.clone(), &self.sent).await?)
         };
         self.patience.persist(send).await.map(drop)

@@ -183,11 +183,12 @@ impl Uploads<'_> {
 
     /// Every attempt has a key, a header and an URL of its own: there is nothing to go on with.
     async fn send_whole(self, original: &Original, len: u64) -> Result<(FileKey, StoredObject), AssetError> {
-        self.gate.pass(original.kind, len)?;
+        let load = self.gate.pass(original.kind, len)?;
         let url = self.urls.take(&self.session.api, self.expected).await?;
         let (key, header) = (original.new_key(), StreamHeader::generate());
         let seal = Arc::new(Seal { source: original.source.clone(), key, header });
         self.send_range(&original.name, &url.url, &seal, StreamPosition::start(&header), len).await?;
+        load.arrived();
         if !seal.source.is_unchanged() {
             return Err(AssetError::Changed);
         }
@@ -286,8 +287,11 @@ impl Uploads<'_> {
         while let Some(position) = upload.position {
             let part = upload.next_part().ok_or(AssetError::Damaged)?;
             let attempt = || async {
-                self.gate.pass(original.kind, part.len)?;
-                self.send_range(&original.name, part.url, &upload.seal, position, part.len).await
+                let load = self.gate.pass(original.kind, part.len)?;
+                let sent =
+                    self.send_range(&original.name, part.url, &upload.seal, position, part.len).await?;
+                load.arrived();
+                Ok(sent)
             };
             let (etag, sealed) = self.patience.persist(attempt).await?;
             let acknowledged = PartRow {

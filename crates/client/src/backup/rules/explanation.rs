@@ -71,7 +71,7 @@ pub enum Wait {
     Download(u64),
     /// The app to be in the foreground: the server takes no parts that could go on another time.
     Foreground,
-    /// The next time that the system lets the app run.
+    /// The next time that the system lets the app run: this time is over, or too short for it.
     Grant,
     /// The owner to open the app.
     AppOpened,
@@ -198,7 +198,9 @@ impl fmt::Display for Wait {
                 )
             }
             Self::Foreground => formatter.write_str("it is a long video: open the app to send it"),
-            Self::Grant => formatter.write_str("the system ended the app's time; it goes on the next time"),
+            Self::Grant => formatter.write_str(
+                "the system's time for the app is over, or too short for it; it goes on the next time",
+            ),
             Self::AppOpened => {
                 formatter.write_str("the app was closed by hand, so nothing wakes it: open it once")
             }

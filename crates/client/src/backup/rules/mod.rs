@@ -21,8 +21,24 @@ use conditions::{
 };
 use explanation::{Explanation, Skip, Wait};
 
-/// What a part may take in a grant that ends: one that would not be done by then is not begun. µs.
+/// Ciphertext bytes in one part where conditions may change: what is sent at most under conditions that are over.
+pub const PART_BYTES: u64 = 4 << 20;
+
+/// What a part of a video is taken to need in a grant that ends, where nothing was measured yet, µs.
 pub const PART_TIME: i64 = 3_000_000;
+
+/// How long so many bytes take at so many a second, µs.
+pub fn time_for(bytes: u64, rate: u64) -> i64 {
+    let time = u128::from(bytes) * 1_000_000 / u128::from(rate.max(1));
+    i64::try_from(time).unwrap_or(i64::MAX)
+}
+
+/// Bytes that go over the line before anything of an asset is safe: it is fetched whole, if it lies in a cloud, and its first part is sent.
+pub fn first_bytes(asset: &DeviceAsset) -> u64 {
+    let size = asset.fingerprint.size;
+    let fetched = if asset.locality == Locality::Cloud { size } else { 0 };
+    fetched.saturating_add(size.min(PART_BYTES))
+}
 
 /// What the catalog knows of an asset.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +101,8 @@ pub struct World {
     pub cache_room: u64,
     /// When the last run began that got to its end, µs since the epoch.
     pub last_completed: i64,
+    /// Bytes a second that the line carried last in this run; none where nothing was measured.
+    pub rate: Option<u64>,
     /// How many turns this library's pictures have had in all runs.
     pub turns: u64,
     /// The present, µs since the epoch.
@@ -177,9 +195,9 @@ const RULES: [Rule; 17] = [
     no_room_in_the_cache,
     |case| {
         let World { conditions, permissions, resumable, now, .. } = case.world;
-        waiting(video_in_a_grant(case.asset.kind, conditions, permissions, *resumable, *now))
+        waiting(video_in_a_grant(case.asset.kind, conditions, permissions, *resumable, case.takes(), *now))
     },
-    |case| waiting(grant_over(&case.world.conditions, case.world.now)),
+    |case| waiting(grant_over(&case.world.conditions, case.takes(), case.world.now)),
 ];
 
 /// Decides about one asset.
@@ -208,13 +226,15 @@ fn its_turn(world: &World) -> Explanation {
     Explanation::Waiting(if world.is_server_away { Wait::Server } else { Wait::Turn })
 }
 
-/// Whether a part of an asset of this kind may be sent at this moment; asked before every part.
+/// Whether a part of an asset of this kind may be sent at this moment; asked before every part. `takes` is how long the part takes on the
+/// line as it was measured last, µs; none where nothing was.
 pub fn may_send(
     kind: AssetKind,
     conditions: &Conditions,
     permissions: &Permissions,
     trigger: Trigger,
     resumable: bool,
+    takes: Option<i64>,
     now: i64,
 ) -> Result<(), Wait> {
     let held = app_cannot_run(conditions)
@@ -223,8 +243,8 @@ pub fn may_send(
         .or_else(|| metered(kind, conditions, permissions))
         .or_else(|| not_charging(conditions, permissions))
         .or_else(|| power_saver(conditions, permissions, trigger))
-        .or_else(|| video_in_a_grant(kind, conditions, permissions, resumable, now))
-        .or_else(|| grant_over(conditions, now));
+        .or_else(|| video_in_a_grant(kind, conditions, permissions, resumable, takes, now))
+        .or_else(|| grant_over(conditions, takes, now));
     held.map_or(Ok(()), Err)
 }
 
@@ -409,12 +429,13 @@ fn cramped(asset: &DeviceAsset, cache_room: u64) -> Option<Wait> {
 }
 
 /// In the background the system ends the app's time when it likes. A video begins there only if what was sent of it is not lost, and while
-/// there is time for a part of it; else it goes on the next time.
+/// there is time for a part of it; else it goes on the next time. The same is asked before each further part.
 fn video_in_a_grant(
     kind: AssetKind,
     conditions: &Conditions,
     permissions: &Permissions,
     resumable: bool,
+    takes: Option<i64>,
     now: i64,
 ) -> Option<Wait> {
     let Grant::Until(until) = conditions.grant else { return None };
@@ -422,19 +443,28 @@ fn video_in_a_grant(
         kind == AssetKind::Video && conditions.app == App::Background && permissions.videos_only_in_parts;
     match (is_in_parts, resumable) {
         (true, false) => Some(Wait::Foreground),
-        (true, true) if now + PART_TIME > until => Some(Wait::Grant),
+        (true, true) if now.saturating_add(takes.unwrap_or(PART_TIME)) > until => Some(Wait::Grant),
         _ => None,
     }
 }
 
-fn grant_over(conditions: &Conditions, now: i64) -> Option<Wait> {
+/// What surely is not done when the grant ends is not begun either: the time for it would be lost.
+fn grant_over(conditions: &Conditions, takes: Option<i64>, now: i64) -> Option<Wait> {
     match conditions.grant {
-        Grant::Until(until) if now >= until => Some(Wait::Grant),
+        Grant::Until(until) if now >= until || now.saturating_add(takes.unwrap_or(0)) > until => {
+            Some(Wait::Grant)
+        }
         _ => None,
     }
 }
 
 impl Case<'_> {
+    /// How long it takes until something of it is safe, µs; none where nothing was measured.
+    fn takes(&self) -> Option<i64> {
+        let bytes = if self.needs_no_bytes() { 0 } else { first_bytes(self.asset) };
+        self.world.rate.map(|rate| time_for(bytes, rate))
+    }
+
     /// Whether what is to be done can be done without the original.
     fn needs_no_bytes(&self) -> bool {
         matches!(work(*self), Work::Recheck(_) | Work::Place(..))
