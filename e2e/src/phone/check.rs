@@ -1,8 +1,9 @@
 //! Whether what a phone explains of its pictures is true of the phone and of the vault. The conditions are said once more here, in other words
 //! than the engine's.
 
+use super::Phone;
 use super::home::Home;
-use super::{Phone, State};
+use super::state::State;
 use darkslide_client::backup::rules::conditions::{App, CanRun, Grant, Network};
 use darkslide_client::backup::rules::explanation::{Explanation, Skip, Wait};
 use darkslide_client::library::device::{AlbumChoice, AssetKind, DeviceAsset, Locality, Motion};

@@ -1,6 +1,7 @@
 //! The media library of a simulated phone.
 
-use super::{State, print};
+use super::print;
+use super::state::State;
 use darkslide_client::catalog::DeviceAlbumKey;
 use darkslide_client::library::device::{AssetId, AssetKind, DeviceAsset, Locality, Motion};
 use darkslide_client::library::{DeviceAlbum, Library, LibraryChanges, LibraryError, Part};
@@ -217,24 +218,36 @@ impl Shelf {
         still.to_string()
     }
 
-    fn open(&mut self, id: &AssetId, part: Part, copy: &Path) -> Result<Option<PathBuf>, LibraryError> {
+    /// What is here is read where it lies. Videos of Live Photos are exported to be read, as PhotoKit does.
+    fn open(&mut self, id: &AssetId, part: Part, copy: &Path) -> Result<Opened, LibraryError> {
         let asset = self.assets.get(id).ok_or(LibraryError::Gone)?;
-        if part == Part::Motion {
-            // Exported to be read, as PhotoKit does.
-            std::fs::write(copy, motion(self.contents[id].0))?;
-            return Ok(None);
+        let is_here = asset.locality == Locality::Here;
+        if is_here && part == Part::Main {
+            return Ok(Opened::InPlace(self.path(id)));
         }
-        if asset.locality == Locality::Here {
-            return Ok(Some(self.path(id)));
-        }
-        if self.cloud_failures > 0 {
+        if !is_here && self.cloud_failures > 0 {
             self.cloud_failures -= 1;
             return Err(LibraryError::Unavailable("iCloud does not answer".to_owned()));
         }
-        *self.fetches.entry(id.clone()).or_default() += 1;
-        std::fs::write(copy, self.bytes(id))?;
-        Ok(None)
+        let bytes = match part {
+            Part::Main => self.bytes(id),
+            Part::Motion => motion(self.contents[id].0),
+        };
+        std::fs::write(copy, &bytes)?;
+        if part == Part::Main {
+            *self.fetches.entry(id.clone()).or_default() += 1;
+        }
+        Ok(Opened::Copied { fetched: if is_here { 0 } else { bytes.len() as u64 } })
     }
+}
+
+/// How an original was made readable.
+enum Opened {
+    InPlace(PathBuf),
+    /// As a copy, of which so many bytes came from the cloud.
+    Copied {
+        fetched: u64,
+    },
 }
 
 static NEXT_SEED: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
@@ -300,7 +313,14 @@ impl Library for SimulatedLibrary {
         part: Part,
         copy: &'l Path,
     ) -> BoxFuture<'l, Result<Option<PathBuf>, LibraryError>> {
-        let opened = self.state.lock().unwrap().shelf.open(asset, part, copy);
+        let mut state = self.state.lock().unwrap();
+        let opened = state.shelf.open(asset, part, copy).map(|opened| match opened {
+            Opened::InPlace(path) => Some(path),
+            Opened::Copied { fetched } => {
+                state.fetch(fetched);
+                None
+            }
+        });
         async move { opened }.boxed()
     }
 

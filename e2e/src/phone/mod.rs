@@ -2,37 +2,32 @@
 //!
 //! A phone's originals are made here, its vault is the real server, and its engine is the client's. What is simulated is what no
 //! computer has: a media library with albums, a cloud and Live Photos; mobile networks; a battery; and a system that decides when an app may
-//! run ([`android`], [`iphone`]). Time passes as bytes are sent, and when a test says so.
+//! run, and ends it without a word ([`android`], [`iphone`]). Time passes as bytes are sent and fetched, and when a test says so. A day ends
+//! with what it came to ([`day`]).
 
 pub mod android;
+mod app;
 mod check;
+pub mod day;
 pub mod home;
 pub mod iphone;
 mod library;
+mod state;
 
-use darkslide_client::backup::device::{Device, DeviceReport, backup_library, explain_library};
-use darkslide_client::backup::follow::{Followed, follow};
-use darkslide_client::backup::gate::Outlook;
-use darkslide_client::backup::rules::conditions::{
-    App, CanRun, Conditions, Grant, Network, Permissions, Trigger,
-};
-use darkslide_client::backup::rules::explanation::Explanation;
-use darkslide_client::backup::{BackupError, Settings};
+pub use app::Ran;
+
+use darkslide_client::backup::rules::conditions::{App, CanRun, Conditions, Grant, Network, Permissions};
 use darkslide_client::catalog::{Catalog, DeviceAlbumKey, Fingerprint};
-use darkslide_client::event::{Event, Events};
+use darkslide_client::event::Events;
 use darkslide_client::free_up::{FreeUpRule, plan_free_up_library, record_freed};
 use darkslide_client::library::Library;
-use darkslide_client::library::device::{AlbumChoice, AssetId, AssetKind, DeviceAsset, Locality, Motion};
+use darkslide_client::library::device::{AlbumChoice, AssetId, AssetKind, Locality, Motion};
 use darkslide_client::session::Session;
 use home::Home;
 use library::{Shelf, SimulatedLibrary};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
+use state::{State, bytes_below};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
-use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 /// One second, in the clock's unit.
 pub const SECOND: i64 = 1_000_000;
@@ -42,78 +37,6 @@ pub const MINUTE: i64 = 60 * SECOND;
 pub const HOUR: i64 = 60 * MINUTE;
 /// One day.
 pub const DAY: i64 = 24 * HOUR;
-
-/// What happens when so many more bytes have been sent.
-type Surprise = Box<dyn FnOnce(&mut State) + Send>;
-
-/// All that is true of a phone at one moment.
-pub(crate) struct State {
-    pub(crate) now: i64,
-    /// Bytes a second.
-    pub(crate) rate: u64,
-    pub(crate) conditions: Conditions,
-    pub(crate) permissions: Permissions,
-    pub(crate) shelf: Shelf,
-    /// Ciphertext bytes that were handed to each network.
-    sent: HashMap<Network, u64>,
-    surprises: BTreeMap<u64, Surprise>,
-    told: watch::Sender<Conditions>,
-    killed: CancellationToken,
-    /// Told when something may have changed in the library.
-    pub(crate) news: Arc<Notify>,
-    /// When the system locks the screen, unless the app keeps it on.
-    locks_at: Option<i64>,
-    screen_stays_on: bool,
-    /// Whether the last run that had a network could reach the server.
-    server_answered: bool,
-    /// What the owner was told of a full vault, each time.
-    told_full: Vec<String>,
-    /// The most bytes that copies of originals ever took.
-    peak_cache: u64,
-    cache: std::path::PathBuf,
-}
-
-impl State {
-    /// A part is about to be sent: time passes, and what was to happen by then happens.
-    fn part(&mut self, bytes: u64) {
-        let rate = self.rate.max(1);
-        self.now += i64::try_from(bytes.saturating_mul(1_000_000) / rate).unwrap();
-        if self.locks_at.is_some_and(|at| at <= self.now) && !self.screen_stays_on {
-            self.lock_screen();
-        }
-        *self.sent.entry(self.conditions.network).or_default() += bytes;
-        self.peak_cache = self.peak_cache.max(bytes_below(&self.cache));
-        let total = self.sent.values().sum::<u64>();
-        while let Some(entry) = self.surprises.first_entry().filter(|entry| *entry.key() <= total) {
-            let surprise = entry.remove();
-            surprise(self);
-        }
-        self.told.send_replace(self.conditions);
-    }
-
-    /// The app goes to the background, and may finish there what it can in half a minute.
-    fn lock_screen(&mut self) {
-        if let Some(at) = self.locks_at.take() {
-            self.conditions.app = App::Background;
-            self.conditions.grant = Grant::Until(at + 30 * SECOND);
-        }
-    }
-
-    /// Power goes, or the system ends the process without a word.
-    pub(crate) fn kill(&mut self) {
-        self.killed.cancel();
-    }
-}
-
-fn bytes_below(folder: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
-    let size = |path: &Path| match path.metadata() {
-        Ok(metadata) if metadata.is_dir() => bytes_below(path),
-        Ok(metadata) => metadata.len(),
-        Err(_) => 0,
-    };
-    entries.flatten().map(|entry| size(&entry.path())).sum()
-}
 
 /// A phone with one signed-in app.
 pub struct Phone {
@@ -126,27 +49,6 @@ pub struct Phone {
     pub mirror: bool,
 }
 
-/// How a run ended.
-#[derive(Debug)]
-pub enum Ran {
-    /// By itself.
-    Through(Box<DeviceReport>),
-    /// It could not begin, or broke off: the words of the error.
-    Failed(String),
-    /// The process was killed.
-    Killed,
-}
-
-impl Ran {
-    /// The report of a run that ended by itself.
-    pub fn report(self) -> DeviceReport {
-        match self {
-            Self::Through(report) => *report,
-            other => panic!("the run ended as {other:?}"),
-        }
-    }
-}
-
 impl Phone {
     /// A new phone at home, with an empty camera album that is selected.
     pub async fn new(home: &Home, name: &str) -> Self {
@@ -154,26 +56,8 @@ impl Phone {
         let catalog = Catalog::open(&folder.path().join("catalog.db")).await.unwrap();
         // The server's clock is the real one: a phone's days lie behind it.
         let now = home.now() - 30 * DAY;
-        let conditions = Conditions { battery_level: Some(80), ..Conditions::HOME };
-        let (told, _) = watch::channel(conditions);
-        let state = Arc::new(Mutex::new(State {
-            now,
-            rate: 4_000_000,
-            conditions,
-            permissions: Permissions::default(),
-            shelf: Shelf::new(folder.path().join("originals")),
-            sent: HashMap::new(),
-            surprises: BTreeMap::new(),
-            told,
-            killed: CancellationToken::new(),
-            news: Arc::default(),
-            locks_at: None,
-            screen_stays_on: false,
-            server_answered: true,
-            told_full: Vec::new(),
-            peak_cache: 0,
-            cache: folder.path().join("cache"),
-        }));
+        let shelf = Shelf::new(folder.path().join("originals"));
+        let state = Arc::new(Mutex::new(State::new(now, shelf, folder.path().join("cache"))));
         let library = Arc::new(SimulatedLibrary::new(name, Arc::clone(&state)));
         let session = home.session();
         let phone = Self { state, library, session, catalog, folder, mirror: false };
@@ -431,9 +315,20 @@ impl Phone {
         state.surprises.insert(at, Box::new(State::kill));
     }
 
+    /// The system takes back what it granted after so long, whatever it said: the process ends without a word.
+    pub fn taken_back_after(&self, time: i64) {
+        let mut state = self.state();
+        state.ends_at = Some(state.now + time);
+    }
+
     /// Ciphertext bytes that were handed to a network.
     pub fn sent_over(&self, network: Network) -> u64 {
         self.state().sent.get(&network).copied().unwrap_or_default()
+    }
+
+    /// Bytes of originals that a network brought from the library's cloud.
+    pub fn fetched_over(&self, network: Network) -> u64 {
+        self.state().fetched.get(&network).copied().unwrap_or_default()
     }
 
     /// What the owner was told of a full vault, each time.
@@ -449,111 +344,6 @@ impl Phone {
     /// Bytes that copies of originals take now.
     pub fn cache_now(&self) -> u64 {
         bytes_below(&self.folder.path().join("cache"))
-    }
-
-    // The app.
-
-    fn device(&self) -> Device {
-        Device { album: "Phone".to_owned(), mirror: self.mirror, cache: self.folder.path().join("cache") }
-    }
-
-    fn outlook(&self, trigger: Trigger) -> Outlook {
-        let state = self.state();
-        let (clock, parts) = (Arc::clone(&self.state), Arc::clone(&self.state));
-        Outlook {
-            clock: Arc::new(move || clock.lock().unwrap().now),
-            conditions: state.told.subscribe(),
-            permissions: state.permissions,
-            trigger,
-            before_part: Arc::new(move |_, bytes| parts.lock().unwrap().part(bytes)),
-        }
-    }
-
-    /// The engine runs once, for this reason, until it is done, held up, or killed.
-    pub async fn run(&self, trigger: Trigger) -> Ran {
-        self.run_as(trigger, &self.device()).await
-    }
-
-    /// Files what was sent before into the albums of the phone, once.
-    pub async fn reorganise(&self) -> Ran {
-        self.run_as(Trigger::Asked, &Device { mirror: true, ..self.device() }).await
-    }
-
-    /// The app stays alive, and is told reasons to run; gives how each run ends.
-    pub fn follow(&self) -> (mpsc::Sender<Trigger>, mpsc::UnboundedReceiver<Ran>, JoinHandle<()>) {
-        let followed = Followed {
-            session: Arc::clone(&self.session),
-            catalog: self.catalog.clone(),
-            library: Arc::clone(&self.library) as Arc<dyn Library>,
-            device: self.device(),
-            outlook: self.outlook(Trigger::Opened),
-            settings: Settings { patience: Duration::from_millis(200), ..Settings::default() },
-        };
-        let (tell, told) = mpsc::channel(8);
-        let (ends, ended) = mpsc::unbounded_channel();
-        let following = tokio::spawn(async move {
-            let end = move |ran: Result<DeviceReport, BackupError>| {
-                let ran = ran
-                    .map_or_else(|error| Ran::Failed(error.to_string()), |ran| Ran::Through(Box::new(ran)));
-                ends.send(ran).unwrap();
-            };
-            follow(&followed, told, &Events::silent(), &CancellationToken::new(), end).await;
-        });
-        (tell, ended, following)
-    }
-
-    async fn run_as(&self, trigger: Trigger, device: &Device) -> Ran {
-        let killed = {
-            let mut state = self.state();
-            state.killed = CancellationToken::new();
-            let conditions = state.conditions;
-            state.told.send_replace(conditions);
-            state.killed.clone()
-        };
-        let settings = Settings { patience: Duration::from_millis(200), ..Settings::default() };
-        let ((events, mut told), stop) = (Events::channel(), CancellationToken::new());
-        let listening = async {
-            while let Some(event) = told.recv().await {
-                match event {
-                    Event::ScreenStaysOn(stays_on) => self.state().screen_stays_on = stays_on,
-                    Event::StorageFull { reason } => self.state().told_full.push(reason),
-                    _ => {}
-                }
-            }
-        };
-        let library: Arc<SimulatedLibrary> = Arc::clone(&self.library);
-        let run = Box::pin(backup_library(
-            Arc::clone(&self.session),
-            self.catalog.clone(),
-            library,
-            device,
-            self.outlook(trigger),
-            &settings,
-            &events,
-            &stop,
-        ));
-        let ran = tokio::select! {
-            () = killed.cancelled() => return Ran::Killed,
-            () = listening => unreachable!("the run has the other end"),
-            ran = run => ran,
-        };
-        let answered =
-            ran.as_ref().map_or_else(|error| !error.is_transient(), |ran| ran.report.interrupted.is_none());
-        let has_network = self.state().conditions.network != Network::None;
-        self.state().server_answered = answered || !has_network;
-        ran.map_or_else(|error| Ran::Failed(error.to_string()), |ran| Ran::Through(Box::new(ran)))
-    }
-
-    /// Why every asset is where it is.
-    pub async fn explanations(&self) -> Vec<(DeviceAsset, Explanation)> {
-        let outlook = self.outlook(Trigger::Periodic);
-        explain_library(&self.catalog, &*self.library, &self.device(), &outlook).await.unwrap()
-    }
-
-    /// Why one asset is where it is.
-    pub async fn explain(&self, asset: &AssetId) -> Explanation {
-        let all = self.explanations().await;
-        all.into_iter().find(|(known, _)| known.id == *asset).map(|(_, told)| told).unwrap()
     }
 
     /// Contents of everything that lies in an album and is neither excluded nor gone: what the vault must have in the end.

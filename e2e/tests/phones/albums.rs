@@ -1,11 +1,13 @@
 //! Albums: which pictures are chosen, and how the vault mirrors them.
 
-use darkslide_client::backup::rules::conditions::Trigger;
+use darkslide_client::backup::rules::conditions::{Network, Trigger};
 use darkslide_client::backup::rules::explanation::{Explanation, Skip};
 use darkslide_client::free_up::FreeUpRule;
 use darkslide_client::library::device::{AlbumChoice, AssetKind};
+use darkslide_e2e::phone::day::{Day, Told};
 use darkslide_e2e::phone::home::Home;
 use darkslide_e2e::phone::{DAY, Phone};
+use std::collections::BTreeSet;
 
 /// An album is excluded after its pictures were sent: they stay in the vault, and new ones are left alone.
 /// Shows M2.
@@ -21,16 +23,27 @@ async fn an_album_is_excluded_after_its_pictures_were_sent() {
     let after = phone.take(1, 10_000);
     phone.file_into("Screenshots", &after);
     phone.run(Trigger::Opened).await.report();
-    assert_eq!(home.files().await.len(), 2, "what is in the vault stays there");
-    let excluded = Explanation::Skipped(Skip::Excluded("Screenshots".into()));
-    assert_eq!(phone.explain(&after[0]).await, excluded);
-    let told = phone.explain(&before[0]).await;
-    assert!(matches!(&told, Explanation::Kept { skip: Skip::Excluded(_), .. }), "{told}");
-    assert_eq!(phone.check_explanations(&home).await, 2, "and is explained as safe");
+    let excluded = Skip::Excluded("Screenshots".into());
+    assert_eq!(phone.explain(&after[0]).await, Explanation::Skipped(excluded.clone()));
+    let left_alone = Day {
+        // What is in the vault stays there.
+        vault: before.iter().map(|photo| phone.content_of(photo)).collect(),
+        sent: &[(Network::Unmetered, 20_000..=24_000)],
+        fetched: &[],
+        peak_cache: 0..=0,
+        told: &[(2, Told::Kept(excluded.clone())), (1, Told::Skipped(excluded))],
+    };
+    phone.day_ends(&home, left_alone).await;
     phone.choose("Screenshots", None).await;
     phone.run(Trigger::Opened).await.report();
-    assert_eq!(home.contents().await, phone.contents());
-    phone.check_explanations(&home).await;
+    let end = Day {
+        vault: phone.contents(),
+        sent: &[(Network::Unmetered, 30_000..=36_000)],
+        fetched: &[],
+        peak_cache: 0..=0,
+        told: &[(3, Told::Safe)],
+    };
+    phone.day_ends(&home, end).await;
 }
 
 /// An album is emptied for a while and filled again: its choice stays, and nothing is sent twice.
@@ -43,13 +56,21 @@ async fn an_album_is_emptied_and_filled_again() {
     phone.run(Trigger::Opened).await.report();
     phone.empty_album("Camera");
     phone.run(Trigger::Opened).await.report();
-    let told = phone.explain(&photos[0]).await;
-    assert!(matches!(&told, Explanation::Kept { skip: Skip::NotSelected, .. }), "{told}");
-    assert_eq!(phone.check_explanations(&home).await, 3, "what is in the vault is safe");
+    let vault: BTreeSet<String> = photos.iter().map(|photo| phone.content_of(photo)).collect();
+    let sent = [(Network::Unmetered, 30_000..=36_000)];
+    let empty = Day {
+        vault: vault.clone(),
+        sent: &sent,
+        fetched: &[],
+        peak_cache: 0..=0,
+        told: &[(3, Told::Kept(Skip::NotSelected))],
+    };
+    phone.day_ends(&home, empty).await;
     phone.file_into("Camera", &photos);
     let ran = phone.run(Trigger::Opened).await.report();
     assert_eq!(ran.report.bytes_sent, 0);
-    assert_eq!(phone.check_explanations(&home).await, 3);
+    let end = Day { vault, sent: &sent, fetched: &[], peak_cache: 0..=0, told: &[(3, Told::Safe)] };
+    phone.day_ends(&home, end).await;
 }
 
 /// The mirror is additive and one way: pictures go into all their albums, and what the owner took out in the vault stays out.

@@ -4,9 +4,11 @@ use darkslide_client::backup::rules::conditions::{Network, Trigger};
 use darkslide_client::backup::rules::explanation::{Explanation, Skip, Wait};
 use darkslide_client::library::device::AssetKind;
 use darkslide_client::versions::list_versions;
+use darkslide_e2e::phone::day::{Day, Told};
 use darkslide_e2e::phone::home::Home;
 use darkslide_e2e::phone::iphone::IPhone;
 use darkslide_e2e::phone::{HOUR, MINUTE, Phone};
+use std::collections::BTreeSet;
 
 /// Edits become new versions of the same file, small and large; what each was before can still be had.
 /// Shows E2.
@@ -30,16 +32,21 @@ async fn edits_become_versions_of_the_same_file() {
         ids
     };
     assert_eq!(ids(&before), ids(&after), "they are the same files");
-    assert_eq!(home.contents().await, phone.contents());
     let (session, catalog) = home.elsewhere();
     for row in &after {
         let versions = list_versions(session, catalog, row.id).await.unwrap();
         assert_eq!(versions.len(), 1, "{versions:?}");
     }
-    assert_eq!(phone.check_explanations(&home).await, 2);
-    home.verify(2).await;
     let again = phone.run(Trigger::Opened).await.report();
     assert_eq!(again.report.bytes_sent, 0);
+    let end = Day {
+        vault: phone.contents(),
+        sent: &[(Network::Unmetered, 11_541_000..=11_600_000)],
+        fetched: &[],
+        peak_cache: 0..=0,
+        told: &[(2, Told::Safe)],
+    };
+    phone.day_ends(&home, end).await;
 }
 
 /// What was edited while the vault was full is a version of the same file when there is room.
@@ -85,17 +92,28 @@ async fn adjustments_are_versions_and_can_be_taken_back() {
     }
     iphone.revert(&photo);
     iphone.open().await.report();
-    assert_eq!(home.contents().await, taken_as);
     let [after] = home.files().await.try_into().unwrap();
     assert_eq!(after.id, file.id, "it is the same file all the time");
-    assert_eq!(iphone.phone.check_explanations(&home).await, 1);
-    home.verify(1).await;
+    let taken_back = Day {
+        vault: taken_as,
+        sent: &[(Network::Unmetered, 63_000..=90_000)],
+        fetched: &[],
+        peak_cache: 0..=0,
+        told: &[(1, Told::Safe)],
+    };
+    iphone.phone.day_ends(&home, taken_back).await;
     iphone.adjust(&photo, 23_000);
     iphone.open().await.report();
     home.trash(&home.files().await).await;
     iphone.open().await.report();
-    assert!(matches!(iphone.phone.explain(&photo).await, Explanation::Skipped(Skip::Deleted(_))));
-    assert_eq!(home.contents().await.len(), 0);
+    let end = Day {
+        vault: BTreeSet::new(),
+        sent: &[(Network::Unmetered, 86_000..=115_000)],
+        fetched: &[],
+        peak_cache: 0..=0,
+        told: &[(1, Told::Deleted)],
+    };
+    iphone.phone.day_ends(&home, end).await;
 }
 
 /// The video of a Live Photo arrives two hours late: the still waits as long as the library promised, goes without it, and is completed.
@@ -111,20 +129,29 @@ async fn a_live_photos_video_arrives_two_hours_late() {
     phone.check_explanations(&home).await;
     phone.wait(11 * MINUTE);
     phone.run(Trigger::Opened).await.report();
-    let told = phone.explain(&live).await;
-    assert!(matches!(told, Explanation::BackedUp { is_whole: false, .. }), "{told}");
-    assert_eq!(home.contents().await, phone.contents(), "the still is safe");
+    let still = Day {
+        vault: phone.contents(),
+        sent: &[(Network::Unmetered, 20_000..=22_000)],
+        fetched: &[],
+        peak_cache: 0..=0,
+        told: &[(1, Told::Incomplete)],
+    };
+    phone.day_ends(&home, still).await;
     let [before] = home.files().await.try_into().unwrap();
     phone.wait(2 * HOUR);
     phone.deliver_motion(&live);
     phone.run(Trigger::Opened).await.report();
-    let told = phone.explain(&live).await;
-    assert!(matches!(told, Explanation::BackedUp { is_whole: true, .. }), "{told}");
     let [after] = home.files().await.try_into().unwrap();
     assert_eq!(before.id, after.id, "one unit, one file");
-    assert_eq!(home.contents().await, phone.contents());
-    phone.check_explanations(&home).await;
-    home.verify(1).await;
+    let end = Day {
+        vault: phone.contents(),
+        sent: &[(Network::Unmetered, 43_000..=48_000)],
+        fetched: &[],
+        // The video is exported to be read.
+        peak_cache: 3000..=4000,
+        told: &[(1, Told::Safe)],
+    };
+    phone.day_ends(&home, end).await;
 }
 
 /// A Live Photo goes as one unit, and deleting on the phone deletes nothing in the vault.
@@ -155,16 +182,28 @@ async fn deleted_in_the_vault_and_saved_again_on_purpose() {
     home.trash(&files).await;
     let ran = phone.run(Trigger::Opened).await.report();
     assert_eq!(ran.report.bytes_sent, 0);
-    assert_eq!(home.contents().await.len(), 0);
-    for photo in &photos {
-        assert!(matches!(phone.explain(photo).await, Explanation::Skipped(Skip::Deleted(_))));
-    }
+    let sent = [(Network::Unmetered, 20_000..=24_000)];
+    let deleted = Day {
+        vault: BTreeSet::new(),
+        sent: &sent,
+        fetched: &[],
+        peak_cache: 0..=0,
+        told: &[(2, Told::Deleted)],
+    };
+    phone.day_ends(&home, deleted).await;
     let again = phone.save_again(&photos[0]);
     let ran = phone.run(Trigger::Opened).await.report();
     assert_eq!((ran.report.untrashed, ran.report.bytes_sent), (1, 0), "{:?}", ran.report);
-    assert_eq!(home.contents().await.len(), 1);
     assert!(phone.explain(&again).await.is_backed_up());
-    phone.check_explanations(&home).await;
+    let back = Day {
+        vault: BTreeSet::from([phone.content_of(&again)]),
+        sent: &sent,
+        fetched: &[],
+        peak_cache: 0..=0,
+        // What it is a copy of is safe with it.
+        told: &[(2, Told::Safe), (1, Told::Deleted)],
+    };
+    phone.day_ends(&home, back).await;
 }
 
 /// A picture that waits for Wi-Fi is deleted from the vault on another device: when Wi-Fi comes, it is not sent, since it was here before.
@@ -219,15 +258,28 @@ async fn the_clock_is_set_back_a_year() {
     home.trash(&files).await;
     phone.wait(-365 * 24 * HOUR);
     phone.run(Trigger::Opened).await.report();
-    assert_eq!(home.contents().await.len(), 0, "what was deleted stays deleted");
+    let deleted = Day {
+        vault: BTreeSet::new(),
+        sent: &[(Network::Unmetered, 20_000..=24_000)],
+        fetched: &[],
+        peak_cache: 0..=0,
+        told: &[(2, Told::Deleted)],
+    };
+    phone.day_ends(&home, deleted).await;
     let new = phone.take(1, 10_000).remove(0);
     let again = phone.save_again(&photos[0]);
     phone.wait(MINUTE);
     phone.run(Trigger::Opened).await.report();
     assert!(phone.explain(&new).await.is_backed_up());
     assert!(phone.explain(&again).await.is_backed_up());
-    assert_eq!(home.contents().await.len(), 2);
-    phone.check_explanations(&home).await;
+    let end = Day {
+        vault: BTreeSet::from([phone.content_of(&new), phone.content_of(&again)]),
+        sent: &[(Network::Unmetered, 30_000..=36_000)],
+        fetched: &[],
+        peak_cache: 0..=0,
+        told: &[(3, Told::Safe), (1, Told::Deleted)],
+    };
+    phone.day_ends(&home, end).await;
 }
 
 /// Two phones of one account with the same pictures: each content is stored once, and both say that it is safe.
@@ -244,10 +296,18 @@ async fn two_phones_of_one_account_with_the_same_pictures() {
     let (first, second) = tokio::join!(one.run(Trigger::Opened), other.run(Trigger::Opened));
     let (first, second) = (first.report(), second.report());
     assert_eq!(first.report.failed.len() + second.report.failed.len(), 0);
-    let files: std::collections::BTreeSet<_> = home.files().await.into_iter().map(|row| row.id).collect();
-    assert_eq!(files.len(), 20, "one file a content");
-    assert_eq!(one.check_explanations(&home).await, 20);
-    assert_eq!(other.check_explanations(&home).await, 20);
+    assert!(one.sent_over(Network::Unmetered) + other.sent_over(Network::Unmetered) >= 400_000);
+    for phone in [&one, &other] {
+        let end = Day {
+            vault: one.contents(),
+            // Whichever was first with each: at worst both send all of it at the same moment.
+            sent: &[(Network::Unmetered, 0..=20 * 21_000)],
+            fetched: &[],
+            peak_cache: 0..=0,
+            told: &[(20, Told::Safe)],
+        };
+        phone.day_ends(&home, end).await;
+    }
     // One after the other: nothing is sent.
     let photo = one.take(1, 500_000).remove(0);
     one.run(Trigger::Opened).await.report();
@@ -255,7 +315,16 @@ async fn two_phones_of_one_account_with_the_same_pictures() {
     let before = other.sent_over(Network::Unmetered);
     let ran = other.run(Trigger::Opened).await.report();
     assert_eq!((ran.report.linked, ran.report.bytes_sent), (1, 0));
-    assert_eq!(other.sent_over(Network::Unmetered), before);
+    for (phone, sent) in [(&one, 500_000..=920_000 + 2_000), (&other, before..=before)] {
+        let end = Day {
+            vault: one.contents(),
+            sent: &[(Network::Unmetered, sent)],
+            fetched: &[],
+            peak_cache: 0..=0,
+            told: &[(21, Told::Safe)],
+        };
+        phone.day_ends(&home, end).await;
+    }
 }
 
 /// An edited Live Photo whose video is not there is a picture of its own: what is whole in the vault stays whole.

@@ -4,9 +4,11 @@ use darkslide_client::backup::rules::conditions::{App, Network, Trigger};
 use darkslide_client::backup::rules::explanation::{Explanation, Wait};
 use darkslide_client::library::device::AssetKind;
 use darkslide_e2e::phone::android::Android;
+use darkslide_e2e::phone::day::{Day, Told};
 use darkslide_e2e::phone::home::Home;
 use darkslide_e2e::phone::iphone::IPhone;
 use darkslide_e2e::phone::{DAY, HOUR, MINUTE, Phone, Ran, SECOND};
+use std::collections::BTreeSet;
 
 /// The first backup of 5,000 pictures over three evenings of ten minutes of Wi-Fi each; new pictures are always safe first.
 /// Shows M1, M7.
@@ -35,9 +37,15 @@ async fn a_first_backup_over_three_evenings() {
         phone.wait(DAY);
     }
     assert_eq!(safe, 5009);
-    assert_eq!(home.contents().await, phone.contents());
-    let sent = phone.sent_over(Network::Unmetered);
-    assert!(sent < 5009 * 4000, "nothing is sent twice: {sent}");
+    let end = Day {
+        vault: phone.contents(),
+        // Nothing is sent twice.
+        sent: &[(Network::Unmetered, 5009 * 2000..=5009 * 4000)],
+        fetched: &[],
+        peak_cache: 0..=0,
+        told: &[(5009, Told::Safe)],
+    };
+    phone.day_ends(&home, end).await;
 }
 
 /// iOS gives pushes of thirty seconds and nothing else: photos first, a long video in parts; after a force-kill the app says so.
@@ -47,30 +55,94 @@ async fn thirty_second_pushes_and_a_force_kill() {
     let home = Home::new().await;
     let mut iphone = IPhone::new(&home, "iphone").await;
     let video = iphone.phone.record(AssetKind::Video, 70_000_000);
-    iphone.phone.take(10, 50_000);
+    let photos = iphone.phone.take(10, 50_000);
     iphone.phone.network(Network::Unmetered, 1_000_000);
-    iphone.push().await.unwrap().report();
-    let safe = iphone.phone.check_explanations(&home).await;
-    assert_eq!(safe, 10, "photos go before videos in the background");
-    assert_eq!(
-        iphone.phone.explain(&video).await,
-        Explanation::Waiting(Wait::Grant),
-        "the next push goes on"
-    );
-    let first = iphone.phone.sent_over(Network::Unmetered);
-    assert!(
-        (20_000_000..40_000_000).contains(&first),
-        "the grant is used for the video's parts too: {first}"
-    );
+    let began = iphone.phone.now();
+    let ran = iphone.push().await.unwrap().report();
+    assert_eq!(ran.held, [(video.clone(), Wait::Grant)], "the next push goes on");
+    let took = iphone.phone.now() - began;
+    assert!((20 * SECOND..=30 * SECOND).contains(&took), "the grant is used, and not for longer: {took}");
+    iphone.phone.wait(10 * SECOND);
+    let photos: BTreeSet<String> = photos.iter().map(|photo| iphone.phone.content_of(photo)).collect();
+    let end = Day {
+        // Photos go before videos in the background.
+        vault: photos,
+        sent: &[(Network::Unmetered, 20_000_000..=30_000_000)],
+        fetched: &[],
+        peak_cache: 0..=0,
+        told: &[(10, Told::Safe), (1, Told::Waits(Wait::Grant))],
+    };
+    iphone.phone.day_ends(&home, end).await;
     iphone.force_kill();
     assert!(iphone.push().await.is_none() && iphone.refresh().await.is_none());
     assert_eq!(iphone.phone.explain(&video).await, Explanation::Waiting(Wait::AppOpened));
     iphone.phone.check_explanations(&home).await;
     iphone.open().await.report();
-    assert_eq!(home.contents().await, iphone.phone.contents());
-    let sent = iphone.phone.sent_over(Network::Unmetered);
-    assert!(sent < 71_000_000 + 9_000_000, "it went on from the last part: {sent}");
-    home.verify(11).await;
+    let end = Day {
+        vault: iphone.phone.contents(),
+        // It went on from the last part that was acknowledged, and nothing was cut off.
+        sent: &[(Network::Unmetered, 70_500_000..=71_000_000)],
+        fetched: &[],
+        peak_cache: 0..=0,
+        told: &[(11, Told::Safe)],
+    };
+    iphone.phone.day_ends(&home, end).await;
+}
+
+/// The system takes a push back halfway, without a word: nothing of what was acknowledged is lost, and the next push goes on from there.
+/// Shows M7, E4.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_system_ends_a_grant_without_a_word() {
+    let home = Home::new().await;
+    let iphone = IPhone::new(&home, "iphone").await;
+    let phone = &iphone.phone;
+    phone.record(AssetKind::Video, 40_000_000);
+    phone.network(Network::Unmetered, 1_000_000);
+    phone.taken_back_after(15 * SECOND);
+    let ran = iphone.push().await.unwrap();
+    assert!(matches!(ran, Ran::Killed), "{ran:?}");
+    assert_eq!(home.contents().await.len(), 0);
+    phone.check_explanations(&home).await;
+    let ran = iphone.push().await.unwrap().report();
+    assert_eq!(ran.report.uploaded, 1, "{:?}", ran.report);
+    let end = Day {
+        vault: phone.contents(),
+        // The part that was cut off is sent twice, and nothing else. What is killed may begin one more before it knows.
+        sent: &[(Network::Unmetered, 40_000_000..=40_100_000 + 2 * 4_200_000)],
+        fetched: &[],
+        peak_cache: 0..=0,
+        told: &[(1, Told::Safe)],
+    };
+    phone.day_ends(&home, end).await;
+}
+
+/// On a line of which nothing is known and that is too slow for a part, a push begins with little, finds that out, and ends by itself.
+/// Shows M7.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_the_line_does_not_carry_within_the_grant_is_not_begun() {
+    let home = Home::new().await;
+    let iphone = IPhone::new(&home, "iphone").await;
+    let video = iphone.phone.record(AssetKind::Video, 20_000_000);
+    // Forty seconds a part.
+    iphone.phone.network(Network::Unmetered, 100_000);
+    for _ in 0..2 {
+        let ran = iphone.push().await.unwrap().report();
+        assert_eq!(ran.held, [(video.clone(), Wait::Grant)]);
+        iphone.phone.wait(HOUR);
+    }
+    assert!(iphone.phone.sent_over(Network::Unmetered) < 600_000, "no part was begun in vain");
+    iphone.phone.check_explanations(&home).await;
+    // Five minutes are enough for all.
+    iphone.process().await.unwrap().report();
+    let end = Day {
+        vault: iphone.phone.contents(),
+        sent: &[(Network::Unmetered, 20_000_000..=20_100_000)],
+        fetched: &[],
+        peak_cache: 0..=0,
+        told: &[(1, Told::Safe)],
+    };
+    iphone.phone.day_ends(&home, end).await;
+    assert!(iphone.process().await.unwrap().report().is_complete);
 }
 
 /// When a grant is nearly over no video begins; it goes on the next time.
@@ -80,15 +152,21 @@ async fn a_grant_that_is_nearly_over_begins_no_video() {
     let home = Home::new().await;
     let iphone = IPhone::new(&home, "iphone").await;
     let video = iphone.phone.record(AssetKind::Video, 8_000_000);
-    iphone.phone.take(14, 20_000);
-    // Ten kilobytes a second: the photos take all of the grant.
+    let photos = iphone.phone.take(12, 20_000);
+    // Ten kilobytes a second: the photos take most of the grant.
     iphone.phone.network(Network::Unmetered, 10_000);
-    iphone.push().await.unwrap().report();
-    assert_eq!(iphone.phone.check_explanations(&home).await, 14);
-    assert_eq!(iphone.phone.explain(&video).await, Explanation::Waiting(Wait::Grant));
-    iphone.phone.check_explanations(&home).await;
-    let sent = iphone.phone.sent_over(Network::Unmetered);
-    assert!(sent < 400_000, "not a byte of the video: {sent}");
+    let ran = iphone.push().await.unwrap().report();
+    assert_eq!(ran.held, [(video, Wait::Grant)]);
+    iphone.phone.wait(10 * SECOND);
+    let end = Day {
+        vault: photos.iter().map(|photo| iphone.phone.content_of(photo)).collect(),
+        // Not a byte of the video.
+        sent: &[(Network::Unmetered, 240_000..=280_000)],
+        fetched: &[],
+        peak_cache: 0..=0,
+        told: &[(12, Told::Safe), (1, Told::Waits(Wait::Grant))],
+    };
+    iphone.phone.day_ends(&home, end).await;
 }
 
 /// Only while charging: in the background nothing goes on battery, in the foreground it does.
@@ -143,12 +221,27 @@ async fn battery_optimisation_and_a_locked_private_space() {
     android.private_space_locked = true;
     assert!(android.periodic().await.is_none());
     assert_eq!(android.phone.explain(&photo).await, Explanation::Waiting(Wait::PrivateSpace));
-    android.phone.check_explanations(&home).await;
+    let locked = Day {
+        vault: BTreeSet::new(),
+        sent: &[],
+        fetched: &[],
+        peak_cache: 0..=0,
+        told: &[(1, Told::Waits(Wait::PrivateSpace))],
+    };
+    android.phone.day_ends(&home, locked).await;
     android.private_space_locked = false;
     android.dozes = true;
     assert!(android.library_changed().await.is_none(), "Doze holds content triggers back");
+    // A maintenance window is enough.
     android.periodic().await.unwrap().report();
-    assert!(android.phone.explain(&photo).await.is_backed_up(), "a maintenance window is enough");
+    let end = Day {
+        vault: android.phone.contents(),
+        sent: &[(Network::Unmetered, 10_000..=12_000)],
+        fetched: &[],
+        peak_cache: 0..=0,
+        told: &[(1, Told::Safe)],
+    };
+    android.phone.day_ends(&home, end).await;
 }
 
 /// A delay after capture: what was just taken waits, and goes when its time has come.

@@ -3,9 +3,11 @@
 use darkslide_client::backup::rules::conditions::{Network, Trigger, free_for_copy};
 use darkslide_client::backup::rules::explanation::{Explanation, Wait};
 use darkslide_client::library::device::{AssetKind, Locality};
+use darkslide_e2e::phone::day::{Day, Told};
 use darkslide_e2e::phone::home::Home;
 use darkslide_e2e::phone::iphone::IPhone;
 use darkslide_e2e::phone::{DAY, Phone, Ran};
+use std::collections::BTreeSet;
 
 /// A phone that is full to the last 100 MB, with originals in iCloud only: each is fetched once, through a small cache that ends empty.
 /// Shows M8.
@@ -22,7 +24,15 @@ async fn a_full_phone_with_originals_in_the_cloud_only() {
     iphone.phone.network(Network::Metered, 4_000_000);
     iphone.phone.allow(|permissions| permissions.photos_on_metered = true);
     iphone.open().await.report();
-    assert_eq!(home.contents().await.len(), 0, "originals are not fetched over mobile data");
+    // Originals are not fetched over mobile data, and videos are not sent over it.
+    let on_the_way = Day {
+        vault: BTreeSet::new(),
+        sent: &[],
+        fetched: &[],
+        peak_cache: 0..=0,
+        told: &[(200, Told::Waits(Wait::Fetch)), (2, Told::Waits(Wait::Unmetered(AssetKind::Video)))],
+    };
+    iphone.phone.day_ends(&home, on_the_way).await;
     iphone.phone.network(Network::Unmetered, 4_000_000);
     iphone.phone.break_cloud(1);
     let first = iphone.open().await.report();
@@ -31,16 +41,28 @@ async fn a_full_phone_with_originals_in_the_cloud_only() {
     // An eighth of the cache is for photos, and the cache is a tenth of what is free.
     let needed = free_for_copy(12_000_000).unwrap();
     assert_eq!(iphone.phone.explain(&long).await, Explanation::Waiting(Wait::CacheRoom(needed)));
-    iphone.phone.check_explanations(&home).await;
     assert!(iphone.phone.explain(&film).await.is_backed_up());
-    assert_eq!(home.contents().await.len(), 201);
-    assert!(iphone.phone.fetches().values().all(|times| *times == 1), "each is pulled once");
-    assert!(iphone.phone.peak_cache() <= room, "{}", iphone.phone.peak_cache());
-    assert_eq!(iphone.phone.cache_now(), 0);
-    assert_eq!(iphone.phone.check_explanations(&home).await, 201);
+    let mut all_but_one = iphone.phone.contents();
+    all_but_one.remove(&iphone.phone.content_of(&long));
+    // Each is pulled once.
+    let full = Day {
+        vault: all_but_one,
+        sent: &[(Network::Unmetered, 26_000_000..=26_500_000)],
+        fetched: &[(Network::Unmetered, 26_000_000..=26_000_000)],
+        peak_cache: 6_000_000..=room,
+        told: &[(201, Told::Safe), (1, Told::Waits(Wait::CacheRoom(needed)))],
+    };
+    iphone.phone.day_ends(&home, full).await;
     iphone.phone.set(|conditions| conditions.free_bytes = Some(needed));
     iphone.open().await.report();
-    assert_eq!(iphone.phone.check_explanations(&home).await, 202);
+    let end = Day {
+        vault: iphone.phone.contents(),
+        sent: &[(Network::Unmetered, 38_000_000..=38_500_000)],
+        fetched: &[(Network::Unmetered, 38_000_000..=38_000_000)],
+        peak_cache: 12_000_000..=needed / 10,
+        told: &[(202, Told::Safe)],
+    };
+    iphone.phone.day_ends(&home, end).await;
 }
 
 /// Pictures larger than what photos have of the cache for themselves, films, and Live Photos whose videos are exported though they are here:
@@ -79,11 +101,18 @@ async fn a_kill_leaves_no_copies_behind() {
     iphone.phone.kill_after(6_000_000);
     let ran = iphone.open().await;
     assert!(matches!(ran, Ran::Killed), "{ran:?}");
+    assert!(iphone.phone.cache_now() >= 12_000_000, "nobody removes what a killed process had");
     iphone.open().await.report();
-    assert_eq!(iphone.phone.cache_now(), 0);
-    assert_eq!(home.contents().await, iphone.phone.contents());
-    let sent = iphone.phone.sent_over(Network::Unmetered);
-    assert!(sent < 12_100_000 + 9_000_000, "it went on from what was acknowledged: {sent}");
+    let end = Day {
+        vault: iphone.phone.contents(),
+        // It went on from what was acknowledged.
+        sent: &[(Network::Unmetered, 12_000_000..=12_100_000 + 2 * 4_200_000)],
+        // The copy was lost with the process.
+        fetched: &[(Network::Unmetered, 24_000_000..=24_000_000)],
+        peak_cache: 12_000_000..=12_000_000,
+        told: &[(1, Told::Safe)],
+    };
+    iphone.phone.day_ends(&home, end).await;
 }
 
 /// The server is down for a day: nothing is lost, nothing is blamed on the pictures, and the next run sends it all.
@@ -105,9 +134,23 @@ async fn the_server_is_down_for_a_day() {
         assert_eq!(told, Explanation::Waiting(Wait::Server), "{}", asset.name);
     }
     home.server.restart();
+    let away = Day {
+        vault: BTreeSet::new(),
+        sent: &[],
+        fetched: &[],
+        peak_cache: 0..=0,
+        told: &[(5, Told::Waits(Wait::Server))],
+    };
+    phone.day_ends(&home, away).await;
     phone.run(Trigger::Periodic).await.report();
-    assert_eq!(home.contents().await, phone.contents());
-    assert_eq!(phone.check_explanations(&home).await, 5);
+    let end = Day {
+        vault: phone.contents(),
+        sent: &[(Network::Unmetered, 100_000..=110_000)],
+        fetched: &[],
+        peak_cache: 0..=0,
+        told: &[(5, Told::Safe)],
+    };
+    phone.day_ends(&home, end).await;
 }
 
 /// The quota is reached: it is told once, what is safe stays safe, nothing is read or sent again until there is room, and then the rest goes.
@@ -154,10 +197,27 @@ async fn the_quota_is_reached() {
         told.ends_with(": it may hold 3 MB; free some space in the vault, or ask its owner for more"),
         "{told}"
     );
+    let explained = phone.explanations().await;
+    let safe_ones = explained.iter().filter(|(_, told)| told.is_backed_up());
+    let full = Day {
+        vault: safe_ones.map(|(asset, _)| phone.content_of(&asset.id)).collect(),
+        sent: &[(Network::Unmetered, before..=before)],
+        fetched: &[],
+        peak_cache: 0..=0,
+        told: &[(safe, Told::Safe), (waiting + 2, Told::Waits(Wait::Storage))],
+    };
+    phone.day_ends(&home, full).await;
     home.set_quota(None).await;
     phone.run(Trigger::Opened).await.report();
-    assert_eq!(phone.check_explanations(&home).await, 206);
-    assert_eq!(home.contents().await, phone.contents());
+    let end = Day {
+        vault: phone.contents(),
+        // What the server refused in the first run is sent again.
+        sent: &[(Network::Unmetered, 80_500_000..=81_500_000 + 12_000_000)],
+        fetched: &[(Network::Unmetered, 100_000..=100_000)],
+        peak_cache: 100_000..=100_000,
+        told: &[(206, Told::Safe)],
+    };
+    phone.day_ends(&home, end).await;
 }
 
 /// One film for which there is no room takes none from the pictures.
