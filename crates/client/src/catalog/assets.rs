@@ -370,7 +370,7 @@ impl Catalog {
         uploaded: &UploadedRows,
         spans: &mut Spans,
     ) -> Result<(), CatalogError> {
-        let mut transaction = self.write().await?;
+        let mut transaction = self.write_rows().await?;
         files::put_all(&mut transaction, &uploaded.files).await?;
         put_all(&mut transaction, &uploaded.assets).await?;
         for asset in &uploaded.assets {

@@ -160,7 +160,13 @@ impl Catalog {
 
     /// A transaction that has the write lock from its start, so that it cannot fail half-way for want of it.
     async fn write(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, CatalogError> {
-        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+        Ok(self.pool.begin_with("PRAGMA temp_store = FILE; BEGIN IMMEDIATE").await?)
+    }
+
+    /// The same for a bounded number of rows: what would undo a statement of them stays in memory, where it would go to a file that is made
+    /// and removed for each.
+    async fn write_rows(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, CatalogError> {
+        Ok(self.pool.begin_with("PRAGMA temp_store = MEMORY; BEGIN IMMEDIATE").await?)
     }
 }
 

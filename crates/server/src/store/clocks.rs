@@ -6,7 +6,7 @@
 //! under the same locks, so it is looked up again once they are held, and the transaction begun anew when others have come.
 
 use super::sql::{LIST_MAX, list, padded, padded_list, padded_statement, statement};
-use super::{Engine, Store, StoreError, Tx};
+use super::{Engine, Store, StoreError, Tx, Undo};
 use darkslide_protocol::{AccountId, CollectionId, FileId, Version};
 use sqlx::Row as _;
 use std::collections::BTreeSet;
@@ -40,8 +40,21 @@ impl Store {
     /// Begins a transaction that writes for an account, with the rows of all locked who see what it reaches. Collections that the
     /// account itself does not see are not reached: naming them holds nobody up.
     pub(super) async fn begin_for(&self, account: AccountId, reach: Reach<'_>) -> Result<Tx, StoreError> {
+        self.begin_as(account, reach, Undo::OnDisk).await
+    }
+
+    /// The same for statements of a bounded number of rows.
+    pub(super) async fn begin_rows_for(
+        &self,
+        account: AccountId,
+        reach: Reach<'_>,
+    ) -> Result<Tx, StoreError> {
+        self.begin_as(account, reach, Undo::InMemory).await
+    }
+
+    async fn begin_as(&self, account: AccountId, reach: Reach<'_>, undo: Undo) -> Result<Tx, StoreError> {
         loop {
-            let mut tx = self.begin().await?;
+            let mut tx = self.begin_with(undo).await?;
             for participant in participants(&mut tx, account, reach).await? {
                 tx.lock(participant).await?;
             }

@@ -135,6 +135,15 @@ pub struct Store {
     news: Arc<News>,
 }
 
+/// Where SQLite keeps what would undo a statement half-way: as much as the statement changes.
+#[derive(Clone, Copy, Debug)]
+enum Undo {
+    /// In a file that is made and removed for each statement of many rows.
+    OnDisk,
+    /// In memory. For statements of a bounded number of rows.
+    InMemory,
+}
+
 impl Store {
     /// Opens the database that `url` names (`sqlite:PATH` or `postgres://…`), creating a SQLite file that is not there, and
     /// brings its tables up to date.
@@ -207,9 +216,18 @@ impl Store {
     /// Begins a transaction that writes. On SQLite it holds the one write lock from here to its end, so it must be short,
     /// and must not wait for another of its kind.
     pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
-        let transaction = match self.engine {
-            Engine::Sqlite => self.write.begin_with("BEGIN IMMEDIATE").await?,
-            Engine::Postgres => self.write.begin().await?,
+        self.begin_with(Undo::OnDisk).await
+    }
+
+    async fn begin_with(&self, undo: Undo) -> Result<Tx, StoreError> {
+        let transaction = match (self.engine, undo) {
+            (Engine::Sqlite, Undo::OnDisk) => {
+                self.write.begin_with("PRAGMA temp_store = FILE; BEGIN IMMEDIATE").await?
+            }
+            (Engine::Sqlite, Undo::InMemory) => {
+                self.write.begin_with("PRAGMA temp_store = MEMORY; BEGIN IMMEDIATE").await?
+            }
+            (Engine::Postgres, _) => self.write.begin().await?,
         };
         Ok(Tx::new(transaction, self.engine, self.watches.clone(), self.news.clone()))
     }
