@@ -269,6 +269,36 @@ async fn a_tag_is_free_again_when_its_file_is_trashed_and_holds_within_a_batch_a
     );
 }
 
+/// What is stored already and named by several commits belongs to the one that became a file.
+#[tokio::test]
+async fn a_commit_that_makes_nothing_takes_no_object_from_one_that_does() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "anna@example.org").await;
+    let album = vault.album().await;
+    let bytes = noise(1, 5000);
+    let mut body = vault.stored_pair(album, &bytes, b"tiny").await;
+    body["contentTag"] = json!(Picture::new(album, 1).tagged(7).tag);
+    let twice = Batch::default().record(FrameKind::Commit, &body).record(FrameKind::Commit, &body);
+    let answer = send(&vault, twice.clone()).await.ok();
+    assert_eq!(outcomes(&answer), ["created", "existing"]);
+    let id = answer["commits"][0]["id"].as_i64().unwrap();
+    // One that has the tag of a file, and names another one's thumbnail.
+    let other = Picture::new(album, 2).tagged(7);
+    let mut borrowed = other.commit(&vault);
+    borrowed["thumbnail"] = body["thumbnail"].clone();
+    let batch = Batch::default().object(other.file, &other.bytes).record(FrameKind::Commit, &borrowed);
+    assert_eq!(outcomes(&send(&vault, batch).await.ok()), ["existing"]);
+    assert_eq!(
+        outcomes(&send(&vault, twice).await.ok()),
+        ["created", "created"],
+        "it is answered as the first time"
+    );
+    expire::remove_garbage(&server.shared, i64::MAX / 2).await.unwrap();
+    assert_eq!(download(&vault, id).await, bytes);
+    let receipt = vault.post("/v1/receipts", json!({ "fileIDs": [id] })).await.ok();
+    assert_eq!(receipt["receipts"][0]["verdict"], json!("verified"), "{receipt}");
+}
+
 #[tokio::test]
 async fn a_batch_replaces_thumbnails() {
     let server = TestServer::start().await;

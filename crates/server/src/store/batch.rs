@@ -154,7 +154,7 @@ impl Store {
         let collections: Vec<CollectionId> = named.into_iter().collect();
         let files: Vec<FileId> = thumbnails.iter().map(|thumbnail| thumbnail.file_id).collect();
         let reach = Reach { files: &files, ..Reach::collections(&collections) };
-        let mut tx = self.begin_for(account, reach).await?;
+        let mut tx = self.begin_rows_for(account, reach).await?;
         let after = tx.clock_of(account);
         let usage = locked_usage(&mut tx, account).await?;
         let world = read_world(&mut tx, account, usage, default_quota, objects, commits).await?;
@@ -226,6 +226,7 @@ impl Store {
                 owners.insert(&reference.object_key.0, *id);
             }
         }
+        // Two commits may name the same objects: what became a file's is needed.
         let unneeded: HashSet<&str> = decisions
             .iter()
             .zip(commits)
@@ -233,6 +234,7 @@ impl Store {
             .flat_map(|(_, commit)| {
                 [commit.file.object_key.0.as_str(), commit.thumbnail.object_key.0.as_str()]
             })
+            .filter(|key| !owners.contains_key(*key))
             .collect();
         let fresh: Vec<&NewObject> =
             objects.iter().filter(|object| !world.objects.contains_key(&object.at.key().0)).collect();
@@ -590,7 +592,7 @@ async fn discard_known(
         .collect();
     for chunk in stored.chunks(LIST_MAX) {
         let text = format!(
-            "UPDATE objects SET state = 'garbage', expires_at = $1 WHERE key IN ({})",
+            "UPDATE objects SET state = 'garbage', expires_at = $1 WHERE state = 'stored' AND key IN ({})",
             list(2, chunk.len())
         );
         let query = chunk.iter().fold(long_statement(tx.engine(), text, false).bind(now), |query, key| {
