@@ -15,6 +15,10 @@ use std::num::NonZeroU32;
 /// Calls a minute for one account to look up others' public keys.
 const PUBLIC_KEY_RATE: NonZeroU32 = NonZeroU32::new(200).expect("positive");
 
+/// Resumable uploads that an account may begin for each upload URL that it may have: as many as go over a fast line, of files that are no
+/// smaller than a client sends in parts.
+const BEGINS_A_URL: u32 = 20;
+
 /// Look-ups an hour, from one address, of accounts that do not exist; beyond, made-up answers are given.
 const MISS_RATE: NonZeroU32 = NonZeroU32::new(100).expect("positive");
 
@@ -43,6 +47,8 @@ pub enum Route {
     PublicKey,
     /// Every route that hands out upload URLs.
     Mint,
+    /// Beginning a resumable upload.
+    Begin,
 }
 
 /// Who is counted.
@@ -77,6 +83,7 @@ pub struct Rates {
     sign_in: DefaultKeyedRateLimiter<(Route, Subject)>,
     public_key: DefaultKeyedRateLimiter<Subject>,
     mint: DefaultKeyedRateLimiter<Subject>,
+    begin: DefaultKeyedRateLimiter<Subject>,
     misses: DefaultKeyedRateLimiter<Subject>,
 }
 
@@ -94,6 +101,7 @@ impl Rates {
             sign_in: RateLimiter::keyed(per_minute(limits.sign_in_rate)),
             public_key: RateLimiter::keyed(Quota::per_minute(PUBLIC_KEY_RATE)),
             mint: RateLimiter::keyed(per_minute(limits.upload_url_rate)),
+            begin: RateLimiter::keyed(per_minute(limits.upload_url_rate.saturating_mul(BEGINS_A_URL))),
             misses: RateLimiter::keyed(Quota::per_hour(MISS_RATE)),
         }
     }
@@ -103,6 +111,7 @@ impl Rates {
         let subject = subject.into();
         let allowed = match route {
             Route::Mint => self.mint.check_key(&subject).is_ok(),
+            Route::Begin => self.begin.check_key(&subject).is_ok(),
             Route::PublicKey => self.public_key.check_key(&subject).is_ok(),
             _ => self.sign_in.check_key(&(route, subject)).is_ok(),
         };
@@ -124,12 +133,13 @@ impl Rates {
         self.sign_in.retain_recent();
         self.public_key.retain_recent();
         self.mint.retain_recent();
+        self.begin.retain_recent();
         self.misses.retain_recent();
     }
 
     /// How many buckets are remembered.
     pub fn remembered(&self) -> usize {
-        self.sign_in.len() + self.public_key.len() + self.mint.len() + self.misses.len()
+        self.sign_in.len() + self.public_key.len() + self.mint.len() + self.begin.len() + self.misses.len()
     }
 }
 
@@ -172,7 +182,12 @@ mod tests {
         }
         assert!(rates.check(Route::Mint, AccountId(1)).is_err());
         assert_eq!(rates.remembered(), 1);
+        // What is sent in parts does not count with it, and has room for a fast line.
+        for _ in 0..10_000 {
+            rates.check(Route::Begin, AccountId(2)).unwrap();
+        }
+        assert!(rates.check(Route::Begin, AccountId(2)).is_err());
         rates.forget_idle();
-        assert_eq!(rates.remembered(), 1, "a bucket in use is kept");
+        assert_eq!(rates.remembered(), 2, "buckets in use are kept");
     }
 }

@@ -94,7 +94,7 @@ async fn create(
     caller: StorageCaller,
     request: Request,
 ) -> ApiResult<Response> {
-    server.rates.check(Route::Mint, caller.account)?;
+    server.rates.check(Route::Begin, caller.account)?;
     let (parts, body) = request.into_parts();
     let asked = Asked::of(&parts.headers)?;
     let length = asked.length.ok_or(headers::malformed("Upload-Length is needed"))?;
