@@ -73,7 +73,13 @@ pub(super) async fn follow(run: Arc<Run>, signals: Arc<Signals>) {
         if is_last && ready.is_empty() && std::mem::take(&mut has_left_over) {
             after = 0;
         }
-        let (sent, made) = tokio::join!(run.deliver(std::mem::take(&mut ready)), some(&run, after));
+        // Where nothing is sent any more nothing is made. What is sent is recorded in any case.
+        let stop = run.halt.child_token();
+        let deliver = async {
+            let sent = run.deliver(std::mem::take(&mut ready)).await;
+            sent.inspect_err(|_| stop.cancel())
+        };
+        let (sent, made) = tokio::join!(deliver, some(&run, after, &stop));
         match sent.and(made) {
             Ok(Some((next, more))) => (after, ready) = (next, more),
             Ok(None) if is_last && !has_left_over => return,
@@ -111,7 +117,7 @@ impl Ready {
 }
 
 /// Makes the next ones behind `after`; says how far it came, or that there are none.
-async fn some(run: &Run, after: i64) -> Result<Option<(i64, Ready)>, AssetError> {
+async fn some(run: &Run, after: i64, stop: &CancellationToken) -> Result<Option<(i64, Ready)>, AssetError> {
     let rows = run.catalog.thumbnails_due(after, TOGETHER).await?;
     let Some(last) = rows.last().map(|row| row.number) else { return Ok(None) };
     let mut making = futures_util::stream::iter(rows)
@@ -120,7 +126,7 @@ async fn some(run: &Run, after: i64) -> Result<Option<(i64, Ready)>, AssetError>
     let mut ready = Ready::default();
     loop {
         let next = tokio::select! {
-            () = run.halt.cancelled() => return Err(AssetError::Stopped),
+            () = stop.cancelled() => return Err(AssetError::Stopped),
             next = making.next() => next,
         };
         let Some((made, row)) = next else { break };
