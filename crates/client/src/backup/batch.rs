@@ -302,8 +302,7 @@ impl Courier {
         let mut kinds: Vec<AssetKind> = parcels.iter().map(|parcel| parcel.kind).collect();
         kinds.dedup();
         let attempt = || async {
-            // Asked again when it is sent again.
-            kinds.iter().try_for_each(|kind| self.gate.ask(*kind, 0))?;
+            load.goes(&kinds)?;
             let began = Instant::now();
             let answer = self.session.api.batch(pieces.clone(), &self.sent).await?;
             Ok((answer, began.elapsed()))

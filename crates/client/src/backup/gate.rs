@@ -3,6 +3,7 @@
 //! A run of a computer that is always at home has no conditions, and passes.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -10,11 +11,8 @@ use tokio::sync::watch;
 use super::error::AssetError;
 use super::line::Line;
 use super::rules::conditions::{Conditions, Grant, Permissions, Trigger};
-use super::rules::{PART_BYTES, may_read, may_send};
+use super::rules::{PART_BYTES, PART_LEAST, bytes_within, may_read, may_send};
 use crate::library::device::{AssetKind, DeviceAsset};
-
-/// Ciphertext bytes of the first part in a grant that ends: by that the line is measured.
-const FIRST_PART_BYTES: u64 = 256 << 10;
 
 /// What tells the present, µs since the epoch.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -62,10 +60,19 @@ pub(super) struct Gate {
 pub(super) struct Load<'g> {
     gate: &'g Gate,
     bytes: u64,
-    since: i64,
+    since: AtomicI64,
+    is_tried: AtomicBool,
 }
 
 impl Load<'_> {
+    /// Asks for all of it in the moment in which it goes, and again each time it is sent again: then it needs all its time once more.
+    pub(super) fn goes(&self, kinds: &[AssetKind]) -> Result<(), AssetError> {
+        let bytes = if self.is_tried.swap(true, Ordering::Relaxed) { self.bytes } else { 0 };
+        kinds.iter().try_for_each(|kind| self.gate.ask(*kind, bytes))?;
+        self.since.store(self.gate.now(), Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Passes a part of something of this kind into it, or says what that waits for.
     pub(super) fn take(&mut self, kind: AssetKind, bytes: u64) -> Result<(), AssetError> {
         let Some(outlook) = &self.gate.outlook else { return Ok(()) };
@@ -79,7 +86,8 @@ impl Load<'_> {
     pub(super) fn arrived(self) {
         if let Some(outlook) = &self.gate.outlook {
             let network = outlook.conditions.borrow().network;
-            self.gate.line().arrived(network, self.bytes, self.since, (outlook.clock)());
+            let since = self.since.load(Ordering::Relaxed);
+            self.gate.line().arrived(network, self.bytes, since, (outlook.clock)());
         }
     }
 }
@@ -104,7 +112,7 @@ impl Gate {
 
     /// A request in which nothing goes yet.
     pub(super) fn load(&self) -> Load<'_> {
-        Load { gate: self, bytes: 0, since: self.now() }
+        Load { gate: self, bytes: 0, since: self.now().into(), is_tried: AtomicBool::default() }
     }
 
     /// Asks for a part, and lets it begin in the same moment: two that fit one by one may not fit together.
@@ -163,12 +171,20 @@ impl Gate {
         self.outlook.is_none()
     }
 
-    /// Ciphertext bytes that may go in one request, where conditions say how many. On a line that is not known yet a grant that ends is not
-    /// staked on a whole part.
+    /// Ciphertext bytes that may go in one request, where conditions say how many: in a grant that ends, what the line carries in most of what
+    /// is left of it.
     pub(super) fn part_bytes(&self, usual: u64) -> u64 {
         let Some(outlook) = &self.outlook else { return usual };
-        let ends = outlook.conditions.borrow().grant != Grant::Unlimited;
-        if ends && self.rate().is_none() { FIRST_PART_BYTES } else { PART_BYTES }
+        let (now, conditions) = ((outlook.clock)(), *outlook.conditions.borrow());
+        let Grant::Until(until) = conditions.grant else { return PART_BYTES };
+        let line = self.line();
+        let (Some(rate), Some(queue)) =
+            (line.rate(conditions.network), line.takes(conditions.network, 0, now))
+        else {
+            return PART_LEAST;
+        };
+        let left = until.saturating_sub(now).saturating_sub(queue).max(0);
+        bytes_within(left / 5 * 4, rate).clamp(PART_LEAST, PART_BYTES)
     }
 }
 
@@ -177,7 +193,6 @@ mod tests {
     use super::super::rules::conditions::App;
     use super::super::rules::explanation::Wait;
     use super::*;
-    use std::sync::atomic::{AtomicI64, Ordering};
 
     const SECOND: i64 = 1_000_000;
 
@@ -223,14 +238,36 @@ mod tests {
         assert!(gate.pass(AssetKind::Photo, 100_000).is_ok());
     }
 
+    /// The line is not slow because it was away, and what goes once more needs its time once more.
+    #[test]
+    fn what_is_sent_again_begins_again() {
+        let (gate, now) = gate(Grant::Until(100 * SECOND));
+        let load = gate.pass(AssetKind::Photo, 1_000_000).unwrap();
+        load.goes(&[AssetKind::Photo]).unwrap();
+        now.store(60 * SECOND, Ordering::Relaxed);
+        load.goes(&[AssetKind::Photo]).unwrap();
+        now.store(62 * SECOND, Ordering::Relaxed);
+        load.arrived();
+        assert_eq!(gate.rate(), Some(500_000));
+        let load = gate.pass(AssetKind::Photo, 1_000_000).unwrap();
+        load.goes(&[AssetKind::Photo]).unwrap();
+        now.store(99 * SECOND, Ordering::Relaxed);
+        assert!(is_held(&load.goes(&[AssetKind::Photo])));
+    }
+
     #[test]
     fn only_a_grant_that_ends_begins_with_a_small_part() {
         let (ending, now) = gate(Grant::Until(30 * SECOND));
-        assert_eq!(ending.part_bytes(7), FIRST_PART_BYTES);
-        let load = ending.pass(AssetKind::Video, FIRST_PART_BYTES).unwrap();
+        assert_eq!(ending.part_bytes(7), PART_LEAST);
+        let load = ending.pass(AssetKind::Video, PART_LEAST).unwrap();
         now.store(SECOND, Ordering::Relaxed);
         load.arrived();
         assert_eq!(ending.part_bytes(7), PART_BYTES);
+        // A quarter of a megabyte a second: four fifths of what is left of the grant.
+        now.store(20 * SECOND, Ordering::Relaxed);
+        assert_eq!(ending.part_bytes(7), 8 * PART_LEAST);
+        now.store(29 * SECOND, Ordering::Relaxed);
+        assert_eq!(ending.part_bytes(7), PART_LEAST);
         assert_eq!(gate(Grant::Unlimited).0.part_bytes(7), PART_BYTES);
         assert_eq!(Gate::default().part_bytes(7), 7);
     }

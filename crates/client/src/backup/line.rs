@@ -46,14 +46,20 @@ impl Line {
     /// So many bytes arrived now that were begun then. Another network is another line, and a clock that was set back tells nothing. While more
     /// is under way the line looks slower than it is, never faster.
     pub(super) fn arrived(&mut self, network: Network, bytes: u64, begun: i64, now: i64) {
+        let was_known = self.rate(network).is_some();
         if self.network != Some(network) || now < self.last_arrival {
             (self.network, self.bytes, self.time, self.last_arrival) = (Some(network), 0, 0, begun);
         }
         self.bytes = self.bytes.saturating_add(bytes);
         self.time = self.time.saturating_add((now - begun.max(self.last_arrival)).max(0));
         self.last_arrival = now;
-        if self.bytes > BYTES_REMEMBERED {
+        // What else is under way has its time in there, and not its bytes.
+        if self.bytes > BYTES_REMEMBERED && self.under_way <= bytes {
             (self.bytes, self.time) = (self.bytes / 2, self.time / 2);
+        }
+        // What was begun before anything was known is waited for from now on.
+        if let Some(rate) = self.rate(network).filter(|_| !was_known) {
+            self.free_at = now.saturating_add(time_for(self.under_way, rate));
         }
     }
 
@@ -131,6 +137,12 @@ mod tests {
         assert_eq!(line.takes(WIFI, 100_000, 10 * SECOND), Some(3 * SECOND));
         line.ended(200_000, 11 * SECOND);
         assert_eq!(line.takes(WIFI, 100_000, 11 * SECOND), Some(SECOND));
+        let mut unknown = Line::default();
+        unknown.begun(WIFI, 1_000_000, 0);
+        unknown.begun(WIFI, 500_000, 0);
+        unknown.arrived(WIFI, 1_000_000, 0, 10 * SECOND);
+        unknown.ended(1_000_000, 10 * SECOND);
+        assert_eq!(unknown.takes(WIFI, 0, 10 * SECOND), Some(5 * SECOND), "the other one is still under way");
         line.ended(1, 0);
         assert_eq!(line.takes(Network::Metered, 1, 11 * SECOND), None);
     }

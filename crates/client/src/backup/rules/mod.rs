@@ -24,6 +24,9 @@ use explanation::{Explanation, Skip, Wait};
 /// Ciphertext bytes in one part where conditions may change: what is sent at most under conditions that are over.
 pub const PART_BYTES: u64 = 4 << 20;
 
+/// Ciphertext bytes of the least part that is worth a request. A grant that ends is not staked on more of a line that is not known.
+pub const PART_LEAST: u64 = 256 << 10;
+
 /// What a part of a video is taken to need in a grant that ends, where nothing was measured yet, µs.
 pub const PART_TIME: i64 = 3_000_000;
 
@@ -33,11 +36,18 @@ pub fn time_for(bytes: u64, rate: u64) -> i64 {
     i64::try_from(time).unwrap_or(i64::MAX)
 }
 
-/// Bytes that go over the line before anything of an asset is safe: it is fetched whole, if it lies in a cloud, and its first part is sent.
+/// How many bytes so much time is enough for, at so many a second.
+pub fn bytes_within(micros: i64, rate: u64) -> u64 {
+    let bytes = u128::from(micros.unsigned_abs()) * u128::from(rate) / 1_000_000;
+    if micros > 0 { u64::try_from(bytes).unwrap_or(u64::MAX) } else { 0 }
+}
+
+/// Bytes that go over the line before anything of an asset is safe: it is fetched whole, if it lies in a cloud, and sent whole, or a part of
+/// it that is as small as it must be.
 pub fn first_bytes(asset: &DeviceAsset) -> u64 {
     let size = asset.fingerprint.size;
     let fetched = if asset.locality == Locality::Cloud { size } else { 0 };
-    fetched.saturating_add(size.min(PART_BYTES))
+    fetched.saturating_add(if size < PART_BYTES { size } else { PART_LEAST })
 }
 
 /// What the catalog knows of an asset.

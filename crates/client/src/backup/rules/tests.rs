@@ -299,11 +299,12 @@ fn a_part_begins_only_if_the_line_carries_it_within_the_grant() {
     let (mib, large, small) = (1_u64 << 20, 20 << 20, 1 << 20);
     let thirty = until(30 * SECOND);
     for (kind, size, locality, conditions, rate, expected) in [
-        // A second a part: there is time for many, for one, or not quite for one.
+        // A sixteenth of a second for the least part: there is time for many, for one, or not quite for one.
         (Video, large, Locality::Here, thirty, Some(4 * mib), None),
-        (Video, large, Locality::Here, until(SECOND), Some(4 * mib), None),
-        (Video, large, Locality::Here, until(SECOND - 1), Some(4 * mib), Some(Wait::Grant)),
-        (Video, large, Locality::Here, thirty, Some(mib / 8), Some(Wait::Grant)),
+        (Video, large, Locality::Here, until(SECOND / 16), Some(4 * mib), None),
+        (Video, large, Locality::Here, until(SECOND / 16 - 1), Some(4 * mib), Some(Wait::Grant)),
+        (Video, large, Locality::Here, thirty, Some(mib / 8), None),
+        (Video, large, Locality::Here, thirty, Some(mib / 128), Some(Wait::Grant)),
         // A line that is faster than what is assumed of an unknown one.
         (Video, large, Locality::Here, until(PART_TIME - 1), None, Some(Wait::Grant)),
         (Video, large, Locality::Here, until(PART_TIME - 1), Some(4 * mib), None),
@@ -313,8 +314,8 @@ fn a_part_begins_only_if_the_line_carries_it_within_the_grant() {
         (Video, small, Locality::Here, until(8 * SECOND - 1), Some(mib / 8), Some(Wait::Grant)),
         // What lies in a cloud comes over the line first, and whole.
         (Video, large, Locality::Cloud, thirty, Some(mib), None),
-        (Video, large, Locality::Cloud, until(24 * SECOND), Some(mib), None),
-        (Video, large, Locality::Cloud, until(24 * SECOND - 1), Some(mib), Some(Wait::Grant)),
+        (Video, large, Locality::Cloud, until(20 * SECOND + SECOND / 4), Some(mib), None),
+        (Video, large, Locality::Cloud, until(20 * SECOND + SECOND / 4 - 1), Some(mib), Some(Wait::Grant)),
         (Photo, small, Locality::Cloud, until(SECOND), Some(mib), Some(Wait::Grant)),
         (Photo, small, Locality::Cloud, until(2 * SECOND), Some(mib), None),
         (Photo, small, Locality::Cloud, until(1), None, None),
@@ -716,10 +717,11 @@ proptest! {
     #[test]
     fn nothing_forbidden_is_planned_and_everything_is_explained((assets, world) in worlds()) {
         let plan = plan(assets.clone(), &world);
-        for (asset, _) in &plan.work {
+        for (asset, work) in &plan.work {
             prop_assert!(!is_forbidden(asset, &world), "{:?}", asset);
+            let bytes = if matches!(work, Work::Recheck(_) | Work::Place(..)) { 0 } else { first_bytes(asset) };
             let World { conditions, permissions, trigger, resumable, rate, now, .. } = &world;
-            let takes = rate.map(|rate| time_for(0, rate));
+            let takes = rate.map(|rate| time_for(bytes, rate));
             prop_assert_eq!(may_send(asset.kind, conditions, permissions, *trigger, *resumable, takes, *now), Ok(()));
         }
         let worked = plan.work.iter().map(|(asset, _)| asset.id.clone());
