@@ -53,6 +53,11 @@ pub(crate) async fn session(general: &General, profile: &Profile) -> Result<Sess
     Ok(profile.session(limits(general), passphrase).await?)
 }
 
+/// Whether somebody at a terminal would be asked for the passphrase of the keys.
+pub(crate) fn asks_for_passphrase(profile: &Profile) -> bool {
+    std::env::var_os(PASSPHRASE_VARIABLE).is_none() && profile.wants_passphrase().unwrap_or(false)
+}
+
 /// Session and catalog, with the catalog brought up to date with the vault.
 pub(crate) async fn current(output: Output, general: &General) -> Result<(Session, Catalog)> {
     let profile = open(general)?;

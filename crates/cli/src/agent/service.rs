@@ -86,7 +86,7 @@ impl Service {
     /// Installs and starts it. Where that fails, what was there before is there again.
     pub(crate) fn install(&self) -> Result<()> {
         let manager = manager()?;
-        let before = Before::of(&*manager, self.label());
+        let before = Before::of(&*manager, self.label())?;
         let install = || {
             manager.install(self.context()).context("the service could not be installed")?;
             manager.start(ServiceStartCtx { label: self.label() }).context("the service could not be started")
@@ -106,22 +106,24 @@ struct Before {
 }
 
 impl Before {
-    fn of(manager: &dyn ServiceManager, label: ServiceLabel) -> Self {
+    fn of(manager: &dyn ServiceManager, label: ServiceLabel) -> Result<Self> {
         let name = format!("{}.service", label.to_script_name());
         let Some(folder) = systemd_user_dir_path().ok().filter(|_| cfg!(target_os = "linux")) else {
             let told = manager.status(ServiceStatusCtx { label: label.clone() });
             let was_installed = !matches!(told, Ok(ServiceStatus::NotInstalled));
-            return Self { label, was_installed, unit: None, link: None };
+            return Ok(Self { label, was_installed, unit: None, link: None });
         };
         let unit = folder.join(&name);
         let link = folder.join("default.target.wants").join(&name);
-        let contents = fs::read(&unit).ok();
-        Self {
+        // What cannot be read cannot be put back.
+        let contents = unit.symlink_metadata().is_ok().then(|| fs::read(&unit)).transpose();
+        let contents = contents.with_context(|| format!("{} is in the way", unit.display()))?;
+        Ok(Self {
             label,
             was_installed: contents.is_some(),
             link: link.symlink_metadata().is_err().then_some(link),
             unit: Some((unit, contents)),
-        }
+        })
     }
 
     /// Takes back what was written since, and says what came of that.

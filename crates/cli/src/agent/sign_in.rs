@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use darkslide_client::folder::SESSION_ENDED;
+use darkslide_client::keychain::KeychainError;
 use darkslide_client::profile::ProfileError;
 use darkslide_client::session::Session;
 
@@ -17,15 +18,24 @@ use crate::profile;
 /// How often keys are asked for that could not be read: a keyring may ask its owner each time.
 const KEYS_LOOK: Duration = Duration::from_mins(10);
 
+/// How long a keyring may take, perhaps until somebody has unlocked it. The agent does nothing else meanwhile.
+const KEYS_TIME: Duration = Duration::from_mins(1);
+
 /// What ends that nobody is signed in.
 const ADVICE_LOGIN: &str = "run `darkslide login`; the agent goes on by itself";
 
-/// What ends that the keys cannot be read.
-const ADVICE_KEYS: &str = "unlock the keyring, or run `darkslide login`; the agent tries again within ten minutes, and at once after `darkslide agent scan`";
+/// What ends that the keyring is locked.
+const ADVICE_KEYRING: &str = "unlock the keyring, or run `darkslide login`; the agent tries again within ten minutes, and at once after `darkslide agent scan`";
+
+/// What ends that the keys, or what belongs to them, cannot be read.
+const ADVICE_OTHER: &str =
+    "put that right, or run `darkslide login`; `darkslide agent scan` makes the agent try again at once";
 
 /// Whether somebody is signed in. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) enum SignIn {
+    /// Nobody has tried yet.
+    Unknown,
     /// By this session.
     In(Arc<Session>),
     /// Nobody is, and why, in words for people.
@@ -37,7 +47,7 @@ impl SignIn {
     pub(crate) fn session(&self) -> Option<&Arc<Session>> {
         match self {
             Self::In(session) => Some(session),
-            Self::Out(_) => None,
+            Self::Unknown | Self::Out(_) => None,
         }
     }
 }
@@ -61,7 +71,8 @@ impl Agent {
         if self.serves_others && written.is_none() {
             return Ok(false);
         }
-        match profile::session(&self.general, &self.profile).await {
+        let asked = tokio::time::timeout(KEYS_TIME, profile::session(&self.general, &self.profile)).await;
+        match asked.unwrap_or_else(|_| Err(anyhow!("the keyring does not answer"))) {
             Ok(session) => {
                 self.must_belong_to((session.account, session.api.server().clone()))?;
                 self.notices.forget(Cause::SignedOut);
@@ -75,10 +86,13 @@ impl Agent {
             }
             Err(error) => {
                 self.tried.get_or_insert(SystemTime::UNIX_EPOCH);
-                let is_nobody =
-                    matches!(error.downcast_ref::<ProfileError>(), Some(ProfileError::NotLoggedIn(_)));
-                let advice = if is_nobody { ADVICE_LOGIN } else { ADVICE_KEYS };
-                self.keys_look = (!is_nobody).then(|| Instant::now() + KEYS_LOOK);
+                let (advice, may_pass) = match error.downcast_ref() {
+                    Some(ProfileError::NotLoggedIn(_)) => (ADVICE_LOGIN, false),
+                    Some(ProfileError::Keychain(KeychainError::System(_))) | None => (ADVICE_KEYRING, true),
+                    // Whoever was asked for a passphrase is not asked every ten minutes.
+                    Some(_) => (ADVICE_OTHER, !profile::asks_for_passphrase(&self.profile)),
+                };
+                self.keys_look = may_pass.then(|| Instant::now() + KEYS_LOOK);
                 self.signed_out(&format!("{error:#}"), advice);
                 Ok(false)
             }

@@ -60,7 +60,7 @@ pub(crate) struct Shared {
 impl Default for Shared {
     fn default() -> Self {
         Self {
-            sign_in: Arc::new(watch::channel(SignIn::Out("nobody has signed in yet".into())).0),
+            sign_in: Arc::new(watch::channel(SignIn::Unknown).0),
             paused: Arc::new(watch::channel(false).0),
             vault: Arc::default(),
             look: Arc::default(),
@@ -112,6 +112,8 @@ impl Keeper {
         let news = Arc::new(Notify::new());
         let (mut sign_in, mut paused) = (self.shared.sign_in.subscribe(), self.shared.paused.subscribe());
         self.read(&catalog, &mut folders).await;
+        // It may have been found out before anybody listened.
+        self.sign_in_changed(&catalog).await;
         while !self.stop.is_cancelled() {
             let until = self.next(&catalog, &mut folders, &mut memories, &mut notices, &news).await;
             // Without an agent around it, nobody hears of what commands change.

@@ -184,6 +184,7 @@ async fn stay_signed_in(
             listening.abort_all();
             match profile::session(&general, &profile).await {
                 Ok(session) => {
+                    said.clear();
                     let session = Arc::new(session);
                     listening.spawn(listen(Arc::clone(&session), Arc::clone(&shared.vault)));
                     shared.sign_in.send_replace(SignIn::In(session));

@@ -182,8 +182,9 @@ fn left(pass: &PassReport) -> String {
     }
     if pass.signed_out {
         let why = pass.failure.as_deref().unwrap_or(SESSION_ENDED);
+        let end = if why == SESSION_ENDED { "" } else { "that is put right, or until " };
         text += &format!(
-            "  Nobody is signed in ({}): nothing is kept in step until the keys can be read, or until `darkslide login` with this profile.\n",
+            "  Nobody is signed in ({}): nothing is kept in step until {end}`darkslide login` with this profile.\n",
             on_one_line(why)
         );
     } else if let Some(why) = &pass.failure {
