@@ -67,9 +67,12 @@ pub(super) struct Load<'g> {
 impl Load<'_> {
     /// Asks for all of it in the moment in which it goes, and again each time it is sent again: then it needs all its time once more.
     pub(super) fn goes(&self, kinds: &[AssetKind]) -> Result<(), AssetError> {
-        let bytes = if self.is_tried.swap(true, Ordering::Relaxed) { self.bytes } else { 0 };
+        let is_again = self.is_tried.swap(true, Ordering::Relaxed);
+        let bytes = if is_again { self.bytes } else { 0 };
         kinds.iter().try_for_each(|kind| self.gate.ask(*kind, bytes))?;
-        self.since.store(self.gate.now(), Ordering::Relaxed);
+        if is_again {
+            self.since.store(self.gate.now(), Ordering::Relaxed);
+        }
         Ok(())
     }
 
