@@ -95,17 +95,18 @@ fn a_session_that_has_ended_is_told() {
 #[test]
 fn keys_that_cannot_be_read_are_told_as_that() {
     let machine = Machine::new();
-    machine.with_account("anna@example.org");
+    let _server = machine.with_account("anna@example.org");
     write(&machine.path("Phone/a.jpg"), &jpeg(1));
     machine.says(&["sync", "add", "Phone"]);
     run(&machine);
     let (key, away) = (machine.path("home/default/keys.key"), machine.path("elsewhere"));
     fs::rename(&key, &away).unwrap();
     let _agent = Agent::start(&machine, &[]);
-    let said = || String::from_utf8(machine.run(&["sync", "status"]).stdout).unwrap();
+    let told = |what: &str| String::from_utf8(machine.run(&[what, "status"]).stdout).unwrap();
+    let said = || told("sync");
     until("the keys that are missing", &machine, || said().contains("keys.key"));
     assert!(!said().contains("session has ended"), "{}", said());
-    assert!(machine.says(&["agent", "status"]).contains("agent scan"));
+    assert!(told("agent").contains("agent scan"));
     fs::rename(&away, &key).unwrap();
     machine.says(&["agent", "scan"]);
     until("in step again", &machine, || machine.run(&["sync", "status"]).status.success());
