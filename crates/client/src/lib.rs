@@ -6,6 +6,7 @@ mod appearance;
 pub mod backup;
 mod buffers;
 pub mod catalog;
+mod disk_space;
 pub mod download;
 pub mod error;
 pub mod event;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::rules::conditions::{cache_bound, largest_copy};
+use crate::disk_space::Space;
 use crate::library::device::AssetKind;
 
 /// A folder that holds nothing else.
@@ -34,20 +35,8 @@ impl Room {
 
 /// How much the cache in a folder may hold: by what the system says is free, or else the folder's disk, whether or not it is there yet.
 pub fn room_in(folder: &Path, told_free: Option<u64>) -> u64 {
-    let free = told_free.or_else(|| folder.ancestors().find_map(free_on_disk));
+    let free = told_free.or_else(|| Space::around(folder).map(|space| space.bytes));
     cache_bound(free.unwrap_or(u64::MAX))
-}
-
-/// Bytes that are free on the disk that a path is on; none where it cannot be asked.
-#[cfg(unix)]
-fn free_on_disk(path: &Path) -> Option<u64> {
-    let space = rustix::fs::statvfs(path).ok()?;
-    Some(space.f_bavail.saturating_mul(space.f_frsize))
-}
-
-#[cfg(not(unix))]
-fn free_on_disk(_: &Path) -> Option<u64> {
-    None
 }
 
 /// One file of it. Dropped, it is removed.

@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::disk_space::Space;
 use sqlx::migrate::MigrateError;
 
 /// SQLite's primary result codes, the lowest bytes of the extended ones (<https://www.sqlite.org/rescode.html>): an operation of the disk failed, the
@@ -28,14 +29,6 @@ pub struct FullDisk {
     /// The catalog's folder.
     folder: PathBuf,
     space: Option<Space>,
-}
-
-/// What is left on a disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Space {
-    bytes: u64,
-    /// Whether it takes more files.
-    takes_files: bool,
 }
 
 /// What a failure says of the disk.
@@ -62,7 +55,7 @@ impl fmt::Display for FullDisk {
 /// The full disk behind a failure of something that has its catalog in this folder; none where that is not why, or cannot be told.
 pub fn full_disk(error: &(dyn Error + 'static), folder: &Path) -> Option<FullDisk> {
     let said = std::iter::successors(Some(error), |&cause| cause.source()).find_map(said_by)?;
-    judge(said, folder.ancestors().find_map(measure), folder)
+    judge(said, Space::around(folder), folder)
 }
 
 fn judge(said: Said, space: Option<Space>, folder: &Path) -> Option<FullDisk> {
@@ -92,21 +85,6 @@ fn said_by_sqlite(error: &sqlx::Error) -> Option<Said> {
         IO_ERROR | CANNOT_OPEN => Some(Said::Failed),
         _ => None,
     }
-}
-
-#[cfg(unix)]
-fn measure(path: &Path) -> Option<Space> {
-    let space = rustix::fs::statvfs(path).ok()?;
-    Some(Space {
-        bytes: space.f_bavail.saturating_mul(space.f_frsize),
-        // Where there is no number of files, there is no bound.
-        takes_files: space.f_files == 0 || space.f_favail > 0,
-    })
-}
-
-#[cfg(not(unix))]
-fn measure(_: &Path) -> Option<Space> {
-    None
 }
 
 #[cfg(test)]
@@ -158,6 +136,6 @@ mod tests {
             );
             assert_eq!(told(said, space), Some(sentence));
         }
-        assert!(measure(Path::new("/")).is_none_or(|space| space.takes_files || space.bytes > 0));
+        assert!(Space::around(Path::new("/")).is_none_or(|space| space.takes_files || space.bytes > 0));
     }
 }
