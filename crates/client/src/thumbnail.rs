@@ -134,13 +134,8 @@ impl Thumbnailer {
             .into_iter()
             .filter_map(|program| Some(Tool { program, path: on_path(program.name())? }))
             .collect();
-        Self {
-            enabled: true,
-            turns: Arc::new(Semaphore::new(THUMBNAILS_MAX)),
-            desks: Desks::default(),
-            tools: Arc::new(tools),
-            limiter: on_path("prlimit").map(Arc::new),
-        }
+        let limiter = on_path("prlimit").map(Arc::new);
+        Self { tools: Arc::new(tools), limiter, ..Self::without_tools() }
     }
 
     /// With the codec alone.

@@ -193,8 +193,7 @@ pub async fn explain_library(
     let cache_room = room_in(&device.cache, outlook.conditions.borrow().free_bytes);
     // What was never asked is as it is with our own server.
     let resumable = catalog.server_seen(library.id()).await?.resumable.unwrap_or(true);
-    // Nobody has sent anything yet in a run that would begin now.
-    let world = world(catalog, library, device, outlook, resumable, (cache_room, None)).await?;
+    let world = world(catalog, library, device, outlook, resumable, cache_room).await?;
     let listing = list(catalog, library, Thoroughness::OnlyChanges, world.now).await?;
     Ok(listing
         .assets
@@ -212,14 +211,14 @@ async fn vault_time(catalog: &Catalog, outlook: &Outlook) -> Result<i64, Catalog
     Ok((outlook.clock)().max(catalog.cursor(Feed::Account).await?.0))
 }
 
-/// Gathers what the rules look at.
+/// Gathers what the rules look at, for a run in which nobody has sent anything yet.
 async fn world(
     catalog: &Catalog,
     library: &dyn Library,
     device: &Device,
     outlook: &Outlook,
     resumable: bool,
-    (cache_room, rate): (u64, Option<u64>),
+    cache_room: u64,
 ) -> Result<World, CatalogError> {
     let mut albums = catalog.chosen_albums(library.id()).await?;
     // As they are called now. One that is not there keeps its name, as it keeps its choice.
@@ -249,7 +248,7 @@ async fn world(
         is_server_away: catalog.server_seen(library.id()).await?.is_away,
         cache_room,
         last_completed: catalog.last_completed(library.id()).await?,
-        rate,
+        rate: None,
         turns: catalog.turns(library.id()).await?,
         now: (outlook.clock)(),
     })
@@ -292,8 +291,8 @@ impl Hands<'_> {
         // Without a mirror no work leads to more.
         let passes = if device.mirror { PASSES } else { 1 };
         for pass in 0..passes {
-            let moment = (self.cache.bytes(), run.gate.rate());
-            let world = world(&run.catalog, library, device, outlook, resumable, moment).await?;
+            let world = world(&run.catalog, library, device, outlook, resumable, self.cache.bytes()).await?;
+            let world = World { rate: run.gate.rate(), ..world };
             let listing = list(&run.catalog, library, thoroughness, world.now).await?;
             run.catalog.record_library(library.id(), &listing.told, world.now, run.now).await?;
             let mut planned = plan(listing.assets, &world);
