@@ -1,7 +1,8 @@
 //! How often somebody may call: a bucket for each route and each address or account.
 //!
 //! Buckets that are full again are dropped by [`Rates::forget_idle`], so memory is bounded by who called in the last
-//! minutes. It never refuses below what stock clients need (10 a minute for sign-in routes, 500 for upload URLs).
+//! minutes. It never refuses below what stock clients need (10 a minute for sign-in routes, 500 for upload URLs); resumable
+//! uploads, which they do not have, begin more often.
 
 use crate::config::Limits;
 use crate::error::{ApiError, ApiResult};
