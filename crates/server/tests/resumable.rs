@@ -294,11 +294,17 @@ async fn quota_and_rate_are_those_of_every_upload() {
     operator::set_quota(&server.shared.store, "tus@example.org", Some(1)).await.unwrap();
     // 50 MiB of grace, as every client is granted.
     Answer::of(tus.creation(60 << 20)).await.failed(426, Some("QUOTA_EXCEEDED"));
-    // Twenty may begin for each upload URL.
-    for _ in 0..19 {
-        assert_eq!(Answer::of(tus.creation(10)).await.status, 201);
-    }
-    Answer::of(tus.creation(10)).await.failed(429, Some("RATE_LIMITED"));
+    // Twenty may begin for each upload URL; where they are slowly sent, more come into the minute.
+    let mut begun = 0;
+    let refused = loop {
+        let answer = Answer::of(tus.creation(10)).await;
+        if answer.status != 201 || begun == 100 {
+            break answer;
+        }
+        begun += 1;
+    };
+    assert!(begun >= 19, "{begun}");
+    refused.failed(429, Some("RATE_LIMITED"));
 }
 
 #[tokio::test]

@@ -8,8 +8,12 @@ use crate::config::Limits;
 use crate::error::{ApiError, ApiResult};
 use axum::http::StatusCode;
 use darkslide_protocol::AccountId;
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::clock::{Clock, DefaultClock};
+use governor::middleware::NoOpMiddleware;
+use governor::state::keyed::DefaultKeyedStateStore;
+use governor::{Quota, RateLimiter};
 use std::fmt;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 
@@ -79,16 +83,19 @@ impl From<IpAddr> for Subject {
     }
 }
 
+/// A bucket for each key, filled by this clock.
+type Buckets<K, C> = RateLimiter<K, DefaultKeyedStateStore<K>, C, NoOpMiddleware<<C as Clock>::Instant>>;
+
 /// All rates of one server.
-pub struct Rates {
-    sign_in: DefaultKeyedRateLimiter<(Route, Subject)>,
-    public_key: DefaultKeyedRateLimiter<Subject>,
-    mint: DefaultKeyedRateLimiter<Subject>,
-    begin: DefaultKeyedRateLimiter<Subject>,
-    misses: DefaultKeyedRateLimiter<Subject>,
+pub struct Rates<C: Clock = DefaultClock> {
+    sign_in: Buckets<(Route, Subject), C>,
+    public_key: Buckets<Subject, C>,
+    mint: Buckets<Subject, C>,
+    begin: Buckets<Subject, C>,
+    misses: Buckets<Subject, C>,
 }
 
-impl fmt::Debug for Rates {
+impl<C: Clock + Clone> fmt::Debug for Rates<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rates").field("remembered", &self.remembered()).finish()
     }
@@ -97,13 +104,20 @@ impl fmt::Debug for Rates {
 impl Rates {
     /// Rates with these limits.
     pub fn new(limits: &Limits) -> Self {
+        Self::at(limits, &DefaultClock::default())
+    }
+}
+
+impl<C: Clock + Clone> Rates<C> {
+    /// Rates with these limits, as time passes on this clock.
+    fn at(limits: &Limits, clock: &C) -> Self {
         let per_minute = |count| Quota::per_minute(NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN));
         Self {
-            sign_in: RateLimiter::keyed(per_minute(limits.sign_in_rate)),
-            public_key: RateLimiter::keyed(Quota::per_minute(PUBLIC_KEY_RATE)),
-            mint: RateLimiter::keyed(per_minute(limits.upload_url_rate)),
-            begin: RateLimiter::keyed(per_minute(limits.upload_url_rate.saturating_mul(BEGINS_A_URL))),
-            misses: RateLimiter::keyed(Quota::per_hour(MISS_RATE)),
+            sign_in: buckets(per_minute(limits.sign_in_rate), clock),
+            public_key: buckets(Quota::per_minute(PUBLIC_KEY_RATE), clock),
+            mint: buckets(per_minute(limits.upload_url_rate), clock),
+            begin: buckets(per_minute(limits.upload_url_rate.saturating_mul(BEGINS_A_URL)), clock),
+            misses: buckets(Quota::per_hour(MISS_RATE), clock),
         }
     }
 
@@ -144,19 +158,27 @@ impl Rates {
     }
 }
 
+/// Buckets of this size and pace.
+fn buckets<K: Hash + Eq + Clone, C: Clock + Clone>(quota: Quota, clock: &C) -> Buckets<K, C> {
+    RateLimiter::new(quota, DefaultKeyedStateStore::default(), clock.clone())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Config;
+    use governor::clock::FakeRelativeClock;
     use std::path::Path;
+    use std::time::Duration;
 
-    fn rates() -> Rates {
-        Rates::new(&Config::for_folder(Path::new("unused")).limits)
+    fn rates() -> (Rates<FakeRelativeClock>, FakeRelativeClock) {
+        let clock = FakeRelativeClock::default();
+        (Rates::at(&Config::for_folder(Path::new("unused")).limits, &clock), clock)
     }
 
     #[test]
     fn ten_sign_in_calls_a_minute_on_each_route_for_each_subject() {
-        let rates = rates();
+        let (rates, clock) = rates();
         let (one, other): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         for _ in 0..10 {
             rates.check(Route::SrpCreateSession, one).unwrap();
@@ -165,6 +187,11 @@ mod tests {
         rates.check(Route::SrpVerifySession, one).unwrap();
         rates.check(Route::SrpCreateSession, other).unwrap();
         rates.check(Route::SrpCreateSession, AccountId(1)).unwrap();
+        clock.advance(Duration::from_millis(5_999));
+        assert!(rates.check(Route::SrpCreateSession, one).is_err());
+        clock.advance(Duration::from_millis(1));
+        rates.check(Route::SrpCreateSession, one).unwrap();
+        assert!(rates.check(Route::SrpCreateSession, one).is_err());
     }
 
     #[test]
@@ -177,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_phone_can_mint_500_times_a_minute() {
-        let rates = rates();
+        let (rates, clock) = rates();
         for _ in 0..500 {
             rates.check(Route::Mint, AccountId(1)).unwrap();
         }
@@ -190,5 +217,8 @@ mod tests {
         assert!(rates.check(Route::Begin, AccountId(2)).is_err());
         rates.forget_idle();
         assert_eq!(rates.remembered(), 2, "buckets in use are kept");
+        clock.advance(Duration::from_secs(61));
+        rates.forget_idle();
+        assert_eq!(rates.remembered(), 0, "full ones are not");
     }
 }
