@@ -66,18 +66,25 @@ impl Machine {
 
     /// A server with its data in `server`, on a port of its own.
     pub(crate) fn serve(&self, further: &[&str]) -> Server {
-        self.serve_with("127.0.0.1:0", further)
+        self.serve_with("127.0.0.1:0", further, &[])
+    }
+
+    /// The same with further variables.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    pub(crate) fn serve_under(&self, environment: &[(&str, &str)]) -> Server {
+        self.serve_with("127.0.0.1:0", &[], environment)
     }
 
     /// The same server again, where it was.
     pub(crate) fn serve_at(&self, address: &str) -> Server {
-        self.serve_with(address, &[])
+        self.serve_with(address, &[], &[])
     }
 
-    fn serve_with(&self, address: &str, further: &[&str]) -> Server {
+    fn serve_with(&self, address: &str, further: &[&str], environment: &[(&str, &str)]) -> Server {
         let arguments = [&["serve", "--listen", address, "--data-dir", "server"], further].concat();
-        let mut child =
-            self.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut command = self.command(&arguments);
+        command.envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         let address = lines.lines().map_while(Result::ok).find_map(|line| address_in(&line));
         Server { url: format!("http://{}", address.expect("the log says where it listens")), child }
@@ -114,6 +121,14 @@ impl Machine {
 pub(crate) struct Server {
     pub(crate) url: String,
     child: Child,
+}
+
+impl Server {
+    /// Its process.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
 }
 
 impl Drop for Server {

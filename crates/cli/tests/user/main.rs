@@ -7,6 +7,8 @@
 
 mod accounts;
 mod agent;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod arenas;
 mod chance;
 mod corpus;
 mod crash;
