@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use darkslide_crypto::secret::fill_random;
 use darkslide_protocol::batch::{
     BATCH_COMMITS_MAX, CommitAnswer, FrameKind, RECORD_HEAD_LEN, object_head, object_key, record_head,
 };
@@ -85,7 +86,7 @@ impl SealedObject {
 /// the server's indices. When it was sent, the server knows by itself.
 pub(super) fn draw_id() -> [u8; 16] {
     let mut random = [0; 10];
-    getrandom::fill(&mut random).expect("the operating system's random generator works");
+    fill_random(&mut random);
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let millis = u64::try_from(since.as_millis()).unwrap_or_default();
     uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().into_bytes()

@@ -94,29 +94,33 @@ fn read_onto(
         return Ok(None);
     }
     let shelf = shelf.get_or_insert_with(|| buffers.take(KEPT_AT_ONCE));
-    shelf.resize(taken + size + 1, 0);
-    let count = read_up_to(&mut file, shelf.get_mut(taken..).unwrap_or_default());
-    let is_whole = matches!(count, Ok(count) if count == size);
+    let is_whole = matches!(append_up_to(&mut file, size + 1, shelf), Ok(count) if count == size);
     if is_whole && folder::fingerprint(&file.metadata()?) == fingerprint {
-        shelf.truncate(taken + size);
         return Ok(Some((fingerprint, taken..taken + size)));
     }
     shelf.truncate(taken);
     Ok(None)
 }
 
-/// As many bytes as there are, and at most as many as there is room for.
-fn read_up_to(file: &mut impl io::Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut count = 0;
-    while let Some(rest) = buffer.get_mut(count..).filter(|rest| !rest.is_empty()) {
-        match file.read(rest) {
+/// Appends what there is to a buffer that has room for `most` bytes. More may be read of what has more; how many it was.
+#[cfg(unix)]
+fn append_up_to(file: &mut File, most: usize, shelf: &mut Vec<u8>) -> io::Result<usize> {
+    let before = shelf.len();
+    while shelf.len() - before < most {
+        // Into what was never written: filling it first would cost as much as reading.
+        match rustix::io::read(&*file, rustix::buffer::spare_capacity(shelf)) {
             Ok(0) => break,
-            Ok(more) => count += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
     }
-    Ok(count)
+    Ok(shelf.len() - before)
+}
+
+/// Appends what there is, and at most so many bytes; how many it was.
+#[cfg(not(unix))]
+fn append_up_to(file: &mut File, most: usize, shelf: &mut Vec<u8>) -> io::Result<usize> {
+    io::Read::read_to_end(&mut io::Read::take(file, most as u64), shelf)
 }
 
 /// One unit of backup: a picture, a video, or a Live Photo.

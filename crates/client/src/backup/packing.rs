@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use darkslide_crypto::ContentHash;
 use darkslide_crypto::keys::FileKey;
+use darkslide_crypto::secret::drawn_at_once;
 use darkslide_crypto::stream::{OVERHEAD, StreamEncryptor, StreamHeader, blob};
 use darkslide_media::thumbnail::PLACEHOLDER;
 use darkslide_protocol::batch::{FrameKind, object_head, object_key};
@@ -44,6 +45,9 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// Bytes of a parcel beside its original: the placeholder, the commit, and their frames. It is a guess, and may be too low.
 const BESIDE_BYTES: usize = 6 << 10;
 
+/// Random bytes that a parcel takes: a key, three headers, the nonce of the wrapped key, and two ids.
+const RANDOM_BYTES: usize = 32 + 3 * 24 + 24 + 2 * 10;
+
 /// Seals what is not sealed yet.
 pub(super) fn pack_together(packings: Vec<Packing>, buffers: &Buffers) -> Vec<Parcel> {
     let mut parcels = Vec::with_capacity(packings.len());
@@ -56,14 +60,14 @@ pub(super) fn pack_together(packings: Vec<Packing>, buffers: &Buffers) -> Vec<Pa
             group.push(next);
         }
         let mut buffer = buffers.take(bytes);
-        let packed: Vec<_> = group
-            .into_iter()
-            .map(|packing| {
+        let packed: Vec<_> = drawn_at_once(group.len() * RANDOM_BYTES, || {
+            let pack = |packing: Packing| {
                 let start = buffer.len();
                 let parcel = packing.pack(&mut buffer);
                 (parcel, start..buffer.len())
-            })
-            .collect();
+            };
+            group.into_iter().map(pack).collect()
+        });
         let all = Bytes::from(buffer);
         parcels
             .extend(packed.into_iter().map(|(parcel, place)| Parcel { frames: all.slice(place), ..parcel }));
