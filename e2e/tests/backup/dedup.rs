@@ -3,7 +3,7 @@
 use crate::scene::{Scene, picture, settings};
 use crate::thumbnails::bitmap;
 use darkslide_client::backup::standing::Agent;
-use darkslide_client::backup::{backup, explain};
+use darkslide_client::backup::{Memory, Settings, backup, explain};
 use darkslide_client::catalog::{Feed, FileFilter};
 use darkslide_client::event::Events;
 use darkslide_client::feed::{self, FeedSummary};
@@ -19,9 +19,15 @@ async fn album_names(scene: &Scene) -> Vec<String> {
 
 /// Moves everything that the vault has to the trash.
 async fn trash_everything(scene: &Scene) {
+    trash(scene, |_| true).await;
+}
+
+/// Moves what has such a title to the trash.
+async fn trash(scene: &Scene, is_meant: impl Fn(&str) -> bool) {
     let rows = scene.vault().await;
     let mut items: Vec<TrashRequestItem> = rows
         .iter()
+        .filter(|row| row.title.as_deref().is_some_and(&is_meant))
         .map(|row| TrashRequestItem { file_id: row.id, collection_id: row.collection, if_version: None })
         .collect();
     items.dedup_by_key(|item| item.file_id);
@@ -72,6 +78,32 @@ async fn one_content_in_two_albums_is_sent_once() {
     assert_eq!(rows[0].id, rows[1].id);
     assert_eq!(album_names(&scene).await, ["x", "y"]);
     scene.verify_all(1).await;
+}
+
+/// Whether the vault is small enough for its contents to be kept in memory, or each is looked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_known_is_found_in_memory_and_in_the_catalog() {
+    for memory in [Memory::USUAL, Memory::USUAL.with_marks(0)] {
+        let scene = Scene::new().await;
+        let settings = Settings { memory, ..settings(AlbumRule::PerFolder) };
+        for (path, seed) in [("x/kept.jpg", 1), ("x/large.jpg", 2), ("x/deleted.jpg", 3)] {
+            scene.write(path, &picture(seed, if seed == 2 { 1_000_000 } else { 9000 }));
+        }
+        let first = scene.back_up_with(&settings).await.unwrap();
+        assert_eq!((first.uploaded, first.linked), (3, 0), "{first:?}");
+        trash(&scene, |title| title == "deleted.jpg").await;
+        // The same again elsewhere, and what is new twice.
+        for (path, seed) in
+            [("y/a.jpg", 1), ("y/b.jpg", 2), ("y/c.jpg", 3), ("y/d.jpg", 4), ("y/e.jpg", 4), ("z/f.jpg", 4)]
+        {
+            scene.write(path, &picture(seed, if seed == 2 { 1_000_000 } else { 9000 }));
+        }
+        let second = scene.back_up_with(&settings).await.unwrap();
+        assert_eq!((second.uploaded, second.linked), (1, 4), "{memory:?}: {second:?}");
+        assert!(second.bytes_sent < 20_000, "{memory:?}: {second:?}");
+        assert!(!scene.titles().await.contains(&"c.jpg".to_owned()), "its owner deleted it");
+        scene.verify_all(4).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,7 +15,7 @@ use super::identify::Asset;
 use super::memory::room_of;
 use super::packing::pack_together;
 use super::run::Run;
-use super::settle::Job;
+use super::settle::{Claim, Job};
 use crate::event::Event;
 use crate::together::Most;
 
@@ -70,27 +70,26 @@ impl Run {
         for asset in &group {
             self.events.send(Event::Started { name: asset.name(), bytes: asset.size() }).await;
         }
-        let (mut fresh, mut others) = (Vec::with_capacity(group.len()), Vec::new());
-        for (asset, hashed) in self.hashed_group(group).await {
-            let share =
-                room.as_mut().and_then(|room| room.split(usize::try_from(room_of(&asset)).unwrap_or(0)));
-            match self.claimed(asset, hashed, share).await {
-                Some(job) if job.is_surely_new() => fresh.push(job),
-                Some(job) => others.push(job),
-                None => {}
-            }
+        let mut hashed = self.hashed_group(group).await;
+        for (asset, _, share) in &mut hashed {
+            *share = room.as_mut().and_then(|room| room.split(usize::try_from(room_of(asset)).unwrap_or(0)));
         }
+        let (fresh, others): (Vec<_>, Vec<_>) =
+            self.claimed(hashed).await.into_iter().partition(Job::is_surely_new);
         drop(room);
         let others = join_all(others.into_iter().map(|job| self.see_through(job, None)));
         tokio::join!(self.send_group(fresh), others);
     }
 
-    async fn hashed_group(&self, mut group: Vec<Asset>) -> Vec<(Asset, Result<Hashed, AssetError>)> {
+    /// Each with its hash, and with no room yet.
+    async fn hashed_group(&self, mut group: Vec<Asset>) -> Vec<Claim> {
         let _turn = self.hashing_small_turn.acquire().await.expect("the semaphore is never closed");
         let buffers = self.buffers.clone();
         let hashing = tokio::task::spawn_blocking(move || {
             let hashed = hash_kept(&mut group, &buffers);
-            group.into_iter().zip(hashed.into_iter().map(|hashed| hashed.map_err(AssetError::from))).collect()
+            let claim =
+                |(asset, hashed): (Asset, Result<Hashed, _>)| (asset, hashed.map_err(AssetError::from), None);
+            group.into_iter().zip(hashed).map(claim).collect()
         });
         hashing.await.expect("hashing does not panic")
     }

@@ -24,6 +24,8 @@ pub struct Memory {
     pub(super) sealed_together: Most,
     /// Bytes of a batch on the fastest line.
     pub(super) batch_bytes: u64,
+    /// Contents whose marks are kept, as far as the vault and this device have no more of them.
+    pub(super) marks: i64,
     /// Whether large files are sent while they are hashed, which keeps some chunks of them in memory.
     pub(super) runs_ahead: bool,
 }
@@ -34,12 +36,13 @@ impl Memory {
     /// Four files in the lanes of one processor are hashed sooner than two on two processors; one large file is sent while the next is
     /// hashed.
     pub const USUAL: Self = Self {
-        room_units: 40 * 1024,
+        room_units: 48 * 1024,
         small_in_flight: 640,
         large_in_flight: 2,
         hashed_together: Most { count: 16, bytes: 12 << 20 },
         sealed_together: Most { count: 32, bytes: 8 << 20 },
         batch_bytes: 8 << 20,
+        marks: 100_000,
         runs_ahead: true,
     };
 
@@ -51,8 +54,14 @@ impl Memory {
         hashed_together: Most { count: 4, bytes: 4 << 20 },
         sealed_together: Most { count: 8, bytes: 4 << 20 },
         batch_bytes: 4 << 20,
+        marks: 20_000,
         runs_ahead: false,
     };
+
+    /// The same that keeps the marks of at most so many contents, of which the vault may have more.
+    pub const fn with_marks(self, most: u32) -> Self {
+        Self { marks: most as i64, ..self }
+    }
 }
 
 /// Bytes in memory of an asset that is read piece by piece, beside its own: pieces that are on their way, its thumbnail, its records.

@@ -24,6 +24,7 @@ use super::head_start::Ahead;
 use super::identify::{Asset, Identified, Surroundings, identify_into};
 use super::in_flight::InFlight;
 use super::lanes::{Lanes, large_lane, small_lane};
+use super::marks::Marks;
 use super::packing::{Packing, pack_together};
 use super::patience::Patience;
 use super::plan::{Decision, Step};
@@ -81,7 +82,7 @@ pub(super) struct Run {
     pub(super) in_flight: InFlight<Job>,
     pub(super) room_in_memory: Arc<Semaphore>,
     /// Marks of the contents that are known already.
-    marks: Mutex<HashSet<u64>>,
+    pub(super) marks: Mutex<Marks>,
     /// Where small uploads are handed in, while assets are worked on.
     counter: Mutex<Option<Counter>>,
     pub(super) hashing: Semaphore,
@@ -195,7 +196,7 @@ impl Run {
         self.measure_room().await;
         let is_told = self.catalog.has_assets_without_room().await?;
         self.is_told_full.store(is_told, Ordering::Relaxed);
-        *self.marks() = self.catalog.content_marks().await?;
+        self.read_marks().await?;
         Ok(())
     }
 
@@ -207,11 +208,6 @@ impl Run {
     /// Objects still to come: an original and a thumbnail each.
     pub(super) fn objects_expected(&self) -> u64 {
         self.left.load(Ordering::Relaxed).saturating_mul(2).max(2)
-    }
-
-    /// Marks of the contents that are known already: what is not among them need not be looked up.
-    pub(super) fn marks(&self) -> MutexGuard<'_, HashSet<u64>> {
-        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where small uploads are handed in.

@@ -23,7 +23,7 @@ use super::identify::Asset;
 use super::plan::{self, ContentDecision, decide_content, deleted_reason};
 use super::run::{GONE, Run};
 use crate::appearance::Appearance;
-use crate::catalog::{AssetRow, AssetState, CatalogError, FileRow, Fingerprint, TrashRow, content_mark};
+use crate::catalog::{AssetRow, AssetState, CatalogError, FileRow, Fingerprint, TrashRow};
 use crate::event::{Event, Outcome};
 use crate::feed;
 use crate::keys::{file_key, trashed_file_key, wrap_file_key};
@@ -104,6 +104,9 @@ enum Step {
     Anew,
 }
 
+/// An asset, its hash, and its room in memory.
+pub(super) type Claim = (Asset, Result<Hashed, AssetError>, Option<OwnedSemaphorePermit>);
+
 /// How often an asset is settled anew because another device was first.
 pub(super) const OTHERS_FIRST_MAX: usize = 3;
 
@@ -117,29 +120,36 @@ impl Run {
         let name = asset.name();
         self.events.send(Event::Started { name: Arc::clone(&name), bytes: asset.size() }).await;
         let (asset, hashed) = self.hashed(asset).await;
-        if let Some(job) = self.claimed(asset, hashed, room).await {
+        for job in self.claimed(vec![(asset, hashed, room)]).await {
             self.see_through(job, None).await;
         }
     }
 
-    /// The job of an asset that was hashed. None where that failed, or where the same content is being dealt with: whoever does takes it
-    /// over.
-    pub(super) async fn claimed(
-        &self,
-        asset: Asset,
-        hashed: Result<Hashed, AssetError>,
-        room: Option<OwnedSemaphorePermit>,
-    ) -> Option<Job> {
-        let Hashed { content, source } = match hashed {
-            Ok(hashed) => hashed,
+    /// The jobs of assets that were hashed. None of one where that failed, or where the same content is being dealt with: whoever does takes
+    /// it over.
+    pub(super) async fn claimed(&self, hashed: Vec<Claim>) -> Vec<Job> {
+        let mut whole = Vec::with_capacity(hashed.len());
+        for (asset, hashed, room) in hashed {
+            match hashed {
+                Ok(Hashed { content, source }) => {
+                    self.tally().bytes_hashed += asset.size();
+                    whole.push((asset, content, source, room));
+                }
+                Err(error) => self.conclude(&asset, None, Err(error)).await,
+            }
+        }
+        let contents: Vec<_> = whole.iter().map(|(_, content, ..)| *content).collect();
+        let are_new = match self.are_new(&contents).await {
+            Ok(are_new) => are_new,
             Err(error) => {
-                self.conclude(&asset, None, Err(error)).await;
-                return None;
+                self.fail(error);
+                return Vec::new();
             }
         };
-        self.tally().bytes_hashed += asset.size();
-        let is_new = self.marks().insert(content_mark(&content));
-        self.in_flight.claim(content, Job { asset, content, source, is_new, room })
+        let jobs = whole.into_iter().zip(are_new).filter_map(|((asset, content, source, room), is_new)| {
+            self.in_flight.claim(content, Job { asset, content, source, is_new, room })
+        });
+        jobs.collect()
     }
 
     /// Takes a job to its end, and then those with the same content. `sent` is what became of it, if it was sent already.

@@ -419,33 +419,6 @@ impl Catalog {
         put_all(&mut transaction, rows).await?;
         Ok(transaction.commit().await?)
     }
-
-    /// Marks of all contents that the vault or this device ever had, for [`content_mark`] to be looked up in: what is not among
-    /// them is new.
-    pub async fn content_marks(&self) -> Result<HashSet<u64>, CatalogError> {
-        let mut marks = HashSet::new();
-        let mut rows = sqlx::query_scalar::<_, String>(
-            "SELECT content_hash FROM files WHERE content_hash IS NOT NULL
-             UNION ALL SELECT content_hash FROM trash WHERE content_hash IS NOT NULL
-             UNION ALL SELECT content_hash FROM assets WHERE content_hash IS NOT NULL",
-        )
-        .fetch(&self.pool);
-        while let Some(text) = rows.try_next().await? {
-            marks.insert(mark_of(&text));
-        }
-        Ok(marks)
-    }
-}
-
-/// A short mark of a content: equal contents have equal marks.
-pub fn content_mark(content: &ContentHash) -> u64 {
-    mark_of(&content.to_string())
-}
-
-/// FNV-1a of 64 bits, over the text as it is stored.
-fn mark_of(text: &str) -> u64 {
-    text.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |mark, byte| (mark ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Where in the order of paths a folder's files are, and where their names begin, counted from 1.

@@ -11,6 +11,7 @@
 mod albums;
 mod assets;
 mod changes;
+mod contents;
 mod cursor;
 mod files;
 mod full_disk;
@@ -36,8 +37,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection as _, SqlitePool};
 
 pub use albums::{CollectionRow, DeviceAlbumKey, FolderId, LinkedFolder};
-pub use assets::{AlbumMark, AssetRow, AssetState, Fingerprint, SettledRow, UploadedRows, content_mark};
+pub use assets::{AlbumMark, AssetRow, AssetState, Fingerprint, SettledRow, UploadedRows};
 pub use changes::ChangedRows;
+pub use contents::content_mark;
 pub use cursor::{Feed, Spans};
 pub use files::{FileFilter, FileRow};
 pub use full_disk::{FullDisk, SqlFailure, full_disk};

@@ -1,0 +1,92 @@
+//! Whether a content is new, or this device or the vault ever had it.
+
+use std::collections::HashSet;
+
+use darkslide_crypto::ContentHash;
+use futures_util::TryStreamExt as _;
+use serde_json::json;
+
+use super::{Catalog, CatalogError};
+
+/// All tables that have contents.
+const TABLES: [&str; 3] = ["files", "trash", "assets"];
+
+impl Catalog {
+    /// Marks of all contents that the vault or this device ever had, for [`content_mark`] to be looked up in: what is not among
+    /// them is new. None where more than `most` files and assets have one.
+    pub async fn content_marks(&self, most: i64) -> Result<Option<HashSet<u64>>, CatalogError> {
+        let mut rows = 0;
+        for table in TABLES {
+            // No further than is needed.
+            let text = format!("SELECT COUNT(*) FROM (SELECT 1 FROM {table} LIMIT $1)");
+            let count = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(text)).bind(most.saturating_add(1));
+            rows += count.fetch_one(&self.pool).await?;
+            if rows > most {
+                return Ok(None);
+            }
+        }
+        let mut marks = HashSet::new();
+        for table in TABLES {
+            let text = format!("SELECT content_hash FROM {table} WHERE content_hash IS NOT NULL");
+            let mut rows = sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(text)).fetch(&self.pool);
+            while let Some(text) = rows.try_next().await? {
+                marks.insert(mark_of(&text));
+            }
+        }
+        Ok(Some(marks))
+    }
+
+    /// Marks of those of some contents that the vault or this device ever had.
+    pub async fn known_contents(&self, contents: &[ContentHash]) -> Result<HashSet<u64>, CatalogError> {
+        if contents.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let texts: Vec<_> = contents.iter().map(ToString::to_string).collect();
+        let query = sqlx::query_scalar::<_, String>(KNOWN).bind(json!(texts).to_string());
+        let known = query.fetch_all(&self.pool).await?;
+        Ok(known.iter().map(|text| mark_of(text)).collect())
+    }
+}
+
+/// Each content that is given in JSON and in a table, found by its first letters, as the indices have them.
+const KNOWN: &str = "WITH given (content_hash) AS (SELECT value FROM json_each($1))
+    SELECT content_hash FROM given WHERE
+        EXISTS (SELECT 1 FROM files WHERE substr(files.content_hash, 1, 8) = substr(given.content_hash, 1, 8)
+                AND files.content_hash = given.content_hash)
+        OR EXISTS (SELECT 1 FROM assets WHERE substr(assets.content_hash, 1, 8) = substr(given.content_hash, 1, 8)
+                AND assets.content_hash = given.content_hash)
+        OR EXISTS (SELECT 1 FROM trash WHERE trash.content_hash = given.content_hash)";
+
+/// A short mark of a content: equal contents have equal marks.
+pub fn content_mark(content: &ContentHash) -> u64 {
+    mark_of(&content.to_string())
+}
+
+/// FNV-1a of 64 bits, over the text as it is stored.
+fn mark_of(text: &str) -> u64 {
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |mark, byte| (mark ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::Row as _;
+
+    /// The tables are asked for each content, and never read from one end to the other.
+    #[tokio::test]
+    async fn known_contents_are_found_by_indices() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = Catalog::open(&folder.path().join("catalog.sqlite")).await.unwrap();
+        let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {KNOWN}")))
+            .bind("[]")
+            .fetch_all(&catalog.pool)
+            .await
+            .unwrap();
+        let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+        for table in TABLES {
+            let seen: Vec<_> = plan.iter().filter(|line| line.contains(&format!(" {table}"))).collect();
+            assert!(!seen.is_empty() && seen.iter().all(|line| line.starts_with("SEARCH")), "{plan:?}");
+        }
+    }
+}
