@@ -1,12 +1,13 @@
 //! What `cargo xtask bench` asks of our own server and cannot ask itself, for it depends on none of our crates.
 //!
 //! Each command does one thing with a home that the client signed in, times it, and prints one line of JSON. Nothing is asserted
-//! about times. `seed` writes into a server's database, which must not be a server's that anybody uses.
+//! about times. `seed` and `seed-catalog` write into databases that nobody must be using.
 
 mod codec;
 mod lookup;
 mod pages;
 mod seed;
+mod seed_catalog;
 mod uploads;
 
 use anyhow::Result;
@@ -33,6 +34,8 @@ enum Question {
     Uploads { home: PathBuf, count: usize, bytes: usize },
     /// Fill the account that a database has with files
     Seed { database: String, files: i64 },
+    /// Fill a catalog with what a client knows of these files, up to a version
+    SeedCatalog { catalog: String, files: i64, collection: i64, last: i64 },
     /// Read a page of the feed after a version
     Feed { home: PathBuf, after: i64 },
     /// Read a page of a collection's diff after a version
@@ -46,6 +49,9 @@ async fn main() -> Result<()> {
         Question::Codec { folder } => codec::answer(&folder).await?,
         Question::Uploads { home, count, bytes } => uploads::answer(&home, count, bytes).await?,
         Question::Seed { database, files } => seed::answer(&database, files).await?,
+        Question::SeedCatalog { catalog, files, collection, last } => {
+            seed_catalog::answer(&catalog, files, collection, last).await?
+        }
         Question::Feed { home, after } => pages::feed(&home, after).await?,
         Question::Diff { home, after, collection } => pages::diff(&home, after, collection).await?,
     };

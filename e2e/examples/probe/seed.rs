@@ -12,13 +12,13 @@ use sqlx::{AnyPool, Row as _};
 const ROWS: i64 = 50_000;
 
 /// Ids that no server has given away yet.
-const FIRST_ID: i64 = 1_000_000_000;
+pub(crate) const FIRST_ID: i64 = 1_000_000_000;
 
 /// Ciphertext bytes of each original and of each thumbnail.
 const BYTES: [i64; 2] = [3_000_017, 40_017];
 
 /// The numbers from `$1` to `$2`.
-const NUMBERS: &str =
+pub(crate) const NUMBERS: &str =
     "WITH RECURSIVE numbers (n) AS (SELECT $1 UNION ALL SELECT n + 1 FROM numbers WHERE n < $2)";
 
 /// The key of an object of file `n`: a UUID in no order, as real ones are. `kind` is 1 for originals, 2 for thumbnails.
@@ -27,7 +27,7 @@ fn object_key(kind: i64) -> String {
 }
 
 /// Base64 of random bytes, `chars` characters of it: hexadecimal digits are also that. A multiple of 4 has no padding.
-fn random(chars: usize) -> String {
+pub(crate) fn random(chars: usize) -> String {
     format!("hex(randomblob({}))", chars / 2)
 }
 
@@ -51,7 +51,8 @@ pub(crate) async fn answer(database: &str, files: i64) -> Result<Value> {
     pool.close().await;
     let version = |part: i64| place.version + files * part / 10;
     Ok(
-        json!({ "collection": place.collection, "first": place.version, "middle": version(5), "end": version(9) }),
+        json!({ "collection": place.collection, "first": place.version, "middle": version(5), "end": version(9),
+                "last": version(10) }),
     )
 }
 

@@ -34,6 +34,8 @@ pub(crate) struct Corpus {
     bytes: usize,
     content: Content,
     files_in_a_folder: usize,
+    /// Which of those that are otherwise alike.
+    seed: u64,
 }
 
 /// What is in the files.
@@ -84,9 +86,14 @@ impl Corpus {
         Self { content: Content::Picture, ..noise }
     }
 
+    /// Small pictures that come to what is there already, others every time.
+    pub(crate) fn newcomers(time: usize) -> Self {
+        Self { seed: time as u64 + 1, ..Self::new("newcomers", "40 KB", 2000, 40_000) }
+    }
+
     fn new(name: &'static str, size: &str, files: usize, bytes: usize) -> Self {
         let title = format!("{files} × {size}");
-        Self { name, title, files, bytes, content: Content::Noise, files_in_a_folder: 100 }
+        Self { name, title, files, bytes, content: Content::Noise, files_in_a_folder: 100, seed: 0 }
     }
 
     /// Bytes of all files together.
@@ -96,7 +103,7 @@ impl Corpus {
 
     /// Writes the files.
     pub(crate) fn generate(&self, folder: &Path) -> Result<()> {
-        let mut noise = Noise::new(self.bytes as u64);
+        let mut noise = Noise::new(self.bytes as u64 + (self.seed << 32));
         let room_for_comment = comment(0).len() + BLOCK_LEN.min(self.bytes / 32);
         let picture = match self.content {
             Content::Picture => picture::jpeg(self.bytes - room_for_comment)?,

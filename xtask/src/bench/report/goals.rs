@@ -3,6 +3,7 @@
 //! Where both sides write, the times until everything is on the disk are compared, for only then have they done the same; the ratio of
 //! the bare times is shown too. A goal whose parts were not measured has no figure.
 
+use super::super::growth::{BESIDE_FEW, BESIDE_MANY, NEWCOMERS};
 use super::{Figures, Kind};
 use serde_json::{Value, json};
 use std::fmt;
@@ -171,6 +172,7 @@ impl Look<'_> {
             let at = |side| self.0.median("growth", side, work, Kind::Seconds);
             plain(what, divided(at("large account"), at("small account")), Bound::AtMost(GROWTH_MAX))
         };
+        let newcomers = |side| self.0.median("growth", side, NEWCOMERS, Kind::Seconds);
         vec![
             seconds("100,000 entries of the feed into a new catalog", "feed", 5.0),
             seconds("100,000 tags looked up", "lookup", 0.5),
@@ -179,6 +181,11 @@ impl Look<'_> {
             growth("100 × the files: page in the feed's middle", "feed, middle"),
             growth("100 × the files: page at the feed's end", "feed, end"),
             growth("100 × the files: page of a collection's diff", "diff, middle"),
+            plain(
+                "the 1,000,001st file / the 1,001st",
+                divided(newcomers(BESIDE_MANY), newcomers(BESIDE_FEW)),
+                Bound::AtMost(1.2),
+            ),
         ]
     }
 

@@ -1,0 +1,56 @@
+//! What a backup of new files costs beside few and beside very many that are in the vault already.
+//!
+//! Both sides are filled by SQL: the server's database, and the catalog of the client, which otherwise would read a million entries first.
+//! The new files are real, and in a folder that nobody has seen.
+
+use super::super::corpus::Corpus;
+use super::super::measure::measure;
+use super::super::report::{Figures, Kind};
+use super::super::sides::Server;
+use super::{Filled, LARGE, WITHOUT_SCRUB};
+use anyhow::Result;
+use std::path::Path;
+
+/// Files of the account that is beginning.
+const FEW: usize = 1000;
+
+/// How the two accounts are named among the figures.
+pub(crate) const BESIDE_FEW: &str = "beside few";
+pub(crate) const BESIDE_MANY: &str = "beside many";
+
+/// What is measured.
+pub(crate) const WORK: &str = "newcomers";
+
+/// Measures both accounts and prints how they compare.
+pub(super) fn measure_newcomers(
+    work: &Path,
+    divide: usize,
+    runs: usize,
+    figures: &mut Figures,
+) -> Result<()> {
+    for (side, files) in [(BESIDE_FEW, FEW), (BESIDE_MANY, LARGE / divide)] {
+        let folder = work.join("growth");
+        let filled = Filled::new(&folder, files)?;
+        filled.fill_catalog(files)?;
+        let server = Server::start_at(filled.port, &filled.data(), &WITHOUT_SCRUB)?;
+        for run in 0..runs {
+            let corpus = folder.join(format!("newcomers-{run}"));
+            Corpus::newcomers(run).generate(&corpus)?;
+            let mut backup = filled.account.client();
+            backup.arg("backup").arg("--album-per-folder").arg(&corpus).arg("--no-thumbnails");
+            figures.add_run("growth", side, WORK, &measure(&mut backup)?);
+            std::fs::remove_dir_all(&corpus)?;
+        }
+        drop(server);
+        std::fs::remove_dir_all(&folder)?;
+    }
+    let seconds = |side| figures.median("growth", side, WORK, Kind::Seconds).unwrap_or(f64::NAN);
+    let memory = |side| figures.median("growth", side, WORK, Kind::Memory).unwrap_or(f64::NAN) / 1e6;
+    println!("**{} more files**\n", Corpus::newcomers(0).title);
+    println!("| in the vault before | first backup | client memory |\n|---|---|---|");
+    for (side, files) in [(BESIDE_FEW, FEW), (BESIDE_MANY, LARGE / divide)] {
+        println!("| {files} | {:.2} s | {:.0} MB |", seconds(side), memory(side));
+    }
+    println!("\nmany / few: × {:.2}\n", seconds(BESIDE_MANY) / seconds(BESIDE_FEW));
+    Ok(())
+}
