@@ -60,6 +60,12 @@ pub enum VaultError {
     /// No such earlier version, or no longer; or the server keeps none.
     #[error("file {0} has no earlier version {1} (any more); `darkslide versions {0}` shows which there are")]
     NoSuchVersion(FileId, Version),
+    /// The server's copy of an earlier version is not what was uploaded. The file stays as it is.
+    #[error(
+        "version {1} of file {0} cannot be brought back, and nothing was changed: the server's copy is damaged or missing. Whoever runs the \
+         server finds it with `darkslide server status` and can bring it back from a backup; then try again"
+    )]
+    VersionDamaged(FileId, Version),
     /// An album of that name exists already.
     #[error("there is an album named {0:?} already")]
     AlbumExists(String),

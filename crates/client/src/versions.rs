@@ -9,6 +9,7 @@ use crate::keys::{KeyRing, open_file};
 use crate::session::Session;
 use darkslide_crypto::ContentHash;
 use darkslide_crypto::stream::plaintext_len;
+use darkslide_protocol::error::code;
 use darkslide_protocol::file::{File, FileInfo};
 use darkslide_protocol::server::Extension;
 use darkslide_protocol::version::EarlierVersion;
@@ -133,6 +134,9 @@ pub async fn restore_version(session: &Session, file: FileId, version: Version) 
     match session.api.restore_version(file, version).await {
         Err(failure) if failure.status() == Some(StatusCode::NOT_FOUND) => {
             Err(VaultError::NoSuchVersion(file, version))
+        }
+        Err(failure) if failure.code() == Some(code::VERSION_DAMAGED) => {
+            Err(VaultError::VersionDamaged(file, version))
         }
         answer => Ok(answer.map(drop)?),
     }

@@ -77,6 +77,8 @@ pub mod code {
     pub const DISK_FULL: &str = "DISK_FULL";
     /// Something is not as the client of a conditional call has seen it.
     pub const VERSION_CONFLICT: &str = "VERSION_CONFLICT";
+    /// An earlier version is not brought back: its bytes are missing or damaged on the server's disk.
+    pub const VERSION_DAMAGED: &str = "VERSION_DAMAGED";
     /// There is no such thing.
     pub const NOT_FOUND: &str = "NOT_FOUND";
 }

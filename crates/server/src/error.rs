@@ -12,6 +12,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use darkslide_protocol::error::{VersionConflict, VersionConflicts, code};
 use darkslide_protocol::problem::PROBLEM_JSON;
+use darkslide_protocol::receipt::Damage;
 use darkslide_protocol::{ErrorBody, Problem};
 
 /// A request that failed.
@@ -89,6 +90,9 @@ impl From<ChangeError> for ApiError {
                 code::OBJECT_SIZE_FETCH_FAILED,
                 "an object is not stored",
             ),
+            ChangeError::VersionDamaged(damage) => {
+                Self::Coded(StatusCode::CONFLICT, code::VERSION_DAMAGED, damaged_version(damage))
+            }
             ChangeError::TooLarge => Self::TOO_LARGE,
             ChangeError::QuotaExceeded => Self::QUOTA,
         }
@@ -123,6 +127,17 @@ impl IntoResponse for ApiError {
             }
         };
         (status, Json(body)).into_response()
+    }
+}
+
+fn damaged_version(damage: Damage) -> &'static str {
+    match damage {
+        Damage::Missing => {
+            "the bytes of that version are missing from the server's disk; nothing was changed. Whoever runs the server can bring them back from a backup: then ask again"
+        }
+        _ => {
+            "the bytes of that version are damaged on the server's disk; nothing was changed. Whoever runs the server can bring them back from a backup: then ask again"
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use config::Config;
 use objects::Objects;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use store::Store;
 
 /// Everything that a request needs. One a process.
@@ -46,6 +47,8 @@ pub struct Server {
     pub vapid: Arc<push::vapid::Vapid>,
     /// How fast devices are woken.
     pub pace: push::Pace,
+    /// Objects that files name and the database does not know, when they were last counted: that takes too long for every minute.
+    pub lost_objects: AtomicI64,
 }
 
 /// The server as handlers share it.
@@ -91,6 +94,7 @@ impl Server {
             mail: auth::mail::Mail::new(config.mail.as_ref())?,
             vapid,
             pace: push::Pace::default(),
+            lost_objects: AtomicI64::new(0),
             signer,
             store,
             config,

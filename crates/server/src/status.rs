@@ -9,7 +9,7 @@ use crate::store::{Engine, Store, StoreError};
 use serde::Serialize;
 use std::path::Path;
 
-/// The most damaged objects that are listed; the count tells how many there are.
+/// The most damaged objects of a kind that are listed; the count tells how many there are.
 const LISTED_MAX: i64 = 1000;
 
 /// All that is told.
@@ -30,9 +30,9 @@ pub struct ServerStatus {
     pub disk: Option<DiskSpace>,
     /// Objects that wait for their commit.
     pub uncommitted: Uncommitted,
-    /// Committed objects, and how much of them was read back.
+    /// Objects that are kept, and how much of them was read back. Those that files name and the database does not know are missing, too.
     pub objects: ObjectsHealth,
-    /// Those that are not what was uploaded, the longest known first; at most 1000.
+    /// Those that are not what was uploaded, the longest known first, then those that the database does not know; at most 1000 of each.
     pub not_whole: Vec<DamagedObject>,
 }
 
@@ -50,6 +50,10 @@ impl ServerStatus {
     /// Looks at everything.
     pub async fn read(store: &Store, config: &Config) -> Result<Self, StoreError> {
         let totals = store.totals().await?;
+        let mut objects = store.objects_health().await?;
+        objects.missing += store.count_lost().await?;
+        let mut not_whole = store.damaged_objects(LISTED_MAX).await?;
+        not_whole.extend(store.lost_objects(LISTED_MAX).await?);
         Ok(Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             database: store.engine(),
@@ -58,8 +62,8 @@ impl ServerStatus {
             stored_bytes: totals.usage,
             disk: DiskSpace::of(&config.data_dir),
             uncommitted: store.uncommitted().await?,
-            objects: store.objects_health().await?,
-            not_whole: store.damaged_objects(LISTED_MAX).await?,
+            objects,
+            not_whole,
         })
     }
 

@@ -120,6 +120,24 @@ async fn trash_is_vouched_for_and_what_is_not_the_callers_is_not_told_from_what_
     assert!(said.receipts[0].objects.is_empty() && said.receipts[2].objects.is_empty());
 }
 
+#[tokio::test]
+async fn an_object_that_the_database_does_not_know_is_missing() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "a@example.org").await;
+    let album = vault.album().await;
+    for (seed, which) in [(1, 0), (2, 1)] {
+        let file = vault.file(album, seed).await;
+        let keys = keys_of(&server.shared.store, vault.person.id, file).await;
+        execute(&server, &format!("DELETE FROM objects WHERE key = '{}'", keys[which])).await;
+        let receipt = receipt(&vault, file).await;
+        assert_eq!(receipt.verdict, Verdict::Damaged);
+        let [lost, other] = [&receipt.objects[which], &receipt.objects[1 - which]];
+        assert_eq!((lost.damage, &lost.digest, lost.verified_at), (Some(Damage::Missing), &None, None));
+        assert_eq!(other.damage, None);
+    }
+    assert_eq!(server.shared.store.count_lost().await.unwrap(), 2);
+}
+
 async fn swap_parts(server: &TestServer) {
     execute(server, "UPDATE object_parts SET part_number = -part_number").await;
     execute(server, "UPDATE object_parts SET part_number = 3 + part_number").await;

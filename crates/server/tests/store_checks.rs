@@ -1,16 +1,23 @@
 //! What is known of objects' bytes, in the database: the same on SQLite and on PostgreSQL.
 
-#![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what a test needs and does not get fails the test"
+)]
 
 mod support;
 
+use darkslide_protocol::file::UpdateRequest;
 use darkslide_protocol::receipt::Damage;
 use darkslide_protocol::{AccountId, FileId, ObjectKey};
 use darkslide_server::objects::{BlobName, Digest};
 use darkslide_server::store::Store;
+use darkslide_server::store::change::ChangeError;
 use darkslide_server::store::checks::{Check, ObjectsHealth, Place, Recorded, ScrubStanding};
 use darkslide_server::store::uploads::{ObjectAddress, StoredBody};
-use support::checked::{file, object, vault};
+use support::checked::{commit, file, object, vault};
+use support::stored::QUOTA;
 use support::stores;
 
 const LATE: i64 = i64::MAX / 2;
@@ -74,7 +81,10 @@ async fn damage_is_news_once_and_forgotten_when_the_object_is_whole_or_purged() 
         let known = store.damaged_objects(10).await.unwrap();
         let seen: Vec<_> =
             known.iter().map(|object| (&object.key, object.damage, object.since, object.file)).collect();
-        assert_eq!(seen, [(&a, Damage::Missing, 100, Some(id)), (&b, Damage::Shorter, 300, Some(id))]);
+        assert_eq!(
+            seen,
+            [(&a, Damage::Missing, Some(100), Some(id)), (&b, Damage::Shorter, Some(300), Some(id))]
+        );
         assert_eq!(store.damaged_objects(1).await.unwrap().len(), 1);
         let health = store.objects_health().await.unwrap();
         assert_eq!((health.objects, health.bytes, health.damaged, health.missing), (2, 11, 1, 1));
@@ -97,6 +107,54 @@ async fn damage_is_news_once_and_forgotten_when_the_object_is_whole_or_purged() 
         assert_eq!(store.damaged_objects(10).await.unwrap(), []);
         assert_eq!(store.objects_health().await.unwrap(), ObjectsHealth::default());
         assert_eq!(store.scrub_standing().await.unwrap(), ScrubStanding::default());
+    }
+}
+
+#[tokio::test]
+async fn what_an_edited_file_was_is_read_until_its_time_is_up() {
+    for (_folder, store) in stores().await {
+        let (account, album) = vault(&store, "a@example.org").await;
+        let (id, [a, b]) = file(&store, account, album).await;
+        let checks = [whole(&store, &a, 300).await, whole(&store, &b, 100).await];
+        store.record_checks(&checks).await.unwrap();
+        let new = commit(&store, account, album, [20, 2]).await;
+        let [c, d] = [new.file.object_key.clone(), new.thumbnail.object_key.clone()];
+        let update = UpdateRequest {
+            id,
+            file: new.file,
+            thumbnail: new.thumbnail,
+            metadata: new.metadata,
+            content_tag: None,
+            if_version: None,
+        };
+        store.update_file(account, &update, QUOTA).await.unwrap();
+        let due = store.due_for_check(LATE, 0, 10).await.unwrap();
+        assert_eq!(due[2..], [b.clone(), a.clone()], "among the others, the least recent first");
+        assert!(due.contains(&c) && due.contains(&d) && due.len() == 4);
+        assert_eq!(store.due_for_check(LATE, 0, 3).await.unwrap(), due[..3]);
+        assert_eq!(store.scrub_standing().await.unwrap().damaged, 0);
+        let checks = [harmed(&store, &a, Damage::Missing, 400).await, whole(&store, &c, 350).await];
+        assert_eq!(store.record_checks(&checks).await.unwrap(), [Recorded::NewDamage, Recorded::Known]);
+        assert_eq!(store.due_for_check(0, LATE, 10).await.unwrap(), [a.clone()]);
+        let health = store.objects_health().await.unwrap();
+        assert_eq!((health.objects, health.earlier_objects, health.missing), (4, 2, 1));
+        let known = store.damaged_objects(10).await.unwrap();
+        assert_eq!((known.len(), &known[0].key, known[0].file, known[0].is_earlier), (1, &a, Some(id), true));
+        assert_eq!(store.scrub_standing().await.unwrap().missing, 1);
+        let version = store.earlier_versions(account, id).await.unwrap().versions[0].version;
+        let refused = store.restore_version(account, id, version, QUOTA).await.unwrap_err();
+        assert!(matches!(refused, ChangeError::VersionDamaged(Damage::Missing)), "{refused}");
+        store.record_checks(&[whole(&store, &a, 500).await]).await.unwrap();
+        store.restore_version(account, id, version, QUOTA).await.unwrap();
+        assert_eq!(store.objects_health().await.unwrap().earlier_objects, 2);
+        store.give_up_overdue(LATE).await.unwrap();
+        assert_eq!(store.objects_health().await.unwrap().objects, 2, "what is given up is not read any more");
+        let mut kept = store.due_for_check(LATE, 0, 10).await.unwrap();
+        kept.sort();
+        let mut current = vec![a, b];
+        current.sort();
+        assert_eq!(kept, current);
+        assert_eq!(store.count_lost().await.unwrap(), 0);
     }
 }
 

@@ -315,7 +315,7 @@ async fn an_object_goes_from_open_to_garbage_and_never_back() {
         assert_eq!(store.store_part(at, 1, 2, &body(at, 1, 6, 8)).await.unwrap(), Kept::Refused);
         let readable = store.readable_object(at, 0).await.unwrap().unwrap();
         assert_eq!(readable.segments.iter().map(|part| part.length).collect::<Vec<_>>(), [6, 4]);
-        assert_eq!(store.give_up_uncommitted(i64::MAX).await.unwrap(), 1);
+        assert_eq!(store.give_up_overdue(i64::MAX).await.unwrap(), 1);
         assert_eq!(store.complete(at, &list).await.unwrap(), Completed::Gone);
         assert_eq!(store.store_part(at, 1, 2, &body(at, 1, 6, 9)).await.unwrap(), Kept::Gone);
         let garbage = store.due_garbage(i64::MAX).await.unwrap();
@@ -341,7 +341,7 @@ async fn a_committed_object_is_never_replaced() {
         assert_eq!(store.store_whole(at, &body(at, 0, 10, 8)).await.unwrap(), Kept::Already);
         let readable = store.readable_object(at, 0).await.unwrap().unwrap();
         assert_eq!(readable.segments[0].name, other.blob);
-        assert_eq!(store.give_up_uncommitted(i64::MAX).await.unwrap(), 0);
+        assert_eq!(store.give_up_overdue(i64::MAX).await.unwrap(), 0);
     }
 }
 

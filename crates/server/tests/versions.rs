@@ -10,6 +10,7 @@ mod support;
 
 use serde_json::{Value, json};
 use support::TestServer;
+use support::damage::{Harm, blobs_of, execute, keys_of};
 use support::vault::{Vault, noise};
 
 async fn edit(vault: &Vault<'_>, album: i64, file: i64, original: &[u8], thumbnail: &[u8]) {
@@ -75,4 +76,51 @@ async fn refusals_are_problems() {
     vault.get("/v1/files/7/versions").await.failed(404, Some("NOT_FOUND"));
     server.get(&path, "").await.failed(404, Some("NOT_FOUND"));
     server.post(&format!("{path}/restore"), "", &json!({})).await.failed(401, Some("UNAUTHORIZED"));
+}
+
+/// Harms an object of an earlier version, is refused, puts it back and is not.
+#[tokio::test]
+async fn a_version_whose_bytes_are_not_whole_is_not_brought_back() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "a@example.org").await;
+    let album = vault.album().await;
+    let store = &server.shared.store;
+    for (seed, harm) in (0..).zip(Harm::ALL) {
+        for which in [0, 1] {
+            let file = vault.file(album, seed * 10 + which).await;
+            let keys = keys_of(store, vault.person.id, file).await;
+            let now = noise(100 + seed, 7000);
+            edit(&vault, album, file, &now, &noise(200 + seed, 200)).await;
+            let list = vault.get(&format!("/v1/files/{file}/versions")).await.ok();
+            let path = format!("/v1/files/{file}/versions/{}/restore", list["versions"][0]["version"]);
+            let blob = blobs_of(server.folder(), &keys[usize::try_from(which).unwrap()])[0].clone();
+            let whole = std::fs::read(&blob).unwrap();
+            harm.do_to(&blob);
+            let refused = vault.post(&path, json!({})).await;
+            refused.failed(409, Some("VERSION_DAMAGED"));
+            assert!(refused.json()["detail"].as_str().unwrap().contains("from a backup"), "{refused:?}");
+            assert_eq!(vault.download(file).await, now, "{harm:?}: the file is what it was");
+            let known = store.damaged_objects(10).await.unwrap();
+            assert_eq!(known.iter().map(|one| one.damage.name()).collect::<Vec<_>>(), [harm.name()]);
+            assert!(known[0].is_earlier);
+            std::fs::write(&blob, whole).unwrap();
+            vault.post(&path, json!({})).await.ok();
+            assert_eq!(store.damaged_objects(10).await.unwrap(), []);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_version_whose_object_nobody_knows_is_missing() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "a@example.org").await;
+    let album = vault.album().await;
+    let file = vault.file(album, 1).await;
+    let [original, _] = keys_of(&server.shared.store, vault.person.id, file).await;
+    edit(&vault, album, file, &noise(3, 700), &noise(4, 20)).await;
+    execute(&server, &format!("DELETE FROM objects WHERE key = '{original}'")).await;
+    let list = vault.get(&format!("/v1/files/{file}/versions")).await.ok();
+    let path = format!("/v1/files/{file}/versions/{}/restore", list["versions"][0]["version"]);
+    vault.post(&path, json!({})).await.failed(409, Some("VERSION_DAMAGED"));
+    assert_eq!(vault.download(file).await, noise(3, 700));
 }

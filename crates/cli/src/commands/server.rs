@@ -65,9 +65,10 @@ fn scrubbed(status: &ServerStatus) -> String {
     let objects = &status.objects;
     let Some(oldest) = objects.oldest else { return "read back: there is nothing to read yet".to_owned() };
     format!(
-        "read back: {} of {} ({} of {}); the least recent on {}",
+        "read back: {} of {}, earlier versions' {} included ({} of {}); the least recent on {}",
         objects.verified_objects,
         counted(unsigned(objects.objects), "object"),
+        objects.earlier_objects,
         size(objects.verified_bytes),
         size(objects.bytes),
         date(oldest)
@@ -86,10 +87,14 @@ fn verdict(status: &ServerStatus) -> String {
 }
 
 fn damage(status: &ServerStatus) -> String {
-    let mut rows = vec![["object", "file", "damage", "known since"].map(str::to_owned).to_vec()];
+    let heads = ["object", "file", "of", "damage", "known since"];
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
     rows.extend(status.not_whole.iter().take(SHOWN_MAX).map(|object| {
         let file = object.file.map(|file| file.to_string()).unwrap_or_default();
-        vec![object.key.to_string(), file, object.damage.name().to_owned(), date(object.since)]
+        let of = if object.is_earlier { "an earlier version" } else { "the file as it is" };
+        // What the database does not know, it cannot have known since a day.
+        let since = object.since.map_or_else(|| "not in the database".to_owned(), date);
+        vec![object.key.to_string(), file, of.to_owned(), object.damage.name().to_owned(), since]
     }));
     let left = status.not_whole.len().saturating_sub(SHOWN_MAX);
     let more = if left > 0 { format!("… and {left} more: see --json\n") } else { String::new() };

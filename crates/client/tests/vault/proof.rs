@@ -60,6 +60,14 @@ async fn an_earlier_version_is_listed_by_name_and_brought_back_whole() {
     };
     assert_eq!((earlier.name.as_deref(), earlier.bytes), (Some("before.jpg"), 5000));
     assert!(earlier.expires_at > earlier.replaced_at);
+    // What the server's disk has altered is not brought back, and what the file is stays.
+    flip(&world.object_of_length(5000 + 17), 70);
+    let refused = restore_version(&ada.session, file, earlier.version).await.unwrap_err();
+    assert!(matches!(refused, VaultError::VersionDamaged(..)), "{refused}");
+    assert!(refused.to_string().contains("`darkslide server status`"), "{refused}");
+    ada.pull().await;
+    assert_eq!(files_named(&ada.catalog, "after.jpg").await.unwrap(), [file]);
+    flip(&world.object_of_length(5000 + 17), 70);
     for _ in 0..2 {
         restore_version(&ada.session, file, earlier.version).await.unwrap();
     }

@@ -60,7 +60,7 @@ pub async fn expire(server: &Server, now: i64) -> Result<Expired, ExpireError> {
             purged => files += purged,
         }
     }
-    server.store.give_up_uncommitted(now).await?;
+    server.store.give_up_overdue(now).await?;
     let objects = remove_garbage(server, now).await?;
     let uploads = forget_uploads(server, now).await?;
     Ok(Expired { files, objects, uploads, orphans: 0 })

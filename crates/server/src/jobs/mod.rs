@@ -35,6 +35,7 @@ pub async fn run(server: Shared) {
             _ = sweeps.tick() => {
                 let swept = expire::sweep_orphans(&server, server.store.now()).await;
                 report_expired("sweep orphaned blobs", swept);
+                scrub::count_lost_logged(&server).await;
             }
         }
     }

@@ -1,5 +1,5 @@
-//! The scrub: reads all committed objects back, over and over, the least recently verified first, so that damage is known before the
-//! bytes are needed.
+//! The scrub: reads all kept objects back, over and over, the least recently verified first, so that damage is known before the
+//! bytes are needed. Kept are what files are, and what edited files were as long as that can be brought back.
 //!
 //! Bounded by bytes a second, in small steps with pauses between them; it can be stopped anywhere, for where it was stands in the
 //! objects' rows. One process at a time does it: whoever holds the lock in the data folder. It mends nothing and removes nothing.
@@ -10,6 +10,7 @@ use crate::store::checks::{Check, Recorded};
 use crate::vouch::{self, VouchError};
 use crate::{Server, Shared};
 use darkslide_protocol::limits::DAY_MICROS;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How long an object that was whole is left alone: 7 days.
@@ -135,13 +136,33 @@ async fn record(server: &Server, checks: &mut Vec<Check>) -> Result<u64, StoreEr
     Ok(recorded.iter().filter(|recorded| **recorded == Recorded::NewDamage).count() as u64)
 }
 
+/// Counts the objects that files name and the database does not know, for the metrics: no reading of what it knows finds those.
+pub async fn count_lost(server: &Server) -> Result<(), StoreError> {
+    let lost = server.store.count_lost().await?;
+    if lost > server.lost_objects.swap(lost, Ordering::Relaxed) {
+        tracing::error!(
+            lost,
+            "files name objects that the database does not know: see `darkslide server status`"
+        );
+    }
+    Ok(())
+}
+
+/// The same from a job, whose failures go to the log.
+pub(super) async fn count_lost_logged(server: &Server) {
+    if let Err(error) = count_lost(server).await {
+        tracing::error!(error = %error, "lost objects could not be counted");
+    }
+}
+
 /// Shows the state of all objects in the metrics.
 #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point")]
 pub async fn report(server: &Server) -> Result<(), StoreError> {
     let standing = server.store.scrub_standing().await?;
     let age = standing.oldest.map_or(0, |oldest| server.store.now().saturating_sub(oldest).max(0));
     metrics::gauge!("darkslide_objects_damaged").set(standing.damaged as f64);
-    metrics::gauge!("darkslide_objects_missing").set(standing.missing as f64);
+    let lost = server.lost_objects.load(Ordering::Relaxed);
+    metrics::gauge!("darkslide_objects_missing").set((standing.missing + lost) as f64);
     metrics::gauge!("darkslide_oldest_verification_seconds").set(age as f64 / 1e6);
     Ok(())
 }

@@ -7,6 +7,7 @@ use super::sql::{LIST_MAX, list, padded, padded_list, padded_statement, statemen
 use super::{Store, StoreError, Tx};
 use darkslide_protocol::error::VersionConflict;
 use darkslide_protocol::limits::QUOTA_GRACE_BYTES;
+use darkslide_protocol::receipt::Damage;
 use darkslide_protocol::{AccountId, CollectionId, FileId, Version};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
@@ -45,6 +46,9 @@ pub enum ChangeError {
     /// An object that is named is not stored.
     #[error("an object is not stored")]
     ObjectMissing,
+    /// An earlier version is not brought back, for its bytes are known not to be whole.
+    #[error("the bytes of that version are {}", .0.name())]
+    VersionDamaged(Damage),
     /// The object is larger than any may be.
     #[error("the object is too large")]
     TooLarge,

@@ -1,6 +1,7 @@
-//! What is known of the bytes of committed objects: what they were, when they were last read back, and what came of it.
+//! What is known of the bytes of kept objects: what they were, when they were last read back, and what came of it. Kept are those that
+//! were committed, also when their file was edited since and they are what it was.
 //!
-//! A check is made first and written down after it, and counts only while the object is still committed and where it was: one that was
+//! A check is made first and written down after it, and counts only while the object is still kept and where it was: one that was
 //! purged or moved meanwhile is not missing. Nothing here is deleted or mended; what is damaged stays known until it is whole again or purged.
 
 use super::sql::{LIST_MAX, list, statement};
@@ -14,7 +15,7 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use std::collections::BTreeMap;
 
-/// A committed object, as far as reading it back needs to know.
+/// A kept object, as far as reading it back needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckableObject {
     /// Its key.
@@ -58,7 +59,7 @@ pub enum Recorded {
     Known,
     /// It is written down, and is the first to say that the object is damaged.
     NewDamage,
-    /// The object is not committed any more, or has moved: the check says nothing.
+    /// The object is not kept any more, or has moved: the check says nothing.
     Gone,
 }
 
@@ -77,14 +78,16 @@ pub struct FileObjects {
     pub thumbnail_size: i64,
 }
 
-/// How the committed objects of a server are.
+/// How the kept objects of a server are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectsHealth {
-    /// Committed objects.
+    /// Kept objects.
     pub objects: i64,
     /// Their bytes.
     pub bytes: i64,
+    /// How many of them are what edited files were before.
+    pub earlier_objects: i64,
     /// Those that were read back at least once and are not known to be damaged.
     pub verified_objects: i64,
     /// Their bytes.
@@ -107,7 +110,7 @@ pub struct Uncommitted {
     pub bytes: i64,
 }
 
-/// What the metrics show of committed objects; found by indexes alone.
+/// What the metrics show of kept objects; found by indexes alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ScrubStanding {
     /// As in [`ObjectsHealth`].
@@ -127,10 +130,12 @@ pub struct DamagedObject {
     /// The file that it belongs to.
     #[serde(rename = "fileID")]
     pub file: Option<FileId>,
+    /// Whether it is not what the file is, but what it was before it was edited.
+    pub is_earlier: bool,
     /// What is wrong.
     pub damage: Damage,
-    /// Since when that is known, µs since the epoch.
-    pub since: i64,
+    /// Since when that is known, µs since the epoch; `None` for an object that has no row to keep that in.
+    pub since: Option<i64>,
 }
 
 impl Store {
@@ -155,12 +160,12 @@ impl Store {
         Ok(known)
     }
 
-    /// A committed object; `None` for one that is in any other state.
+    /// A kept object; `None` for one that is in any other state, or has no row.
     pub async fn checkable_object(&self, key: &ObjectKey) -> Result<Option<CheckableObject>, StoreError> {
         let row = sqlx::query(
             "SELECT length, digest, blob, blob_offset,
                     (SELECT count(*) FROM objects AS others WHERE others.blob = objects.blob) AS sharing
-             FROM objects WHERE key = $1 AND state = 'committed'",
+             FROM objects WHERE key = $1 AND state IN ('committed', 'earlier')",
         )
         .bind(&key.0)
         .fetch_optional(self.reader())
@@ -205,7 +210,7 @@ impl Store {
         Ok(if sum == length && !stretches.is_empty() { Ok(stretches) } else { Err(Damage::Unknown) })
     }
 
-    /// Committed objects that were last read back before `before` (µs since the epoch), or are damaged and were before
+    /// Kept objects that were last read back before `before` (µs since the epoch), or are damaged and were before
     /// `damaged_before`: at most `count`, the least recent first.
     pub async fn due_for_check(
         &self,
@@ -214,13 +219,26 @@ impl Store {
         count: i64,
     ) -> Result<Vec<ObjectKey>, StoreError> {
         let damaged =
-            "SELECT key FROM objects WHERE damaged_at IS NOT NULL AND state = 'committed' AND checked_at < $1
-                       ORDER BY checked_at LIMIT $2";
-        let any = "SELECT key FROM objects WHERE state = 'committed' AND checked_at < $1 ORDER BY checked_at, created_at LIMIT $2";
+            "SELECT checked_at, created_at, key FROM objects WHERE damaged_at IS NOT NULL AND checked_at < $1
+             AND state IN ('committed', 'earlier') ORDER BY checked_at LIMIT $2";
+        // One after the other: each has an index of its own that gives them in their order.
+        let current =
+            "SELECT checked_at, created_at, key FROM objects WHERE state = 'committed' AND checked_at < $1
+                       ORDER BY checked_at, created_at LIMIT $2";
+        let earlier =
+            "SELECT checked_at, created_at, key FROM objects WHERE state = 'earlier' AND checked_at < $1
+                       ORDER BY checked_at, created_at LIMIT $2";
         let mut keys: Vec<ObjectKey> = Vec::new();
-        for (text, before) in [(damaged, damaged_before), (any, before)] {
-            for row in sqlx::query(text).bind(before).bind(count).fetch_all(self.reader()).await? {
-                let key = ObjectKey(row.try_get(0)?);
+        for (texts, before) in [(&[damaged][..], damaged_before), (&[current, earlier][..], before)] {
+            let mut due: Vec<(i64, i64, String)> = Vec::new();
+            for text in texts {
+                for row in sqlx::query(*text).bind(before).bind(count).fetch_all(self.reader()).await? {
+                    due.push((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+                }
+            }
+            due.sort_unstable();
+            for (.., key) in due {
+                let key = ObjectKey(key);
                 if !keys.contains(&key) {
                     keys.push(key);
                 }
@@ -249,10 +267,11 @@ impl Store {
         Ok(recorded)
     }
 
-    /// How the committed objects are. Reads all their rows.
+    /// How the kept objects are. Reads all their rows.
     pub async fn objects_health(&self) -> Result<ObjectsHealth, StoreError> {
         let row = sqlx::query(
             "SELECT count(*) AS objects, CAST(COALESCE(SUM(length), 0) AS BIGINT) AS bytes,
+                    CAST(COALESCE(SUM(CASE WHEN state = 'earlier' THEN 1 ELSE 0 END), 0) AS BIGINT) AS earlier_objects,
                     CAST(COALESCE(SUM(CASE WHEN verified_at IS NOT NULL AND damaged_at IS NULL THEN 1 ELSE 0 END), 0)
                          AS BIGINT) AS verified_objects,
                     CAST(COALESCE(SUM(CASE WHEN verified_at IS NOT NULL AND damaged_at IS NULL THEN length ELSE 0 END), 0)
@@ -260,13 +279,14 @@ impl Store {
                     MIN(CASE WHEN checked_at = 0 THEN created_at ELSE checked_at END) AS oldest,
                     CAST(COALESCE(SUM(CASE WHEN damage = 'missing' THEN 1 ELSE 0 END), 0) AS BIGINT) AS missing,
                     CAST(COALESCE(SUM(CASE WHEN damage <> 'missing' THEN 1 ELSE 0 END), 0) AS BIGINT) AS damaged
-             FROM objects WHERE state = 'committed'",
+             FROM objects WHERE state IN ('committed', 'earlier')",
         )
         .fetch_one(self.reader())
         .await?;
         Ok(ObjectsHealth {
             objects: row.try_get("objects")?,
             bytes: row.try_get("bytes")?,
+            earlier_objects: row.try_get("earlier_objects")?,
             verified_objects: row.try_get("verified_objects")?,
             verified_bytes: row.try_get("verified_bytes")?,
             oldest: row.try_get("oldest")?,
@@ -291,29 +311,33 @@ impl Store {
     pub async fn scrub_standing(&self) -> Result<ScrubStanding, StoreError> {
         let damaged = sqlx::query(
             "SELECT CAST(COALESCE(SUM(CASE WHEN damage = 'missing' THEN 1 ELSE 0 END), 0) AS BIGINT) AS missing, count(*)
-             FROM objects WHERE damaged_at IS NOT NULL AND state = 'committed'",
+             FROM objects WHERE damaged_at IS NOT NULL AND state IN ('committed', 'earlier')",
         )
         .fetch_one(self.reader())
         .await?;
-        let oldest = sqlx::query(
-            "SELECT CASE WHEN checked_at = 0 THEN created_at ELSE checked_at END FROM objects
-             WHERE state = 'committed' ORDER BY checked_at, created_at LIMIT 1",
-        )
-        .fetch_optional(self.reader())
-        .await?;
+        let mut oldest: Option<(i64, i64)> = None;
+        for text in [
+            "SELECT checked_at, created_at FROM objects WHERE state = 'committed' ORDER BY checked_at, created_at LIMIT 1",
+            "SELECT checked_at, created_at FROM objects WHERE state = 'earlier' ORDER BY checked_at, created_at LIMIT 1",
+        ] {
+            if let Some(row) = sqlx::query(text).fetch_optional(self.reader()).await? {
+                let found = (row.try_get(0)?, row.try_get(1)?);
+                oldest = Some(oldest.map_or(found, |oldest| oldest.min(found)));
+            }
+        }
         let missing: i64 = damaged.try_get(0)?;
         Ok(ScrubStanding {
-            oldest: oldest.map(|row| row.try_get(0)).transpose()?,
+            oldest: oldest.map(|(checked, created)| if checked == 0 { created } else { checked }),
             damaged: damaged.try_get::<i64, _>(1)? - missing,
             missing,
         })
     }
 
-    /// Committed objects that are not what was uploaded, the longest known first, at most `count`.
+    /// Kept objects that are not what was uploaded, the longest known first, at most `count`.
     pub async fn damaged_objects(&self, count: i64) -> Result<Vec<DamagedObject>, StoreError> {
         let rows = sqlx::query(
-            "SELECT key, file_id, damage, damaged_at FROM objects
-             WHERE damaged_at IS NOT NULL AND state = 'committed' ORDER BY damaged_at, key LIMIT $1",
+            "SELECT key, file_id, state, damage, damaged_at FROM objects
+             WHERE damaged_at IS NOT NULL AND state IN ('committed', 'earlier') ORDER BY damaged_at, key LIMIT $1",
         )
         .bind(count)
         .fetch_all(self.reader())
@@ -322,8 +346,9 @@ impl Store {
             Ok(DamagedObject {
                 key: ObjectKey(row.try_get("key")?),
                 file: row.try_get::<Option<i64>, _>("file_id")?.map(FileId),
+                is_earlier: row.try_get::<String, _>("state")? == "earlier",
                 damage: Damage::of_name(&row.try_get::<String, _>("damage")?),
-                since: row.try_get("damaged_at")?,
+                since: Some(row.try_get("damaged_at")?),
             })
         };
         rows.iter().map(damaged).collect()
@@ -362,14 +387,14 @@ async fn record(tx: &mut super::Tx, check: &Check) -> Result<Recorded, StoreErro
     let query = match check.outcome {
         Ok(digest) => sqlx::query(
             "UPDATE objects SET verified_at = $1, checked_at = $1, damaged_at = NULL, damage = NULL, digest = $2
-             WHERE key = $3 AND state = 'committed' AND COALESCE(blob, '') = $4 AND blob_offset = $5
+             WHERE key = $3 AND state IN ('committed', 'earlier') AND COALESCE(blob, '') = $4 AND blob_offset = $5
              RETURNING damaged_at",
         )
         .bind(check.at)
         .bind(digest.to_string()),
         Err(damage) => sqlx::query(
             "UPDATE objects SET checked_at = $1, damaged_at = COALESCE(damaged_at, $1), damage = $2
-             WHERE key = $3 AND state = 'committed' AND COALESCE(blob, '') = $4 AND blob_offset = $5
+             WHERE key = $3 AND state IN ('committed', 'earlier') AND COALESCE(blob, '') = $4 AND blob_offset = $5
              RETURNING damaged_at",
         )
         .bind(check.at)

@@ -388,9 +388,13 @@ async fn replace_tag(tx: &mut Tx, account: AccountId, request: &UpdateRequest) -
 /// Writes down what a file's contents were, and lets both objects go when the retention is over.
 pub(super) async fn keep_earlier(tx: &mut Tx, stored: &StoredFile, now: i64) -> Result<(), ChangeError> {
     keep_row(tx, stored, now).await?;
-    let when = now + EARLIER_CONTENTS_MICROS;
-    discard(tx, &stored.file_object, when).await?;
-    discard(tx, &stored.thumbnail_object, when).await
+    sqlx::query("UPDATE objects SET state = 'earlier', expires_at = $1 WHERE key IN ($2, $3)")
+        .bind(now + EARLIER_CONTENTS_MICROS)
+        .bind(&stored.file_object)
+        .bind(&stored.thumbnail_object)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 async fn keep_row(tx: &mut Tx, stored: &StoredFile, now: i64) -> Result<(), ChangeError> {

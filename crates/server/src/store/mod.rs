@@ -20,6 +20,7 @@ pub mod conditions;
 pub mod devices;
 pub mod files;
 pub mod lookup;
+mod lost;
 pub mod magic;
 pub mod memberships;
 pub mod news;

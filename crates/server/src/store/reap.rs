@@ -1,4 +1,4 @@
-//! What is due without a request: overdue trash, objects that nobody committed, and garbage.
+//! What is due without a request: overdue trash, objects that nobody committed, earlier contents, and garbage.
 //!
 //! Rows are marked first, bytes removed second, rows removed last; so a crash between any two is put right by the next run. Time
 //! is an argument.
@@ -48,12 +48,12 @@ impl Store {
         Ok(purged)
     }
 
-    /// Gives up objects that nobody committed in time. From here on nobody can.
-    pub async fn give_up_uncommitted(&self, now: i64) -> Result<u64, StoreError> {
+    /// Gives up objects that nobody committed in time, and those of earlier contents that nobody brought back. From here on nobody can.
+    pub async fn give_up_overdue(&self, now: i64) -> Result<u64, StoreError> {
         let mut tx = self.begin().await?;
         let given_up = sqlx::query(
             "UPDATE objects SET state = 'garbage'
-             WHERE state IN ('open', 'stored') AND state <> 'committed' AND expires_at <= $1",
+             WHERE state IN ('open', 'stored', 'earlier') AND state <> 'committed' AND expires_at <= $1",
         )
         .bind(now)
         .execute(&mut *tx)

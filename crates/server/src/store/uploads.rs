@@ -1,6 +1,7 @@
 //! Objects in the database: which blobs are theirs, and what may still happen to them.
 //!
-//! `open → stored → committed → garbage`, never back. A blob is durable on disk before a row here names it; whoever is refused
+//! `open → stored → committed → earlier → garbage`: a file that is edited makes its objects `earlier` ones, which come back by a restoration
+//! only (`versions`); nothing else goes back, and steps may be left out. A blob is durable on disk before a row here names it; whoever is refused
 //! here removes the blob that it brought.
 
 use super::{Store, StoreError, Tx};
@@ -140,7 +141,7 @@ impl Store {
         let Some(old) = lock_object(tx, at).await? else { return Ok(Kept::Gone) };
         let same = old.etag.as_ref() == Some(&body.md5) && old.length == Some(body.length);
         match old.state.as_str() {
-            "stored" | "committed" if same => Ok(Kept::Already),
+            "stored" | "committed" | "earlier" if same => Ok(Kept::Already),
             "stored" if old.part_count.is_none() => {
                 replace_whole(tx, at, body).await?;
                 Ok(Kept::Stored { replaced: old.blob })
@@ -232,7 +233,7 @@ impl Store {
     ) -> Result<Option<ReadableObject>, StoreError> {
         let row = sqlx::query(
             "SELECT length, etag, blob, blob_offset FROM objects WHERE key = $1
-             AND (state IN ('stored', 'committed') OR (state = 'garbage' AND expires_at > $2 AND length IS NOT NULL))",
+             AND (state IN ('stored', 'committed', 'earlier') OR (state = 'garbage' AND expires_at > $2 AND length IS NOT NULL))",
         )
         .bind(at.key().0)
         .bind(now)

@@ -2,6 +2,8 @@
 //!
 //! Bringing back is an update whose objects are stored already: what the file is now becomes an earlier version in the same
 //! transaction. What was brought back stays noted with the version that came of it, so that the same request again does nothing.
+//!
+//! What is known not to be whole is not brought back: the file would lose contents that are there for some that are not.
 
 use super::change::{ChangeError, change_usage, locked_usage};
 use super::clocks::Reach;
@@ -10,6 +12,7 @@ use super::files::Which;
 use super::uploads::ObjectAddress;
 use super::{Store, Tx};
 use darkslide_protocol::file::{FileObject, Metadata, UpdateResponse};
+use darkslide_protocol::receipt::Damage;
 use darkslide_protocol::upload::ObjectReference;
 use darkslide_protocol::version::{EarlierVersion, EarlierVersions};
 use darkslide_protocol::{AccountId, FileId, ObjectKey, Opaque, Version};
@@ -20,13 +23,16 @@ use sqlx::any::AnyRow;
 /// servers differ and than a removal that has begun may take.
 const MARGIN_MICROS: i64 = 10 * 60 * 1_000_000;
 
-/// Earlier contents with when their bytes go; those that are still somebody's never do.
+/// Earlier contents with when their bytes go (those that are still somebody's never do) and what is known against them. An object
+/// without a row is lost, for rows go together.
 const EARLIER: &str =
     "SELECT earlier.*, original.state AS original_state, original.expires_at AS original_expires_at,
-        thumbnail.state AS thumbnail_state, thumbnail.expires_at AS thumbnail_expires_at
+        thumbnail.state AS thumbnail_state, thumbnail.expires_at AS thumbnail_expires_at,
+        CASE WHEN original.key IS NULL THEN 'missing' ELSE original.damage END AS original_damage,
+        CASE WHEN thumbnail.key IS NULL THEN 'missing' ELSE thumbnail.damage END AS thumbnail_damage
     FROM file_versions AS earlier
-    JOIN objects AS original ON original.key = earlier.file_object
-    JOIN objects AS thumbnail ON thumbnail.key = earlier.thumbnail_object";
+    LEFT JOIN objects AS original ON original.key = earlier.file_object
+    LEFT JOIN objects AS thumbnail ON thumbnail.key = earlier.thumbnail_object";
 
 impl Store {
     /// The earlier contents of a file that can be brought back, the latest first. `NotFound` for a file that is purged, or somebody
@@ -76,6 +82,29 @@ impl Store {
         ObjectAddress::parse(&key).ok_or(ChangeError::NotFound)
     }
 
+    /// The objects that a restoration would make the file's: to be read back before it. None when it was carried out before.
+    pub async fn objects_to_restore(
+        &self,
+        account: AccountId,
+        file: FileId,
+        version: Version,
+    ) -> Result<Vec<ObjectKey>, ChangeError> {
+        self.must_own_unpurged(account, file).await?;
+        let text = format!("{EARLIER} WHERE earlier.file_id = $1 AND earlier.version = $2");
+        let row = super::sql::statement(text)
+            .bind(file.0)
+            .bind(version.0)
+            .fetch_optional(self.reader())
+            .await?
+            .ok_or(ChangeError::NotFound)?;
+        if row.try_get::<Option<i64>, _>("restored_as")?.is_some() {
+            return Ok(Vec::new());
+        }
+        expiry(&row, self.now())?.ok_or(ChangeError::NotFound)?;
+        let contents = earlier_contents(&row)?;
+        Ok(vec![contents.file.object_key, contents.thumbnail.object_key])
+    }
+
     /// Refuses with `NotFound` unless the file is the account's and not purged. Whom a file is shared with sees what it is, not what it
     /// was.
     async fn must_own_unpurged(&self, account: AccountId, file: FileId) -> Result<(), ChangeError> {
@@ -87,8 +116,9 @@ impl Store {
         row.map(drop).ok_or(ChangeError::NotFound)
     }
 
-    /// Makes an earlier version of a file what the file is. `default_quota` is in bytes. Repeated, it is answered as the first time
-    /// and changes nothing, whatever became of the file since.
+    /// Makes an earlier version of a file what the file is, unless something is known against its bytes: look at
+    /// [`Store::objects_to_restore`] first. `default_quota` is in bytes. Repeated, it is answered as the first time and changes nothing,
+    /// whatever became of the file since.
     pub async fn restore_version(
         &self,
         account: AccountId,
@@ -175,6 +205,11 @@ async fn find(tx: &mut Tx, file: FileId, version: Version, now: i64) -> Result<E
         return Ok(Earlier::RestoredAs(Version(restored)));
     }
     expiry(&row, now)?.ok_or(ChangeError::NotFound)?;
+    for column in ["original_damage", "thumbnail_damage"] {
+        if let Some(damage) = row.try_get::<Option<String>, _>(column)? {
+            return Err(ChangeError::VersionDamaged(Damage::of_name(&damage)));
+        }
+    }
     Ok(Earlier::There(earlier_contents(&row)?))
 }
 
@@ -182,13 +217,13 @@ async fn find(tx: &mut Tx, file: FileId, version: Version, now: i64) -> Result<E
 fn expiry(row: &AnyRow, now: i64) -> Result<Option<i64>, ChangeError> {
     let mut expires_at = i64::MAX;
     for which in ["original", "thumbnail"] {
-        match row.try_get::<String, _>(&*format!("{which}_state"))?.as_str() {
-            "committed" => {}
-            "garbage" => {
+        match row.try_get::<Option<String>, _>(&*format!("{which}_state"))?.as_deref() {
+            Some("committed") | None => {}
+            Some("earlier") => {
                 let at: i64 = row.try_get(&*format!("{which}_expires_at"))?;
                 expires_at = expires_at.min(at - MARGIN_MICROS);
             }
-            _ => return Ok(None),
+            Some(_) => return Ok(None),
         }
     }
     // Where neither ever goes, the row itself is bounded as all earlier versions are.

@@ -12,7 +12,9 @@ use axum::Json;
 use axum::extract::State;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use darkslide_protocol::limits::{BATCH_ITEMS_MAX, RECEIPT_BYTES};
-use darkslide_protocol::receipt::{ObjectKind, ObjectReceipt, Receipt, ReceiptRequest, Receipts, Verdict};
+use darkslide_protocol::receipt::{
+    Damage, ObjectKind, ObjectReceipt, Receipt, ReceiptRequest, Receipts, Verdict,
+};
 use darkslide_protocol::{FileId, ObjectKey, Problem};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -60,13 +62,23 @@ async fn give(
             None => Looked::Plainly(Verdict::Unknown),
             Some(objects) if objects.is_purged => Looked::Plainly(Verdict::Purged),
             Some(objects) if !call.has_room_for(objects) => Looked::Plainly(Verdict::NotChecked),
-            Some(objects) => Looked::At(call.look(&server, objects).await?),
+            Some(objects) => Looked::At(call.look(&server, file, objects).await?),
         };
         read.push((file, looked));
     }
     let recorded = vouch::record(&server, &call.checks).await?;
-    let receipts: Vec<Receipt> =
-        read.into_iter().map(|(file, looked)| receipt(file, looked, &call.checks, &recorded)).collect();
+    let now = server.store.objects_of_files(caller.account, &call.files).await?;
+    let receipts: Vec<Receipt> = read
+        .into_iter()
+        // What was changed or given up while it was read is something else now: to be asked again.
+        .map(|(file, looked)| match looked {
+            Looked::At(_) if now.get(&file) != known.get(&file) => {
+                (file, Looked::Plainly(Verdict::NotChecked))
+            }
+            looked => (file, looked),
+        })
+        .map(|(file, looked)| receipt(file, looked, &call.checks, &recorded))
+        .collect();
     let more = receipts.iter().any(|receipt| receipt.verdict == Verdict::NotChecked);
     Ok(Json(Receipts { receipts, more }))
 }
@@ -75,6 +87,8 @@ async fn give(
 struct Call {
     began: Instant,
     read: u64,
+    /// Whose objects were looked at.
+    files: Vec<FileId>,
     checks: Vec<Check>,
 }
 
@@ -82,21 +96,21 @@ struct Call {
 enum Looked {
     /// There was nothing to read.
     Plainly(Verdict),
-    /// Both objects were read, unless they were given up meanwhile.
-    At([Option<LookedAt>; 2]),
+    /// Both objects were looked for.
+    At([LookedAt; 2]),
 }
 
-/// An object that was read.
+/// An object that was looked for.
 struct LookedAt {
     kind: ObjectKind,
     size: i64,
-    /// The number of its check in the call.
-    check: usize,
+    /// The number of its check in the call; `None` for one that is not kept.
+    check: Option<usize>,
 }
 
 impl Call {
     fn begin() -> Self {
-        Self { began: Instant::now(), read: 0, checks: Vec::new() }
+        Self { began: Instant::now(), read: 0, files: Vec::new(), checks: Vec::new() }
     }
 
     /// Whether a file is still begun. The first always is, whatever its size.
@@ -106,10 +120,16 @@ impl Call {
         fits || self.checks.is_empty()
     }
 
-    async fn look(&mut self, server: &Server, objects: &FileObjects) -> ApiResult<[Option<LookedAt>; 2]> {
+    async fn look(
+        &mut self,
+        server: &Server,
+        file: FileId,
+        objects: &FileObjects,
+    ) -> ApiResult<[LookedAt; 2]> {
+        self.files.push(file);
         let original = self.read(server, &objects.original).await?;
         let thumbnail = self.read(server, &objects.thumbnail).await?;
-        let looked = |check: Option<usize>, kind, size| check.map(|check| LookedAt { kind, size, check });
+        let looked = |check, kind, size| LookedAt { kind, size, check };
         Ok([
             looked(original, ObjectKind::Original, objects.original_size),
             looked(thumbnail, ObjectKind::Thumbnail, objects.thumbnail_size),
@@ -127,19 +147,24 @@ impl Call {
     }
 }
 
-/// What is said of a file. An object that was given up or moved while it was read says nothing of its file: to be asked again.
+/// What is said of a file that still is what it was. An object that was moved while it was read says nothing of it: to be asked again.
+/// One that is not kept, though the file names it, is missing.
 fn receipt(file_id: FileId, looked: Looked, checks: &[Check], recorded: &[Recorded]) -> Receipt {
     let nothing = |verdict| Receipt { file_id, verdict, objects: Vec::new() };
     let objects = match looked {
         Looked::Plainly(verdict) => return nothing(verdict),
-        Looked::At([Some(original), Some(thumbnail)]) => [original, thumbnail],
-        Looked::At(_) => return nothing(Verdict::NotChecked),
+        Looked::At(objects) => objects,
     };
     let mut said = Vec::with_capacity(2);
     for object in objects {
-        match (checks.get(object.check), recorded.get(object.check)) {
+        let Some(check) = object.check else {
+            tracing::error!(file = %file_id, "a file names an object that the database does not know");
+            said.push(of_object(&object, Err(Damage::Missing), None));
+            continue;
+        };
+        match (checks.get(check), recorded.get(check)) {
             (Some(check), Some(Recorded::Known | Recorded::NewDamage)) => {
-                said.push(of_object(&object, check));
+                said.push(of_object(&object, check.outcome, Some(check.at)));
             }
             _ => return nothing(Verdict::NotChecked),
         }
@@ -148,13 +173,13 @@ fn receipt(file_id: FileId, looked: Looked, checks: &[Check], recorded: &[Record
     Receipt { file_id, verdict: if is_whole { Verdict::Verified } else { Verdict::Damaged }, objects: said }
 }
 
-fn of_object(object: &LookedAt, check: &Check) -> ObjectReceipt {
+fn of_object(object: &LookedAt, outcome: Result<Digest, Damage>, at: Option<i64>) -> ObjectReceipt {
     ObjectReceipt {
         kind: object.kind,
         size: object.size,
-        digest: check.outcome.ok().map(digest_text),
-        verified_at: check.outcome.is_ok().then_some(check.at),
-        damage: check.outcome.err(),
+        digest: outcome.ok().map(digest_text),
+        verified_at: at.filter(|_| outcome.is_ok()),
+        damage: outcome.err(),
     }
 }
 

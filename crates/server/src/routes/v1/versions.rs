@@ -6,8 +6,9 @@ use super::super::downloads::redirect_to;
 use super::super::request::StorageCaller;
 use super::super::uploads::default_quota;
 use crate::error::ApiResult;
+use crate::store::change::ChangeError;
 use crate::store::files::Which;
-use crate::{Server, Shared};
+use crate::{Server, Shared, vouch};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
@@ -96,7 +97,8 @@ async fn redirect(
 
 /// Makes an earlier version of a file what the file is; what it is now becomes an earlier version.
 ///
-/// Answered as the first time when it is repeated; then nothing changes.
+/// The bytes are read back first (of objects above 512 MiB only their lengths are looked at), and nothing is changed when they are not
+/// what was uploaded. Answered as the first time when it is repeated; then nothing changes.
 #[utoipa::path(
     post, path = "/v1/files/{id}/versions/{version}/restore", security(("session" = [])),
     params(("id" = FileId, Path, description = "The file"), ("version" = Version, Path, description = "As listed")),
@@ -104,6 +106,7 @@ async fn redirect(
         (status = 200, body = UpdateResponse),
         (status = 400, body = Problem, description = "Not an id"),
         (status = 404, body = Problem, description = "There is no such version"),
+        (status = 409, body = Problem, description = "`VERSION_DAMAGED`: its bytes are missing or damaged on the server's disk"),
         (status = 426, body = Problem, description = "The quota has no room for what it has more")
     )
 )]
@@ -114,5 +117,9 @@ async fn restore(
 ) -> ApiResult<Json<UpdateResponse>> {
     let quota = default_quota(&server);
     let (file, version) = (FileId(file), Version(version));
+    let objects = server.store.objects_to_restore(caller.account, file, version).await?;
+    if let Some(damage) = vouch::damage_among(&server, &objects).await? {
+        return Err(ChangeError::VersionDamaged(damage).into());
+    }
     Ok(Json(server.store.restore_version(caller.account, file, version, quota).await?))
 }
