@@ -117,6 +117,10 @@ impl IntoResponse for ApiError {
             Self::Gate(status, error) => {
                 (status, ErrorBody { error: Some(error.to_owned()), ..ErrorBody::default() })
             }
+            // As where the request is let in.
+            Self::Store(StoreError::SessionEnded) => {
+                return Self::Gate(StatusCode::UNAUTHORIZED, "invalid token").into_response();
+            }
             Self::Store(error) if error.is_disk_full() => (broken(true, &error), disk_full()),
             Self::Store(error) => (broken(error.is_transient(), &error), ErrorBody::default()),
             Self::Objects(error) if error.is_disk_full() => (broken(true, &error), disk_full()),

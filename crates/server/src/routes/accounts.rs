@@ -174,6 +174,7 @@ async fn delete_account(
         return Err(ApiError::FORBIDDEN);
     }
     server.store.delete_account(caller.account).await?;
+    server.sessions_ended(caller.account);
     Ok(Json(DeleteAccountResponse { is_subscription_cancelled: true, user_id: caller.account }))
 }
 

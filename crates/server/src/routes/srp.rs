@@ -146,7 +146,10 @@ async fn update(
     let (setup, srp_m2) = prove_setup(&server, &caller, &request.setup_id, &request.srp_m1).await?;
     let keep_only = request.log_out_other_devices.unwrap_or(true).then_some(caller.token_hash.as_str());
     match server.store.change_password(caller.account, &setup, keys, keep_only).await? {
-        WriteOutcome::Done => Ok(Json(SrpCompleteResponse { setup_id: request.setup_id, srp_m2 })),
+        WriteOutcome::Done => {
+            server.sessions_ended(caller.account);
+            Ok(Json(SrpCompleteResponse { setup_id: request.setup_id, srp_m2 }))
+        }
         WriteOutcome::Refused => Err(ApiError::BAD_REQUEST),
     }
 }

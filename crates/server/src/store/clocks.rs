@@ -5,6 +5,7 @@
 //! and sets every clock to the last: one number is right in every feed, and none of them has passed it. Who sees a collection changes
 //! under the same locks, so it is looked up again once they are held, and the transaction begun anew when others have come.
 
+use super::sessions::must_be_signed_in;
 use super::sql::{LIST_MAX, list, padded, padded_list, padded_statement, statement};
 use super::{Engine, Store, StoreError, Tx, Undo};
 use darkslide_protocol::{AccountId, CollectionId, FileId, Version};
@@ -38,7 +39,7 @@ impl<'r> Reach<'r> {
 
 impl Store {
     /// Begins a transaction that writes for an account, with the rows of all locked who see what it reaches. Collections that the
-    /// account itself does not see are not reached: naming them holds nobody up.
+    /// account itself does not see are not reached: naming them holds nobody up. Refused when the request's session has ended.
     pub(super) async fn begin_for(&self, account: AccountId, reach: Reach<'_>) -> Result<Tx, StoreError> {
         self.begin_as(account, reach, Undo::OnDisk).await
     }
@@ -62,6 +63,7 @@ impl Store {
             if self.engine() == Engine::Sqlite
                 || participants(&mut tx, account, reach).await?.is_subset(tx.locked())
             {
+                must_be_signed_in(&mut tx).await?;
                 return Ok(tx);
             }
             tx.undo().await?;

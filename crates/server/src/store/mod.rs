@@ -95,6 +95,9 @@ pub enum StoreError {
     /// Neither `sqlite:` nor `postgres:`.
     #[error("the database URL must begin with sqlite: or postgres:, not {0:?}")]
     UnknownEngine(String),
+    /// The session of the request that this is for has ended since it was let in. Nothing was written.
+    #[error("the session has ended")]
+    SessionEnded,
     /// A row holds what this version of the server never writes.
     #[error("the database holds a malformed {0}")]
     Malformed(&'static str),

@@ -21,6 +21,16 @@ pub(crate) async fn in_request<F: Future>(answer: F) -> F::Output {
     SESSION.scope(RefCell::default(), answer).await
 }
 
+/// The same for a part of the answer that runs by itself.
+pub(crate) fn in_session<F: Future>(session: Option<String>, answer: F) -> impl Future<Output = F::Output> {
+    SESSION.scope(RefCell::new(session), answer)
+}
+
+/// The session of the request that this task answers, if it needs one: the SHA-256 of its token, in hex.
+pub(crate) fn session() -> Option<String> {
+    SESSION.try_with(|session| session.borrow().clone()).ok().flatten()
+}
+
 /// Says whose request it is: the SHA-256 of the session's token, in hex.
 pub(crate) fn is_by(token_hash: &str) {
     let _ = SESSION.try_with(|session| session.replace(Some(token_hash.to_owned())));
@@ -45,8 +55,7 @@ impl By {
     }
 
     fn of_this_request() -> Self {
-        let session = SESSION.try_with(|session| session.borrow().clone()).ok().flatten();
-        session.map_or(Self::Others, Self::Session)
+        session().map_or(Self::Others, Self::Session)
     }
 }
 

@@ -3,6 +3,7 @@
 //! The bytes are flushed before an offset is recorded here. A record is refused unless its writer is the newest and the offset is
 //! the one that the writer left: of two processes that write one upload, at most one gets on.
 
+use super::sessions::must_be_signed_in;
 use super::uploads::{ObjectAddress, UNCOMMITTED_MICROS, parse_blob};
 use super::{Store, StoreError, Tx};
 use crate::objects::{BlobName, Digest};
@@ -121,7 +122,8 @@ impl Store {
         row.as_ref().map(upload_of).transpose()
     }
 
-    /// Makes `writer` the only one that may record, if the upload still stands at `offset`. Earlier writers are refused from here on.
+    /// Makes `writer` the only one that may record, if the upload still stands at `offset`. Earlier writers are refused from here on, and
+    /// so is this one when its request's session has ended.
     pub async fn take_upload(
         &self,
         at: ObjectAddress,
@@ -129,6 +131,7 @@ impl Store {
         writer: Uuid,
     ) -> Result<Recorded, StoreError> {
         let mut tx = self.begin().await?;
+        must_be_signed_in(&mut tx).await?;
         let row = sqlx::query(
             "UPDATE uploads SET writer = $1 WHERE id = $2 AND account_id = $3 AND state = 'open'
              AND durable_offset = $4 AND expires_at > $5 RETURNING expires_at",

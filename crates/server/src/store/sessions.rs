@@ -1,6 +1,6 @@
 //! Sessions in the database: looked up by the hash of their token, deleted at once.
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, Tx, news};
 use crate::auth::session::Device;
 use darkslide_protocol::AccountId;
 use sqlx::Row;
@@ -129,7 +129,7 @@ impl Store {
         rows.iter().map(ListedSession::from_row).collect()
     }
 
-    /// Ends those of an account's sessions of one app whose token hash or id is given.
+    /// Ends those of an account's sessions of one app whose token hash or id is given. What they write is written before, or not at all.
     pub async fn delete_session(
         &self,
         account: AccountId,
@@ -138,6 +138,7 @@ impl Store {
         id: &str,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
+        tx.lock(account).await?;
         sqlx::query(
             "DELETE FROM sessions WHERE account_id = $1 AND app = $2 AND (token_hash = $3 OR id = $4)",
         )
@@ -162,4 +163,19 @@ impl Store {
         tx.commit().await?;
         Ok(ended)
     }
+}
+
+/// Refuses with [`StoreError::SessionEnded`] when the request that this transaction is for has no session any more: a body may take
+/// minutes to come, and its device may be revoked meanwhile. Where sessions end the account's row is locked first, so where it is locked
+/// here, too, the session lives until the transaction is over. What is not for a request with a session passes.
+pub(super) async fn must_be_signed_in(tx: &mut Tx) -> Result<(), StoreError> {
+    let Some(session) = news::session() else { return Ok(()) };
+    let row = sqlx::query(
+        "SELECT 1 FROM sessions JOIN accounts ON accounts.id = sessions.account_id
+         WHERE sessions.token_hash = $1 AND accounts.status = 'active'",
+    )
+    .bind(session)
+    .fetch_optional(&mut **tx)
+    .await?;
+    row.map(drop).ok_or(StoreError::SessionEnded)
 }

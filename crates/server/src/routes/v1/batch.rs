@@ -9,6 +9,7 @@ use super::super::uploads::{check_quota, default_quota};
 use super::problem::problem;
 use crate::error::{ApiError, ApiResult};
 use crate::objects::{BlobName, PackWriter, Packed};
+use crate::store::StoreError;
 use crate::store::batch::{BatchOutcome, BatchRequest, Committed, NewObject};
 use crate::store::change::ChangeError;
 use crate::store::uploads::ObjectAddress;
@@ -153,12 +154,17 @@ async fn record(server: &Server, account: AccountId, received: &Received) -> Api
         .collect();
     let request =
         BatchRequest { objects: &objects, commits: &received.commits, thumbnails: &received.thumbnails };
-    // If this fails it may have happened all the same; if not, the sweep finds the blob.
-    let outcome = server.store.commit_batch(account, request, default_quota(server)).await?;
-    if !outcome.blob_is_named && !objects.is_empty() {
+    let outcome = server.store.commit_batch(account, request, default_quota(server)).await;
+    let is_unnamed = match &outcome {
+        Ok(outcome) => !outcome.blob_is_named,
+        Err(ChangeError::Store(StoreError::SessionEnded)) => true,
+        // It may have happened all the same; if not, the sweep finds the blob.
+        Err(_) => false,
+    };
+    if is_unnamed && !objects.is_empty() {
         server.objects.remove(vec![received.blob.clone()]).await?;
     }
-    Ok(outcome)
+    Ok(outcome?)
 }
 
 async fn answer(server: &Server, account: AccountId, outcome: BatchOutcome) -> ApiResult<BatchAnswer> {

@@ -14,6 +14,7 @@ use super::super::uploads::check_quota;
 use crate::auth::rates::Route;
 use crate::error::{ApiError, ApiResult};
 use crate::objects::ObjectError;
+use crate::store::news;
 use crate::store::resumable::{Chunk, Finished, Recorded, Upload};
 use crate::store::uploads::ObjectAddress;
 use crate::turns::Turn;
@@ -274,10 +275,11 @@ fn delivery_of(
     Ok((at, asked, offset))
 }
 
-/// Takes a body in, on a task of its own that outlives the request.
+/// Takes a body in, on a task of its own that outlives the request. The end of its session stops it: [`Server::sessions_ended`].
 async fn deliver(server: &Shared, at: ObjectAddress, delivery: Delivery) -> ApiResult<Received> {
     let shared = Shared::clone(server);
-    let work = server.turns.spawn(async move { Box::pin(receive::receive(&shared, at, delivery)).await });
+    let receiving = async move { Box::pin(receive::receive(&shared, at, delivery)).await };
+    let work = server.turns.spawn(news::in_session(news::session(), receiving));
     work.await.map_err(|error| ApiError::Internal(format!("an upload's task ended: {error}")))?
 }
 

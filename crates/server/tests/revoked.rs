@@ -1,0 +1,124 @@
+//! A device that is revoked while its request is still sending: nothing of that request happens.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what a test needs and does not get fails the test"
+)]
+
+mod support;
+
+use darkslide_protocol::batch::{BATCH, FrameKind, object_head, object_key, record_head};
+use darkslide_server::auth::session::{Device, hash_of};
+use serde_json::{Value, json};
+use support::TestServer;
+use support::damage::execute;
+use support::vault::{Vault, commit_body, noise};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use uuid::Uuid;
+
+const LOST: &str = "a phone that was lost";
+
+/// A request of the lost phone's whose body stands still half-way, once the server has let it in and wants the body.
+async fn half_sent(server: &TestServer, path: &str, kind: &str, body: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {}\r\nX-Auth-Token: {LOST}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\
+         Expect: 100-continue\r\nConnection: close\r\n\r\n",
+        server.address,
+        body.len(),
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut leave = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut leave).await.unwrap();
+    assert!(leave.starts_with(b"HTTP/1.1 100 "));
+    stream.write_all(&body[..body.len() / 2]).await.unwrap();
+    stream
+}
+
+/// Sends the rest, and says what is answered.
+async fn finish(mut stream: TcpStream, body: &[u8]) -> String {
+    stream.write_all(&body[body.len() / 2..]).await.unwrap();
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await.unwrap();
+    said
+}
+
+/// The lost phone's session.
+async fn lost_phone(vault: &Vault<'_>) {
+    let device = Device { ip: "192.0.2.7".to_owned(), user_agent: "phone".to_owned() };
+    let store = &vault.server.shared.store;
+    assert!(store.insert_session(vault.person.id, "photos", &hash_of(LOST), &device).await.unwrap());
+}
+
+async fn revoke(vault: &Vault<'_>) {
+    let list = vault.get("/v1/devices").await.ok();
+    let lost = list["devices"].as_array().unwrap().iter().find(|device| device["isThis"] == false);
+    let path = format!("/v1/devices/{}", lost.unwrap()["id"].as_str().unwrap());
+    assert_eq!(vault.delete(&path).await.status, 204);
+}
+
+fn blobs(server: &TestServer) -> usize {
+    let shards = std::fs::read_dir(server.folder().join("objects")).unwrap();
+    shards.map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap().count()).sum()
+}
+
+fn batch(vault: &Vault<'_>, album: i64) -> Vec<u8> {
+    let (file, thumbnail) = (Uuid::new_v4(), Uuid::new_v4());
+    let bytes = noise(1, 300_000);
+    let key = |id: &Uuid| object_key(vault.person.id, id.as_bytes()).0;
+    let commit = commit_body(album, (&key(&file), bytes.len()), (&key(&thumbnail), 4)).to_string();
+    let mut body = object_head(file.as_bytes(), bytes.len() as u64).to_vec();
+    body.extend(&bytes);
+    body.extend(object_head(thumbnail.as_bytes(), 4));
+    body.extend(b"tiny");
+    body.extend(record_head(FrameKind::Commit, commit.len() as u64));
+    body.extend(commit.as_bytes());
+    body
+}
+
+fn collections() -> Vec<u8> {
+    let collection = |number: u8| {
+        let bytes = |length| darkslide_protocol::Opaque::encode(vec![number; length]).0;
+        json!({
+            "type": "album", "encryptedKey": bytes(48), "keyDecryptionNonce": bytes(24),
+            "encryptedName": "bmFtZQ==", "nameDecryptionNonce": "bm9uY2U=",
+        })
+    };
+    let all: Vec<Value> = (0..10).map(collection).collect();
+    json!({ "collections": all }).to_string().into_bytes()
+}
+
+/// What the account has: its feed, its bytes, and the server's blobs.
+async fn standing(vault: &Vault<'_>) -> (Value, Value, usize) {
+    let feed = vault.get("/v1/changes?after=0").await.ok();
+    let usage = vault.get("/users/details/v2").await.ok()["usage"].clone();
+    (feed, usage, blobs(vault.server))
+}
+
+#[tokio::test]
+async fn what_a_revoked_device_had_half_sent_does_not_happen() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "a@example.org").await;
+    let album = vault.album().await;
+    let mut before = standing(&vault).await;
+    for (path, kind, body) in
+        [("/v1/batch", BATCH, batch(&vault, album)), ("/v1/collections", "application/json", collections())]
+    {
+        lost_phone(&vault).await;
+        let request = half_sent(&server, path, kind, &body).await;
+        revoke(&vault).await;
+        let said = finish(request, &body).await;
+        assert!(said.starts_with("HTTP/1.1 401 ") && said.contains("UNAUTHORIZED"), "{path}: {said}");
+        assert_eq!(standing(&vault).await, before, "{path}");
+        // The same from a device that is not revoked.
+        lost_phone(&vault).await;
+        let said = finish(half_sent(&server, path, kind, &body).await, &body).await;
+        assert!(said.starts_with("HTTP/1.1 200 "), "{path}: {said}");
+        execute(&server, &format!("DELETE FROM sessions WHERE token_hash = '{}'", hash_of(LOST))).await;
+        let after = standing(&vault).await;
+        assert_ne!(after, before, "{path}");
+        before = after;
+    }
+}
