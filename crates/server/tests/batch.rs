@@ -8,6 +8,7 @@
 
 mod support;
 
+use darkslide_protocol::FileId;
 use darkslide_protocol::batch::{BATCH, FrameKind, object_head, object_key, record_head};
 use darkslide_server::jobs::expire;
 use reqwest::Method;
@@ -156,6 +157,80 @@ async fn a_batch_whose_answer_was_lost_is_answered_as_the_first_time() {
 }
 
 #[tokio::test]
+async fn a_commit_with_an_id_is_no_new_file() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "anna@example.org").await;
+    let album = vault.album().await;
+    let file = vault.file(album, 1).await;
+    let picture = Picture::new(album, 2);
+    let mut commit = picture.commit(&vault);
+    commit["id"] = json!(file);
+    let objects = Batch::default().object(picture.file, &picture.bytes).object(picture.thumbnail, b"tiny");
+    let answer = send(&vault, objects.record(FrameKind::Commit, &commit)).await.ok();
+    assert_eq!(answer["commits"][0]["problem"]["code"], "BAD_REQUEST");
+    assert!(answer.to_string().contains("PUT /files/update"), "{answer}");
+    assert_eq!(vault.diff(album, 0).await.len(), 1);
+    assert_eq!(download(&vault, file).await, noise(1, 1000));
+    // 0 is none, as in the base API.
+    commit["id"] = json!(0);
+    let answer = send(&vault, Batch::default().record(FrameKind::Commit, &commit)).await.ok();
+    assert_eq!(outcomes(&answer), ["created"]);
+}
+
+#[tokio::test]
+async fn objects_that_were_given_up_are_new_when_they_come_again() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "anna@example.org").await;
+    let (album, gone) = (vault.album().await, vault.album().await);
+    assert!(vault.delete(&format!("/collections/v3/{gone}?keepFiles=true")).await.status.is_success());
+    let store = &server.shared.store;
+    // The album was deleted meanwhile, so there is no file; and then the objects' time is up.
+    let first = Picture::new(gone, 1);
+    assert_eq!(outcomes(&send(&vault, Batch::default().picture(&vault, &first)).await.ok()), ["refused"]);
+    assert_eq!(store.give_up_overdue(i64::MAX).await.unwrap(), 2);
+    // The reaper has looked, and is about to remove.
+    let due = store.due_garbage(i64::MAX).await.unwrap();
+    assert_eq!((due.keys.len(), due.blobs.len()), (2, 1));
+    let again = Picture { album, ..first };
+    let batch = Batch::default().picture(&vault, &again);
+    let answer = send(&vault, batch.clone()).await.ok();
+    assert_eq!(outcomes(&answer), ["created"]);
+    server.shared.objects.remove(due.blobs).await.unwrap();
+    store.forget_garbage(&due.keys).await.unwrap();
+    assert_eq!(expire::remove_garbage(&server.shared, i64::MAX / 2).await.unwrap(), 0);
+    let file = answer["commits"][0]["id"].as_i64().unwrap();
+    assert_eq!(download(&vault, file).await, again.bytes);
+    assert_eq!(blobs(&server), 1);
+    assert_eq!(send(&vault, batch.clone()).await.ok()["commits"], answer["commits"]);
+    // What was a file's and was purged does not come back that way.
+    vault.trash(&[(file, album)]).await.ok();
+    store.purge_files(vault.person.id, &[FileId(file)]).await.unwrap();
+    assert_eq!(outcomes(&send(&vault, batch.clone()).await.ok()), ["refused"]);
+    assert_eq!(blobs(&server), 1, "the old bytes, until they are reaped");
+}
+
+#[tokio::test]
+async fn other_bytes_do_not_take_the_place_of_given_up_ones() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "anna@example.org").await;
+    let album = vault.album().await;
+    let first = Picture::new(album, 1);
+    let objects = |picture: &Picture| {
+        Batch::default().object(picture.file, &picture.bytes).object(picture.thumbnail, b"tiny")
+    };
+    send(&vault, objects(&first)).await.ok();
+    server.shared.store.give_up_overdue(i64::MAX).await.unwrap();
+    let other = Picture { bytes: noise(2, 5000), ..first };
+    let answer = send(&vault, Batch::default().picture(&vault, &other)).await.ok();
+    assert_eq!(answer["commits"][0]["problem"]["code"], "OBJECT_SIZE_FETCH_FAILED");
+    // Once they are removed, the place is free.
+    expire::remove_garbage(&server.shared, i64::MAX).await.unwrap();
+    let answer = send(&vault, Batch::default().picture(&vault, &other)).await.ok();
+    assert_eq!(outcomes(&answer), ["created"]);
+    assert_eq!(download(&vault, answer["commits"][0]["id"].as_i64().unwrap()).await, other.bytes);
+}
+
+#[tokio::test]
 async fn one_refused_commit_does_not_touch_the_others() {
     let server = TestServer::start().await;
     let vault = Vault::new(&server, "anna@example.org").await;
@@ -240,7 +315,19 @@ async fn two_devices_that_race_with_one_picture_end_with_one_file() {
         assert_eq!(both, ["created", "existing"]);
         let [made, found] = if outcomes(&one) == ["created"] { [one, two] } else { [two, one] };
         assert_eq!(made["commits"][0]["id"], found["commits"][0]["file"]["id"]);
+        // The file is where the commit that made it said, as the answer to the other one shows it; in the other album is nothing.
+        let (full, empty) = (vault.diff(album, 0).await, vault.diff(other, 0).await);
+        let (full, empty) = if full.is_empty() { (empty, full) } else { (full, empty) };
+        assert_eq!((full.len(), empty.len()), (1, 0));
+        let shown = &found["commits"][0]["file"];
+        assert_eq!((&full[0]["id"], full[0]["isDeleted"] == true), (&shown["id"], false));
+        assert_eq!(full[0]["collectionID"], shown["collectionID"]);
+        assert_eq!(full[0]["updationTime"], made["commits"][0]["updationTime"]);
     }
+    let live = vault.get("/v1/changes?after=0&limit=5000").await.ok();
+    let memberships = live["changes"].as_array().unwrap().iter().filter(|one| one["kind"] == "membership");
+    assert_eq!(memberships.count(), 20, "one membership a round, and no tombstone of a second");
+    assert_eq!(vault.get("/users/details/v2").await.ok()["usage"], json!(20 * 5004));
 }
 
 #[tokio::test]

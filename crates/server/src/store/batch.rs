@@ -7,6 +7,9 @@
 //! The checks are made in the order in which stock clients expect their answers. A commit that is repeated is answered as the
 //! first time; one that names the same objects for something else is refused. Of two live files of an account no two have the
 //! same content tag: a commit whose tag is taken makes nothing, and is answered with the file that has it.
+//!
+//! An object that was given up before it became a file's is new when the same bytes come again: its row goes, and the new one names
+//! the bytes that have just come, never the old ones, which may be going at this moment.
 
 use super::change::{ChangeError, CollectionState, Usage, change_usage, collection_states, locked_usage};
 use super::clocks::Reach;
@@ -115,6 +118,18 @@ struct KnownObject {
     file: Option<FileId>,
 }
 
+impl KnownObject {
+    fn is_same(&self, fresh: &NewObject) -> bool {
+        self.length == Some(fresh.length) && self.digest.as_ref() == Some(&fresh.digest)
+    }
+
+    /// Whether it is waiting to be removed without having been a file's, and the same bytes have come again. What was a file's is not
+    /// new: it was purged.
+    fn is_given_up(&self, fresh: &NewObject) -> bool {
+        self.state == "garbage" && self.file.is_none() && self.is_same(fresh)
+    }
+}
+
 /// All that a decision needs to know, read under the account's lock.
 struct World {
     usage: Usage,
@@ -124,6 +139,13 @@ struct World {
     memberships: HashMap<(CollectionId, FileId), (Version, i64)>,
     collections: HashMap<CollectionId, CollectionState>,
     tagged: HashMap<String, FileId>,
+}
+
+impl World {
+    /// Whether an object gets a row of its own.
+    fn is_new(&self, object: &NewObject) -> bool {
+        self.objects.get(&object.at.key().0).is_none_or(|known| known.is_given_up(object))
+    }
 }
 
 /// What is to become of one commit.
@@ -236,8 +258,8 @@ impl Store {
             })
             .filter(|key| !owners.contains_key(*key))
             .collect();
-        let fresh: Vec<&NewObject> =
-            objects.iter().filter(|object| !world.objects.contains_key(&object.at.key().0)).collect();
+        let fresh: Vec<&NewObject> = objects.iter().filter(|object| world.is_new(object)).collect();
+        forget_given_up(tx, world, &fresh).await?;
         insert_objects(tx, account, &fresh, &owners, &unneeded, now).await?;
         claim_known(tx, world, &owners).await?;
         discard_known(tx, world, &unneeded, now).await?;
@@ -339,6 +361,9 @@ impl<'w> Bench<'w> {
             Contents { file: &commit.file, thumbnail: &commit.thumbnail, metadata: &commit.metadata };
         contents.check(self.account)?;
         check_envelope(commit)?;
+        if commit.id.is_some_and(|id| id.0 != 0) {
+            return Err(ChangeError::Malformed("a commit with an id is an update: PUT /files/update"));
+        }
         if let Some(stored) = self.file_of(&commit.file) {
             return self.repeated(commit, contents, stored).map(Decision::Repeated);
         }
@@ -393,8 +418,9 @@ impl<'w> Bench<'w> {
             return Err(ChangeError::Malformed("the object belongs to another file"));
         }
         let size = match (known, fresh) {
+            (Some(known), Some(fresh)) if known.is_given_up(fresh) => fresh.length,
             (Some(known), _) if known.state != "stored" => return Err(ChangeError::ObjectMissing),
-            (Some(known), Some(fresh)) if !is_same(known, fresh) => {
+            (Some(known), Some(fresh)) if !known.is_same(fresh) => {
                 return Err(ChangeError::Malformed("other bytes are stored under that key"));
             }
             (Some(known), _) => known.length.ok_or(ChangeError::ObjectMissing)?,
@@ -403,10 +429,6 @@ impl<'w> Bench<'w> {
         };
         agreed_size(size, reference)
     }
-}
-
-fn is_same(known: &KnownObject, fresh: &NewObject) -> bool {
-    known.length == Some(fresh.length) && known.digest.as_ref() == Some(&fresh.digest)
 }
 
 async fn read_world(
@@ -523,6 +545,20 @@ pub(super) async fn tagged_files(
         }
     }
     Ok(tagged)
+}
+
+/// Removes the rows of objects that were given up and have come again. The reaper, which may have read them before, forgets only what is
+/// garbage still, and the bytes that it removes are the old ones.
+async fn forget_given_up(tx: &mut Tx, world: &World, fresh: &[&NewObject]) -> Result<(), StoreError> {
+    let keys = fresh.iter().map(|object| object.at.key().0);
+    let given_up: Vec<String> = keys.filter(|key| world.objects.contains_key(key)).collect();
+    for chunk in given_up.chunks(LIST_MAX) {
+        let text =
+            format!("DELETE FROM objects WHERE state = 'garbage' AND key IN ({})", list(1, chunk.len()));
+        let query = long_statement(tx.engine(), text, false);
+        chunk.iter().fold(query, |query, key| query.bind(key.clone())).execute(&mut **tx).await?;
+    }
+    Ok(())
 }
 
 /// Makes the rows of new objects: committed where a file was made of them, garbage where they turned out not to be needed.
