@@ -4,9 +4,12 @@ mod support;
 
 use darkslide_server::Server;
 use darkslide_server::config::{Config, RawConfig};
+use darkslide_server::jobs::scrub::{self, Pace, Scrubbed};
 use darkslide_server::store::checks::Check;
 use darkslide_server::vouch;
-use support::vault::Vault;
+use std::cell::RefCell;
+use std::time::Duration;
+use support::vault::{Vault, noise};
 use support::{TestServer, raw_config};
 
 #[tokio::test]
@@ -64,4 +67,41 @@ async fn a_serving_process_scrubs_what_it_stores() {
     while server.shared.store.objects_health().await.unwrap().verified_objects < 2 {
         tokio::task::yield_now().await;
     }
+}
+
+/// The clock stands still while the scrub reads, so all the time that passes is that of its pauses.
+#[tokio::test]
+async fn a_round_never_reads_faster_than_its_pace() {
+    const RATE: u64 = 1 << 20;
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "a@example.org").await;
+    let album = vault.album().await;
+    let sizes = [3_000_000, 1 << 20, 20_000, 5];
+    for (seed, size) in (1..).zip(sizes) {
+        vault.commit(album, &noise(seed, size), &noise(100 + seed, 100)).await;
+    }
+    let folder = server.stop().await;
+    let server = Server::open(Config::for_folder(folder.path())).await.unwrap();
+    let pace = Pace::of_rate(RATE).unwrap();
+    let pauses = RefCell::new(Vec::new());
+    let sleep = |pause: Duration| {
+        pauses.borrow_mut().push(pause);
+        std::future::ready(())
+    };
+    let scrubbed = scrub::paced_round(&server, pace, i64::MAX / 2, sleep).await.unwrap();
+    let bytes: u64 = sizes.iter().map(|size| *size as u64 + 100).sum();
+    assert_eq!((scrubbed.objects, scrubbed.bytes), (8, bytes));
+    let pauses = pauses.into_inner();
+    let second = Duration::from_secs(1);
+    assert!(pauses.iter().all(|pause| *pause <= second), "no more than a step is read at a time: {pauses:?}");
+    assert_eq!(pauses.iter().filter(|pause| **pause == second).count(), 3, "three whole steps");
+    // A small object costs what opening it does: the thumbnails, and the one of 5 bytes.
+    let cost: u64 = sizes.iter().flat_map(|size| [*size as u64, 100]).map(|size| size.max(16 * 1024)).sum();
+    let passed: Duration = pauses.iter().sum();
+    let least = Duration::from_micros(cost * 1_000_000 / RATE);
+    let rounding = Duration::from_micros(pauses.len() as u64);
+    assert!(passed <= least && passed + rounding >= least, "{passed:?} for {cost} bytes");
+    // The next round has nothing to read, and takes no time.
+    let none = scrub::paced_round(&server, pace, 0, |_| std::future::ready(())).await.unwrap();
+    assert_eq!(none, Scrubbed::default());
 }

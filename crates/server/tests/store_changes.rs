@@ -5,21 +5,28 @@
 
 mod support;
 
-use darkslide_protocol::change::Change;
-use darkslide_protocol::collection::{CollectionType, RenameRequest};
+use darkslide_protocol::batch::ThumbnailRequest;
+use darkslide_protocol::change::{Change, Span};
+use darkslide_protocol::collection::{CollectionType, CreateCollectionRequest, RenameRequest};
 use darkslide_protocol::file::{FileKey, UpdateRequest};
-use darkslide_protocol::{AccountId, CollectionId, FileId, Opaque, Version};
+use darkslide_protocol::upload::ObjectReference;
+use darkslide_protocol::{AccountId, CollectionId, ContentTag, FileId, Opaque, Version};
+use darkslide_server::objects::{BlobName, Digest};
 use darkslide_server::store::Store;
+use darkslide_server::store::batch::{BatchRequest, Committed, NewObject};
 use darkslide_server::store::change::ChangeError;
 use darkslide_server::store::magic::Envelope;
+use darkslide_server::store::uploads::ObjectAddress;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use support::mirror::Mirror;
 use support::reader::Reader;
 use support::stored::{
-    QUOTA, account, album, file, key, magic, metadata, new_collection, new_file, object, share_with,
+    QUOTA, account, album, commit_of, file, key, magic, metadata, new_collection, new_file, object,
+    share_with,
 };
 use support::stores;
 
@@ -101,7 +108,7 @@ impl Shelf {
         let (here, there) = (self.collection(account, dice), self.collection(account, dice));
         let files = self.some_files(account, dice);
         let keys: Vec<FileKey> = files.iter().copied().map(key).collect();
-        match dice.throw(24) {
+        match dice.throw(31) {
             0 => {
                 let made = store.create_collection(account, &new_collection(CollectionType::Album)).await?;
                 self.collections.lock().unwrap().push((account, made.id));
@@ -156,8 +163,80 @@ impl Shelf {
                 store.update_shared_magic(account, dice.one(&others).unwrap().1, &envelope).await?;
             }
             22 => store.remove_files(account, here, &files).await?,
+            23..=26 => self.send_batch(store, account, dice).await?,
+            27 => self.make_several(store, account, dice).await?,
+            28 => {
+                let file = self.file(account, dice);
+                let kept = store.earlier_versions(account, file).await?.versions;
+                if let Some(earlier) = kept.first() {
+                    store.restore_version(account, file, earlier.version, QUOTA).await?;
+                }
+            }
             _ if dice.throw(3) == 0 => store.delete_collection(account, here, false).await?,
             _ => drop(store.empty_trash(account, Version(i64::MAX / 2)).await?),
+        }
+        Ok(())
+    }
+
+    /// Pictures with bytes of their own, some with a tag that others have, and thumbnails for files that are there.
+    async fn send_batch(
+        &self,
+        store: &Store,
+        account: AccountId,
+        dice: &mut Dice,
+    ) -> Result<(), ChangeError> {
+        let blob = BlobName::generate(uuid::Uuid::new_v4(), 0);
+        let (mut objects, mut commits, mut thumbnails) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..dice.throw(4) {
+            let file = packed(account, &blob, 10, &mut objects);
+            let small = packed(account, &blob, 1, &mut objects);
+            let mut commit = commit_of(self.collection(account, dice), file, small);
+            if dice.throw(2) == 0 {
+                let tag = [u8::try_from(dice.throw(8)).unwrap(); 32];
+                commit.content_tag = Some(ContentTag::encode(tag));
+            }
+            commits.push(commit);
+        }
+        for _ in 0..dice.throw(3) {
+            let thumbnail = packed(account, &blob, 2, &mut objects);
+            thumbnails.push(ThumbnailRequest { file_id: self.file(account, dice), thumbnail });
+        }
+        let request = BatchRequest { objects: &objects, commits: &commits, thumbnails: &thumbnails };
+        let done = store.commit_batch(account, request, QUOTA).await?;
+        let mut told: BTreeSet<FileId> = BTreeSet::new();
+        for committed in done.commits.into_iter().flatten() {
+            if let Committed::Created(created) = committed {
+                self.files.lock().unwrap().push((account, created.id));
+                told.insert(created.id);
+            }
+        }
+        let replaced = thumbnails.iter().zip(&done.thumbnails).filter(|(_, done)| done.is_ok());
+        told.extend(replaced.map(|(request, _)| request.file_id));
+        if let Some(span) = done.span {
+            must_tell_only(store, account, span, &told).await;
+        }
+        Ok(())
+    }
+
+    async fn make_several(
+        &self,
+        store: &Store,
+        account: AccountId,
+        dice: &mut Dice,
+    ) -> Result<(), ChangeError> {
+        // A key is drawn for each; what comes twice is the same call once more.
+        let one = || CreateCollectionRequest {
+            encrypted_key: Opaque::encode([uuid::Uuid::new_v4().into_bytes(); 3].concat()),
+            ..new_collection(CollectionType::Album)
+        };
+        let requests: Vec<_> = (0..=dice.throw(3)).map(|_| one()).collect();
+        for _ in 0..=dice.throw(2) {
+            let made = store.create_collections(account, &requests).await?;
+            if let Some(span) = made.span {
+                must_tell_only(store, account, span, &BTreeSet::new()).await;
+                let ids = made.collections.iter().map(|one| (account, one.id));
+                self.collections.lock().unwrap().extend(ids);
+            }
         }
         Ok(())
     }
@@ -188,6 +267,29 @@ impl Shelf {
             tokio::task::yield_now().await;
         }
         reader.must_be_up_to_date(store).await;
+    }
+}
+
+/// An object of a batch, as its commit names it.
+fn packed(account: AccountId, blob: &BlobName, length: i64, objects: &mut Vec<NewObject>) -> ObjectReference {
+    let at = ObjectAddress::generate(account);
+    let digest = Digest::of(at.object.as_bytes());
+    let offset = objects.iter().map(|object| object.length).sum();
+    let etag = digest.etag();
+    objects.push(NewObject { at, blob: blob.clone(), offset, length, digest: digest.to_string(), etag });
+    ObjectReference { object_key: at.key(), decryption_header: Opaque("aA==".into()), size: Some(length) }
+}
+
+/// That a span of the feed has nothing but these files and collections, whatever others have done since: rows that they touched have
+/// moved out of it.
+async fn must_tell_only(store: &Store, account: AccountId, span: Span, files: &BTreeSet<FileId>) {
+    let page = store.changes(account, span.after, u16::MAX).await.unwrap();
+    for change in page.changes.into_iter().filter(|change| change.version().unwrap() <= span.until) {
+        match change {
+            Change::Membership { file, .. } => assert!(files.contains(&file.id), "{file:?} in {span:?}"),
+            Change::Collection { .. } => {}
+            other => panic!("{other:?} in {span:?}"),
+        }
     }
 }
 

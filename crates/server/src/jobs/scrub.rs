@@ -56,10 +56,6 @@ impl Pace {
             }
         }
     }
-
-    async fn pause(self, bytes: u64) {
-        tokio::time::sleep(self.pause_after(bytes)).await;
-    }
 }
 
 /// What a round did.
@@ -105,14 +101,24 @@ fn take_lock(server: &Server, lock: &mut Option<std::fs::File>) -> Result<bool, 
 
 /// Reads some of the objects back that are due at `now` (µs since the epoch), and writes down what was found.
 pub async fn round(server: &Server, pace: Pace, now: i64) -> Result<Scrubbed, VouchError> {
+    paced_round(server, pace, now, tokio::time::sleep).await
+}
+
+/// The same, by a clock of one's own: `sleep` is awaited after every step, with how long the pace makes it pause.
+pub async fn paced_round<S: Future<Output = ()>>(
+    server: &Server,
+    pace: Pace,
+    now: i64,
+    sleep: impl Fn(Duration) -> S,
+) -> Result<Scrubbed, VouchError> {
     let due =
         server.store.due_for_check(now - AGAIN_MICROS, now - DAMAGED_AGAIN_MICROS, ROUND_OBJECTS).await?;
     let mut scrubbed = Scrubbed::default();
     let (mut checks, mut unrecorded) = (Vec::new(), 0);
     for key in due {
         let Some(object) = server.store.checkable_object(&key).await? else { continue };
-        let found = vouch::read_back(server, &object, |bytes| pace.pause(bytes)).await?;
-        pace.pause(OBJECT_COST.saturating_sub(found.read)).await;
+        let found = vouch::read_back(server, &object, |bytes| sleep(pace.pause_after(bytes))).await?;
+        sleep(pace.pause_after(OBJECT_COST.saturating_sub(found.read))).await;
         let at = now.max(server.store.now());
         checks.push(Check { key, place: object.place, outcome: found.outcome, at });
         scrubbed.objects += 1;
