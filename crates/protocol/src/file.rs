@@ -69,7 +69,7 @@ pub struct CommitRequest {
 }
 
 /// `PUT /files/update`: replaces the content under the same file key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UpdateRequest {
     /// The file, owned by the caller.

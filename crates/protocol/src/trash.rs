@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// `POST /files/trash`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TrashRequest {
     /// At most 1000, no file twice.
     pub items: Vec<TrashRequestItem>,
 }
 
 /// One file to trash, and the collection that it is remembered with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TrashRequestItem {
     /// The file; it leaves all its collections.
     #[serde(rename = "fileID")]
@@ -55,7 +55,7 @@ pub struct TrashDiff {
 }
 
 /// `POST /trash/delete`: purge these now.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PurgeRequest {
     /// Those not in the trash are passed over.
     #[serde(rename = "fileIDs", default)]
@@ -66,7 +66,7 @@ pub struct PurgeRequest {
 }
 
 /// One file to purge if it is as the client has seen it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PurgeItem {
     /// The file.
     #[serde(rename = "fileID")]
@@ -86,7 +86,7 @@ pub struct EmptyTrashRequest {
 }
 
 /// `POST /collections/restore-files`: back from the trash into one collection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RestoreRequest {
     /// Owned by the caller, not deleted.
     #[serde(rename = "collectionID")]
@@ -96,7 +96,7 @@ pub struct RestoreRequest {
 }
 
 /// One file to restore.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RestoreItem {
     /// The file.

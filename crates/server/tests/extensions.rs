@@ -71,3 +71,20 @@ async fn the_document_describes_every_call_with_its_answers() {
         }
     }
 }
+
+#[tokio::test]
+async fn the_document_has_what_is_added_to_bodies_of_the_base_api() {
+    let server = TestServer::start().await;
+    let document = server.get("/v1/openapi.json", "").await.ok();
+    for (schema, member) in [
+        ("CommitRequest", "contentTag"),
+        ("UpdateRequest", "contentTag"),
+        ("UpdateRequest", "ifVersion"),
+        ("TrashRequestItem", "ifVersion"),
+        ("PurgeItem", "ifVersion"),
+        ("RestoreItem", "ifVersion"),
+    ] {
+        let members = document.pointer(&format!("/components/schemas/{schema}/properties/{member}"));
+        assert!(members.is_some(), "{schema} has no {member}");
+    }
+}

@@ -18,6 +18,9 @@ mod versions;
 use crate::Shared;
 use axum::routing::get;
 use axum::{Json, Router};
+use darkslide_protocol::batch::ThumbnailRequest;
+use darkslide_protocol::file::{CommitRequest, UpdateRequest};
+use darkslide_protocol::trash::{PurgeRequest, RestoreRequest, TrashRequest};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
@@ -28,9 +31,20 @@ use utoipa_axum::router::OpenApiRouter;
     info(
         title = "Darkslide",
         description = "What Darkslide's server adds to the API of the stock apps. Ids, times (microseconds since the \
-                       epoch) and sizes are integers below 2^53, written without a fraction; binary members are standard base64 with padding.",
+                       epoch) and sizes are integers below 2^53, written without a fraction; binary members are standard base64 with padding. \
+                       Schemas that no call here has are bodies of the stock apps' calls, and of the records of a batch, with what is added to them: \
+                       `contentTag` and `ifVersion`.",
         license(name = "MIT OR Apache-2.0")
     ),
+    components(schemas(
+        // Bodies of calls of the base API that have members of ours.
+        CommitRequest,
+        ThumbnailRequest,
+        UpdateRequest,
+        TrashRequest,
+        PurgeRequest,
+        RestoreRequest
+    )),
     modifiers(&SessionToken)
 )]
 struct Document;
