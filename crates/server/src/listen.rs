@@ -31,6 +31,9 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
+/// How much one connection reads at once, in bytes. A piece of a body that waits for the disk keeps all that was read with it in memory.
+const READ_BYTES_MAX: usize = 128 * 1024;
+
 /// Requests that one HTTP/2 connection may have under way.
 const STREAMS_MAX: u32 = 64;
 
@@ -169,7 +172,11 @@ impl Door {
             router.clone().oneshot(request)
         });
         let mut builder = Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.limits.header_timeout);
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .max_buf_size(READ_BYTES_MAX)
+            .header_read_timeout(self.limits.header_timeout);
         builder
             .http2()
             .timer(TokioTimer::new())

@@ -9,7 +9,7 @@ use super::incoming::{Incoming, blocking};
 use super::{BlobName, IncomingPack, ObjectError};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
@@ -38,6 +38,8 @@ pub struct Objects {
     number: AtomicU64,
     pub(super) flushes: Semaphore,
     readings: Semaphore,
+    /// Packs that are being received.
+    pub(super) packs: AtomicUsize,
     flusher: Flusher,
     /// Held as long as this process may have files in `incoming`.
     _lock: File,
@@ -68,6 +70,7 @@ impl Objects {
             number: AtomicU64::new(0),
             flushes: Semaphore::new(FLUSHES_AT_ONCE),
             readings: Semaphore::new(READINGS_AT_ONCE),
+            packs: AtomicUsize::new(0),
             flusher: Flusher::start()?,
             _lock: lock,
         })

@@ -7,11 +7,24 @@ use super::incoming::{NewFile, TemporaryFile, blocking};
 use super::{Digest, ObjectError, Objects};
 use bytes::Bytes;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-/// How many bytes are gathered before they go to a blocking thread.
-const GATHERED_BYTES: usize = 512 * 1024;
+/// How many bytes are gathered at most before they go to a blocking thread.
+const GATHERED_BYTES_MAX: usize = 512 * 1024;
+
+/// How many are gathered at least, however many packs there are.
+const GATHERED_BYTES_MIN: usize = 128 * 1024;
+
+/// How many all packs that are under way gather together, and as many again may be on their way to the disk: where many come at once,
+/// each goes in smaller steps, and none waits for another.
+const GATHERED_BYTES_TOGETHER: usize = 16 * 1024 * 1024;
+
+/// How much one of so many packs gathers, in bytes.
+fn share_of(packs: usize) -> usize {
+    (GATHERED_BYTES_TOGETHER / packs.max(1)).clamp(GATHERED_BYTES_MIN, GATHERED_BYTES_MAX)
+}
 
 /// One object in a pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +112,7 @@ impl std::fmt::Debug for PackWriter<'_> {
 impl<'o> PackWriter<'o> {
     fn new(objects: &'o Objects, path: PathBuf) -> Self {
         let disk = Disk { file: NewFile::new(path), length: 0, open: None, objects: Vec::new() };
+        objects.packs.fetch_add(1, Ordering::Relaxed);
         Self { objects, writing: tokio::spawn(async move { Ok(disk) }), gathered: Vec::new(), bytes: 0 }
     }
 
@@ -116,7 +130,7 @@ impl<'o> PackWriter<'o> {
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), ObjectError> {
         self.bytes += bytes.len();
         self.gathered.push(Piece::Bytes(bytes));
-        if self.bytes >= GATHERED_BYTES {
+        if self.bytes >= share_of(self.objects.packs.load(Ordering::Relaxed)) {
             let pieces = std::mem::take(&mut self.gathered);
             self.bytes = 0;
             let mut disk = self.written().await?;
@@ -145,9 +159,38 @@ impl<'o> PackWriter<'o> {
     }
 }
 
+impl Drop for PackWriter<'_> {
+    fn drop(&mut self) {
+        self.objects.packs.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Objects {
     /// Begins a pack.
     pub fn pack(&self) -> PackWriter<'_> {
         PackWriter::new(self, self.temporary_path())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_packs_gather_no_more_than_a_few() {
+        assert_eq!([1, 32, 64, 1000].map(share_of), [512, 512, 256, 128].map(|kib| kib * 1024));
+    }
+
+    #[tokio::test]
+    async fn a_pack_counts_until_it_is_finished_or_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let objects = Objects::open(folder.path()).unwrap();
+        let count = || objects.packs.load(Ordering::Relaxed);
+        let (one, other) = (objects.pack(), objects.pack());
+        assert_eq!(count(), 2);
+        drop(one);
+        assert_eq!(count(), 1);
+        drop(other.finish().await.unwrap());
+        assert_eq!(count(), 0);
     }
 }
