@@ -12,7 +12,7 @@
 //! It decides where things are and who is remembered; it signs nobody in.
 
 use crate::api::{Api, ConnectionError, Limits, ServerUrl};
-use crate::catalog::{Catalog, CatalogError};
+use crate::catalog::{Catalog, CatalogError, SyncPlace, sync_places};
 use crate::download::blocking;
 use crate::keychain::{FileKeychain, Keychain, KeychainError, Protection, StoredKeys, SystemKeychain};
 use crate::session::{Email, Session};
@@ -301,6 +301,11 @@ impl Profile {
     /// Opens the profile's catalog.
     pub async fn catalog(&self) -> Result<Catalog, ProfileError> {
         Ok(Catalog::open(&self.catalog_path()).await?)
+    }
+
+    /// Where its sync folders are. Writes nothing: another profile's catalog is brought up to date by who uses it.
+    pub async fn sync_places(&self) -> Result<Vec<SyncPlace>, ProfileError> {
+        Ok(sync_places(&self.catalog_path()).await?)
     }
 
     /// Where the local trash of a sync folder is that was told nothing else: by the folder's marker.

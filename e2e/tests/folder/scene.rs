@@ -69,7 +69,8 @@ impl Scene {
         let trash = self.folder.path().join(format!("trash-{name}"));
         let rows = self.catalog.sync_folders().await.unwrap();
         let path = choose::admit(&path, &trash, &rows, &[]).unwrap();
-        let marker = choose::mark(&path, &rows).unwrap();
+        let taken: Vec<_> = rows.into_iter().map(|row| row.folder.marker).collect();
+        let marker = choose::mark(&path, &taken).unwrap();
         let keep_older_than = keep.map(|keep| keep.as_micros().try_into().unwrap());
         let new = NewSyncFolder { path, marker, album: name.to_owned(), direction, keep_older_than, trash };
         self.catalog.add_sync_folder(&new, 0).await.unwrap();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
-use darkslide_client::catalog::{Catalog, Feed, NewSyncFolder, SyncFolderRow};
+use darkslide_client::catalog::{Catalog, Feed, NewSyncFolder, SyncFolderRow, SyncPlace};
 use darkslide_client::folder::breaker::Hold;
 use darkslide_client::folder::reconcile::Direction;
 use darkslide_client::folder::report::PassReport;
@@ -144,8 +144,10 @@ pub(crate) async fn add_folder(
     let marker = if arguments.dry_run {
         found.unwrap_or_default()
     } else {
-        let known: Vec<_> = rows.into_iter().chain(others.into_iter().map(|(_, row)| row)).collect();
-        choose::mark(&path, &known).with_context(|| format!("cannot mark {}", path.display()))?
+        marker::probe(&path)?;
+        let own = rows.into_iter().map(|row| row.folder.marker);
+        let taken: Vec<_> = own.chain(others.into_iter().map(|(_, place)| place.marker)).collect();
+        choose::mark(&path, &taken).with_context(|| format!("cannot mark {}", path.display()))?
     };
     let trash = given.unwrap_or_else(|| profile.local_trash(&marker));
     let keep_older_than =
@@ -163,19 +165,13 @@ pub(crate) async fn add_folder(
 }
 
 /// The sync folders of this user's other profiles, and those profiles that cannot be read.
-async fn of_other_profiles(
-    profile: &Profile,
-) -> Result<(Vec<(ProfileName, SyncFolderRow)>, Vec<ProfileName>)> {
+async fn of_other_profiles(profile: &Profile) -> Result<(Vec<(ProfileName, SyncPlace)>, Vec<ProfileName>)> {
     let home = profile::home()?;
     let (mut folders, mut unreadable) = (Vec::new(), Vec::new());
     for name in home.profiles()?.into_iter().filter(|name| name != profile.name()) {
-        let rows = match home.profile(&name)?.catalog().await {
-            Ok(catalog) => catalog.sync_folders().await.ok(),
-            Err(_) => None,
-        };
-        match rows {
-            Some(rows) => folders.extend(rows.into_iter().map(|row| (name.clone(), row))),
-            None => unreadable.push(name),
+        match home.profile(&name)?.sync_places().await {
+            Ok(places) => folders.extend(places.into_iter().map(|place| (name.clone(), place))),
+            Err(_) => unreadable.push(name),
         }
     }
     Ok((folders, unreadable))

@@ -4,6 +4,7 @@ use crate::machine::{Machine, jpeg, write};
 use crate::sync::{Agent, run, until};
 use serde_json::Value;
 use std::fs;
+use std::time::{Duration, SystemTime};
 
 /// What one account deletes in a folder, another one that has it would delete as well.
 #[test]
@@ -43,6 +44,28 @@ fn two_profiles_share_no_folder() {
     machine.says(&["--profile", "bernd", "sync", "remove", "Copy"]);
     let told = machine.fails(&["sync", "add", "Copy/2024"]);
     assert!(told.contains("none of this user's profiles") && told.contains(".darkslide-folder"), "{told}");
+}
+
+/// A dry run makes no file in the folder, not for a moment. What another profile has is that one's, in any case: its catalog may be of an earlier
+/// version, and be open in an agent.
+#[test]
+fn a_dry_run_writes_nothing_and_nobody_writes_what_another_profile_has() {
+    let machine = Machine::new();
+    let server = machine.with_account("anna@example.org");
+    machine.sign_up(&server, "bernd@example.org", "bernd");
+    write(&machine.path("Phone/a.jpg"), &jpeg(1));
+    machine.says(&["--profile", "bernd", "sync", "list"]);
+    let catalog = |ending: &str| machine.path("home/bernd").join(format!("catalog.{ending}"));
+    for ending in ["sqlite", "migrate"] {
+        fs::remove_file(catalog(ending)).unwrap();
+    }
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_hours(24);
+    let folder = fs::File::open(machine.path("Phone")).unwrap();
+    folder.set_modified(long_ago).unwrap();
+    machine.says(&["sync", "add", "Phone", "--dry-run", "--settle-photos", "0"]);
+    assert_eq!(folder.metadata().unwrap().modified().unwrap(), long_ago);
+    machine.says(&["sync", "add", "Phone"]);
+    assert!(!catalog("sqlite").exists() && !catalog("migrate").exists());
 }
 
 /// That is said of every folder, by whoever finds out: the agent, told that there is nothing to listen to any more, or a command.

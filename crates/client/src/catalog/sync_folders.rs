@@ -2,11 +2,12 @@
 //!
 //! Not a cache: nobody but their owner could write them again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use sqlx::{FromRow, Row, sqlite::SqliteRow};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
+use sqlx::{Connection as _, FromRow, Row, SqliteConnection};
 
-use super::{Catalog, CatalogError};
+use super::{BUSY_TIMEOUT, Catalog, CatalogError};
 use crate::folder::breaker::{Fate, Held, HeldList, HeldPicture, Hold, Removed, WINDOW};
 use crate::folder::reconcile::Direction;
 use crate::folder::report::PassReport;
@@ -46,6 +47,17 @@ pub struct NewSyncFolder {
     pub direction: Direction,
     /// How old a picture must be, in µs since it was taken, to stay in the vault when it is deleted in the folder.
     pub keep_older_than: Option<i64>,
+    /// Where its local trash is.
+    pub trash: PathBuf,
+}
+
+/// What others must know of a sync folder, to stay away from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncPlace {
+    /// Where it is: absolute, links resolved.
+    pub path: PathBuf,
+    /// What its marker says.
+    pub marker: String,
     /// Where its local trash is.
     pub trash: PathBuf,
 }
@@ -94,6 +106,36 @@ fn text<T: serde::Serialize>(value: Option<&T>) -> Option<String> {
 /// Lists that are of no use any more.
 const FORGET_LISTS: &str = "DELETE FROM sync_held WHERE folder = $1 AND NOT EXISTS (
          SELECT 1 FROM sync_folders WHERE id = $1 AND list IN (coalesce(held, ''), coalesce(approval, '')))";
+
+/// Where the sync folders of a catalog are that is somebody else's to open: of whatever version it is, it stays so, and nothing is written. None
+/// where there is no catalog yet.
+pub async fn sync_places(catalog: &Path) -> Result<Vec<SyncPlace>, CatalogError> {
+    match catalog.symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        _ => {}
+    }
+    // Whoever may only read leaves files beside it.
+    let options = SqliteConnectOptions::new().filename(catalog).busy_timeout(BUSY_TIMEOUT);
+    let options = options.pragma("query_only", "true");
+    let mut connection = SqliteConnection::connect_with(&options).await?;
+    let text = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'sync_folders'";
+    // One of a version that knew of no sync folders has none.
+    let rows: Vec<(Vec<u8>, String, Vec<u8>)> =
+        match sqlx::query_scalar::<_, i64>(text).fetch_one(&mut connection).await? {
+            0 => Vec::new(),
+            _ => {
+                let text = "SELECT path, marker, trash FROM sync_folders ORDER BY id";
+                sqlx::query_as(text).fetch_all(&mut connection).await?
+            }
+        };
+    connection.close().await?;
+    let place = |(path, marker, trash): (Vec<u8>, String, Vec<u8>)| SyncPlace {
+        path: path_of(&path),
+        marker,
+        trash: path_of(&trash),
+    };
+    Ok(rows.into_iter().map(place).collect())
+}
 
 impl Catalog {
     /// All sync folders, in the order in which they were added.
@@ -242,5 +284,46 @@ impl Catalog {
             "UPDATE sync_folders SET marker = $2, hold = NULL, held = NULL, approval = NULL WHERE id = $1";
         sqlx::query(text).bind(id).bind(marker).execute(&mut *transaction).await?;
         Ok(transaction.commit().await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::SqlitePool;
+
+    /// A dry run of another profile's command brought it up to date, under the feet of the agent that had it open.
+    #[tokio::test]
+    async fn the_folders_of_another_profile_are_told_and_its_catalog_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.sqlite");
+        assert_eq!(sync_places(&path).await.unwrap(), []);
+        assert!(!path.exists());
+        for text in
+            ["CREATE TABLE assets (id INTEGER)", include_str!("../../migrations/0007_sync_folders.sql")]
+        {
+            let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+            let earlier = SqlitePool::connect_with(options).await.unwrap();
+            sqlx::raw_sql(text).execute(&earlier).await.unwrap();
+            earlier.close().await;
+            assert_eq!(sync_places(&path).await.unwrap(), []);
+        }
+        let pool = SqlitePool::connect_with(SqliteConnectOptions::new().filename(&path)).await.unwrap();
+        let text = "INSERT INTO sync_folders (path, marker, album, direction, trash, paused, added)
+            VALUES (CAST('/p' AS BLOB), 'm', 'a', 'both', CAST('/t' AS BLOB), 0, 0)";
+        sqlx::raw_sql(text).execute(&pool).await.unwrap();
+        let place = SyncPlace { path: "/p".into(), marker: "m".into(), trash: "/t".into() };
+        assert_eq!(sync_places(&path).await.unwrap(), [place.clone()], "while somebody has it open");
+        sqlx::raw_sql("PRAGMA journal_mode = WAL").execute(&pool).await.unwrap();
+        pool.close().await;
+        let before = std::fs::read(&path).unwrap();
+        assert_eq!(sync_places(&path).await.unwrap(), [place.clone()]);
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        let names = folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(names.collect::<Vec<_>>(), ["catalog.sqlite"]);
+        // One that is none tells nothing.
+        std::fs::write(&path, "this is no catalog, and longer than what SQLite reads of a header of its own")
+            .unwrap();
+        sync_places(&path).await.unwrap_err();
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::marker::{self, NAME, Unhealthy};
 use super::scan::Stat;
-use crate::catalog::{SyncFolderRow, WatchFolderRow};
+use crate::catalog::{SyncFolderRow, SyncPlace, WatchFolderRow};
 use crate::profile::ProfileName;
 
 /// Why a folder is not taken.
@@ -122,7 +122,7 @@ pub fn admit(
     if let Some(row) = in_step.iter().find(|row| is_inside(&row.folder.trash, &whole)) {
         return Err(ChooseError::HoldsTrash { path: whole, trash: row.folder.trash.clone() });
     }
-    marker::probe(&whole)?;
+    marker::may_change_all(&whole)?;
     Ok(whole)
 }
 
@@ -131,23 +131,23 @@ pub fn admit(
 pub fn admit_beside(
     whole: &Path,
     trash: &Path,
-    others: &[(ProfileName, SyncFolderRow)],
+    others: &[(ProfileName, SyncPlace)],
 ) -> Result<(), ChooseError> {
-    if others.iter().any(|(_, row)| is_inside(trash, &row.folder.path)) {
+    if others.iter().any(|(_, place)| is_inside(trash, &place.path)) {
         return Err(ChooseError::TrashInside(trash.to_owned()));
     }
-    if let Some((_, row)) = others.iter().find(|(_, row)| is_inside(&row.folder.trash, whole)) {
-        return Err(ChooseError::HoldsTrash { path: whole.to_owned(), trash: row.folder.trash.clone() });
+    if let Some((_, place)) = others.iter().find(|(_, place)| is_inside(&place.trash, whole)) {
+        return Err(ChooseError::HoldsTrash { path: whole.to_owned(), trash: place.trash.clone() });
     }
     let marker = marker::read(whole).ok().flatten();
-    let is_it = |row: &SyncFolderRow| {
-        let other = &row.folder.path;
-        let is_marked = marker.as_ref() == Some(&row.folder.marker);
-        let is_copied = || marker::check(other, &row.folder.marker).is_ok() && !is_same_folder(whole, other);
+    let is_it = |place: &SyncPlace| {
+        let other = &place.path;
+        let is_marked = marker.as_ref() == Some(&place.marker);
+        let is_copied = || marker::check(other, &place.marker).is_ok() && !is_same_folder(whole, other);
         whole.starts_with(other) || other.starts_with(whole) || (is_marked && !is_copied())
     };
-    if let Some((profile, row)) = others.iter().find(|(_, row)| is_it(row)) {
-        let (path, other) = (whole.to_owned(), row.folder.path.clone());
+    if let Some((profile, place)) = others.iter().find(|(_, place)| is_it(place)) {
+        let (path, other) = (whole.to_owned(), place.path.clone());
         return Err(ChooseError::OfAnotherProfile { path, other, profile: profile.clone() });
     }
     let above = whole.ancestors().skip(1).find(|above| above.join(NAME).symlink_metadata().is_ok());
@@ -170,9 +170,9 @@ fn is_inside(path: &Path, folder: &Path) -> bool {
 }
 
 /// Gives a root its marker: the one that it has, if it has one, for what it was before makes no difference where nothing is agreed on. A root
-/// that was copied with its marker gets one of its own.
-pub fn mark(root: &Path, in_step: &[SyncFolderRow]) -> io::Result<String> {
-    let is_free = |id: &String| !id.is_empty() && in_step.iter().all(|row| row.folder.marker != *id);
+/// that was copied with its marker gets one of its own: `taken` are those of other folders.
+pub fn mark(root: &Path, taken: &[String]) -> io::Result<String> {
+    let is_free = |id: &String| !id.is_empty() && !taken.contains(id);
     if let Some(id) = marker::read(root)?.filter(is_free) {
         return Ok(id);
     }

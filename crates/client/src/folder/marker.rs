@@ -130,10 +130,15 @@ pub fn probe(root: &Path) -> Result<(), Unhealthy> {
         fs::remove_file(&path)
     };
     attempt().map_err(|source| unhealthy(root, source))?;
+    may_change_all(root)
+}
+
+/// Whether the system says so of a root and of every folder below it. Changes nothing.
+pub(super) fn may_change_all(root: &Path) -> Result<(), Unhealthy> {
     let enter = |entry: &walkdir::DirEntry| {
         entry.depth() == 0 || darkslide_media::names::ignored_folder(entry.file_name()).is_none()
     };
-    let folders = walkdir::WalkDir::new(root).min_depth(1).into_iter().filter_entry(enter);
+    let folders = walkdir::WalkDir::new(root).into_iter().filter_entry(enter);
     // What cannot be listed is told by the scan.
     for folder in folders.filter_map(Result::ok).filter(|entry| entry.file_type().is_dir()) {
         may_change(folder.path()).map_err(|source| unhealthy(folder.path(), source))?;
