@@ -27,7 +27,7 @@ use url::Url;
 /// The largest thumbnail that is read, in bytes of ciphertext; stock clients aim at 100 KiB.
 const THUMBNAIL_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-const NO_PANIC: &str = "file work does not panic and is not aborted";
+pub(crate) const NO_PANIC: &str = "file work does not panic and is not aborted";
 
 /// What is wrong with a file of the vault, or kept its bytes from arriving.
 #[derive(Debug, Error)]

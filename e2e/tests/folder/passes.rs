@@ -3,9 +3,9 @@
 use crate::scene::{Scene, picture, tree_of};
 use darkslide_client::backup;
 use darkslide_client::event::Events;
-use darkslide_client::folder::Memories;
 use darkslide_client::folder::breaker::Hold;
 use darkslide_client::folder::reconcile::Direction;
+use darkslide_client::folder::{Memories, Share};
 use darkslide_client::versions::{list_versions, restore_version};
 use std::fs;
 use std::path::Path;
@@ -451,6 +451,27 @@ async fn what_the_local_trash_gives_back_is_restored_in_the_vault() {
     assert_eq!(report.restored, 1);
     assert_eq!(scene.vault().await, ["a.jpg", "b.jpg"]);
     assert!(scene.vault_trash().await.is_empty());
+}
+
+/// A large folder goes in pieces, of so many files or so many bytes, one after the other for as long as it took to look; then it is looked again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_new_goes_piece_by_piece() {
+    let mut scene = Scene::new().await;
+    for number in 1..=9 {
+        scene.write(&format!("Phone/{number}.jpg"), number);
+    }
+    let bytes = 2 * picture(1).len() as u64;
+    for (files, bytes, looks, sent, has_more) in [
+        (2, u64::MAX, 0, 2, true),
+        (9, bytes, 0, 2, true),
+        (9, 1, 0, 1, true),
+        (2, u64::MAX, u32::MAX, 4, false),
+    ] {
+        scene.settings.share = Share { files, bytes, looks };
+        let report = scene.pass_over("Phone").await.unwrap();
+        assert_eq!((report.uploaded, report.has_more), (sent, has_more), "{files} {bytes} {looks}");
+    }
+    assert_eq!(scene.vault().await.len(), 9);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@ use darkslide_client::event::Events;
 use darkslide_client::feed;
 use darkslide_client::folder::reconcile::Direction;
 use darkslide_client::folder::report::PassReport;
-use darkslide_client::folder::{Memories, PassSettings, SyncError, choose, pass, trash};
+use darkslide_client::folder::{Memories, PassSettings, Share, SyncError, choose, pass, trash};
 use darkslide_client::library::settle::Settling;
 use darkslide_client::session::Session;
 use darkslide_client::thumbnail::Thumbnailer;
@@ -53,6 +53,7 @@ impl Scene {
             sending: backup::Settings { thumbnailer: Thumbnailer::off(), ..backup::Settings::default() },
             settling: Settling { photos: Duration::ZERO, videos: Duration::ZERO, incomplete: Duration::ZERO },
             absence: Duration::ZERO,
+            share: Share::default(),
         };
         Self { server, session, catalog, memories: Memories::default(), settings, folder, elsewhere }
     }

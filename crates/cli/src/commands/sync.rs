@@ -12,7 +12,7 @@ use darkslide_client::folder::breaker::Hold;
 use darkslide_client::folder::reconcile::Direction;
 use darkslide_client::folder::report::PassReport;
 use darkslide_client::folder::{
-    Memories, PassSettings, choose, marker, pass, preview, restore_from_trash, trash,
+    Memories, PassSettings, Share, choose, marker, pass, preview, restore_from_trash, trash,
 };
 use darkslide_client::library::settle::Settling;
 use darkslide_client::profile::{Profile, ProfileName};
@@ -100,6 +100,7 @@ pub(crate) fn pass_settings(settling: SettlingArguments) -> PassSettings {
         sending: super::backup::settings(),
         settling: settling.settling(),
         absence: Duration::from_millis(settling.absence),
+        share: Share::default(),
     }
 }
 

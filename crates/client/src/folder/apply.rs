@@ -5,10 +5,10 @@
 
 mod removals;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use darkslide_crypto::ContentHash;
 use darkslide_media::probe::micros_of;
@@ -33,9 +33,25 @@ use crate::feed;
 use crate::library::{path_of, raw};
 use crate::session::Session;
 
-/// Files that one pass sends at most ([`cut`]), and their bytes: others wait for the next, so that deletions are not late.
-const SENT_MAX: usize = 5_000;
-const SENT_BYTES_MAX: u64 = 512 << 20;
+/// Files that one pass sends at most ([`cut`]): of others nobody has to remember until the next.
+const SENT_MAX: usize = 20_000;
+
+/// How much is sent before the folder is looked at again, so that deletions are not late, and a large folder is not looked at all the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Files that are sent in one go.
+    pub files: usize,
+    /// Their bytes, of one file at least.
+    pub bytes: u64,
+    /// A pass goes on with the next ones until it has sent for so many times as long as it had looked.
+    pub looks: u32,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self { files: 5_000, bytes: 512 << 20, looks: 4 }
+    }
+}
 
 /// Files that are brought at once.
 const FETCHED_AT_ONCE: usize = 4;
@@ -49,6 +65,10 @@ pub(super) struct Hands<'a> {
     pub(super) settings: &'a Settings,
     pub(super) events: &'a Events,
     pub(super) stop: &'a CancellationToken,
+    /// How much is sent.
+    pub(super) share: Share,
+    /// How long it took to look.
+    pub(super) looked_for: Duration,
     /// How many pictures are agreed on.
     pub(super) agreed: usize,
     /// What the owner was asked about, and wants.
@@ -234,23 +254,43 @@ impl Hands<'_> {
     }
 
     /// What the vault gets: sent, linked or restored.
-    async fn send(&mut self, mut steps: Vec<Step>) -> Result<(), SyncError> {
-        if steps.is_empty() || self.is_stopped() {
-            return Ok(());
+    async fn send(&mut self, steps: Vec<Step>) -> Result<(), SyncError> {
+        let began = Instant::now();
+        let enough = self.looked_for.saturating_mul(self.share.looks);
+        let mut left = VecDeque::from(steps);
+        let mut is_first = true;
+        while !left.is_empty() && !self.is_stopped() {
+            if !is_first && began.elapsed() >= enough {
+                break;
+            }
+            match self.send_some(&mut left).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                // Whoever backs something up between two pieces has a turn.
+                Err(error) if !is_first && error.is_busy() => break,
+                Err(error) => return Err(error),
+            }
+            is_first = false;
         }
+        self.report.has_more |= !left.is_empty();
+        Ok(())
+    }
+
+    /// Sends the first of these. Says whether others can be sent.
+    async fn send_some(&mut self, left: &mut VecDeque<Step>) -> Result<bool, SyncError> {
         self.must_be_healthy().await?;
-        let stats = self.stats_of(steps.iter().map(|step| &step.path)).await?;
+        let files = left.len().min(self.share.files.max(1));
+        let stats = self.stats_of(left.iter().take(files).map(|step| &step.path)).await?;
         let mut bytes = 0;
         let fits = |step: &&Step| {
             bytes += stats.get(&step.path).map_or(0, |stat| stat.size);
-            bytes <= SENT_BYTES_MAX
+            bytes <= self.share.bytes
         };
-        let count = steps.iter().take_while(fits).count().max(1);
-        self.report.has_more |= count < steps.len();
-        steps.truncate(count);
+        let count = left.iter().take(files).take_while(fits).count().max(1);
+        let mut steps: Vec<Step> = left.drain(..count).collect();
         self.keep_as_planned(&mut steps).await?;
         if steps.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let offers = steps.iter().map(|step| {
             let replaces = match step.action {
@@ -269,8 +309,9 @@ impl Hands<'_> {
                 .await?;
         feed::pull(self.session, self.catalog).await?;
         self.record_sent(steps, &stats, &done).await?;
+        let goes_on = done.interrupted.is_none() && done.storage_full.is_none();
         self.tell(done);
-        Ok(())
+        Ok(goes_on)
     }
 
     /// Takes out what the vault has changed since it was planned: that is for the next pass.

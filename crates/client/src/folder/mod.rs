@@ -10,6 +10,7 @@ pub mod breaker;
 pub mod choose;
 mod elsewhere;
 mod fetch;
+mod look;
 pub mod marker;
 #[cfg(test)]
 mod model;
@@ -20,40 +21,30 @@ pub mod report;
 pub mod scan;
 pub mod trash;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use darkslide_crypto::ContentHash;
-use darkslide_crypto::stream::plaintext_len;
-use darkslide_media::names::{Rules, restored};
 use darkslide_media::probe::micros_of;
-use darkslide_protocol::{FileId, Version};
 use tokio_util::sync::CancellationToken;
 
-use crate::backup::albums::Albums;
 use crate::backup::{AssetError, BackupError, Settings};
-use crate::catalog::{BaseChanges, BaseRow, Catalog, CatalogError, Feed, Fingerprint, SyncFolderRow};
+use crate::catalog::{BaseChanges, BaseRow, Catalog, CatalogError, SyncFolderRow};
 use crate::download::blocking;
 use crate::error::{VaultError, causes_on};
 use crate::event::Events;
-use crate::feed;
-use crate::library::folder::fingerprint;
 use crate::library::settle::Settling;
 use crate::library::{AlbumRule, path_of, raw};
 use crate::session::Session;
-use crate::versions::has_version;
 use apply::Hands;
+pub use apply::Share;
 use breaker::Standing;
-use elsewhere::look_elsewhere;
+use look::{Looked, Looker, look};
 use marker::Unhealthy;
-use mounts::Mounts;
-use reconcile::{
-    Base, Deleted, Direction, Local, Others, RelativePath, Remote, Snapshot, SyncPlan, reconcile,
-};
+use reconcile::{RelativePath, SyncPlan};
 use report::PassReport;
-use scan::{Memory, Scan, scan};
+use scan::{Memory, Scan};
 
 /// Why a pass ended before its end.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +95,8 @@ pub struct PassSettings {
     pub settling: Settling,
     /// How long after it was first missed a path must be missed again.
     pub absence: Duration,
+    /// How much is sent before the folder is looked at again.
+    pub share: Share,
 }
 
 /// What a pass would do, and why.
@@ -124,6 +117,8 @@ pub struct Preview {
 pub struct Memories {
     /// Of each folder.
     folders: BTreeMap<i64, FolderMemory>,
+    /// Where it is looked.
+    looker: Option<Looker>,
 }
 
 #[derive(Debug, Default)]
@@ -151,14 +146,6 @@ impl Memories {
         }
         Ok(unsettled)
     }
-}
-
-/// Everything that a plan is made of.
-struct Looked {
-    scan: Scan,
-    plan: SyncPlan,
-    agreed: usize,
-    vault: Version,
 }
 
 /// Makes one pass over one folder. Records how it went, also where it went nowhere because of the root.
@@ -260,8 +247,13 @@ async fn pass_over(
     })
     .await?;
     memory.is_probed = true;
-    let Looked { mut scan, mut plan, agreed, vault } =
+    let began = Instant::now();
+    let Looked { mut scan, mut plan, agreed, vault, mounts } =
         look(session, catalog, row, memories, settings, events).await?;
+    let looked_for = began.elapsed();
+    if !mounts.is_empty() {
+        catalog.add_sync_mounts(row.id, &mounts).await?;
+    }
     let approved = approved(catalog, row).await?;
     let now = micros_of(SystemTime::now());
     let standing = Standing::of(agreed, &catalog.sync_removed(row.id).await?, now);
@@ -292,6 +284,8 @@ async fn pass_over(
         settings: &sending,
         events,
         stop,
+        share: settings.share,
+        looked_for,
         agreed,
         approved,
         report,
@@ -345,176 +339,6 @@ async fn approved(catalog: &Catalog, row: &SyncFolderRow) -> Result<Option<break
     }
 }
 
-async fn look(
-    session: &Arc<Session>,
-    catalog: &Catalog,
-    row: &SyncFolderRow,
-    memories: &mut Memories,
-    settings: &PassSettings,
-    events: &Events,
-) -> Result<Looked, SyncError> {
-    let memory = memories.folders.entry(row.id).or_default();
-    let base = catalog.sync_base(row.id).await?;
-    let known = catalog.sync_mounts(row.id).await?;
-    let (root, settling, mut seen, events) =
-        (row.folder.path.clone(), settings.settling, std::mem::take(&mut memory.seen), events.clone());
-    let (scanned, base, seen) = blocking(move || {
-        let progress = |path: &Path, bytes: u64| {
-            let name = Arc::from(path);
-            events.send_blocking(crate::event::Event::Moved { name, bytes });
-        };
-        let is_agreed = |place: &RelativePath| {
-            base.range(place.clone()..)
-                .take_while(|(path, _)| path.starts_with(place))
-                .any(|(path, row)| matches!(row.base, Base::Synced(_)) && mounts::is_below(path, place))
-        };
-        let mounts = Mounts::compare(&known, &mounts::below(&root), is_agreed);
-        let scanned = scan(&root, &base, &mut seen, &mounts, settling, SystemTime::now(), progress);
-        (scanned.map(|scanned| (scanned, mounts)), base, seen)
-    })
-    .await;
-    memory.seen = seen;
-    let (mut scan, mounts) = scanned.map_err(|error| marker::unhealthy(&row.folder.path, error))?;
-    // Before anything is agreed on there.
-    if !mounts.new.is_empty() && row.id != 0 {
-        catalog.add_sync_mounts(row.id, &mounts.new).await?;
-    }
-    let unknown = scan.local.values().filter_map(|local| match local {
-        Local::Unknown { size, grows } => Some((*size, *grows)),
-        Local::Present(_) | Local::Aside => None,
-    });
-    memory.unsettled = unknown.collect();
-    // After the scan: what was looked at first may be known to the vault by now, and never the other way round.
-    feed::pull(session, catalog).await?;
-    // Carrying a plan out needs the plan and what `stat` said.
-    let (local, is_listed) = (std::mem::take(&mut scan.local), scan.is_listed);
-    let agreed = base.values().filter(|row| matches!(row.base, Base::Synced(_))).count();
-    let base = base.into_iter().map(|(path, row)| (path, row.base)).collect();
-    let mut snapshot = snapshot(session, catalog, row, base, (local, is_listed)).await?;
-    let wanted = reconcile::Settings {
-        direction: row.folder.direction,
-        keep_older_than: row.folder.keep_older_than,
-        absence: i64::try_from(settings.absence.as_micros()).unwrap_or(i64::MAX),
-    };
-    let now = micros_of(SystemTime::now());
-    snapshot.others.unsettled = memories.unsettled_elsewhere(catalog, row.id).await?;
-    look_elsewhere(catalog, row, &mut snapshot, |agreed| agreed.is_missed_twice(&wanted, now)).await?;
-    let plan = reconcile(&snapshot, &wanted, now);
-    Ok(Looked { scan, plan, agreed, vault: snapshot.vault })
-}
-
-async fn snapshot(
-    session: &Session,
-    catalog: &Catalog,
-    row: &SyncFolderRow,
-    base: BTreeMap<RelativePath, Base>,
-    (local, is_listed): (BTreeMap<RelativePath, Local>, bool),
-) -> Result<Snapshot, SyncError> {
-    let mut snapshot = Snapshot {
-        base,
-        local,
-        is_listed,
-        vault: catalog.cursor(Feed::Account).await?,
-        ..Snapshot::default()
-    };
-    if row.folder.direction != Direction::Up {
-        arrive(session, catalog, row, &mut snapshot).await?;
-    }
-    let here = snapshot.local.values().filter_map(Local::content);
-    let mut contents: Vec<_> = snapshot.base.values().map(Base::content).chain(here).collect();
-    contents.sort_unstable();
-    contents.dedup();
-    snapshot.remote = catalog.remotes(session.account, row.id, contents).await?;
-    let is_deleted = |(content, remote): (&ContentHash, &Remote)| {
-        matches!(remote, Remote::Trash { .. } | Remote::Purged).then_some(*content)
-    };
-    snapshot.deletions = catalog.deletions(snapshot.remote.iter().filter_map(is_deleted)).await?;
-    snapshot.edited = edited(session, catalog, &snapshot).await?;
-    // While another process reads the mirror anew, what is not in it says nothing.
-    snapshot.is_listed &= catalog.read_anew_to().await?.is_none();
-    let mut present = catalog.in_other_sync_folders(row.id).await?;
-    let copies = catalog.copies_outside(row.id, &raw(&row.folder.path)).await?;
-    let folder = row.folder.path.clone();
-    // Backed up from a place that has nothing to do with this folder, and still there.
-    present.extend(
-        blocking(move || {
-            let is_there = |(path, print, _): &(PathBuf, Fingerprint, ContentHash)| {
-                !path.starts_with(&folder)
-                    && path.symlink_metadata().is_ok_and(|metadata| fingerprint(&metadata) == *print)
-            };
-            copies.into_iter().filter(is_there).map(|(_, _, content)| content).collect::<Vec<_>>()
-        })
-        .await,
-    );
-    snapshot.others = Others { present, ..Others::default() };
-    Ok(snapshot)
-}
-
-/// Files of whose agreed content the vault has no record, because they have another one now: each has the agreed one as an earlier version.
-/// Otherwise it may be another file with its number, of a server that was set back.
-async fn edited(
-    session: &Session,
-    catalog: &Catalog,
-    snapshot: &Snapshot,
-) -> Result<HashMap<FileId, ContentHash>, SyncError> {
-    let without_record = snapshot.base.values().filter_map(|base| match base {
-        Base::Synced(agreed) if !snapshot.remote.contains_key(&agreed.content) => {
-            Some((agreed.file, agreed.content))
-        }
-        _ => None,
-    });
-    let before: HashMap<FileId, ContentHash> = without_record.collect();
-    let files: Vec<FileId> = before.keys().copied().collect();
-    let mut now = catalog.contents_of_files(session.account, &files).await?;
-    // A Live Photo is no file of a folder.
-    now.retain(|_, content| matches!(content, ContentHash::Single(_)));
-    let mut edited = HashMap::new();
-    for (file, content) in now {
-        let Some(before) = before.get(&file).filter(|before| **before != content) else { continue };
-        if has_version(session, catalog, file, *before).await? {
-            edited.insert(file, content);
-        }
-    }
-    Ok(edited)
-}
-
-/// Files of the album that the folder knows nothing of are to come, each at a path that is free. For the table they are what neither side
-/// had, and what the vault has now.
-async fn arrive(
-    session: &Session,
-    catalog: &Catalog,
-    row: &SyncFolderRow,
-    snapshot: &mut Snapshot,
-) -> Result<(), SyncError> {
-    let album = AlbumRule::Named(row.folder.album.clone()).album_of(&row.folder.path, Path::new(""));
-    let Some(album) = Albums::new().existing(catalog, session.account, &album).await? else { return Ok(()) };
-    let arrivals = catalog.sync_arrivals(row.id, session.account, album).await?;
-    if arrivals.is_empty() {
-        return Ok(());
-    }
-    let here: HashSet<_> = snapshot.local.values().filter_map(Local::content).collect();
-    let mut taken: HashSet<String> =
-        snapshot.base.keys().chain(snapshot.local.keys()).map(|path| names::key(path)).collect();
-    let mut coming = HashSet::new();
-    for arrival in arrivals {
-        if here.contains(&arrival.content) || !coming.insert(arrival.content) {
-            continue;
-        }
-        let Some(path) = free_path(&arrival.title, &mut taken) else { continue };
-        let size = u64::try_from(arrival.object_size).ok().and_then(plaintext_len).unwrap_or_default();
-        let buried = Deleted { content: arrival.content, size, file: arrival.file, version: Version(0) };
-        snapshot.base.insert(path, Base::Deleted(buried));
-    }
-    Ok(())
-}
-
-/// The first of `name.ext`, `name (1).ext` … that is not taken, and takes it. None if there are thousands of that name.
-fn free_path(title: &str, taken: &mut HashSet<String>) -> Option<RelativePath> {
-    let name = restored(title, Rules::HERE);
-    let free = names::candidates(name).find(|name| taken.insert(names::key(&raw(Path::new(name)))));
-    free.map(|name| raw(Path::new(&name)))
-}
-
 /// What the report says of what is not done.
 fn tell(report: &mut PassReport, scan: &Scan, plan: &SyncPlan, settings: &PassSettings) {
     let now = SystemTime::now();
@@ -565,22 +389,5 @@ pub fn restore_from_trash(row: &SyncFolderRow, id: &str) -> std::io::Result<Opti
             "{} is not what was moved into the trash; copy it yourself if you want it",
             trashed.file.display()
         ))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_that_are_taken_get_numbers() {
-        let mut taken = HashSet::new();
-        let mut free = |title: &str| String::from_utf8(free_path(title, &mut taken).unwrap()).unwrap();
-        assert_eq!([free("a.jpg"), free("A.jpg"), free("a.jpg")], ["a.jpg", "A (1).jpg", "a (2).jpg"]);
-        let long = format!("{}.jpg", "n".repeat(251));
-        let names = [free(&long), free(&long), free(&long)];
-        assert_eq!(names[0], long);
-        assert!(names[1].ends_with("n (1).jpg") && names[2].ends_with("n (2).jpg"), "{names:?}");
-        assert!(names.iter().all(|name| name.len() <= 255));
     }
 }

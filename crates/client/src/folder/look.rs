@@ -1,0 +1,307 @@
+//! Looking at a folder and at the vault, and what follows from it: a plan.
+//!
+//! It is done on a thread that does nothing else. What is seen of a large folder is gone when the pass is over, and what is freed goes to the next
+//! look: C libraries keep memory for the thread that had it, and each look would otherwise leave its own to some other thread.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::time::SystemTime;
+
+use darkslide_crypto::ContentHash;
+use darkslide_crypto::stream::plaintext_len;
+use darkslide_media::names::{Rules, restored};
+use darkslide_media::probe::micros_of;
+use darkslide_protocol::{FileId, Version};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::elsewhere::look_elsewhere;
+use super::mounts::Mounts;
+use super::reconcile::{
+    self, Base, Deleted, Direction, Local, Others, RelativePath, Remote, Snapshot, SyncPlan, reconcile,
+};
+use super::scan::{self, Scan, scan};
+use super::{Memories, PassSettings, SyncError, marker, mounts, names};
+use crate::backup::albums::Albums;
+use crate::catalog::{BaseRow, Catalog, Feed, Fingerprint, SyncFolderRow};
+use crate::download::{NO_PANIC, blocking};
+use crate::event::{Event, Events};
+use crate::feed;
+use crate::library::folder::fingerprint;
+use crate::library::{AlbumRule, raw};
+use crate::session::Session;
+use crate::versions::has_version;
+
+/// Everything that a plan is made of.
+pub(super) struct Looked {
+    pub(super) scan: Scan,
+    pub(super) plan: SyncPlan,
+    pub(super) agreed: usize,
+    pub(super) vault: Version,
+    /// Places where something is mounted now: to be remembered before anything is agreed on there.
+    pub(super) mounts: BTreeSet<RelativePath>,
+}
+
+/// A thread that looks, one folder after the other; it ends with this.
+#[derive(Debug)]
+pub(super) struct Looker(mpsc::Sender<Look>);
+
+/// A look, without what is needed to begin it.
+type Look = Box<dyn FnOnce() + Send>;
+
+impl Looker {
+    pub(super) fn begin() -> Self {
+        let (sender, looks) = mpsc::channel::<Look>();
+        let thread = std::thread::Builder::new().name("folder".to_owned());
+        let looking = thread.spawn(move || looks.into_iter().for_each(|look| look()));
+        looking.expect("the system has a thread to spare");
+        Self(sender)
+    }
+
+    /// Runs one there.
+    async fn run<T: Send + 'static>(&self, look: impl FnOnce(&Handle) -> T + Send + 'static) -> T {
+        let (done, outcome) = oneshot::channel();
+        let runtime = Handle::current();
+        let look = Box::new(move || {
+            // Nobody may wait for it any more.
+            let _told = done.send(look(&runtime));
+        });
+        self.0.send(look).expect(NO_PANIC);
+        outcome.await.expect(NO_PANIC)
+    }
+}
+
+/// What one look is about.
+struct Sight {
+    session: Arc<Session>,
+    catalog: Catalog,
+    row: SyncFolderRow,
+    settings: PassSettings,
+    events: Events,
+    /// Files of other folders of which nothing was known at their last look.
+    unsettled_elsewhere: Vec<(u64, bool)>,
+}
+
+/// What a look leaves to the next one, however it ends.
+struct Left {
+    seen: scan::Memory,
+    /// Files of which nothing is known; none where that was not found out.
+    unsettled: Option<Vec<(u64, bool)>>,
+}
+
+/// Looks at everything that a plan is made of, and makes it.
+pub(super) async fn look(
+    session: &Arc<Session>,
+    catalog: &Catalog,
+    row: &SyncFolderRow,
+    memories: &mut Memories,
+    settings: &PassSettings,
+    events: &Events,
+) -> Result<Looked, SyncError> {
+    let sight = Sight {
+        session: Arc::clone(session),
+        catalog: catalog.clone(),
+        row: row.clone(),
+        settings: settings.clone(),
+        events: events.clone(),
+        unsettled_elsewhere: memories.unsettled_elsewhere(catalog, row.id).await?,
+    };
+    let looker = memories.looker.get_or_insert_with(Looker::begin);
+    let memory = memories.folders.entry(row.id).or_default();
+    let seen = std::mem::take(&mut memory.seen);
+    let (left, looked) = looker.run(move |runtime| sight.look(runtime, seen)).await;
+    memory.seen = left.seen;
+    if let Some(unsettled) = left.unsettled {
+        memory.unsettled = unsettled;
+    }
+    looked
+}
+
+impl Sight {
+    fn look(self, runtime: &Handle, seen: scan::Memory) -> (Left, Result<Looked, SyncError>) {
+        let mut left = Left { seen, unsettled: None };
+        let looked = self.look_at_all(runtime, &mut left);
+        (left, looked)
+    }
+
+    fn look_at_all(&self, runtime: &Handle, left: &mut Left) -> Result<Looked, SyncError> {
+        let (catalog, folder) = (&self.catalog, self.row.id);
+        let base = runtime.block_on(catalog.sync_base(folder))?;
+        let known = runtime.block_on(catalog.sync_mounts(folder))?;
+        let root = &self.row.folder.path;
+        let progress = |path: &Path, bytes: u64| {
+            self.events.send_blocking(Event::Moved { name: Arc::from(path), bytes });
+        };
+        let is_agreed = |place: &RelativePath| {
+            base.range(place.clone()..)
+                .take_while(|(path, _)| path.starts_with(place))
+                .any(|(path, row)| matches!(row.base, Base::Synced(_)) && mounts::is_below(path, place))
+        };
+        let mounts = Mounts::compare(&known, &mounts::below(root), is_agreed);
+        let settling = self.settings.settling;
+        let scanned = scan(root, &base, &mut left.seen, &mounts, settling, SystemTime::now(), progress);
+        let scan = scanned.map_err(|error| marker::unhealthy(root, error))?;
+        let unknown = scan.local.values().filter_map(|local| match local {
+            Local::Unknown { size, grows } => Some((*size, *grows)),
+            Local::Present(_) | Local::Aside => None,
+        });
+        left.unsettled = Some(unknown.collect());
+        runtime.block_on(self.plan(base, scan, mounts.new))
+    }
+
+    async fn plan(
+        &self,
+        base: BTreeMap<RelativePath, BaseRow>,
+        mut scan: Scan,
+        mounts: BTreeSet<RelativePath>,
+    ) -> Result<Looked, SyncError> {
+        let Self { session, catalog, row, settings, .. } = self;
+        // After the scan: what was looked at first may be known to the vault by now, and never the other way round.
+        feed::pull(session, catalog).await?;
+        // Carrying a plan out needs the plan and what `stat` said.
+        let (local, is_listed) = (std::mem::take(&mut scan.local), scan.is_listed);
+        let agreed = base.values().filter(|row| matches!(row.base, Base::Synced(_))).count();
+        let base = base.into_iter().map(|(path, row)| (path, row.base)).collect();
+        let mut snapshot = snapshot(session, catalog, row, base, (local, is_listed)).await?;
+        let wanted = reconcile::Settings {
+            direction: row.folder.direction,
+            keep_older_than: row.folder.keep_older_than,
+            absence: i64::try_from(settings.absence.as_micros()).unwrap_or(i64::MAX),
+        };
+        let now = micros_of(SystemTime::now());
+        snapshot.others.unsettled.clone_from(&self.unsettled_elsewhere);
+        look_elsewhere(catalog, row, &mut snapshot, |agreed| agreed.is_missed_twice(&wanted, now)).await?;
+        let plan = reconcile(&snapshot, &wanted, now);
+        Ok(Looked { scan, plan, agreed, vault: snapshot.vault, mounts })
+    }
+}
+
+async fn snapshot(
+    session: &Session,
+    catalog: &Catalog,
+    row: &SyncFolderRow,
+    base: BTreeMap<RelativePath, Base>,
+    (local, is_listed): (BTreeMap<RelativePath, Local>, bool),
+) -> Result<Snapshot, SyncError> {
+    let mut snapshot = Snapshot {
+        base,
+        local,
+        is_listed,
+        vault: catalog.cursor(Feed::Account).await?,
+        ..Snapshot::default()
+    };
+    if row.folder.direction != Direction::Up {
+        arrive(session, catalog, row, &mut snapshot).await?;
+    }
+    let here = snapshot.local.values().filter_map(Local::content);
+    let mut contents: Vec<_> = snapshot.base.values().map(Base::content).chain(here).collect();
+    contents.sort_unstable();
+    contents.dedup();
+    snapshot.remote = catalog.remotes(session.account, row.id, contents).await?;
+    let is_deleted = |(content, remote): (&ContentHash, &Remote)| {
+        matches!(remote, Remote::Trash { .. } | Remote::Purged).then_some(*content)
+    };
+    snapshot.deletions = catalog.deletions(snapshot.remote.iter().filter_map(is_deleted)).await?;
+    snapshot.edited = edited(session, catalog, &snapshot).await?;
+    // While another process reads the mirror anew, what is not in it says nothing.
+    snapshot.is_listed &= catalog.read_anew_to().await?.is_none();
+    let mut present = catalog.in_other_sync_folders(row.id).await?;
+    let copies = catalog.copies_outside(row.id, &raw(&row.folder.path)).await?;
+    let folder = row.folder.path.clone();
+    // Backed up from a place that has nothing to do with this folder, and still there.
+    present.extend(
+        blocking(move || {
+            let is_there = |(path, print, _): &(PathBuf, Fingerprint, ContentHash)| {
+                !path.starts_with(&folder)
+                    && path.symlink_metadata().is_ok_and(|metadata| fingerprint(&metadata) == *print)
+            };
+            copies.into_iter().filter(is_there).map(|(_, _, content)| content).collect::<Vec<_>>()
+        })
+        .await,
+    );
+    snapshot.others = Others { present, ..Others::default() };
+    Ok(snapshot)
+}
+
+/// Files of whose agreed content the vault has no record, because they have another one now: each has the agreed one as an earlier version.
+/// Otherwise it may be another file with its number, of a server that was set back.
+async fn edited(
+    session: &Session,
+    catalog: &Catalog,
+    snapshot: &Snapshot,
+) -> Result<HashMap<FileId, ContentHash>, SyncError> {
+    let without_record = snapshot.base.values().filter_map(|base| match base {
+        Base::Synced(agreed) if !snapshot.remote.contains_key(&agreed.content) => {
+            Some((agreed.file, agreed.content))
+        }
+        _ => None,
+    });
+    let before: HashMap<FileId, ContentHash> = without_record.collect();
+    let files: Vec<FileId> = before.keys().copied().collect();
+    let mut now = catalog.contents_of_files(session.account, &files).await?;
+    // A Live Photo is no file of a folder.
+    now.retain(|_, content| matches!(content, ContentHash::Single(_)));
+    let mut edited = HashMap::new();
+    for (file, content) in now {
+        let Some(before) = before.get(&file).filter(|before| **before != content) else { continue };
+        if has_version(session, catalog, file, *before).await? {
+            edited.insert(file, content);
+        }
+    }
+    Ok(edited)
+}
+
+/// Files of the album that the folder knows nothing of are to come, each at a path that is free. For the table they are what neither side
+/// had, and what the vault has now.
+async fn arrive(
+    session: &Session,
+    catalog: &Catalog,
+    row: &SyncFolderRow,
+    snapshot: &mut Snapshot,
+) -> Result<(), SyncError> {
+    let album = AlbumRule::Named(row.folder.album.clone()).album_of(&row.folder.path, Path::new(""));
+    let Some(album) = Albums::new().existing(catalog, session.account, &album).await? else { return Ok(()) };
+    let arrivals = catalog.sync_arrivals(row.id, session.account, album).await?;
+    if arrivals.is_empty() {
+        return Ok(());
+    }
+    let here: HashSet<_> = snapshot.local.values().filter_map(Local::content).collect();
+    let mut taken: HashSet<String> =
+        snapshot.base.keys().chain(snapshot.local.keys()).map(|path| names::key(path)).collect();
+    let mut coming = HashSet::new();
+    for arrival in arrivals {
+        if here.contains(&arrival.content) || !coming.insert(arrival.content) {
+            continue;
+        }
+        let Some(path) = free_path(&arrival.title, &mut taken) else { continue };
+        let size = u64::try_from(arrival.object_size).ok().and_then(plaintext_len).unwrap_or_default();
+        let buried = Deleted { content: arrival.content, size, file: arrival.file, version: Version(0) };
+        snapshot.base.insert(path, Base::Deleted(buried));
+    }
+    Ok(())
+}
+
+/// The first of `name.ext`, `name (1).ext` … that is not taken, and takes it. None if there are thousands of that name.
+fn free_path(title: &str, taken: &mut HashSet<String>) -> Option<RelativePath> {
+    let name = restored(title, Rules::HERE);
+    let free = names::candidates(name).find(|name| taken.insert(names::key(&raw(Path::new(name)))));
+    free.map(|name| raw(Path::new(&name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_taken_get_numbers() {
+        let mut taken = HashSet::new();
+        let mut free = |title: &str| String::from_utf8(free_path(title, &mut taken).unwrap()).unwrap();
+        assert_eq!([free("a.jpg"), free("A.jpg"), free("a.jpg")], ["a.jpg", "A (1).jpg", "a (2).jpg"]);
+        let long = format!("{}.jpg", "n".repeat(251));
+        let names = [free(&long), free(&long), free(&long)];
+        assert_eq!(names[0], long);
+        assert!(names[1].ends_with("n (1).jpg") && names[2].ends_with("n (2).jpg"), "{names:?}");
+        assert!(names.iter().all(|name| name.len() <= 255));
+    }
+}
