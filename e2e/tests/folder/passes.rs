@@ -185,6 +185,54 @@ async fn a_picture_that_moves_into_another_sync_folder_is_not_deleted() {
     assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (2, 0));
 }
 
+/// What is new in one comes into the other, and what is deleted in one stays in the vault for as long as the other has it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_folders_may_have_one_album() {
+    let mut scene = Scene::new().await;
+    scene.add_to("Tablet", "Phone").await;
+    for (path, number) in [
+        ("Phone/a.jpg", 1),
+        ("Phone/b.jpg", 2),
+        ("Tablet/c.jpg", 3),
+        ("Tablet/d.jpg", 4),
+        ("Tablet/e.jpg", 6),
+    ] {
+        scene.write(path, number);
+    }
+    let all = tree_of([("a.jpg", 1), ("b.jpg", 2), ("c.jpg", 3), ("d.jpg", 4), ("e.jpg", 6)]);
+    for _ in 0..2 {
+        scene.settle().await;
+        scene.settle_over("Tablet").await;
+    }
+    assert_eq!([scene.tree("Phone"), scene.tree("Tablet")], [all.clone(), all]);
+    assert_eq!(scene.vault().await.len(), 5);
+    // Deleted in one of them, in either, renamed, and edited.
+    scene.remove("Phone/a.jpg");
+    scene.remove("Tablet/b.jpg");
+    scene.rename("Phone/c.jpg", "Phone/2024/c.jpg");
+    scene.write("Tablet/d.jpg", 5);
+    for _ in 0..2 {
+        scene.settle().await;
+        scene.settle_over("Tablet").await;
+    }
+    assert_eq!(scene.tree("Phone"), tree_of([("2024/c.jpg", 3), ("b.jpg", 2), ("d.jpg", 5), ("e.jpg", 6)]));
+    assert_eq!(scene.tree("Tablet"), tree_of([("a.jpg", 1), ("c.jpg", 3), ("d.jpg", 5), ("e.jpg", 6)]));
+    assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (5, 0));
+    // And then in the other one; at once in both; elsewhere.
+    scene.remove("Tablet/a.jpg");
+    scene.remove("Phone/2024/c.jpg");
+    scene.remove("Tablet/c.jpg");
+    scene.trash_elsewhere("d.jpg").await;
+    for _ in 0..2 {
+        scene.settle_over("Tablet").await;
+        scene.settle().await;
+    }
+    assert_eq!(scene.tree("Phone"), tree_of([("b.jpg", 2), ("e.jpg", 6)]));
+    assert_eq!(scene.tree("Tablet"), tree_of([("e.jpg", 6)]));
+    assert_eq!(scene.vault().await, ["b.jpg", "e.jpg"]);
+    assert_eq!(scene.vault_trash().await, ["a.jpg", "c.jpg", "d.jpg"]);
+}
+
 /// Another device edits a picture: it is the same file with a new version, here too, and not a second one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edit_on_another_device_comes_to_the_same_place() {

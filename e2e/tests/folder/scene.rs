@@ -65,6 +65,21 @@ impl Scene {
         direction: Direction,
         keep: Option<Duration>,
     ) -> SyncFolderRow {
+        self.add_new(name, name, direction, keep).await
+    }
+
+    /// Adds a folder for another one's album.
+    pub(crate) async fn add_to(&self, name: &str, album: &str) -> SyncFolderRow {
+        self.add_new(name, album, Direction::Both, None).await
+    }
+
+    async fn add_new(
+        &self,
+        name: &str,
+        album: &str,
+        direction: Direction,
+        keep: Option<Duration>,
+    ) -> SyncFolderRow {
         let path = self.folder.path().canonicalize().unwrap().join(name);
         fs::create_dir_all(&path).unwrap();
         let trash = self.folder.path().join(format!("trash-{name}"));
@@ -73,7 +88,7 @@ impl Scene {
         let taken: Vec<_> = rows.into_iter().map(|row| row.folder.marker).collect();
         let marker = choose::mark(&path, &taken).unwrap();
         let keep_older_than = keep.map(|keep| keep.as_micros().try_into().unwrap());
-        let new = NewSyncFolder { path, marker, album: name.to_owned(), direction, keep_older_than, trash };
+        let new = NewSyncFolder { path, marker, album: album.to_owned(), direction, keep_older_than, trash };
         self.catalog.add_sync_folder(&new, 0).await.unwrap();
         self.row(name).await
     }
