@@ -11,9 +11,9 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use darkslide_crypto::keys::FileKey;
 use darkslide_crypto::stream::blob;
-use darkslide_protocol::Opaque;
 use darkslide_protocol::batch::{FrameKind, ThumbnailAnswer, ThumbnailRequest};
 use darkslide_protocol::upload::ObjectReference;
+use darkslide_protocol::{FileId, Opaque};
 use futures_util::StreamExt as _;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
@@ -226,9 +226,7 @@ impl Run {
             return Ok(());
         }
         self.send_thumbnails(ready.sealed).await?;
-        for row in ready.never {
-            self.give_up(row).await?;
-        }
+        self.give_up(&ready.never).await?;
         Ok(self.tell_thumbnails_left().await?)
     }
 
@@ -271,14 +269,22 @@ impl Run {
         Ok(self.catalog.record_thumbnails(&sent, &mut spans).await.inspect_err(|_| spans.clear())?)
     }
 
-    /// Marks a file as having no thumbnail, as stock clients mark theirs.
-    async fn give_up(&self, row: DueRow) -> Result<(), AssetError> {
-        self.tally().placeholders += 1;
+    /// Marks files as having no thumbnail, as stock clients mark theirs.
+    async fn give_up(&self, rows: &[DueRow]) -> Result<(), AssetError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.tally().placeholders += rows.len() as u64;
         let mark = |keys: &mut Map<String, Value>| {
             keys.insert("noThumb".to_owned(), true.into()) != Some(true.into())
         };
-        self.change_public(row.file, mark).await?;
-        Ok(self.catalog.end_thumbnails_due(std::slice::from_ref(&row)).await?)
+        let files: Vec<FileId> = rows.iter().map(|row| row.file).collect();
+        if !self.change_public_of_all(&files, mark).await? {
+            for file in files {
+                self.change_public(file, mark).await?;
+            }
+        }
+        Ok(self.catalog.end_thumbnails_due(rows).await?)
     }
 
     pub(super) async fn tell_thumbnails_left(&self) -> Result<(), CatalogError> {
