@@ -15,8 +15,10 @@ use darkslide_media::probe::micros_of;
 use darkslide_protocol::{FileId, Version};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::elsewhere::look_elsewhere;
+use super::marker::Unhealthy;
 use super::mounts::Mounts;
 use super::reconcile::{
     self, Base, Deleted, Direction, Local, Others, RelativePath, Remote, Snapshot, SyncPlan, reconcile,
@@ -43,6 +45,12 @@ pub(super) struct Looked {
     pub(super) mounts: BTreeSet<RelativePath>,
 }
 
+/// What was agreed on.
+type Agreed = BTreeMap<RelativePath, BaseRow>;
+
+/// What was agreed on, what the folder has, and where something is mounted.
+type Seen = (Agreed, Scan, BTreeSet<RelativePath>);
+
 /// A thread that looks, one folder after the other; it ends with this.
 #[derive(Debug)]
 pub(super) struct Looker(mpsc::Sender<Look>);
@@ -59,16 +67,31 @@ impl Looker {
         Self(sender)
     }
 
-    /// Runs one there.
-    async fn run<T: Send + 'static>(&self, look: impl FnOnce(&Handle) -> T + Send + 'static) -> T {
+    /// Runs one there. It is given up where nobody waits for it any more.
+    async fn run<T: Send + 'static>(&self, look: impl FnOnce(&Waiting) -> Option<T> + Send + 'static) -> T {
         let (done, outcome) = oneshot::channel();
-        let runtime = Handle::current();
+        let waiting = Waiting { runtime: Handle::current(), given_up: CancellationToken::new() };
+        let _given_up = waiting.given_up.clone().drop_guard();
         let look = Box::new(move || {
-            // Nobody may wait for it any more.
-            let _told = done.send(look(&runtime));
+            if let Some(looked) = look(&waiting) {
+                let _told = done.send(looked);
+            }
         });
         self.0.send(look).expect(NO_PANIC);
         outcome.await.expect(NO_PANIC)
+    }
+}
+
+/// How that thread waits for what others do.
+struct Waiting {
+    runtime: Handle,
+    given_up: CancellationToken,
+}
+
+impl Waiting {
+    /// What comes of it; none where the look is given up.
+    fn until<T>(&self, done: impl Future<Output = T>) -> Option<T> {
+        self.runtime.block_on(self.given_up.run_until_cancelled(done))
     }
 }
 
@@ -110,7 +133,7 @@ pub(super) async fn look(
     let looker = memories.looker.get_or_insert_with(Looker::begin);
     let memory = memories.folders.entry(row.id).or_default();
     let seen = std::mem::take(&mut memory.seen);
-    let (left, looked) = looker.run(move |runtime| sight.look(runtime, seen)).await;
+    let (left, looked) = looker.run(move |waiting| sight.look(waiting, seen)).await;
     memory.seen = left.seen;
     if let Some(unsettled) = left.unsettled {
         memory.unsettled = unsettled;
@@ -119,16 +142,21 @@ pub(super) async fn look(
 }
 
 impl Sight {
-    fn look(self, runtime: &Handle, seen: scan::Memory) -> (Left, Result<Looked, SyncError>) {
+    fn look(self, waiting: &Waiting, seen: scan::Memory) -> Option<(Left, Result<Looked, SyncError>)> {
+        let (catalog, folder) = (&self.catalog, self.row.id);
+        let agreed = async { Ok((catalog.sync_base(folder).await?, catalog.sync_mounts(folder).await?)) };
         let mut left = Left { seen, unsettled: None };
-        let looked = self.look_at_all(runtime, &mut left);
-        (left, looked)
+        let looked = match waiting.until(agreed)? {
+            Ok((base, known)) => match self.see(base, &known, &mut left) {
+                Ok((base, scan, mounts)) => waiting.until(self.plan(base, scan, mounts))?,
+                Err(unhealthy) => Err(unhealthy.into()),
+            },
+            Err(error) => Err(error),
+        };
+        Some((left, looked))
     }
 
-    fn look_at_all(&self, runtime: &Handle, left: &mut Left) -> Result<Looked, SyncError> {
-        let (catalog, folder) = (&self.catalog, self.row.id);
-        let base = runtime.block_on(catalog.sync_base(folder))?;
-        let known = runtime.block_on(catalog.sync_mounts(folder))?;
+    fn see(&self, base: Agreed, known: &BTreeSet<RelativePath>, left: &mut Left) -> Result<Seen, Unhealthy> {
         let root = &self.row.folder.path;
         let progress = |path: &Path, bytes: u64| {
             self.events.send_blocking(Event::Moved { name: Arc::from(path), bytes });
@@ -138,7 +166,7 @@ impl Sight {
                 .take_while(|(path, _)| path.starts_with(place))
                 .any(|(path, row)| matches!(row.base, Base::Synced(_)) && mounts::is_below(path, place))
         };
-        let mounts = Mounts::compare(&known, &mounts::below(root), is_agreed);
+        let mounts = Mounts::compare(known, &mounts::below(root), is_agreed);
         let settling = self.settings.settling;
         let scanned = scan(root, &base, &mut left.seen, &mounts, settling, SystemTime::now(), progress);
         let scan = scanned.map_err(|error| marker::unhealthy(root, error))?;
@@ -147,12 +175,12 @@ impl Sight {
             Local::Present(_) | Local::Aside => None,
         });
         left.unsettled = Some(unknown.collect());
-        runtime.block_on(self.plan(base, scan, mounts.new))
+        Ok((base, scan, mounts.new))
     }
 
     async fn plan(
         &self,
-        base: BTreeMap<RelativePath, BaseRow>,
+        base: Agreed,
         mut scan: Scan,
         mounts: BTreeSet<RelativePath>,
     ) -> Result<Looked, SyncError> {
@@ -303,5 +331,21 @@ mod tests {
         assert_eq!(names[0], long);
         assert!(names[1].ends_with("n (1).jpg") && names[2].ends_with("n (2).jpg"), "{names:?}");
         assert!(names.iter().all(|name| name.len() <= 255));
+    }
+
+    /// Whoever is told to stop does not wait for a line that is down, and the next look does not wait behind this one.
+    #[tokio::test]
+    async fn a_look_that_nobody_waits_for_is_given_up() {
+        let looker = Looker::begin();
+        let (begun, beginning) = oneshot::channel();
+        let looking = looker.run(move |waiting| {
+            begun.send(()).unwrap();
+            waiting.until(std::future::pending::<()>())
+        });
+        tokio::select! {
+            () = looking => panic!("it waits for ever"),
+            begun = beginning => begun.unwrap(),
+        }
+        assert_eq!(looker.run(|waiting| waiting.until(async { 7 })).await, 7);
     }
 }
