@@ -33,7 +33,7 @@ impl Phone {
                 Explanation::Skipped(skip) => leaves_alone(skip, &choices),
                 Explanation::Waiting(wait) => waits_for(&self.state(), &asset, wait, home.has_quota()),
                 // Nothing on a simulated phone is broken but files that are lost.
-                Explanation::Blocked(_) => self.state().shelf.is_lost(&asset.id),
+                Explanation::Blocked { .. } => self.state().shelf.is_lost(&asset.id),
             };
             let conditions = self.state().conditions;
             assert!(is_true, "of {} it is said: {told} (vault: {is_there}; {conditions:?})", asset.name);

@@ -60,7 +60,7 @@ impl From<&Explanation> for Told {
             Explanation::Waiting(wait) => Self::Waits(wait.clone()),
             Explanation::Skipped(Skip::Deleted(_)) => Self::Deleted,
             Explanation::Skipped(skip) => Self::Skipped(skip.clone()),
-            Explanation::Blocked(_) => Self::Blocked,
+            Explanation::Blocked { .. } => Self::Blocked,
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::scene::{Scene, picture, settings};
 use darkslide_client::backup::{BackupReport, Settings, backup};
+use darkslide_client::catalog::{AssetRow, Failing};
 use darkslide_client::event::{Event, Events};
-use darkslide_client::library::AlbumRule;
+use darkslide_client::library::{AlbumRule, raw};
 use darkslide_client::session::Session;
 use darkslide_crypto::ContentHash;
 use darkslide_crypto::stream::{SEALED_CHUNK_LEN, ciphertext_len};
@@ -422,6 +423,34 @@ async fn a_video_that_is_too_large_is_not_read() {
     }
 }
 
+/// What would fail again is left alone by runs that nobody asked for, until its pause is over, it changes, or somebody asks.
+/// Shows E12.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_fail_again_is_not_tried_in_every_run() {
+    let scene = Scene::new().await;
+    let path = scene.write("film.mp4", b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom");
+    let resize = |bytes| std::fs::File::options().write(true).open(&path).unwrap().set_len(bytes).unwrap();
+    resize(10 << 30);
+    let by_itself = Settings { is_asked: false, ..settings(AlbumRule::PerRoot) };
+    let run = async || scene.back_up_with(&by_itself).await.unwrap();
+    assert_eq!(run().await.failed.len(), 1);
+    for _ in 0..2 {
+        let report = run().await;
+        assert_eq!((report.failed.len(), report.unchanged), (0, 0), "{report:?}");
+    }
+    assert_eq!(scene.back_up().await.failed.len(), 1, "its owner asked");
+    assert_eq!(run().await.failed.len(), 0);
+    // A quarter of an hour passes.
+    let root = raw(&scene.pictures().canonicalize().unwrap());
+    let row = scene.catalog.asset(&root, b"film.mp4").await.unwrap().unwrap();
+    let before = row.failing.map(|failing| Failing { last: failing.last - 16 * 60 * 1_000_000, ..failing });
+    scene.catalog.put_asset(&AssetRow { failing: before, ..row }).await.unwrap();
+    assert_eq!(run().await.failed.len(), 1);
+    assert_eq!(run().await.failed.len(), 0);
+    resize(1 << 20);
+    assert_eq!(run().await.uploaded, 1);
+}
+
 /// A file that is moved between being found and being read is no failure, and nothing is kept of where it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_moved_meanwhile_is_found_where_it_is() {
@@ -457,7 +486,7 @@ async fn a_file_that_is_moved_meanwhile_is_found_where_it_is() {
     let again = scene.back_up().await;
     assert_eq!(again.uploaded + again.linked, 40, "{again:?}");
     assert_eq!(scene.vault().await.len(), 40);
-    let root = darkslide_client::library::raw(&pictures.canonicalize().unwrap());
+    let root = raw(&pictures.canonicalize().unwrap());
     let rows = scene.catalog.assets(&root).await.unwrap();
-    assert!(rows.iter().all(darkslide_client::catalog::AssetRow::is_backed_up), "{rows:?}");
+    assert!(rows.iter().all(AssetRow::is_backed_up), "{rows:?}");
 }

@@ -6,7 +6,7 @@ use darkslide_client::library::device::{AssetKind, Locality};
 use darkslide_e2e::phone::day::{Day, Told};
 use darkslide_e2e::phone::home::Home;
 use darkslide_e2e::phone::iphone::IPhone;
-use darkslide_e2e::phone::{DAY, Phone, Ran};
+use darkslide_e2e::phone::{DAY, MINUTE, Phone, Ran};
 use std::collections::BTreeSet;
 
 /// A phone that is full to the last 100 MB, with originals in iCloud only: each is fetched once, through a small cache that ends empty.
@@ -250,7 +250,20 @@ async fn one_bad_picture_never_stops_the_others() {
     let ran = phone.run(Trigger::Opened).await.report();
     assert_eq!((ran.report.uploaded, ran.report.failed.len()), (9, 1), "{:?}", ran.report);
     let told = phone.explain(&photos[4]).await;
-    assert!(matches!(told, Explanation::Blocked(_)), "{told}");
+    assert!(matches!(told, Explanation::Blocked { until: Some(_), .. }), "{told}");
+    // It is left alone for a while, which keeps no run from being through, and is tried when somebody asks for that.
+    for (trigger, failures) in [(Trigger::Opened, 0), (Trigger::Asked, 1), (Trigger::Periodic, 0)] {
+        let ran = phone.run(trigger).await.report();
+        assert_eq!((ran.report.failed.len(), ran.is_complete), (failures, true), "{trigger:?}");
+        assert_eq!(phone.check_explanations(&home).await, 9);
+    }
+    phone.wait(15 * MINUTE);
+    assert_eq!(phone.run(Trigger::Periodic).await.report().report.failed.len(), 1);
+    phone.wait(16 * MINUTE);
+    assert_eq!(phone.run(Trigger::Periodic).await.report().report.failed.len(), 1);
+    // It has been failing for half an hour: its next pause is as long.
+    phone.wait(16 * MINUTE);
+    assert_eq!(phone.run(Trigger::Periodic).await.report().report.failed.len(), 0);
     phone.edit(&photos[4], 11_000);
     phone.run(Trigger::Opened).await.report();
     assert_eq!(phone.check_explanations(&home).await, 10);

@@ -162,6 +162,8 @@ struct Watched {
     counts: RootCounts,
     waiting: Vec<Waiting>,
     skipped: usize,
+    /// Whether somebody asked for its next run.
+    is_asked: bool,
 }
 
 /// What is under way.
@@ -409,6 +411,7 @@ impl Agent {
             albums: row.albums.clone(),
             patience: RUN_PATIENCE,
             selection: Selection { scope: scope.clone(), exclude: Exclusions::parse(&row.exclude)? },
+            is_asked: std::mem::take(&mut watched.is_asked),
             settling: Some(self.settings.settling),
             // Nobody waits for it, and it is there all day.
             memory: Memory::LITTLE,
@@ -460,6 +463,7 @@ impl Agent {
             }
             Request::Scan => {
                 self.tried = None;
+                self.folders.values_mut().for_each(|folder| folder.is_asked = true);
                 self.schedule.everything_now(Instant::now());
                 self.sync.look.notify_one();
             }
@@ -510,6 +514,7 @@ impl Agent {
                         counts,
                         waiting: Vec::new(),
                         skipped: 0,
+                        is_asked: false,
                     };
                     self.folders.insert(new.row.id, new);
                 }

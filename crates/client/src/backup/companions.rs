@@ -99,6 +99,7 @@ mod tests {
             reason: None,
             first_seen: 1,
             last_seen: 1,
+            failing: None,
         }
     }
 

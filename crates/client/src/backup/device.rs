@@ -266,6 +266,7 @@ fn known_of(row: AssetRow, receipts: &HashMap<FileId, i64>) -> Known {
         is_whole: row.motion.is_some(),
         first_seen: row.first_seen,
         last_seen: row.last_seen,
+        failing: row.failing,
     }
 }
 
@@ -529,7 +530,12 @@ mod tests {
             (&stopped, vec![], None, false),
             (&full, vec![], None, false),
             (&usual, vec![(id(), Explanation::Skipped(Skip::NotSelected))], None, true),
-            (&usual, vec![(id(), Explanation::Blocked("it is broken".to_owned()))], None, true),
+            (
+                &usual,
+                vec![(id(), Explanation::Blocked { reason: "it is broken".to_owned(), until: None })],
+                None,
+                true,
+            ),
             (&usual, waits(Wait::Unmetered(AssetKind::Video)), None, true),
             (&usual, waits(Wait::Delay(7)), None, true),
             (&usual, waits(Wait::Charger), None, true),

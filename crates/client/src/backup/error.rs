@@ -124,6 +124,23 @@ impl AssetError {
         }
     }
 
+    /// Whether trying it again soon would cost what it cost now, and fail again. What opening tells costs one call; what passes by itself, or is
+    /// mended by signing in, is waited for by nobody.
+    pub(super) fn is_lasting(&self) -> bool {
+        match self.root() {
+            Self::Read(error)
+            | Self::Hash(HashError::Read(error))
+            | Self::Identify(
+                IdentifyError::Read(error)
+                | IdentifyError::Probe(ProbeError::Open(error) | ProbeError::Read(error)),
+            )
+            | Self::Library(LibraryError::Read(error)) => error.kind() != io::ErrorKind::PermissionDenied,
+            Self::Api(failure) => !failure.is_transient() && !self.is_storage_full(),
+            Self::TooLarge | Self::Hash(HashError::Layout(_)) => true,
+            _ => false,
+        }
+    }
+
     /// Whether the account's storage is used up or the server's disk is full.
     pub fn is_storage_full(&self) -> bool {
         match self {
@@ -224,6 +241,31 @@ impl BackupError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_would_cost_the_same_again_has_a_pause() {
+        let read = |kind: io::ErrorKind| AssetError::Read(kind.into());
+        for (error, expected) in [
+            (read(io::ErrorKind::PermissionDenied), false),
+            (read(io::ErrorKind::NotFound), true),
+            (read(io::ErrorKind::Other), true),
+            (HashError::Read(io::ErrorKind::Other.into()).into(), true),
+            (HashError::Read(io::ErrorKind::PermissionDenied.into()).into(), false),
+            (HashError::Changed.into(), false),
+            (IdentifyError::Read(io::ErrorKind::PermissionDenied.into()).into(), false),
+            (LibraryError::Read(io::ErrorKind::NotFound.into()).into(), true),
+            (LibraryError::Unavailable("not now".to_owned()).into(), false),
+            (LibraryError::Gone.into(), false),
+            (AssetError::TooLarge, true),
+            (AssetError::NoRoom, false),
+            (AssetError::Changed, false),
+            (AssetError::Damaged, false),
+            (AssetError::Held(Wait::Grant), false),
+            (AssetError::Batch(Arc::new(AssetError::TooLarge)), true),
+        ] {
+            assert_eq!(error.is_lasting(), expected, "{error:?}");
+        }
+    }
 
     #[test]
     fn what_is_blocked_comes_with_what_to_do() {

@@ -8,8 +8,10 @@ use std::time::SystemTime;
 
 use darkslide_media::dates::from_micros;
 use darkslide_media::names::{ignored_file, ignored_folder};
+use darkslide_media::probe::micros_of;
 use darkslide_protocol::FileId;
 
+use super::again::row_paused_until;
 use super::standing::{Absence, Agent, Cause, Kept, KeptAs, Next, Standing};
 use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, FileRow, SyncFolderRow, WatchFolderRow};
 use crate::library::folder::fingerprint;
@@ -215,7 +217,11 @@ async fn of_row(
     let pending = |cause| Standing::Pending { cause, next: next.clone() };
     Ok(match row.state {
         // Of a file that could not be read there may be no fingerprint; changed or not, it is read again.
-        AssetState::Blocked => Standing::Blocked { at, reason, next },
+        AssetState::Blocked => {
+            let now = micros_of(SystemTime::now());
+            let until = row_paused_until(row, now).filter(|_| !changed);
+            Standing::Blocked { at, reason, until, next }
+        }
         AssetState::NoRoom => pending(Cause::NoRoom { reason, bytes: row.fingerprint.size }),
         _ if changed => pending(Cause::Changed { since: at }),
         AssetState::NotMedia => Standing::left_alone(reason),
@@ -282,7 +288,7 @@ fn unseen(path: &Path, next: Next) -> Standing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{DeviceAlbumKey, Fingerprint};
+    use crate::catalog::{DeviceAlbumKey, Failing, Fingerprint};
 
     async fn scene() -> (tempfile::TempDir, PathBuf, Catalog) {
         let folder = tempfile::tempdir().unwrap();
@@ -304,6 +310,7 @@ mod tests {
             reason: Some("permission denied".to_owned()),
             first_seen: 0,
             last_seen: 0,
+            failing: None,
         }
     }
 
@@ -324,6 +331,23 @@ mod tests {
             told.to_string(),
             "Blocked on 1970-01-01: permission denied. It is not tried again by itself: it is in no watch or sync folder; `darkslide backup` sends it."
         );
+        // What would fail again has its pause, which a change ends.
+        let now = micros_of(SystemTime::now());
+        let failed = AssetRow {
+            fingerprint: fingerprint(&root.join("a.jpg").metadata().unwrap()),
+            failing: Some(Failing { since: now, last: now }),
+            ..row(&root, "a.jpg", AssetState::Blocked)
+        };
+        catalog.put_asset(&failed).await.unwrap();
+        let until = async || {
+            let told = explain(&catalog, &root.join("a.jpg"), &Agent::Works).await.unwrap();
+            let Standing::Blocked { until, .. } = told else { panic!("{told}") };
+            until
+        };
+        assert_eq!(until().await, Some(now + 900_000_000));
+        std::fs::write(root.join("a.jpg"), b"xy").unwrap();
+        assert_eq!(until().await, None);
+        catalog.put_asset(&row(&root, "a.jpg", AssetState::Blocked)).await.unwrap();
         // What is told of all that is blocked is the same.
         let all = explain_blocked(&catalog, &Agent::Works).await.unwrap();
         assert_eq!(all, [(root.join("a.jpg"), told)]);

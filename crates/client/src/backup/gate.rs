@@ -159,7 +159,12 @@ impl Gate {
     }
 
     fn now(&self) -> i64 {
-        self.outlook.as_ref().map_or(0, |outlook| (outlook.clock)())
+        self.moment().unwrap_or(0)
+    }
+
+    /// The present, µs since the epoch, by the device's own clock, where there are conditions.
+    pub(super) fn moment(&self) -> Option<i64> {
+        self.outlook.as_ref().map(|outlook| (outlook.clock)())
     }
 
     /// Whether the bytes of a library's asset may be read.

@@ -267,10 +267,15 @@ pub enum Identified {
     Unreadable {
         /// Its path under the root.
         relative: PathBuf,
+        /// What it was, as far as that may be known.
+        fingerprint: Fingerprint,
         /// Why.
         error: IdentifyError,
     },
 }
+
+/// Of a file that may not even be looked at.
+pub(crate) const UNKNOWN: Fingerprint = Fingerprint { size: 0, modified_ns: 0, inode: 0 };
 
 /// Why a file could not be identified.
 #[derive(Debug, thiserror::Error)]
@@ -323,7 +328,11 @@ pub(super) fn identify_into(
             Ok(Look::NotMedia(fingerprint, reason)) => {
                 identified.push(Identified::NotMedia { relative: relative.clone(), fingerprint, reason });
             }
-            Err(error) => identified.push(Identified::Unreadable { relative: relative.clone(), error }),
+            Err(error) => {
+                let seen = around.root.join(relative).symlink_metadata();
+                let fingerprint = seen.map_or(UNKNOWN, |metadata| folder::fingerprint(&metadata));
+                identified.push(Identified::Unreadable { relative: relative.clone(), fingerprint, error });
+            }
         }
     }
     identified.extend(paired(media).into_iter().map(|(main, motion, probe)| {

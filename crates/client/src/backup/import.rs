@@ -85,6 +85,7 @@ impl Run {
             reason: Some("it is the sidecar of a picture, which was imported with what it says".to_owned()),
             first_seen: self.now,
             last_seen: self.now,
+            failing: None,
         };
         Ok(self.catalog.put_assets(&sidecars.iter().map(row).collect::<Vec<_>>()).await?)
     }

@@ -4,6 +4,7 @@
 //! any line, the next run plans again from the catalog, into which everything is written after the effect that it
 //! records. Deleting on the device never deletes in the vault: nothing here can delete anything there.
 
+pub mod again;
 pub mod albums;
 mod also;
 pub mod batch;
@@ -100,6 +101,8 @@ pub struct Settings {
     pub memory: Memory,
     /// Which part of the folders is looked at.
     pub selection: Selection,
+    /// Whether its owner asked for the run: then what failed is tried whether or not it has its [pause](again).
+    pub is_asked: bool,
     /// How long files are left alone after they arrived or changed; none where nobody writes meanwhile.
     pub settling: Option<Settling>,
 }
@@ -113,6 +116,7 @@ impl Default for Settings {
             thumbnailer: Thumbnailer::new(),
             memory: Memory::USUAL,
             selection: Selection::default(),
+            is_asked: true,
             settling: None,
         }
     }

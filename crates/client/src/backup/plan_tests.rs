@@ -29,6 +29,7 @@ fn row(path: &str, seed: u64, state: AssetState) -> AssetRow {
         reason: Some("plain text".into()),
         first_seen: 1,
         last_seen: 2,
+        failing: None,
     }
 }
 

@@ -37,7 +37,7 @@ use super::to_read::{FilesToRead, Group};
 use super::upload::UrlPool;
 use super::vault_room::VaultRoom;
 use crate::buffers::Buffers;
-use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, Fingerprint, Spans};
+use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, Failing, Fingerprint, Spans};
 use crate::error::VaultError;
 use crate::event::{Event, Events, Outcome};
 use crate::library::archive::Archives;
@@ -418,34 +418,36 @@ impl Run {
             Identified::Asset(_) => {}
             Identified::NotMedia { relative, fingerprint, reason } => {
                 let reason = reason.to_string();
-                self.record_other(root, &relative, fingerprint, AssetState::NotMedia, &reason).await?;
+                self.record_other(root, &relative, fingerprint, (AssetState::NotMedia, false), &reason)
+                    .await?;
                 self.finished(&root.join(relative).into(), Outcome::NotMedia(reason)).await;
             }
             Identified::LeftAlone { relative, fingerprint, reason } => {
-                self.record_other(root, &relative, fingerprint, AssetState::Skipped, &reason).await?;
+                self.record_other(root, &relative, fingerprint, (AssetState::Skipped, false), &reason)
+                    .await?;
                 self.finished(&root.join(relative).into(), Outcome::Skipped(reason)).await;
             }
-            Identified::Unreadable { relative, error } => {
+            Identified::Unreadable { relative, fingerprint, error } => {
                 let error = AssetError::Identify(error);
                 if error.is_gone() {
                     self.finished(&root.join(relative).into(), Outcome::Skipped(GONE.to_owned())).await;
                     return Ok(());
                 }
-                let (reason, unknown) = (error.told(), Fingerprint { size: 0, modified_ns: 0, inode: 0 });
-                self.record_other(root, &relative, unknown, AssetState::Blocked, &reason).await?;
+                let (reason, ended) = (error.told(), (AssetState::Blocked, error.is_lasting()));
+                self.record_other(root, &relative, fingerprint, ended, &reason).await?;
                 self.finished(&root.join(relative).into(), Outcome::Failed(reason)).await;
             }
         }
         Ok(())
     }
 
-    /// Records a file that became no asset.
+    /// Records a file that became no asset, and whether it would fail again if it was tried soon.
     pub(super) async fn record_other(
         &self,
         root: &Path,
         relative: &Path,
         fingerprint: Fingerprint,
-        state: AssetState,
+        (state, is_lasting): (AssetState, bool),
         reason: &str,
     ) -> Result<(), CatalogError> {
         let row = AssetRow {
@@ -460,8 +462,15 @@ impl Run {
             reason: Some(reason.to_owned()),
             first_seen: self.now,
             last_seen: self.now,
+            failing: self.failing(is_lasting),
         };
         self.catalog.put_asset(&row).await
+    }
+
+    /// What is recorded of what failed, if it would fail again.
+    pub(super) fn failing(&self, is_lasting: bool) -> Option<Failing> {
+        let now = self.gate.moment().unwrap_or(self.now);
+        is_lasting.then_some(Failing { since: now, last: now })
     }
 
     /// Counts and tells how a file ended.

@@ -76,21 +76,23 @@ pub(super) struct Settled {
     file: Option<FileId>,
     /// The catalog has it already.
     is_recorded: bool,
+    /// It failed, and would fail again if it was tried soon.
+    is_lasting: bool,
 }
 
 impl Settled {
     /// In the vault, or there until its owner deleted it.
     pub(super) fn in_vault(outcome: Outcome, file: FileId) -> Self {
-        Self { outcome, file: Some(file), is_recorded: false }
+        Self { outcome, file: Some(file), is_recorded: false, is_lasting: false }
     }
 
     /// In the vault, and the catalog has it.
     pub(super) fn recorded(outcome: Outcome, file: FileId) -> Self {
-        Self { outcome, file: Some(file), is_recorded: true }
+        Self { outcome, file: Some(file), is_recorded: true, is_lasting: false }
     }
 
     fn outside(outcome: Outcome) -> Self {
-        Self { outcome, file: None, is_recorded: false }
+        Self { outcome, file: None, is_recorded: false, is_lasting: false }
     }
 }
 
@@ -432,7 +434,10 @@ impl Run {
             Err(error) => {
                 self.weigh(&error).await;
                 let failed = || Outcome::Failed(error.told());
-                Settled::outside(if error.is_storage_full() { Outcome::NoRoom } else { failed() })
+                let outcome = if error.is_storage_full() { Outcome::NoRoom } else { failed() };
+                // Of what is offered, whoever offers it decides when that is.
+                let is_lasting = error.is_lasting() && asset.offered.is_none();
+                Settled { is_lasting, ..Settled::outside(outcome) }
             }
         };
         if !settled.is_recorded
@@ -453,7 +458,8 @@ impl Run {
         settled: &Settled,
     ) -> Result<(), CatalogError> {
         let row = self.row(place, content, false, &settled.outcome, settled.file).await?;
-        self.catalog.put_asset(&row).await
+        let failing = self.failing(settled.is_lasting);
+        self.catalog.put_asset(&AssetRow { failing, ..row }).await
     }
 
     /// What the catalog holds of an asset that ended so.
@@ -488,6 +494,7 @@ impl Run {
             reason,
             first_seen,
             last_seen: self.now,
+            failing: None,
         })
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use darkslide_protocol::FileId;
 
-use super::rules::explanation::{day, read_back};
+use super::rules::explanation::{blocked_until, day, read_back};
 use crate::library::PassReason;
 use crate::library::settle::Unsettled;
 
@@ -39,6 +39,8 @@ pub enum Standing {
         at: i64,
         /// Why, and what is to be done.
         reason: String,
+        /// Until when it has its pause, if it has one, µs since the epoch.
+        until: Option<i64>,
         /// Whether it is tried again.
         next: Next,
     },
@@ -206,7 +208,12 @@ impl Standing {
     /// Of what could not be backed up, the reason, and whether it is tried again, without the day: the same for all that share it.
     pub fn reason(&self) -> String {
         match self {
-            Self::Blocked { reason, next, .. } => format!("{reason}. {}", tries_again(next)),
+            Self::Blocked { reason, until, next, .. } => {
+                let later =
+                    "It is tried again after pauses that grow to a day; `darkslide explain` says when.";
+                let when = until.filter(|_| next.is_under_way()).map(|_| later.to_owned());
+                format!("{reason}. {}", when.unwrap_or_else(|| tries_again(None, next)))
+            }
             other => other.to_string(),
         }
     }
@@ -222,8 +229,8 @@ impl fmt::Display for Standing {
             Self::Safe { kept, .. } => kept.fmt(formatter),
             Self::Absent { why, kept } => write!(formatter, "{why} {kept}"),
             Self::Pending { cause, next } => write_pending(formatter, cause, next),
-            Self::Blocked { at, reason, next } => {
-                write!(formatter, "Blocked on {}: {reason}. {}", day(*at), tries_again(next))
+            Self::Blocked { at, reason, until, next } => {
+                write!(formatter, "Blocked on {}: {reason}. {}", day(*at), tries_again(*until, next))
             }
             Self::LeftAlone(reason) => write!(formatter, "Not backed up: {reason}."),
             Self::Skipped(reason) => write!(formatter, "Skipped: {reason}."),
@@ -261,10 +268,10 @@ impl fmt::Display for Absence {
     }
 }
 
-fn tries_again(next: &Next) -> String {
+fn tries_again(until: Option<i64>, next: &Next) -> String {
     match next.hindrance() {
         Some(hindrance) if !next.is_under_way() => format!("It is not tried again by itself: {hindrance}."),
-        _ => "The next backup tries again.".to_owned(),
+        _ => blocked_until(until),
     }
 }
 
@@ -332,6 +339,20 @@ mod tests {
                 assert_eq!(sentence.starts_with("Waiting: "), is_promised, "{sentence}");
             }
             text += &format!("{}\n{}\n", told(&causes[0], &next), told(&causes[1], &next));
+        }
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn what_is_blocked_says_when_it_is_tried_again() {
+        let mut text = String::new();
+        for (until, next) in [
+            (None, Next::Run),
+            (Some(1_700_000_000_000_000), Next::Run),
+            (Some(1_700_000_000_000_000), Next::Nothing),
+        ] {
+            let told = Standing::Blocked { at: 0, reason: "its disk may be failing".to_owned(), until, next };
+            text += &format!("{told}\n{}\n", told.reason());
         }
         insta::assert_snapshot!(text);
     }

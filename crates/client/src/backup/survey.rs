@@ -9,6 +9,7 @@ use darkslide_protocol::FileId;
 use tokio::sync::mpsc;
 
 use super::Settings;
+use super::again::leave_for_later;
 use super::companions::{Arrivals, Arrived, other_halves};
 use super::error::BackupError;
 use super::hold::hold_back;
@@ -42,6 +43,8 @@ pub(super) struct Survey {
     pub(super) steps: Vec<Step>,
     /// What was looked at before, and is neither a picture nor a video.
     pub(super) not_media: OtherFiles,
+    /// What failed, and has its pause.
+    pub(super) resting: u64,
     /// What has not settled.
     pub(super) waiting: Vec<Waiting>,
     /// Everything else that was met.
@@ -56,7 +59,7 @@ impl Survey {
 
     /// Whether all that there is was passed over.
     pub(super) fn found_nothing(&self) -> bool {
-        let is_known = self.unchanged + self.not_media.files > 0;
+        let is_known = self.unchanged + self.not_media.files + self.resting > 0;
         !self.passed_over.is_empty() && !is_known && self.waiting.is_empty() && !self.has_work()
     }
 
@@ -77,7 +80,7 @@ pub(super) async fn survey(
     path: &Path,
     displaced: &BTreeSet<FileId>,
 ) -> Result<Survey, BackupError> {
-    look(&run.catalog, path, &run.settings, displaced, &run.events, PORTION).await
+    look(&run.catalog, path, &run.settings, displaced, &run.events, PORTION, run.now).await
 }
 
 async fn look(
@@ -87,6 +90,7 @@ async fn look(
     displaced: &BTreeSet<FileId>,
     events: &Events,
     portion: usize,
+    now: i64,
 ) -> Result<Survey, BackupError> {
     let of_root = |source| BackupError::Root { path: path.to_owned(), source };
     let root = folder::root_of(path).map_err(of_root)?;
@@ -96,7 +100,7 @@ async fn look(
     let survey = Survey { root, ..Survey::default() };
     let arrivals = Arrivals::default();
     let mut planner =
-        Planner { catalog, settings, displaced, has_rows, is_single, arrivals, companions: 0, survey };
+        Planner { catalog, settings, displaced, has_rows, is_single, now, arrivals, companions: 0, survey };
     let mut seen = 0;
     for (folder, reach) in settings.selection.scope.starts() {
         let (pages, settled) = mpsc::channel(2);
@@ -162,6 +166,8 @@ struct Planner<'a> {
     /// Whether anything was ever seen under the root.
     has_rows: bool,
     is_single: bool,
+    /// The present, µs since the epoch.
+    now: i64,
     arrivals: Arrivals,
     /// Settled files that are read all the same.
     companions: u64,
@@ -195,6 +201,9 @@ impl Planner<'_> {
         drop(files);
         // They were here to be seen. What is done with them is planned with the files that they lie among.
         plan.steps.retain(|step| !elsewhere.contains(&step.path));
+        if !self.settings.is_asked {
+            self.survey.resting += leave_for_later(&mut plan, &known, self.now);
+        }
         if let Some(settling) = self.settings.settling {
             let (settled, waiting) = hold_back(&self.survey.root, plan, settling).await;
             plan = settled;
@@ -323,6 +332,7 @@ mod tests {
                 reason: None,
                 first_seen: 1,
                 last_seen: 1,
+                failing: None,
             })
         };
         cases.iter().filter_map(row).collect()
@@ -370,7 +380,7 @@ mod tests {
                     catalog.put_asset(row).await.unwrap();
                 }
                 let silent = Events::silent();
-                let surveyed = look(&catalog, &root, &settings, &displaced, &silent, portion).await.unwrap();
+                let surveyed = look(&catalog, &root, &settings, &displaced, &silent, portion, 9).await.unwrap();
                 (surveyed, catalog.assets(&raw(&root)).await.unwrap())
             });
             let mut files = Vec::new();
@@ -405,7 +415,7 @@ mod tests {
         catalog.put_asset(&known[0]).await.unwrap();
         let look = async || {
             let none = BTreeSet::new();
-            let survey = look(&catalog, &root, &settings, &none, &Events::silent(), 2).await.unwrap();
+            let survey = look(&catalog, &root, &settings, &none, &Events::silent(), 2, 9).await.unwrap();
             let read: Vec<_> = survey.to_read.groups().flat_map(|group| group.paths).collect();
             let names: Vec<_> = read.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
             (survey.unchanged, names.join(" "))

@@ -18,7 +18,7 @@ impl Run {
         asset: &DeviceAsset,
     ) -> Result<(), CatalogError> {
         let (root, id, reason) = (path_of(library), path_of(&asset.id.0), AssetError::NoRoom.to_string());
-        self.record_other(&root, &id, asset.fingerprint, AssetState::NoRoom, &reason).await
+        self.record_other(&root, &id, asset.fingerprint, (AssetState::NoRoom, false), &reason).await
     }
 
     /// Records why an asset of a device's own library could not be opened, counts it and tells it. What passes by itself, and what is in the
@@ -45,7 +45,7 @@ impl Run {
         };
         if !passes && !is_in_vault {
             let (root, id) = (path_of(library), path_of(&asset.id.0));
-            self.record_other(&root, &id, asset.fingerprint, state, &reason).await?;
+            self.record_other(&root, &id, asset.fingerprint, (state, error.is_lasting()), &reason).await?;
         }
         self.finished(&Path::new(&asset.name).into(), outcome).await;
         Ok(())

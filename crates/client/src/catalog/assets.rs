@@ -35,7 +35,7 @@ pub enum AssetState {
     Skipped,
     /// Neither a picture nor a video.
     NotMedia,
-    /// It did not work. Tried again in every run.
+    /// It did not work. Tried again in every run, or [after a pause](crate::backup::again).
     Blocked,
     /// The vault had no room for it. Tried again when there is some.
     NoRoom,
@@ -60,6 +60,15 @@ impl AssetState {
             .into_iter()
             .find(|state| state.as_str() == word)
     }
+}
+
+/// Something that fails as it is. Moments are of the device's own clock, µs since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Failing {
+    /// When it failed first.
+    pub since: i64,
+    /// When it failed last.
+    pub last: i64,
 }
 
 /// One asset.
@@ -87,6 +96,9 @@ pub struct AssetRow {
     pub first_seen: i64,
     /// When a run last dealt with it, µs since the epoch.
     pub last_seen: i64,
+    /// Of what is blocked and not worth trying in every run, since when. What is written as the beginning counts only where it did not fail as it
+    /// is before.
+    pub failing: Option<Failing>,
 }
 
 /// Files that were just made, and what they were made of, in the same order.
@@ -179,8 +191,14 @@ impl FromRow<'_, SqliteRow> for AssetRow {
             reason: row.try_get("reason")?,
             first_seen: row.try_get("first_seen")?,
             last_seen: row.try_get("last_seen")?,
+            failing: failing_of(row)?,
         })
     }
+}
+
+fn failing_of(row: &SqliteRow) -> sqlx::Result<Option<Failing>> {
+    let Some(since) = row.try_get("fails_since")? else { return Ok(None) };
+    Ok(Some(Failing { since, last: row.try_get("failed_last")? }))
 }
 
 fn motion_of(row: &SqliteRow) -> sqlx::Result<Option<(Vec<u8>, Fingerprint)>> {
@@ -469,11 +487,12 @@ pub(super) const FIRST_SEEN: &str = "SELECT min(first_seen) FROM assets
        AND ((root = $2 AND path = $3) OR (inode = $4 AND size = $5 AND modified_ns = $6 AND inode <> 0))";
 
 /// The columns that are written.
-const COLUMNS: usize = 17;
+const COLUMNS: usize = 19;
 
 const INSERT: &str =
     "INSERT INTO assets (root, path, size, modified_ns, inode, motion_path, motion_size, motion_modified_ns,
-    motion_inode, album_root, album_folder, content_hash, file, state, reason, first_seen, last_seen) VALUES";
+    motion_inode, album_root, album_folder, content_hash, file, state, reason, first_seen, last_seen,
+    fails_since, failed_last) VALUES";
 
 /// An asset whose content could not be read this time keeps the content that was seen last, and since when: what its owner deleted
 /// from the vault must not come back because of a bad moment of the disk's. One that does not get into the vault keeps what it was there.
@@ -496,6 +515,10 @@ const OR_UPDATE: &str = "ON CONFLICT (root, path) DO UPDATE SET
     state = excluded.state, reason = excluded.reason,
     first_seen = CASE WHEN excluded.state IN ('blocked', 'no_room') AND excluded.content_hash IS NULL
         THEN assets.first_seen ELSE excluded.first_seen END,
+    fails_since = CASE WHEN excluded.fails_since IS NOT NULL
+            AND assets.size = excluded.size AND assets.modified_ns = excluded.modified_ns AND assets.inode = excluded.inode
+        THEN coalesce(assets.fails_since, excluded.fails_since) ELSE excluded.fails_since END,
+    failed_last = excluded.failed_last,
     last_seen = excluded.last_seen";
 
 async fn put_all(connection: &mut SqliteConnection, rows: &[AssetRow]) -> Result<(), CatalogError> {
@@ -523,7 +546,9 @@ async fn put_all(connection: &mut SqliteConnection, rows: &[AssetRow]) -> Result
                 .bind(row.state.as_str())
                 .bind(row.reason.clone())
                 .bind(row.first_seen)
-                .bind(row.last_seen);
+                .bind(row.last_seen)
+                .bind(row.failing.map(|failing| failing.since))
+                .bind(row.failing.map(|failing| failing.last));
         }
         query.execute(&mut *connection).await?;
     }

@@ -37,7 +37,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection as _, SqlitePool};
 
 pub use albums::{CollectionRow, DeviceAlbumKey, FolderId, LinkedFolder};
-pub use assets::{AlbumMark, AssetRow, AssetState, Fingerprint, SettledRow, UploadedRows};
+pub use assets::{AlbumMark, AssetRow, AssetState, Failing, Fingerprint, SettledRow, UploadedRows};
 pub use changes::ChangedRows;
 pub use contents::content_mark;
 pub use cursor::{Feed, Spans};

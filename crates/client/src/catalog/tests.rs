@@ -85,6 +85,7 @@ fn asset(path: &[u8], state: AssetState) -> AssetRow {
         reason: None,
         first_seen: 10,
         last_seen: 20,
+        failing: None,
     }
 }
 
@@ -231,6 +232,35 @@ async fn an_unreadable_moment_does_not_make_an_old_picture_a_new_one() {
     let edited = AssetRow { content_hash: Some(ContentHash::of(b"b")), first_seen: 40, ..row };
     catalog.put_asset(&edited).await.unwrap();
     assert_eq!(catalog.asset(b"/pictures", b"a.heic").await.unwrap(), Some(edited));
+}
+
+#[tokio::test]
+async fn what_fails_as_it_is_fails_since_it_did_first() {
+    let (_folder, catalog) = catalog().await;
+    let plain = AssetRow { motion: None, ..asset(b"a.heic", AssetState::Blocked) };
+    let failed = |at: i64| AssetRow { failing: Some(Failing { since: at, last: at }), ..plain.clone() };
+    let edited = |at| AssetRow { fingerprint: Fingerprint { size: 5, ..plain.fingerprint }, ..failed(at) };
+    let touched =
+        |at| AssetRow { fingerprint: Fingerprint { modified_ns: 5, ..plain.fingerprint }, ..failed(at) };
+    let another = |at| AssetRow { fingerprint: Fingerprint { inode: 5, ..plain.fingerprint }, ..failed(at) };
+    for (row, expected) in [
+        (failed(1), Some(1)),
+        (failed(2), Some(1)),
+        (edited(3), Some(3)),
+        (edited(4), Some(3)),
+        (failed(5), Some(5)),
+        (touched(6), Some(6)),
+        (failed(7), Some(7)),
+        (another(8), Some(8)),
+        // Something else came between.
+        (AssetRow { failing: None, ..another(9) }, None),
+        (another(10), Some(10)),
+    ] {
+        catalog.put_asset(&row).await.unwrap();
+        let kept = catalog.asset(b"/pictures", b"a.heic").await.unwrap().unwrap();
+        let last = row.failing.map(|failing| failing.last);
+        assert_eq!(kept.failing, expected.map(|since| Failing { since, last: last.unwrap() }));
+    }
 }
 
 #[tokio::test]

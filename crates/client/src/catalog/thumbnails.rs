@@ -147,6 +147,7 @@ mod tests {
             reason: None,
             first_seen: 1,
             last_seen: 1,
+            failing: None,
         };
         let due = async || {
             let rows = UploadedRows {

@@ -15,7 +15,9 @@ use darkslide_media::takeout::verdict;
 
 use super::folders::{Folder, read_document};
 use super::{Export, FolderSteps, Item};
-use crate::backup::identify::{Asset, Component, Identified, Look, Surroundings, Told, look, read_small};
+use crate::backup::identify::{
+    Asset, Component, Identified, Look, Surroundings, Told, UNKNOWN, look, read_small,
+};
 use crate::buffers::Buffers;
 
 /// Why what its owner deleted at Google is left alone.
@@ -62,7 +64,9 @@ impl Export {
                 Ok(Look::NotMedia(fingerprint, reason)) => {
                     identified.push((root, Identified::NotMedia { relative, fingerprint, reason }));
                 }
-                Err(error) => identified.push((root, Identified::Unreadable { relative, error })),
+                Err(error) => {
+                    identified.push((root, Identified::Unreadable { relative, fingerprint: UNKNOWN, error }));
+                }
             }
         }
         identified.extend(paired(seen).into_iter().map(|(main, motion)| self.asset(main, motion, zone, now)));

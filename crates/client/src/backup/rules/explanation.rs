@@ -37,7 +37,12 @@ pub enum Explanation {
     /// A rule leaves it alone.
     Skipped(Skip),
     /// It cannot be, until somebody does something.
-    Blocked(String),
+    Blocked {
+        /// Why, and what is to be done.
+        reason: String,
+        /// Until when it has its pause, if it has one, µs since the epoch.
+        until: Option<i64>,
+    },
 }
 
 /// What an asset waits for.
@@ -134,6 +139,17 @@ pub(crate) fn read_back(receipt: Option<i64>) -> String {
     receipt.map_or_else(String::new, |at| format!("; the server read it back whole on {}", day(at)))
 }
 
+/// When what is blocked is tried again.
+pub(crate) fn blocked_until(until: Option<i64>) -> String {
+    match until {
+        Some(until) => format!(
+            "It is tried again after {}, and at once when it changes or you ask for a backup.",
+            minute(until)
+        ),
+        None => "The next backup tries again.".to_owned(),
+    }
+}
+
 fn minute(at: i64) -> String {
     let text = from_micros(at).map(|instant| {
         let (date, time) = (instant.date(), instant.time());
@@ -157,7 +173,9 @@ impl fmt::Display for Explanation {
             }
             Self::Waiting(wait) => write!(formatter, "Waiting: {wait}."),
             Self::Skipped(skip) => write!(formatter, "Skipped: {skip}."),
-            Self::Blocked(reason) => write!(formatter, "Blocked: {reason}. The next backup tries again."),
+            Self::Blocked { reason, until } => {
+                write!(formatter, "Blocked: {reason}. {}", blocked_until(*until))
+            }
         }
     }
 }

@@ -14,7 +14,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use darkslide_crypto::ContentHash;
 use darkslide_protocol::FileId;
 
-use crate::catalog::{AssetState, DeviceAlbumKey, Fingerprint};
+use super::again::paused_until;
+use crate::catalog::{AssetState, DeviceAlbumKey, Failing, Fingerprint};
 use crate::library::device::{AlbumChoice, AssetId, AssetKind, DeviceAsset, Locality, Motion};
 use conditions::{
     App, CanRun, Conditions, Grant, Network, Permissions, Trigger, free_for_copy, largest_copy,
@@ -71,6 +72,8 @@ pub struct Known {
     pub first_seen: i64,
     /// When a run last dealt with it, µs since the epoch.
     pub last_seen: i64,
+    /// Of what is not worth trying in every run, since when it fails as it is.
+    pub failing: Option<Failing>,
 }
 
 /// A device album as its owner set it up.
@@ -187,12 +190,13 @@ pub enum Verdict {
 type Rule = fn(Case<'_>) -> Option<Explanation>;
 
 /// All rules in the order in which they are asked: the owner's choices, what is true already, then what the moment does not allow.
-const RULES: [Rule; 17] = [
+const RULES: [Rule; 18] = [
     excluded,
     not_selected,
     not_media,
     deleted_from_the_vault,
     backed_up,
+    has_its_pause,
     |case| waiting(app_cannot_run(&case.world.conditions)),
     |case| waiting(no_network(&case.world.conditions)),
     |case| waiting(roaming(&case.world.conditions, &case.world.permissions)),
@@ -225,11 +229,15 @@ pub fn explain(asset: &DeviceAsset, world: &World) -> Explanation {
         Verdict::Rest(explanation) => explanation,
         Verdict::Do(Work::Retry) => match world.known.get(&asset.id) {
             Some(Known { state: AssetState::NoRoom, .. }) => Explanation::Waiting(Wait::Storage),
-            Some(Known { reason: Some(reason), .. }) => Explanation::Blocked(reason.clone()),
+            Some(Known { reason: Some(reason), .. }) => blocked(reason, None),
             _ => its_turn(world),
         },
         Verdict::Do(_) => its_turn(world),
     }
+}
+
+fn blocked(reason: &str, until: Option<i64>) -> Explanation {
+    Explanation::Blocked { reason: reason.to_owned(), until }
 }
 
 fn its_turn(world: &World) -> Explanation {
@@ -359,6 +367,14 @@ fn backed_up(case: Case<'_>) -> Option<Explanation> {
         receipt: known.receipt,
         is_whole,
     })
+}
+
+/// It failed as it is and would again. Its owner's word ends the pause, and so does a video that it waited for.
+fn has_its_pause(case: Case<'_>) -> Option<Explanation> {
+    let known = case.as_known().filter(|known| known.state == AssetState::Blocked)?;
+    let is_tried = case.world.trigger == Trigger::Asked || case.can_be_completed();
+    let until = paused_until(known.failing?, case.world.now).filter(|_| !is_tried)?;
+    Some(blocked(known.reason.as_deref().unwrap_or("no reason was kept"), Some(until)))
 }
 
 // What the moment does not allow.

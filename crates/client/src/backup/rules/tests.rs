@@ -44,6 +44,7 @@ fn known() -> Known {
         is_whole: true,
         first_seen: NOW - 10 * DAY,
         last_seen: NOW - 5 * DAY,
+        failing: None,
     }
 }
 
@@ -398,7 +399,7 @@ fn originals_in_the_cloud_are_fetched_as_their_owner_allows() {
 #[test]
 fn what_was_tried_in_vain_is_explained_by_what_it_met() {
     let known = Known { state: AssetState::Blocked, reason: Some("it cannot be read".into()), ..known() };
-    assert_eq!(explain(&asset("a"), &with_known(known)), Explanation::Blocked("it cannot be read".into()));
+    assert_eq!(explain(&asset("a"), &with_known(known)), blocked("it cannot be read", None));
     assert_eq!(explain(&asset("b"), &world()), Explanation::Waiting(Wait::Turn));
     let away = World { is_server_away: true, ..world() };
     assert_eq!(explain(&asset("b"), &away), Explanation::Waiting(Wait::Server));
@@ -408,6 +409,51 @@ fn what_was_tried_in_vain_is_explained_by_what_it_met() {
     assert_eq!(explain(&asset("b"), &offline), Explanation::Waiting(Wait::Network));
     let known = Known { state: AssetState::NoRoom, reason: Some("there is no room".into()), ..self::known() };
     assert_eq!(explain(&asset("a"), &with_known(known)), Explanation::Waiting(Wait::Storage));
+}
+
+#[test]
+fn what_would_fail_again_has_its_pause() {
+    let hour = 3600 * SECOND;
+    let known = |state, since: i64, last: i64| Known {
+        state,
+        reason: Some("the server refuses it".into()),
+        failing: Some(Failing { since: NOW - since, last: NOW - last }),
+        ..known()
+    };
+    let rests = |until| Verdict::Rest(blocked("the server refuses it", Some(until)));
+    // It failed twice in two hours: it is left alone for as long again.
+    let failed = || known(AssetState::Blocked, 3 * hour, hour);
+    check(&asset("a"), &with_known(failed()), &rests(NOW + hour));
+    assert_eq!(
+        explain(&asset("a"), &with_known(failed())),
+        blocked("the server refuses it", Some(NOW + hour))
+    );
+    for (world, expected) in [
+        (World { trigger: Trigger::Asked, ..with_known(failed()) }, works(Work::Retry)),
+        (World { trigger: Trigger::Opened, ..with_known(failed()) }, rests(NOW + hour)),
+        (
+            World {
+                conditions: Conditions { network: Network::None, ..Conditions::HOME },
+                ..with_known(failed())
+            },
+            rests(NOW + hour),
+        ),
+        (with_known(known(AssetState::Blocked, 4 * hour, 2 * hour)), works(Work::Retry)),
+        (with_known(Known { failing: None, ..failed() }), works(Work::Retry)),
+        (with_known(Known { fingerprint: print(2), ..failed() }), works(Work::Changed)),
+        (with_known(known(AssetState::NoRoom, 3 * hour, hour)), works(Work::Retry)),
+        (
+            with_known(Known { reason: None, ..failed() }),
+            Verdict::Rest(blocked("no reason was kept", Some(NOW + hour))),
+        ),
+    ] {
+        check(&asset("a"), &world, &expected);
+    }
+    let live = DeviceAsset { kind: LivePhoto, motion: Motion::Here, ..asset("a") };
+    check(&live, &with_known(Known { is_whole: false, ..failed() }), &works(Work::Complete));
+    check(&live, &with_known(failed()), &rests(NOW + hour));
+    let excluded = DeviceAsset { albums: [album("Secret")].into(), ..asset("a") };
+    check(&excluded, &with_known(failed()), &skips(Skip::Excluded("Secret".into())));
 }
 
 #[test]
@@ -552,9 +598,14 @@ fn history() -> impl Strategy<Value = Option<Known>> {
         AssetState::Freed,
         AssetState::NotMedia,
     ]);
-    let known = (state, 1_u64..4, 0_i64..6, any::<bool>(), 0_i64..9).prop_map(
-        |(state, seed, file, is_whole, days)| Known {
+    let failing = prop::option::of((0_i64..48, 0_i64..48).prop_map(|(for_hours, hours)| {
+        let last = NOW - hours * 3600 * SECOND;
+        Failing { since: last - for_hours * 3600 * SECOND, last }
+    }));
+    let known = (state, 1_u64..4, 0_i64..6, any::<bool>(), 0_i64..9, failing).prop_map(
+        |(state, seed, file, is_whole, days, failing)| Known {
             state,
+            failing,
             fingerprint: print(seed),
             content: Some(ContentHash::of(&[file.to_le_bytes()[0]])),
             file: matches!(state, AssetState::BackedUp | AssetState::Freed).then_some(FileId(file)),
@@ -676,6 +727,7 @@ fn carry_out(plan: &DevicePlan, world: &mut World, next_file: &mut i64) {
                 && !matches!(asset.motion, Motion::Promised { .. }),
             first_seen: before.map_or(world.now, |before| before.first_seen),
             last_seen: world.now,
+            failing: None,
         };
         world.known.insert(asset.id.clone(), known);
     }
@@ -991,7 +1043,7 @@ fn every_explanation_is_one_sentence() {
         Skip::NotMedia("plain text".into()),
     ];
     let told = waits.into_iter().map(Explanation::Waiting).chain(skips.into_iter().map(Explanation::Skipped));
-    let told = told.chain([Explanation::Blocked("it cannot be read".into())]);
+    let told = told.chain([None, Some(at)].map(|until| blocked("it cannot be read", until)));
     let sentences: Vec<String> = told.map(|told| told.to_string()).collect();
     insta::assert_snapshot!(sentences.join("\n"));
 }
