@@ -93,6 +93,7 @@ impl Phone {
         let killed = {
             let mut state = self.state();
             state.killed = CancellationToken::new();
+            (state.under_way, state.most_at_once) = (0, 0);
             let conditions = state.conditions;
             state.told.send_replace(conditions);
             state.killed.clone()
@@ -103,6 +104,8 @@ impl Phone {
             while let Some(event) = told.recv().await {
                 match event {
                     Event::ScreenStaysOn(stays_on) => self.state().screen_stays_on = stays_on,
+                    Event::Started { .. } => self.state().begun(),
+                    Event::Finished { .. } => self.state().ended(),
                     Event::StorageFull { reason } => self.state().told_full.push(reason),
                     _ => {}
                 }

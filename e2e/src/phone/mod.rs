@@ -341,6 +341,11 @@ impl Phone {
         self.state().peak_cache
     }
 
+    /// How many assets the last run ever worked on at once.
+    pub fn most_at_once(&self) -> usize {
+        self.state().most_at_once
+    }
+
     /// Bytes that copies of originals take now.
     pub fn cache_now(&self) -> u64 {
         bytes_below(&self.folder.path().join("cache"))

@@ -44,6 +44,9 @@ pub(crate) struct State {
     pub(super) told_full: Vec<String>,
     /// The most bytes that copies of originals ever took.
     pub(super) peak_cache: u64,
+    /// How many assets are being worked on, and how many ever were at once.
+    pub(super) under_way: usize,
+    pub(super) most_at_once: usize,
     cache: PathBuf,
 }
 
@@ -69,6 +72,8 @@ impl State {
             server_answered: true,
             told_full: Vec::new(),
             peak_cache: 0,
+            under_way: 0,
+            most_at_once: 0,
             cache,
         }
     }
@@ -104,6 +109,17 @@ impl State {
         if is_taken_back || self.is_overdue() {
             self.kill();
         }
+    }
+
+    /// Work on an asset begins.
+    pub(super) fn begun(&mut self) {
+        self.under_way += 1;
+        self.most_at_once = self.most_at_once.max(self.under_way);
+    }
+
+    /// Work on an asset has ended. Some ends before it is said to begin.
+    pub(super) fn ended(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
     }
 
     /// Notes how much copies take now.

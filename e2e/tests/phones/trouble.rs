@@ -269,6 +269,32 @@ async fn one_bad_picture_never_stops_the_others() {
     assert_eq!(phone.check_explanations(&home).await, 10);
 }
 
+/// The system says that memory is tight, and at times that it is not: pictures go one by one, a film goes on beside them, and nothing waits
+/// for anything that waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_is_tight() {
+    let home = Home::new().await;
+    let phone = Phone::new(&home, "phone").await;
+    phone.take(60, 20_000);
+    phone.record(AssetKind::LivePhoto, 300_000);
+    phone.set(|conditions| conditions.memory_is_tight = true);
+    let ran = phone.run(Trigger::Opened).await.report();
+    assert_eq!((ran.report.uploaded, phone.most_at_once()), (61, 1), "{:?}", ran.report);
+    phone.take(20, 20_000);
+    phone.record(AssetKind::Video, 20_000_000);
+    phone.take(20, 20_000);
+    let ran = phone.run(Trigger::Opened).await.report();
+    assert_eq!((ran.report.uploaded, ran.is_complete), (41, true), "{:?}", ran.report);
+    assert!(phone.most_at_once() <= 2, "{}", phone.most_at_once());
+    // It changes while a run goes on.
+    phone.take(60, 20_000);
+    phone.after_bytes(300_000, |conditions| conditions.memory_is_tight = false);
+    phone.after_bytes(900_000, |conditions| conditions.memory_is_tight = true);
+    let ran = phone.run(Trigger::Opened).await.report();
+    assert_eq!((ran.report.uploaded, ran.is_complete), (60, true), "{:?}", ran.report);
+    assert_eq!(phone.check_explanations(&home).await, 162);
+}
+
 /// The library is asked for everything once; then for what changed, while what waits is planned all the same. Everything is listed again when
 /// it no longer knows what it told, and after a week, but not in thirty seconds.
 #[tokio::test(flavor = "multi_thread")]

@@ -203,7 +203,7 @@ async fn run(courier: Arc<Courier>, mut waiting: mpsc::Receiver<(Parcel, Answer)
         // Parcels gather while the batches before are under way.
         let share = BATCHES_AT_ONCE / batches_at_once(most.load(Ordering::Relaxed));
         let turn = Arc::clone(&turns).acquire_many_owned(share).await.expect("the semaphore is never closed");
-        let (batch, next) = gather(&mut waiting, left_over.take(), most.load(Ordering::Relaxed)).await;
+        let (batch, next) = gather(&mut waiting, left_over.take(), &courier, &most).await;
         left_over = next;
         if batch.is_empty() {
             break;
@@ -218,11 +218,13 @@ async fn run(courier: Arc<Courier>, mut waiting: mpsc::Receiver<(Parcel, Answer)
     under_way.join_all().await;
 }
 
-/// Parcels that go together, and one that is left over because it would have been too much. None at the end of all.
+/// Parcels that go together, and one that is left over because it would have been too much. None at the end of all. In a grant that ends they
+/// are no more than a part: all that is staked on a line that is not known.
 async fn gather(
     waiting: &mut mpsc::Receiver<(Parcel, Answer)>,
     first: Option<(Parcel, Answer)>,
-    most: u64,
+    courier: &Courier,
+    most: &AtomicU64,
 ) -> (Vec<(Parcel, Answer)>, Option<(Parcel, Answer)>) {
     let first = match first {
         Some(first) => first,
@@ -232,6 +234,8 @@ async fn gather(
         },
     };
     let deadline = tokio::time::Instant::now() + LINGER;
+    let most = most.load(Ordering::Relaxed);
+    let most = most.min(courier.gate.part_bytes(most));
     let mut bytes = first.0.bytes;
     let mut batch = vec![first];
     while bytes < most && batch.len() < PARCELS_MAX {
@@ -303,6 +307,7 @@ impl Courier {
         let mut kinds: Vec<AssetKind> = parcels.iter().map(|parcel| parcel.kind).collect();
         kinds.dedup();
         let attempt = || async {
+            let _turn = self.gate.turn().await;
             load.goes(&kinds)?;
             let began = Instant::now();
             let answer = self.session.api.batch(pieces.clone(), &self.sent).await?;

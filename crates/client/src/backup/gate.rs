@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::error::AssetError;
 use super::line::Line;
@@ -47,12 +47,22 @@ impl fmt::Debug for Outlook {
 }
 
 /// What every part passes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gate {
     outlook: Option<Outlook>,
+    /// Where memory is tight, whoever has it sends a part.
+    turn: Arc<Semaphore>,
     resumable: bool,
     cache_room: u64,
     line: Mutex<Line>,
+}
+
+impl Default for Gate {
+    /// Nothing is ever held.
+    fn default() -> Self {
+        let (turn, line) = (Arc::new(Semaphore::new(1)), Mutex::default());
+        Self { outlook: None, turn, resumable: false, cache_room: 0, line }
+    }
 }
 
 /// What goes in one request: how much, and since when, µs since the epoch. Dropped, it is under way no longer.
@@ -103,7 +113,20 @@ impl Drop for Load<'_> {
 
 impl Gate {
     pub(super) fn new(outlook: Outlook, resumable: bool, cache_room: u64) -> Self {
-        Self { outlook: Some(outlook), resumable, cache_room, line: Mutex::default() }
+        Self { outlook: Some(outlook), resumable, cache_room, ..Self::default() }
+    }
+
+    /// Whether the system told that memory is tight.
+    pub(super) fn memory_is_tight(&self) -> bool {
+        self.outlook.as_ref().is_some_and(|outlook| outlook.conditions.borrow().memory_is_tight)
+    }
+
+    /// Waits for the turn of a part where memory is tight: there one goes at a time. Held until it is answered.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        if !self.memory_is_tight() {
+            return None;
+        }
+        Arc::clone(&self.turn).acquire_owned().await.ok()
     }
 
     /// Passes a part of something of this kind that goes in a request of its own, or says what it waits for.
@@ -244,6 +267,21 @@ mod tests {
         now.store(29 * SECOND, Ordering::Relaxed);
         assert!(is_held(&gate.pass(AssetKind::Photo, 100_001).map(drop)));
         assert!(gate.pass(AssetKind::Photo, 100_000).is_ok());
+    }
+
+    #[tokio::test]
+    async fn where_memory_is_tight_one_part_goes_at_a_time() {
+        let (told, conditions) = watch::channel(Conditions::HOME);
+        let outlook = Outlook { conditions, ..gate(Grant::Unlimited).0.outlook.unwrap() };
+        let gate = Gate::new(outlook, true, 0);
+        assert!(!gate.memory_is_tight() && gate.turn().await.is_none());
+        told.send_replace(Conditions { memory_is_tight: true, ..Conditions::HOME });
+        let first = gate.turn().await.unwrap();
+        let mut second = std::pin::pin!(gate.turn());
+        assert!(futures_util::poll!(second.as_mut()).is_pending());
+        drop(first);
+        assert!(second.await.is_some() && gate.memory_is_tight());
+        assert!(!Gate::default().memory_is_tight() && Gate::default().turn().await.is_none());
     }
 
     /// The line is not slow because it was away, and what goes once more needs its time once more.

@@ -51,10 +51,14 @@ struct Admitted {
 pub(super) async fn small_lane(run: Arc<Run>, mut waiting: mpsc::Receiver<Vec<Asset>>) {
     let places = Arc::new(Semaphore::new(run.settings.memory.small_in_flight));
     let mut under_way = JoinSet::new();
-    while let Some(admitted) = admit(&run, &places, &mut waiting).await {
-        under_way.spawn(see_to(Arc::clone(&run), admitted));
-        while let Some(ended) = under_way.try_join_next() {
-            ended.expect("seeing to a group does not panic");
+    while let Some(group) = waiting.recv().await {
+        for group in at_once(group, run.gate.memory_is_tight()) {
+            if let Some(admitted) = admit(&run, &places, group).await {
+                under_way.spawn(see_to(Arc::clone(&run), admitted));
+            }
+            while let Some(ended) = under_way.try_join_next() {
+                ended.expect("seeing to a group does not panic");
+            }
         }
     }
     under_way.join_all().await;
@@ -72,14 +76,20 @@ async fn see_to(run: Arc<Run>, admitted: Admitted) {
     drop(places);
 }
 
-/// The next group, as soon as there is room for it.
-async fn admit(
-    run: &Run,
-    places: &Arc<Semaphore>,
-    waiting: &mut mpsc::Receiver<Vec<Asset>>,
-) -> Option<Admitted> {
-    let group = waiting.recv().await?;
-    let count = u32::try_from(group.len()).unwrap_or(u32::MAX);
+/// What of a group goes together: where memory is tight, each by itself. Pure.
+fn at_once<T>(group: Vec<T>, memory_is_tight: bool) -> Vec<Vec<T>> {
+    if memory_is_tight { group.into_iter().map(|one| vec![one]).collect() } else { vec![group] }
+}
+
+/// The places that a group takes: where memory is tight, all there are, so that nothing goes beside it. Pure.
+fn places_of(group: usize, all: usize, memory_is_tight: bool) -> u32 {
+    let places = if memory_is_tight { all } else { group.min(all) };
+    u32::try_from(places).unwrap_or(u32::MAX)
+}
+
+/// A group, as soon as there is room for it.
+async fn admit(run: &Run, places: &Arc<Semaphore>, group: Vec<Asset>) -> Option<Admitted> {
+    let count = places_of(group.len(), run.settings.memory.small_in_flight, run.gate.memory_is_tight());
     let places = Arc::clone(places).acquire_many_owned(count).await.ok()?;
     let room = run.room_for(&group).await;
     Some(Admitted { group, places, room })
@@ -93,4 +103,24 @@ pub(super) async fn large_lane(run: Arc<Run>, mut waiting: mpsc::UnboundedReceiv
         run.process(*asset, room).await;
     };
     assets.for_each_concurrent(most, each).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_memory_is_tight_each_goes_by_itself_and_alone() {
+        assert_eq!(at_once(vec![1, 2, 3], false), [vec![1, 2, 3]]);
+        assert_eq!(at_once(vec![1, 2, 3], true), [vec![1], vec![2], vec![3]]);
+        for (group, all, memory_is_tight, expected) in [
+            (3, 64, false, 3),
+            (64, 64, false, 64),
+            (65, 64, false, 64),
+            (1, 64, true, 64),
+            (3, 64, true, 64),
+        ] {
+            assert_eq!(places_of(group, all, memory_is_tight), expected, "{group} {memory_is_tight}");
+        }
+    }
 }

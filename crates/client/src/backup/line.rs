@@ -97,6 +97,7 @@ mod tests {
         // At once, they have the line together.
         check(&[(100_000, 10, 12), (100_000, 10, 14)], Some(50_000));
         check(&[(100_000, 10, 14), (100_000, 12, 14)], Some(50_000));
+        check(&[(100_000, 10, 12), (100_000, 10, 12)], Some(100_000));
         check(&[(100_000, 10, 10)], None);
         check(&[(BYTES_ENOUGH, 10, 1_000_000)], Some(1));
     }
@@ -105,6 +106,8 @@ mod tests {
     fn what_was_long_ago_counts_less() {
         let fast = (BYTES_REMEMBERED, 0, 1);
         check(&[fast], Some(BYTES_REMEMBERED));
+        // Not sooner than there is more than that.
+        check(&[(BYTES_REMEMBERED, 0, 2), (BYTES_REMEMBERED / 2, 10, 12)], Some(BYTES_REMEMBERED / 8 * 3));
         check(&[(BYTES_REMEMBERED + 2, 0, 2), (BYTES_REMEMBERED / 2, 10, 13)], Some(BYTES_REMEMBERED / 4));
     }
 

@@ -190,6 +190,7 @@ impl Uploads<'_> {
         if row.checked == row.length {
             return Ok(Step::Whole);
         }
+        let _turn = self.gate.turn().await;
         let most = self.gate.part_bytes(REQUEST_BYTES_MAX);
         let stretch = row.checked..row.length.min(row.checked + most);
         let load = self.gate.pass(original.kind, stretch.end - stretch.start)?;

@@ -183,6 +183,7 @@ impl Uploads<'_> {
 
     /// Every attempt has a key, a header and an URL of its own: there is nothing to go on with.
     async fn send_whole(self, original: &Original, len: u64) -> Result<(FileKey, StoredObject), AssetError> {
+        let _turn = self.gate.turn().await;
         let load = self.gate.pass(original.kind, len)?;
         let url = self.urls.take(&self.session.api, self.expected).await?;
         let (key, header) = (original.new_key(), StreamHeader::generate());
@@ -287,6 +288,7 @@ impl Uploads<'_> {
         while let Some(position) = upload.position {
             let part = upload.next_part().ok_or(AssetError::Damaged)?;
             let attempt = || async {
+                let _turn = self.gate.turn().await;
                 let load = self.gate.pass(original.kind, part.len)?;
                 let sent =
                     self.send_range(&original.name, part.url, &upload.seal, position, part.len).await?;

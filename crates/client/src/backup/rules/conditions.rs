@@ -86,6 +86,8 @@ pub struct Conditions {
     pub grant: Grant,
     /// Whether it may.
     pub can_run: CanRun,
+    /// Whether the system has told that memory is tight: then one thing is done at a time.
+    pub memory_is_tight: bool,
     /// Bytes that the system has free for the app, where it tells; else the disk is asked.
     pub free_bytes: Option<u64>,
 }
@@ -100,6 +102,7 @@ impl Conditions {
         app: App::Foreground,
         grant: Grant::Unlimited,
         can_run: CanRun::Ok,
+        memory_is_tight: false,
         free_bytes: None,
     };
 }

@@ -542,6 +542,7 @@ fn conditions() -> impl Strategy<Value = Conditions> {
             app: if front { App::Foreground } else { App::Background },
             grant,
             can_run,
+            memory_is_tight: front,
             free_bytes: None,
         },
     )
