@@ -33,6 +33,7 @@ pub mod marks;
 mod memory;
 mod names;
 pub mod offer;
+mod opening;
 mod packing;
 pub mod patience;
 pub mod plan;
