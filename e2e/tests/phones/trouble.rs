@@ -6,7 +6,7 @@ use darkslide_client::library::device::{AssetKind, Locality};
 use darkslide_e2e::phone::day::{Day, Told};
 use darkslide_e2e::phone::home::Home;
 use darkslide_e2e::phone::iphone::IPhone;
-use darkslide_e2e::phone::{DAY, MINUTE, Phone, Ran};
+use darkslide_e2e::phone::{DAY, HOUR, MINUTE, Phone, Ran};
 use std::collections::BTreeSet;
 
 /// A phone that is full to the last 100 MB, with originals in iCloud only: each is fetched once, through a small cache that ends empty.
@@ -113,6 +113,52 @@ async fn a_kill_leaves_no_copies_behind() {
         told: &[(1, Told::Safe)],
     };
     iphone.phone.day_ends(&home, end).await;
+}
+
+/// Pushes in which a film is fetched and not sent to its end: it is fetched once, whatever the network and the cloud are like then, and the copy
+/// goes with the last part.
+/// Shows M8, M7.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_fetched_in_one_grant_is_sent_in_the_next() {
+    let home = Home::new().await;
+    let iphone = IPhone::new(&home, "iphone").await;
+    let phone = &iphone.phone;
+    let film = phone.record(AssetKind::Video, 20_000_000);
+    phone.offload();
+    phone.network(Network::Unmetered, 1_000_000);
+    let ran = iphone.push().await.unwrap().report();
+    assert_eq!(ran.held, [(film.clone(), Wait::Grant)]);
+    assert_eq!((phone.cache_now(), phone.fetched_over(Network::Unmetered)), (20_000_000, 20_000_000));
+    phone.wait(HOUR);
+    // Neither the network nor the cloud would give it now.
+    phone.network(Network::Metered, 1_000_000);
+    phone.allow(|permissions| permissions.videos_on_metered = true);
+    phone.break_cloud(1);
+    let mut pushes = 0;
+    while !phone.explain(&film).await.is_backed_up() {
+        iphone.push().await.unwrap().report();
+        phone.wait(HOUR);
+        pushes += 1;
+        assert!(pushes < 3);
+    }
+    let end = Day {
+        vault: phone.contents(),
+        sent: &[(Network::Unmetered, 4_000_000..=10_000_000), (Network::Metered, 10_000_000..=16_100_000)],
+        fetched: &[(Network::Unmetered, 20_000_000..=20_000_000)],
+        peak_cache: 20_000_000..=20_000_000,
+        told: &[(1, Told::Safe)],
+    };
+    phone.day_ends(&home, end).await;
+    // What is not there any more is not kept either.
+    let film = phone.record(AssetKind::Video, 20_000_000);
+    phone.lies(std::slice::from_ref(&film), Locality::Cloud);
+    phone.network(Network::Unmetered, 1_000_000);
+    phone.break_cloud(0);
+    iphone.push().await.unwrap().report();
+    assert_eq!(phone.cache_now(), 20_000_000);
+    phone.delete(&[film]);
+    iphone.push().await.unwrap().report();
+    assert_eq!(phone.cache_now(), 0);
 }
 
 /// The server is down for a day: nothing is lost, nothing is blamed on the pictures, and the next run sends it all.

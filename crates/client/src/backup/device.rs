@@ -3,7 +3,7 @@
 //! Whatever ends it, the next run plans again from what the catalog and the library say then; nothing is remembered in between but what
 //! was done.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,11 +19,12 @@ use super::error::{AssetError, BackupError};
 use super::gate::Outlook;
 use super::lanes::Lanes;
 use super::listing::{Thoroughness, list};
+use super::opening::{KeptCopies, as_kept, keys_of};
 use super::rules::conditions::{Grant, Network};
 use super::rules::explanation::{Explanation, Wait};
 use super::rules::{Known, Work, World, explain, first_bytes, plan};
 use super::run::Run;
-use super::temporary::{TemporaryCache, room_in};
+use super::temporary::{TemporaryCache, kept_in, room_in};
 use super::{BackupReport, Memory, Settings};
 use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, DeviceAlbumKey, Feed};
 use crate::event::{Event, Events};
@@ -146,6 +147,7 @@ async fn run_over(
     let report = run.report(began.elapsed());
     let is_complete = is_through(&report, &rest, &held);
     if is_complete {
+        cache.keep_only(|_| false);
         run.catalog.complete(library.id(), started).await?;
     }
     let has_lost_server = run.has_lost_server.load(Ordering::Relaxed);
@@ -193,12 +195,13 @@ pub async fn explain_library(
     let resumable = catalog.server_seen(library.id()).await?.resumable.unwrap_or(true);
     let world = world(catalog, library, device, outlook, resumable, cache_room).await?;
     let listing = list(catalog, library, Thoroughness::OnlyChanges, world.now).await?;
+    let kept = kept_in(&device.cache);
     Ok(listing
         .assets
         .into_iter()
         .map(|asset| {
-            let explanation = explain(&asset, &world);
-            (asset, explanation)
+            let as_it_is_read = as_kept(library.id(), asset.clone(), |key| kept.contains(key));
+            (asset, explain(&as_it_is_read, &world))
         })
         .collect())
 }
@@ -294,7 +297,8 @@ impl Hands<'_> {
             let world = World { rate: run.gate.rate(), ..world };
             let listing = list(&run.catalog, library, thoroughness, world.now).await?;
             run.catalog.record_library(library.id(), &listing.told, world.now, run.now).await?;
-            let mut planned = plan(listing.assets, &world);
+            let assets = self.with_what_is_kept(listing.assets);
+            let mut planned = plan(assets, &world);
             rest = planned.rest;
             if pass > 0 {
                 // What did not work is for the next run.
@@ -313,6 +317,14 @@ impl Hands<'_> {
             }
         }
         Ok(rest)
+    }
+
+    /// What is kept of originals is as good as here, and goes if it is of nothing that there is.
+    fn with_what_is_kept(self, assets: Vec<DeviceAsset>) -> Vec<DeviceAsset> {
+        let library = self.library.id();
+        let keys: HashSet<String> = assets.iter().flat_map(|asset| keys_of(library, asset)).collect();
+        self.cache.keep_only(|key| keys.contains(key));
+        assets.into_iter().map(|asset| as_kept(library, asset, |key| self.cache.has(key))).collect()
     }
 
     /// Begins one. True where that was all.
@@ -342,7 +354,18 @@ impl Hands<'_> {
             }
             Work::New | Work::Changed | Work::Complete | Work::Retry => {}
         }
-        let asset = &self.as_it_lies(asset).await?;
+        let (asset, kept) = &mut self.as_it_lies(asset).await?;
+        if let Err(wait) = self.may_be_opened(asset, world).await {
+            kept.drain(..).for_each(|(_, copy)| self.cache.put_back(copy));
+            return Err(wait);
+        }
+        let opened =
+            self.open(asset, std::mem::take(kept), self.album_of(asset, world), busy.clone()).await?;
+        lanes.send_all(vec![opened], &self.run.settings.memory, &self.run.halt).await;
+        Ok(false)
+    }
+
+    async fn may_be_opened(self, asset: &DeviceAsset, world: &World) -> Result<(), AssetError> {
         self.run.gate.ask_to_read(asset)?;
         self.run.gate.ask(asset.kind, first_bytes(asset))?;
         // Nothing is fetched to find out that there is no room for it.
@@ -352,18 +375,20 @@ impl Hands<'_> {
             }
             return Err(AssetError::Held(Wait::Storage));
         }
-        let opened = self.open(asset, self.album_of(asset, world), busy.clone()).await?;
-        lanes.send_all(vec![opened], &self.run.settings.memory, &self.run.halt).await;
-        Ok(false)
+        Ok(())
     }
 
-    /// Where an original lies need not be told when it changes, and decides whether it may be read.
-    async fn as_it_lies(self, asset: &DeviceAsset) -> Result<DeviceAsset, AssetError> {
+    /// Where an original lies need not be told when it changes, and decides whether it may be read. What is kept of it is taken here, so that
+    /// nobody else makes room of it meanwhile.
+    async fn as_it_lies(self, asset: &DeviceAsset) -> Result<(DeviceAsset, KeptCopies), AssetError> {
         let locality = self.library.locality(&asset.id).await?;
         if locality != asset.locality {
             self.run.catalog.record_locality(self.library.id(), &asset.id, locality).await?;
         }
-        Ok(DeviceAsset { locality, ..asset.clone() })
+        let asset = DeviceAsset { locality, ..asset.clone() };
+        let is_kept = as_kept(self.library.id(), asset.clone(), |key| self.cache.has(key));
+        let kept = self.kept(&asset);
+        Ok((is_kept, kept))
     }
 
     /// A file of the vault goes into further albums.

@@ -12,24 +12,32 @@ use super::identify::{Asset, Component, IdentifyError, InLibrary, Surroundings, 
 use super::rules::conditions::free_for_copy;
 use super::rules::explanation::Wait;
 use super::run::Run;
-use super::temporary::{TakenRoom, TemporaryCopy};
-use crate::library::device::{DeviceAsset, Motion};
+use super::temporary::{TakenRoom, TemporaryCopy, key_of};
+use crate::library::device::{DeviceAsset, Locality, Motion};
 use crate::library::{DeviceAlbum, LibraryError, Part, path_of};
+
+/// Copies of an asset's parts that are there already.
+pub(super) type KeptCopies = Vec<(Part, TemporaryCopy)>;
 
 impl Hands<'_> {
     /// Makes an asset readable: as it lies on the device, or as a copy that is fetched once and read as often as need be.
     pub(super) async fn open(
         self,
         asset: &DeviceAsset,
+        mut kept: KeptCopies,
         album: DeviceAlbum,
         busy: mpsc::Sender<()>,
     ) -> Result<Asset, AssetError> {
         let mut copies = Vec::new();
+        let parts = if asset.motion == Motion::Here { 2 } else { 1 };
+        let bytes = if kept.len() == parts { 0 } else { asset.copied_bytes() };
+        let mut with_kept = |part| (part, kept.extract_if(.., |(other, _)| *other == part).next());
+        let (main, motion) = (with_kept(Part::Main), with_kept(Part::Motion));
         // For both halves at once: whoever waited for the second with the first in hand might wait for ever.
-        let room = self.room(asset, asset.copied_bytes()).await?;
-        let main = self.open_part(asset, Part::Main, &room, &mut copies).await?;
+        let room = self.room(asset, bytes).await?;
+        let main = self.open_part(asset, main, &room, &mut copies).await?;
         let motion = match asset.motion {
-            Motion::Here => Some(self.open_part(asset, Part::Motion, &room, &mut copies).await?),
+            Motion::Here => Some(self.open_part(asset, motion, &room, &mut copies).await?),
             Motion::None | Motion::Promised { .. } => None,
         };
         let (run, name, taken) = (Arc::clone(self.run), asset.name.clone(), asset.taken);
@@ -42,7 +50,9 @@ impl Hands<'_> {
             Ok::<_, IdentifyError>((main, motion.map(|(motion, _)| motion), probe))
         });
         let looked = looking.await.expect("looking at a file does not panic");
-        let (main, motion, probe) = looked?;
+        let (main, motion, probe) = looked.inspect_err(|_| copies.iter().for_each(TemporaryCopy::let_go))?;
+        // Should the run end before it is sent, it is not fetched again.
+        copies.iter().for_each(TemporaryCopy::keep_on);
         let known = InLibrary {
             library: path_of(self.library.id()),
             id: path_of(&asset.id.0),
@@ -55,6 +65,12 @@ impl Hands<'_> {
         let root = main.path.parent().unwrap_or(Path::new("")).into();
         let library = Some(Arc::new(known));
         Ok(Asset { root, main, motion, probe, album, is_changed: true, library, told: None, offered: None })
+    }
+
+    /// The copies that an earlier run fetched and did not send.
+    pub(super) fn kept(self, asset: &DeviceAsset) -> KeptCopies {
+        let kept = |part| Some((part, self.cache.take(&key_of(self.library.id(), asset, part))?));
+        [Part::Main, Part::Motion].into_iter().filter_map(kept).collect()
     }
 
     /// Room in the cache for copies of so many bytes.
@@ -71,10 +87,15 @@ impl Hands<'_> {
     async fn open_part(
         self,
         asset: &DeviceAsset,
-        part: Part,
+        (part, kept): (Part, Option<(Part, TemporaryCopy)>),
         room: &TakenRoom,
         copies: &mut Vec<TemporaryCopy>,
     ) -> Result<PathBuf, AssetError> {
+        if let Some((_, copy)) = kept {
+            let path = copy.path().to_owned();
+            copies.push(copy);
+            return Ok(path);
+        }
         let name = match part {
             Part::Main => asset.name.clone(),
             Part::Motion => video_name(&asset.name),
@@ -92,11 +113,32 @@ impl Hands<'_> {
                 copy.keep(self.room(asset, bytes).await?);
             }
             keep_time(&path, asset.fingerprint.modified_ns).map_err(LibraryError::Read)?;
+            if asset.locality == Locality::Cloud && is_on_disk(path.clone()).await {
+                copy.may_stay_as(self.cache.place_of(&key_of(self.library.id(), asset, part)));
+            }
             copies.push(copy);
             return Ok(path);
         };
         Ok(path)
     }
+}
+
+/// The keys of what an asset is read by.
+pub(super) fn keys_of(library: &[u8], asset: &DeviceAsset) -> impl Iterator<Item = String> {
+    let parts = [Some(Part::Main), (asset.motion == Motion::Here).then_some(Part::Motion)];
+    parts.into_iter().flatten().map(|part| key_of(library, asset, part))
+}
+
+/// Originals of which there are copies already are as good as here.
+pub(super) fn as_kept(library: &[u8], asset: DeviceAsset, is_kept: impl Fn(&String) -> bool) -> DeviceAsset {
+    let is_here = asset.locality == Locality::Here || keys_of(library, &asset).all(|key| is_kept(&key));
+    DeviceAsset { locality: if is_here { Locality::Here } else { Locality::Cloud }, ..asset }
+}
+
+/// Whether a file is on the disk as a whole, also after the power goes.
+async fn is_on_disk(path: PathBuf) -> bool {
+    let flushing = tokio::task::spawn_blocking(move || std::fs::File::open(path)?.sync_all());
+    flushing.await.expect("flushing a file does not panic").is_ok()
 }
 
 /// A copy tells when the original was modified, not when it was copied.

@@ -22,6 +22,7 @@ use super::head_start::Head;
 use super::identify::Asset;
 use super::plan::{self, ContentDecision, decide_content, deleted_reason};
 use super::run::{GONE, Run};
+use super::temporary::TemporaryCopy;
 use crate::appearance::Appearance;
 use crate::catalog::{AssetRow, AssetState, CatalogError, FileRow, Fingerprint, TrashRow};
 use crate::event::{Event, Outcome};
@@ -414,6 +415,12 @@ impl Run {
         content: Option<ContentHash>,
         settled: Result<Settled, AssetError>,
     ) {
+        let comes_back = |error: &AssetError| {
+            error.is_transient() || matches!(error.root(), AssetError::Stopped | AssetError::Held(_))
+        };
+        if let Some(known) = asset.library.as_ref().filter(|_| !settled.as_ref().is_err_and(comes_back)) {
+            known.copies.iter().for_each(TemporaryCopy::let_go);
+        }
         let settled = match settled {
             Ok(settled) => settled,
             Err(error) if matches!(error.root(), AssetError::Stopped) => return,

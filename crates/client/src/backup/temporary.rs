@@ -1,16 +1,25 @@
 //! Copies of originals that a library had to fetch or export to be read: once each, bounded in bytes, and gone when nobody needs them
 //! any more, also after a crash.
+//!
+//! What was fetched whole and was not sent before the run ended is kept for the next one: under a name that says of what it is a copy, given when
+//! all of it is on the disk. It takes its room as any copy does, and gives it up to whoever needs it.
 
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::rules::conditions::{cache_bound, largest_copy};
 use crate::disk_space::Space;
-use crate::library::device::AssetKind;
+use crate::library::Part;
+use crate::library::device::{AssetKind, DeviceAsset};
+
+/// Before the names of what is kept from run to run.
+const KEPT: &str = "kept-";
 
 /// A folder that holds nothing else.
 #[derive(Debug)]
@@ -18,6 +27,10 @@ pub struct TemporaryCache {
     folder: PathBuf,
     photos: Room,
     videos: Room,
+    /// What was kept, by its key, until somebody takes it.
+    kept: Mutex<HashMap<String, TemporaryCopy>>,
+    /// Told when something is kept again: it may give up its room.
+    returned: Notify,
 }
 
 #[derive(Debug)]
@@ -31,6 +44,12 @@ impl Room {
         let permits = usize::try_from(bytes).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         Self { bytes: permits as u64, left: Arc::new(Semaphore::new(permits)) }
     }
+
+    fn try_take(&self, bytes: u64) -> Option<TakenRoom> {
+        let permits = u32::try_from(bytes).ok()?;
+        let taken = Arc::clone(&self.left).try_acquire_many_owned(permits).ok()?;
+        Some(TakenRoom(Arc::new(taken)))
+    }
 }
 
 /// How much the cache in a folder may hold: by what the system says is free, or else the folder's disk, whether or not it is there yet.
@@ -39,24 +58,117 @@ pub fn room_in(folder: &Path, told_free: Option<u64>) -> u64 {
     cache_bound(free.unwrap_or(u64::MAX))
 }
 
-/// One file of it. Dropped, it is removed.
+/// Of what something is a copy: the part of an asset of a library, as it is now.
+pub fn key_of(library: &[u8], asset: &DeviceAsset, part: Part) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for bytes in [library, &asset.id.0] {
+        hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+    }
+    let print = asset.fingerprint;
+    hasher.update(&print.size.to_le_bytes()).update(&print.modified_ns.to_le_bytes());
+    hasher.update(&print.inode.to_le_bytes()).update(&[u8::from(part == Part::Motion)]);
+    hasher.finalize().to_hex().to_string()
+}
+
+/// The keys of what is kept in a folder.
+pub fn kept_in(folder: &Path) -> HashSet<String> {
+    let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names.filter_map(|name| Some(name.to_str()?.strip_prefix(KEPT)?.to_owned())).collect()
+}
+
+/// The one file in a folder, and its bytes.
+fn only_file(folder: &Path) -> Option<(PathBuf, u64)> {
+    let mut entries = fs::read_dir(folder).ok()?;
+    let (entry, rest) = (entries.next()?.ok()?, entries.next());
+    let metadata = entry.metadata().ok().filter(|metadata| metadata.is_file() && rest.is_none())?;
+    Some((entry.path(), metadata.len()))
+}
+
+/// One file of it. Dropped, it is removed, unless it is kept.
 #[derive(Debug)]
 pub struct TemporaryCopy {
     path: PathBuf,
     room: TakenRoom,
+    /// The folder that it is kept as, if it may be.
+    stays_as: Option<PathBuf>,
+    is_kept: AtomicBool,
 }
 
 impl TemporaryCache {
-    /// Opens the cache, with room for so many bytes, and removes what a run left behind that did not end.
+    /// Opens the cache, with room for so many bytes, and removes what a run left behind that did not end, and what is kept beyond the room.
     pub fn open(folder: &Path, bytes: u64) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
-        for entry in fs::read_dir(folder)? {
-            let path = entry?.path();
-            if path.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
-        }
         let for_all = largest_copy(bytes);
         let (photos, videos) = (Room::new(bytes - for_all), Room::new(for_all));
-        Ok(Self { folder: folder.to_owned(), photos, videos })
+        let cache = Self {
+            folder: folder.to_owned(),
+            photos,
+            videos,
+            kept: Mutex::default(),
+            returned: Notify::new(),
+        };
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if let Some((key, copy)) = cache.kept_at(&path) {
+                cache.kept().insert(key, copy);
+            } else if path.is_dir() {
+                fs::remove_dir_all(path)?;
+            } else {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(cache)
+    }
+
+    /// What is kept in a folder of the cache, if that is so and there is room for it.
+    fn kept_at(&self, path: &Path) -> Option<(String, TemporaryCopy)> {
+        let key = path.file_name()?.to_str()?.strip_prefix(KEPT)?.to_owned();
+        let (file, bytes) = only_file(path)?;
+        let room = self.videos.try_take(bytes).or_else(|| self.photos.try_take(bytes))?;
+        let is_kept = AtomicBool::new(true);
+        Some((key, TemporaryCopy { path: file, room, stays_as: Some(path.to_owned()), is_kept }))
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashMap<String, TemporaryCopy>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this is kept.
+    pub fn has(&self, key: &str) -> bool {
+        self.kept().contains_key(key)
+    }
+
+    /// Takes out what is kept. It is kept on unless it is [let go of](TemporaryCopy::let_go).
+    pub fn take(&self, key: &str) -> Option<TemporaryCopy> {
+        self.kept().remove(key)
+    }
+
+    /// Gives back what was taken.
+    pub fn put_back(&self, copy: TemporaryCopy) {
+        let key = copy.stays_as.as_ref().and_then(|place| place.file_name()?.to_str()?.strip_prefix(KEPT));
+        if let Some(key) = key.map(str::to_owned) {
+            self.kept().insert(key, copy);
+            self.returned.notify_waiters();
+        }
+    }
+
+    /// Lets go of everything that is kept but these.
+    pub fn keep_only(&self, is_wanted: impl Fn(&str) -> bool) {
+        let gone: Vec<_> = self.kept().extract_if(|key, _| !is_wanted(key)).collect();
+        gone.iter().for_each(|(_, copy)| copy.let_go());
+    }
+
+    /// Lets go of one copy that is kept in this room, if there is one.
+    fn make_room(&self, room: &Room) -> bool {
+        let mut kept = self.kept();
+        let key = kept.iter().find(|(_, copy)| copy.room.is_of(room)).map(|(key, _)| key.clone());
+        let copy = key.and_then(|key| kept.remove(&key));
+        copy.inspect(TemporaryCopy::let_go).is_some()
+    }
+
+    /// The folder that a copy is kept as.
+    pub fn place_of(&self, key: &str) -> PathBuf {
+        self.folder.join(format!("{KEPT}{key}"))
     }
 
     /// Bytes that it may hold.
@@ -70,7 +182,14 @@ impl TemporaryCache {
         let is_small = kind != AssetKind::Video && bytes <= self.photos.bytes;
         let room = if is_small { &self.photos } else { &self.videos };
         let permits = u32::try_from(bytes).ok().filter(|_| bytes <= room.bytes)?;
-        let taken = Arc::clone(&room.left).acquire_many_owned(permits).await;
+        let taken = loop {
+            let returned = self.returned.notified();
+            while room.left.available_permits() < permits as usize && self.make_room(room) {}
+            tokio::select! {
+                taken = Arc::clone(&room.left).acquire_many_owned(permits) => break taken,
+                () = returned => {}
+            }
+        };
         Some(TakenRoom(Arc::new(taken.expect("the semaphore is never closed"))))
     }
 
@@ -79,20 +198,40 @@ impl TemporaryCache {
         let folder = self.folder.join(uuid::Uuid::new_v4().to_string());
         fs::create_dir(&folder)?;
         let name = Path::new(name).file_name().unwrap_or_else(|| "original".as_ref());
-        Ok(TemporaryCopy { path: folder.join(name), room: room.clone() })
+        let path = folder.join(name);
+        Ok(TemporaryCopy { path, room: room.clone(), stays_as: None, is_kept: AtomicBool::new(false) })
     }
 }
 
 /// Room in the cache, which is free again when the last who has it is gone.
 #[derive(Clone, Debug)]
-pub struct TakenRoom(
-    #[expect(dead_code, reason = "held, and let go of when it is dropped")] Arc<OwnedSemaphorePermit>,
-);
+pub struct TakenRoom(Arc<OwnedSemaphorePermit>);
+
+impl TakenRoom {
+    fn is_of(&self, room: &Room) -> bool {
+        Arc::ptr_eq(self.0.semaphore(), &room.left)
+    }
+}
 
 impl TemporaryCopy {
     /// It takes this room, and no other.
     pub fn keep(&mut self, room: TakenRoom) {
         self.room = room;
+    }
+
+    /// All of it is on the disk: it may be kept under this name.
+    pub fn may_stay_as(&mut self, place: PathBuf) {
+        self.stays_as = Some(place);
+    }
+
+    /// It is kept for the next run, if it may be.
+    pub fn keep_on(&self) {
+        self.is_kept.store(true, Ordering::Relaxed);
+    }
+
+    /// Nobody needs it any more.
+    pub fn let_go(&self) {
+        self.is_kept.store(false, Ordering::Relaxed);
     }
 
     /// Where it is, or is to be.
@@ -103,10 +242,15 @@ impl TemporaryCopy {
 
 impl Drop for TemporaryCopy {
     fn drop(&mut self) {
-        // What cannot be removed now is removed when the cache is opened again.
-        if let Some(folder) = self.path.parent()
-            && let Err(error) = fs::remove_dir_all(folder)
+        let Some(folder) = self.path.parent() else { return };
+        if *self.is_kept.get_mut()
+            && let Some(place) = &self.stays_as
+            && (place == folder || fs::rename(folder, place).is_ok())
         {
+            return;
+        }
+        // What cannot be removed now is removed when the cache is opened again.
+        if let Err(error) = fs::remove_dir_all(folder) {
             tracing::debug!(%error, "a temporary copy stays until the next run");
         }
     }
@@ -163,6 +307,88 @@ mod tests {
         drop((film, small));
         assert!(!waits(5 * MIB, AssetKind::LivePhoto).await);
         drop(large);
+    }
+
+    /// A copy that was fetched whole, of so many bytes, as a run would leave it.
+    async fn fetched(cache: &TemporaryCache, key: &str, bytes: u64) -> TemporaryCopy {
+        let room = cache.room(bytes, AssetKind::Video).await.unwrap();
+        let mut copy = cache.place("a.mov", &room).unwrap();
+        fs::write(copy.path(), vec![7; usize::try_from(bytes).unwrap()]).unwrap();
+        copy.may_stay_as(cache.place_of(key));
+        copy
+    }
+
+    #[tokio::test]
+    async fn what_was_fetched_and_not_sent_is_kept_within_the_room_that_there_is() {
+        let home = tempfile::tempdir().unwrap();
+        let open = |bytes| TemporaryCache::open(home.path(), bytes).unwrap();
+        let keys = || {
+            let mut keys: Vec<_> = kept_in(home.path()).into_iter().collect();
+            keys.sort();
+            keys.join(" ")
+        };
+        let cache = open(8 * MIB);
+        for key in ["a", "b"] {
+            fetched(&cache, key, 3 * MIB).await.keep_on();
+        }
+        drop(fetched(&cache, "sent", MIB).await);
+        let regretted = fetched(&cache, "regretted", MIB).await;
+        regretted.keep_on();
+        regretted.let_go();
+        drop((regretted, cache));
+        assert_eq!(keys(), "a b");
+        // It stays until somebody takes it and lets go of it.
+        for _ in 0..2 {
+            let cache = open(8 * MIB);
+            assert!(cache.has("a") && cache.has("b") && !cache.has("c"));
+            let copy = cache.take("a").unwrap();
+            assert!(!cache.has("a") && cache.take("a").is_none());
+            cache.put_back(copy);
+            let copy = cache.take("a").unwrap();
+            assert_eq!(fs::read(copy.path()).unwrap().len() as u64, 3 * MIB);
+            let third = fetched(&cache, "c", MIB).await;
+            assert!(cache.has("b"), "there is room for three");
+            drop((copy, third));
+        }
+        // What needs its room has it; what is in use is not taken away.
+        let cache = open(8 * MIB);
+        let in_use = cache.take("a").unwrap();
+        let other = cache.room(4 * MIB, AssetKind::Video).await.unwrap();
+        assert!(!cache.has("b") && in_use.path().exists());
+        drop((in_use, other, cache));
+        assert_eq!(keys(), "a");
+        // Who waits has it when it is given back.
+        let cache = open(8 * MIB);
+        let in_use = cache.take("a").unwrap();
+        {
+            let mut waiting = std::pin::pin!(cache.room(7 * MIB, AssetKind::Video));
+            assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+            cache.put_back(in_use);
+            assert!(waiting.await.is_some() && !cache.has("a"));
+        }
+        fetched(&cache, "a", 3 * MIB).await.keep_on();
+        drop(cache);
+        // Photos have room of their own, and take none from what is kept elsewhere.
+        let cache = open(8 * MIB);
+        let one = cache.room(MIB, AssetKind::Photo).await.unwrap();
+        let waits = timeout(Duration::from_millis(20), cache.room(MIB, AssetKind::Photo)).await;
+        assert!(waits.is_err() && cache.has("a"));
+        drop(one);
+        cache.keep_only(|key| key == "a");
+        assert!(cache.has("a"));
+        cache.keep_only(|key| key == "b");
+        drop(cache);
+        assert_eq!(keys(), "");
+        let cache = open(8 * MIB);
+        fetched(&cache, "a", 3 * MIB).await.keep_on();
+        drop(cache);
+        drop(open(3 * MIB));
+        assert_eq!(keys(), "", "there is less room now");
+        // Half a copy is none.
+        fs::create_dir(home.path().join("kept-empty")).unwrap();
+        fs::write(home.path().join("kept-file"), b"x").unwrap();
+        drop(open(8 * MIB));
+        assert_eq!(keys(), "");
     }
 
     #[test]
