@@ -356,7 +356,9 @@ impl Hands<'_> {
         }
         let (asset, kept) = &mut self.as_it_lies(asset).await?;
         if let Err(wait) = self.may_be_opened(asset, world).await {
-            kept.drain(..).for_each(|(_, copy)| self.cache.put_back(copy));
+            for (_, copy) in kept.drain(..) {
+                self.cache.put_back(copy);
+            }
             return Err(wait);
         }
         let opened =

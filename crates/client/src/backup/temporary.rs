@@ -155,7 +155,9 @@ impl TemporaryCache {
     /// Lets go of everything that is kept but these.
     pub fn keep_only(&self, is_wanted: impl Fn(&str) -> bool) {
         let gone: Vec<_> = self.kept().extract_if(|key, _| !is_wanted(key)).collect();
-        gone.iter().for_each(|(_, copy)| copy.let_go());
+        for (_, copy) in &gone {
+            copy.let_go();
+        }
     }
 
     /// Lets go of one copy that is kept in this room, if there is one.
