@@ -7,11 +7,14 @@ use crate::shell::{command, execute, root};
 use anyhow::{Context, Result, ensure};
 
 /// What decides, and the tests that must notice.
-const DECISIONS: [(&str, &[&str]); 12] = [
+const DECISIONS: [(&str, &[&str]); 15] = [
     ("crates/client/src/backup/rules/mod.rs", &["backup::rules"]),
     ("crates/client/src/backup/rules/conditions.rs", &["backup::rules"]),
     ("crates/client/src/backup/rules/order.rs", &["backup::rules"]),
     ("crates/client/src/backup/rules/explanation.rs", &["backup::rules"]),
+    ("crates/client/src/backup/again.rs", &["backup::again", "backup::rules"]),
+    ("crates/client/src/backup/line.rs", &["backup::line"]),
+    ("crates/client/src/backup/standing.rs", &["backup::standing"]),
     // Some of its predicates are for the others to ask.
     (
         "crates/client/src/backup/plan.rs",

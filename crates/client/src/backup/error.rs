@@ -124,6 +124,11 @@ impl AssetError {
         }
     }
 
+    /// Whether it did not end: the next run goes on with it.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.is_transient() || matches!(self.root(), Self::Stopped | Self::Held(_))
+    }
+
     /// Whether trying it again soon would cost what it cost now, and fail again. What opening tells costs one call; what passes by itself, or is
     /// mended by signing in, is waited for by nobody.
     pub(super) fn is_lasting(&self) -> bool {

@@ -216,6 +216,12 @@ impl Asset {
         self.main.fingerprint.size + self.motion.as_ref().map_or(0, |motion| motion.fingerprint.size)
     }
 
+    /// Nobody needs the copies any more that were made to read it.
+    pub(super) fn let_go_of_copies(&self) {
+        let copies = self.library.iter().flat_map(|known| &known.copies);
+        copies.for_each(TemporaryCopy::let_go);
+    }
+
     /// Where the catalog has it.
     pub(super) fn catalogued(&self) -> AssetPlace {
         match &self.library {

@@ -22,7 +22,6 @@ use super::head_start::Head;
 use super::identify::Asset;
 use super::plan::{self, ContentDecision, decide_content, deleted_reason};
 use super::run::{GONE, Run};
-use super::temporary::TemporaryCopy;
 use crate::appearance::Appearance;
 use crate::catalog::{AssetRow, AssetState, CatalogError, FileRow, Fingerprint, TrashRow};
 use crate::event::{Event, Outcome};
@@ -415,11 +414,8 @@ impl Run {
         content: Option<ContentHash>,
         settled: Result<Settled, AssetError>,
     ) {
-        let comes_back = |error: &AssetError| {
-            error.is_transient() || matches!(error.root(), AssetError::Stopped | AssetError::Held(_))
-        };
-        if let Some(known) = asset.library.as_ref().filter(|_| !settled.as_ref().is_err_and(comes_back)) {
-            known.copies.iter().for_each(TemporaryCopy::let_go);
+        if !settled.as_ref().is_err_and(AssetError::is_cut_off) {
+            asset.let_go_of_copies();
         }
         let settled = match settled {
             Ok(settled) => settled,
@@ -465,8 +461,7 @@ impl Run {
         settled: &Settled,
     ) -> Result<(), CatalogError> {
         let row = self.row(place, content, false, &settled.outcome, settled.file).await?;
-        let failing = self.failing(settled.is_lasting);
-        self.catalog.put_asset(&AssetRow { failing, ..row }).await
+        self.catalog.put_asset(&AssetRow { failing: self.failing(settled.is_lasting), ..row }).await
     }
 
     /// What the catalog holds of an asset that ended so.

@@ -343,6 +343,24 @@ mod tests {
         insta::assert_snapshot!(text);
     }
 
+    /// What lacks nothing but room is counted by its bytes, and says what is in its way beside that.
+    #[test]
+    fn what_has_no_room_says_so_and_how_much_it_needs() {
+        let cause = || Cause::NoRoom { reason: "there is no room".to_owned(), bytes: 7 };
+        let pending = |cause, next| Standing::Pending { cause, next };
+        assert_eq!(pending(cause(), Next::Run).bytes_without_room(), Some(7));
+        assert_eq!(pending(Cause::New, Next::Run).bytes_without_room(), None);
+        assert_eq!(Standing::Folder.bytes_without_room(), None);
+        let away = pending(cause(), Next::Retries("the server is away".to_owned())).to_string();
+        assert!(!away.contains("away"), "{away}");
+        let alone = pending(cause(), Next::NoAgent).to_string();
+        assert!(alone.contains("no agent is running"), "{alone}");
+        let blocked =
+            |next| Standing::Blocked { at: 0, reason: "it is broken".to_owned(), until: None, next };
+        let told = blocked(Next::Retries("the server is away".to_owned())).to_string();
+        assert!(told.ends_with("The next backup tries again."), "{told}");
+    }
+
     #[test]
     fn what_is_blocked_says_when_it_is_tried_again() {
         let mut text = String::new();
