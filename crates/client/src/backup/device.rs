@@ -238,7 +238,7 @@ async fn world(
     Ok(World {
         albums,
         known: known.into_iter().map(|row| (AssetId(row.path.clone()), known_of(row, &receipts))).collect(),
-        displaced: catalog.displaced_files().await?,
+        displaced: catalog.displaced_files(library.id()).await?,
         deleted_contents: catalog.deleted_contents().await?,
         placed,
         mirror: device.mirror,

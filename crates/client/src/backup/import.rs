@@ -42,7 +42,7 @@ pub async fn import(
         let unmatched = export.unmatched().clone();
         return Ok(ImportReport { backup: run.report(began.elapsed()), unmatched });
     }
-    let plan = export.plan(&run.catalog, &run.catalog.displaced_files().await?).await?;
+    let plan = export.plan(&run.catalog).await?;
     run.expect_files(plan.to_read.files());
     events.send(Event::Planned { assets: plan.to_read.files(), bytes: plan.bytes }).await;
     if plan.has_work() {

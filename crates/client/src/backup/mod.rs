@@ -156,9 +156,8 @@ pub async fn backup(
     for root in &folders {
         run.follow_folders(root).await.map_err(BackupError::Asset)?;
     }
-    let displaced = run.catalog.displaced_files().await?;
     for root in roots {
-        match survey(&run, root, &displaced).await {
+        match survey(&run, root).await {
             Ok(mut survey) => {
                 has_found |= !survey.found_nothing();
                 run.pass_over(&std::mem::take(&mut survey.passed_over)).await;

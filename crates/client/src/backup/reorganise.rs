@@ -51,10 +51,9 @@ pub async fn reorganise(
     let now = micros_of(SystemTime::now());
     let run = Arc::new(Run::new(session, catalog, settings.clone(), events.clone(), stop, now));
     feed::pull(&run.session, &run.catalog).await?;
-    let displaced = run.catalog.displaced_files().await?;
     let (mut plans, mut left) = (Vec::new(), 0);
     for root in roots {
-        let Survey { root, unchanged, to_read, steps, .. } = survey(&run, root, &displaced).await?;
+        let Survey { root, unchanged, to_read, steps, .. } = survey(&run, root).await?;
         run.tally().unchanged += unchanged;
         left += to_read.total().0;
         plans.push((Arc::from(root), steps));

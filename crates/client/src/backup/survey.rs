@@ -3,6 +3,7 @@
 //! files that are new.
 
 use std::collections::{BTreeSet, HashSet};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use darkslide_protocol::FileId;
@@ -73,16 +74,18 @@ impl Survey {
     }
 }
 
-/// Looks at a root, or the part of it that the run's settings select. `displaced` are files that are no longer what this device has
-/// of them.
-pub(super) async fn survey(
-    run: &Run,
-    path: &Path,
-    displaced: &BTreeSet<FileId>,
-) -> Result<Survey, BackupError> {
-    look(&run.catalog, path, &run.settings, displaced, &run.events, PORTION, run.now).await
+/// Looks at a root, or the part of it that the run's settings select.
+pub(super) async fn survey(run: &Run, path: &Path) -> Result<Survey, BackupError> {
+    let root = folder::root_of(path).map_err(|source| of_root(path, source))?;
+    let displaced = run.catalog.displaced_files(&raw(&root)).await?;
+    look(&run.catalog, path, &run.settings, &displaced, &run.events, PORTION, run.now).await
 }
 
+fn of_root(path: &Path, source: io::Error) -> BackupError {
+    BackupError::Root { path: path.to_owned(), source }
+}
+
+/// `displaced` are files that are no longer what this device has of them.
 async fn look(
     catalog: &Catalog,
     path: &Path,
@@ -92,8 +95,7 @@ async fn look(
     portion: usize,
     now: i64,
 ) -> Result<Survey, BackupError> {
-    let of_root = |source| BackupError::Root { path: path.to_owned(), source };
-    let root = folder::root_of(path).map_err(of_root)?;
+    let root = folder::root_of(path).map_err(|source| of_root(path, source))?;
     // Of a root that is one file nothing else was looked at.
     let is_single = !path.is_dir();
     let has_rows = catalog.has_assets(&raw(&root)).await?;
@@ -119,7 +121,7 @@ async fn look(
         let root = raw(&planner.survey.root);
         let feeding = feed(catalog, &root, (folder, reach), pages);
         let (fed, planned) = tokio::join!(feeding, planner.plan_all(portions));
-        let sifted = walking.await.expect("a walk does not panic").map_err(of_root)?;
+        let sifted = walking.await.expect("a walk does not panic").map_err(|source| of_root(path, source))?;
         fed?;
         planned?;
         let Sifted { unchanged, passed_over, .. } = sifted;

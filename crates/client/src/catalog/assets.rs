@@ -317,23 +317,17 @@ impl Catalog {
 
     /// The assets that are in the vault as this file.
     pub async fn assets_of_file(&self, file: FileId) -> Result<Vec<AssetRow>, CatalogError> {
-        Ok(sqlx::query_as("SELECT * FROM assets WHERE file = $1 AND state = 'backed_up' ORDER BY root, path")
-            .bind(file.0)
-            .fetch_all(&self.pool)
-            .await?)
+        Ok(sqlx::query_as(OF_FILE).bind(file.0).fetch_all(&self.pool).await?)
     }
 
     /// Whether there are assets for which the vault had no room.
     pub async fn has_assets_without_room(&self) -> Result<bool, CatalogError> {
-        let query = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM assets WHERE state = 'no_room')");
-        Ok(query.fetch_one(&self.pool).await?)
+        Ok(sqlx::query_scalar(HAS_NO_ROOM).fetch_one(&self.pool).await?)
     }
 
     /// The assets that could not be backed up, of all roots.
     pub async fn blocked_assets(&self) -> Result<Vec<AssetRow>, CatalogError> {
-        Ok(sqlx::query_as("SELECT * FROM assets WHERE state IN ('blocked', 'no_room') ORDER BY root, path")
-            .fetch_all(&self.pool)
-            .await?)
+        Ok(sqlx::query_as(IN_TROUBLE).fetch_all(&self.pool).await?)
     }
 
     /// The asset that this file is, or is the video of.
@@ -361,9 +355,9 @@ impl Catalog {
             .await?)
     }
 
-    /// The roots that assets were ever seen under.
+    /// The roots that assets were ever seen under, in their order.
     pub async fn asset_roots(&self) -> Result<Vec<Vec<u8>>, CatalogError> {
-        Ok(sqlx::query_scalar("SELECT DISTINCT root FROM assets").fetch_all(&self.pool).await?)
+        Ok(sqlx::query_scalar(ROOTS).fetch_all(&self.pool).await?)
     }
 
     /// How many assets are in each state. What its owner deleted from the vault counts as left alone.
@@ -481,6 +475,23 @@ pub(super) const AT_PATH: &str = "SELECT * FROM (
          SELECT * FROM assets WHERE root = $1 AND path = $2
          UNION ALL SELECT * FROM assets WHERE root = $1 AND motion_path = $2)
      ORDER BY last_seen DESC LIMIT 1";
+
+const OF_FILE: &str = "SELECT * FROM assets WHERE file = $1 AND state = 'backed_up' ORDER BY root, path";
+
+const HAS_NO_ROOM: &str =
+    "SELECT EXISTS (SELECT 1 FROM assets WHERE state IN ('blocked', 'no_room') AND state = 'no_room')";
+
+const IN_TROUBLE: &str = "SELECT * FROM assets WHERE state IN ('blocked', 'no_room') ORDER BY root, path";
+
+/// What is asked again and again, however much there is: none of it reads a table from one end to the other.
+#[cfg(test)]
+pub(super) const ASKED: [&str; 6] = [OF_FILE, HAS_NO_ROOM, IN_TROUBLE, ROOTS, AT_PATH, FIRST_SEEN];
+
+/// One look for each root, however many assets it has.
+const ROOTS: &str = "WITH RECURSIVE roots (root) AS (
+    SELECT min(root) FROM assets
+    UNION ALL SELECT (SELECT min(root) FROM assets WHERE assets.root > roots.root) FROM roots WHERE roots.root IS NOT NULL)
+    SELECT root FROM roots WHERE root IS NOT NULL";
 
 pub(super) const FIRST_SEEN: &str = "SELECT min(first_seen) FROM assets
      WHERE substr(content_hash, 1, 8) = substr($1, 1, 8) AND content_hash = $1

@@ -138,21 +138,22 @@ impl Catalog {
         Ok(settled)
     }
 
-    /// Whether an object of so many bytes is in the vault, or was, or is on its way: only then may a content of that length be known already.
+    /// Whether an object of so many bytes is in the vault, or was, or is on its way: only then may a content of that length be known already. Of
+    /// what is shorter than 128 MiB, which gets no head start, it is not said.
     pub async fn has_object_of(&self, length: u64) -> Result<bool, CatalogError> {
-        let (found,): (i64,) = sqlx::query_as(
-            "SELECT EXISTS (SELECT 1 FROM files WHERE object_size = $1)
-                 OR EXISTS (SELECT 1 FROM trash WHERE object_size = $1)
-                 OR EXISTS (SELECT 1 FROM uploads WHERE length = $1)
-                 OR EXISTS (SELECT 1 FROM resumable_uploads WHERE length = $1)
-                 OR EXISTS (SELECT 1 FROM head_starts WHERE length = $1)",
-        )
-        .bind(length.cast_signed())
-        .fetch_one(&self.pool)
-        .await?;
+        let query = sqlx::query_as(HAS_OBJECT_OF).bind(length.cast_signed());
+        let (found,): (i64,) = query.fetch_one(&self.pool).await?;
         Ok(found != 0)
     }
 }
+
+/// Of files and of the trash there may be many, of what is on its way there are few.
+pub(super) const HAS_OBJECT_OF: &str = "SELECT
+    EXISTS (SELECT 1 FROM files WHERE object_size = $1 AND object_size >= 134217728)
+    OR EXISTS (SELECT 1 FROM trash WHERE object_size = $1 AND object_size >= 134217728)
+    OR EXISTS (SELECT 1 FROM uploads WHERE length = $1)
+    OR EXISTS (SELECT 1 FROM resumable_uploads WHERE length = $1)
+    OR EXISTS (SELECT 1 FROM head_starts WHERE length = $1)";
 
 const END: &str = "DELETE FROM head_starts WHERE root = $1 AND path = $2 AND upload = $3";
 

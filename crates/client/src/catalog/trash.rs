@@ -84,18 +84,19 @@ impl Catalog {
         .await?)
     }
 
-    /// The files that are no longer what this device has of them: their owner deleted them, whether they can still be taken out of the trash
+    /// The files that are no longer what this device has of them under a root: their owner deleted them, whether they can still be taken out of the trash
     /// or not, or somebody edited them since. What an asset holds of such a file may be nowhere else, unless its owner replaced it
     /// by an earlier version.
-    pub async fn displaced_files(&self) -> Result<BTreeSet<FileId>, CatalogError> {
+    pub async fn displaced_files(&self, root: &[u8]) -> Result<BTreeSet<FileId>, CatalogError> {
         let ids: Vec<i64> = sqlx::query_scalar(
             "SELECT file FROM trash WHERE restored = 0
              UNION SELECT assets.file FROM assets JOIN files ON files.file = assets.file
-             WHERE assets.state = 'backed_up' AND files.deleted = 0
+             WHERE assets.root = $1 AND assets.state = 'backed_up' AND files.deleted = 0
                AND files.content_hash <> assets.content_hash
                AND NOT EXISTS (SELECT 1 FROM replaced_contents WHERE replaced_contents.file = assets.file
                    AND replaced_contents.content_hash = assets.content_hash)",
         )
+        .bind(root)
         .fetch_all(&self.pool)
         .await?;
         Ok(ids.into_iter().map(FileId).collect())

@@ -10,8 +10,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use darkslide_protocol::FileId;
-
 use super::{Export, Item};
 use crate::backup::plan::{self, Decision, Step};
 use crate::catalog::{AssetRow, Catalog, CatalogError};
@@ -88,13 +86,10 @@ impl ExportPlan {
 
 impl Export {
     /// Plans a run by what the catalog knows.
-    pub(crate) async fn plan(
-        &self,
-        catalog: &Catalog,
-        displaced: &BTreeSet<FileId>,
-    ) -> Result<ExportPlan, CatalogError> {
-        let mut known = Vec::new();
+    pub(crate) async fn plan(&self, catalog: &Catalog) -> Result<ExportPlan, CatalogError> {
+        let (mut known, mut displaced) = (Vec::new(), BTreeSet::new());
         for source in &self.sources {
+            displaced.extend(catalog.displaced_files(&raw(&source.root)).await?);
             known.extend(catalog.assets(&raw(&source.root)).await?.into_iter().map(with_whole_paths));
         }
         let rows: HashMap<&[u8], &AssetRow> = known.iter().map(|row| (row.path.as_slice(), row)).collect();
@@ -104,7 +99,7 @@ impl Export {
             places.insert(path.clone(), (folder, media, item));
             found.push(Found { path, fingerprint: item.fingerprint });
         }
-        let planned = plan::plan(Path::new(""), &found, &known, displaced, &self.rule());
+        let planned = plan::plan(Path::new(""), &found, &known, &displaced, &self.rule());
         let mut result = ExportPlan { new_sidecars: self.new_sidecars(&rows), ..ExportPlan::default() };
         for step in planned.steps {
             let Some((folder, media, item)) = places.get(&step.path).copied() else { continue };

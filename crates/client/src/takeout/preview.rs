@@ -50,7 +50,7 @@ pub struct Previewed {
 impl Export {
     /// Tells what an import would do.
     pub async fn preview(&self, catalog: &Catalog) -> Result<Preview, CatalogError> {
-        let plan = self.plan(catalog, &catalog.displaced_files().await?).await?;
+        let plan = self.plan(catalog).await?;
         let unchanged = plan.settled.iter().filter(|settled| settled.step.decision == Decision::Unchanged);
         let mut preview = Preview {
             unchanged: unchanged.count() as u64,

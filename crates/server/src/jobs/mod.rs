@@ -12,13 +12,17 @@ use crate::Shared;
 use crate::auth::session::IDLE_MICROS_MAX;
 use crate::store::StoreError;
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
 /// How often the jobs run.
 const ROUND: Duration = Duration::from_mins(1);
 
 /// How often all blobs are looked through for orphans.
 const SWEEP: Duration = Duration::from_hours(24);
+
+/// How long after the start what files name is looked for in the database the first time: with a million files it takes seconds, and
+/// whoever starts a server waits for it.
+const AFTER_START: Duration = Duration::from_mins(10);
 
 /// Rows of a deleted account that are removed in one transaction.
 const ROWS_AT_A_TIME: i64 = 500;
@@ -29,14 +33,16 @@ pub async fn run(server: Shared) {
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut sweeps = interval(SWEEP);
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut counts = interval_at(Instant::now() + AFTER_START, SWEEP);
+    counts.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = rounds.tick() => run_once(&server).await,
             _ = sweeps.tick() => {
                 let swept = expire::sweep_orphans(&server, server.store.now()).await;
                 report_expired("sweep orphaned blobs", swept);
-                scrub::count_lost_logged(&server).await;
             }
+            _ = counts.tick() => scrub::count_lost_logged(&server).await,
         }
     }
 }
