@@ -55,12 +55,15 @@ async fn details(
     Query(query): Query<DetailsQuery>,
 ) -> ApiResult<Json<AccountDetails>> {
     let row = own_row(&server, &caller).await?;
-    let wants_count = query.memory_count.as_deref() != Some("false");
+    let file_count = match query.memory_count.as_deref() {
+        Some("false") => None,
+        _ => Some(server.store.count_files_of(caller.account).await?),
+    };
     Ok(Json(AccountDetails {
         subscription: subscription_of(&server, caller.account, &row),
         email: row.email,
         usage: row.usage,
-        file_count: wants_count.then_some(row.file_count),
+        file_count,
         profile_data: ProfileData {
             can_disable_email_mfa: row.has_srp,
             is_email_mfa_enabled: row.email_mfa,
@@ -188,9 +191,9 @@ fn answers_challenge(server: &Shared, account: AccountId, challenge: &str) -> bo
 }
 
 async fn deletion_summary(State(server): State<Shared>, caller: Caller) -> ApiResult<Json<Value>> {
-    let row = own_row(&server, &caller).await?;
+    own_row(&server, &caller).await?;
     Ok(Json(json!({
-        "photosAndVideosCount": row.file_count,
+        "photosAndVideosCount": server.store.count_files_of(caller.account).await?,
         "authenticatorCodesCount": 0,
         "lockerRecordsCount": 0,
     })))

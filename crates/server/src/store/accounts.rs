@@ -50,8 +50,6 @@ pub struct AccountRow {
     pub usage: i64,
     /// Bytes; `None` is the server's default.
     pub quota: Option<i64>,
-    /// Files that are not purged, trash included.
-    pub file_count: i64,
     /// Whether it asks for an e-mailed code.
     pub email_mfa: bool,
     /// Whether it can sign in with a password.
@@ -224,7 +222,6 @@ impl Store {
     pub async fn account(&self, account: AccountId) -> Result<Option<AccountRow>, StoreError> {
         let row = sqlx::query(
             "SELECT email, usage, quota, email_mfa,
-               (SELECT COUNT(*) FROM files WHERE owner_id = accounts.id AND is_purged = 0) AS file_count,
                (SELECT COUNT(*) FROM srp_credentials WHERE account_id = accounts.id) AS credentials
              FROM accounts WHERE id = $1 AND email IS NOT NULL",
         )
@@ -236,12 +233,17 @@ impl Store {
                 email: row.try_get("email")?,
                 usage: row.try_get("usage")?,
                 quota: row.try_get("quota")?,
-                file_count: row.try_get("file_count")?,
                 email_mfa: flag(&row, "email_mfa")?,
                 has_srp: row.try_get::<i64, _>("credentials")? > 0,
             })
         })
         .transpose()
+    }
+
+    /// How many files an account has that are not purged, those in the trash included. Reads an entry of each.
+    pub async fn count_files_of(&self, account: AccountId) -> Result<i64, StoreError> {
+        let count = sqlx::query("SELECT COUNT(*) FROM files WHERE owner_id = $1 AND is_purged = 0");
+        Ok(count.bind(account.0).fetch_one(self.reader()).await?.try_get(0)?)
     }
 
     /// Makes the account ask for an e-mailed code, or not. Refused to switch off when it has no password to ask for.
