@@ -83,6 +83,37 @@ async fn the_newest_client_wins() {
     assert_eq!(tus.object(&url).await.unwrap(), bytes);
 }
 
+/// A line that is slow and steady is never silent: whoever asks would wait for all of it.
+#[tokio::test]
+async fn a_slow_and_steady_sender_makes_way() {
+    const PIECE: usize = 1000;
+    // Some 10 ms apart: a minute.
+    const PIECES: usize = 6000;
+    let server = TestServer::start().await;
+    let tus = Tus::new(&server, "tus@example.org").await;
+    let length = PIECE * PIECES;
+    let (asked, deleted) = (tus.begin(length).await, tus.begin(length).await);
+    let mut senders = tokio::task::JoinSet::new();
+    for url in [&asked, &deleted] {
+        let mut stream = tus.patch_partly(url, 0, length, &[7; PIECE]).await;
+        senders.spawn(async move {
+            let mut beat = tokio::time::interval(std::time::Duration::from_millis(10));
+            for _ in 1..PIECES {
+                beat.tick().await;
+                if stream.write_all(&[7; PIECE]).await.is_err() {
+                    return;
+                }
+            }
+        });
+        until("it is at work", async || tus.file(url).exists()).await;
+    }
+    let (offset, gone) = tokio::join!(tus.offset(&asked), tus.delete(&deleted));
+    assert!((1..length).contains(&offset), "{offset}");
+    assert_eq!(gone.status, 204, "it was not whole yet");
+    assert_eq!(tus.append(&asked, offset, &vec![7; length - offset]).await.status, 204);
+    assert_eq!(tus.object(&asked).await.unwrap(), vec![7; length]);
+}
+
 #[tokio::test]
 async fn two_clients_that_race_for_one_upload_make_one_object() {
     let server = TestServer::start().await;

@@ -14,6 +14,7 @@ use axum::body::{Body, BodyDataStream, Bytes};
 use axum::http::StatusCode;
 use darkslide_protocol::Opaque;
 use futures_util::StreamExt as _;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::{JoinError, JoinSet};
@@ -38,6 +39,9 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long a stopped body may fall silent before it is left: what is on its way from a connection that was cut still comes.
 const LATE_SILENCE: Duration = Duration::from_millis(100);
+
+/// How long a stopped body that goes on coming is still taken, in all: whoever asked for the turn waits for that.
+const LATE_AT_MOST: Duration = Duration::from_secs(1);
 
 /// How much of a stopped body is still taken.
 const LATE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -200,8 +204,12 @@ impl<'s> Inflow<'s> {
         let idle = self.server.config.limits.idle_timeout;
         let mut room = Room { left: self.length - self.began, late: LATE_BYTES_MAX };
         let mut batch = Vec::new();
+        let mut over = pin!(async {
+            stop.cancelled().await;
+            tokio::time::sleep(LATE_AT_MOST).await;
+        });
         loop {
-            let gathering = gather(&mut body, stop, idle, &mut room);
+            let gathering = gather(&mut body, stop, over.as_mut(), idle, &mut room);
             let ((next, ending), written) =
                 tokio::join!(gathering, self.write(std::mem::take(&mut batch), false));
             if let Err(error) = written {
@@ -379,10 +387,11 @@ async fn silence(stop: &CancellationToken, idle: Duration) -> Ending {
     }
 }
 
-/// Reads until a batch is full or the body ends, and says how it ended.
+/// Reads until a batch is full or the body ends, and says how it ended. `over` is when a stopped body is left, whatever it still brings.
 async fn gather(
     body: &mut BodyDataStream,
     stop: &CancellationToken,
+    mut over: Pin<&mut impl Future<Output = ()>>,
     idle: Duration,
     room: &mut Room,
 ) -> (Vec<Bytes>, Option<Ending>) {
@@ -391,6 +400,7 @@ async fn gather(
     while size < BATCH_BYTES {
         let next = tokio::select! {
             biased;
+            () = over.as_mut() => return (batch, Some(Ending::Stopped)),
             next = body.next() => next,
             ending = silence(stop, idle) => return (batch, Some(ending)),
         };
