@@ -13,6 +13,7 @@ use darkslide_server::auth::session::{Device, hash_of};
 use serde_json::{Value, json};
 use support::TestServer;
 use support::damage::execute;
+use support::tus::{Tus, until};
 use support::vault::{Vault, commit_body, noise};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -120,5 +121,39 @@ async fn what_a_revoked_device_had_half_sent_does_not_happen() {
         let after = standing(&vault).await;
         assert_ne!(after, before, "{path}");
         before = after;
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_device_makes_no_object_and_is_not_answered() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "a@example.org").await;
+    let account = vault.person.id;
+    let tus = Tus { server: &server, token: vault.person.token.clone(), account };
+    let phone = Tus { server: &server, token: LOST.to_owned(), account };
+    let bytes = noise(2, 300_000);
+    for sends_the_rest in [true, false] {
+        let url = tus.begin(bytes.len()).await;
+        lost_phone(&vault).await;
+        let mut stream = phone.patch_partly(&url, 0, bytes.len(), &bytes[..200_000]).await;
+        until("it is at work", async || tus.file(&url).exists()).await;
+        revoke(&vault).await;
+        if sends_the_rest {
+            let _ = stream.write_all(&bytes[200_000..]).await;
+        }
+        let mut said = Vec::new();
+        // The server may close what it has not read to its end.
+        let _ = stream.read_to_end(&mut said).await;
+        let said = String::from_utf8(said).unwrap();
+        assert!(
+            said.starts_with("HTTP/1.1 401 ") && said.contains("UNAUTHORIZED"),
+            "{sends_the_rest}: {said}"
+        );
+        assert!(tus.object(&url).await.is_none());
+        // What came is the account's, for a device that may.
+        let offset = tus.offset(&url).await;
+        assert!(offset > 0);
+        assert_eq!(tus.append(&url, offset, &bytes[offset..]).await.status, 204);
+        assert_eq!(tus.object(&url).await.unwrap(), bytes);
     }
 }

@@ -178,9 +178,11 @@ impl Store {
         Ok(if recorded == 1 { Recorded::Until(expires_at) } else { Recorded::Superseded })
     }
 
-    /// Makes the object of an upload that is whole and whose blob is in its place. May be repeated.
+    /// Makes the object of an upload that is whole and whose blob is in its place. May be repeated. Refused when the session of the
+    /// request that wants it has ended: then it waits for another one.
     pub async fn finish_upload(&self, upload: &Upload, digest: &[u8; 32]) -> Result<Finished, StoreError> {
         let mut tx = self.begin().await?;
+        must_be_signed_in(&mut tx).await?;
         let row = sqlx::query(
             "UPDATE uploads SET writer = NULL
              WHERE id = $1 AND account_id = $2 AND durable_offset = length AND expires_at > $3 RETURNING state",

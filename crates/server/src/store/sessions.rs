@@ -152,6 +152,14 @@ impl Store {
         Ok(())
     }
 
+    /// Refuses with [`StoreError::SessionEnded`] when the request that this task answers has no session any more. It may end at any moment
+    /// after this: what writes asks in its transaction.
+    pub(crate) async fn still_signed_in(&self) -> Result<(), StoreError> {
+        let Some(session) = news::session() else { return Ok(()) };
+        let row = sqlx::query(SIGNED_IN).bind(session).fetch_optional(self.reader()).await?;
+        row.map(drop).ok_or(StoreError::SessionEnded)
+    }
+
     /// Ends the sessions that nobody used since `used_since`. Returns how many.
     pub async fn expire_sessions(&self, used_since: i64) -> Result<u64, StoreError> {
         let mut tx = self.begin().await?;
@@ -170,12 +178,10 @@ impl Store {
 /// here, too, the session lives until the transaction is over. What is not for a request with a session passes.
 pub(super) async fn must_be_signed_in(tx: &mut Tx) -> Result<(), StoreError> {
     let Some(session) = news::session() else { return Ok(()) };
-    let row = sqlx::query(
-        "SELECT 1 FROM sessions JOIN accounts ON accounts.id = sessions.account_id
-         WHERE sessions.token_hash = $1 AND accounts.status = 'active'",
-    )
-    .bind(session)
-    .fetch_optional(&mut **tx)
-    .await?;
+    let row = sqlx::query(SIGNED_IN).bind(session).fetch_optional(&mut **tx).await?;
     row.map(drop).ok_or(StoreError::SessionEnded)
 }
+
+/// The session whose token hash is `$1`, while it lets anybody in.
+const SIGNED_IN: &str = "SELECT 1 FROM sessions JOIN accounts ON accounts.id = sessions.account_id
+                         WHERE sessions.token_hash = $1 AND accounts.status = 'active'";

@@ -104,7 +104,10 @@ pub(super) async fn receive(server: &Shared, at: ObjectAddress, delivery: Delive
         other => other?,
     };
     let ending = inflow.pump(body.into_data_stream(), &turn.stop).await;
-    let received = Box::pin(inflow.settle(ending, &mut turn)).await?;
+    let received = Box::pin(inflow.settle(ending, &mut turn)).await;
+    // The body may have taken minutes, and its device may be revoked since: then that is the answer, however the body ended.
+    server.store.still_signed_in().await?;
+    let received = received?;
     if received.offset == upload.length {
         let upload = Upload { offset: received.offset, ..upload };
         finish(server, &upload, &mut turn).await?;
