@@ -7,8 +7,10 @@ use darkslide_server::config::{Config, RawConfig};
 use darkslide_server::jobs::scrub::{self, Pace, Scrubbed};
 use darkslide_server::store::checks::Check;
 use darkslide_server::vouch;
+use serde_json::json;
 use std::cell::RefCell;
 use std::time::Duration;
+use support::damage::{execute, keys_of};
 use support::vault::{Vault, noise};
 use support::{TestServer, raw_config};
 
@@ -67,6 +69,34 @@ async fn a_serving_process_scrubs_what_it_stores() {
     while server.shared.store.objects_health().await.unwrap().verified_objects < 2 {
         tokio::task::yield_now().await;
     }
+}
+
+/// Rows that were altered behind the server's back: nobody can say what those objects were, and the others are read as ever.
+#[tokio::test]
+async fn rows_that_make_no_sense_are_damage_and_stop_nothing() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "a@example.org").await;
+    let album = vault.album().await;
+    let mut files = Vec::new();
+    for (seed, nonsense) in
+        (1..).zip(["blob = 'nonsense'", "blob_offset = -1", "length = -1", "digest = digest"])
+    {
+        let file = vault.file(album, seed).await;
+        let [original, _] = keys_of(&server.shared.store, vault.person.id, file).await;
+        execute(&server, &format!("UPDATE objects SET {nonsense} WHERE key = '{original}'")).await;
+        files.push(file);
+    }
+    let scrubbed = scrub::round(&server.shared, Pace::Unbounded, i64::MAX / 2).await.unwrap();
+    assert_eq!((scrubbed.objects, scrubbed.newly_damaged), (8, 3));
+    let said = vault.post("/v1/receipts", json!({ "fileIDs": files })).await.ok();
+    let said = said["receipts"].as_array().unwrap();
+    for (number, receipt) in said.iter().enumerate() {
+        let expected =
+            if number < 3 { (json!("damaged"), json!("unknown")) } else { (json!("verified"), json!(null)) };
+        assert_eq!((receipt["verdict"].clone(), receipt["objects"][0]["damage"].clone()), expected);
+        assert_eq!(receipt["objects"][1]["damage"], json!(null));
+    }
+    assert_eq!(server.shared.store.objects_health().await.unwrap().damaged, 3);
 }
 
 /// The clock stands still while the scrub reads, so all the time that passes is that of its pauses.

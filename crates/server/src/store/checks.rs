@@ -160,7 +160,8 @@ impl Store {
         Ok(known)
     }
 
-    /// A kept object; `None` for one that is in any other state, or has no row.
+    /// A kept object; `None` for one that is in any other state, or has no row. What makes no sense in its row is damage of that object,
+    /// and no failure: whoever reads many objects back goes on with the next.
     pub async fn checkable_object(&self, key: &ObjectKey) -> Result<Option<CheckableObject>, StoreError> {
         let row = sqlx::query(
             "SELECT length, digest, blob, blob_offset,
@@ -171,13 +172,15 @@ impl Store {
         .fetch_optional(self.reader())
         .await?;
         let Some(row) = row else { return Ok(None) };
-        let length = unsigned(row.try_get::<Option<i64>, _>("length")?.unwrap_or(0))?;
+        let length = unsigned(row.try_get::<Option<i64>, _>("length")?.unwrap_or(0)).ok();
         let digest = row.try_get::<Option<String>, _>("digest")?.as_deref().and_then(Digest::parse);
         let blob: Option<String> = row.try_get("blob")?;
-        let stretches = match &blob {
-            Some(blob) => whole_stretch(key, &row, blob, length, digest)?,
-            None => self.stretches_of_parts(key, length).await?,
+        let stretches = match (length, &blob) {
+            (None, _) => Err(Damage::Unknown),
+            (Some(length), Some(blob)) => whole_stretch(key, &row, blob, length, digest)?,
+            (Some(length), None) => self.stretches_of_parts(key, length).await?,
         };
+        let length = length.unwrap_or(0);
         let place = Place { blob: blob.unwrap_or_default(), offset: row.try_get("blob_offset")? };
         Ok(Some(CheckableObject { key: key.clone(), length, stretches, digest, place }))
     }
@@ -195,18 +198,15 @@ impl Store {
         .await?;
         let mut stretches = Vec::with_capacity(rows.len());
         for row in &rows {
-            let Some(digest) = Digest::parse(&row.try_get::<String, _>("digest")?) else {
+            let digest = Digest::parse(&row.try_get::<String, _>("digest")?);
+            let name = parse_blob(&row.try_get::<String, _>("blob")?).ok();
+            let length = unsigned(row.try_get("length")?).ok();
+            let (Some(digest), Some(name), Some(length)) = (digest, name, length) else {
                 return Ok(Err(Damage::Unknown));
             };
-            stretches.push(Stretch {
-                name: parse_blob(&row.try_get::<String, _>("blob")?)?,
-                offset: 0,
-                length: unsigned(row.try_get("length")?)?,
-                digest,
-                is_alone: true,
-            });
+            stretches.push(Stretch { name, offset: 0, length, digest, is_alone: true });
         }
-        let sum: u64 = stretches.iter().map(|stretch| stretch.length).sum();
+        let sum = stretches.iter().fold(0_u64, |sum, stretch| sum.saturating_add(stretch.length));
         Ok(if sum == length && !stretches.is_empty() { Ok(stretches) } else { Err(Damage::Unknown) })
     }
 
@@ -374,9 +374,10 @@ fn whole_stretch(
     length: u64,
     digest: Option<Digest>,
 ) -> Result<Result<Vec<Stretch>, Damage>, StoreError> {
-    let name = parse_blob(blob)?;
-    let Some(digest) = digest else { return Ok(Err(Damage::Unknown)) };
-    let offset = unsigned(row.try_get("blob_offset")?)?;
+    let (name, offset) = (parse_blob(blob).ok(), unsigned(row.try_get("blob_offset")?).ok());
+    let (Some(name), Some(offset), Some(digest)) = (name, offset, digest) else {
+        return Ok(Err(Damage::Unknown));
+    };
     let is_named_after_it =
         ObjectAddress::parse(key).is_some_and(|address| blob.starts_with(&address.object.to_string()));
     let is_alone = offset == 0 && is_named_after_it && row.try_get::<i64, _>("sharing")? == 1;
