@@ -419,6 +419,59 @@ async fn a_batch_replaces_thumbnails() {
     assert_eq!(bytes, noise(9, 300));
 }
 
+/// A client that sends a placeholder first has its answer lost, and another device has drawn the picture meanwhile.
+#[tokio::test]
+async fn a_commit_is_answered_as_the_first_time_after_its_thumbnail_was_replaced() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "anna@example.org").await;
+    let album = vault.album().await;
+    let (picture, other) = (Picture::new(album, 1), Picture::new(album, 2));
+    let batch = Batch::default().picture(&vault, &picture);
+    let first = send(&vault, batch.clone()).await.ok();
+    send(&vault, Batch::default().picture(&vault, &other)).await.ok();
+    let id = first["commits"][0]["id"].as_i64().unwrap();
+    let preview = async || {
+        let redirect = vault.get(&format!("/files/preview/{id}")).await;
+        server.http.get(redirect.header("location")).send().await.unwrap().bytes().await.unwrap()
+    };
+    let usage = async || vault.get("/users/details/v2").await.ok()["usage"].clone();
+    for (in_a_batch, length) in [(false, 300), (true, 400)] {
+        let (thumbnail, drawn) = (Uuid::new_v4(), noise(9, length));
+        let key = object_key(vault.person.id, thumbnail.as_bytes()).0;
+        let key = if in_a_batch { key } else { vault.store(&drawn).await };
+        let request = json!({
+            "fileID": id, "thumbnail": { "objectKey": key, "decryptionHeader": "aGVhZA==", "size": length },
+        });
+        if in_a_batch {
+            let batch = Batch::default().object(thumbnail, &drawn).record(FrameKind::Thumbnail, &request);
+            assert_eq!(send(&vault, batch).await.ok()["thumbnails"][0]["outcome"], json!("replaced"));
+        } else {
+            vault.put("/files/thumbnail", request).await.ok();
+        }
+        // While the placeholder is kept for a day, and when it has gone.
+        for is_gone in [false, true] {
+            if is_gone {
+                expire::remove_garbage(&server.shared, i64::MAX / 2).await.unwrap();
+            }
+            let again = send(&vault, batch.clone()).await.ok();
+            assert_eq!(
+                (outcomes(&again), &again["commits"][0]["id"]),
+                (vec!["created"], &json!(id)),
+                "{again}"
+            );
+            assert!(again.get("span").is_none(), "it changes nothing");
+        }
+        assert_eq!((preview().await, usage().await), (drawn.into(), json!(5000 + length + 5004)));
+    }
+    expire::remove_garbage(&server.shared, i64::MAX / 2).await.unwrap();
+    assert_eq!(server.shared.store.uncommitted().await.unwrap().objects, 0, "what came again is not kept");
+    // Another file's thumbnail never was this one's.
+    let mut borrowed = picture.commit(&vault);
+    borrowed["thumbnail"] = other.commit(&vault)["thumbnail"].clone();
+    let batch = Batch::default().record(FrameKind::Commit, &borrowed);
+    assert_eq!(outcomes(&send(&vault, batch).await.ok()), ["refused"]);
+}
+
 #[tokio::test]
 async fn a_pack_goes_when_nothing_in_it_is_needed_and_not_before() {
     let server = TestServer::start().await;

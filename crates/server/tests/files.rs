@@ -272,6 +272,22 @@ async fn a_thumbnail_may_be_replaced() {
 }
 
 #[tokio::test]
+async fn a_commit_repeated_after_its_thumbnail_was_replaced_is_answered_with_the_file_as_it_is() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "a@example.org").await;
+    let album = vault.album().await;
+    let commit = vault.stored_pair(album, b"file", b"thumb").await;
+    let file = vault.post("/files", commit.clone()).await.ok()["id"].clone();
+    let key = vault.store(&noise(5, 60)).await;
+    let drawn = json!({ "objectKey": key, "decryptionHeader": "aA==", "size": 60 });
+    vault.put("/files/thumbnail", json!({ "fileID": file, "thumbnail": drawn })).await.ok();
+    let again = vault.post("/files", commit).await.ok();
+    assert_eq!((&again["id"], &again["thumbnail"]["decryptionHeader"]), (&file, &json!("aA==")));
+    assert_eq!(again["info"]["thumbSize"], json!(60));
+    assert_eq!(vault.live(album).await.len(), 1);
+}
+
+#[tokio::test]
 async fn what_is_somebody_elses_is_not_there_or_forbidden() {
     let server = TestServer::start().await;
     let owner = Vault::new(&server, "a@example.org").await;

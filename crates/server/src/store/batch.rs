@@ -5,7 +5,7 @@
 //! without touching the database, then what was decided is written in a few statements, however many commits there are.
 //!
 //! The checks are made in the order in which stock clients expect their answers. A commit that is repeated is answered as the
-//! first time; one that names the same objects for something else is refused. Of two live files of an account no two have the
+//! first time, also when its file's thumbnail was replaced since; one that names the same objects for something else is refused. Of two live files of an account no two have the
 //! same content tag: a commit whose tag is taken makes nothing, and is answered with the file that has it.
 //!
 //! An object that was given up before it became a file's is new when the same bytes come again: its row goes, and the new one names
@@ -92,6 +92,8 @@ pub struct Created {
     pub version: Version,
     /// When its membership began, µs since the epoch.
     pub added_at: i64,
+    /// Whether it has the thumbnail that the commit names. One that was replaced since stays replaced.
+    pub(super) has_its_thumbnail: bool,
     /// Both objects' sizes.
     pub(super) sizes: Sizes,
 }
@@ -161,6 +163,17 @@ enum Decision {
     SameAs(usize),
     /// Nothing.
     Refused(ChangeError),
+}
+
+impl Decision {
+    /// Whether what it brings and no file has is not needed.
+    fn leaves_objects(&self) -> bool {
+        match self {
+            Self::Existing(_) | Self::SameAs(_) => true,
+            Self::Repeated(created) => !created.has_its_thumbnail,
+            Self::Create(_) | Self::Refused(_) => false,
+        }
+    }
 }
 
 impl Store {
@@ -252,7 +265,7 @@ impl Store {
         let unneeded: HashSet<&str> = decisions
             .iter()
             .zip(commits)
-            .filter(|(decision, _)| matches!(decision, Decision::Existing(_) | Decision::SameAs(_)))
+            .filter(|(decision, _)| decision.leaves_objects())
             .flat_map(|(_, commit)| {
                 [commit.file.object_key.0.as_str(), commit.thumbnail.object_key.0.as_str()]
             })
@@ -285,7 +298,13 @@ impl Store {
             .map(|((index, commit, sizes, id), version)| NewFile {
                 index: *index,
                 commit,
-                created: Created { id: *id, version: Version(version), added_at: now, sizes: *sizes },
+                created: Created {
+                    id: *id,
+                    version: Version(version),
+                    added_at: now,
+                    has_its_thumbnail: true,
+                    sizes: *sizes,
+                },
             })
             .collect();
         for chunk in numbered.chunks(ROWS_AT_ONCE) {
@@ -393,14 +412,29 @@ impl<'w> Bench<'w> {
         contents: Contents<'_>,
         stored: &StoredFile,
     ) -> Result<Created, ChangeError> {
-        if stored.owner != self.account || stored.is_purged || !contents.are_those_of(stored) {
+        let has_its_thumbnail = contents.are_those_of(stored);
+        let is_the_same =
+            has_its_thumbnail || (contents.are_but_for_the_thumbnail(stored) && self.was_its(stored, commit));
+        if stored.owner != self.account || stored.is_purged || !is_the_same {
             return Err(ChangeError::Malformed("the object belongs to another file"));
         }
         let membership = self.world.memberships.get(&(commit.collection_id, stored.id));
         let (version, added_at) =
             *membership.ok_or(ChangeError::Malformed("the file was committed to another collection"))?;
         let sizes = Sizes { file: stored.file_size, thumbnail: stored.thumbnail_size };
-        Ok(Created { id: stored.id, version, added_at, sizes })
+        Ok(Created { id: stored.id, version, added_at, has_its_thumbnail, sizes })
+    }
+
+    /// Whether a commit's thumbnail was the file's: its row says so for a day after it was replaced, and then there is none. The bytes
+    /// that a batch brings with it again are not needed.
+    fn was_its(&self, stored: &StoredFile, commit: &CommitRequest) -> bool {
+        let key = commit.thumbnail.object_key.0.as_str();
+        let (known, fresh) = (self.world.objects.get(key), self.lengths.get(key));
+        match (known, fresh) {
+            (Some(known), Some(fresh)) if known.is_given_up(fresh) => true,
+            (Some(known), _) => known.state == "garbage" && known.file == Some(stored.id),
+            (None, fresh) => fresh.is_some(),
+        }
     }
 
     fn by_tag(&self, commit: &CommitRequest) -> Option<Decision> {

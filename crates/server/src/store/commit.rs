@@ -86,16 +86,25 @@ impl Contents<'_> {
 
     /// Whether they are what is stored: the request is a repetition.
     pub(super) fn are_those_of(&self, stored: &StoredFile) -> bool {
-        let size = |reference: &ObjectReference, size| reference.size.is_none_or(|s| s == 0 || s == size);
-        stored.file_object == self.file.object_key.0
+        self.are_but_for_the_thumbnail(stored)
             && stored.thumbnail_object == self.thumbnail.object_key.0
-            && stored.file_header == self.file.decryption_header.0
             && stored.thumbnail_header == self.thumbnail.decryption_header.0
+            && is_size(self.thumbnail, stored.thumbnail_size)
+    }
+
+    /// The same, whatever the thumbnail is.
+    pub(super) fn are_but_for_the_thumbnail(&self, stored: &StoredFile) -> bool {
+        stored.file_object == self.file.object_key.0
+            && stored.file_header == self.file.decryption_header.0
             && stored.metadata == self.metadata_text()
             && stored.metadata_header == self.metadata.decryption_header.0
-            && size(self.file, stored.file_size)
-            && size(self.thumbnail, stored.thumbnail_size)
+            && is_size(self.file, stored.file_size)
     }
+}
+
+/// Whether a client says that size (in bytes), or none.
+fn is_size(reference: &ObjectReference, size: i64) -> bool {
+    reference.size.is_none_or(|said| said == 0 || said == size)
 }
 
 impl Store {
@@ -114,8 +123,8 @@ impl Store {
             )
             .await?;
         match outcome.commits.into_iter().next().ok_or(ChangeError::NotFound)?? {
-            Committed::Created(created) => Ok(answer(account, request, created)),
-            Committed::Existing(file) => {
+            Committed::Created(created) if created.has_its_thumbnail => Ok(answer(account, request, created)),
+            Committed::Created(Created { id: file, .. }) | Committed::Existing(file) => {
                 self.any_membership(account, file).await?.ok_or(ChangeError::NotFound)
             }
         }
@@ -244,7 +253,7 @@ pub(super) fn check_envelope(request: &CommitRequest) -> Result<(), ChangeError>
 
 /// The file as its commit's answer shows it: what was sent, and what the server adds.
 fn answer(account: AccountId, request: &CommitRequest, created: Created) -> File {
-    let Created { id, version, added_at, sizes } = created;
+    let Created { id, version, added_at, sizes, .. } = created;
     let object = |reference: &ObjectReference, size| FileObject {
         object_key: Some(reference.object_key.clone()),
         decryption_header: reference.decryption_header.clone(),
