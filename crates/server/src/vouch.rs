@@ -100,7 +100,8 @@ pub async fn record(server: &Server, checks: &[Check]) -> Result<Vec<Recorded>, 
     let recorded = server.store.record_checks(checks).await?;
     for (check, recorded) in checks.iter().zip(&recorded) {
         if let (Err(damage), Recorded::NewDamage) = (check.outcome, recorded) {
-            tracing::error!(object = %check.key, damage = damage.name(), "a stored object is not what was uploaded");
+            let (object, blob) = (&check.key, &check.place.blob);
+            tracing::error!(%object, %blob, damage = damage.name(), "a stored object is not what was uploaded");
         }
     }
     Ok(recorded)

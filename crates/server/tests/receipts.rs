@@ -95,6 +95,7 @@ async fn damage_is_known_until_the_bytes_are_back_or_given_up() {
     let known = store.damaged_objects(10).await.unwrap();
     assert_eq!(known.iter().map(|object| &object.key).collect::<Vec<_>>(), [&key, &lost]);
     assert!(known.iter().all(|object| object.damage == Damage::Missing));
+    assert_eq!(known[0].blob.as_deref(), blob.file_name().unwrap().to_str());
     // Asked again, it is known since the same moment.
     assert_eq!(receipt(&vault, back).await.verdict, Verdict::Damaged);
     assert_eq!(store.damaged_objects(10).await.unwrap(), known);

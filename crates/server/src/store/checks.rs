@@ -125,8 +125,11 @@ pub struct ScrubStanding {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DamagedObject {
-    /// Its key: the account, and a UUID with which the names of its files on disk begin.
+    /// Its key: the account, and a UUID.
     pub key: ObjectKey,
+    /// The name of the blob that it lies in, alone or with others; `None` for one in parts, whose blobs' names begin with the key's UUID,
+    /// and for one that has no row.
+    pub blob: Option<String>,
     /// The file that it belongs to.
     #[serde(rename = "fileID")]
     pub file: Option<FileId>,
@@ -336,7 +339,7 @@ impl Store {
     /// Kept objects that are not what was uploaded, the longest known first, at most `count`.
     pub async fn damaged_objects(&self, count: i64) -> Result<Vec<DamagedObject>, StoreError> {
         let rows = sqlx::query(
-            "SELECT key, file_id, state, damage, damaged_at FROM objects
+            "SELECT key, blob, file_id, state, damage, damaged_at FROM objects
              WHERE damaged_at IS NOT NULL AND state IN ('committed', 'earlier') ORDER BY damaged_at, key LIMIT $1",
         )
         .bind(count)
@@ -345,6 +348,7 @@ impl Store {
         let damaged = |row: &AnyRow| {
             Ok(DamagedObject {
                 key: ObjectKey(row.try_get("key")?),
+                blob: row.try_get("blob")?,
                 file: row.try_get::<Option<i64>, _>("file_id")?.map(FileId),
                 is_earlier: row.try_get::<String, _>("state")? == "earlier",
                 damage: Damage::of_name(&row.try_get::<String, _>("damage")?),

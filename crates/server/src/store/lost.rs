@@ -44,6 +44,7 @@ impl Store {
         let lost = |row: &sqlx::any::AnyRow| {
             Ok(DamagedObject {
                 key: ObjectKey(row.try_get("lost")?),
+                blob: None,
                 file: Some(FileId(row.try_get("file_id")?)),
                 is_earlier: super::flag(row, "is_earlier")?,
                 damage: Damage::Missing,
