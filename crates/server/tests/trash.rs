@@ -9,6 +9,7 @@ use darkslide_server::store::change::ChangeError;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use support::TestServer;
+use support::damage::{blobs_of, execute, keys_of};
 use support::vault::{Vault, commit_body, keys, noise};
 
 fn time(value: &Value) -> i64 {
@@ -187,4 +188,20 @@ async fn nothing_is_committed_to_an_account_that_was_deleted_meanwhile() {
 fn walk(folder: &std::path::Path) -> usize {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.map(|path| if path.is_dir() { walk(&path) } else { 1 }).sum()
+}
+
+/// A row that was altered behind the server's back names no blob: there is nothing to remove, and nothing else waits for it.
+#[tokio::test]
+async fn a_file_whose_row_makes_no_sense_is_purged_like_any_other() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "a@example.org").await;
+    let album = vault.album().await;
+    let (harmed, other) = (vault.file(album, 1).await, vault.file(album, 2).await);
+    let [original, _] = keys_of(&server.shared.store, vault.person.id, harmed).await;
+    execute(&server, &format!("UPDATE objects SET blob = 'nonsense' WHERE key = '{original}'")).await;
+    let [whole, _] = keys_of(&server.shared.store, vault.person.id, other).await;
+    vault.trash(&[(harmed, album), (other, album)]).await.ok();
+    vault.post("/trash/delete", json!({ "fileIDs": [harmed, other] })).await.ok();
+    assert_eq!(server.shared.store.objects_health().await.unwrap().objects, 0);
+    assert!(blobs_of(server.folder(), &whole).is_empty());
 }
