@@ -31,10 +31,13 @@ impl Hands<'_> {
         let mut copies = Vec::new();
         let parts = if asset.motion == Motion::Here { 2 } else { 1 };
         let bytes = if kept.len() == parts { 0 } else { asset.copied_bytes() };
+        // For both halves at once: whoever waited for the second with the first in hand might wait for ever.
+        let room = match bytes {
+            0 => self.room(asset, 0).await?,
+            bytes => self.room_beside(asset, &mut kept, bytes).await?,
+        };
         let mut with_kept = |part| (part, kept.extract_if(.., |(other, _)| *other == part).next());
         let (main, motion) = (with_kept(Part::Main), with_kept(Part::Motion));
-        // For both halves at once: whoever waited for the second with the first in hand might wait for ever.
-        let room = self.room(asset, bytes).await?;
         let main = self.open_part(asset, main, &room, &mut copies).await?;
         let motion = match asset.motion {
             Motion::Here => Some(self.open_part(asset, motion, &room, &mut copies).await?),
@@ -75,9 +78,19 @@ impl Hands<'_> {
 
     /// Room in the cache for copies of so many bytes.
     async fn room(self, asset: &DeviceAsset, bytes: u64) -> Result<TakenRoom, AssetError> {
+        self.room_beside(asset, &mut Vec::new(), bytes).await
+    }
+
+    /// The same where some of them are kept. They may be let go of.
+    async fn room_beside(
+        self,
+        asset: &DeviceAsset,
+        kept: &mut KeptCopies,
+        bytes: u64,
+    ) -> Result<TakenRoom, AssetError> {
         let room = tokio::select! {
             () = self.run.halt.cancelled() => return Err(AssetError::Stopped),
-            room = self.cache.room(bytes, asset.kind) => room,
+            room = self.cache.room_beside(kept, bytes, asset.kind) => room,
         };
         room.ok_or_else(|| {
             AssetError::Held(free_for_copy(bytes).map_or(Wait::Download(bytes), Wait::CacheRoom))

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+use super::opening::KeptCopies;
 use super::rules::conditions::{cache_bound, largest_copy};
 use crate::disk_space::Space;
 use crate::library::Part;
@@ -20,6 +21,9 @@ use crate::library::device::{AssetKind, DeviceAsset};
 
 /// Before the names of what is kept from run to run.
 const KEPT: &str = "kept-";
+
+/// Behind the key of a Live Photo's video. Before it stands that of its still.
+const MOTION: &str = "-motion";
 
 /// A folder that holds nothing else.
 #[derive(Debug)]
@@ -66,8 +70,17 @@ pub fn key_of(library: &[u8], asset: &DeviceAsset, part: Part) -> String {
     }
     let print = asset.fingerprint;
     hasher.update(&print.size.to_le_bytes()).update(&print.modified_ns.to_le_bytes());
-    hasher.update(&print.inode.to_le_bytes()).update(&[u8::from(part == Part::Motion)]);
-    hasher.finalize().to_hex().to_string()
+    hasher.update(&print.inode.to_le_bytes());
+    let of_asset = hasher.finalize().to_hex();
+    match part {
+        Part::Main => of_asset.to_string(),
+        Part::Motion => format!("{of_asset}{MOTION}"),
+    }
+}
+
+/// What the keys of both halves of a Live Photo begin with.
+fn asset_of(key: &str) -> &str {
+    key.strip_suffix(MOTION).unwrap_or(key)
 }
 
 /// The keys of what is kept in a folder.
@@ -160,12 +173,13 @@ impl TemporaryCache {
         }
     }
 
-    /// Lets go of one copy that is kept in this room, if there is one.
+    /// Lets go of one asset's copies that are kept in this room, if there are any. Half a Live Photo serves nobody.
     fn make_room(&self, room: &Room) -> bool {
         let mut kept = self.kept();
         let key = kept.iter().find(|(_, copy)| copy.room.is_of(room)).map(|(key, _)| key.clone());
-        let copy = key.and_then(|key| kept.remove(&key));
-        copy.inspect(TemporaryCopy::let_go).is_some()
+        let Some(key) = key else { return false };
+        kept.extract_if(|other, _| asset_of(other) == asset_of(&key)).for_each(|(_, copy)| copy.let_go());
+        true
     }
 
     /// The folder that a copy is kept as.
@@ -181,8 +195,7 @@ impl TemporaryCache {
     /// Room for all copies of one asset, of so many bytes in all. Waits for it; `None` where there never is so much. Photos that are too large
     /// for the room that is theirs take it from the videos'.
     pub async fn room(&self, bytes: u64, kind: AssetKind) -> Option<TakenRoom> {
-        let is_small = kind != AssetKind::Video && bytes <= self.photos.bytes;
-        let room = if is_small { &self.photos } else { &self.videos };
+        let room = self.room_for(bytes, kind);
         let permits = u32::try_from(bytes).ok().filter(|_| bytes <= room.bytes)?;
         let taken = loop {
             let returned = self.returned.notified();
@@ -193,6 +206,36 @@ impl TemporaryCache {
             }
         };
         Some(TakenRoom(Arc::new(taken.expect("the semaphore is never closed"))))
+    }
+
+    /// The same where some of the copies are there already: room for the others. These are let go of, and all is fetched anew, where the rest
+    /// cannot be had at once: two that waited with a half in hand might wait for each other for ever.
+    pub async fn room_beside(&self, kept: &mut KeptCopies, bytes: u64, kind: AssetKind) -> Option<TakenRoom> {
+        if !kept.is_empty() {
+            let there: u64 = kept.iter().map(|(_, copy)| copy.bytes()).sum();
+            if let Some(room) = self.room_at_once(bytes.saturating_sub(there), kind) {
+                return Some(room);
+            }
+            for (_, copy) in kept.drain(..) {
+                copy.let_go();
+            }
+        }
+        self.room(bytes, kind).await
+    }
+
+    fn room_at_once(&self, bytes: u64, kind: AssetKind) -> Option<TakenRoom> {
+        let room = self.room_for(bytes, kind);
+        loop {
+            let taken = room.try_take(bytes);
+            if taken.is_some() || bytes > room.bytes || !self.make_room(room) {
+                return taken;
+            }
+        }
+    }
+
+    fn room_for(&self, bytes: u64, kind: AssetKind) -> &Room {
+        let is_small = kind != AssetKind::Video && bytes <= self.photos.bytes;
+        if is_small { &self.photos } else { &self.videos }
     }
 
     /// A place for a copy under a name of its own that ends with `name`, in room that was taken for it.
@@ -236,6 +279,11 @@ impl TemporaryCopy {
         self.is_kept.store(false, Ordering::Relaxed);
     }
 
+    /// Bytes of what is there of it.
+    fn bytes(&self) -> u64 {
+        self.path.metadata().map_or(0, |metadata| metadata.len())
+    }
+
     /// Where it is, or is to be.
     pub fn path(&self) -> &Path {
         &self.path
@@ -261,6 +309,9 @@ impl Drop for TemporaryCopy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::Fingerprint;
+    use crate::library::device::{AssetId, Locality, Motion};
+    use std::collections::BTreeSet;
     use std::time::Duration;
     use tokio::time::timeout;
 
@@ -391,6 +442,60 @@ mod tests {
         fs::write(home.path().join("kept-file"), b"x").unwrap();
         drop(open(8 * MIB));
         assert_eq!(keys(), "");
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_with_half_a_live_photo_in_hand() {
+        let home = tempfile::tempdir().unwrap();
+        let cache = TemporaryCache::open(home.path(), 8 * MIB).unwrap();
+        // Alone, what is missing is all that is taken.
+        let mut kept = vec![(Part::Main, fetched(&cache, "a", 3 * MIB).await)];
+        let room = cache.room_beside(&mut kept, 7 * MIB, AssetKind::LivePhoto).await.unwrap();
+        assert_eq!((kept.len(), cache.videos.left.available_permits()), (1, 0));
+        drop((room, kept));
+        // Of two of which there is a half each, one waits for the other, and not the other for it.
+        let mut a = vec![(Part::Main, fetched(&cache, "a", 3 * MIB).await)];
+        let mut b = vec![(Part::Main, fetched(&cache, "b", 3 * MIB).await)];
+        a.iter().chain(&b).for_each(|(_, copy)| copy.keep_on());
+        {
+            let mut first = std::pin::pin!(cache.room_beside(&mut a, 6 * MIB, AssetKind::LivePhoto));
+            let mut second = std::pin::pin!(cache.room_beside(&mut b, 6 * MIB, AssetKind::LivePhoto));
+            assert!(futures_util::poll!(first.as_mut()).is_pending());
+            assert!(futures_util::poll!(second.as_mut()).is_pending());
+            let std::task::Poll::Ready(room) = futures_util::poll!(first.as_mut()) else {
+                panic!("the second holds what the first waits for");
+            };
+            drop(room);
+            assert!(second.await.is_some());
+        }
+        assert!(a.is_empty() && b.is_empty() && kept_in(home.path()).is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_halves_of_a_live_photo_give_up_their_room_together() {
+        let home = tempfile::tempdir().unwrap();
+        let asset = DeviceAsset {
+            id: AssetId::new("a"),
+            name: "a.heic".to_owned(),
+            kind: AssetKind::LivePhoto,
+            fingerprint: Fingerprint { size: 4 * MIB, modified_ns: 1, inode: 1 },
+            taken: 1,
+            albums: BTreeSet::new(),
+            favourite: false,
+            locality: Locality::Cloud,
+            motion: Motion::Here,
+        };
+        let keys = [Part::Main, Part::Motion].map(|part| key_of(b"library", &asset, part));
+        let cache = TemporaryCache::open(home.path(), 8 * MIB).unwrap();
+        for key in &keys {
+            fetched(&cache, key, 2 * MIB).await.keep_on();
+        }
+        drop(cache);
+        let cache = TemporaryCache::open(home.path(), 8 * MIB).unwrap();
+        assert!(keys.iter().all(|key| cache.has(key)));
+        let room = cache.room(4 * MIB, AssetKind::Video).await;
+        assert!(room.is_some() && !keys.iter().any(|key| cache.has(key)));
+        assert!(kept_in(home.path()).is_empty());
     }
 
     #[test]
