@@ -278,6 +278,48 @@ async fn an_archive_that_cannot_be_read_stops_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn favourites_of_an_import_that_was_stopped_come_with_the_next() {
+    const PICTURES: u8 = 40;
+    let scene = Scene::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut pack = Pack::default();
+    for number in 0..PICTURES {
+        let mut told = sidecar(&format!("{number}.jpg"), SECONDS);
+        told["favorited"] = true.into();
+        pack = pack
+            .file(&format!("{YEAR}/{number}.jpg"), picture(number, 5000))
+            .json(&format!("{YEAR}/{number}.jpg.json"), &told);
+    }
+    let paths = [pack.zip(&folder.path().join("1.zip"))];
+    let (events, mut heard) = Events::channel();
+    let stop = CancellationToken::new();
+    let stopping = {
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            // They are in the vault, and in no favourites yet.
+            moved(&mut heard, 1).await;
+            stop.cancel();
+            drain(heard).await;
+        })
+    };
+    let first = run(&scene, &paths, &events, &stop).await;
+    drop(events);
+    stopping.await.unwrap();
+    assert!(first.backup.interrupted.is_some(), "{first:#?}");
+    let second = imported(&scene, &paths).await;
+    assert!(second.backup.is_complete(), "{second:#?}");
+    let files = listed(&scene).await;
+    let are_favourites = |file: &FileEntry| file.albums.iter().any(|album| album == "Favorites");
+    assert_eq!(
+        (files.len(), files.iter().filter(|file| are_favourites(file)).count()),
+        (PICTURES.into(), PICTURES.into())
+    );
+    let third = imported(&scene, &paths).await;
+    assert_eq!(counts(&third.backup), (0, 0, PICTURES.into(), 0, 0), "{third:#?}");
+    assert_eq!((third.backup.bytes_sent, third.backup.bytes_hashed), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_vault_has_is_linked_whichever_way_it_came() {
     let scene = Scene::new().await;
     let folder = tempfile::tempdir().unwrap();

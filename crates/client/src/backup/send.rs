@@ -12,6 +12,7 @@ use super::hash::on_disk;
 use super::packing::Packing;
 use super::run::Run;
 use super::settle::Job;
+use super::told::IS_OWED;
 use super::upload::{Original, StoredObject, Uploads, WHOLE_OBJECT_MAX};
 use crate::library::device::AssetKind;
 
@@ -68,7 +69,8 @@ impl Run {
         album: Arc<Album>,
         original: Option<(FileKey, StoredObject)>,
     ) -> Result<Packing, AssetError> {
-        let row = self.uploaded_row(job, None).await?;
+        let mut row = self.uploaded_row(job, None).await?;
+        row.reason = job.asset.is_owed_more().then(|| IS_OWED.to_owned());
         // The job does not keep what is sealed now: whoever must seal it again reads it again.
         let plain = job.source.in_memory().cloned();
         if plain.is_some() {

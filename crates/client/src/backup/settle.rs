@@ -246,7 +246,7 @@ impl Run {
             }
             if let Step::Sent(Delivered::Created(file)) = step {
                 self.pass_on(&job.asset, Some(file), true).await?;
-                return Ok(Settled::recorded(Outcome::Uploaded, file));
+                return Ok(job.asset.uploaded_as(file));
             }
             // Another device sent or edited the same picture meanwhile: the feed tells which file it is, or what it is now.
             job.is_new = false;

@@ -11,10 +11,28 @@ use serde_json::{Map, Value};
 use super::error::AssetError;
 use super::identify::Asset;
 use super::run::Run;
+use super::settle::Settled;
 use crate::catalog::FileRow;
+use crate::event::Outcome;
 
 /// Dates that are nearer than this are the same, in µs.
 const SAME_MOMENT: u64 = 3 * 60 * 1_000_000;
+
+/// What the catalog holds of a picture that was sent, until what was told of it is passed on.
+pub(super) const IS_OWED: &str = "it is in the vault, and what its sidecar says is still to be passed on";
+
+impl Asset {
+    /// Whether something was told of it that no file says by being made.
+    pub(super) fn is_owed_more(&self) -> bool {
+        self.told.as_deref().is_some_and(|told| told.favourite)
+    }
+
+    /// Sent, and all that is owed passed on: that is still to be recorded where something was.
+    pub(super) fn uploaded_as(&self, file: FileId) -> Settled {
+        let settled = if self.is_owed_more() { Settled::in_vault } else { Settled::recorded };
+        settled(Outcome::Uploaded, file)
+    }
+}
 
 impl Run {
     /// Passes on what was told of an asset to the file that has its content. `is_new`: the file was made of it.

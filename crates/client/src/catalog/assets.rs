@@ -90,7 +90,7 @@ pub struct AssetRow {
     pub file: Option<FileId>,
     /// How it ended.
     pub state: AssetState,
-    /// Why, for people; none when it is backed up.
+    /// Why, for people; none when it is backed up and nothing [is owed](Self::is_owed_more) to it.
     pub reason: Option<String>,
     /// When this content was first seen at this path, µs since the epoch.
     pub first_seen: i64,
@@ -116,6 +116,11 @@ impl AssetRow {
     /// Whether it is in the vault and on the device.
     pub fn is_backed_up(&self) -> bool {
         self.state == AssetState::BackedUp
+    }
+
+    /// Whether it is in the vault, and what its sidecar says is not passed on yet.
+    pub fn is_owed_more(&self) -> bool {
+        self.is_backed_up() && self.reason.is_some()
     }
 
     /// Whether all that [`SettledRow`] says is true of it.

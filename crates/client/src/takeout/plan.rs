@@ -105,9 +105,9 @@ impl Export {
             let Some((folder, media, item)) = places.get(&step.path).copied() else { continue };
             let motion = step.motion.as_ref().and_then(|(path, _)| places.get(path));
             let halves = std::iter::once(media).chain(motion.map(|(_, media, _)| *media));
-            let place = (folder.to_owned(), halves.collect());
+            let place: (PathBuf, Vec<usize>) = (folder.to_owned(), halves.collect());
             let is_read = matches!(step.decision, Decision::Read(_));
-            if is_read || self.has_later_sidecar(&rows, (folder, media), &step) {
+            if is_read || self.has_later_sidecar(&rows, &place, &step) {
                 result.bytes += step.fingerprint.size;
                 result.to_read.add(place);
             } else {
@@ -118,22 +118,21 @@ impl Export {
         Ok(result)
     }
 
-    /// Whether a picture was dealt with before its sidecar was what it is.
+    /// Whether a picture was dealt with before its sidecar was what it is, or was not dealt with to the end.
     fn has_later_sidecar(
         &self,
         rows: &HashMap<&[u8], &AssetRow>,
-        (folder, media): (&Path, usize),
+        (folder, halves): &(PathBuf, Vec<usize>),
         step: &Step,
     ) -> bool {
-        let found = self.folders.get(folder).and_then(|folder| folder.sidecar_of(media));
+        let Some(folder) = self.folders.get(folder) else { return false };
         let row = |path: &Path| rows.get(raw(path).as_slice()).copied();
-        let Some((sidecar, _)) = found else { return false };
-        let seen = row(&self.whole_path(sidecar)).filter(|row| row.fingerprint == sidecar.fingerprint);
-        match (seen, row(&step.path)) {
-            (Some(seen), Some(picture)) => seen.first_seen > picture.last_seen,
-            (None, Some(_)) => true,
-            (_, None) => false,
-        }
+        let Some(picture) = row(&step.path) else { return false };
+        let is_later = |(sidecar, _): (&Item, _)| {
+            let seen = row(&self.whole_path(sidecar)).filter(|row| row.fingerprint == sidecar.fingerprint);
+            picture.is_owed_more() || seen.is_none_or(|seen| seen.first_seen > picture.last_seen)
+        };
+        halves.iter().filter_map(|half| folder.sidecar_of(*half)).any(is_later)
     }
 
     fn new_sidecars(&self, rows: &HashMap<&[u8], &AssetRow>) -> Vec<Item> {
