@@ -278,6 +278,50 @@ async fn an_archive_that_cannot_be_read_stops_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_sidecar_is_told_and_read_again_when_it_is_whole() {
+    let scene = Scene::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("1.zip");
+    let told = sidecar("a.jpg", SECONDS).to_string().into_bytes();
+    let pack = |other: &str| {
+        Pack::default()
+            .file(&format!("{YEAR}/a.jpg"), picture(1, 5000))
+            .stored(&format!("{YEAR}/a.jpg.json"), told.clone())
+            .file(&format!("{YEAR}/b.jpg"), picture(2, 5000))
+            .file(&format!("{YEAR}/b-edited.jpg"), picture(3, 5000))
+            .file(&format!("{YEAR}/b.jpg.json"), other.as_bytes().to_vec())
+            .zip(&path);
+        std::fs::read(&path).unwrap()
+    };
+    let whole = pack(&sidecar("b.jpg", SECONDS).to_string());
+    let mut damaged = pack("{ \"title\": ");
+    let at = damaged.windows(told.len()).position(|window| window == told).unwrap();
+    damaged[at + 1] ^= 1;
+    std::fs::write(&path, damaged).unwrap();
+    let paths = [path];
+    let mut becomes = (3, 0, 0, 0, 2);
+    for _ in 0..2 {
+        let preview = opened(&paths).await.preview(&scene.catalog).await.unwrap();
+        let report = imported(&scene, &paths).await;
+        assert_eq!(counts(&report.backup), becomes, "{report:#?}");
+        for failed in [&preview.failed, &report.backup.failed] {
+            let failed: Vec<String> = failed.iter().map(|named| named.path.clone()).collect();
+            assert_eq!(ends(&failed), ["a.jpg.json", "b.jpg.json"]);
+            assert!(failed.iter().all(|path| path.contains("1.zip/Takeout/")), "{failed:?}");
+        }
+        becomes = (0, 3, 0, 0, 2);
+    }
+    std::fs::write(&paths[0], whole).unwrap();
+    let report = imported(&scene, &paths).await;
+    assert_eq!((counts(&report.backup), report.backup.bytes_sent), ((0, 3, 0, 0, 0), 0), "{report:#?}");
+    let files = listed(&scene).await;
+    for name in ["a.jpg", "b.jpg", "b-edited.jpg"] {
+        assert_eq!(of_name(&files, name), [(albums(&["Google Photos"]), SECONDS)]);
+    }
+    check_that_nothing_is_left(&scene, &paths, &report).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn favourites_of_an_import_that_was_stopped_come_with_the_next() {
     const PICTURES: u8 = 40;
     let scene = Scene::new().await;

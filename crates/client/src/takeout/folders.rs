@@ -10,9 +10,10 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use darkslide_media::file_type::classify;
-use darkslide_media::takeout::document::{self, AlbumDocument, Document, JSON_MAX};
+use darkslide_media::takeout::document::{self, AlbumDocument, Document, JSON_MAX, Sidecar};
 use darkslide_media::takeout::folders::is_year;
 use darkslide_media::takeout::names::{self, Match};
+use serde::de::IgnoredAny;
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::sources::Listed;
@@ -26,6 +27,9 @@ const ALBUM_ROOT: &[u8] = b"google-takeout";
 
 /// The folder that every export begins with, in every language.
 const EXPORT_FOLDER: &str = "Takeout";
+
+/// Some exports begin their JSON with one.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// One folder, all archives together.
 #[derive(Debug, Default)]
@@ -136,14 +140,33 @@ pub(super) fn is_media(path: &Path) -> bool {
 }
 
 /// Reads one JSON file. One that is too large to be any of them is something else.
-pub(super) fn read_document(source: &Source, item: &Item) -> io::Result<Document> {
+fn read_document(source: &Source, item: &Item) -> io::Result<Document> {
+    Ok(read_bytes(source, item)?.map_or(Document::Other, |bytes| document::read(&bytes)))
+}
+
+/// Reads the sidecar of a picture. Fails where what should be one is no JSON; other JSON is none.
+pub(super) fn read_sidecar(source: &Source, item: &Item) -> io::Result<Option<Sidecar>> {
+    let Some(bytes) = read_bytes(source, item)? else { return Ok(None) };
+    match document::read(&bytes) {
+        Document::Sidecar(sidecar) => Ok(Some(*sidecar)),
+        Document::Album(_) => Ok(None),
+        Document::Other => {
+            let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
+            let no_json = |_| io::Error::new(io::ErrorKind::InvalidData, "a sidecar that is no JSON");
+            serde_json::from_slice::<IgnoredAny>(text).map(|_| None).map_err(no_json)
+        }
+    }
+}
+
+/// `None` of what is too large.
+fn read_bytes(source: &Source, item: &Item) -> io::Result<Option<Vec<u8>>> {
     if item.fingerprint.size > JSON_MAX {
-        return Ok(Document::Other);
+        return Ok(None);
     }
     let mut bytes = Vec::new();
     let opened = Opened::open(&source.root.join(&item.path), item.entry.as_ref())?;
     opened.take(JSON_MAX).read_to_end(&mut bytes)?;
-    Ok(document::read(&bytes))
+    Ok(Some(bytes))
 }
 
 /// The folder of a file in the export, the same wherever it was unpacked: what is above `Takeout` does not count, nor does whether

@@ -1,6 +1,7 @@
 //! What the files of one folder of an export are: as in any folder, and with what their sidecars say.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,12 +9,12 @@ use darkslide_media::dates::ZoneRule;
 use darkslide_media::names::split_extension;
 use darkslide_media::pairing;
 use darkslide_media::probe::Probe;
-use darkslide_media::takeout::document::{Document, Sidecar};
+use darkslide_media::takeout::document::Sidecar;
 use darkslide_media::takeout::live;
 use darkslide_media::takeout::names::Kinship;
 use darkslide_media::takeout::verdict;
 
-use super::folders::{Folder, read_document};
+use super::folders::{Folder, read_sidecar};
 use super::{Export, FolderSteps, Item};
 use crate::backup::identify::{
     Asset, Component, Identified, Look, Surroundings, Told, UNKNOWN, look, read_small,
@@ -31,8 +32,16 @@ struct Seen {
     sidecar: Option<(Arc<Sidecar>, Kinship)>,
 }
 
+/// The sidecars of one folder, by their place there.
+#[derive(Default)]
+struct Sidecars {
+    read: HashMap<usize, Option<Arc<Sidecar>>>,
+    unreadable: Vec<(Arc<Path>, Identified)>,
+}
+
 impl Export {
-    /// Identifies files of one folder; each comes back once, alone or as half of a Live Photo, with the root that it lies in. Blocks.
+    /// Identifies files of one folder; each comes back once, alone or as half of a Live Photo, with the root that it lies in. So do, before the
+    /// pictures, sidecars that cannot be read, as what is not as the catalog has it: their pictures are dealt with once more when they can. Blocks.
     pub(crate) fn identify(
         &self,
         steps: &FolderSteps,
@@ -42,7 +51,7 @@ impl Export {
     ) -> Vec<(Arc<Path>, Identified)> {
         let (mut identified, mut seen) = (Vec::new(), Vec::new());
         let Some(folder) = self.folders.get(&steps.folder) else { return identified };
-        let mut sidecars = HashMap::new();
+        let mut sidecars = Sidecars::default();
         let items: Vec<(usize, &Item)> =
             steps.media.iter().filter_map(|at| Some((*at, folder.media.get(*at)?))).collect();
         // Of an entry the beginning may be all that has to be inflated.
@@ -69,6 +78,7 @@ impl Export {
                 }
             }
         }
+        identified.extend(sidecars.unreadable);
         identified.extend(paired(seen).into_iter().map(|(main, motion)| self.asset(main, motion, zone, now)));
         identified
     }
@@ -78,22 +88,23 @@ impl Export {
         &self,
         folder: &Folder,
         media: usize,
-        read: &mut HashMap<usize, Option<Arc<Sidecar>>>,
+        sidecars: &mut Sidecars,
     ) -> Option<(Arc<Sidecar>, Kinship)> {
         let (item, found) = folder.sidecar_of(media)?;
-        let known = read.entry(found.sidecar).or_insert_with(|| self.read_sidecar(item).map(Arc::new));
+        let Sidecars { read, unreadable } = sidecars;
+        let known = read.entry(found.sidecar).or_insert_with(|| {
+            let failed = |error: io::Error| {
+                let (relative, error) = (item.path.clone(), error.into());
+                let failed = Identified::Unreadable { relative, fingerprint: UNKNOWN, error };
+                unreadable.push((Arc::clone(&self.source(item).root), failed));
+            };
+            self.read_sidecar(item).map_err(failed).ok().flatten().map(Arc::new)
+        });
         known.clone().map(|sidecar| (sidecar, found.kinship))
     }
 
-    pub(super) fn read_sidecar(&self, item: &Item) -> Option<Sidecar> {
-        match read_document(self.source(item), item) {
-            Ok(Document::Sidecar(sidecar)) => Some(*sidecar),
-            Ok(_) => None,
-            Err(error) => {
-                tracing::warn!(file = %self.whole_path(item).display(), %error, "a sidecar cannot be read");
-                None
-            }
-        }
+    pub(super) fn read_sidecar(&self, item: &Item) -> io::Result<Option<Sidecar>> {
+        read_sidecar(self.source(item), item)
     }
 
     fn asset(&self, main: Seen, motion: Option<Seen>, zone: &ZoneRule, now: i64) -> (Arc<Path>, Identified) {

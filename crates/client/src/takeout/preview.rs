@@ -7,6 +7,7 @@ use time::format_description::well_known::Rfc3339;
 use super::identify::IN_GOOGLES_TRASH;
 use super::{Export, Unmatched, folders};
 use crate::backup::Named;
+use crate::backup::identify::IdentifyError;
 use crate::backup::plan::Decision;
 use crate::catalog::{Catalog, CatalogError};
 
@@ -68,7 +69,17 @@ impl Export {
                     continue;
                 }
                 let sidecar = folder.sidecar_of(at).map(|(sidecar, _)| sidecar);
-                let told = sidecar.and_then(|sidecar| self.read_sidecar(sidecar));
+                let told = sidecar.map(|sidecar| (sidecar, self.read_sidecar(sidecar)));
+                let told = told.and_then(|(sidecar, told)| {
+                    told.unwrap_or_else(|error| {
+                        let path = self.whole_path(sidecar).display().to_string();
+                        let failed = Named { path, reason: IdentifyError::from(error).to_string() };
+                        if !preview.failed.contains(&failed) {
+                            preview.failed.push(failed);
+                        }
+                        None
+                    })
+                });
                 if told.as_ref().is_some_and(|told| told.trashed) {
                     preview.skipped.push(Named { path, reason: IN_GOOGLES_TRASH.to_owned() });
                     continue;
