@@ -3,6 +3,7 @@
 mod account;
 mod agent;
 pub(crate) mod backup;
+mod explain;
 mod free_up;
 mod import;
 mod operator;
@@ -58,7 +59,7 @@ pub(crate) async fn run(output: Output, arguments: Arguments) -> Result<Ending> 
         Command::Versions(arguments) => versions::run(output, general, arguments).await,
         Command::FreeUp(arguments) => free_up::run(output, general, arguments).await,
         Command::Status(arguments) => status::run(output, general, arguments).await,
-        Command::Explain(arguments) => status::explain_paths(output, general, arguments).await,
+        Command::Explain(arguments) => explain::run(output, general, arguments).await,
         Command::Completions { shell } => shell::completions(output, shell),
         Command::ManPages { folder } => shell::manual_pages(output, &folder),
     }

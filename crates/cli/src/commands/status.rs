@@ -1,18 +1,17 @@
-//! `darkslide status` and `darkslide explain`: what is safe, what waits for what, what is not safe, and why.
+//! `darkslide status`: what is safe, what waits for what, what is not safe, and why.
 
 use super::sync::show;
 use crate::Ending;
 use crate::agent::control::Line;
 use crate::agent::status::{AgentStatus, FolderState, FolderStatus, RunStatus, State};
-use crate::arguments::{Explain, General, Status as StatusArguments};
+use crate::arguments::{General, Status as StatusArguments};
 use crate::output::{Output, bytes, counted, date, on_one_line};
 use crate::profile;
 use crate::screen::Screen;
 use anyhow::Result;
-use darkslide_client::FileId;
 use darkslide_client::backup::Named;
-use darkslide_client::backup::explain::{explain, explain_blocked, explain_file};
-use darkslide_client::backup::standing::{Agent, Standing};
+use darkslide_client::backup::explain::explain_blocked;
+use darkslide_client::backup::standing::Agent;
 use darkslide_client::catalog::{AssetState, Catalog, SetBack};
 use darkslide_client::micros_of;
 use darkslide_client::profile::Profile;
@@ -423,49 +422,6 @@ fn describe_blocked(blocked: &[Named]) -> String {
 
 fn quota(limit: u64) -> String {
     if limit >= darkslide_server::config::QUOTA_UNLIMITED { "no limit".to_owned() } else { bytes(limit) }
-}
-
-/// One path and its sentence.
-#[derive(Debug, Serialize)]
-struct Explained {
-    path: PathBuf,
-    explanation: String,
-}
-
-/// `explain`. Asks no server.
-pub(crate) async fn explain_paths(output: Output, general: &General, arguments: Explain) -> Result<Ending> {
-    let profile = profile::open(general)?;
-    let catalog: Catalog = profile.catalog().await?;
-    let agent = match Line::call(profile.folder()).await? {
-        Some(mut line) => Some(line.status().await?),
-        None => None,
-    };
-    let agent = standing_of(agent.as_ref());
-    let mut answers = Vec::with_capacity(arguments.paths.len());
-    let mut all_there = true;
-    for path in arguments.paths {
-        let number = path.to_str().filter(|_| !path.exists()).and_then(|text| text.parse().ok());
-        let of_file = match number {
-            Some(number) => explain_file(&catalog, FileId(number)).await?,
-            None => None,
-        };
-        let explanation = match of_file {
-            Some(told) => told,
-            None => {
-                let standing = explain(&catalog, &path, &agent).await?;
-                all_there &= standing != Standing::NothingThere;
-                standing.to_string()
-            }
-        };
-        answers.push(Explained { path, explanation });
-    }
-    output.answer(&answers, |answers| {
-        let line = |answer: &Explained| {
-            format!("{}: {}", on_one_line(&answer.path.to_string_lossy()), answer.explanation)
-        };
-        answers.iter().map(line).collect::<Vec<_>>().join("\n")
-    })?;
-    Ok(Ending::unless(!all_there))
 }
 
 #[cfg(test)]

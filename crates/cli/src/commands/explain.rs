@@ -1,0 +1,58 @@
+//! `darkslide explain`: why a picture is, or is not, backed up. Asks no server.
+
+use super::status::standing_of;
+use crate::Ending;
+use crate::agent::control::Line;
+use crate::arguments::{Explain, General};
+use crate::output::{Output, on_one_line};
+use crate::profile;
+use anyhow::Result;
+use darkslide_client::FileId;
+use darkslide_client::backup::explain::{explain, explain_file};
+use darkslide_client::backup::standing::Standing;
+use darkslide_client::catalog::Catalog;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// One path and its sentence.
+#[derive(Debug, Serialize)]
+struct Explained {
+    path: PathBuf,
+    explanation: String,
+}
+
+/// Says of each path how it stands.
+pub(crate) async fn run(output: Output, general: &General, arguments: Explain) -> Result<Ending> {
+    let profile = profile::open(general)?;
+    let catalog: Catalog = profile.catalog().await?;
+    let agent = match Line::call(profile.folder()).await? {
+        Some(mut line) => Some(line.status().await?),
+        None => None,
+    };
+    let agent = standing_of(agent.as_ref());
+    let mut answers = Vec::with_capacity(arguments.paths.len());
+    let mut all_there = true;
+    for path in arguments.paths {
+        let number = path.to_str().filter(|_| !path.exists()).and_then(|text| text.parse().ok());
+        let of_file = match number {
+            Some(number) => explain_file(&catalog, FileId(number)).await?,
+            None => None,
+        };
+        let explanation = match of_file {
+            Some(told) => told,
+            None => {
+                let standing = explain(&catalog, &path, &agent).await?;
+                all_there &= standing != Standing::NothingThere;
+                standing.to_string()
+            }
+        };
+        answers.push(Explained { path, explanation });
+    }
+    output.answer(&answers, |answers| {
+        let line = |answer: &Explained| {
+            format!("{}: {}", on_one_line(&answer.path.to_string_lossy()), answer.explanation)
+        };
+        answers.iter().map(line).collect::<Vec<_>>().join("\n")
+    })?;
+    Ok(Ending::unless(!all_there))
+}
