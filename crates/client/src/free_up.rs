@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use darkslide_protocol::FileId;
 use darkslide_protocol::collection::CollectionType;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::backup::rules::explanation::Explanation;
 use crate::catalog::{AssetRow, Catalog, CatalogError, FileFilter, FileRow, Fingerprint};
@@ -40,7 +40,8 @@ pub struct FreeUpRule {
 pub struct Candidate {
     /// The file in the vault.
     pub file: FileId,
-    /// Its components on this device, whole paths: a Live Photo has two.
+    /// Its components on this device, whole paths: a Live Photo has two. In JSON what of them is not UTF-8 is replaced.
+    #[serde(serialize_with = "lossy")]
     pub paths: Vec<PathBuf>,
     /// Their bytes.
     pub bytes: u64,
@@ -59,9 +60,16 @@ pub struct FreeUpPlan {
     /// Proved to be in the vault just now.
     pub candidates: Vec<Candidate>,
     /// Backed up and old enough, and not vouched for by the server: they stay.
+    #[serde(serialize_with = "lossy")]
     pub not_vouched_for: Vec<PathBuf>,
     /// Backed up and old enough, and in a sync folder, from where they would go out of the vault too: they stay.
+    #[serde(serialize_with = "lossy")]
     pub in_step: Vec<PathBuf>,
+}
+
+/// Paths as text, each whatever its bytes are.
+fn lossy<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
 }
 
 impl FreeUpPlan {

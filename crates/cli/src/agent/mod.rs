@@ -419,7 +419,7 @@ impl Agent {
         };
         let (events, receiver) = Events::channel();
         let stop = CancellationToken::new();
-        let shown = RunStatus { folder: row.path.clone(), ..RunStatus::default() };
+        let shown = RunStatus { folder: row.path.display().to_string(), ..RunStatus::default() };
         let run =
             attempt::run(Arc::clone(session), self.catalog.clone(), row, settings, events, stop.clone());
         let task = tokio::spawn(run);

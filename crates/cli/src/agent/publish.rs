@@ -140,7 +140,7 @@ impl Watched {
         };
         let some = self.waiting.iter().flat_map(|waiting| &waiting.some);
         FolderStatus {
-            path: self.row.path.clone(),
+            path: self.row.path.display().to_string(),
             state,
             because,
             safe: self.counts.safe,

@@ -1,7 +1,5 @@
 //! What the agent tells of itself: one value, for people and for scripts.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 
 /// The agent, now.
@@ -61,8 +59,8 @@ pub(crate) struct Problem {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RunStatus {
-    /// The watch folder.
-    pub(crate) folder: PathBuf,
+    /// The watch folder, as text: what of it is not UTF-8 is replaced.
+    pub(crate) folder: String,
     /// Files found so far.
     pub(crate) found: u64,
     /// Files to look at.
@@ -96,8 +94,8 @@ pub(crate) struct RunStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct FolderStatus {
-    /// Where it is.
-    pub(crate) path: PathBuf,
+    /// Where it is, as text: what of it is not UTF-8 is replaced.
+    pub(crate) path: String,
     /// How it stands.
     pub(crate) state: FolderState,
     /// Why it is polled or offline.

@@ -12,12 +12,12 @@ use darkslide_client::backup::explain::{explain, explain_file};
 use darkslide_client::backup::standing::Standing;
 use darkslide_client::catalog::Catalog;
 use serde::Serialize;
-use std::path::PathBuf;
 
 /// One path and its sentence.
 #[derive(Debug, Serialize)]
 struct Explained {
-    path: PathBuf,
+    /// As text: what of it is not UTF-8 is replaced.
+    path: String,
     explanation: String,
 }
 
@@ -46,12 +46,10 @@ pub(crate) async fn run(output: Output, general: &General, arguments: Explain) -
                 standing.to_string()
             }
         };
-        answers.push(Explained { path, explanation });
+        answers.push(Explained { path: path.display().to_string(), explanation });
     }
     output.answer(&answers, |answers| {
-        let line = |answer: &Explained| {
-            format!("{}: {}", on_one_line(&answer.path.to_string_lossy()), answer.explanation)
-        };
+        let line = |answer: &Explained| format!("{}: {}", on_one_line(&answer.path), answer.explanation);
         answers.iter().map(line).collect::<Vec<_>>().join("\n")
     })?;
     Ok(Ending::unless(!all_there))

@@ -49,8 +49,10 @@ pub(crate) async fn run(output: Output, general: &General, arguments: FreeUp) ->
             }
         }
     }
-    let answer = json!({ "removed": removed, "bytes": freed, "failed": failed, "notVouchedFor": plan.not_vouched_for,
-        "inStep": plan.in_step });
+    // Names need not be UTF-8.
+    let texts = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
+    let answer = json!({ "removed": removed, "bytes": freed, "failed": failed,
+        "notVouchedFor": texts(&plan.not_vouched_for), "inStep": texts(&plan.in_step) });
     output.answer(&answer, |_| {
         let done = format!("Removed {}; {} are free now.", counted(removed, "original"), bytes(freed));
         [done].into_iter().chain(kept(&plan)).collect::<Vec<_>>().join("\n")

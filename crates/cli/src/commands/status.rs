@@ -19,7 +19,7 @@ use darkslide_client::session::{AccountSummary, Session};
 use serde::Serialize;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 /// How often the server is asked while the status is followed.
@@ -27,6 +27,9 @@ const ASK_EVERY: Duration = Duration::from_secs(30);
 
 /// How long nothing may change before the status is put together again all the same.
 const REFRESH: Duration = Duration::from_secs(2);
+
+/// How long an agent that hung up is left alone.
+const RECALL: Duration = Duration::from_secs(1);
 
 /// How long it is told that the server was set back.
 const SET_BACK_TOLD: Duration = Duration::from_hours(30 * 24);
@@ -40,7 +43,7 @@ const NAMED_MAX: usize = 3;
 #[serde(rename_all = "camelCase")]
 struct Status {
     profile: String,
-    folder: PathBuf,
+    folder: String,
     server: String,
     email: String,
     /// The last time that the server turned out to have been set back to an older state, of this month.
@@ -97,33 +100,56 @@ pub(crate) async fn run(output: Output, general: &General, arguments: StatusArgu
 /// Shows it again at every change, until Ctrl-C.
 async fn follow(output: Output, profile: &Profile, session: &Session, catalog: &Catalog) -> Result<Ending> {
     let mut screen = Screen::new();
-    let mut line = None;
-    let mut agent = None;
+    let mut followed = Followed::default();
     let mut asked = (Instant::now(), session.summary().await.map_err(|error| error.to_string()));
     loop {
         if asked.0.elapsed() > ASK_EVERY {
             asked = (Instant::now(), session.summary().await.map_err(|error| error.to_string()));
         }
-        if line.is_none() {
-            line = Line::call(profile.folder()).await?;
-            if let Some(line) = &mut line {
-                line.follow().await?;
-                agent = line.news().await.ok();
-            }
-        }
-        let status = gather(profile, session, catalog, asked.1.clone(), agent.clone()).await?;
+        followed.call(profile.folder()).await?;
+        let status = gather(profile, session, catalog, asked.1.clone(), followed.agent.clone()).await?;
         if output.json {
             output.line(&status)?;
         } else {
             screen.show(&describe(&status))?;
         }
-        match &mut line {
-            None => tokio::time::sleep(REFRESH).await,
-            Some(following) => match tokio::time::timeout(REFRESH, following.news()).await {
-                Ok(Ok(news)) => agent = Some(news),
-                Ok(Err(_)) => (line, agent) = (None, None),
-                Err(_) => {}
-            },
+        followed.wait().await;
+    }
+}
+
+/// An agent that is followed for as long as it is there, and again when another one is.
+#[derive(Default)]
+struct Followed {
+    line: Option<Line>,
+    agent: Option<AgentStatus>,
+}
+
+impl Followed {
+    /// Calls the agent unless it is on the line.
+    async fn call(&mut self, profile: &Path) -> Result<()> {
+        if self.line.is_some() {
+            return Ok(());
+        }
+        self.line = Line::call(profile).await?;
+        if let Some(line) = &mut self.line {
+            self.agent = match line.follow().await {
+                Ok(()) => line.news().await.ok(),
+                Err(_) => None,
+            };
+        }
+        Ok(())
+    }
+
+    /// Waits for news, and no longer than what is shown may be old. One that hung up is left alone for a moment.
+    async fn wait(&mut self) {
+        let Some(line) = &mut self.line else { return tokio::time::sleep(REFRESH).await };
+        match tokio::time::timeout(REFRESH, line.news()).await {
+            Ok(Ok(news)) => self.agent = Some(news),
+            Ok(Err(_)) => {
+                (self.line, self.agent) = (None, None);
+                tokio::time::sleep(RECALL).await;
+            }
+            Err(_) => {}
         }
     }
 }
@@ -146,7 +172,7 @@ async fn gather(
     };
     Ok(Status {
         profile: profile.name().to_string(),
-        folder: profile.folder().to_path_buf(),
+        folder: profile.folder().display().to_string(),
         server: session.api.server().to_string(),
         email: session.email.to_string(),
         set_back: recent_set_back(catalog).await?,
@@ -201,7 +227,7 @@ async fn unattended(catalog: &Catalog) -> Result<Vec<FolderStatus>> {
     for row in catalog.watch_folders().await? {
         let counts = catalog.root_counts(&row.path).await?;
         folders.push(FolderStatus {
-            path: row.path,
+            path: row.path.display().to_string(),
             state: if row.paused { FolderState::Paused } else { FolderState::Unattended },
             safe: counts.safe,
             safe_at: counts.safe_at,
@@ -213,13 +239,8 @@ async fn unattended(catalog: &Catalog) -> Result<Vec<FolderStatus>> {
 }
 
 fn describe(status: &Status) -> String {
-    let mut text = format!(
-        "{} on {} (profile {}, in {})\n",
-        status.email,
-        status.server,
-        status.profile,
-        status.folder.display()
-    );
+    let mut text =
+        format!("{} on {} (profile {}, in {})\n", status.email, status.server, status.profile, status.folder);
     match (&status.account, &status.unreachable) {
         (Some(account), _) => {
             text += &format!(
@@ -298,7 +319,7 @@ pub(crate) fn describe_agent(agent: &AgentStatus, needs_somebody: bool) -> Strin
 }
 
 fn describe_run(run: &RunStatus) -> String {
-    let folder = on_one_line(&run.folder.to_string_lossy());
+    let folder = on_one_line(&run.folder);
     if run.files == 0 {
         return format!("  {folder}: {} looked at\n", counted(run.found, "file"));
     }
@@ -330,7 +351,7 @@ fn describe_run(run: &RunStatus) -> String {
 pub(crate) fn describe_folders(folders: &[FolderStatus], agent: &Agent) -> String {
     let mut text = String::new();
     for folder in folders {
-        let path = on_one_line(&folder.path.to_string_lossy());
+        let path = on_one_line(&folder.path);
         text += &format!(
             "\n{path}: {}, {} safe",
             folder.state.word(),
@@ -532,5 +553,23 @@ mod tests {
         };
         let agent = AgentStatus { state: State::Retrying, problem: Some(problem), run: None, ..agent() };
         insta::assert_snapshot!(describe_agent(&agent, false));
+    }
+
+    /// Once, it was called again at once, and again, for as long as it hung up.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn an_agent_that_hangs_up_is_left_alone_for_a_moment() {
+        let folder = tempfile::tempdir().unwrap();
+        let door = tokio::net::UnixListener::bind(folder.path().join("agent.sock")).unwrap();
+        let mut followed = Followed::default();
+        let hang_up = async {
+            drop(door.accept().await.unwrap());
+        };
+        let (called, ()) = tokio::join!(followed.call(folder.path()), hang_up);
+        called.unwrap();
+        assert!(followed.line.is_some() && followed.agent.is_none());
+        let begin = Instant::now();
+        followed.wait().await;
+        assert!(followed.line.is_none() && begin.elapsed() >= RECALL);
     }
 }

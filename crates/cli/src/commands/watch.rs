@@ -21,7 +21,8 @@ use crate::profile;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Watched {
-    path: PathBuf,
+    /// As text: what of it is not UTF-8 is replaced.
+    path: String,
     /// `per-root`, `per-folder` or `named`.
     albums: &'static str,
     /// The album's name, where it was given one.
@@ -118,7 +119,7 @@ async fn list(output: Output, catalog: &Catalog) -> Result<()> {
             AlbumRule::PerFolder | AlbumRule::ByFolder(_) => ("per-folder", None),
         };
         list.push(Watched {
-            path: row.path,
+            path: row.path.display().to_string(),
             albums,
             album,
             exclude: row.exclude,
@@ -148,13 +149,7 @@ fn describe(list: &[Watched]) -> String {
             (None, "per-folder") => "one a folder".to_owned(),
             (None, _) => "one".to_owned(),
         };
-        vec![
-            folder.path.display().to_string(),
-            state,
-            folder.safe.to_string(),
-            albums,
-            folder.exclude.join(" "),
-        ]
+        vec![folder.path.clone(), state, folder.safe.to_string(), albums, folder.exclude.join(" ")]
     }));
     table(&rows)
 }

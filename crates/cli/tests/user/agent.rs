@@ -17,13 +17,13 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running agent, killed with the test.
-struct Agent<'a> {
+pub(crate) struct Agent<'a> {
     machine: &'a Machine,
     child: Child,
 }
 
 impl<'a> Agent<'a> {
-    fn start(machine: &'a Machine, further: &[&str]) -> Self {
+    pub(crate) fn start(machine: &'a Machine, further: &[&str]) -> Self {
         Self::start_with(machine, further, &std::env::var("PATH").unwrap())
     }
 
@@ -40,7 +40,7 @@ impl<'a> Agent<'a> {
     }
 
     /// Its status, once it is as wanted. `status --watch` follows the agent: it ends with what it was waited for.
-    fn until(&self, what: &str, is_there: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn until(&self, what: &str, is_there: impl Fn(&Value) -> bool) -> Value {
         let begin = Instant::now();
         loop {
             assert!(
@@ -62,7 +62,7 @@ impl<'a> Agent<'a> {
     }
 
     /// Its status, once it has sent and linked so much and has nothing left to do.
-    fn until_done(&self, uploaded: u64, linked: u64) -> Value {
+    pub(crate) fn until_done(&self, uploaded: u64, linked: u64) -> Value {
         self.until(&format!("{uploaded} sent and {linked} linked"), |status| {
             let done = &status["done"];
             status["state"] == "idle" && done["uploaded"] == uploaded && done["linked"] == linked
@@ -74,7 +74,7 @@ impl<'a> Agent<'a> {
         self.child.wait().unwrap();
     }
 
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         assert_eq!(self.machine.json(&["agent", "stop"]), json!({ "state": "ended" }));
         assert!(self.child.wait().unwrap().success());
     }
@@ -119,7 +119,7 @@ impl Drop for Following {
 }
 
 /// A picture like no other.
-fn picture(number: u32) -> Vec<u8> {
+pub(crate) fn picture(number: u32) -> Vec<u8> {
     let mut bytes = jpeg(0);
     let end = bytes.len() - 2;
     bytes.splice(end..end, number.to_be_bytes().map(|byte| byte & 0x7f));

@@ -13,6 +13,8 @@ mod chance;
 mod corpus;
 mod crash;
 mod machine;
+#[cfg(target_os = "linux")]
+mod names;
 mod operator;
 mod pair;
 mod proof;
