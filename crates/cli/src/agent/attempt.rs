@@ -9,7 +9,7 @@ use darkslide_client::error::{VaultError, causes_on};
 use darkslide_client::event::Events;
 use darkslide_client::session::Session;
 use darkslide_client::watch::health::{Health, Offline, examine};
-use darkslide_client::watch::{Removals, Watcher};
+use darkslide_client::watch::{Removals, Root, Watcher};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -33,11 +33,12 @@ pub(super) enum Attempt {
     Failed(String),
 }
 
-/// Sees whether a folder is there. A watcher is begun if there is none, or if the folder is on another disk than it was.
+/// Sees whether a folder is there. A watcher is begun if there is none that works, or if something else lies there than the folder that it was
+/// begun for: another one, or one on another disk.
 pub(super) async fn look(
     catalog: Catalog,
     folder: WatchFolderRow,
-    has_watcher: bool,
+    watched: Option<Watching>,
     news: Arc<Notify>,
 ) -> Attempt {
     let device = match health(&catalog, &folder).await {
@@ -45,12 +46,26 @@ pub(super) async fn look(
         Ok(Health::Offline(why)) => return Attempt::Offline(why),
         Err(error) => return failed(&error, &catalog),
     };
-    if has_watcher && folder.device == Some(device) {
+    let is_watched = match watched {
+        Some(watching) => folder.device == Some(device) && !is_replaced(watching.0).await,
+        None => false,
+    };
+    if is_watched {
         return Attempt::Online { device, watcher: None };
     }
     let path = folder.path;
     let beginning = tokio::task::spawn_blocking(move || Watcher::begin(&path, Removals::AreNothing, news));
     Attempt::Online { device, watcher: beginning.await.ok() }
+}
+
+/// The root of the watcher that works, if it has one.
+pub(super) struct Watching(pub(super) Option<Arc<Root>>);
+
+/// Whether something else lies there than what is watched. A disk that does not answer says nothing.
+pub(super) async fn is_replaced(root: Option<Arc<Root>>) -> bool {
+    let Some(root) = root else { return false };
+    let looking = tokio::task::spawn_blocking(move || root.is_replaced());
+    matches!(tokio::time::timeout(DISK_PATIENCE, looking).await, Ok(Ok(true)))
 }
 
 async fn health(catalog: &Catalog, folder: &WatchFolderRow) -> Result<Health, CatalogError> {

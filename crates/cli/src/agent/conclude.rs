@@ -15,7 +15,7 @@ use super::attempt::Attempt;
 use super::notices::Cause;
 use super::schedule::chance;
 use super::status::Problem;
-use super::{Agent, Running, Watched, micros_of};
+use super::{Agent, LOOK_AGAIN, Running, Watched, micros_of};
 
 /// Failed files of one run that the log names.
 const FAILED_NAMED: usize = 20;
@@ -121,6 +121,7 @@ impl Agent {
             self.notices.tell(Cause::Offline(folder), &text);
         }
         if is_news {
+            self.schedule.look_by(folder, Instant::now() + LOOK_AGAIN);
             self.say(text);
         }
         Ok(())

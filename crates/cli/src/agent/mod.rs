@@ -62,6 +62,10 @@ const RUN_PATIENCE: Duration = Duration::from_mins(1);
 /// How long a run may take to end when it is told to.
 const ENDING: Duration = Duration::from_secs(30);
 
+/// How long whoever replaces a folder has until it is looked whether it is there, and until it is looked again if it is not.
+const LOOK_SOON: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
 /// How often it is looked whether somebody has signed in again.
 const SIGN_IN_LOOK: Duration = Duration::from_secs(5);
 
@@ -333,7 +337,11 @@ impl Agent {
         }
         for (id, folder) in &mut self.folders {
             let Some(watcher) = &mut folder.watcher else { continue };
-            self.schedule.mark(*id, watcher.take(), now);
+            let dirty = watcher.take();
+            if dirty.is_everything() {
+                self.schedule.look_by(*id, now + LOOK_SOON.min(self.settings.timing.settle));
+            }
+            self.schedule.mark(*id, dirty, now);
             self.schedule.set_polled(*id, matches!(watcher.how(), How::Polled(_)), now);
         }
         self.guests.retain(|guest| !guest.line.is_cancelled());
@@ -382,12 +390,10 @@ impl Agent {
 
     fn look(&mut self, folder: i64) {
         let Some(watched) = self.folders.get(&folder) else { return };
-        let looking = attempt::look(
-            self.catalog.clone(),
-            watched.row.clone(),
-            watched.watcher.is_some() && watched.offline.is_none(),
-            Arc::clone(&self.news),
-        );
+        let watcher = watched.watcher.as_ref().filter(|_| watched.offline.is_none());
+        let watching = watcher.map(|watcher| attempt::Watching(watcher.root().cloned()));
+        let looking =
+            attempt::look(self.catalog.clone(), watched.row.clone(), watching, Arc::clone(&self.news));
         self.running = Some(Running {
             folder,
             scope: None,

@@ -140,6 +140,13 @@ impl Schedule {
         self.not_before = None;
     }
 
+    /// It may be another folder by now, or not be there: that is seen then, if not sooner.
+    pub(crate) fn look_by(&mut self, folder: i64, at: Instant) {
+        if let Some(lane) = self.lanes.get_mut(&folder) {
+            lane.look_due = lane.look_due.min(at);
+        }
+    }
+
     /// The server has given a sign: whatever waits for it is tried.
     pub(crate) fn retry_now(&mut self) {
         self.not_before = None;

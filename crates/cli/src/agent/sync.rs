@@ -15,11 +15,12 @@ use darkslide_client::folder::report::PassReport;
 use darkslide_client::folder::{Memories, PassSettings, SESSION_ENDED, SyncError, pass, signed_out};
 use darkslide_client::micros_of;
 use darkslide_client::session::Session;
-use darkslide_client::watch::{How, Removals, Watcher};
+use darkslide_client::watch::{How, Removals, Watcher, Why};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::AgentSettings;
+use super::attempt::is_replaced;
 use super::control::{Command, Request};
 use super::log::{Log, moment};
 use super::notices::{Cause, Notices};
@@ -87,6 +88,8 @@ struct InStep {
     row: SyncFolderRow,
     watcher: Option<Watcher>,
     due: Instant,
+    /// When it is seen whether what is watched is still what lies there.
+    look_due: Instant,
     failures: u32,
     /// What was last said of it.
     said: Option<String>,
@@ -95,6 +98,30 @@ struct InStep {
 }
 
 impl InStep {
+    fn new(row: SyncFolderRow) -> Self {
+        let now = Instant::now();
+        Self { row, watcher: None, due: now, look_due: now, failures: 0, said: None, looked_at: 0 }
+    }
+
+    /// Takes over what the system has told, and sees now and then whether it tells it of the folder that is there: otherwise it is to be watched
+    /// anew.
+    async fn hear(&mut self, now: Instant, every: Duration) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let dirty = watcher.take();
+        if !dirty.is_clean() {
+            self.due = self.due.min(now + FLOCK);
+        }
+        if dirty.is_everything() || self.look_due <= now || self.due <= now {
+            self.look_due = now + every;
+            // It may not have been there for a moment when it was to be watched.
+            let is_refused = matches!(watcher.how(), How::Polled(Why::Refused(_)));
+            if (is_refused && self.due <= now) || is_replaced(watcher.root().cloned()).await {
+                self.watcher = None;
+                self.due = self.due.min(now + FLOCK);
+            }
+        }
+    }
+
     /// How long to wait after one more failure.
     fn pause(&mut self) -> Duration {
         let pause = backoff(RETRY, self.failures, chance());
@@ -177,16 +204,15 @@ impl Keeper {
         let session = self.shared.sign_in.borrow().session().cloned();
         let is_idle = *self.shared.paused.borrow();
         for folder in folders.values_mut().filter(|folder| !folder.row.paused) {
-            let is_dirty = folder.watcher.as_mut().is_some_and(|watcher| !watcher.take().is_clean());
-            if is_dirty {
-                folder.due = folder.due.min(now + FLOCK);
-            }
+            folder.hear(now, self.settings.timing.look).await;
         }
         let (Some(session), false) = (session, is_idle) else { return now + Duration::from_mins(1) };
+        let watched = folders.values().filter(|folder| !folder.row.paused && folder.watcher.is_some());
+        let look = watched.map(|folder| folder.look_due).min();
         let ready = folders.values_mut().filter(|folder| !folder.row.paused).min_by_key(|folder| folder.due);
         let Some(folder) = ready else { return now + self.settings.timing.rescan };
         if folder.due > now {
-            return folder.due;
+            return look.map_or(folder.due, |look| look.min(folder.due));
         }
         // Not before: what is watched is the folder that is there now, and it is not the right one while that is left alone.
         if folder.watcher.is_none() {
@@ -391,8 +417,7 @@ fn take_over(rows: Vec<SyncFolderRow>, folders: &mut BTreeMap<i64, InStep>) {
                 known.row = row;
             }
             None => {
-                let new =
-                    InStep { row, watcher: None, due: Instant::now(), failures: 0, said: None, looked_at: 0 };
+                let new = InStep::new(row);
                 folders.insert(new.row.id, new);
             }
         }

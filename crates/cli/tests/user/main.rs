@@ -19,6 +19,8 @@ mod operator;
 mod pair;
 mod proof;
 mod quickstart;
+#[cfg(target_os = "linux")]
+mod roots;
 mod set_back;
 mod sync;
 mod sync_accounts;

@@ -8,12 +8,14 @@ pub mod dirty;
 pub mod file_system;
 pub mod health;
 mod notices;
+mod root;
 mod watcher;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use dirty::Dirty;
+pub use root::Root;
 pub use watcher::{How, Removals, Watcher, Why};
 
 use crate::catalog::{SyncFolderRow, WatchFolderRow};

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
-use super::{Dirty, file_system, notices};
+use super::{Dirty, Root, file_system, notices};
 
 /// How changes of a folder become known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +58,7 @@ pub struct Watcher {
     shared: Arc<Mutex<Shared>>,
     /// Kept for as long as notices are wanted.
     _notices: Option<RecommendedWatcher>,
+    root: Option<Arc<Root>>,
     how: How,
 }
 
@@ -65,14 +66,16 @@ impl Watcher {
     /// Begins to watch; `news` is told when there is something to ask for. What was there before is not news.
     pub fn begin(path: &Path, removals: Removals, news: Arc<Notify>) -> Self {
         let shared = Arc::new(Mutex::new(Shared::default()));
-        let polled = |why| Self { shared: Arc::default(), _notices: None, how: How::Polled(why) };
+        let polled = |why| Self { shared: Arc::default(), _notices: None, root: None, how: How::Polled(why) };
         match file_system::untold(path) {
             Ok(None) => {}
             Ok(Some(name)) => return polled(Why::FileSystem(name)),
             Err(error) => return polled(Why::Refused(error.to_string())),
         }
+        // Before the watch begins: what takes the root's place in between is seen.
+        let root = Arc::new(Root::look(path));
         match listen(path, removals, Arc::clone(&shared), news) {
-            Ok(notices) => Self { shared, _notices: Some(notices), how: How::Told },
+            Ok(notices) => Self { shared, _notices: Some(notices), root: Some(root), how: How::Told },
             Err(error) => polled(why(&error)),
         }
     }
@@ -85,6 +88,11 @@ impl Watcher {
             self.how = How::Polled(why);
         }
         std::mem::take(&mut shared.dirty)
+    }
+
+    /// The root that the system's notices are of, to be asked whether it is still there; none where there are no notices.
+    pub fn root(&self) -> Option<&Arc<Root>> {
+        self.root.as_ref()
     }
 
     /// How changes become known.

@@ -1,0 +1,210 @@
+//! The root of a watched folder, as it was when the watch began: whether what the system tells is still told of what lies at its path.
+//!
+//! A watch follows the folder that it was begun for, wherever that goes, and sees nothing of what takes its place: another folder, or another
+//! disk. The library that hears the system's notices does not tell that a disk was unmounted. So the root, and each place below it where a
+//! disk is mounted, have watches of their own here, for nothing but their end; and what lies at the path is compared with what lay there.
+
+use std::path::{Path, PathBuf};
+
+#[cfg(target_os = "linux")]
+use darkslide_media::names::ignored_folder;
+
+/// The root of one watch.
+#[derive(Debug)]
+pub struct Root {
+    path: PathBuf,
+    seen: Option<Seen>,
+    #[cfg(target_os = "linux")]
+    ends: ends::Ends,
+}
+
+/// What lay at the path.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    /// Disk and number on it, where the system tells them.
+    place: (u64, u64),
+    /// What is mounted there and below.
+    mounts: Vec<Vec<u8>>,
+}
+
+impl Root {
+    /// As it is now. Asks the file system, and so may take as long as a disk takes to answer.
+    pub(super) fn look(path: &Path) -> Self {
+        let seen = seen(path);
+        Self {
+            path: path.to_owned(),
+            #[cfg(target_os = "linux")]
+            ends: ends::Ends::watch(path, seen.iter().flat_map(|seen| &seen.mounts)),
+            seen,
+        }
+    }
+
+    /// Whether something else lies at its path by now, or something else is mounted there or below: then its watch is deaf and another is to
+    /// be begun. Asks the file system, and so may take as long as a disk takes to answer.
+    pub fn is_replaced(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        if self.ends.has_come() {
+            return true;
+        }
+        seen(&self.path) != self.seen
+    }
+}
+
+fn seen(path: &Path) -> Option<Seen> {
+    let place = place(&path.metadata().ok()?);
+    Some(Seen { place, mounts: mounts(path) })
+}
+
+#[cfg(unix)]
+fn place(metadata: &std::fs::Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt as _;
+    (metadata.dev(), metadata.ino())
+}
+
+/// Elsewhere a folder that is watched cannot be moved, or its handle keeps it.
+#[cfg(not(unix))]
+fn place(_metadata: &std::fs::Metadata) -> (u64, u64) {
+    (0, 0)
+}
+
+/// What is mounted at a path and below it, where a scan comes to: a line of the system's list each, up to the place.
+#[cfg(target_os = "linux")]
+fn mounts(path: &Path) -> Vec<Vec<u8>> {
+    let is_seen = |point: &Path| {
+        let below = point.strip_prefix(path).ok();
+        below.is_some_and(|below| !below.iter().any(|name| ignored_folder(name).is_some()))
+    };
+    let list = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let lines = list.split(|byte| *byte == b'\n');
+    let below = lines.filter(|line| mount_point(line).is_some_and(|point| is_seen(&point)));
+    below.map(|line| fields(line).take(5).collect::<Vec<_>>().join(&b' ')).collect()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn mounts(_path: &Path) -> Vec<Vec<u8>> {
+    Vec::new()
+}
+
+#[cfg(target_os = "linux")]
+fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|byte| *byte == b' ')
+}
+
+/// The fifth field of a line of `/proc/self/mountinfo`, see `proc_pid_mountinfo(5)`: blanks, line ends and backslashes in it are three octal
+/// digits behind a backslash.
+#[cfg(target_os = "linux")]
+fn mount_point(line: &[u8]) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStringExt as _;
+    let mut rest = fields(line).nth(4)?;
+    let mut point = Vec::with_capacity(rest.len());
+    while let Some((first, behind)) = rest.split_first() {
+        rest = behind;
+        let digits = rest.split_at_checked(3).filter(|_| *first == b'\\');
+        let octal = digits.and_then(|(digits, behind)| {
+            let byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()?;
+            Some((byte, behind))
+        });
+        match octal {
+            Some((byte, behind)) => {
+                point.push(byte);
+                rest = behind;
+            }
+            None => point.push(*first),
+        }
+    }
+    Some(std::ffi::OsString::from_vec(point).into())
+}
+
+#[cfg(target_os = "linux")]
+mod ends {
+    use std::os::fd::OwnedFd;
+    use std::path::Path;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
+
+    /// Watches of which each notice says that one of them has ended.
+    #[derive(Debug)]
+    pub(super) struct Ends {
+        /// None where the system allows no more: what lies there is compared all the same.
+        notices: Option<OwnedFd>,
+        has_come: AtomicBool,
+    }
+
+    impl Ends {
+        pub(super) fn watch<'a>(root: &Path, mounts: impl Iterator<Item = &'a Vec<u8>>) -> Self {
+            let notices = init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok();
+            if let Some(notices) = &notices {
+                // That a disk is unmounted and that a watch has ended is told whatever is wanted.
+                let wanted = WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF | WatchFlags::ONLYDIR;
+                for path in mounts.filter_map(|line| super::mount_point(line)).chain([root.to_owned()]) {
+                    let _watched = add_watch(notices, &path, wanted);
+                }
+            }
+            Self { notices, has_come: AtomicBool::new(false) }
+        }
+
+        pub(super) fn has_come(&self) -> bool {
+            let told = self.notices.as_ref().map(|notices| rustix::io::read(notices, &mut [0; 4096]));
+            if let Some(Ok(1..)) = told {
+                self.has_come.store(true, Ordering::Relaxed);
+            }
+            self.has_come.load(Ordering::Relaxed)
+        }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn another_folder_at_the_path_is_told_from_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("pictures"), folder.path().join("other"));
+        let begin = || {
+            fs::create_dir_all(&path).unwrap();
+            let root = Root::look(&path);
+            assert!(!root.is_replaced());
+            fs::write(path.join("a.jpg"), b"x").unwrap();
+            fs::create_dir_all(path.join("below")).unwrap();
+            fs::remove_dir(path.join("below")).unwrap();
+            assert!(!root.is_replaced(), "what lies in it is another matter");
+            root
+        };
+        let swapped = begin();
+        fs::rename(&path, &other).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(swapped.is_replaced() && swapped.is_replaced());
+        // The file system may give it the same number again.
+        let anew = begin();
+        fs::remove_dir_all(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(anew.is_replaced());
+        fs::remove_dir_all(&path).unwrap();
+        // The folder around it is another one: nothing is told of that.
+        let inner = path.join("inner");
+        fs::create_dir_all(&inner).unwrap();
+        let around = Root::look(&inner);
+        fs::rename(&path, folder.path().join("away")).unwrap();
+        fs::create_dir_all(&inner).unwrap();
+        assert!(around.is_replaced());
+        fs::remove_dir_all(&path).unwrap();
+        let gone = Root::look(&path);
+        assert!(!gone.is_replaced());
+        fs::create_dir(&path).unwrap();
+        assert!(gone.is_replaced());
+    }
+
+    #[test]
+    fn mount_points_are_read_from_the_list_of_the_system() {
+        let line = br"36 35 98:0 /mnt1 /home/me/My\040Pictures\134x rw,noatime master:1 - ext3 /dev/root rw";
+        assert_eq!(mount_point(line).unwrap(), Path::new(r"/home/me/My Pictures\x"));
+        assert_eq!(mount_point(br"1 2 3 / /a\9 b").unwrap(), Path::new(r"/a\9"));
+        assert_eq!(mount_point(b"36 35"), None);
+        let proc = mounts(Path::new("/proc"));
+        assert!(proc.iter().any(|line| mount_point(line).is_some_and(|point| point == Path::new("/proc"))));
+        assert!(mounts(Path::new("/nowhere/at/all")).is_empty());
+    }
+}
