@@ -127,6 +127,15 @@ pub(crate) async fn add_folder(
     let given = given.map(std::path::absolute).transpose()?;
     let outside = given.clone().unwrap_or_else(|| profile.folder().join("trash"));
     let path = choose::admit(&arguments.path, &outside, &rows, &watched)?;
+    if let Some(trash) = &given
+        && !trash::is_free(trash).with_context(|| format!("cannot read {}", trash.display()))?
+    {
+        bail!(
+            "{} holds something else, and what is in a local trash is deleted after 30 days: say `--local-trash` with a folder of its own, as {}",
+            trash.display(),
+            trash.join("darkslide-trash").display()
+        );
+    }
     let (others, unreadable) = of_other_profiles(profile).await?;
     choose::admit_beside(&path, &outside, &others)?;
     let found = marker::read(&path)?;
@@ -407,7 +416,7 @@ async fn until_in_step(
 fn left_trashes(profile: &Profile, rows: &[SyncFolderRow]) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(profile.local_trash("")).into_iter().flatten().flatten();
     let all = entries.map(|entry| entry.path());
-    all.filter(|path| rows.iter().all(|row| row.folder.trash != *path)).collect()
+    all.filter(|path| path.is_dir() && rows.iter().all(|row| row.folder.trash != *path)).collect()
 }
 
 async fn list_trash(

@@ -1,13 +1,13 @@
 //! The local trash of a sync folder: outside the folder, an entry a picture, for 30 days.
 //!
 //! An entry is a folder with a note (`entry.json`) and the file under its own name, so that a person with nothing but a file manager finds it.
-//! The note is written first; an entry without its file, or without its note, is one that a crash left behind, and goes when it is as old as
-//! others. If a file cannot be moved here, it stays where it was.
+//! The note is written first; an entry without its file is one that a crash left behind, and goes when it is as old as others. If a file cannot be
+//! moved here, it stays where it was. Nothing goes that was not put here: a folder that only looks like an entry, or has anything else in it, stays.
 //!
 //! A clock may be wrong by years. So an entry only goes once 30 days have passed by two that know nothing of each other: this computer's, and the
 //! server's ([`Moment`]). Where the server's is not known, nothing goes.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -45,6 +45,10 @@ pub struct Moment {
 /// What a file is called between its copy on another disk and its removal: what is removed is what was looked at, whatever has its name by
 /// then. Synchronisers and scans pass it over; the entry's id follows.
 const LEAVING: &str = ".syncthing.darkslide-leaving-";
+
+/// What a copy that is not whole is called ([`place::ARRIVING`]), with letters and digits in between.
+const ARRIVING_PREFIX: &str = ".syncthing.darkslide-";
+const ARRIVING_SUFFIX: &str = ".tmp";
 
 /// What is written down of a picture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -316,9 +320,21 @@ fn entries(trash: &Path) -> io::Result<Vec<PathBuf>> {
     }
 }
 
-/// When an entry was made, by its name.
+/// When an entry was made, by its name: µs since the epoch, a hyphen, 32 hexadecimal digits. Nothing else is an entry.
 fn began(entry: &Path) -> Option<i64> {
-    entry.file_name()?.to_str()?.split_once('-')?.0.parse().ok()
+    let (since, id) = entry.file_name()?.to_str()?.split_once('-')?;
+    let is_id = id.len() == 32 && id.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+    since.parse().ok().filter(|number: &i64| is_id && number.to_string() == since)
+}
+
+/// Whether a folder may become a trash: it is not there, or holds nothing but entries. What else somebody keeps there is not to lie among them.
+pub fn is_free(trash: &Path) -> io::Result<bool> {
+    let is_entry = |path: &PathBuf| began(path).is_some() && is_folder(path);
+    Ok(entries(trash)?.iter().all(is_entry))
+}
+
+fn is_folder(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir())
 }
 
 fn note_of(entry: &Path) -> Option<Note> {
@@ -343,25 +359,90 @@ fn read(entry: &Path) -> Option<TrashedFile> {
     })
 }
 
-/// Removes entries that were kept for long enough by both clocks, whole or left by a crash. An entry from the future is kept.
+/// What may go of an entry.
+struct Removable {
+    /// When it was made, by this computer's clock.
+    since: i64,
+    /// The same by the server's, where that was asked.
+    since_there: Option<i64>,
+    /// All that is in it, the note last: what is left after a crash is an entry still.
+    files: Vec<PathBuf>,
+}
+
+/// What is in an entry, if all of that was made here: its note with the picture that it names, or what a crash left of it. None where anything
+/// else is in it, or it is none.
+fn removable(entry: &Path) -> io::Result<Option<Removable>> {
+    let Some(since) = began(entry).filter(|_| is_folder(entry)) else { return Ok(None) };
+    let note = note_of(entry);
+    // A picture is moved once its note is durable: without one there is none.
+    let picture = match &note {
+        Some(note) => STANDARD.decode(&note.raw_path).ok().map(|raw| kept_name(&path_of(&raw))),
+        None => None,
+    };
+    let (mut files, mut has_note) = (Vec::new(), false);
+    for found in fs::read_dir(entry)? {
+        let found = found?;
+        let name = found.file_name();
+        let is_ours = name == SEEN || picture.as_ref() == Some(&name) || (note.is_some() && is_arriving(&name));
+        match name == NOTE {
+            _ if !found.file_type()?.is_file() => return Ok(None),
+            true => has_note = true,
+            false if is_ours => files.push(found.path()),
+            false => return Ok(None),
+        }
+    }
+    files.extend(has_note.then(|| entry.join(NOTE)));
+    let since = note.as_ref().map_or(since, |note| since.max(note.trashed_at));
+    Ok(Some(Removable { since, since_there: note.and_then(|note| note.server_time), files }))
+}
+
+/// Whether it is a copy that a crash left half.
+fn is_arriving(name: &OsStr) -> bool {
+    let random = name.to_str().and_then(|name| name.strip_prefix(ARRIVING_PREFIX));
+    let random = random.and_then(|name| name.strip_suffix(ARRIVING_SUFFIX));
+    random.is_some_and(|random| !random.is_empty() && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+/// Removes entries that were kept for long enough by both clocks, whole or left by a crash. An entry from the future is kept. What is no entry, or
+/// has anything in it that was not put there from here, is left alone; so is what cannot be removed, until the next time.
 pub fn expire(trash: &Path, now: Moment) -> io::Result<u64> {
-    let kept = i64::try_from(KEPT.as_micros()).unwrap_or(i64::MAX);
-    let is_over = |since: i64, now: i64| since.saturating_add(kept) < now;
     let Some(there) = now.there else { return Ok(0) };
     let mut removed = 0;
     for entry in entries(trash)? {
-        let since = began(&entry).or_else(|| note_of(&entry).map(|note| note.trashed_at));
-        let Some(since) = since else { continue };
-        let since_there = match note_of(&entry).and_then(|note| note.server_time) {
-            Some(since) => since,
-            None => seen_first(&entry, there)?,
-        };
-        if is_over(since, now.here) && is_over(since_there, there) {
-            fs::remove_dir_all(&entry)?;
-            removed += 1;
+        match expire_one(&entry, now.here, there) {
+            Ok(is_removed) => removed += u64::from(is_removed),
+            // Another process does the same.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::warn!(%error, entry = %entry.display(), "an entry of a local trash cannot be removed");
+            }
         }
     }
     Ok(removed)
+}
+
+fn expire_one(entry: &Path, here: i64, there: i64) -> io::Result<bool> {
+    let kept = i64::try_from(KEPT.as_micros()).unwrap_or(i64::MAX);
+    let is_over = |since: i64, now: i64| since.saturating_add(kept) < now;
+    let Some(Removable { since, since_there, files }) = removable(entry)? else {
+        if began(entry).is_some_and(|since| is_over(since, here)) {
+            tracing::info!(entry = %entry.display(), "left alone in a local trash: it holds something else");
+        }
+        return Ok(false);
+    };
+    let since_there = match since_there {
+        Some(since) => since,
+        None => seen_first(entry, there)?,
+    };
+    if !is_over(since, here) || !is_over(since_there, there) {
+        return Ok(false);
+    }
+    // By their names, and the folder only once it is empty: what somebody puts there meanwhile stays.
+    for file in files {
+        fs::remove_file(file)?;
+    }
+    fs::remove_dir(entry)?;
+    Ok(true)
 }
 
 /// What the server's clock said when an entry was first looked at with that, which may be now.

@@ -105,20 +105,133 @@ fn a_picture_may_be_called_like_the_note() {
     assert_eq!(fs::read(&path).unwrap(), b"one");
 }
 
+/// Its name says when it was made.
+fn entry_of(trash: &Path, since: i64) -> PathBuf {
+    let entry = trash.join(format!("{since}-{}", Uuid::new_v4().simple()));
+    fs::create_dir_all(&entry).unwrap();
+    entry
+}
+
 /// What a crash left of an entry goes in time, and not before. Nobody wrote down what the server's clock said: it counts from the first look.
 #[test]
 fn broken_entries_go_in_time() {
     let folder = tempfile::tempdir().unwrap();
     for age in [29, 31] {
-        let entry = folder.path().join(format!("{}-x", (100 - age) * DAY));
-        fs::create_dir(&entry).unwrap();
-        fs::write(entry.join("1.jpg"), b"one").unwrap();
+        let half = entry_of(folder.path(), (100 - age) * DAY);
+        fs::write(half.join(NOTE), b"{\"path\": \"1.j").unwrap();
+        entry_of(folder.path(), (100 - age) * DAY);
     }
-    fs::create_dir(folder.path().join("something else")).unwrap();
     assert_eq!(expire(folder.path(), at(100 * DAY)).unwrap(), 0);
     assert_eq!(expire(folder.path(), at(130 * DAY)).unwrap(), 0);
-    assert_eq!(expire(folder.path(), at(131 * DAY)).unwrap(), 2);
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    assert_eq!(expire(folder.path(), at(131 * DAY)).unwrap(), 4);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// Killed while it was copied from another disk.
+#[test]
+fn half_a_copy_goes_with_its_entry() {
+    let folder = tempfile::tempdir().unwrap();
+    put_one(folder.path(), "1.jpg", at(DAY));
+    let trash = folder.path().join("trash");
+    let file = list(&trash).unwrap()[0].file.clone();
+    fs::remove_file(&file).unwrap();
+    place::temporary(file.parent().unwrap(), place::ARRIVING).unwrap().keep().unwrap();
+    assert_eq!(expire(&trash, at(100 * DAY)).unwrap(), 1);
+    assert_eq!(fs::read_dir(&trash).unwrap().count(), 0);
+}
+
+/// Below it: each file with what is in it.
+fn tree(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let entries = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().map(Result::unwrap);
+    let content = |path: &Path| if path.is_file() { fs::read(path).unwrap() } else { Vec::new() };
+    entries.map(|entry| (entry.path().to_owned(), content(entry.path()))).collect()
+}
+
+/// Somebody's pictures lay where the trash was to be: folders that are named like dates, files, a folder that looks like an entry.
+#[test]
+fn what_is_no_entry_of_ours_stays_for_ever_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let trash = folder.path().join("trash");
+    let id = "0123456789abcdef0123456789abcdef";
+    let names = [
+        "2019-07 Italy".to_owned(),
+        "2023-05-12 Wedding".to_owned(),
+        "2019-07".to_owned(),
+        "Other".to_owned(),
+        format!("{id}-{id}"),
+        format!("01-{id}"),
+        format!("+1-{id}"),
+        format!("-1-{id}"),
+        format!("1-{}", id.to_uppercase()),
+        format!("1-{id}0"),
+        format!("1-{}", "0".repeat(31)),
+        // As an entry is called, without a note.
+        format!("1-{id}"),
+    ];
+    for name in names {
+        fs::create_dir_all(trash.join(&name)).unwrap();
+        fs::write(trash.join(&name).join("a.jpg"), b"mine").unwrap();
+    }
+    fs::write(trash.join("2019-01 x.jpg"), b"mine").unwrap();
+    fs::write(trash.join(format!("2-{id}")), b"mine").unwrap();
+    #[cfg(unix)]
+    {
+        let elsewhere = entry_of(&folder.path().join("elsewhere"), 1);
+        fs::write(elsewhere.join(NOTE), b"{").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, trash.join(format!("3-{id}"))).unwrap();
+    }
+    let before = tree(folder.path());
+    for now in [100, 1000, 2000] {
+        assert_eq!(expire(&trash, at(now * DAY)).unwrap(), 0);
+    }
+    assert_eq!(tree(folder.path()), before);
+    put_one(folder.path(), "1.jpg", at(DAY));
+    assert_eq!(expire(&trash, at(100 * DAY)).unwrap(), 1, "they keep nothing of ours from going");
+}
+
+/// Whatever else is in it, it is somebody's.
+#[test]
+fn an_entry_with_anything_else_in_it_stays_whole() {
+    for extra in ["2.jpg", ".hidden", "ENTRY.JSON", ".syncthing.darkslide-.tmp", ".syncthing.darkslide-a b.tmp"] {
+        let folder = tempfile::tempdir().unwrap();
+        let trash = folder.path().join("trash");
+        put_one(folder.path(), "1.jpg", Moment { here: DAY, there: None });
+        let file = list(&trash).unwrap()[0].file.clone();
+        fs::write(file.with_file_name(extra), b"mine").unwrap();
+        let before = tree(&trash);
+        assert_eq!(expire(&trash, at(100 * DAY)).unwrap(), 0);
+        assert_eq!(expire(&trash, at(200 * DAY)).unwrap(), 0);
+        assert_eq!(tree(&trash), before, "{extra}");
+        fs::remove_file(file.with_file_name(extra)).unwrap();
+        assert_eq!(expire(&trash, at(300 * DAY)).unwrap(), 0);
+        assert_eq!(expire(&trash, at(400 * DAY)).unwrap(), 1);
+    }
+    // A folder in place of the picture.
+    let folder = tempfile::tempdir().unwrap();
+    let trash = folder.path().join("trash");
+    put_one(folder.path(), "1.jpg", at(DAY));
+    let file = list(&trash).unwrap()[0].file.clone();
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    assert_eq!(expire(&trash, at(100 * DAY)).unwrap(), 0);
+    assert!(file.is_dir() && file.with_file_name(NOTE).is_file());
+}
+
+#[test]
+fn a_folder_with_anything_else_in_it_becomes_no_trash() {
+    let folder = tempfile::tempdir().unwrap();
+    let trash = folder.path().join("trash");
+    assert!(is_free(&trash).unwrap());
+    put_one(folder.path(), "1.jpg", at(DAY));
+    assert!(is_free(&trash).unwrap());
+    fs::create_dir(trash.join("2019-07 Italy")).unwrap();
+    assert!(!is_free(&trash).unwrap());
+    fs::remove_dir(trash.join("2019-07 Italy")).unwrap();
+    fs::write(trash.join("0-0123456789abcdef0123456789abcdef"), b"a file").unwrap();
+    assert!(!is_free(&trash).unwrap());
+    is_free(&folder.path().join("root/none.jpg")).unwrap();
+    fs::write(folder.path().join("file"), b"").unwrap();
+    assert!(is_free(&folder.path().join("file")).is_err());
 }
 
 #[test]
