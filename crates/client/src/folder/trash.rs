@@ -383,7 +383,8 @@ fn removable(entry: &Path) -> io::Result<Option<Removable>> {
     for found in fs::read_dir(entry)? {
         let found = found?;
         let name = found.file_name();
-        let is_ours = name == SEEN || picture.as_ref() == Some(&name) || (note.is_some() && is_arriving(&name));
+        let is_ours =
+            name == SEEN || picture.as_ref() == Some(&name) || (note.is_some() && is_arriving(&name));
         match name == NOTE {
             _ if !found.file_type()?.is_file() => return Ok(None),
             true => has_note = true,

@@ -192,7 +192,9 @@ fn what_is_no_entry_of_ours_stays_for_ever_as_it_is() {
 /// Whatever else is in it, it is somebody's.
 #[test]
 fn an_entry_with_anything_else_in_it_stays_whole() {
-    for extra in ["2.jpg", ".hidden", "ENTRY.JSON", ".syncthing.darkslide-.tmp", ".syncthing.darkslide-a b.tmp"] {
+    for extra in
+        ["2.jpg", ".hidden", "ENTRY.JSON", ".syncthing.darkslide-.tmp", ".syncthing.darkslide-a b.tmp"]
+    {
         let folder = tempfile::tempdir().unwrap();
         let trash = folder.path().join("trash");
         put_one(folder.path(), "1.jpg", Moment { here: DAY, there: None });
