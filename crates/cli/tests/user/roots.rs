@@ -3,7 +3,6 @@
 use crate::agent::{Agent, picture};
 use crate::machine::{Machine, write};
 use crate::sync::until;
-use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
@@ -22,7 +21,8 @@ fn a_watch_folder_that_is_replaced_is_watched_as_before() {
         let new = machine.path("new");
         write(&new.join("0.jpg"), &picture(0));
         write(&new.join(format!("with{sent}.jpg")), &picture(sent));
-        let scans = full_scans(&machine.json(&["agent", "status"]));
+        let before = machine.json(&["agent", "status"]);
+        let scans = before["agent"]["done"]["fullScans"].as_u64().unwrap();
         replace(&folder);
         fs::rename(&new, &folder).unwrap();
         sent += 1;
@@ -64,10 +64,6 @@ fn a_sync_folder_that_is_replaced_is_watched_as_before() {
     write(&folder.join("after.jpg"), &picture(101));
     until("what comes into the new folder is sent", &machine, || has(11));
     agent.stop();
-}
-
-fn full_scans(answer: &Value) -> u64 {
-    answer["agent"]["done"]["fullScans"].as_u64().unwrap()
 }
 
 fn move_away(folder: &Path) {
