@@ -14,6 +14,7 @@ use crate::agent::service::{self, Service};
 use crate::agent::status::AgentStatus;
 use crate::agent::{self, AgentSettings, log};
 use crate::arguments::{AgentAction, AgentRun, General, SyncAction};
+use crate::commands::left::Left;
 use crate::commands::status::{
     describe_agent, describe_folders, describe_set_back, recent_set_back, standing_of,
 };
@@ -39,6 +40,9 @@ struct Answer {
     /// The last time that the server turned out to have been set back to an older state, of this month.
     #[serde(skip_serializing_if = "Option::is_none")]
     set_back: Option<SetBack>,
+    /// What could not be backed up: how many files, when they are tried next, and which.
+    #[serde(flatten)]
+    left: Left,
     /// The sync folders, as the last pass left each.
     sync_folders: Vec<show::Told>,
 }
@@ -147,7 +151,8 @@ async fn status(output: Output, profile: &Profile) -> Result<Ending> {
     let service = tokio::task::spawn_blocking(move || service::state(&name)).await?;
     let catalog = profile.catalog().await?;
     let (set_back, sync_folders) = (recent_set_back(&catalog).await?, show::told(&catalog).await?);
-    let answer = Answer { service, agent, set_back, sync_folders };
+    let left = Left::of(&catalog, &standing_of(agent.as_ref()), None).await?;
+    let answer = Answer { service, agent, set_back, left, sync_folders };
     output.answer(&answer, describe)?;
     let needs_somebody = answer.sync_folders.iter().any(show::Told::needs_somebody);
     Ok(Ending::unless(answer.agent.is_none() || needs_somebody))
@@ -165,7 +170,8 @@ async fn follow(output: Output, profile: &Profile) -> Result<Ending> {
     // It ends when the agent does.
     while let Ok(agent) = line.news().await {
         let (set_back, sync_folders) = (recent_set_back(&catalog).await?, show::told(&catalog).await?);
-        let answer = Answer { service: service.clone(), agent: Some(agent), set_back, sync_folders };
+        let left = Left::of(&catalog, &standing_of(Some(&agent)), None).await?;
+        let answer = Answer { service: service.clone(), agent: Some(agent), set_back, left, sync_folders };
         if output.json {
             output.line(&answer)?;
         } else {
@@ -183,7 +189,7 @@ fn describe(answer: &Answer) -> String {
             let needs_somebody = answer.sync_folders.iter().any(show::Told::needs_somebody);
             format!(
                 "{}{}",
-                describe_agent(agent, needs_somebody),
+                describe_agent(agent, needs_somebody, &answer.left),
                 describe_folders(&agent.folders, &standing_of(Some(agent)))
             )
         },

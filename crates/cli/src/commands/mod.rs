@@ -6,6 +6,7 @@ pub(crate) mod backup;
 mod explain;
 mod free_up;
 mod import;
+mod left;
 mod operator;
 mod quickstart;
 mod restore;

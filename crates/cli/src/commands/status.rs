@@ -1,5 +1,6 @@
 //! `darkslide status`: what is safe, what waits for what, what is not safe, and why.
 
+use super::left::{Left, WithoutRoom};
 use super::sync::show;
 use crate::Ending;
 use crate::agent::control::Line;
@@ -10,7 +11,6 @@ use crate::profile;
 use crate::screen::Screen;
 use anyhow::Result;
 use darkslide_client::backup::Named;
-use darkslide_client::backup::explain::explain_blocked;
 use darkslide_client::backup::standing::Agent;
 use darkslide_client::catalog::{AssetState, Catalog, SetBack};
 use darkslide_client::micros_of;
@@ -55,28 +55,17 @@ struct Status {
     unreachable: Option<String>,
     /// Files on this computer, by what became of them.
     backed_up: i64,
-    blocked: i64,
     skipped: i64,
     not_media: i64,
-    /// What could not be backed up, with the reason and what is to be done.
-    blocked_files: Vec<Named>,
-    /// What found no room in the vault when it was last tried.
-    without_room: WithoutRoom,
+    /// What could not be backed up, and why not.
+    #[serde(flatten)]
+    left: Left,
     /// What the agent says; absent when none is running.
     agent: Option<AgentStatus>,
     /// The watch folders: as the agent sees them, or as the last one left them.
     folders: Vec<FolderStatus>,
     /// The sync folders, as the last pass left each.
     sync_folders: Vec<show::Told>,
-}
-
-/// Files that found no room in the vault when they were last tried.
-#[derive(Clone, Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct WithoutRoom {
-    files: u64,
-    /// Of these, what there is room for now, as far as the server says.
-    fit_now: u64,
 }
 
 /// `status`.
@@ -164,8 +153,7 @@ async fn gather(
     let counts = catalog.asset_counts().await?;
     let of =
         |state: AssetState| counts.iter().find(|(other, _)| *other == state).map_or(0, |(_, count)| *count);
-    let (blocked_files, without_room) =
-        blocked(catalog, &standing_of(agent.as_ref()), asked.as_ref().ok()).await?;
+    let left = Left::of(catalog, &standing_of(agent.as_ref()), asked.as_ref().ok()).await?;
     let folders = match &agent {
         Some(agent) => agent.folders.clone(),
         None => unattended(catalog).await?,
@@ -179,11 +167,9 @@ async fn gather(
         unreachable: asked.as_ref().err().cloned(),
         account: asked.ok(),
         backed_up: of(AssetState::BackedUp),
-        blocked: i64::try_from(blocked_files.len()).unwrap_or(i64::MAX),
         skipped: of(AssetState::Skipped),
         not_media: of(AssetState::NotMedia),
-        blocked_files,
-        without_room,
+        left,
         agent,
         folders,
         sync_folders: show::told(catalog).await?,
@@ -199,26 +185,6 @@ pub(crate) fn standing_of(agent: Option<&AgentStatus>) -> Agent {
         Some(AgentStatus { problem: Some(problem), .. }) => Agent::Retries(problem.what.clone()),
         Some(_) => Agent::Works,
     }
-}
-
-/// What could not be backed up and is still there: what something is wrong with, and what only lacks room.
-async fn blocked(
-    catalog: &Catalog,
-    agent: &Agent,
-    account: Option<&AccountSummary>,
-) -> Result<(Vec<Named>, WithoutRoom)> {
-    let free = account.map(|account| account.quota_bytes.saturating_sub(account.used_bytes));
-    let (mut blocked, mut without_room) = (Vec::new(), WithoutRoom::default());
-    for (path, standing) in explain_blocked(catalog, agent).await? {
-        match standing.bytes_without_room() {
-            Some(bytes) => {
-                without_room.files += 1;
-                without_room.fit_now += u64::from(free.is_some_and(|free| bytes < free));
-            }
-            None => blocked.push(Named { path: path.display().to_string(), reason: standing.reason() }),
-        }
-    }
-    Ok((blocked, without_room))
 }
 
 /// The watch folders as the last agent left them.
@@ -257,7 +223,7 @@ fn describe(status: &Status) -> String {
     text += &describe_set_back(status.set_back);
     text += &format!("On this computer: {} backed up", status.backed_up);
     for (count, what) in [
-        (status.blocked, "blocked"),
+        (i64::try_from(status.left.blocked).unwrap_or(i64::MAX), "blocked"),
         (status.skipped, "skipped"),
         (status.not_media, "not pictures or videos"),
     ] {
@@ -269,7 +235,7 @@ fn describe(status: &Status) -> String {
     match (&status.agent, status.folders.is_empty() && status.sync_folders.is_empty()) {
         (Some(agent), _) => {
             let needs_somebody = status.sync_folders.iter().any(show::Told::needs_somebody);
-            text += &format!("\n{}", describe_agent(agent, needs_somebody));
+            text += &format!("\n{}", describe_agent(agent, needs_somebody, &status.left));
         }
         (None, false) => {
             text += "\nNo agent is running: nothing is backed up by itself. `darkslide agent install` changes that.\n";
@@ -280,7 +246,7 @@ fn describe(status: &Status) -> String {
     if !status.sync_folders.is_empty() {
         text += &format!("\n{}", show::stand(&status.sync_folders));
     }
-    text + &describe_without_room(&status.without_room) + &describe_blocked(&status.blocked_files)
+    text + &describe_without_room(&status.left.without_room) + &describe_blocked(&status.left.blocked_files)
 }
 
 /// The last time that the server was set back, for as long as its trash would keep something.
@@ -297,12 +263,20 @@ pub(crate) fn describe_set_back(set_back: Option<SetBack>) -> String {
 }
 
 /// What the agent is doing, for people.
-pub(crate) fn describe_agent(agent: &AgentStatus, needs_somebody: bool) -> String {
-    let state = match agent.state {
-        State::Idle if needs_somebody => "a sync folder needs you, see below",
-        state => state.words(),
+pub(crate) fn describe_agent(agent: &AgentStatus, needs_somebody: bool, left: &Left) -> String {
+    let all_but = match agent.state {
+        State::Idle => left.sentence(),
+        _ => None,
+    };
+    let state = match (agent.state, &all_but) {
+        (State::Idle, _) if needs_somebody => "a sync folder needs you, see below",
+        (_, Some(all_but)) => all_but,
+        (state, None) => state.words(),
     };
     let mut text = format!("Agent: {state} (process {}, since {})\n", agent.process, date(agent.since));
+    if all_but.is_some() {
+        text += &format!("  {}\n", left.next_try());
+    }
     if let Some(problem) = &agent.problem {
         text += &format!("  {}\n", problem.what);
         if let Some(advice) = &problem.advice {
@@ -507,14 +481,17 @@ mod tests {
             account: None,
             unreachable: Some("it does not answer".into()),
             backed_up: 24,
-            blocked: 1,
             skipped: 0,
             not_media: 3,
-            blocked_files: vec![Named {
-                path: "/home/me/Pictures/x.jpg".into(),
-                reason: "it cannot be read".into(),
-            }],
-            without_room: WithoutRoom { files: 39, fit_now: 12 },
+            left: Left {
+                blocked: 1,
+                blocked_next_try: None,
+                blocked_files: vec![Named {
+                    path: "/home/me/Pictures/x.jpg".into(),
+                    reason: "it cannot be read".into(),
+                }],
+                without_room: WithoutRoom { files: 39, fit_now: 12 },
+            },
             agent: Some(agent()),
             folders: vec![waiting, offline],
             sync_folders: Vec::new(),
@@ -552,7 +529,15 @@ mod tests {
             next_try: Some(1_700_000_000_000_000),
         };
         let agent = AgentStatus { state: State::Retrying, problem: Some(problem), run: None, ..agent() };
-        insta::assert_snapshot!(describe_agent(&agent, false));
+        insta::assert_snapshot!(describe_agent(&agent, false, &Left::default()));
+        let left = Left { blocked: 1, ..Left::default() };
+        let idle = AgentStatus { state: State::Idle, problem: None, ..agent };
+        let told = describe_agent(&idle, false, &left);
+        assert!(
+            told.starts_with("Agent: all that is there is backed up but for 1 file (process 7"),
+            "{told}"
+        );
+        assert!(told.contains("\n  Next try: "), "{told}");
     }
 
     /// Once, it was called again at once, and again, for as long as it hung up.

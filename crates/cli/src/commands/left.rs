@@ -1,0 +1,88 @@
+//! What could not be backed up and is still there: what something is wrong with, and what only lacks room.
+
+use crate::output::{counted, date};
+use anyhow::Result;
+use darkslide_client::backup::Named;
+use darkslide_client::backup::explain::explain_blocked;
+use darkslide_client::backup::standing::{Agent, Standing};
+use darkslide_client::catalog::Catalog;
+use darkslide_client::session::AccountSummary;
+use serde::Serialize;
+
+/// What is left.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Left {
+    /// How many files could not be backed up.
+    pub(crate) blocked: u64,
+    /// Until when the first of them has its pause, µs since the epoch: none where none has one.
+    pub(crate) blocked_next_try: Option<i64>,
+    /// Each, with the reason and what is to be done.
+    pub(crate) blocked_files: Vec<Named>,
+    /// What found no room in the vault when it was last tried.
+    pub(crate) without_room: WithoutRoom,
+}
+
+/// Files that found no room in the vault when they were last tried.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WithoutRoom {
+    pub(crate) files: u64,
+    /// Of these, what there is room for now, as far as the server says.
+    pub(crate) fit_now: u64,
+}
+
+impl Left {
+    /// Looks at each of them. `account` says how much room there is, where the server said so.
+    pub(crate) async fn of(
+        catalog: &Catalog,
+        agent: &Agent,
+        account: Option<&AccountSummary>,
+    ) -> Result<Self> {
+        let free = account.map(|account| account.quota_bytes.saturating_sub(account.used_bytes));
+        let mut left = Self::default();
+        for (path, standing) in explain_blocked(catalog, agent).await? {
+            if let Some(bytes) = standing.bytes_without_room() {
+                left.without_room.files += 1;
+                left.without_room.fit_now += u64::from(free.is_some_and(|free| bytes < free));
+                continue;
+            }
+            if let Standing::Blocked { until: Some(until), .. } = standing {
+                left.blocked_next_try = Some(left.blocked_next_try.map_or(until, |first| first.min(until)));
+            }
+            left.blocked += 1;
+            left.blocked_files.push(Named { path: path.display().to_string(), reason: standing.reason() });
+        }
+        Ok(left)
+    }
+
+    /// What an agent with nothing to do has to say, if something is left.
+    pub(crate) fn sentence(&self) -> Option<String> {
+        let files = self.blocked + self.without_room.files;
+        (files > 0).then(|| format!("all that is there is backed up but for {}", counted(files, "file")))
+    }
+
+    /// When an agent tries them.
+    pub(crate) fn next_try(&self) -> String {
+        match self.blocked_next_try {
+            Some(until) => format!("Next try: when all is looked at again after {}", date(until)),
+            None => "Next try: when all is looked at again".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_told_with_its_next_try() {
+        assert_eq!(Left::default().sentence(), None);
+        let without_room = WithoutRoom { files: 2, fit_now: 0 };
+        let left = Left { blocked: 1, without_room, ..Left::default() };
+        assert_eq!(left.sentence().unwrap(), "all that is there is backed up but for 3 files");
+        assert_eq!(left.next_try(), "Next try: when all is looked at again");
+        let paused = Left { blocked_next_try: Some(1_700_000_000_000_000), ..left };
+        assert!(paused.next_try().ends_with("after 2023-11-14 22:13"), "{}", paused.next_try());
+    }
+}
