@@ -289,7 +289,9 @@ async fn a_clock_that_jumps_does_not_empty_the_local_trash() {
     // Once as much has passed by the server's, too.
     let note = old.join("entry.json");
     let mut entry: serde_json::Value = serde_json::from_slice(&fs::read(&note).unwrap()).unwrap();
-    entry["serverTime"] = earlier(entry["serverTime"].as_i64().unwrap()).into();
+    for clock in ["serverTime", "trashedAt"] {
+        entry[clock] = earlier(entry[clock].as_i64().unwrap()).into();
+    }
     fs::write(&note, entry.to_string()).unwrap();
     scene.settle().await;
     assert_eq!(scene.local_trash("Phone").await.len(), 0);

@@ -108,6 +108,21 @@ async fn a_name_that_is_passed_over_is_no_deletion() {
 }
 
 /// Syncthing with versions, desktops, NAS and Android move what is deleted, and it stays the same file.
+/// Its bytes say nothing, so under another name it is no picture: it is still there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_only_its_name_made_a_picture_is_not_deleted_by_another_name() {
+    let mut scene = Scene::new().await;
+    fs::write(scene.path("Phone/a.jpg"), b"damaged from its first byte on").unwrap();
+    scene.write("Phone/b.jpg", 2);
+    assert_eq!(scene.settle().await.in_step, 2);
+    scene.rename("Phone/a.jpg", "Phone/a.jpg.bad");
+    let report = scene.settle().await;
+    assert_eq!((report.trashed_remote, scene.vault_trash().await.len()), (0, 0), "{report:?}");
+    scene.remove("Phone/a.jpg.bad");
+    scene.settle().await;
+    assert_eq!(scene.vault_trash().await, ["a.jpg"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_moved_into_a_bin_is_deleted() {
     let mut scene = Scene::new().await;

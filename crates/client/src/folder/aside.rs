@@ -21,8 +21,16 @@ pub(super) fn find(passed_over: &[PassedOver], missing: &HashMap<DiskId, Stat>) 
     let places = passed_over.iter().filter(
         |passed| matches!(&passed.reason, PassReason::Ignored(ignored) if may_hold_pictures(*ignored)),
     );
+    among(places.flat_map(|place| below(&place.path)), missing).collect()
+}
+
+/// Which of the missing files are among these.
+pub(super) fn among(
+    found: impl Iterator<Item = Stat>,
+    missing: &HashMap<DiskId, Stat>,
+) -> impl Iterator<Item = DiskId> {
     let is_missing = |there: &Stat| missing.get(&there.disk).is_some_and(|was| is_same(was, there));
-    places.flat_map(|place| below(&place.path)).filter(is_missing).map(|there| there.disk).collect()
+    found.filter(is_missing).map(|there| there.disk)
 }
 
 /// Whether the file with a missing one's id is that one. A number without a time of birth may be another's by now: then what a rename leaves alone must

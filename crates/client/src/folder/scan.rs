@@ -110,7 +110,7 @@ pub fn scan(
     let passed_over = walk_files(root, &Selection::default(), |path, metadata| {
         found.push((path, Stat::of(metadata)));
     })?;
-    let mut seen = HashMap::new();
+    let (mut seen, mut no_pictures) = (HashMap::new(), Vec::new());
     for (path, stat) in found {
         let key = raw(&path);
         let row = base.get(&key);
@@ -140,7 +140,8 @@ pub fn scan(
             Some(Known::NotMedia) if is_agreed => {
                 scan.local.insert(key.clone(), Local::Unknown { size: stat.size, grows: false });
             }
-            Some(Known::NotMedia) | None => {}
+            Some(Known::NotMedia) => no_pictures.push(stat),
+            None => {}
         }
         if let Some(known) = known {
             seen.insert(key, (stat, known));
@@ -159,7 +160,7 @@ pub fn scan(
         }
         hidden.push(below);
     }
-    scan.tell_absent(root, base, &hidden, &passed_over);
+    scan.tell_absent(root, base, &hidden, (&passed_over, &no_pictures));
     scan.tell_hidden(root, base, mounts);
     Ok(scan)
 }
@@ -218,13 +219,13 @@ impl Scan {
     }
 
     /// Of what was agreed on and was not met: what is only hidden is unknown, and so is what the system says anything else of but that
-    /// there is no such file. What has only another name, one that is passed over, lies aside.
+    /// there is no such file. What has only another name, one that is passed over or that makes no picture of it, lies aside.
     fn tell_absent(
         &mut self,
         root: &Path,
         base: &BTreeMap<RelativePath, BaseRow>,
         hidden: &[PathBuf],
-        passed_over: &[PassedOver],
+        (passed_over, no_pictures): (&[PassedOver], &[Stat]),
     ) {
         let mut missing = Vec::new();
         for (path, row) in base {
@@ -246,7 +247,10 @@ impl Scan {
         // What is met under a name of its own was renamed or copied to there, whatever else leads to it.
         let met: HashSet<DiskId> = self.stats.values().map(|stat| stat.disk).collect();
         missing.retain(|(_, disk, _)| !met.contains(disk));
-        let aside = aside::find(passed_over, &missing.iter().map(|(_, disk, stat)| (*disk, *stat)).collect());
+        let missed: HashMap<_, _> = missing.iter().map(|(_, disk, stat)| (*disk, *stat)).collect();
+        let mut aside = aside::find(passed_over, &missed);
+        // What only its old name said to be a picture is there still.
+        aside.extend(aside::among(no_pictures.iter().copied(), &missed));
         let lie_aside = missing.into_iter().filter(|(_, disk, _)| aside.contains(disk));
         self.local.extend(lie_aside.map(|(path, ..)| (path.clone(), Local::Aside)));
     }

@@ -67,6 +67,16 @@ pub enum WatchError {
         /// The sync folder.
         other: PathBuf,
     },
+    /// A sync folder's local trash is there.
+    #[error(
+        "{path} lies in the local trash {trash} of a sync folder: what was deleted would be backed up again, and come back"
+    )]
+    Trash {
+        /// The new one.
+        path: PathBuf,
+        /// The trash.
+        trash: PathBuf,
+    },
     /// Not in the list.
     #[error("{0} is not watched; `darkslide watch list` shows what is")]
     NotWatched(PathBuf),
@@ -87,6 +97,17 @@ pub fn admit(
     let mut others = in_step.iter().map(|row| &row.folder.path);
     if let Some(other) = others.find(|other| whole.starts_with(other) || other.starts_with(&whole)) {
         return Err(WatchError::InStep { path: whole, other: other.clone() });
+    }
+    let mut trashes = in_step.iter().map(|row| &row.folder.trash);
+    // The trash need not be there yet.
+    let is_shared = |trash: &&PathBuf| {
+        let there = trash.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+        let resolved = there.and_then(|(above, real)| Some(real.join(trash.strip_prefix(above).ok()?)));
+        let trash = resolved.as_ref().unwrap_or(trash);
+        whole.starts_with(trash)
+    };
+    if let Some(trash) = trashes.find(is_shared) {
+        return Err(WatchError::Trash { trash: trash.clone(), path: whole });
     }
     apart(whole, watched.iter().map(|row| row.path.as_path()))
 }
