@@ -2,10 +2,11 @@
 //! in its place, under a healthy marker; what was agreed on there is unknown, not gone.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::reconcile::RelativePath;
-use crate::library::{path_of, raw};
+use crate::library::raw;
+use crate::mount_points::mount_points;
 
 /// What is known of the places below a root where something is mounted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,29 +41,11 @@ pub fn is_below(path: &[u8], folder: &[u8]) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.first() == Some(&b'/'))
 }
 
-/// Where something is mounted below a root now. Only Linux is asked; elsewhere there is nothing to be known.
+/// Where something is mounted below a root now.
 pub fn below(root: &Path) -> BTreeSet<RelativePath> {
-    if !cfg!(target_os = "linux") {
-        return BTreeSet::new();
-    }
-    let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
-    let places = text.split(|byte| *byte == b'\n').filter_map(place);
+    let places = mount_points().into_iter().map(|point| point.path);
     let folders = places.filter(|place| place.starts_with(root) && place != root && place.is_dir());
     folders.filter_map(|place| place.strip_prefix(root).ok().map(raw)).collect()
-}
-
-/// The place in a line of `mountinfo` (proc(5)): its fifth word, in which blanks are written in octal.
-fn place(line: &[u8]) -> Option<PathBuf> {
-    let word = line.split(|byte| *byte == b' ').nth(4)?;
-    let mut path = Vec::with_capacity(word.len());
-    let mut rest = word;
-    while let Some((first, behind)) = rest.split_first() {
-        let octal = behind.get(..3).filter(|_| *first == b'\\');
-        let byte = octal.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
-        path.push(byte.unwrap_or(*first));
-        rest = if byte.is_some() { behind.get(3..).unwrap_or_default() } else { behind };
-    }
-    Some(path_of(&path))
 }
 
 #[cfg(test)]
@@ -83,13 +66,6 @@ mod tests {
         {
             assert_eq!(mounts.hides(path.as_bytes()), hidden, "{path}");
         }
-    }
-
-    #[test]
-    fn places_are_read_as_the_system_writes_them() {
-        let line = br"36 35 98:0 /mnt1 /mnt/My\040card\134x rw,noatime master:1 - ext3 /dev/root rw";
-        assert_eq!(place(line), Some(PathBuf::from(r"/mnt/My card\x")));
-        assert_eq!(place(b""), None);
     }
 
     #[cfg(target_os = "linux")]

@@ -6,8 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
-#[cfg(target_os = "linux")]
 use darkslide_media::names::ignored_folder;
+
+use crate::mount_points::{MountPoint, mount_points};
 
 /// The root of one watch.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ struct Seen {
     /// Disk and number on it, where the system tells them.
     place: (u64, u64),
     /// What is mounted there and below.
-    mounts: Vec<Vec<u8>>,
+    mounts: Vec<MountPoint>,
 }
 
 impl Root {
@@ -67,52 +68,13 @@ fn place(_metadata: &std::fs::Metadata) -> (u64, u64) {
     (0, 0)
 }
 
-/// What is mounted at a path and below it, where a scan comes to: a line of the system's list each, up to the place.
-#[cfg(target_os = "linux")]
-fn mounts(path: &Path) -> Vec<Vec<u8>> {
-    let is_seen = |point: &Path| {
-        let below = point.strip_prefix(path).ok();
+/// What is mounted at a path and below it, where a scan comes to.
+fn mounts(path: &Path) -> Vec<MountPoint> {
+    let is_seen = |point: &MountPoint| {
+        let below = point.path.strip_prefix(path).ok();
         below.is_some_and(|below| !below.iter().any(|name| ignored_folder(name).is_some()))
     };
-    let list = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
-    let lines = list.split(|byte| *byte == b'\n');
-    let below = lines.filter(|line| mount_point(line).is_some_and(|point| is_seen(&point)));
-    below.map(|line| fields(line).take(5).collect::<Vec<_>>().join(&b' ')).collect()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn mounts(_path: &Path) -> Vec<Vec<u8>> {
-    Vec::new()
-}
-
-#[cfg(target_os = "linux")]
-fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|byte| *byte == b' ')
-}
-
-/// The fifth field of a line of `/proc/self/mountinfo`, see `proc_pid_mountinfo(5)`: blanks, line ends and backslashes in it are three octal
-/// digits behind a backslash.
-#[cfg(target_os = "linux")]
-fn mount_point(line: &[u8]) -> Option<PathBuf> {
-    use std::os::unix::ffi::OsStringExt as _;
-    let mut rest = fields(line).nth(4)?;
-    let mut point = Vec::with_capacity(rest.len());
-    while let Some((first, behind)) = rest.split_first() {
-        rest = behind;
-        let digits = rest.split_at_checked(3).filter(|_| *first == b'\\');
-        let octal = digits.and_then(|(digits, behind)| {
-            let byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()?;
-            Some((byte, behind))
-        });
-        match octal {
-            Some((byte, behind)) => {
-                point.push(byte);
-                rest = behind;
-            }
-            None => point.push(*first),
-        }
-    }
-    Some(std::ffi::OsString::from_vec(point).into())
+    mount_points().into_iter().filter(is_seen).collect()
 }
 
 #[cfg(target_os = "linux")]
@@ -121,6 +83,7 @@ mod ends {
     use std::path::Path;
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    use crate::mount_points::MountPoint;
     use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
 
     /// Watches of which each notice says that one of them has ended.
@@ -132,13 +95,13 @@ mod ends {
     }
 
     impl Ends {
-        pub(super) fn watch<'a>(root: &Path, mounts: impl Iterator<Item = &'a Vec<u8>>) -> Self {
+        pub(super) fn watch<'a>(root: &Path, mounts: impl Iterator<Item = &'a MountPoint>) -> Self {
             let notices = init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok();
             if let Some(notices) = &notices {
                 // That a disk is unmounted and that a watch has ended is told whatever is wanted.
                 let wanted = WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF | WatchFlags::ONLYDIR;
-                for path in mounts.filter_map(|line| super::mount_point(line)).chain([root.to_owned()]) {
-                    let _watched = add_watch(notices, &path, wanted);
+                for path in mounts.map(|mount| mount.path.as_path()).chain([root]) {
+                    let _watched = add_watch(notices, path, wanted);
                 }
             }
             Self { notices, has_come: AtomicBool::new(false) }
@@ -198,13 +161,9 @@ mod tests {
     }
 
     #[test]
-    fn mount_points_are_read_from_the_list_of_the_system() {
-        let line = br"36 35 98:0 /mnt1 /home/me/My\040Pictures\134x rw,noatime master:1 - ext3 /dev/root rw";
-        assert_eq!(mount_point(line).unwrap(), Path::new(r"/home/me/My Pictures\x"));
-        assert_eq!(mount_point(br"1 2 3 / /a\9 b").unwrap(), Path::new(r"/a\9"));
-        assert_eq!(mount_point(b"36 35"), None);
+    fn what_is_mounted_there_and_below_is_known() {
         let proc = mounts(Path::new("/proc"));
-        assert!(proc.iter().any(|line| mount_point(line).is_some_and(|point| point == Path::new("/proc"))));
+        assert!(proc.iter().any(|mount| mount.path == Path::new("/proc")));
         assert!(mounts(Path::new("/nowhere/at/all")).is_empty());
     }
 }
