@@ -3,8 +3,8 @@
 use super::{Store, StoreError, Tx, news};
 use crate::auth::session::Device;
 use darkslide_protocol::AccountId;
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{Any, Executor, Row};
 
 /// A session that is good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,9 +155,7 @@ impl Store {
     /// Refuses with [`StoreError::SessionEnded`] when the request that this task answers has no session any more. It may end at any moment
     /// after this: what writes asks in its transaction.
     pub(crate) async fn still_signed_in(&self) -> Result<(), StoreError> {
-        let Some(session) = news::session() else { return Ok(()) };
-        let row = sqlx::query(SIGNED_IN).bind(session).fetch_optional(self.reader()).await?;
-        row.map(drop).ok_or(StoreError::SessionEnded)
+        is_signed_in(self.reader()).await
     }
 
     /// Ends the sessions that nobody used since `used_since`. Returns how many.
@@ -177,11 +175,17 @@ impl Store {
 /// minutes to come, and its device may be revoked meanwhile. Where sessions end the account's row is locked first, so where it is locked
 /// here, too, the session lives until the transaction is over. What is not for a request with a session passes.
 pub(super) async fn must_be_signed_in(tx: &mut Tx) -> Result<(), StoreError> {
-    let Some(session) = news::session() else { return Ok(()) };
-    let row = sqlx::query(SIGNED_IN).bind(session).fetch_optional(&mut **tx).await?;
-    row.map(drop).ok_or(StoreError::SessionEnded)
+    is_signed_in(&mut **tx).await
 }
 
-/// The session whose token hash is `$1`, while it lets anybody in.
-const SIGNED_IN: &str = "SELECT 1 FROM sessions JOIN accounts ON accounts.id = sessions.account_id
-                         WHERE sessions.token_hash = $1 AND accounts.status = 'active'";
+async fn is_signed_in<'e>(reader: impl Executor<'e, Database = Any>) -> Result<(), StoreError> {
+    let Some(session) = news::session() else { return Ok(()) };
+    let row = sqlx::query(
+        "SELECT 1 FROM sessions JOIN accounts ON accounts.id = sessions.account_id
+         WHERE sessions.token_hash = $1 AND accounts.status = 'active'",
+    )
+    .bind(session)
+    .fetch_optional(reader)
+    .await?;
+    row.map(drop).ok_or(StoreError::SessionEnded)
+}

@@ -16,8 +16,8 @@ use darkslide_protocol::receipt::Damage;
 use darkslide_protocol::upload::ObjectReference;
 use darkslide_protocol::version::{EarlierVersion, EarlierVersions};
 use darkslide_protocol::{AccountId, FileId, ObjectKey, Opaque, Version};
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{Any, Executor, Row as _};
 
 /// How long before its bytes may go an earlier version is no longer offered, in microseconds: ten minutes, more than clocks of several
 /// servers differ and than a removal that has begun may take.
@@ -66,14 +66,10 @@ impl Store {
         which: Which,
     ) -> Result<ObjectAddress, ChangeError> {
         self.must_own_unpurged(account, file).await?;
-        let text =
-            format!("{EARLIER} WHERE earlier.file_id = $1 AND earlier.version = $2 AND restored_as IS NULL");
-        let row = super::sql::statement(text)
-            .bind(file.0)
-            .bind(version.0)
-            .fetch_optional(self.reader())
-            .await?
-            .ok_or(ChangeError::NotFound)?;
+        let row = earlier_row(self.reader(), file, version).await?;
+        if row.try_get::<Option<i64>, _>("restored_as")?.is_some() {
+            return Err(ChangeError::NotFound);
+        }
         expiry(&row, self.now())?.ok_or(ChangeError::NotFound)?;
         let key = ObjectKey(row.try_get(match which {
             Which::Original => "file_object",
@@ -90,13 +86,7 @@ impl Store {
         version: Version,
     ) -> Result<Vec<ObjectKey>, ChangeError> {
         self.must_own_unpurged(account, file).await?;
-        let text = format!("{EARLIER} WHERE earlier.file_id = $1 AND earlier.version = $2");
-        let row = super::sql::statement(text)
-            .bind(file.0)
-            .bind(version.0)
-            .fetch_optional(self.reader())
-            .await?
-            .ok_or(ChangeError::NotFound)?;
+        let row = earlier_row(self.reader(), file, version).await?;
         if row.try_get::<Option<i64>, _>("restored_as")?.is_some() {
             return Ok(Vec::new());
         }
@@ -194,13 +184,7 @@ async fn find(tx: &mut Tx, file: FileId, version: Version, now: i64) -> Result<E
     .bind(version.0)
     .execute(&mut **tx)
     .await?;
-    let text = format!("{EARLIER} WHERE earlier.file_id = $1 AND earlier.version = $2");
-    let row = super::sql::statement(text)
-        .bind(file.0)
-        .bind(version.0)
-        .fetch_optional(&mut **tx)
-        .await?
-        .ok_or(ChangeError::NotFound)?;
+    let row = earlier_row(&mut **tx, file, version).await?;
     if let Some(restored) = row.try_get::<Option<i64>, _>("restored_as")? {
         return Ok(Earlier::RestoredAs(Version(restored)));
     }
@@ -211,6 +195,17 @@ async fn find(tx: &mut Tx, file: FileId, version: Version, now: i64) -> Result<E
         }
     }
     Ok(Earlier::There(earlier_contents(&row)?))
+}
+
+/// Earlier contents, whether or not they were brought back.
+async fn earlier_row<'e>(
+    reader: impl Executor<'e, Database = Any>,
+    file: FileId,
+    version: Version,
+) -> Result<AnyRow, ChangeError> {
+    let text = format!("{EARLIER} WHERE earlier.file_id = $1 AND earlier.version = $2");
+    let query = super::sql::statement(text).bind(file.0).bind(version.0);
+    query.fetch_optional(reader).await?.ok_or(ChangeError::NotFound)
 }
 
 /// When an earlier version is no longer offered; `None` when it is not now. Bytes that belong to a file stay.
