@@ -4,7 +4,6 @@
 
 mod support;
 
-use darkslide_protocol::file::UpdateRequest;
 use darkslide_protocol::receipt::Damage;
 use darkslide_protocol::{AccountId, FileId, ObjectKey};
 use darkslide_server::objects::{BlobName, Digest};
@@ -13,7 +12,7 @@ use darkslide_server::store::change::ChangeError;
 use darkslide_server::store::checks::{Check, ObjectsHealth, Place, Recorded, ScrubStanding};
 use darkslide_server::store::uploads::{ObjectAddress, StoredBody};
 use support::checked::{commit, file, object, vault};
-use support::stored::QUOTA;
+use support::stored::{QUOTA, update_of};
 use support::stores;
 
 const LATE: i64 = i64::MAX / 2;
@@ -115,14 +114,7 @@ async fn what_an_edited_file_was_is_read_until_its_time_is_up() {
         store.record_checks(&checks).await.unwrap();
         let new = commit(&store, account, album, [20, 2]).await;
         let [c, d] = [new.file.object_key.clone(), new.thumbnail.object_key.clone()];
-        let update = UpdateRequest {
-            id,
-            file: new.file,
-            thumbnail: new.thumbnail,
-            metadata: new.metadata,
-            content_tag: None,
-            if_version: None,
-        };
+        let update = update_of(id, new.file, new.thumbnail);
         store.update_file(account, &update, QUOTA).await.unwrap();
         let due = store.due_for_check(LATE, 0, 10).await.unwrap();
         assert_eq!(due[2..], [b.clone(), a.clone()], "among the others, the least recent first");

@@ -13,7 +13,7 @@
 mod support;
 
 use darkslide_protocol::collection::CollectionType;
-use darkslide_protocol::file::{FileKey, FileMagic, UpdateRequest};
+use darkslide_protocol::file::{FileKey, FileMagic};
 use darkslide_protocol::{AccountId, CollectionId, FileId};
 use darkslide_server::store::Store;
 use darkslide_server::store::change::ChangeError;
@@ -23,7 +23,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use support::reader::Reader;
 use support::stored::{
-    QUOTA, account, album, body, file, key, magic, metadata, new_collection, new_file, object,
+    QUOTA, account, album, body, file, key, magic, new_collection, new_file, object, update_of,
 };
 use support::stores;
 
@@ -147,14 +147,7 @@ impl World {
             Step::Update(who, file) => {
                 let account = self.accounts[*who];
                 let (new, thumbnail) = (object(store, account, 20).await, object(store, account, 2).await);
-                let update = UpdateRequest {
-                    id: self.file(*file),
-                    file: new,
-                    thumbnail,
-                    metadata: metadata(),
-                    content_tag: None,
-                    if_version: None,
-                };
+                let update = update_of(self.file(*file), new, thumbnail);
                 store.update_file(account, &update, QUOTA).await.map(|_| ())
             }
             Step::Magic(who, files, version) => {
@@ -355,8 +348,7 @@ async fn a_file_that_is_edited_in_the_trash_shows_in_the_trash_feed() {
         let mut reader = Reader::new(owner, 10);
         reader.sync(&store).await;
         let (file, thumbnail) = (object(&store, owner, 20).await, object(&store, owner, 2).await);
-        let update =
-            UpdateRequest { id, file, thumbnail, metadata: metadata(), content_tag: None, if_version: None };
+        let update = update_of(id, file, thumbnail);
         store.update_file(owner, &update, QUOTA).await.unwrap();
         reader.sync(&store).await;
         assert_eq!(reader.trash[&id].file.info.unwrap().file_size, 20);

@@ -16,9 +16,8 @@ use darkslide_server::store::commit::EARLIER_CONTENTS_MICROS;
 use darkslide_server::store::files::Which;
 use support::checked::{commit, vault};
 use support::reader::Reader;
+use support::stored::{QUOTA, update_of};
 use support::stores;
-
-const QUOTA: i64 = 1 << 40;
 
 /// Gives a file other contents, and says by which objects.
 async fn edit(
@@ -28,14 +27,7 @@ async fn edit(
     lengths: [i64; 2],
 ) -> UpdateRequest {
     let new = commit(store, account, album, lengths).await;
-    let update = UpdateRequest {
-        id,
-        file: new.file,
-        thumbnail: new.thumbnail,
-        metadata: new.metadata,
-        content_tag: None,
-        if_version: None,
-    };
+    let update = update_of(id, new.file, new.thumbnail);
     store.update_file(account, &update, QUOTA).await.unwrap();
     update
 }

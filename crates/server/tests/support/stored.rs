@@ -2,7 +2,7 @@
 
 use darkslide_protocol::account::KeyAttributes;
 use darkslide_protocol::collection::{CollectionType, CreateCollectionRequest, ShareRequest};
-use darkslide_protocol::file::{CommitRequest, FileKey, FileMagic, Metadata};
+use darkslide_protocol::file::{CommitRequest, FileKey, FileMagic, Metadata, UpdateRequest};
 use darkslide_protocol::upload::ObjectReference;
 use darkslide_protocol::{AccountId, CollectionId, FileId, MagicMetadata, Opaque};
 use darkslide_server::objects::BlobName;
@@ -86,6 +86,11 @@ pub fn commit_of(
         pub_magic_metadata: None,
         content_tag: None,
     }
+}
+
+/// An edit: a file gets two other stored objects.
+pub fn update_of(id: FileId, file: ObjectReference, thumbnail: ObjectReference) -> UpdateRequest {
+    UpdateRequest { id, file, thumbnail, metadata: metadata(), content_tag: None, if_version: None }
 }
 
 pub fn metadata() -> Metadata {
