@@ -26,10 +26,11 @@ use super::error::AssetError;
 use super::hash::{Hashed, Piece, hash_in_chunks};
 use super::identify::Asset;
 use super::run::Run;
-use crate::catalog::{AssetPlace, CatalogError, HeadStart, ResumableRow};
+use crate::catalog::{AssetPlace, CatalogError, HeadStart, LARGE_OBJECT_MIN, ResumableRow};
 
 /// Bytes from which on a file is worth it: less is hashed in a moment.
 const HEAD_START_MIN: u64 = 128 << 20;
+const _: () = assert!(HEAD_START_MIN >= LARGE_OBJECT_MIN);
 
 /// Chunks in one request: what a resumed run may have to make again to compare it.
 const REQUEST_CHUNKS: u64 = 128;

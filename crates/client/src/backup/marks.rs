@@ -4,7 +4,7 @@
 //! and more memory than everything else: there each group of files is looked up together.
 
 use std::collections::HashSet;
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 
 use darkslide_crypto::ContentHash;
 
@@ -23,20 +23,23 @@ impl Run {
     /// Learns what is known, if that is not too much.
     pub(super) async fn read_marks(&self) -> Result<(), CatalogError> {
         let all = self.catalog.content_marks(self.settings.memory.marks).await?;
-        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
-        *marks = Marks { has_all: all.is_some(), met: all.unwrap_or_default() };
+        *self.marks() = Marks { has_all: all.is_some(), met: all.unwrap_or_default() };
         Ok(())
     }
 
     /// Meets some contents: of each in its order whether it is new, which it never is again. One that is known may be called new only if
     /// somebody else made it known after the run began.
     pub(super) async fn are_new(&self, contents: &[ContentHash]) -> Result<Vec<bool>, CatalogError> {
-        let must_ask = !self.marks.lock().unwrap_or_else(PoisonError::into_inner).has_all;
+        let must_ask = !self.marks().has_all;
         // Before they are met: what another group has met since is recorded as that, whether this look finds it or not.
         let known = if must_ask { self.catalog.known_contents(contents).await? } else { HashSet::new() };
-        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut marks = self.marks();
         let marks =
             contents.iter().map(content_mark).map(|mark| marks.met.insert(mark) && !known.contains(&mark));
         Ok(marks.collect())
+    }
+
+    fn marks(&self) -> MutexGuard<'_, Marks> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -78,24 +78,32 @@ impl Survey {
 pub(super) async fn survey(run: &Run, path: &Path) -> Result<Survey, BackupError> {
     let root = folder::root_of(path).map_err(|source| of_root(path, source))?;
     let displaced = run.catalog.displaced_files(&raw(&root)).await?;
-    look(&run.catalog, path, &run.settings, &displaced, &run.events, PORTION, run.now).await
+    let sought = Sought { path, root, displaced };
+    look(&run.catalog, sought, &run.settings, &run.events, PORTION, run.now).await
+}
+
+/// What is looked at.
+struct Sought<'p> {
+    /// As it was named.
+    path: &'p Path,
+    root: PathBuf,
+    /// Files that are no longer what this device has of them.
+    displaced: BTreeSet<FileId>,
 }
 
 fn of_root(path: &Path, source: io::Error) -> BackupError {
     BackupError::Root { path: path.to_owned(), source }
 }
 
-/// `displaced` are files that are no longer what this device has of them.
 async fn look(
     catalog: &Catalog,
-    path: &Path,
+    Sought { path, root, displaced }: Sought<'_>,
     settings: &Settings,
-    displaced: &BTreeSet<FileId>,
     events: &Events,
     portion: usize,
     now: i64,
 ) -> Result<Survey, BackupError> {
-    let root = folder::root_of(path).map_err(|source| of_root(path, source))?;
+    let displaced = &displaced;
     // Of a root that is one file nothing else was looked at.
     let is_single = !path.is_dir();
     let has_rows = catalog.has_assets(&raw(&root)).await?;
@@ -382,7 +390,8 @@ mod tests {
                     catalog.put_asset(row).await.unwrap();
                 }
                 let silent = Events::silent();
-                let surveyed = look(&catalog, &root, &settings, &displaced, &silent, portion, 9).await.unwrap();
+                let sought = Sought { path: &root, root: root.clone(), displaced: displaced.clone() };
+                let surveyed = look(&catalog, sought, &settings, &silent, portion, 9).await.unwrap();
                 (surveyed, catalog.assets(&raw(&root)).await.unwrap())
             });
             let mut files = Vec::new();
@@ -416,8 +425,8 @@ mod tests {
         let catalog = Catalog::open(&home.path().join("catalog")).await.unwrap();
         catalog.put_asset(&known[0]).await.unwrap();
         let look = async || {
-            let none = BTreeSet::new();
-            let survey = look(&catalog, &root, &settings, &none, &Events::silent(), 2, 9).await.unwrap();
+            let sought = Sought { path: &root, root: root.clone(), displaced: BTreeSet::new() };
+            let survey = look(&catalog, sought, &settings, &Events::silent(), 2, 9).await.unwrap();
             let read: Vec<_> = survey.to_read.groups().flat_map(|group| group.paths).collect();
             let names: Vec<_> = read.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
             (survey.unchanged, names.join(" "))

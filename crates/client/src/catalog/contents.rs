@@ -78,6 +78,8 @@ mod tests {
     async fn what_a_run_asks_costs_no_more_in_a_large_vault() {
         let folder = tempfile::tempdir().unwrap();
         let catalog = Catalog::open(&folder.path().join("catalog.sqlite")).await.unwrap();
+        let large = format!("object_size >= {}", super::super::LARGE_OBJECT_MIN);
+        assert_eq!(super::super::head_starts::HAS_OBJECT_OF.matches(&large).count(), 2);
         for text in
             super::super::assets::ASKED.into_iter().chain([KNOWN, super::super::head_starts::HAS_OBJECT_OF])
         {

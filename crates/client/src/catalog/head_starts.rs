@@ -147,6 +147,9 @@ impl Catalog {
     }
 }
 
+/// The least of what [`Catalog::has_object_of`] knows of, in bytes, as the statement and the indices have it.
+pub(crate) const LARGE_OBJECT_MIN: u64 = 134_217_728;
+
 /// Of files and of the trash there may be many, of what is on its way there are few.
 pub(super) const HAS_OBJECT_OF: &str = "SELECT
     EXISTS (SELECT 1 FROM files WHERE object_size = $1 AND object_size >= 134217728)

@@ -43,6 +43,7 @@ pub use contents::content_mark;
 pub use cursor::{Feed, Spans};
 pub use files::{FileFilter, FileRow};
 pub use full_disk::{FullDisk, SqlFailure, full_disk};
+pub(crate) use head_starts::LARGE_OBJECT_MIN;
 pub use head_starts::{AssetPlace, HeadStart};
 pub use in_vault::InVault;
 pub use libraries::ServerSeen;
