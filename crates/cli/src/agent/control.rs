@@ -246,6 +246,14 @@ mod on_unix {
             Ok(())
         }
 
+        /// How things stand with the agent of the profile in this folder; none when no agent is running.
+        pub(crate) async fn status_of(folder: &Path) -> Result<Option<AgentStatus>> {
+            match Self::call(folder).await? {
+                Some(mut line) => line.status().await.map(Some),
+                None => Ok(None),
+            }
+        }
+
         /// How things stand.
         pub(crate) async fn status(&mut self) -> Result<AgentStatus> {
             self.send(Request::Status).await?;
@@ -409,6 +417,10 @@ mod elsewhere {
 
     impl Line {
         pub(crate) async fn call(_folder: &Path) -> Result<Option<Self>> {
+            Ok(None)
+        }
+
+        pub(crate) async fn status_of(_folder: &Path) -> Result<Option<AgentStatus>> {
             Ok(None)
         }
 

@@ -143,10 +143,7 @@ fn variables() -> Result<Vec<(String, String)>> {
 }
 
 async fn status(output: Output, profile: &Profile) -> Result<Ending> {
-    let agent = match Line::call(profile.folder()).await? {
-        Some(mut line) => Some(line.status().await?),
-        None => None,
-    };
+    let agent = Line::status_of(profile.folder()).await?;
     let name = profile.name().clone();
     let service = tokio::task::spawn_blocking(move || service::state(&name)).await?;
     let catalog = profile.catalog().await?;

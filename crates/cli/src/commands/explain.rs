@@ -25,10 +25,7 @@ struct Explained {
 pub(crate) async fn run(output: Output, general: &General, arguments: Explain) -> Result<Ending> {
     let profile = profile::open(general)?;
     let catalog: Catalog = profile.catalog().await?;
-    let agent = match Line::call(profile.folder()).await? {
-        Some(mut line) => Some(line.status().await?),
-        None => None,
-    };
+    let agent = Line::status_of(profile.folder()).await?;
     let agent = standing_of(agent.as_ref());
     let mut answers = Vec::with_capacity(arguments.paths.len());
     let mut all_there = true;

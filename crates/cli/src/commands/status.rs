@@ -76,10 +76,7 @@ pub(crate) async fn run(output: Output, general: &General, arguments: StatusArgu
     if arguments.watch {
         return follow(output, &profile, &session, &catalog).await;
     }
-    let agent = match Line::call(profile.folder()).await? {
-        Some(mut line) => Some(line.status().await?),
-        None => None,
-    };
+    let agent = Line::status_of(profile.folder()).await?;
     let asked = session.summary().await.map_err(|error| error.to_string());
     let status = gather(&profile, &session, &catalog, asked, agent).await?;
     output.answer(&status, describe)?;
