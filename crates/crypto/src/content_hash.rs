@@ -15,6 +15,9 @@ use crate::encoding::{from_base64, to_base64};
 /// Length of one digest in bytes.
 pub const DIGEST_LEN: usize = 64;
 
+/// Files that are hashed side by side where the processor has registers of 256 bits.
+const LANES: usize = 4;
+
 /// BLAKE2b-512 (RFC 7693, unkeyed) of one sequence of bytes.
 pub type Digest = [u8; DIGEST_LEN];
 
@@ -51,10 +54,12 @@ impl ContentHash {
     /// they use all, and it pays most when they are about as long as each other.
     pub fn of_each(files: &[&[u8]]) -> Vec<Self> {
         let params = Params::new();
+        // Three that are left over would take two turns. A fourth, which nobody asked for, makes it one.
+        let idle = files.last().filter(|_| files.len() % LANES == LANES - 1);
         let mut jobs: Vec<HashManyJob<'_>> =
-            files.iter().map(|bytes| HashManyJob::new(&params, bytes)).collect();
+            files.iter().chain(idle).map(|bytes| HashManyJob::new(&params, bytes)).collect();
         hash_many(jobs.iter_mut());
-        jobs.iter().map(|job| Self::Single(*job.to_hash().as_array())).collect()
+        jobs.iter().take(files.len()).map(|job| Self::Single(*job.to_hash().as_array())).collect()
     }
 
     /// The hash of a Live Photo from those of its components. `None` if either is itself a Live Photo's.

@@ -32,7 +32,7 @@ use crate::library::device::AssetKind;
 use crate::session::Session;
 
 /// How long the first parcel of a batch waits for company.
-const LINGER: Duration = Duration::from_millis(40);
+const LINGER: Duration = Duration::from_millis(10);
 
 /// Batches under way on a fast line: while one is received, others are flushed, recorded and answered. On a slow one they would only
 /// take the line from each other.

@@ -92,7 +92,7 @@ fn read_whole(component: &Component, buffers: &Buffers) -> Result<Buffer, HashEr
     let mut file = open_unchanged(component)?;
     // One more than there should be: a file that grew is noticed without reading it all.
     let mut kept = buffers.take(size + 1);
-    (&mut file).take(size as u64 + 1).read_to_end(&mut kept)?;
+    file.append_to(&mut kept, size as u64 + 1)?;
     if kept.len() != size || file.fingerprint()? != component.fingerprint {
         return Err(HashError::Changed);
     }

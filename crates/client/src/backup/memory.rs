@@ -1,10 +1,12 @@
 //! How much memory a run may take, whatever the size and number of the files.
 
+use std::time::Duration;
+
 use darkslide_crypto::stream::CHUNK_LEN;
 
 use super::hash::is_kept;
 use super::identify::Asset;
-use crate::together::Most;
+use crate::together::{Company, Most};
 
 /// Bytes that one unit of room in memory stands for.
 const ROOM_UNIT: u64 = 1024;
@@ -20,6 +22,8 @@ pub struct Memory {
     pub(super) large_in_flight: usize,
     /// Small assets that are hashed side by side, one group at a time.
     pub(super) hashed_together: Most,
+    /// How many of these are worth waiting for: as many as the processor has lanes, for less than it takes to send one of them.
+    pub(super) hashed_in_company: Company,
     /// Small assets that are sealed in one go.
     pub(super) sealed_together: Most,
     /// Bytes of a batch on the fastest line.
@@ -39,7 +43,8 @@ impl Memory {
         room_units: 48 * 1024,
         small_in_flight: 640,
         large_in_flight: 2,
-        hashed_together: Most { count: 16, bytes: 12 << 20 },
+        hashed_together: Most { count: 16, bytes: 16 << 20 },
+        hashed_in_company: Company { count: 4, within: Duration::from_millis(15) },
         sealed_together: Most { count: 32, bytes: 8 << 20 },
         batch_bytes: 8 << 20,
         marks: 100_000,
@@ -52,6 +57,7 @@ impl Memory {
         small_in_flight: 64,
         large_in_flight: 1,
         hashed_together: Most { count: 4, bytes: 4 << 20 },
+        hashed_in_company: Company::NONE,
         sealed_together: Most { count: 8, bytes: 4 << 20 },
         batch_bytes: 4 << 20,
         marks: 20_000,

@@ -154,8 +154,9 @@ impl Run {
             room_in_memory: Arc::new(Semaphore::new(memory.room_units as usize)),
             marks: Mutex::default(),
             counter: Mutex::default(),
-            hashing_small: Together::new(
+            hashing_small: Together::in_company(
                 memory.hashed_together,
+                memory.hashed_in_company,
                 Arc::clone(&hashing_small_turn),
                 move |assets| hash_together(assets, &for_hashing),
             ),

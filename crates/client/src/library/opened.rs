@@ -26,6 +26,14 @@ impl Opened {
         }
     }
 
+    /// Appends what is left of it, at most so many bytes. Room that is there already is not filled with anything first.
+    pub fn append_to(&mut self, into: &mut Vec<u8>, most: u64) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.take(most).read_to_end(into),
+            Self::Entry(reader) => reader.take(most).read_to_end(into),
+        }
+    }
+
     /// What it is now. An archive that has changed since it was listed says so as an error of kind `InvalidData`.
     pub fn fingerprint(&self) -> io::Result<Fingerprint> {
         match self {
