@@ -32,7 +32,7 @@ pub enum AssetError {
     #[error("it cannot be read: {0}")]
     Read(#[source] io::Error),
     /// No server takes objects of this size.
-    #[error("it is too large: a file may have 10 GiB at most")]
+    #[error("it is too large: encrypted, a file may have 10 GiB at most")]
     TooLarge,
     /// The server was not reached, or refused.
     #[error(transparent)]

@@ -365,17 +365,22 @@ impl Catalog {
         Ok(sqlx::query_scalar(ROOTS).fetch_all(&self.pool).await?)
     }
 
-    /// How many assets are in each state. What its owner deleted from the vault counts as left alone.
+    /// How many assets are in each state; of what is backed up, how many files it is, under however many names it is or was met. What its owner
+    /// deleted from the vault counts as left alone.
     pub async fn asset_counts(&self) -> Result<Vec<(AssetState, i64)>, CatalogError> {
-        let rows: Vec<(String, i64)> = sqlx::query_as(
+        let rows: Vec<(String, i64, i64)> = sqlx::query_as(
             "SELECT CASE WHEN state = 'backed_up' AND file IN (SELECT file FROM trash WHERE restored = 0)
-                     THEN 'skipped' ELSE state END AS now, count(*)
+                     THEN 'skipped' ELSE state END AS now, count(*), count(DISTINCT file)
                  FROM assets GROUP BY now",
         )
         .fetch_all(&self.pool)
         .await?;
+        let count_of = |(state, assets, files): (String, _, _)| {
+            let state = AssetState::parse(&state)?;
+            Some((state, if state == AssetState::BackedUp { files } else { assets }))
+        };
         rows.into_iter()
-            .map(|(state, count)| Some((AssetState::parse(&state)?, count)))
+            .map(count_of)
             .collect::<Option<_>>()
             .ok_or(CatalogError::Damaged { what: "asset state" })
     }

@@ -210,6 +210,13 @@ async fn assets_come_back_as_they_went() {
     assert_eq!(catalog.asset(b"/elsewhere", b"caf\xe9.heic").await.unwrap(), None);
     assert_eq!(catalog.asset_roots().await.unwrap(), [b"/pictures"]);
     assert_eq!(catalog.asset_counts().await.unwrap(), [(AssetState::BackedUp, 1)]);
+    // A file that was renamed is no second one.
+    catalog.put_asset(&asset(b"tea.heic", AssetState::BackedUp)).await.unwrap();
+    for path in [&b"first.heic"[..], b"second.heic"] {
+        catalog.put_asset(&asset(path, AssetState::Blocked)).await.unwrap();
+    }
+    let counts = catalog.asset_counts().await.unwrap();
+    assert_eq!(counts, [(AssetState::BackedUp, 1), (AssetState::Blocked, 2)]);
 }
 
 #[tokio::test]
