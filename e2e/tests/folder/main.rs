@@ -10,4 +10,5 @@ mod gate;
 mod live;
 mod names;
 mod passes;
+mod put_off;
 mod scene;

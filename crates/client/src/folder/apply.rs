@@ -1,5 +1,7 @@
 //! Carrying a plan out: what adds first, then what removes; the effect, then its durable acknowledgement, then the note of it.
 //!
+//! Adding takes long, so that a pass that adds removes nothing: the next one does, after a look of its own and before it adds anything more.
+//!
 //! Nothing is believed because it was planned. Before each step its preconditions are asked again, of the disk and of the vault; a step that no
 //! longer holds is left to the next pass. A crash anywhere leaves an effect without its note, which the next pass finds as it is.
 
@@ -8,15 +10,14 @@ mod removals;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use darkslide_crypto::ContentHash;
-use darkslide_media::probe::micros_of;
 use darkslide_protocol::Version;
 use futures_util::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
-use super::breaker::{HeldList, Removed};
+use super::breaker::HeldList;
 use super::fetch::{FetchError, fetch, tidy};
 use super::reconcile::{Action, Base, Cause, Deleted, DiskId, RelativePath, Remote, Step, Synced};
 use super::report::PassReport;
@@ -69,6 +70,12 @@ pub(super) struct Hands<'a> {
     pub(super) share: Share,
     /// How long it took to look.
     pub(super) looked_for: Duration,
+    /// When it had looked.
+    pub(super) looked_at: Instant,
+    /// The last pass put removals off, and added what it had: now they come first.
+    pub(super) is_removal_due: bool,
+    /// This one puts some off.
+    pub(super) is_put_off: bool,
     /// How many pictures are agreed on.
     pub(super) agreed: usize,
     /// What the owner was asked about, and wants.
@@ -107,34 +114,31 @@ impl Hands<'_> {
         let (moved, noted): (Vec<_>, Vec<_>) =
             noted.into_iter().partition(|step| matches!(step.action, Action::Agree(_) | Action::Move(_)));
         self.agree(moved).await?;
+        let is_adding = !sent.is_empty() || !brought.is_empty();
+        let is_removing = !remote.is_empty() || !local.is_empty();
+        let mut removed = Ok(());
+        if self.is_removal_due {
+            // Whatever fails there keeps nothing from being sent.
+            removed = self.remove(std::mem::take(&mut remote), std::mem::take(&mut local)).await;
+        } else if is_adding && is_removing {
+            // What was missed may be back, or elsewhere, by the time that all of it is sent.
+            self.put_off();
+            (remote, local) = (Vec::new(), Vec::new());
+        }
         self.send(sent).await?;
         self.bring(brought).await?;
         if !noted.is_empty() {
             self.must_be_healthy().await?;
         }
         self.note(noted).await?;
-        self.remove(local, remote).await
+        removed?;
+        self.remove(remote, local).await
     }
 
-    /// What removes, counted for the [breaker](super::breaker) right before: neither a crash nor a lost answer makes it less. What the owner was asked
-    /// about is not counted, nor what comes back as it was edited elsewhere.
-    async fn remove(&mut self, local: Vec<Step>, remote: Vec<Step>) -> Result<(), SyncError> {
-        let is_counted = |step: &&Step| {
-            step.cause != Cause::EditedThere && !self.approved.is_some_and(|list| list.has(step))
-        };
-        let count = local.iter().chain(&remote).filter(is_counted).count();
-        let removed = Removed { at: micros_of(SystemTime::now()), count, agreed: self.agreed };
-        if count > 0 {
-            self.catalog.record_removed(self.row.id, removed).await?;
-        }
-        self.trash_local(local).await?;
-        self.trash_remote(remote).await?;
-        let done =
-            usize::try_from(self.report.trashed_local + self.report.trashed_remote).unwrap_or(usize::MAX);
-        if done < count {
-            self.catalog.record_removed(self.row.id, Removed { count: done, ..removed }).await?;
-        }
-        Ok(())
+    /// Leaves removals to the next pass, which begins with them.
+    fn put_off(&mut self) {
+        self.is_put_off = true;
+        self.report.has_more = true;
     }
 
     fn is_stopped(&mut self) -> bool {

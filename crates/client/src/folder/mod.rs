@@ -128,6 +128,8 @@ struct FolderMemory {
     unsettled: Vec<(u64, bool)>,
     /// Rights were probed.
     is_probed: bool,
+    /// The last pass put removals off, and has added what it had: the next one begins with them.
+    is_removal_due: bool,
 }
 
 impl Memories {
@@ -250,7 +252,7 @@ async fn pass_over(
     let began = Instant::now();
     let Looked { mut scan, mut plan, agreed, vault, mounts } =
         look(session, catalog, row, memories, settings, events).await?;
-    let looked_for = began.elapsed();
+    let (looked_for, looked_at) = (began.elapsed(), Instant::now());
     if !mounts.is_empty() {
         catalog.add_sync_mounts(row.id, &mounts).await?;
     }
@@ -276,6 +278,8 @@ async fn pass_over(
     scan.keep_stats_of(&steps);
     let sending = Settings { albums: AlbumRule::Named(row.folder.album.clone()), ..settings.sending.clone() };
     let approved = approved.as_ref();
+    let memory = memories.folders.entry(row.id).or_default();
+    let is_removal_due = std::mem::take(&mut memory.is_removal_due);
     let mut hands = Hands {
         session,
         catalog,
@@ -286,11 +290,15 @@ async fn pass_over(
         stop,
         share: settings.share,
         looked_for,
+        looked_at,
+        is_removal_due,
+        is_put_off: false,
         agreed,
         approved,
         report,
     };
     hands.carry_out(steps).await?;
+    memory.is_removal_due = hands.is_put_off;
     let report = hands.report;
     refresh(catalog, row, &scan).await?;
     if let (None, Some(list), true) = (hold, &row.approval, is_done_with || !report.has_more) {

@@ -401,8 +401,8 @@ impl Action {
             Self::Send { .. } | Self::Link { .. } | Self::Restore { .. } => 1,
             Self::Materialise { .. } => 2,
             Self::Miss(_) | Self::Forget | Self::Bury(_) | Self::Detach { .. } => 3,
-            Self::TrashLocal { .. } => 4,
-            Self::TrashRemote { .. } => 5,
+            Self::TrashRemote { .. } => 4,
+            Self::TrashLocal { .. } => 5,
         }
     }
 }

@@ -549,7 +549,7 @@ fn additions_come_before_removals() {
         .remote(b"fourth", live(7))
         .plan();
     let order: Vec<&str> = plan.steps.iter().map(|step| std::str::from_utf8(&step.path).unwrap()).collect();
-    assert_eq!(order, ["new", "arrives", "deleted there", "p"]);
+    assert_eq!(order, ["new", "arrives", "p", "deleted there"]);
     assert!(plan.steps[2..].iter().all(|step| step.action.is_destructive()));
     assert!(!plan.steps[..2].iter().any(|step| step.action.is_destructive()));
 }

@@ -1,7 +1,7 @@
 //! What a plan removes: from the folder into the local trash, or into the vault's. Each of it only while its cause still holds.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use darkslide_crypto::ContentHash;
 use darkslide_media::probe::micros_of;
@@ -16,6 +16,7 @@ use crate::catalog::BaseChanges;
 use crate::download::blocking;
 use crate::error::VaultError;
 use crate::feed;
+use crate::folder::breaker::Removed;
 use crate::folder::reconcile::{Action, Cause, Deleted, RelativePath, Remote, Step};
 use crate::folder::scan::is_absent;
 use crate::folder::{SyncError, marker, trash};
@@ -25,12 +26,37 @@ use crate::versions::has_version;
 /// Files that are trashed, or vouched for, in one call.
 const CALL_MAX: usize = 100;
 
+/// How long after a look something is trashed in the vault for what it missed, if the look itself did not take longer.
+const LOOK_HOLDS: Duration = Duration::from_secs(10);
+
 /// A file that goes into the vault's trash, and the paths that had it.
 type Deletion = (TrashRequestItem, Vec<(RelativePath, Deleted)>);
 
 impl Hands<'_> {
+    /// What removes, counted for the [breaker](crate::folder::breaker) right before: neither a crash nor a lost answer makes it less. What the owner was asked
+    /// about is not counted, nor what comes back as it was edited elsewhere.
+    pub(super) async fn remove(&mut self, remote: Vec<Step>, local: Vec<Step>) -> Result<(), SyncError> {
+        let is_counted = |step: &&Step| {
+            step.cause != Cause::EditedThere && !self.approved.is_some_and(|list| list.has(step))
+        };
+        let count = local.iter().chain(&remote).filter(is_counted).count();
+        let removed = Removed { at: micros_of(SystemTime::now()), count, agreed: self.agreed };
+        if count > 0 {
+            self.catalog.record_removed(self.row.id, removed).await?;
+        }
+        // It hangs on what a look has seen, and the other one on what the vault says now.
+        self.trash_remote(remote).await?;
+        self.trash_local(local).await?;
+        let done =
+            usize::try_from(self.report.trashed_local + self.report.trashed_remote).unwrap_or(usize::MAX);
+        if done < count {
+            self.catalog.record_removed(self.row.id, Removed { count: done, ..removed }).await?;
+        }
+        Ok(())
+    }
+
     /// From the folder into the local trash, of what the vault has in its trash, whole, or was told to purge.
-    pub(super) async fn trash_local(&mut self, steps: Vec<Step>) -> Result<(), SyncError> {
+    async fn trash_local(&mut self, steps: Vec<Step>) -> Result<(), SyncError> {
         if steps.is_empty() || self.is_stopped() {
             return Ok(());
         }
@@ -135,7 +161,7 @@ impl Hands<'_> {
     }
 
     /// Into the vault's trash, each file as it was seen.
-    pub(super) async fn trash_remote(&mut self, steps: Vec<Step>) -> Result<(), SyncError> {
+    async fn trash_remote(&mut self, steps: Vec<Step>) -> Result<(), SyncError> {
         if steps.is_empty() || self.is_stopped() {
             return Ok(());
         }
@@ -154,8 +180,13 @@ impl Hands<'_> {
             items.entry(file).or_insert((item, Vec::new())).1.push((step.path, buried));
         }
         let items: Vec<_> = items.into_values().collect();
-        for chunk in items.chunks(CALL_MAX) {
+        for (number, chunk) in items.chunks(CALL_MAX).enumerate() {
             if self.is_stopped() {
+                return Ok(());
+            }
+            // Some of it goes each time, however slow the line is.
+            if number > 0 && !holds(self.looked_at.elapsed(), self.looked_for) {
+                self.put_off();
                 return Ok(());
             }
             let there = self.still_there(chunk).await?;
@@ -218,10 +249,30 @@ impl Hands<'_> {
     }
 }
 
+/// Whether a look that took so long still says what is missed, so long after it.
+fn holds(since: Duration, looked_for: Duration) -> bool {
+    since <= LOOK_HOLDS.max(looked_for)
+}
+
 /// The file that was edited elsewhere, where that is why a picture leaves the folder.
 fn edited_file(step: &Step) -> Option<FileId> {
     match step.action {
         Action::TrashLocal { buried, .. } if step.cause == Cause::EditedThere => Some(buried.file),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_holds_for_ten_seconds_or_as_long_as_it_took() {
+        for (since, looked_for, does) in
+            [(0, 0, true), (10, 0, true), (11, 0, false), (11, 60, true), (60, 60, true), (61, 60, false)]
+        {
+            let seconds = Duration::from_secs;
+            assert_eq!(holds(seconds(since), seconds(looked_for)), does, "{since} {looked_for}");
+        }
     }
 }

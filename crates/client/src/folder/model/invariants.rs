@@ -85,8 +85,8 @@ pub(super) fn order(action: &Action) -> u8 {
         Action::Send { .. } | Action::Link { .. } | Action::Restore { .. } => 1,
         Action::Materialise { .. } => 2,
         Action::Miss(_) | Action::Forget | Action::Bury(_) | Action::Detach { .. } => 3,
-        Action::TrashLocal { .. } => 4,
-        Action::TrashRemote { .. } => 5,
+        Action::TrashRemote { .. } => 4,
+        Action::TrashLocal { .. } => 5,
     }
 }
 

@@ -10,6 +10,9 @@ use super::world::{ABSENCE, Content, State, World, Written, content_of};
 use crate::folder::breaker::{Fate, Held, HeldList, Hold, Removed, Standing, judge};
 use crate::folder::reconcile::{Base, Cause, Direction, RelativePath, Step, SyncPlan};
 
+/// The first order of a pass in which removals come before what is sent and brought.
+const REMOVALS_FIRST: u8 = 128;
+
 /// A pass over the folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pass {
@@ -19,7 +22,7 @@ pub(super) struct Pass {
     pub(super) crash: Option<(u8, bool)>,
     /// Steps that fail, one a bit: no room, no network, too many at once. The others are taken all the same.
     pub(super) fails: u8,
-    /// In which order independent steps are taken.
+    /// In which order independent steps are taken. From [`REMOVALS_FIRST`] on it begins with what the pass before has put off.
     pub(super) order: u8,
     /// Whether the owner approves what the breaker holds.
     pub(super) is_approved: bool,
@@ -144,6 +147,12 @@ impl Run {
         }
         self.order_does_not_matter(&plan, &seen, pass.order)?;
         shuffle(&mut plan.steps, pass.order);
+        if pass.order >= REMOVALS_FIRST {
+            plan.steps.sort_by_key(|step| match invariants::order(&step.action) {
+                0 => 0,
+                _ => 2 - u8::from(step.action.is_destructive()),
+            });
+        }
         self.carry_out(&plan, &seen, pass)?;
         Ok(plan)
     }
