@@ -11,4 +11,5 @@ mod live;
 mod names;
 mod passes;
 mod put_off;
+mod roots;
 mod scene;

@@ -52,7 +52,7 @@ pub use receipts::GivenReceipt;
 pub use resumable::ResumableRow;
 pub use run_lock::{Owner, RunLock};
 pub use set_backs::{Place, SetBack, Witness};
-pub use sync_base::{Arrival, BaseChanges, BaseRow};
+pub use sync_base::{Arrival, BaseChanges, BaseRow, CopyElsewhere};
 pub use sync_folders::{NewSyncFolder, SyncFolderRow, SyncPlace, sync_places};
 pub use thumbnails::{DueRow, SentThumbnail};
 pub use trash::TrashRow;

@@ -2,7 +2,7 @@
 //!
 //! Rows are written after the effect that they record, those of one step in one transaction.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use darkslide_crypto::ContentHash;
@@ -42,6 +42,18 @@ pub struct Arrival {
     pub title: String,
     /// Ciphertext bytes.
     pub object_size: i64,
+}
+
+/// What another sync folder has of a content that one has lost sight of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CopyElsewhere {
+    /// The content.
+    pub content: ContentHash,
+    /// The number of the other folder.
+    pub folder: i64,
+    /// Whether it was agreed on there as the very file on disk that it is, or was, in this one: a folder that was renamed and added again is
+    /// two in the list.
+    pub is_same_file: bool,
 }
 
 /// What is written down after a step.
@@ -121,21 +133,24 @@ impl Catalog {
         Ok(rows)
     }
 
-    /// Contents that other sync folders of the account have, of those that this one has lost sight of.
-    pub async fn in_other_sync_folders(&self, folder: i64) -> Result<HashSet<ContentHash>, CatalogError> {
-        let text = "SELECT DISTINCT missed.content AS content_hash FROM sync_base AS missed
+    /// What other sync folders of the account have, of the contents that this one has lost sight of.
+    pub async fn in_other_sync_folders(&self, folder: i64) -> Result<Vec<CopyElsewhere>, CatalogError> {
+        let text = "SELECT DISTINCT missed.content AS content_hash, other.folder, EXISTS (
+                 SELECT 1 FROM sync_base AS here INDEXED BY sync_base_by_content
+                 WHERE here.folder = $1 AND here.content = other.content AND here.state = 'synced'
+                     AND here.inode = other.inode AND here.born_ns = other.born_ns AND here.inode <> 0) AS is_same
+             FROM sync_base AS missed
              JOIN sync_base AS other ON other.content = missed.content
                  AND other.folder IN (SELECT id FROM sync_folders WHERE id <> $1)
              WHERE missed.folder = $1 AND missed.absent_since IS NOT NULL
                AND other.state = 'synced' AND other.absent_since IS NULL";
-        let rows = sqlx::query(text).bind(folder).fetch_all(&self.pool).await?;
-        Ok(rows
-            .iter()
-            .map(content_hash_of)
-            .collect::<sqlx::Result<Vec<_>>>()?
-            .into_iter()
-            .flatten()
-            .collect())
+        let mut copies = Vec::new();
+        for row in sqlx::query(text).bind(folder).fetch_all(&self.pool).await? {
+            let Some(content) = content_hash_of(&row)? else { continue };
+            let (folder, is_same_file) = (row.try_get("folder")?, row.try_get("is_same")?);
+            copies.push(CopyElsewhere { content, folder, is_same_file });
+        }
+        Ok(copies)
     }
 
     /// Assets outside of a folder that were backed up with contents that it has lost sight of: where they were, and what they were.

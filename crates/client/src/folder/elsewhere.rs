@@ -50,6 +50,34 @@ pub(super) async fn look_elsewhere(
     Ok(())
 }
 
+/// What was agreed on in other sync folders, of what this one has lost sight of. A disk that is away has its pictures still; but where the file
+/// there was the one that is gone here, and that folder is not at its place any more, it is this one under the name that it had.
+pub(super) async fn agreed_elsewhere(
+    catalog: &Catalog,
+    row: &SyncFolderRow,
+) -> Result<HashSet<ContentHash>, SyncError> {
+    let mut copies = catalog.in_other_sync_folders(row.id).await?;
+    if copies.iter().any(|copy| copy.is_same_file) {
+        let others = catalog.sync_folders().await?;
+        let gone = blocking(move || {
+            let is_gone = |other: &SyncFolderRow| is_gone(&other.folder.path, &other.folder.marker);
+            others.into_iter().filter(is_gone).map(|other| other.id).collect::<HashSet<_>>()
+        });
+        let gone = gone.await;
+        copies.retain(|copy| !(copy.is_same_file && gone.contains(&copy.folder)));
+    }
+    Ok(copies.into_iter().map(|copy| copy.content).collect())
+}
+
+/// Whether a root is certainly not at its place.
+fn is_gone(root: &Path, id: &str) -> bool {
+    match marker::check(root, id) {
+        Ok(()) => false,
+        Err(Unhealthy::Unusable { source, .. }) => source.kind() == io::ErrorKind::NotFound,
+        Err(_) => true,
+    }
+}
+
 /// What is missed, and was long enough.
 fn missed(snapshot: &Snapshot, is_missed: impl Fn(&Synced) -> bool) -> Missed {
     let mut missed = Missed::new();
@@ -66,12 +94,11 @@ fn missed(snapshot: &Snapshot, is_missed: impl Fn(&Synced) -> bool) -> Missed {
 
 /// What another folder has of it. Nothing is concluded from what cannot be looked at.
 fn found_in(root: &Path, id: &str, base: &BTreeMap<RelativePath, BaseRow>, missed: &Missed) -> Others {
-    match marker::check(root, id) {
-        Ok(()) => {}
-        Err(Unhealthy::Unusable { source, .. }) if source.kind() != io::ErrorKind::NotFound => {
-            return unknown(missed);
-        }
-        Err(_) => return Others::default(),
+    if is_gone(root, id) {
+        return Others::default();
+    }
+    if marker::check(root, id).is_err() {
+        return unknown(missed);
     }
     let mut found = found_below(root, base, missed, READ_MAX);
     // It may have gone in the middle.

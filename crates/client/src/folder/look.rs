@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::elsewhere::look_elsewhere;
+use super::elsewhere::{agreed_elsewhere, look_elsewhere};
 use super::marker::Unhealthy;
 use super::mounts::Mounts;
 use super::reconcile::{
@@ -234,7 +234,7 @@ async fn snapshot(
     snapshot.edited = edited(session, catalog, &snapshot).await?;
     // While another process reads the mirror anew, what is not in it says nothing.
     snapshot.is_listed &= catalog.read_anew_to().await?.is_none();
-    let mut present = catalog.in_other_sync_folders(row.id).await?;
+    let mut present = agreed_elsewhere(catalog, row).await?;
     let copies = catalog.copies_outside(row.id, &raw(&row.folder.path)).await?;
     let folder = row.folder.path.clone();
     // Backed up from a place that has nothing to do with this folder, and still there.
