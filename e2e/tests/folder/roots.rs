@@ -1,5 +1,6 @@
 //! Roots that are renamed or away, and what else has a name in them.
 
+use crate::gate::{Gate, Oddity};
 use crate::scene::{Scene, tree_of};
 use std::fs;
 
@@ -40,4 +41,38 @@ async fn a_folder_that_is_away_has_its_pictures_still() {
     scene.settle_over("Disk").await;
     assert_eq!(scene.tree("Disk"), tree_of([("a.jpg", 1), ("b.jpg", 2)]));
     assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (2, 0));
+}
+
+/// It would be downloaded at every pass, to find its place taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_picture_that_is_called_like_a_folder_comes_beside_it() {
+    let mut scene = Scene::new().await;
+    scene.add_to("Tablet", "Phone").await;
+    scene.write("Phone/Ski.jpg/b.jpg", 2);
+    fs::create_dir(scene.path("Phone/Empty.jpg")).unwrap();
+    scene.settle().await;
+    for (name, number) in [("ski.jpg", 1), ("Empty.jpg", 3)] {
+        scene.write(&format!("Tablet/{name}"), number);
+    }
+    scene.settle_over("Tablet").await;
+    let report = scene.settle().await;
+    assert_eq!((report.materialised, report.failed_count, report.in_step), (2, 0, 3), "{report:?}");
+    assert_eq!(
+        scene.tree("Phone"),
+        tree_of([("Empty (1).jpg", 3), ("Ski.jpg/b.jpg", 2), ("ski (1).jpg", 1)])
+    );
+    // What comes back to a place that a folder has now says so, and is not downloaded for it.
+    let file = scene.trash_elsewhere("Empty.jpg").await;
+    scene.settle().await;
+    fs::remove_dir_all(scene.row("Phone").await.folder.trash).unwrap();
+    fs::create_dir(scene.path("Phone/Empty (1).jpg")).unwrap();
+    scene.restore_elsewhere(file).await;
+    let path = format!("/files/download/{}", file.0);
+    let gate = Gate::start(&scene.server.base(), path.leak(), Oddity::Twice).await;
+    let session = scene.through(&gate.base());
+    let report = scene.pass_with(&session, "Phone").await.unwrap();
+    assert_eq!((report.materialised, report.failed_count, gate.calls()), (0, 1, 0), "{report:?}");
+    fs::remove_dir(scene.path("Phone/Empty (1).jpg")).unwrap();
+    let report = scene.pass_with(&session, "Phone").await.unwrap();
+    assert_eq!((report.materialised, gate.calls()), (1, 1), "{report:?}");
 }

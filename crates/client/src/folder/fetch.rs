@@ -34,7 +34,7 @@ pub(super) enum FetchError {
     #[error("it is no longer in the vault")]
     Gone,
     /// Its name is taken.
-    #[error("there is another file of its name now")]
+    #[error("there is another file or folder of its name now")]
     Taken,
     /// This side.
     #[error("it cannot be written: {0}")]
@@ -64,6 +64,15 @@ pub(super) async fn fetch(
     events: &Events,
 ) -> Result<Stat, FetchError> {
     let (path, root) = (target.to_owned(), root.to_owned());
+    // Asked once more when it is named: this is for nothing to be brought that has no place.
+    if blocking({
+        let path = path.clone();
+        move || path.symlink_metadata().is_ok()
+    })
+    .await
+    {
+        return Err(FetchError::Taken);
+    }
     // Also what lies in the local trash comes back only while the vault has it.
     let memberships = catalog.own_memberships(session.account, file).await.map_err(VaultError::from)?;
     let row =

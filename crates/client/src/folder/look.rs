@@ -297,6 +297,8 @@ async fn arrive(
     let here: HashSet<_> = snapshot.local.values().filter_map(Local::content).collect();
     let mut taken: HashSet<String> =
         snapshot.base.keys().chain(snapshot.local.keys()).map(|path| names::key(path)).collect();
+    let root = row.folder.path.clone();
+    taken.extend(blocking(move || names_in(&root)).await);
     let mut coming = HashSet::new();
     for arrival in arrivals {
         if here.contains(&arrival.content) || !coming.insert(arrival.content) {
@@ -308,6 +310,12 @@ async fn arrive(
         snapshot.base.insert(path, Base::Deleted(buried));
     }
     Ok(())
+}
+
+/// What has a name in a folder, whatever it is: no picture goes to the place of a folder.
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = folder.read_dir().into_iter().flatten().flatten();
+    entries.map(|entry| names::key(&raw(Path::new(&entry.file_name())))).collect()
 }
 
 /// The first of `name.ext`, `name (1).ext` … that is not taken, and takes it. None if there are thousands of that name.
