@@ -5,6 +5,7 @@
 #![expect(clippy::indexing_slicing, reason = "a list that is too short fails the test right there")]
 
 mod answers;
+mod edits;
 mod faults;
 mod gate;
 mod live;

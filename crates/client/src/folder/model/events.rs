@@ -355,6 +355,8 @@ impl World {
                     file.content = to;
                 });
                 self.touch(content);
+                // What the folder let go of is wanted again.
+                self.detached.remove(&to);
                 self.ledger.wanted_there.remove(&content);
                 self.leave_to_others(content);
                 self.believe(content);
