@@ -2,6 +2,7 @@
 
 pub(crate) mod show;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,6 +12,7 @@ use darkslide_client::catalog::{Catalog, Feed, NewSyncFolder, SyncFolderRow, Syn
 use darkslide_client::folder::breaker::Hold;
 use darkslide_client::folder::reconcile::Direction;
 use darkslide_client::folder::report::PassReport;
+use darkslide_client::folder::trash::TrashedFile;
 use darkslide_client::folder::{
     Memories, PassSettings, Share, choose, marker, pass, preview, restore_from_trash, trash,
 };
@@ -428,10 +430,14 @@ async fn list_trash(
 ) -> Result<Ending> {
     let only = path.map(|path| choose::find(path, rows)).transpose()?.map(|row| row.id);
     let mut listed = Vec::new();
-    for row in rows.iter().filter(|row| only.is_none_or(|only| row.id == only)) {
-        let entries = trash::list(&row.folder.trash)
-            .with_context(|| format!("cannot read {}", row.folder.trash.display()))?;
-        listed.extend(entries.into_iter().map(|entry| (row.folder.path.clone(), entry)));
+    for (trash, entry) in trashed(rows.iter().filter(|row| only.is_none_or(|only| row.id == only)))? {
+        match choose::home(&entry, &trash, rows) {
+            Some(row) if only.is_none_or(|only| row.id == only) => {
+                listed.push((row.folder.path.clone(), entry));
+            }
+            None if only.is_none() => listed.push((PathBuf::from("(unknown)"), entry)),
+            _ => {}
+        }
     }
     // Nobody is asked for this: that the server is as far as what it told last is certain.
     let told = catalog.cursor(Feed::Account).await?;
@@ -464,6 +470,16 @@ async fn list_trash(
     Ok(Ending::Done)
 }
 
+/// What is in the local trashes of these folders, each of which may be that of several.
+fn trashed<'r>(rows: impl Iterator<Item = &'r SyncFolderRow>) -> Result<Vec<(PathBuf, TrashedFile)>> {
+    let (mut seen, mut trashed) = (HashSet::new(), Vec::new());
+    for trash in rows.map(|row| &row.folder.trash).filter(|trash| seen.insert(*trash)) {
+        let entries = trash::list(trash).with_context(|| format!("cannot read {}", trash.display()))?;
+        trashed.extend(entries.into_iter().map(|entry| (trash.clone(), entry)));
+    }
+    Ok(trashed)
+}
+
 async fn restore_trash(
     output: Output,
     profile: &Profile,
@@ -473,19 +489,18 @@ async fn restore_trash(
     let mut back = Vec::new();
     for id in ids {
         let mut restored = None;
-        for row in rows {
-            let entries = trash::list(&row.folder.trash)
-                .with_context(|| format!("cannot read {}", row.folder.trash.display()))?;
-            if entries.iter().all(|entry| entry.id != *id) {
-                continue;
-            }
+        if let Some((trash, entry)) = trashed(rows.iter())?.into_iter().find(|(_, entry)| entry.id == *id) {
+            let row = choose::home(&entry, &trash, rows).with_context(|| {
+                format!(
+                    "which folder {id} was in is not known here, for {} is the local trash of several; copy it from where it is kept: {}",
+                    trash.display(),
+                    entry.file.display()
+                )
+            })?;
             marker::check(&row.folder.path, &row.folder.marker)?;
-            let taken = restore_from_trash(row, id);
-            restored = taken
+            let taken = restore_from_trash(row, id)
                 .with_context(|| format!("{id} cannot be brought back into {}", row.folder.path.display()))?;
-            if restored.is_some() {
-                break;
-            }
+            restored = taken.map(|path| (path, row.folder.direction));
         }
         let left =
             || left_trashes(profile, rows).into_iter().filter_map(|trash| trash::list(&trash).ok()).flatten();
@@ -495,17 +510,23 @@ async fn restore_trash(
                 left.file.display()
             );
         }
-        let path = restored.with_context(|| {
+        let (path, direction) = restored.with_context(|| {
             format!("there is no {id} in any local trash; `darkslide sync trash list` shows what there is")
         })?;
-        back.push(path.display().to_string());
+        back.push((path.display().to_string(), direction));
     }
     if let Some(mut line) = Line::call(profile.folder()).await? {
         line.ask(Request::Scan).await?;
     }
-    output.answer(&json!({ "restored": back }), |_| {
-        let said =
-            back.iter().map(|path| format!("{path} is back; the vault takes it out of its trash, too."));
+    let paths: Vec<_> = back.iter().map(|(path, _)| path).collect();
+    output.answer(&json!({ "restored": paths }), |_| {
+        let said = back.iter().map(|(path, direction)| match direction {
+            // Nothing that is in such a folder changes the vault.
+            Direction::Down => format!(
+                "{path} is back in the folder, and nothing is changed in the vault: `darkslide trash restore` takes it out of the trash there."
+            ),
+            _ => format!("{path} is back; the vault takes it out of its trash, too."),
+        });
         said.collect::<Vec<_>>().join("\n")
     })?;
     Ok(Ending::Done)

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::marker::{self, NAME, Unhealthy};
 use super::scan::Stat;
+use super::trash::TrashedFile;
 use crate::catalog::{SyncFolderRow, SyncPlace, WatchFolderRow};
 use crate::profile::ProfileName;
 
@@ -195,6 +196,26 @@ pub fn find<'a>(path: &Path, in_step: &'a [SyncFolderRow]) -> Result<&'a SyncFol
         path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned());
     let found = in_step.iter().find(|row| row.folder.path == whole || row.folder.path == path);
     found.ok_or_else(|| ChooseError::NotInStep(path.to_owned()))
+}
+
+/// The sync folder that an entry of a local trash belongs to. None where that is one of another profile, or where several have that trash and it
+/// was not written down.
+pub fn home<'a>(
+    entry: &TrashedFile,
+    trash: &Path,
+    in_step: &'a [SyncFolderRow],
+) -> Option<&'a SyncFolderRow> {
+    let mut sharing = in_step.iter().filter(|row| row.folder.trash == trash);
+    if let Some(root) = &entry.root {
+        if let Some(row) = sharing.clone().find(|row| row.folder.path == *root) {
+            return Some(row);
+        }
+        if root.join(NAME).symlink_metadata().is_ok() {
+            return None;
+        }
+    }
+    // It may have had another name.
+    sharing.next().filter(|_| sharing.next().is_none())
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use super::names;
 use super::reconcile::Cause;
 use super::scan::Stat;
-use crate::library::path_of;
+use crate::library::{path_of, raw};
 use crate::restore::place::{self, content_of, content_of_file, sync_folder};
 
 /// How long an entry is kept.
@@ -59,6 +59,9 @@ struct Note {
     /// The same byte for byte, as base64.
     raw_path: String,
     content_hash: String,
+    /// The root that it was below, byte for byte, as base64.
+    #[serde(default)]
+    raw_root: Option<String>,
     /// µs since the epoch.
     trashed_at: i64,
     /// The same by the server's clock.
@@ -76,6 +79,9 @@ pub struct TrashedFile {
     /// Where it was below the root.
     #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
+    /// The root that it was below: one trash may be that of several. None in entries that were made before that was written down.
+    #[serde(skip)]
+    pub root: Option<PathBuf>,
     /// Its content.
     #[serde(skip)]
     pub content: ContentHash,
@@ -135,6 +141,7 @@ pub fn put(
         path: below.display().to_string(),
         raw_path: STANDARD.encode(relative),
         content_hash: content.to_string(),
+        raw_root: Some(STANDARD.encode(raw(root))),
         trashed_at: now.here,
         server_time: now.there,
         cause: cause.to_string(),
@@ -350,6 +357,7 @@ fn read(entry: &Path) -> Option<TrashedFile> {
     Some(TrashedFile {
         id: entry.file_name()?.to_str()?.to_owned(),
         path,
+        root: note.raw_root.and_then(|root| STANDARD.decode(root).ok()).map(|root| path_of(&root)),
         content: note.content_hash.parse().ok()?,
         bytes,
         trashed_at: note.trashed_at,
