@@ -2,7 +2,7 @@
 
 use crate::gate::{Gate, Oddity};
 use crate::scene::{Scene, picture, tree_of};
-use darkslide_client::folder::marker;
+use darkslide_client::folder::{Memories, marker};
 use darkslide_e2e::proxy::Proxy;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -127,14 +127,42 @@ async fn a_disk_that_takes_nothing_loses_nothing() {
     let whole = root.to_str().unwrap().to_owned();
     let Some(mounted) = Mounted::mount(&["--bind", &whole], &root) else { return };
     assert!(Command::new("mount").args(["-o", "remount,bind,ro", &whole]).status().unwrap().success());
-    scene.trash_elsewhere("a.jpg").await;
-    let report = scene.pass_over("Phone").await.unwrap();
-    let told = report.unhealthy.unwrap_or_else(|| report.failed[0].reason.clone());
-    assert!(told.contains("read-only") || told.contains("Read-only"), "{told}");
+    let trashed = scene.trash_elsewhere("a.jpg").await;
+    // Seen by a pass, and by the next agent's first.
+    for _ in 0..2 {
+        let report = scene.pass_over("Phone").await.unwrap();
+        let told = report.unhealthy.unwrap_or_else(|| report.failed[0].reason.clone());
+        let mends = format!("`sudo mount -o remount,rw \"$(findmnt -nT {whole} -o TARGET)\"`");
+        assert!(told.contains(&format!("files in {whole}, ")) && told.contains(&mends), "{told}");
+        assert!(!told.contains("trash-Phone"), "{told}");
+        scene.memories = Memories::default();
+    }
     assert_eq!(scene.tree("Phone").len(), 2);
     drop(mounted);
     assert_eq!(scene.settle().await.trashed_local, 1);
     assert_eq!(scene.tree("Phone"), tree_of([("b.jpg", 2)]));
+    // Nor can what comes back be brought.
+    let Some(mounted) = Mounted::mount(&["--bind", &whole], &root) else { return };
+    assert!(Command::new("mount").args(["-o", "remount,bind,ro", &whole]).status().unwrap().success());
+    fs::remove_dir_all(scene.row("Phone").await.folder.trash).unwrap();
+    scene.restore_elsewhere(trashed).await;
+    let told = scene.pass_over("Phone").await.unwrap().failed[0].reason.clone();
+    assert!(told.contains(&format!("files in {whole}, ")) && told.contains("remount,rw"), "{told}");
+    drop(mounted);
+    assert_eq!(scene.settle().await.materialised, 1);
+    // The trash itself takes nothing.
+    let trash = scene.row("Phone").await.folder.trash;
+    fs::create_dir_all(&trash).unwrap();
+    let there = trash.to_str().unwrap().to_owned();
+    let Some(_mounted) = Mounted::mount(&["--bind", &there], &trash) else { return };
+    assert!(Command::new("mount").args(["-o", "remount,bind,ro", &there]).status().unwrap().success());
+    scene.trash_elsewhere("b.jpg").await;
+    let told = scene.pass_over("Phone").await.unwrap().failed[0].reason.clone();
+    assert!(
+        told.contains("local trash") && told.contains(&there) && !told.contains("may not create"),
+        "{told}"
+    );
+    assert_eq!(scene.tree("Phone").len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

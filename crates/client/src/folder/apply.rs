@@ -18,11 +18,12 @@ use darkslide_crypto::ContentHash;
 use darkslide_protocol::Version;
 use tokio_util::sync::CancellationToken;
 
+use super::SyncError;
 use super::breaker::HeldList;
+use super::marker::{self, Unhealthy};
 use super::reconcile::{Action, Base, Cause, Deleted, DiskId, RelativePath, Remote, Step, Synced};
 use super::report::PassReport;
 use super::scan::{Scan, Stat, is_absent};
-use super::{SyncError, marker};
 use crate::backup::Settings;
 use crate::catalog::{BaseChanges, BaseRow, Catalog, SyncFolderRow};
 use crate::download::blocking;
@@ -143,6 +144,16 @@ impl Hands<'_> {
     async fn must_be_healthy(&self) -> Result<(), SyncError> {
         let (root, id) = (self.root().to_owned(), self.row.folder.marker.clone());
         Ok(blocking(move || marker::check(&root, &id)).await?)
+    }
+
+    /// What is to be mended of the root, or of the folder of a path in it, where files cannot be made and removed there.
+    async fn what_is_closed(&self, path: &RelativePath) -> Option<Unhealthy> {
+        let (root, whole) = (self.root().to_owned(), self.whole(path));
+        blocking(move || {
+            let folders = [root.as_path(), whole.parent().unwrap_or(&root)];
+            folders.into_iter().find_map(|folder| marker::may_be_changed(folder).err())
+        })
+        .await
     }
 
     async fn record(&self, changes: &BaseChanges) -> Result<(), SyncError> {

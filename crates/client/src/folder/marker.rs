@@ -146,6 +146,14 @@ pub(super) fn may_change_all(root: &Path) -> Result<(), Unhealthy> {
     Ok(())
 }
 
+/// Sees whether files can be made and removed in one folder, as far as the system says. One that is gone says nothing.
+pub(super) fn may_be_changed(folder: &Path) -> Result<(), Unhealthy> {
+    match may_change(folder) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(unhealthy(folder, source)),
+        _ => Ok(()),
+    }
+}
+
 /// What kept something from being done in a folder, as its owner should hear it.
 pub fn unhealthy(folder: &Path, source: io::Error) -> Unhealthy {
     match source.kind() {

@@ -101,7 +101,10 @@ impl Hands<'_> {
                     }
                 },
                 Err(error) => {
-                    self.report.fails(told, &error);
+                    match self.what_is_closed(&step.path).await {
+                        Some(closed) => self.report.fails(told, &closed),
+                        None => self.report.fails(told, &error),
+                    }
                     continue;
                 }
             };

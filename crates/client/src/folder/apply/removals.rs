@@ -19,7 +19,7 @@ use crate::feed;
 use crate::folder::breaker::Removed;
 use crate::folder::reconcile::{Action, Cause, Deleted, RelativePath, Remote, Step};
 use crate::folder::scan::is_absent;
-use crate::folder::{SyncError, marker, trash};
+use crate::folder::{SyncError, trash};
 use crate::library::path_of;
 use crate::versions::has_version;
 
@@ -123,14 +123,11 @@ impl Hands<'_> {
                     self.record(&BaseChanges { put, ..BaseChanges::default() }).await?;
                 }
                 Err(trash::TrashError::Changed) => self.report.waits(told, &trash::TrashError::Changed),
-                Err(trash::TrashError::Refused { source, .. })
-                    if source.kind() == std::io::ErrorKind::PermissionDenied =>
-                {
-                    let folder = self.whole(&step.path);
-                    let folder = folder.parent().unwrap_or(self.root());
-                    self.report.fails(told, &marker::unhealthy(folder, source));
-                }
-                Err(error) => self.report.fails(told, &error),
+                // One of the two takes nothing: the folder, or the trash.
+                Err(error) => match self.what_is_closed(&step.path).await {
+                    Some(closed) => self.report.fails(told, &closed),
+                    None => self.report.fails(told, &error),
+                },
             }
         }
         Ok(())
