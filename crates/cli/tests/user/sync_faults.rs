@@ -7,10 +7,13 @@
 )]
 
 use crate::machine::{Machine, jpeg, write};
+use crate::sync::give;
 use darkslide_e2e::strace;
 use serde_json::Value;
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Settled at once, missed at once, and not waited for.
@@ -162,4 +165,59 @@ fn a_disk_that_moves_nothing_loses_nothing() {
     assert_eq!(pass(&machine)["materialised"], 1);
     assert_eq!(fs::read(&place).unwrap(), jpeg(1));
     assert_eq!(names(&machine), ["a.jpg", "b.jpg"]);
+}
+
+/// A disk that is mounted until this is dropped.
+struct Disk(PathBuf);
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _gone_with_the_namespace = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// The folder is the root of a disk, on which the system keeps a place that nobody else may enter.
+#[test]
+#[expect(clippy::print_stderr, reason = "what is not tested must be seen")]
+fn lost_and_found_at_the_root_of_a_disk_is_passed_over() {
+    const NOBODY: u32 = 65_534;
+    let machine = Machine::new();
+    let _server = machine.with_account("anna@example.org");
+    fs::create_dir(machine.path("Disk")).unwrap();
+    let disk = machine.path("Disk");
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(&disk).output();
+    if !mounted.is_ok_and(|output| output.status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "CI may mount, and must");
+        return eprintln!("no right to mount: `lost+found` at the root of a disk was NOT tested");
+    }
+    let _disk = Disk(disk.clone());
+    write(&disk.join("a.jpg"), &jpeg(1));
+    let (system, own) = (disk.join("lost+found"), disk.join("2024/lost+found"));
+    for folder in [&system, &own] {
+        write(&folder.join("b.jpg"), &jpeg(2));
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    // Somebody else runs it, in a home of their own.
+    fs::set_permissions(machine.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    for path in [machine.path("home"), disk.clone()] {
+        give(&path, NOBODY);
+    }
+    give(&system, 0);
+    let output = machine.command(&["sync", "add", "Disk"]).uid(NOBODY).gid(NOBODY).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut command = pass_command(&machine);
+    command.uid(NOBODY).gid(NOBODY);
+    let first = report(command);
+    let told = (&first["uploaded"], &first["failedCount"], &first["waitingCount"]);
+    assert_eq!(
+        told,
+        (&2.into(), &0.into(), &0.into()),
+        "a folder that only has its name is one like any other: {first}"
+    );
+    // One that is closed and is none of the system's is told, as ever.
+    give(&own, 0);
+    let mut command = pass_command(&machine);
+    command.uid(NOBODY).gid(NOBODY);
+    let second = report(command);
+    assert!(second["failedCount"] == 1 || second["unhealthy"].is_string(), "{second}");
 }

@@ -18,9 +18,12 @@ pub(super) fn find(passed_over: &[PassedOver], missing: &HashMap<DiskId, Stat>) 
     if missing.is_empty() {
         return HashSet::new();
     }
-    let places = passed_over.iter().filter(
-        |passed| matches!(&passed.reason, PassReason::Ignored(ignored) if may_hold_pictures(*ignored)),
-    );
+    let places = passed_over.iter().filter(|passed| match &passed.reason {
+        PassReason::Ignored(ignored) => may_hold_pictures(*ignored),
+        // Where it may be read.
+        PassReason::LostAndFound => true,
+        _ => false,
+    });
     among(places.flat_map(|place| below(&place.path)), missing).collect()
 }
 

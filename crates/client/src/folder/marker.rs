@@ -7,9 +7,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use darkslide_media::names::ignored_folder;
 use uuid::Uuid;
 
 use crate::error::quoted;
+use crate::library::folder::is_lost_and_found;
 use crate::restore::place::sync_folder;
 
 /// The marker's name. Backups and synchronisation pass it over.
@@ -136,7 +138,8 @@ pub fn probe(root: &Path) -> Result<(), Unhealthy> {
 /// Whether the system says so of a root and of every folder below it. Changes nothing.
 pub(super) fn may_change_all(root: &Path) -> Result<(), Unhealthy> {
     let enter = |entry: &walkdir::DirEntry| {
-        entry.depth() == 0 || darkslide_media::names::ignored_folder(entry.file_name()).is_none()
+        let is_entered = || ignored_folder(entry.file_name()).is_none() && !is_lost_and_found(entry.path());
+        entry.depth() == 0 || !entry.file_type().is_dir() || is_entered()
     };
     let folders = walkdir::WalkDir::new(root).into_iter().filter_entry(enter);
     // What cannot be listed is told by the scan.

@@ -181,6 +181,7 @@ fn look_at(entry: DirEntry) -> Result<Seen, (PassedOver, Descend)> {
     if kind.is_dir() {
         return match ignored_folder(entry.file_name()) {
             Some(ignored) => pass(PassReason::Ignored(ignored), Descend::No),
+            None if is_lost_and_found(entry.path()) => pass(PassReason::LostAndFound, Descend::No),
             None => Ok(Seen::Folder),
         };
     }
@@ -198,6 +199,27 @@ fn look_at(entry: DirEntry) -> Result<Seen, (PassedOver, Descend)> {
             pass(PassReason::Unreadable(error), Descend::NotApplicable)
         }
     }
+}
+
+/// Whether a folder is the one at the root of a disk where a check of it puts what it finds: of that name, the system's, and closed to everybody else.
+#[cfg(unix)]
+pub(crate) fn is_lost_and_found(folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    if folder.file_name().is_none_or(|name| name != "lost+found") {
+        return false;
+    }
+    let (Ok(it), Some(disk)) = (folder.symlink_metadata(), folder.parent()) else { return false };
+    // What is above the root of a disk is on another one, or nothing.
+    let is_root = match (disk.metadata(), disk.join("..").metadata()) {
+        (Ok(disk), Ok(above)) => disk.dev() != above.dev() || disk.ino() == above.ino(),
+        _ => false,
+    };
+    is_root && it.is_dir() && it.uid() == 0 && it.mode() & 0o7777 == 0o700
+}
+
+#[cfg(not(unix))]
+pub(crate) fn is_lost_and_found(_folder: &Path) -> bool {
+    false
 }
 
 fn unreadable(listed: &Path, error: walkdir::Error) -> (PassedOver, Descend) {

@@ -127,6 +127,9 @@ pub enum PassReason {
     /// Links are not followed: what they point to may lie outside, or be found twice, or contain the link.
     #[error("it is a symbolic link, and links are not followed")]
     Link,
+    /// `lost+found` at the root of a disk, which nobody but the system may enter.
+    #[error("a check of the disk puts there what it finds")]
+    LostAndFound,
     /// A socket, pipe or device.
     #[error("it is not a file")]
     NotAFile,
