@@ -16,6 +16,7 @@ use darkslide_client::library::AlbumRule;
 use darkslide_client::profile::Profile;
 use darkslide_client::session::Session;
 use darkslide_client::thumbnail::Thumbnailer;
+use darkslide_client::watch;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -34,8 +35,14 @@ pub(crate) async fn run(output: Output, general: &General, arguments: Backup) ->
         memory: if arguments.little_memory { Memory::LITTLE } else { Memory::USUAL },
         ..settings()
     };
+    let catalog = profile.catalog().await?;
+    let in_step = catalog.sync_folders().await?;
+    // A path that is not there is the backup's to tell.
+    for path in arguments.paths.iter().filter_map(|path| path.canonicalize().ok()) {
+        watch::outside_trashes(&path, &in_step)?;
+    }
     let _turn = my_turn(output, &profile).await?;
-    let report = carry_out(output, session, profile.catalog().await?, &arguments.paths, &settings).await?;
+    let report = carry_out(output, session, catalog, &arguments.paths, &settings).await?;
     output.answer(&report, summary)?;
     Ok(Ending::unless(!report.is_complete()))
 }

@@ -84,3 +84,26 @@ fn what_a_folder_that_only_goes_down_gets_back_stays_in_the_trash_of_the_vault()
     assert!(machine.path("Copy/1.jpg").exists() && machine.path("Phone/1.jpg").exists());
     assert!(!machine.path("Copy/1 (1).jpg").exists());
 }
+
+/// Neither by a watch folder nor by hand.
+#[test]
+fn a_local_trash_is_not_backed_up() {
+    let machine = Machine::new();
+    let _server = machine.with_account("anna@example.org");
+    for number in [1, 2] {
+        write(&machine.path("Phone").join(format!("{number}.jpg")), &jpeg(number));
+    }
+    machine.says(&["sync", "add", "Phone", "--local-trash", "bin"]);
+    run(&machine);
+    machine.says(&["trash", "add", &file(&machine, "Phone", "1.jpg")]);
+    run(&machine);
+    let entry = entries(&machine, "/Phone").remove(0);
+    let (id, picture) = (entry["id"].as_str().unwrap(), entry["file"].as_str().unwrap());
+    for path in ["bin", &format!("bin/{id}"), picture] {
+        let told = machine.fails(&["backup", path]);
+        assert!(told.contains("lies in the local trash") && told.contains("sync trash restore"), "{told}");
+    }
+    assert!(machine.fails(&["watch", "add", "bin"]).contains("lies in the local trash"));
+    assert_eq!(machine.json(&["list", "files"])["files"].as_array().unwrap().len(), 1);
+    assert!(machine.fails(&["backup", "gone"]).contains("gone"));
+}

@@ -69,7 +69,8 @@ pub enum WatchError {
     },
     /// A sync folder's local trash is there.
     #[error(
-        "{path} lies in the local trash {trash} of a sync folder: what was deleted would be backed up again, and come back"
+        "{path} lies in the local trash {trash} of a sync folder: what was deleted would be backed up again, and come back. `darkslide sync trash \
+         list` shows what there is, and `darkslide sync trash restore` brings it back"
     )]
     Trash {
         /// The new one.
@@ -98,18 +99,22 @@ pub fn admit(
     if let Some(other) = others.find(|other| whole.starts_with(other) || other.starts_with(&whole)) {
         return Err(WatchError::InStep { path: whole, other: other.clone() });
     }
-    let mut trashes = in_step.iter().map(|row| &row.folder.trash);
+    outside_trashes(&whole, in_step)?;
+    apart(whole, watched.iter().map(|row| row.path.as_path()))
+}
+
+/// Refuses a folder or file, links resolved, that lies in the local trash of a sync folder.
+pub fn outside_trashes(whole: &Path, in_step: &[SyncFolderRow]) -> Result<(), WatchError> {
     // The trash need not be there yet.
-    let is_shared = |trash: &&PathBuf| {
+    let lies_in = |trash: &&PathBuf| {
         let there = trash.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
         let resolved = there.and_then(|(above, real)| Some(real.join(trash.strip_prefix(above).ok()?)));
-        let trash = resolved.as_ref().unwrap_or(trash);
-        whole.starts_with(trash)
+        whole.starts_with(resolved.as_ref().unwrap_or(trash))
     };
-    if let Some(trash) = trashes.find(is_shared) {
-        return Err(WatchError::Trash { trash: trash.clone(), path: whole });
+    match in_step.iter().map(|row| &row.folder.trash).find(lies_in) {
+        Some(trash) => Err(WatchError::Trash { trash: trash.clone(), path: whole.to_owned() }),
+        None => Ok(()),
     }
-    apart(whole, watched.iter().map(|row| row.path.as_path()))
 }
 
 fn apart<'a>(path: PathBuf, watched: impl Iterator<Item = &'a Path>) -> Result<PathBuf, WatchError> {
