@@ -515,7 +515,7 @@ async fn what_is_new_goes_piece_by_piece() {
         (9, 1, 0, 1, true),
         (2, u64::MAX, u32::MAX, 4, false),
     ] {
-        scene.settings.share = Share { files, bytes, looks };
+        scene.settings.share = Share { files, bytes, looks, ..scene.settings.share };
         let report = scene.pass_over("Phone").await.unwrap();
         assert_eq!((report.uploaded, report.has_more), (sent, has_more), "{files} {bytes} {looks}");
     }

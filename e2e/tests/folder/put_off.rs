@@ -5,6 +5,9 @@ use crate::scene::{Scene, tree_of};
 use darkslide_client::folder::breaker::Hold;
 use darkslide_client::folder::reconcile::Direction;
 use darkslide_client::folder::{Memories, Share};
+use darkslide_client::trash::trash_files;
+use std::sync::Arc;
+use std::time::Duration;
 
 impl Scene {
     /// Three pictures that are in step, of which `a.jpg` is missed twice, and lies beside the folder.
@@ -59,7 +62,7 @@ async fn an_endless_stream_keeps_removals_waiting_for_one_pass_and_they_keep_not
     let mut scene = Scene::with_one_away(Direction::Both).await;
     scene.trash_elsewhere("b.jpg").await;
     // A piece each time, and never all of it.
-    scene.settings.share = Share { files: 1, looks: 0, ..Share::default() };
+    scene.settings.share = Share { files: 1, looks: 0, ..scene.settings.share };
     for number in 10..20 {
         scene.write(&format!("Phone/{number}.jpg"), number);
     }
@@ -127,4 +130,43 @@ async fn what_is_put_off_is_judged_again_and_stays_approved() {
     assert_eq!((report.trashed_remote, report.hold), (25, None), "{report:?}");
     assert_eq!((scene.counted().await, scene.row("Phone").await.approval), (0, None));
     assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (37, 25));
+}
+
+/// It would otherwise wait for all that is new.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_trashed_elsewhere_while_others_are_sent_leaves_the_folder_before_all_is_sent() {
+    for files in [1, 100] {
+        let mut scene = Scene::new().await;
+        for (path, number) in [("Phone/a.jpg", 1), ("Phone/b.jpg", 2), ("Phone/c.jpg", 3)] {
+            scene.write(path, number);
+        }
+        scene.settle().await;
+        for number in 10..15 {
+            scene.write(&format!("Phone/{number}.jpg"), number);
+        }
+        let news = Duration::from_millis(1);
+        scene.settings.share = Share { files, looks: u32::MAX, news, ..Share::default() };
+        let file = scene.file("b.jpg").await;
+        let (session, elsewhere, here) =
+            (Arc::clone(&scene.session), scene.elsewhere(), scene.catalog.clone());
+        let happens = Box::new(move || {
+            let (session, elsewhere, here) = (Arc::clone(&session), elsewhere.clone(), here.clone());
+            let trashed = async move {
+                trash_files(&session, &elsewhere, &[file]).await.unwrap();
+                // The folder hears of it while this is under way.
+                while here.trash().await.unwrap().iter().all(|row| row.file != file) {
+                    tokio::task::yield_now().await;
+                }
+            };
+            Box::pin(trashed) as _
+        });
+        let gate = Gate::start(&scene.server.base(), "/v1/batch", Oddity::Before(0, happens)).await;
+        let session = scene.through(&gate.base());
+        let first = scene.pass_with(&session, "Phone").await.unwrap();
+        assert_eq!((first.trashed_local, first.failed_count, first.has_more), (0, 0, true), "{first:?}");
+        assert!(first.uploaded <= files as u64, "the others wait: {first:?}");
+        let second = scene.pass_with(&session, "Phone").await.unwrap();
+        assert_eq!((second.trashed_local, second.has_more), (1, false), "{second:?}");
+        assert_eq!((scene.tree("Phone").len(), scene.vault().await.len()), (7, 7));
+    }
 }

@@ -42,11 +42,13 @@ pub struct Share {
     pub bytes: u64,
     /// A pass goes on with the next ones until it has sent for so many times as long as it had looked.
     pub looks: u32,
+    /// How often it is asked, while something is sent, what others have trashed: that does not wait for all of it.
+    pub news: Duration,
 }
 
 impl Default for Share {
     fn default() -> Self {
-        Self { files: 5_000, bytes: 512 << 20, looks: 4 }
+        Self { files: 5_000, bytes: 512 << 20, looks: 4, news: Duration::from_secs(2) }
     }
 }
 
@@ -63,6 +65,8 @@ pub(super) struct Hands<'a> {
     pub(super) share: Share,
     /// How long it took to look.
     pub(super) looked_for: Duration,
+    /// How far the vault had been read then.
+    pub(super) vault: Version,
     /// When it had looked.
     pub(super) looked_at: Instant,
     /// The last pass put removals off, and added what it had: now they come first.

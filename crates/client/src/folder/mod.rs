@@ -290,6 +290,7 @@ async fn pass_over(
         stop,
         share: settings.share,
         looked_for,
+        vault,
         looked_at,
         is_removal_due,
         is_put_off: false,

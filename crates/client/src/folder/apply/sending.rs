@@ -6,14 +6,15 @@ use std::time::Instant;
 
 use darkslide_crypto::ContentHash;
 use darkslide_protocol::Version;
+use tokio_util::sync::CancellationToken;
 
 use super::{Hands, content_of};
-use crate::backup::BackupReport;
 use crate::backup::offer::{Offer, offer};
+use crate::backup::{AssetError, BackupReport};
 use crate::catalog::{BaseChanges, BaseRow};
 use crate::feed;
 use crate::folder::SyncError;
-use crate::folder::reconcile::{Action, Base, RelativePath, Remote, Step, Synced};
+use crate::folder::reconcile::{Action, Base, Direction, RelativePath, Remote, Step, Synced};
 use crate::folder::scan::Stat;
 use crate::library::{path_of, raw};
 
@@ -72,14 +73,60 @@ impl Hands<'_> {
             Offer { path: path_of(&step.path), replaces, restores }
         });
         let (session, catalog) = (Arc::clone(self.session), self.catalog.clone());
-        let done =
-            offer(session, catalog, self.root(), offers.collect(), self.settings, self.events, self.stop)
-                .await?;
+        let hurry = self.stop.child_token();
+        let (root, offers) = (self.root(), offers.collect());
+        let sending = Box::pin(offer(session, catalog, root, offers, self.settings, self.events, &hurry));
+        let mut done = self.until_trashed(sending, &hurry).await?;
         feed::pull(self.session, self.catalog).await?;
         self.record_sent(steps, &stats, &done).await?;
-        let goes_on = done.interrupted.is_none() && done.storage_full.is_none();
+        if hurry.is_cancelled() && !self.stop.is_cancelled() {
+            // Nothing went wrong.
+            done.interrupted = done.interrupted.filter(|reason| *reason != AssetError::Stopped.to_string());
+        }
+        let is_trashed = hurry.is_cancelled() || self.is_trashed_since().await?;
+        if is_trashed {
+            self.put_off();
+        }
+        let goes_on = !is_trashed && done.interrupted.is_none() && done.storage_full.is_none();
         self.tell(done);
         Ok(goes_on)
+    }
+
+    /// What is trashed on another client meanwhile does not wait for all of it: sending ends then with what is on its way, and the next pass begins
+    /// with the removal.
+    async fn until_trashed<T>(
+        &self,
+        mut sending: impl Future<Output = T> + Unpin,
+        hurry: &CancellationToken,
+    ) -> T {
+        let trashed = async {
+            loop {
+                tokio::time::sleep(self.share.news).await;
+                let asked = async {
+                    feed::pull(self.session, self.catalog).await?;
+                    self.is_trashed_since().await
+                };
+                // Whoever sends hears of a line that is down.
+                if asked.await.unwrap_or(false) {
+                    break;
+                }
+            }
+        };
+        tokio::select! {
+            done = &mut sending => return done,
+            () = trashed => hurry.cancel(),
+        }
+        sending.await
+    }
+
+    /// Whether something that was agreed on was trashed, or purged, in the vault since it was looked at. What was trashed before that is in the
+    /// plan, or waits for something else.
+    async fn is_trashed_since(&self) -> Result<bool, SyncError> {
+        // A server without an order of what happens gives no versions to compare.
+        if self.row.folder.direction == Direction::Up || self.vault == Version(0) {
+            return Ok(false);
+        }
+        Ok(self.catalog.is_agreed_trashed_since(self.row.id, self.vault).await?)
     }
 
     /// Takes out what the vault has changed since it was planned: that is for the next pass.
