@@ -298,15 +298,28 @@ async fn a_crash_at_the_end_is_put_right_by_whoever_asks_next() {
     }
 }
 
+/// `HEAD` told the offset of bytes that were not there, and a client that trusts it had its next bytes refused.
 #[tokio::test]
 async fn lost_bytes_are_told_and_the_upload_is_given_up() {
     let server = TestServer::start().await;
     let tus = Tus::new(&server, "tus@example.org").await;
-    let url = tus.begin(100).await;
-    assert_eq!(tus.append(&url, 0, &[1; 50]).await.status, 204);
-    std::fs::write(tus.file(&url), [1; 49]).unwrap();
-    tus.append(&url, 50, &[1; 50]).await.failed(410, Some("GONE"));
-    assert_eq!(tus.head(&url).await.status, 404);
+    for (is_gone, asked_by_head) in [(false, true), (false, false), (true, true), (true, false)] {
+        let url = tus.begin(100).await;
+        assert_eq!(tus.append(&url, 0, &[1; 50]).await.status, 204);
+        if is_gone {
+            std::fs::remove_file(tus.file(&url)).unwrap();
+        } else {
+            std::fs::write(tus.file(&url), [1; 49]).unwrap();
+        }
+        if asked_by_head {
+            assert_eq!(tus.head(&url).await.status, 410, "{is_gone}");
+            tus.append(&url, 50, &[1; 50]).await.failed(404, Some("NOT_FOUND"));
+        } else {
+            tus.append(&url, 50, &[1; 50]).await.failed(410, Some("GONE"));
+        }
+        assert_eq!(tus.head(&url).await.status, 404);
+        assert!(!tus.file(&url).exists());
+    }
 }
 
 #[tokio::test]

@@ -138,6 +138,19 @@ async fn an_upload_that_the_server_forgot_is_begun_anew_under_another_key() {
     check_that_it_is_begun_anew(&scene, &content, (&row.encrypted_key, &row.header)).await;
 }
 
+/// Its disk lost what it had acknowledged: it says so when it is asked how far the upload is.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_whose_bytes_the_server_lost_is_begun_anew_under_another_key() {
+    let scene = Scene::new().await;
+    let bytes = picture(1, LARGE);
+    scene.write("large.jpg", &bytes);
+    stopped_after(&scene, &scene.session, 20_000_000).await;
+    let content = ContentHash::of(&bytes);
+    let row = scene.catalog.resumable_upload(&content).await.unwrap().unwrap();
+    std::fs::remove_file(scene.server.data_dir().join("uploads").join(&row.upload)).unwrap();
+    check_that_it_is_begun_anew(&scene, &content, (&row.encrypted_key, &row.header)).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_that_arrived_altered_are_noticed_and_never_committed() {
     let scene = Scene::new().await;

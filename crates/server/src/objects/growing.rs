@@ -246,6 +246,19 @@ impl Objects {
         blocking(move || recover(&path, offset, length).ok().flatten()).await
     }
 
+    /// The path of an upload's file when it does not hold the bytes up to a flushed `offset`: it is gone, or shorter.
+    pub async fn lost_growing(&self, id: Uuid, offset: u64) -> Result<Option<PathBuf>, ObjectError> {
+        let path = self.growing_path(id);
+        blocking(move || {
+            let length = match fs::metadata(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+                found => found.map_err(ObjectError::disk("look at", &path))?.len(),
+            };
+            Ok((length < offset).then_some(path))
+        })
+        .await?
+    }
+
     /// Makes what was written survive a power cut.
     pub async fn flush_growing(
         &self,

@@ -160,7 +160,7 @@ async fn stand(
     let at = address(&caller, &id)?;
     find(&server, at).await?;
     let mut turn = server.turns.take(at).await;
-    let mut upload = find(&server, at).await?;
+    let mut upload = held(&server, find(&server, at).await?).await?;
     if !upload.is_whole() {
         match recover(&server, &upload).await {
             Ok(true) => upload = find(&server, at).await?,
@@ -344,6 +344,20 @@ async fn lost(server: &Server, upload: &Upload, path: &std::path::Path) -> ApiEr
 async fn find(server: &Server, at: ObjectAddress) -> ApiResult<Upload> {
     let upload = server.store.upload(at).await?.ok_or(ApiError::NOT_FOUND)?;
     if upload.is_expired(server.store.now()) { Err(gone()) } else { Ok(upload) }
+}
+
+/// The upload, when its file holds what was acknowledged; else 410, and it is given up.
+async fn held(server: &Server, upload: Upload) -> ApiResult<Upload> {
+    if upload.is_whole() {
+        // It may be in its other place: `finish` looks.
+        return Ok(upload);
+    }
+    let Some(path) = server.objects.lost_growing(upload.at.object, upload.offset).await? else {
+        return Ok(upload);
+    };
+    // Another process may have taken the rest in, and moved the file to its place, since the row was read.
+    let now = find(server, upload.at).await?;
+    if now.offset == upload.offset { Err(lost(server, &upload, &path).await) } else { Ok(now) }
 }
 
 fn address(caller: &StorageCaller, id: &str) -> ApiResult<ObjectAddress> {
