@@ -89,7 +89,11 @@ pub async fn authenticate(
         .await?
         .ok_or(ApiError::Gate(StatusCode::UNAUTHORIZED, "invalid token"))?;
     if session.last_used_at < now - TOUCH_MICROS {
-        server.store.touch_session(&token_hash, &Device::of(headers), now).await?;
+        match server.store.touch_session(&token_hash, &Device::of(headers), now).await {
+            // What only reads, or makes room, is done on a full disk too.
+            Err(error) if error.is_disk_full() => tracing::warn!(%error, "the use of a session is not noted"),
+            other => other?,
+        }
     }
     news::is_by(&token_hash);
     Ok(Caller { account: session.account, app, token_hash })

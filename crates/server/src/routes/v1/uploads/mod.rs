@@ -320,7 +320,13 @@ async fn finish(server: &Server, upload: &Upload, turn: &mut Turn) -> ApiResult<
 
 /// Forgets an upload and its bytes; false when it has become an object.
 async fn give_up(server: &Server, upload: &Upload) -> ApiResult<bool> {
-    if !server.store.forget_upload(upload.at).await? {
+    let forgotten = match server.store.forget_upload(upload.at).await {
+        Err(error) if error.is_disk_full() && !upload.is_stored => {
+            forget_on_full_disk(server, upload).await?
+        }
+        other => other?,
+    };
+    if !forgotten {
         return Ok(false);
     }
     server.turns.forget(upload.at.object);
@@ -328,6 +334,19 @@ async fn give_up(server: &Server, upload: &Upload) -> ApiResult<bool> {
     // A crash may have left it between its two places.
     server.objects.remove(vec![upload.blob.clone()]).await?;
     Ok(true)
+}
+
+/// The database needs room to forget anything, so the bytes go first. When that is still not enough, what is left is a row that says
+/// what the disk has not: `HEAD` answers it with 410, and it goes when its time is up.
+async fn forget_on_full_disk(server: &Server, upload: &Upload) -> ApiResult<bool> {
+    server.objects.remove_growing(vec![upload.at.object]).await?;
+    match server.store.forget_upload(upload.at).await {
+        Err(error) if error.is_disk_full() && upload.offset > 0 && !upload.is_whole() => {
+            tracing::warn!("the disk is full: an upload's bytes are removed, its row stays until it expires");
+            Ok(true)
+        }
+        other => Ok(other?),
+    }
 }
 
 /// The disk has not what it acknowledged: told loudly, and begun anew by the client.
