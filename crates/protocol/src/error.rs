@@ -5,6 +5,7 @@
 
 use crate::{FileId, Problem, Version};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What a failed call answers. Both fields absent is the common case.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +23,7 @@ pub struct ErrorBody {
 
 /// What a conditional call answers, with 409, when something is not as the client has seen it: a problem (RFC 9457), though the call
 /// is one of the base API. Nothing of the call was done.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VersionConflicts {
     /// Its code is `VERSION_CONFLICT`.
     #[serde(flatten)]
@@ -32,7 +33,7 @@ pub struct VersionConflicts {
 }
 
 /// A file that has changed since the client saw it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VersionConflict {
     /// The file.
     #[serde(rename = "fileID")]

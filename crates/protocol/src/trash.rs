@@ -21,7 +21,7 @@ pub struct TrashRequestItem {
     #[serde(rename = "collectionID")]
     pub collection_id: CollectionId,
     /// Trash it only if this is still its version: the newest `updationTime` of its memberships, tombstones included, in
-    /// collections that are not deleted.
+    /// collections that are not deleted. Else `POST /files/trash` answers 409 with `VersionConflicts`.
     #[serde(rename = "ifVersion", default, skip_serializing_if = "Option::is_none")]
     pub if_version: Option<Version>,
 }
@@ -71,7 +71,7 @@ pub struct PurgeItem {
     /// The file.
     #[serde(rename = "fileID")]
     pub file_id: FileId,
-    /// The `updatedAt` of its trash item.
+    /// The `updatedAt` of its trash item. When that is another, `POST /trash/delete` answers 409 with `VersionConflicts`.
     #[serde(rename = "ifVersion")]
     pub if_version: Version,
 }
@@ -107,7 +107,8 @@ pub struct RestoreItem {
     /// Its nonce.
     #[serde(default)]
     pub key_decryption_nonce: Opaque,
-    /// Restore it only if this is still the `updatedAt` of its trash item.
+    /// Restore it only if this is still the `updatedAt` of its trash item. Else `POST /collections/restore-files` answers 409 with
+    /// `VersionConflicts`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_version: Option<Version>,
 }

@@ -2,10 +2,13 @@
 
 mod support;
 
+use darkslide_protocol::error::{VersionConflict, VersionConflicts};
 use darkslide_protocol::problem::{PROBLEM_JSON, Problem};
 use darkslide_protocol::server::ServerInfo;
+use darkslide_protocol::{FileId, Version};
 use reqwest::Method;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use support::TestServer;
 
 #[tokio::test]
@@ -86,5 +89,36 @@ async fn the_document_has_what_is_added_to_bodies_of_the_base_api() {
     ] {
         let members = document.pointer(&format!("/components/schemas/{schema}/properties/{member}"));
         assert!(members.is_some(), "{schema} has no {member}");
+    }
+}
+
+/// The conflict answer was in no schema, although clients act on what it lists.
+#[tokio::test]
+async fn the_document_has_what_conditional_calls_answer_when_something_has_changed() {
+    let server = TestServer::start().await;
+    let document = server.get("/v1/openapi.json", "").await.ok();
+    let schema = |name: &str| &document["components"]["schemas"][name];
+    let members = |name: &str| -> BTreeSet<String> {
+        let schema = schema(name);
+        let parts = schema["allOf"].as_array().map_or_else(|| vec![schema], |parts| parts.iter().collect());
+        let objects = parts.into_iter().map(|part| {
+            let named = part["$ref"].as_str().and_then(|path| document.pointer(path.strip_prefix('#')?));
+            &named.unwrap_or(part)["properties"]
+        });
+        objects.flat_map(|members| members.as_object().unwrap().keys().cloned()).collect()
+    };
+    let conflict = VersionConflict { file_id: FileId(7), version: Version(8) };
+    let problem = Problem { detail: Some("…".to_owned()), ..Problem::default() };
+    let answer = serde_json::to_value(VersionConflicts { problem, conflicts: vec![conflict] }).unwrap();
+    let said = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    assert_eq!(members("VersionConflicts"), said(&answer));
+    assert_eq!(members("VersionConflict"), said(&answer["conflicts"][0]));
+    for asking in ["UpdateRequest", "TrashRequestItem", "PurgeItem", "RestoreItem"] {
+        // A member that may be absent has its description beside the reference to its type, or above it.
+        let text = schema(asking)["properties"]["ifVersion"].to_string();
+        assert!(
+            text.contains("409 with `VersionConflicts`") || text.contains("409 with\\n`VersionConflicts`"),
+            "{asking}: {text}"
+        );
     }
 }

@@ -19,6 +19,7 @@ use crate::Shared;
 use axum::routing::get;
 use axum::{Json, Router};
 use darkslide_protocol::batch::ThumbnailRequest;
+use darkslide_protocol::error::VersionConflicts;
 use darkslide_protocol::file::{CommitRequest, UpdateRequest};
 use darkslide_protocol::trash::{PurgeRequest, RestoreRequest, TrashRequest};
 use utoipa::OpenApi;
@@ -33,7 +34,7 @@ use utoipa_axum::router::OpenApiRouter;
         description = "What Darkslide's server adds to the API of the stock apps. Ids, times (microseconds since the \
                        epoch) and sizes are integers below 2^53, written without a fraction; binary members are standard base64 with padding. \
                        Schemas that no call here has are bodies of the stock apps' calls, and of the records of a batch, with what is added to them: \
-                       `contentTag` and `ifVersion`.",
+                       `contentTag` and `ifVersion`; and `VersionConflicts`, which a stock call with an `ifVersion` answers with 409.",
         license(name = "MIT OR Apache-2.0")
     ),
     components(schemas(
@@ -43,7 +44,9 @@ use utoipa_axum::router::OpenApiRouter;
         UpdateRequest,
         TrashRequest,
         PurgeRequest,
-        RestoreRequest
+        RestoreRequest,
+        // What these answer when something is at another version.
+        VersionConflicts
     )),
     modifiers(&SessionToken)
 )]
