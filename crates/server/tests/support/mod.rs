@@ -14,6 +14,7 @@
 
 pub mod checked;
 pub mod damage;
+pub mod family;
 pub mod mirror;
 pub mod person;
 pub mod reader;
