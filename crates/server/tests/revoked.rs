@@ -11,9 +11,10 @@ mod support;
 use darkslide_protocol::batch::{BATCH, FrameKind, object_head, object_key, record_head};
 use darkslide_server::auth::session::{Device, hash_of};
 use serde_json::{Value, json};
+use sqlx::Row as _;
 use support::TestServer;
 use support::damage::execute;
-use support::tus::{Tus, until};
+use support::tus::{Tus, database, until};
 use support::vault::{Vault, commit_body, noise};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -22,10 +23,10 @@ use uuid::Uuid;
 const LOST: &str = "a phone that was lost";
 
 /// A request of the lost phone's whose body stands still half-way, once the server has let it in and wants the body.
-async fn half_sent(server: &TestServer, path: &str, kind: &str, body: &[u8]) -> TcpStream {
+async fn half_sent(server: &TestServer, call: &str, kind: &str, body: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: {}\r\nX-Auth-Token: {LOST}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\
+        "{call} HTTP/1.1\r\nHost: {}\r\nX-Auth-Token: {LOST}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\
          Expect: 100-continue\r\nConnection: close\r\n\r\n",
         server.address,
         body.len(),
@@ -91,11 +92,14 @@ fn collections() -> Vec<u8> {
     json!({ "collections": all }).to_string().into_bytes()
 }
 
-/// What the account has: its feed, its bytes, and the server's blobs.
-async fn standing(vault: &Vault<'_>) -> (Value, Value, usize) {
+/// What the account has: its feed, its bytes, the server's blobs, and what no feed tells.
+async fn standing(vault: &Vault<'_>) -> (Value, Value, usize, String) {
     let feed = vault.get("/v1/changes?after=0").await.ok();
     let usage = vault.get("/users/details/v2").await.ok()["usage"].clone();
-    (feed, usage, blobs(vault.server))
+    let text = "SELECT (SELECT COUNT(*) FROM remote_settings) || ' settings, ' || (SELECT COUNT(*) FROM entity_keys) || ' keys, '
+                    || (SELECT COUNT(*) FROM srp_setups) || ' passwords begun, codes: ' || (SELECT SUM(email_mfa) FROM accounts)";
+    let row = sqlx::query(text).fetch_one(&database(vault.server).await).await.unwrap();
+    (feed, usage, blobs(vault.server), row.get(0))
 }
 
 #[tokio::test]
@@ -103,23 +107,49 @@ async fn what_a_revoked_device_had_half_sent_does_not_happen() {
     let server = TestServer::start().await;
     let vault = Vault::new(&server, "a@example.org").await;
     let album = vault.album().await;
+    let (_, setup) = vault.person.setup();
+    let json = |body: Value| body.to_string().into_bytes();
     let mut before = standing(&vault).await;
-    for (path, kind, body) in
-        [("/v1/batch", BATCH, batch(&vault, album)), ("/v1/collections", "application/json", collections())]
-    {
+    for (call, kind, body, writes) in [
+        ("POST /v1/batch", BATCH, batch(&vault, album), true),
+        ("POST /v1/collections", "application/json", collections(), true),
+        ("PUT /users/email-mfa", "application/json", json(json!({ "isEnabled": true })), true),
+        (
+            "POST /remote-store/update",
+            "application/json",
+            json(json!({ "key": "mapEnabled", "value": "true" })),
+            true,
+        ),
+        (
+            "POST /user-entity/key",
+            "application/json",
+            json(json!({ "type": "location", "encryptedKey": "a2V5", "header": "aA==" })),
+            true,
+        ),
+        ("POST /users/srp/setup", "application/json", json(setup), true),
+        // An object of the account's could be put there for a week.
+        (
+            "POST /files/upload-url",
+            "application/json",
+            json(json!({ "contentLength": 10, "contentMD5": "1B2M2Y8AsgTpgAmY7PhCfg==" })),
+            false,
+        ),
+        ("POST /v1/receipts", "application/json", json(json!({ "fileIDs": [1, 2, 3] })), false),
+        ("POST /v1/lookup", "application/json", json(json!({ "tags": [] })), false),
+    ] {
         lost_phone(&vault).await;
-        let request = half_sent(&server, path, kind, &body).await;
+        let request = half_sent(&server, call, kind, &body).await;
         revoke(&vault).await;
         let said = finish(request, &body).await;
-        assert!(said.starts_with("HTTP/1.1 401 ") && said.contains("UNAUTHORIZED"), "{path}: {said}");
-        assert_eq!(standing(&vault).await, before, "{path}");
+        assert!(said.starts_with("HTTP/1.1 401 "), "{call}: {said}");
+        assert_eq!(standing(&vault).await, before, "{call}");
         // The same from a device that is not revoked.
         lost_phone(&vault).await;
-        let said = finish(half_sent(&server, path, kind, &body).await, &body).await;
-        assert!(said.starts_with("HTTP/1.1 200 "), "{path}: {said}");
+        let said = finish(half_sent(&server, call, kind, &body).await, &body).await;
+        assert!(said.starts_with("HTTP/1.1 200 "), "{call}: {said}");
         execute(&server, &format!("DELETE FROM sessions WHERE token_hash = '{}'", hash_of(LOST))).await;
         let after = standing(&vault).await;
-        assert_ne!(after, before, "{path}");
+        assert_eq!(after != before, writes, "{call}");
         before = after;
     }
 }

@@ -14,7 +14,8 @@ use serde::de::DeserializeOwned;
 use std::error::Error;
 use std::sync::Arc;
 
-/// A JSON body, whatever its `Content-Type`. An empty body is `{}`.
+/// A JSON body, whatever its `Content-Type`. An empty body is `{}`. It may take minutes to come, so a caller who was let in before it is
+/// asked for the session again: one that has ended meanwhile is 401.
 #[derive(Debug)]
 pub struct Body<T>(pub T);
 
@@ -25,6 +26,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<Server>> for Body<T> {
         let bytes = Bytes::from_request(request, state)
             .await
             .map_err(|rejection| ApiError::Status(status_of(rejection)))?;
+        state.store.still_signed_in().await?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         serde_json::from_slice(text).map(Self).map_err(|_| ApiError::BAD_REQUEST)
     }

@@ -152,7 +152,7 @@ impl Store {
         account: AccountId,
         keys: &KeyAttributes,
     ) -> Result<WriteOutcome, StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_quietly_for(account).await?;
         let query = sqlx::query(
             "INSERT INTO key_attributes (account_id, kek_salt, mem_limit, ops_limit, encrypted_key,
                key_decryption_nonce, public_key, encrypted_secret_key, secret_key_decryption_nonce,
@@ -188,7 +188,7 @@ impl Store {
         account: AccountId,
         recovery: &RecoveryAttributes,
     ) -> Result<WriteOutcome, StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_quietly_for(account).await?;
         let updated = sqlx::query(
             "UPDATE key_attributes SET master_key_encrypted_with_recovery_key = $1, master_key_decryption_nonce = $2,
                recovery_key_encrypted_with_master_key = $3, recovery_key_decryption_nonce = $4
@@ -248,7 +248,7 @@ impl Store {
 
     /// Makes the account ask for an e-mailed code, or not. Refused to switch off when it has no password to ask for.
     pub async fn set_email_mfa(&self, account: AccountId, enabled: bool) -> Result<WriteOutcome, StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_quietly_for(account).await?;
         let updated = sqlx::query(
             "UPDATE accounts SET email_mfa = $1 WHERE id = $2
                AND ($1 = 1 OR EXISTS (SELECT 1 FROM srp_credentials WHERE account_id = accounts.id))",

@@ -53,6 +53,15 @@ impl Store {
         self.begin_as(account, reach, Undo::InMemory).await
     }
 
+    /// Begins a transaction that writes what no feed tells: an account's settings, its keys, and how it is signed in to. Refused when
+    /// the request's session has ended.
+    pub(super) async fn begin_quietly_for(&self, account: AccountId) -> Result<Tx, StoreError> {
+        let mut tx = self.begin().await?;
+        tx.lock(account).await?;
+        must_be_signed_in(&mut tx).await?;
+        Ok(tx)
+    }
+
     async fn begin_as(&self, account: AccountId, reach: Reach<'_>, undo: Undo) -> Result<Tx, StoreError> {
         loop {
             let mut tx = self.begin_with(undo).await?;

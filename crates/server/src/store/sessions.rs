@@ -189,3 +189,61 @@ async fn is_signed_in<'e>(reader: impl Executor<'e, Database = Any>) -> Result<(
     .await?;
     row.map(drop).ok_or(StoreError::SessionEnded)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::accounts::Admission;
+    use crate::store::srp::SrpSetup;
+    use darkslide_protocol::Opaque;
+    use darkslide_protocol::account::{EntityKey, KeyAttributes, UpdatedKeyAttributes};
+
+    /// A password was changed, and settings were, by a session that had ended since its request was let in.
+    #[tokio::test]
+    async fn a_session_that_has_ended_changes_nothing_that_no_feed_tells_either() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&Store::sqlite_url(&folder.path().join("db"))).await.unwrap();
+        let Admission::Account(account) = store.admit("a@example.org", true).await.unwrap() else { panic!() };
+        store.insert_session(account, "photos", "here", &Device::default()).await.unwrap();
+        let text = || Opaque("dGV4dA==".to_owned());
+        let setup = SrpSetup {
+            srp_user_id: "a".to_owned(),
+            salt: text(),
+            verifier: text(),
+            client_public: text(),
+            server_secret: text(),
+        };
+        let key = EntityKey {
+            user_id: account,
+            kind: "location".to_owned(),
+            encrypted_key: text(),
+            header: text(),
+            created_at: 0,
+        };
+        let keys = KeyAttributes::default();
+        for (session, is_refused) in [("gone", true), ("here", false)] {
+            let outcomes = news::in_session(Some(session.to_owned()), async {
+                [
+                    store.insert_srp_setup(account, session, &setup).await,
+                    store.complete_srp_setup(account, &setup).await.map(drop),
+                    store.insert_key_attributes(account, &keys).await.map(drop),
+                    store.set_recovery(account, &keys.recovery).await.map(drop),
+                    store
+                        .change_password(account, &setup, &UpdatedKeyAttributes::default(), None)
+                        .await
+                        .map(drop),
+                    store.set_email_mfa(account, true).await.map(drop),
+                    store.set_setting(account, "mapEnabled", "true").await,
+                    store.delete_setting(account, "mapEnabled").await,
+                    store.insert_entity_key(account, &key).await.map(drop),
+                ]
+            });
+            for (number, outcome) in outcomes.await.into_iter().enumerate() {
+                match outcome {
+                    Err(StoreError::SessionEnded) => assert!(is_refused, "{number}"),
+                    other => assert!(other.is_ok() && !is_refused, "{number}: {other:?}"),
+                }
+            }
+        }
+    }
+}

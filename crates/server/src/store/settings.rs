@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 impl Store {
     /// Sets one of an account's settings.
     pub async fn set_setting(&self, account: AccountId, name: &str, value: &str) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_quietly_for(account).await?;
         sqlx::query(
             "INSERT INTO remote_settings (account_id, name, value) VALUES ($1, $2, $3)
              ON CONFLICT (account_id, name) DO UPDATE SET value = excluded.value",
@@ -29,7 +29,7 @@ impl Store {
 
     /// Removes one of an account's settings.
     pub async fn delete_setting(&self, account: AccountId, name: &str) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_quietly_for(account).await?;
         sqlx::query("DELETE FROM remote_settings WHERE account_id = $1 AND name = $2")
             .bind(account.0)
             .bind(name)
@@ -56,7 +56,7 @@ impl Store {
         account: AccountId,
         key: &EntityKey,
     ) -> Result<WriteOutcome, StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_quietly_for(account).await?;
         // The update changes nothing; it tells an equal row, which counts, from a different one, which does not.
         let rows = sqlx::query(
             "INSERT INTO entity_keys (account_id, kind, encrypted_key, header, created_at)

@@ -118,7 +118,7 @@ impl Store {
         id: &str,
         setup: &SrpSetup,
     ) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_quietly_for(account).await?;
         sqlx::query(
             "INSERT INTO srp_setups (id, account_id, srp_user_id, salt, verifier, client_public, server_secret,
                created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -167,7 +167,7 @@ impl Store {
         account: AccountId,
         setup: &SrpSetup,
     ) -> Result<WriteOutcome, StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_quietly_for(account).await?;
         let finished: i64 = if lock_active(&mut tx, account).await? {
             sqlx::query(
                 "SELECT COUNT(*) FROM srp_credentials JOIN key_attributes
@@ -200,7 +200,7 @@ impl Store {
         keys: &UpdatedKeyAttributes,
         keep_only: Option<&str>,
     ) -> Result<WriteOutcome, StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_quietly_for(account).await?;
         if !lock_active(&mut tx, account).await? {
             return Ok(WriteOutcome::Refused);
         }

@@ -159,6 +159,13 @@ impl Person {
     }
 
     pub async fn begin_setup(&self, server: &TestServer) -> (Exchange, Answer) {
+        let (exchange, body) = self.setup();
+        let answer = server.post("/users/srp/setup", &self.token, &body).await;
+        (exchange, answer)
+    }
+
+    /// What begins a registration of the password.
+    pub fn setup(&self) -> (Exchange, Value) {
         let exchange = Exchange::new(&self.srp_user_id, &[9; 16], &self.login_key);
         let body = json!({
             "srpUserID": self.srp_user_id,
@@ -167,8 +174,7 @@ impl Person {
             "srpA": exchange.public(),
             "isUpdate": false,
         });
-        let answer = server.post("/users/srp/setup", &self.token, &body).await;
-        (exchange, answer)
+        (exchange, body)
     }
 
     pub async fn finish_setup(&self, server: &TestServer, exchange: &Exchange, setup: &Value) -> Answer {
