@@ -13,6 +13,9 @@ use darkslide_protocol::batch::{BATCH, FrameKind, object_head, object_key, recor
 use darkslide_server::jobs::expire;
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::Row as _;
+use support::damage::{execute, keys_of};
+use support::tus::database;
 use support::vault::{Vault, commit_body, noise};
 use support::{Answer, TestServer};
 use uuid::Uuid;
@@ -498,4 +501,52 @@ async fn a_pack_goes_when_nothing_in_it_is_needed_and_not_before() {
     assert_eq!((on_disk(), blobs(&server)), (0, 0));
     let swept = expire::sweep_orphans(&server.shared, i64::MAX / 2).await.unwrap();
     assert_eq!(swept.orphans, 0);
+}
+
+/// One such pack ended the round: those after it were left as they were, and were not looked at again.
+#[tokio::test]
+async fn a_pack_that_cannot_be_compacted_stays_and_stops_nothing() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "anna@example.org").await;
+    let album = vault.album().await;
+    let mut packs = Vec::new();
+    for seed in [10, 20, 30, 40] {
+        let pictures =
+            [Picture::new(album, seed), Picture::new(album, seed + 1), Picture::new(album, seed + 2)];
+        let batch = pictures.iter().fold(Batch::default(), |batch, picture| batch.picture(&vault, picture));
+        let answer = send(&vault, batch).await.ok();
+        let ids: Vec<_> = answer["commits"].as_array().unwrap().iter().map(|one| one["id"].clone()).collect();
+        packs.push((ids, pictures));
+    }
+    let last =
+        async |ids: &[Value]| keys_of(&server.shared.store, vault.person.id, ids[2].as_i64().unwrap()).await;
+    let blob_of = async |ids: &[Value]| {
+        let [original, _] = last(ids).await;
+        let query = sqlx::query("SELECT blob FROM objects WHERE key = $1").bind(original.0);
+        query.fetch_one(&database(&server).await).await.unwrap().get::<String, _>(0)
+    };
+    // The one that is whole comes after the others.
+    let mut named = Vec::new();
+    for pack in packs {
+        named.push((blob_of(&pack.0).await, pack));
+    }
+    named.sort_by(|one, other| one.0.cmp(&other.0));
+    let packs: Vec<_> = named.into_iter().map(|(_, pack)| pack).collect();
+    for (pack, nonsense) in packs.iter().zip(["length = -1", "blob_offset = -1", "blob_offset = 1000000"]) {
+        let [original, _] = last(&pack.0).await;
+        execute(&server, &format!("UPDATE objects SET {nonsense} WHERE key = '{original}'")).await;
+    }
+    let purged: Vec<_> = packs.iter().flat_map(|(ids, _)| ids[..2].to_vec()).collect();
+    let items: Vec<_> = purged.iter().map(|id| json!({ "fileID": id, "collectionID": album })).collect();
+    vault.post("/files/trash", json!({ "items": items })).await.ok();
+    vault.post("/trash/delete", json!({ "fileIDs": purged })).await.ok();
+    // The three stay whole, and the fourth has moved together.
+    assert_eq!(support::vault::bytes_below(&server.folder().join("objects")), 3 * 3 * 5004 + 5004);
+    let whole = &packs[3];
+    assert_eq!(download(&vault, whole.0[2].as_i64().unwrap()).await, whole.1[2].bytes);
+    assert_eq!(
+        server.shared.store.due_garbage(i64::MAX / 2).await.unwrap().keys,
+        [],
+        "all that was due is gone"
+    );
 }

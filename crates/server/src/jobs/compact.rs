@@ -5,26 +5,36 @@
 
 use super::expire::ExpireError;
 use crate::Server;
-use crate::objects::{BlobName, Segment};
+use crate::objects::{BlobName, ObjectError, Segment};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, pin_mut};
+use std::error::Error as _;
 use uuid::Uuid;
 
 /// A pack is rewritten when less than one byte in so many of it is needed.
 const WASTE_FACTOR: u64 = 2;
 
-/// Looks at packs that have just lost some of their objects. Returns how many were rewritten.
+/// Looks at packs that have just lost some of their objects. Returns how many were rewritten. One that cannot be, for what is wrong with
+/// it or because the disk has no room for another, stays as it is and keeps nobody waiting.
 pub async fn compact(server: &Server, packs: &[BlobName]) -> Result<usize, ExpireError> {
     let mut rewritten = 0;
     for pack in packs {
-        rewritten += usize::from(compact_one(server, pack).await?);
+        match compact_one(server, pack).await {
+            Err(ExpireError::Objects(error)) if !matches!(error, ObjectError::Stopping) => {
+                tracing::error!(pack = pack.as_str(), error = %error, cause = ?error.source(), "a pack cannot be compacted");
+            }
+            outcome => rewritten += usize::from(outcome?),
+        }
     }
     Ok(rewritten)
 }
 
 async fn compact_one(server: &Server, pack: &BlobName) -> Result<bool, ExpireError> {
-    let needed = server.store.objects_in(pack).await?;
-    let bytes: u64 = needed.iter().map(|object| object.length).sum();
+    let Some(needed) = server.store.objects_in(pack).await? else {
+        tracing::error!(pack = pack.as_str(), "a row of a pack makes no sense: the pack stays as it is");
+        return Ok(false);
+    };
+    let bytes = needed.iter().fold(0_u64, |sum, object| sum.saturating_add(object.length));
     let Some(length) = server.objects.length_of(pack).await? else { return Ok(false) };
     if needed.is_empty() || bytes.saturating_mul(WASTE_FACTOR) >= length {
         return Ok(false);

@@ -18,24 +18,26 @@ pub struct ObjectInPack {
 }
 
 impl Store {
-    /// The objects of a pack, in their order in it; garbage too as long as it has a row.
-    pub async fn objects_in(&self, pack: &BlobName) -> Result<Vec<ObjectInPack>, StoreError> {
+    /// The objects of a pack, in their order in it; garbage too as long as it has a row. `None` when one of the rows makes no sense:
+    /// nobody can say which of the pack's bytes it means.
+    pub async fn objects_in(&self, pack: &BlobName) -> Result<Option<Vec<ObjectInPack>>, StoreError> {
         let found = sqlx::query(
             "SELECT key, blob_offset, length, digest FROM objects WHERE blob = $1 ORDER BY blob_offset",
         )
         .bind(pack.as_str())
         .fetch_all(self.reader())
         .await?;
-        let unsigned = |value: i64| u64::try_from(value).map_err(|_| StoreError::Malformed("length"));
-        let object = |row: &sqlx::any::AnyRow| {
-            Ok(ObjectInPack {
-                key: row.try_get(0)?,
-                offset: unsigned(row.try_get(1)?)?,
-                length: unsigned(row.try_get(2)?)?,
-                digest: row.try_get(3)?,
-            })
-        };
-        found.iter().map(object).collect()
+        let mut objects = Vec::with_capacity(found.len());
+        for row in &found {
+            let (offset, length): (i64, Option<i64>) = (row.try_get(1)?, row.try_get(2)?);
+            let (offset, length) =
+                (u64::try_from(offset).ok(), length.and_then(|length| length.try_into().ok()));
+            let (Some(offset), Some(length), Some(digest)) = (offset, length, row.try_get(3)?) else {
+                return Ok(None);
+            };
+            objects.push(ObjectInPack { key: row.try_get(0)?, offset, length, digest });
+        }
+        Ok(Some(objects))
     }
 
     /// Says that objects of pack `from` are now in `to`, each at its place, as far as they still were in `from` and are what they
