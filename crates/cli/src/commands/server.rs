@@ -7,6 +7,7 @@ use crate::output::{Output, bytes, counted, date, table};
 use anyhow::Result;
 use darkslide_server::config::Config;
 use darkslide_server::status::ServerStatus;
+use darkslide_server::store::checks::DamagedObject;
 use darkslide_server::store::{Engine, Store};
 
 /// The most damaged objects that are shown to people; `--json` has more.
@@ -87,18 +88,25 @@ fn verdict(status: &ServerStatus) -> String {
 }
 
 fn damage(status: &ServerStatus) -> String {
-    let heads = ["object", "file", "of", "damage", "known since"];
+    let heads = ["object", "file", "of", "damage", "known since", "blob"];
     let mut rows = vec![heads.map(str::to_owned).to_vec()];
     rows.extend(status.not_whole.iter().take(SHOWN_MAX).map(|object| {
         let file = object.file.map(|file| file.to_string()).unwrap_or_default();
         let of = if object.is_earlier { "an earlier version" } else { "the file as it is" };
         // What the database does not know, it cannot have known since a day.
         let since = object.since.map_or_else(|| "not in the database".to_owned(), date);
-        vec![object.key.to_string(), file, of.to_owned(), object.damage.name().to_owned(), since]
+        let damage = object.damage.name().to_owned();
+        vec![object.key.to_string(), file, of.to_owned(), damage, since, blob(object)]
     }));
     let left = status.not_whole.len().saturating_sub(SHOWN_MAX);
     let more = if left > 0 { format!("… and {left} more: see --json\n") } else { String::new() };
     table(&rows) + &more
+}
+
+/// Where it lies, for whoever looks for it in a backup.
+fn blob(object: &DamagedObject) -> String {
+    let in_parts = || if object.since.is_some() { "several, one a part".to_owned() } else { String::new() };
+    object.blob.clone().unwrap_or_else(in_parts)
 }
 
 fn size(count: i64) -> String {

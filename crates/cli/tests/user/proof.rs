@@ -54,6 +54,11 @@ fn the_server_proves_what_it_holds_and_admits_what_it_lost() {
     let health = incomplete(&machine, &status);
     assert!(health["objects"]["damaged"].as_i64().unwrap() >= 1, "{health}");
     assert_eq!(health["notWhole"][0]["damage"], "altered");
+    // Whoever reads the table is told to bring the blob back, and so which it is.
+    let table = machine.run(&status).stdout;
+    let blob = health["notWhole"][0]["blob"].as_str().unwrap();
+    assert!(blobs.iter().any(|path| path.ends_with(blob)));
+    assert!(String::from_utf8_lossy(&table).contains(blob), "{}", String::from_utf8_lossy(&table));
     for blob in &blobs {
         std::fs::remove_file(blob).unwrap();
     }
