@@ -213,6 +213,40 @@ async fn trap_41_a_slow_sender_is_heard_out() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
+/// One who is refused, and goes on sending slowly and steadily, was listened to for 16 MiB.
+#[tokio::test]
+async fn a_slow_sender_who_is_refused_is_not_heard_out() {
+    let server = TestServer::start_with(RawConfig { idle_timeout: Some(1), ..raw_config() }).await;
+    let token = Person::sign_up(&server, "slow@example.org").await.token;
+    for (call, headers, status) in [
+        (
+            "PATCH /v1/uploads/00000000-0000-4000-8000-000000000000",
+            "Tus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Type: application/offset+octet-stream\r\n",
+            "404",
+        ),
+        ("PATCH /v1/uploads/nothing", "Tus-Resumable: 1.0.0\r\n", "404"),
+        ("POST /v1/batch", "Content-Type: text/plain\r\n", "415"),
+        ("PUT /file-upload", "", "400"),
+    ] {
+        let head = format!(
+            "{call} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Auth-Token: {token}\r\n{headers}Content-Length: 10000000\r\n\r\n"
+        );
+        let (mut answer, mut stream) = connect(server.address, &head).await.into_split();
+        let sender = tokio::spawn(async move {
+            let mut beat = tokio::time::interval(Duration::from_millis(10));
+            while stream.write_all(b"x").await.is_ok() {
+                beat.tick().await;
+            }
+        });
+        let mut said = [0; 12];
+        let heard = tokio::time::timeout(Duration::from_mins(1), answer.read_exact(&mut said)).await;
+        assert!(heard.is_ok(), "{call}: it still sends, and is still listened to");
+        assert_eq!(std::str::from_utf8(&said).unwrap(), format!("HTTP/1.1 {status}"), "{call}");
+        drop(answer);
+        sender.abort();
+    }
+}
+
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_their_turn() {
     let server = TestServer::start_with(RawConfig { max_connections: Some(1), ..raw_config() }).await;

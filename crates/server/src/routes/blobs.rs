@@ -257,19 +257,23 @@ async fn keep(server: &Server, grant: &Grant, incoming: Incoming) -> Result<(), 
     result
 }
 
-/// Reads a refused body, or the rest of it, and forgets it, up to `most` bytes.
+/// Reads a refused body, or the rest of it, and forgets it: up to `most` bytes, and for as long as a silence may last, for nobody is heard
+/// out who is refused.
 pub(super) async fn drain<S, E>(server: &Server, mut body: S, most: u64)
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
 {
-    let mut read = 0;
-    let idle = server.config.limits.idle_timeout;
-    while let Ok(Some(Ok(bytes))) = tokio::time::timeout(idle, body.next()).await {
-        read += bytes.len() as u64;
-        if read > most {
-            return;
+    let reading = async {
+        let mut read = 0;
+        while let Some(Ok(bytes)) = body.next().await {
+            read += bytes.len() as u64;
+            if read > most {
+                return;
+            }
         }
-    }
+    };
+    // Whoever is slower than that hears of the refusal when the connection is closed, or not at all.
+    let _ = tokio::time::timeout(server.config.limits.idle_timeout, reading).await;
 }
 
 async fn complete(State(server): State<Shared>, request: Request) -> Response {
