@@ -41,6 +41,9 @@ pub(super) fn measure_newcomers(
             figures.add_run("growth", side, WORK, &measure(&mut backup)?);
             std::fs::remove_dir_all(&corpus)?;
         }
+        if let Some(bytes) = server.memory() {
+            figures.add_server("growth", side, bytes);
+        }
         drop(server);
         std::fs::remove_dir_all(&folder)?;
     }
