@@ -11,6 +11,7 @@
 pub mod engine;
 pub mod fields;
 pub mod http;
+pub mod narrow;
 pub mod owner;
 pub mod phone;
 pub mod process;

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// A JPEG that says when it was taken, to the second, and has so many bytes of nothing behind that.
-fn taken(second: u8, seed: u8) -> Vec<u8> {
+pub(crate) fn taken(second: u8, seed: u8) -> Vec<u8> {
     let date = format!("2019:07:20 16:17:{second:02}\0");
     let entry = |tag: u16, kind: u16, count: u32, value: u32| {
         let mut entry = Vec::new();
@@ -38,7 +38,7 @@ fn taken(second: u8, seed: u8) -> Vec<u8> {
 }
 
 /// Lets a file look as if it had been written so many seconds later.
-fn edit(path: &Path, seconds: u64) {
+pub(crate) fn edit(path: &Path, seconds: u64) {
     let file = std::fs::File::options().write(true).open(path).unwrap();
     let modified = file.metadata().unwrap().modified().unwrap();
     file.set_modified(modified + Duration::from_secs(seconds)).unwrap();

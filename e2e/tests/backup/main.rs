@@ -13,6 +13,7 @@ mod head_start;
 mod interrupted;
 mod lanes;
 mod live;
+mod proxies;
 mod renames;
 mod scene;
 mod takeout;

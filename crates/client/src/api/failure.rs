@@ -190,6 +190,12 @@ impl ApiFailure {
         self.has_status(StatusCode::UNAUTHORIZED)
     }
 
+    /// Whether it was the size of the request that something on the way to the server refused (413), such as a proxy. The server
+    /// itself gives its refusals a code where they are about sizes.
+    pub fn is_too_large_on_the_way(&self) -> bool {
+        self.has_status(StatusCode::PAYLOAD_TOO_LARGE) && self.code().is_none()
+    }
+
     /// Whether the server's own disk is full: waiting a moment does not help.
     pub fn is_disk_full(&self) -> bool {
         self.refusal().is_some_and(Refusal::is_disk_full)

@@ -24,6 +24,7 @@ use super::albums::Album;
 use super::error::AssetError;
 use super::gate::{Gate, Load};
 use super::patience::Patience;
+use super::request_limit::RequestLimit;
 use super::vault_room::VaultRoom;
 use crate::catalog::{AssetRow, Catalog, FileRow, Spans, UploadedRows};
 use crate::event::{Event, Events};
@@ -184,8 +185,18 @@ pub struct Courier {
     pub(super) gate: Arc<Gate>,
     /// What the vault still takes.
     pub(super) room: Arc<VaultRoom>,
+    /// What one request may have.
+    pub(super) limit: Arc<RequestLimit>,
     /// Bytes of a batch on the fastest line.
     pub most: u64,
+}
+
+/// What became of a batch.
+enum Sent {
+    /// It was answered.
+    Answered(Vec<Result<Delivered, AssetError>>),
+    /// It was more than goes in one request. Nothing of it happened, and the parcels are as they were.
+    TooMuch(Vec<Parcel>),
 }
 
 /// Where parcels are handed in, and the work that sends them, which ends when every counter is gone.
@@ -235,8 +246,8 @@ async fn gather(
     };
     let deadline = tokio::time::Instant::now() + LINGER;
     let most = most.load(Ordering::Relaxed);
-    let most = most.min(courier.gate.part_bytes(most));
-    let mut bytes = first.0.bytes;
+    let most = most.min(courier.gate.part_bytes(most)).min(courier.limit.bytes());
+    let mut bytes = first.0.frames.len() as u64;
     let mut batch = vec![first];
     while bytes < most && batch.len() < PARCELS_MAX {
         let next = match waiting.try_recv() {
@@ -246,7 +257,7 @@ async fn gather(
                 Ok(None) | Err(_) => break,
             },
         };
-        bytes += next.0.bytes;
+        bytes += next.0.frames.len() as u64;
         if bytes > most {
             return (batch, Some(next));
         }
@@ -264,7 +275,29 @@ impl Courier {
         load.take(parcel.kind, parcel.bytes)
     }
 
+    /// Sends a batch, in smaller ones where it is more than goes in one request.
     async fn send(&self, batch: Vec<(Parcel, Answer)>, most: &AtomicU64) {
+        let mut waiting = vec![batch];
+        while let Some(batch) = waiting.pop() {
+            let bytes = batch.iter().map(|(parcel, _)| parcel.frames.len() as u64).sum();
+            let left = if self.limit.takes(bytes) || batch.len() == 1 {
+                self.send_together(batch, most).await
+            } else {
+                Some(batch)
+            };
+            if let Some(mut batch) = left {
+                let second = batch.split_off(batch.len() / 2);
+                waiting.extend([second, batch]);
+            }
+        }
+    }
+
+    /// Sends a batch; gives back what of it was too much, of which there are several.
+    async fn send_together(
+        &self,
+        batch: Vec<(Parcel, Answer)>,
+        most: &AtomicU64,
+    ) -> Option<Vec<(Parcel, Answer)>> {
         let (mut let_in, mut load) = (Vec::with_capacity(batch.len()), self.gate.load());
         for (parcel, answer) in batch {
             match self.may_go(&parcel, &mut load) {
@@ -273,11 +306,12 @@ impl Courier {
             }
         }
         if let_in.is_empty() {
-            return;
+            return None;
         }
         let (parcels, answers): (Vec<Parcel>, Vec<Answer>) = let_in.into_iter().unzip();
         match self.try_send(parcels, load, most).await {
-            Ok(outcomes) => {
+            Ok(Sent::TooMuch(parcels)) => return Some(parcels.into_iter().zip(answers).collect()),
+            Ok(Sent::Answered(outcomes)) => {
                 for (answer, outcome) in answers.into_iter().zip(outcomes) {
                     // Whoever asked has gone only when the run ends.
                     let _ = answer.send(outcome);
@@ -293,6 +327,7 @@ impl Courier {
                 }
             }
         }
+        None
     }
 
     async fn try_send(
@@ -300,7 +335,7 @@ impl Courier {
         mut parcels: Vec<Parcel>,
         load: Load<'_>,
         most: &AtomicU64,
-    ) -> Result<Vec<Result<Delivered, AssetError>>, AssetError> {
+    ) -> Result<Sent, AssetError> {
         // The parcels keep none: once they are sent, the buffers go back.
         let pieces: Vec<Bytes> =
             parcels.iter_mut().map(|parcel| std::mem::take(&mut parcel.frames)).collect();
@@ -313,7 +348,20 @@ impl Courier {
             let answer = self.session.api.batch(pieces.clone(), &self.sent).await?;
             Ok((answer, began.elapsed()))
         };
-        let (answer, took) = self.patience.persist(attempt).await?;
+        let (answer, took) = match self.patience.persist(attempt).await {
+            Ok(answered) => answered,
+            Err(error) => {
+                let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
+                let error = self.limit.weigh(bytes, error);
+                if !error.is_too_large_a_request() || parcels.len() == 1 {
+                    return Err(error);
+                }
+                for (parcel, frames) in parcels.iter_mut().zip(pieces) {
+                    parcel.frames = frames;
+                }
+                return Ok(Sent::TooMuch(parcels));
+            }
+        };
         load.arrived();
         adapt(most, took, self.most);
         if answer.commits.len() != parcels.len() {
@@ -328,7 +376,7 @@ impl Courier {
             let name: Arc<std::path::Path> = parcel.row.whole_path().into();
             self.events.send(Event::Moved { name, bytes: parcel.bytes }).await;
         }
-        self.record(parcels, answer.commits, answer.span).await
+        self.record(parcels, answer.commits, answer.span).await.map(Sent::Answered)
     }
 
     /// Files and assets go into the catalog together: what is half there would be looked up again in the next run, and no more.

@@ -37,6 +37,12 @@ pub enum AssetError {
     /// The server was not reached, or refused.
     #[error(transparent)]
     Api(#[from] ApiFailure),
+    /// What carries requests to the server takes none of this size.
+    #[error("a proxy in front of the server refused a request of {} KiB as too large", bytes.div_ceil(1024))]
+    RequestTooLarge {
+        /// Bytes of the request's body.
+        bytes: u64,
+    },
     /// What the server stored is not what was sent.
     #[error("it was damaged on its way to the server")]
     Damaged,
@@ -96,6 +102,11 @@ impl AssetError {
             | Self::Hash(HashError::Read(error))
             | Self::Identify(IdentifyError::Read(error) | IdentifyError::Probe(ProbeError::Read(error)))
             | Self::Library(LibraryError::Read(error)) => error,
+            Self::RequestTooLarge { .. } => {
+                return Some(
+                    "whoever runs that proxy must let it take larger ones (nginx: `client_max_body_size 0;`, see docs/operations.md)",
+                );
+            }
             Self::TooLarge => return Some("cut it into shorter parts, or keep it somewhere else"),
             Self::Hash(HashError::Layout(_)) => {
                 return Some("give the still and the video names of their own");
@@ -141,7 +152,7 @@ impl AssetError {
             )
             | Self::Library(LibraryError::Read(error)) => error.kind() != io::ErrorKind::PermissionDenied,
             Self::Api(failure) => !failure.is_transient() && !self.is_storage_full(),
-            Self::TooLarge | Self::Hash(HashError::Layout(_)) => true,
+            Self::TooLarge | Self::RequestTooLarge { .. } | Self::Hash(HashError::Layout(_)) => true,
             _ => false,
         }
     }
@@ -191,6 +202,11 @@ impl AssetError {
             Self::Api(failure) => failure.is_signed_out(),
             _ => false,
         }
+    }
+
+    /// Whether it was the size of the request in which it went that was refused, and not by the server.
+    pub(super) fn is_too_large_a_request(&self) -> bool {
+        matches!(self.root(), Self::RequestTooLarge { .. })
     }
 
     /// What went wrong, whether it went alone or with others.

@@ -125,7 +125,9 @@ impl Run {
                 Err(error) => Err(error),
             };
             self.account_for(&job, &delivered, thumbnail_is_due);
-            self.see_through(job, Some(delivered)).await;
+            // What alone was too much for one request goes once more, in pieces.
+            let is_anew = delivered.as_ref().is_err_and(AssetError::is_too_large_a_request);
+            self.see_through(job, (!is_anew).then_some(delivered)).await;
         }
     }
 }

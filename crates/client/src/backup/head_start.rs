@@ -131,7 +131,10 @@ impl Run {
         place: &AssetPlace,
         length: u64,
     ) -> Result<bool, CatalogError> {
-        let is_allowed = self.settings.memory.runs_ahead && self.gate.is_open() && !self.halt.is_cancelled();
+        let is_allowed = self.settings.memory.runs_ahead
+            && self.gate.is_open()
+            && self.limit.takes(SEALED_CHUNK_LEN as u64)
+            && !self.halt.is_cancelled();
         let is_plain = !asset.is_changed && asset.offered.is_none_or(|offered| offered.replaces.is_none());
         if !is_allowed || !is_plain {
             return Ok(false);
@@ -261,7 +264,8 @@ impl Run {
         let (upload, length) = (row.upload.as_str(), row.length);
         let (mut cipher, mut checked) = (Some(cipher), 0);
         while let Some(at_start) = cipher.take() {
-            let count = (length - checked).div_ceil(SEALED_CHUNK_LEN as u64).min(REQUEST_CHUNKS);
+            let chunks_most = REQUEST_CHUNKS.min(self.limit.bytes() / SEALED_CHUNK_LEN as u64).max(1);
+            let count = (length - checked).div_ceil(SEALED_CHUNK_LEN as u64).min(chunks_most);
             let end = length.min(checked + count * SEALED_CHUNK_LEN as u64);
             let stretch = Stretch { chunks: count, is_last: end == length };
             let (pinned, pieces) = mpsc::channel(1);
@@ -272,7 +276,7 @@ impl Run {
             // Whichever fails first ends the other, and with it the sealing.
             let sending = async {
                 let told = self.halt.run_until_cancelled(sending).await;
-                told.and_then(Result::ok).ok_or(())
+                told.ok_or(())?.map_err(|failure| drop(self.limit.weigh(end - checked, failure.into())))
             };
             let sent = tokio::try_join!(pinning, sending);
             let sealed = sealing.await.expect("sealing does not panic");

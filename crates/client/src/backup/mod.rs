@@ -41,6 +41,7 @@ mod portions;
 mod reorganise;
 mod replaced;
 pub mod report;
+mod request_limit;
 mod resumable;
 pub mod rules;
 mod run;

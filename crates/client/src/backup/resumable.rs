@@ -18,6 +18,7 @@ use tokio::sync::Mutex;
 use super::albums::Album;
 use super::encrypt::{Seal, Stretched};
 use super::error::AssetError;
+use super::request_limit::is_divisible;
 use super::upload::{Original, SESSIONS_MAX, StoredObject, Uploads, outcome};
 use crate::api::{BegunUpload, Standing};
 use crate::catalog::{CatalogError, ResumableRow};
@@ -191,7 +192,7 @@ impl Uploads<'_> {
             return Ok(Step::Whole);
         }
         let _turn = self.gate.turn().await;
-        let most = self.gate.part_bytes(REQUEST_BYTES_MAX);
+        let most = self.gate.part_bytes(REQUEST_BYTES_MAX).min(self.limit.bytes());
         let stretch = row.checked..row.length.min(row.checked + most);
         let load = self.gate.pass(original.kind, stretch.end - stretch.start)?;
         // Until its answer is there, nobody knows how much of it came.
@@ -214,7 +215,13 @@ impl Uploads<'_> {
                 upload.conflicts += 1;
                 Ok(Step::Forward)
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                let bytes = stretch.end - stretch.start;
+                match self.limit.weigh(bytes, error) {
+                    AssetError::RequestTooLarge { .. } if is_divisible(bytes) => Ok(Step::Forward),
+                    error => Err(error),
+                }
+            }
         }
     }
 

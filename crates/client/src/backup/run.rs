@@ -29,6 +29,7 @@ use super::packing::{Packing, pack_together};
 use super::patience::Patience;
 use super::plan::{Decision, Step};
 use super::report::BackupReport;
+use super::request_limit::RequestLimit;
 use super::rules::explanation::Wait;
 use super::settle::Job;
 use super::survey::Survey;
@@ -118,6 +119,8 @@ pub(super) struct Run {
     pub(super) archives: Arc<Archives>,
     /// What the vault still takes.
     pub(super) room: Arc<VaultRoom>,
+    /// What one request may have.
+    pub(super) limit: Arc<RequestLimit>,
     /// Whether the server could not be reached any more.
     pub(super) has_lost_server: AtomicBool,
     /// Whether the owner was told that there is none, in this run or in an earlier one.
@@ -185,6 +188,7 @@ impl Run {
             goes_by_arrival: false,
             archives: Arc::default(),
             room: Arc::default(),
+            limit: Arc::default(),
             has_lost_server: AtomicBool::new(false),
             is_told_full: AtomicBool::new(false),
             report: Mutex::default(),
@@ -323,6 +327,7 @@ impl Run {
             spans: Arc::clone(&self.spans),
             gate: Arc::clone(&self.gate),
             room: Arc::clone(&self.room),
+            limit: Arc::clone(&self.limit),
             most: self.settings.memory.batch_bytes,
         }
     }

@@ -21,21 +21,38 @@ impl Run {
     pub(super) async fn send(&self, job: &mut Job) -> Result<Delivered, AssetError> {
         self.room.take(job.source.len())?;
         let album = self.resolve(&job.asset.album).await?;
-        let is_large = job.source.in_memory().is_none();
-        let original = if is_large { Some(self.send_original(job, &album, None).await?) } else { None };
-        let packing = self.packing(job, album, original).await?;
+        let (mut delivered, mut thumbnail_is_due) = (Err(AssetError::Stopped), false);
+        for goes_ahead in [job.source.in_memory().is_none() || !self.limit.takes(job.len()), true] {
+            (delivered, thumbnail_is_due) = self.send_once(job, &album, goes_ahead).await?;
+            // What was too much for one request goes once more, in pieces.
+            if goes_ahead || !delivered.as_ref().is_err_and(AssetError::is_too_large_a_request) {
+                break;
+            }
+        }
+        self.account_for(job, &delivered, thumbnail_is_due);
+        delivered
+    }
+
+    /// Sends it once, its original ahead or with it; says whether its thumbnail is due.
+    async fn send_once(
+        &self,
+        job: &mut Job,
+        album: &Arc<Album>,
+        goes_ahead: bool,
+    ) -> Result<(Result<Delivered, AssetError>, bool), AssetError> {
+        let original = if goes_ahead { Some(self.send_original(job, album, None).await?) } else { None };
+        let packing = self.packing(job, Arc::clone(album), original).await?;
         let thumbnail_is_due = packing.thumbnail_is_due;
         let bytes = packing.plain.as_ref().map_or(0, |plain| plain.len() as u64);
         let parcel = self.sealing.ask(packing, bytes).await;
         let delivered = self.counter().deliver(parcel).await;
         let refused =
             |error: &AssetError| matches!(error.root(), AssetError::Api(_)) && !error.is_transient();
-        if is_large && delivered.as_ref().map_or_else(refused, |_| true) {
+        if goes_ahead && delivered.as_ref().map_or_else(refused, |_| true) {
             // Committed, or refused for good: either way this key and header are not used again.
             self.catalog.end_upload(&job.content).await?;
         }
-        self.account_for(job, &delivered, thumbnail_is_due);
-        delivered
+        Ok((delivered, thumbnail_is_due))
     }
 
     /// What becomes the parcel of an asset that is surely new.
@@ -124,6 +141,7 @@ impl Run {
             events: &self.events,
             now: self.now,
             gate: &self.gate,
+            limit: &self.limit,
             library: self.library.as_ref().map(|library| library.id()),
         }
     }

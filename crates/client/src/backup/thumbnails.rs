@@ -203,6 +203,11 @@ impl Sealed {
         Self { row, object: SealedObject::new(sealed.ciphertext.into()), header }
     }
 
+    /// Bytes of its ciphertext.
+    fn bytes(&self) -> u64 {
+        self.object.bytes.len() as u64
+    }
+
     fn frames(&self, run: &Run, pieces: &mut Vec<Bytes>) {
         let request = ThumbnailRequest {
             file_id: self.row.file,
@@ -225,25 +230,42 @@ impl Run {
         if ready.is_empty() {
             return Ok(());
         }
-        self.send_thumbnails(ready.sealed).await?;
+        let mut waiting = vec![ready.sealed];
+        while let Some(sealed) = waiting.pop() {
+            let bytes = sealed.iter().map(Sealed::bytes).sum();
+            let left = if self.limit.takes(bytes) || sealed.len() == 1 {
+                self.send_thumbnails(sealed).await?
+            } else {
+                Some(sealed)
+            };
+            if let Some(mut sealed) = left {
+                let second = sealed.split_off(sealed.len() / 2);
+                waiting.extend([second, sealed]);
+            }
+        }
         self.give_up(&ready.never).await?;
         Ok(self.tell_thumbnails_left().await?)
     }
 
-    async fn send_thumbnails(&self, sealed: Vec<Sealed>) -> Result<(), AssetError> {
+    /// Sends some in one request; gives them back if there are several and it was too much for one.
+    async fn send_thumbnails(&self, sealed: Vec<Sealed>) -> Result<Option<Vec<Sealed>>, AssetError> {
         if sealed.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let mut pieces = Vec::with_capacity(sealed.len() * 4);
         for thumbnail in &sealed {
             thumbnail.frames(self, &mut pieces);
         }
-        let bytes = sealed.iter().map(|thumbnail| thumbnail.object.bytes.len() as u64).sum();
+        let bytes = sealed.iter().map(Sealed::bytes).sum();
         let send = || async {
             let _under_way = self.gate.pass(AssetKind::Photo, bytes)?;
             Ok(self.session.api.batch(pieces.clone(), &self.sent).await?)
         };
-        let answer = self.patience.persist(send).await?;
+        let sent = self.patience.persist(send).await;
+        let answer = match sent.map_err(|error| self.limit.weigh(bytes, error)) {
+            Err(error) if error.is_too_large_a_request() && sealed.len() > 1 => return Ok(Some(sealed)),
+            answer => answer?,
+        };
         if answer.thumbnails.len() != sealed.len() {
             return Err(AssetError::Damaged);
         }
@@ -266,7 +288,8 @@ impl Run {
         let sent: Vec<SentThumbnail> = sent.collect();
         let mut spans = self.spans.lock().await;
         spans.extend(span);
-        Ok(self.catalog.record_thumbnails(&sent, &mut spans).await.inspect_err(|_| spans.clear())?)
+        self.catalog.record_thumbnails(&sent, &mut spans).await.inspect_err(|_| spans.clear())?;
+        Ok(None)
     }
 
     /// Marks files as having no thumbnail, as stock clients mark theirs.

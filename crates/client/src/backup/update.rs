@@ -136,25 +136,8 @@ impl Run {
         let collection = self.collection_key(before.collection).await?;
         let key = Arc::new(file_key(&collection, before)?);
         let thumbnail_is_due = self.settings.thumbnailer.may_make(&job.asset().subject());
-        let mut objects = Vec::with_capacity(2);
-        let original = match job.in_memory() {
-            Some(plain) => {
-                let header = StreamHeader::generate();
-                let mut sealed = Vec::with_capacity(plain.len() + OVERHEAD);
-                StreamEncryptor::new(&key, &header)
-                    .finish(&plain, &mut sealed)
-                    .expect("what is kept in memory is at most one chunk");
-                stored(self.session.account, header, sealed.into(), &mut objects)
-            }
-            None => {
-                let album = Album { id: before.collection, key: collection };
-                self.send_original(job, &album, Some(Arc::clone(&key))).await?.1
-            }
-        };
-        let thumbnail = blob::seal(&*key, PLACEHOLDER);
-        let (header, bytes) = (thumbnail.header, thumbnail.ciphertext.into());
-        let thumbnail = stored(self.session.account, header, bytes, &mut objects);
-        self.send_objects(job, &objects).await?;
+        let album = Album { id: before.collection, key: collection };
+        let [original, thumbnail] = self.send_contents(job, &album, &key).await?;
         let supersedes = superseded(job, before).await;
         let objects = [&original, &thumbnail];
         let request = self.update_request(job, &edited, &key, objects, !thumbnail_is_due, supersedes);
@@ -203,6 +186,39 @@ impl Run {
         Ok(false)
     }
 
+    /// Sends the original under its file's key, and the placeholder: together where one request takes both.
+    async fn send_contents(
+        &self,
+        job: &Job,
+        album: &Album,
+        key: &Arc<FileKey>,
+    ) -> Result<[StoredObject; 2], AssetError> {
+        loop {
+            let mut objects = Vec::with_capacity(2);
+            let together = job.in_memory().filter(|_| self.limit.takes(job.len()));
+            let may_be_divided = together.is_some();
+            let original = match together {
+                Some(plain) => {
+                    let header = StreamHeader::generate();
+                    let mut sealed = Vec::with_capacity(plain.len() + OVERHEAD);
+                    StreamEncryptor::new(key, &header)
+                        .finish(&plain, &mut sealed)
+                        .expect("what is kept in memory is at most one chunk");
+                    stored(self.session.account, header, sealed.into(), &mut objects)
+                }
+                None => self.send_original(job, album, Some(Arc::clone(key))).await?.1,
+            };
+            let thumbnail = blob::seal(&**key, PLACEHOLDER);
+            let (header, bytes) = (thumbnail.header, thumbnail.ciphertext.into());
+            let thumbnail = stored(self.session.account, header, bytes, &mut objects);
+            match self.send_objects(job, &objects).await {
+                Err(error)
+                    if may_be_divided && error.is_too_large_a_request() && !self.limit.takes(job.len()) => {}
+                sent => return sent.map(|()| [original, thumbnail]),
+            }
+        }
+    }
+
     async fn send_objects(&self, job: &Job, objects: &[SealedObject]) -> Result<(), AssetError> {
         let mut pieces = Vec::with_capacity(objects.len() * 2);
         for object in objects {
@@ -213,7 +229,8 @@ impl Run {
             let _under_way = self.gate.pass(job.asset().kind(), bytes)?;
             Ok(self.session.api.batch(pieces.clone(), &self.sent).await?)
         };
-        self.patience.persist(send).await.map(drop)
+        let sent = self.patience.persist(send).await;
+        sent.map(drop).map_err(|error| self.limit.weigh(bytes, error))
     }
 
     fn update_request(

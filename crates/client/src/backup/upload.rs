@@ -23,6 +23,7 @@ use super::encrypt::{Seal, Sealed, Source};
 use super::error::AssetError;
 use super::gate::Gate;
 use super::patience::Patience;
+use super::request_limit::RequestLimit;
 use crate::api::{AcknowledgedPart, Api, ApiFailure, ETag};
 use crate::catalog::{Catalog, CollectionRow, PartRow, UploadRow};
 use crate::event::{Event, Events};
@@ -126,6 +127,8 @@ pub struct Uploads<'a> {
     pub now: i64,
     /// What every part passes.
     pub(super) gate: &'a Gate,
+    /// What one request may have.
+    pub(super) limit: &'a RequestLimit,
     /// The device's own library, if it is one that is backed up.
     pub(super) library: Option<&'a [u8]>,
 }
@@ -166,11 +169,13 @@ impl Uploads<'_> {
     ) -> Result<(FileKey, StoredObject), AssetError> {
         let len = original.source.sealed_len().filter(|len| *len <= OBJECT_BYTES_MAX);
         let len = len.ok_or(AssetError::TooLarge)?;
-        if original.source.len() >= RESUMABLE_MIN && self.are_resumable().await? {
+        let is_divided = original.source.len() >= RESUMABLE_MIN || !self.limit.takes(len);
+        if is_divided && self.are_resumable().await? {
             return self.send_resumable(original, album, len).await;
         }
         if len <= WHOLE_OBJECT_MAX {
-            return self.patience.persist(|| self.send_whole(original, len)).await;
+            let sent = self.patience.persist(|| self.send_whole(original, len)).await;
+            return sent.map_err(|error| self.limit.weigh(len, error));
         }
         self.send_parts(original, album, len).await
     }
@@ -295,7 +300,8 @@ impl Uploads<'_> {
                 load.arrived();
                 Ok(sent)
             };
-            let (etag, sealed) = self.patience.persist(attempt).await?;
+            let sent = self.patience.persist(attempt).await;
+            let (etag, sealed) = sent.map_err(|error| self.limit.weigh(part.len, error))?;
             let acknowledged = PartRow {
                 number: part.number,
                 etag: etag.0,
