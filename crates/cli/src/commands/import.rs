@@ -2,7 +2,7 @@
 
 use crate::Ending;
 use crate::arguments::{General, Import, ImportFrom, Takeout};
-use crate::commands::backup::{self, stop_on_interrupt};
+use crate::commands::backup::{self, my_turn, stop_on_interrupt};
 use crate::output::{Output, bytes, counted, on_one_line, table};
 use crate::profile;
 use crate::progress::Progress;
@@ -33,6 +33,7 @@ async fn takeout(output: Output, general: &General, arguments: Takeout) -> Resul
         thumbnailer: if arguments.no_thumbnails { Thumbnailer::off() } else { Thumbnailer::new() },
         ..backup::settings()
     };
+    let _turn = my_turn(output, &profile).await?;
     let stop = CancellationToken::new();
     let watching = tokio::spawn(stop_on_interrupt(output, stop.clone()));
     let progress = Progress::begin(output, "importing");

@@ -3,6 +3,7 @@
 //! Nothing here sleeps: what is waited for is told by the agent itself, through its status.
 
 use crate::machine::{Machine, jpeg, tree, write};
+use crate::takeout::export;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader, Read as _};
@@ -292,6 +293,25 @@ fn thumbnails_hold_nothing_up() {
     }
     assert!(begin.elapsed() < PATIENCE, "a thumbnail that waits takes minutes");
     write(&machine.path("go"), b"");
+}
+
+/// An agent in the middle of a run stands back for an import as it does for a backup, and goes on afterwards.
+#[test]
+fn an_import_has_its_turn_while_the_agent_works() {
+    let machine = Machine::new();
+    let programs = thumbnails_that_wait(&machine);
+    let folder = machine.path("pictures");
+    write(&folder.join("a.jpg"), &picture(1));
+    let _server = machine.with_account("import@example.org");
+    machine.says(&["watch", "add", folder.to_str().unwrap()]);
+    let agent = Agent::start_with(&machine, &[], &programs);
+    agent.until("it is at a thumbnail", |status| status["run"]["thumbnailsLeft"] == 1);
+    let [first, second] = export(&machine);
+    let report = machine.json(&["import", "takeout", first, second, "--no-thumbnails"]);
+    assert_eq!(report["uploaded"], 2, "{report}");
+    write(&machine.path("go"), b"");
+    write(&folder.join("b.jpg"), &picture(2));
+    agent.until("it goes on", |status| status["state"] == "idle" && status["folders"][0]["safe"] == 2);
 }
 
 /// Shows E5.

@@ -25,7 +25,7 @@ fn json_entry(path: String, text: &str) -> (String, CompressionMethod, Vec<u8>) 
 }
 
 /// An export in two archives: the sidecar of one picture is in the other one.
-fn export(machine: &Machine) -> [&'static str; 2] {
+pub(crate) fn export(machine: &Machine) -> [&'static str; 2] {
     let taken = r#"{"title":"a.jpg","photoTakenTime":{"timestamp":"1700000000"}}"#;
     write_zip(
         machine,
