@@ -320,6 +320,14 @@ impl Catalog {
             .await?)
     }
 
+    /// Whether anything should lie under a root: it was seen there, and not removed to free space.
+    pub async fn expects_assets(&self, root: &[u8]) -> Result<bool, CatalogError> {
+        Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM assets WHERE root = $1 AND state <> 'freed')")
+            .bind(root)
+            .fetch_one(&self.pool)
+            .await?)
+    }
+
     /// The assets that are in the vault as this file.
     pub async fn assets_of_file(&self, file: FileId) -> Result<Vec<AssetRow>, CatalogError> {
         Ok(sqlx::query_as(OF_FILE).bind(file.0).fetch_all(&self.pool).await?)

@@ -17,7 +17,7 @@ const SAMPLE: i64 = 64;
 pub struct Known {
     /// The disk that it was on.
     pub device: Option<u64>,
-    /// Whether anything was ever found in it.
+    /// Whether anything was ever found in it that was not removed to free space.
     pub has_assets: bool,
 }
 
@@ -100,7 +100,7 @@ pub fn look(path: &Path) -> Seen {
 /// The health of one watch folder, by what the catalog knows of it.
 pub async fn examine(catalog: &Catalog, folder: &WatchFolderRow) -> Result<Health, CatalogError> {
     let root = raw(&folder.path);
-    let known = Known { device: folder.device, has_assets: catalog.has_assets(&root).await? };
+    let known = Known { device: folder.device, has_assets: catalog.expects_assets(&root).await? };
     let path = folder.path.clone();
     let seen = tokio::task::spawn_blocking(move || look(&path)).await.expect("a look does not panic");
     let is_elsewhere =
@@ -128,6 +128,8 @@ fn device_of(_metadata: &std::fs::Metadata) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::{AssetRow, AssetState, DeviceAlbumKey, Fingerprint, NewWatchFolder};
+    use crate::library::AlbumRule;
 
     #[test]
     fn a_folder_that_is_not_itself_is_offline() {
@@ -153,6 +155,41 @@ mod tests {
         }
         let gone = Seen::Unusable(io::ErrorKind::NotFound.into());
         assert!(matches!(judge(never, gone, || true), Health::Offline(Offline::Unusable(_))));
+    }
+
+    /// Its owner had its originals removed: that it is empty is no sign of a disk that is away.
+    #[tokio::test]
+    async fn a_folder_that_was_emptied_to_free_space_is_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let home = tempfile::tempdir().unwrap();
+        let catalog = Catalog::open(&home.path().join("catalog")).await.unwrap();
+        let new = NewWatchFolder { path: root.clone(), albums: AlbumRule::PerRoot, exclude: Vec::new() };
+        catalog.add_watch_folder(&new, 0).await.unwrap();
+        let row = catalog.watch_folders().await.unwrap().remove(0);
+        for path in ["a.jpg", "b.jpg"] {
+            let asset = AssetRow {
+                root: raw(&root),
+                path: raw(Path::new(path)),
+                fingerprint: Fingerprint { size: 0, modified_ns: 0, inode: 0 },
+                motion: None,
+                album: DeviceAlbumKey { root: raw(&root), folder: Vec::new() },
+                content_hash: None,
+                file: None,
+                state: AssetState::BackedUp,
+                reason: None,
+                first_seen: 0,
+                last_seen: 0,
+                failing: None,
+            };
+            catalog.put_asset(&asset).await.unwrap();
+        }
+        let freed = async |path: &str| {
+            catalog.mark_freed(&raw(&root), &[raw(Path::new(path))]).await.unwrap();
+            examine(&catalog, &row).await.unwrap()
+        };
+        assert_eq!(freed("a.jpg").await, Health::Offline(Offline::Empty), "the other one should be there");
+        assert!(matches!(freed("b.jpg").await, Health::Online { .. }));
     }
 
     #[test]
