@@ -21,6 +21,15 @@ pub(crate) fn home() -> Result<Home> {
     Ok(Home::find(home.as_deref())?)
 }
 
+/// The folders that are ours: of all profiles, with their catalogs, logs and keys. Whole paths, links resolved.
+pub(crate) fn own_folders() -> Vec<PathBuf> {
+    let found = home().ok().and_then(|home| {
+        let path = std::path::absolute(home.path()).ok()?;
+        Some(path.canonicalize().unwrap_or(path))
+    });
+    found.into_iter().collect()
+}
+
 /// The profile that the command line names.
 pub(crate) fn open(general: &General) -> Result<Profile> {
     Ok(home()?.profile(&ProfileName::parse(&general.profile)?)?)

@@ -130,6 +130,11 @@ impl Home {
         Ok(Self(strategy.data_dir().join("darkslide")))
     }
 
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// Where a profile is, or would be.
     pub fn folder(&self, name: &ProfileName) -> PathBuf {
         self.0.join(name.as_str())

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::profile::own_folders;
 use darkslide_client::backup::{self, BackupError, BackupReport, Settings};
 use darkslide_client::catalog::{Catalog, CatalogError, WatchFolderRow};
 use darkslide_client::error::{VaultError, causes_on};
@@ -54,7 +55,9 @@ pub(super) async fn look(
         return Attempt::Online { device, watcher: None };
     }
     let path = folder.path;
-    let beginning = tokio::task::spawn_blocking(move || Watcher::begin(&path, Removals::AreNothing, news));
+    let beginning = tokio::task::spawn_blocking(move || {
+        Watcher::begin(&path, Removals::AreNothing, &own_folders(), news)
+    });
     Attempt::Online { device, watcher: beginning.await.ok() }
 }
 

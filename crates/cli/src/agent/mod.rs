@@ -47,7 +47,7 @@ use crate::arguments::{General, SettlingArguments};
 use crate::commands::backup;
 use crate::output::Output;
 use crate::pace::Pace;
-use crate::profile;
+use crate::profile::{self, own_folders};
 use attempt::Attempt;
 use control::{Command, Door, Request};
 use log::{Log, moment};
@@ -416,7 +416,10 @@ impl Agent {
         let settings = Settings {
             albums: row.albums.clone(),
             patience: RUN_PATIENCE,
-            selection: Selection { scope: scope.clone(), exclude: Exclusions::parse(&row.exclude)? },
+            selection: Selection {
+                scope: scope.clone(),
+                exclude: Exclusions::parse(&row.exclude)?.and_own(own_folders()),
+            },
             is_asked: std::mem::take(&mut watched.is_asked),
             settling: Some(self.settings.settling),
             // Nobody waits for it, and it is there all day.

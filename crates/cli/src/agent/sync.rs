@@ -29,6 +29,7 @@ use super::sign_in::SignIn;
 use crate::commands::sync::pass_settings;
 use crate::commands::sync::show::{done, sentence};
 use crate::output::counted;
+use crate::profile::own_folders;
 
 /// From a change to the pass over it: changes come in flocks.
 const FLOCK: Duration = Duration::from_millis(250);
@@ -217,8 +218,9 @@ impl Keeper {
         // Not before: what is watched is the folder that is there now, and it is not the right one while that is left alone.
         if folder.watcher.is_none() {
             let (path, news) = (folder.row.folder.path.clone(), Arc::clone(news));
-            let beginning =
-                tokio::task::spawn_blocking(move || Watcher::begin(&path, Removals::Matter, news));
+            let beginning = tokio::task::spawn_blocking(move || {
+                Watcher::begin(&path, Removals::Matter, &own_folders(), news)
+            });
             folder.watcher = beginning.await.ok();
         }
         let polls = folder.watcher.as_ref().is_none_or(|watcher| matches!(watcher.how(), How::Polled(_)));

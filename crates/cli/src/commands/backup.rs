@@ -4,7 +4,7 @@ use crate::Ending;
 use crate::agent::control::{Line, Request};
 use crate::arguments::{Albums, Backup, General, Reorganise};
 use crate::output::{Output, counted, on_one_line};
-use crate::profile;
+use crate::profile::{self, own_folders};
 use crate::progress::{Progress, rate};
 use anyhow::Result;
 use darkslide_client::backup::{
@@ -13,6 +13,7 @@ use darkslide_client::backup::{
 use darkslide_client::catalog::Catalog;
 use darkslide_client::event::Events;
 use darkslide_client::library::AlbumRule;
+use darkslide_client::library::selection::{Exclusions, Selection};
 use darkslide_client::profile::Profile;
 use darkslide_client::session::Session;
 use darkslide_client::thumbnail::Thumbnailer;
@@ -78,10 +79,12 @@ pub(super) async fn my_turn(output: Output, profile: &Profile) -> Result<Option<
     Ok(line.ask(Request::Yield).await.is_ok().then_some(line))
 }
 
-/// The defaults on this machine: dates that name no zone are in its zone.
+/// The defaults on this machine: dates that name no zone are in its zone, and what is ours is left alone.
 pub(crate) fn settings() -> Settings {
     let zone = jiff::tz::TimeZone::system();
-    Settings { zone: Arc::new(move |local| offset_at(&zone, local)), ..Settings::default() }
+    let exclude = Exclusions::default().and_own(own_folders());
+    let selection = Selection { exclude, ..Selection::default() };
+    Settings { zone: Arc::new(move |local| offset_at(&zone, local)), selection, ..Settings::default() }
 }
 
 fn offset_at(zone: &jiff::tz::TimeZone, local: time::PrimitiveDateTime) -> time::UtcOffset {

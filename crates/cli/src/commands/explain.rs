@@ -11,7 +11,10 @@ use darkslide_client::FileId;
 use darkslide_client::backup::explain::{explain, explain_file};
 use darkslide_client::backup::standing::Standing;
 use darkslide_client::catalog::Catalog;
+use darkslide_client::library::PassReason;
+use darkslide_client::library::selection::Exclusions;
 use serde::Serialize;
+use std::path::Path;
 
 /// One path and its sentence.
 #[derive(Debug, Serialize)]
@@ -19,6 +22,11 @@ struct Explained {
     /// As text: what of it is not UTF-8 is replaced.
     path: String,
     explanation: String,
+}
+
+fn is_own(path: &Path) -> bool {
+    let own = Exclusions::default().and_own(profile::own_folders());
+    path.canonicalize().is_ok_and(|whole| own.is_own(&whole))
 }
 
 /// Says of each path how it stands.
@@ -38,7 +46,12 @@ pub(crate) async fn run(output: Output, general: &General, arguments: Explain) -
         let explanation = match of_file {
             Some(told) => told,
             None => {
-                let standing = explain(&catalog, &path, &agent).await?;
+                let standing = match explain(&catalog, &path, &agent).await? {
+                    Standing::Pending { .. } if is_own(&path) => {
+                        Standing::LeftAlone(PassReason::Own.to_string())
+                    }
+                    standing => standing,
+                };
                 all_there &= standing != Standing::NothingThere;
                 standing.to_string()
             }

@@ -74,3 +74,23 @@ fn move_away(folder: &Path) {
 fn remove(folder: &Path) {
     fs::remove_dir_all(folder).unwrap();
 }
+
+/// A root around our own folders: what lies there is no picture of anybody's, whatever it looks like.
+#[test]
+fn what_lies_in_the_profiles_folders_is_not_backed_up() {
+    let machine = Machine::new();
+    machine.pictures();
+    let _server = machine.with_account("ours@example.org");
+    let ours = machine.path("home/default/cover.jpg");
+    write(&ours, &picture(7));
+    let report = machine.json(&["backup", "."]);
+    assert_eq!((&report["uploaded"], &report["failed"]), (&3.into(), &serde_json::json!([])), "{report}");
+    machine.says(&["watch", "add", "."]);
+    let told = machine.says(&["explain", ours.to_str().unwrap()]);
+    assert!(told.contains("Darkslide keeps there what it knows itself"), "{told}");
+    let agent = Agent::start(&machine, &[]);
+    agent.until("it has looked at everything", |status| {
+        status["state"] == "idle" && status["done"]["fullScans"].as_u64() > Some(0)
+    });
+    assert_eq!(machine.json(&["list"])["files"].as_array().unwrap().len(), 3);
+}

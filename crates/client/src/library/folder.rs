@@ -78,7 +78,7 @@ fn is_walked(root: &Path, folder: &Path, exclude: &Exclusions) -> bool {
         };
         !is_ignored && !is_gone()
     };
-    exclude.matching(folder).is_none() && above.into_iter().all(enters)
+    !exclude.is_own(&root.join(folder)) && exclude.matching(folder).is_none() && above.into_iter().all(enters)
 }
 
 fn walk_from(
@@ -120,11 +120,14 @@ fn walk_from(
     }
 }
 
-/// Stops at what its owner excluded.
+/// Stops at what is ours, and at what its owner excluded.
 fn admit(root: &Path, entry: DirEntry, exclude: &Exclusions) -> Result<DirEntry, (PassedOver, Descend)> {
     let relative = entry.path().strip_prefix(root).unwrap_or(entry.path());
-    let Some(pattern) = exclude.matching(relative) else { return Ok(entry) };
-    let reason = PassReason::Excluded(pattern.to_owned());
+    let reason = match exclude.matching(relative) {
+        _ if exclude.is_own(entry.path()) => PassReason::Own,
+        Some(pattern) => PassReason::Excluded(pattern.to_owned()),
+        None => return Ok(entry),
+    };
     let descend = if entry.file_type().is_dir() { Descend::No } else { Descend::NotApplicable };
     Err((PassedOver { path: entry.path().to_owned(), reason }, descend))
 }
@@ -361,6 +364,29 @@ mod tests {
         check(&[("b", Reach::Below)], "b/x", &["b/3.jpg", "b/y/5.png"], 1);
         check(&[("b/x", Reach::Below)], "/b", &[], 0);
         check(&[(".hidden", Reach::Itself), ("gone", Reach::Below), ("0.jpg", Reach::Below)], "none", &[], 0);
+    }
+
+    #[test]
+    fn what_is_ours_is_not_walked() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        for path in ["1.jpg", "ours/2.jpg", "ours/deep/3.jpg", "ours too/4.jpg"] {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, b"x").unwrap();
+        }
+        let own = vec![root.join("ours")];
+        let of = |scope| {
+            let selection = Selection { scope, exclude: Exclusions::default().and_own(own.clone()) };
+            selected(&root, &selection)
+        };
+        let all = of(Scope::Everything);
+        assert_eq!(names(&all), ["1.jpg", "ours too/4.jpg"]);
+        assert!(matches!(&*all.passed_over, [PassedOver { reason: PassReason::Own, .. }]), "{all:?}");
+        for inside in ["ours", "ours/deep"] {
+            let scan = of(Scope::Folders([(inside.into(), Reach::Below)].into()));
+            assert!(names(&scan).is_empty() && scan.passed_over.is_empty(), "{inside}");
+        }
     }
 
     #[test]

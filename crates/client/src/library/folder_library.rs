@@ -211,7 +211,7 @@ impl FolderLibrary {
     async fn catch_up(&self) -> bool {
         if lock(&self.watched).watcher.is_none() {
             let (root, news) = (self.root.clone(), Arc::clone(&self.news));
-            let begin = move || Watcher::begin(&root, Removals::Matter, news);
+            let begin = move || Watcher::begin(&root, Removals::Matter, &[], news);
             let begun = tokio::task::spawn_blocking(begin).await.expect("watching does not panic");
             lock(&self.watched).watcher.get_or_insert(begun);
         }

@@ -124,6 +124,9 @@ pub enum PassReason {
     /// Its owner said so.
     #[error("the watch folder excludes {0:?}")]
     Excluded(String),
+    /// A folder of ours.
+    #[error("Darkslide keeps there what it knows itself")]
+    Own,
     /// Links are not followed: what they point to may lie outside, or be found twice, or contain the link.
     #[error("it is a symbolic link, and links are not followed")]
     Link,

@@ -60,6 +60,7 @@ impl Scope {
 pub struct Exclusions {
     patterns: Vec<String>,
     set: GlobSet,
+    own: Vec<PathBuf>,
 }
 
 /// A pattern that is none.
@@ -87,7 +88,22 @@ impl Exclusions {
             set.add(glob.map_err(|error| not_a_pattern(pattern, error.kind().to_string()))?);
         }
         let set = set.build().map_err(|error| not_a_pattern("", error.to_string()))?;
-        Ok(Self { patterns: patterns.to_vec(), set })
+        Ok(Self { patterns: patterns.to_vec(), set, own: Vec::new() })
+    }
+
+    /// The same, and whatever lies in these folders of ours: whole paths, links resolved.
+    pub fn and_own(self, own: Vec<PathBuf>) -> Self {
+        Self { own, ..self }
+    }
+
+    /// Folders of ours.
+    pub fn own(&self) -> &[PathBuf] {
+        &self.own
+    }
+
+    /// Whether this whole path is one of them, or lies in one.
+    pub fn is_own(&self, path: &Path) -> bool {
+        self.own.iter().any(|own| path.starts_with(own))
     }
 
     /// The patterns as they were given.

@@ -2,19 +2,43 @@
 //!
 //! Of what is removed from a watch folder nothing needs to be looked at: nothing that was backed up is ever taken back. From a sync folder
 //! it does.
+//!
+//! What happens in a folder of ours is nobody's news, and from a watch folder neither is what happens where no look goes: whoever looks writes down what was seen, and
+//! would hear of that again and again.
 
 use std::path::{Path, PathBuf};
 
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RenameMode};
 
+use darkslide_media::names::ignored_folder;
+
 use super::{Dirty, Removals};
 use crate::library::selection::Reach;
 
-/// Adds what a notice says to what is dirty under `root`. `is_folder` is asked where the notice leaves it open.
+/// What is watched, and what of it is of no interest.
+#[derive(Debug)]
+pub(super) struct Ground {
+    /// The folder.
+    pub(super) root: PathBuf,
+    /// What removals in it mean.
+    pub(super) removals: Removals,
+    /// Folders of ours, which may lie in it.
+    pub(super) own: Vec<PathBuf>,
+}
+
+impl Ground {
+    /// Whether nothing that happens at this path is to be looked at. `relative` is the same path under the root.
+    fn is_quiet(&self, path: &Path, relative: &Path) -> bool {
+        let mut folders = relative.ancestors().skip(1).filter_map(Path::file_name);
+        self.own.iter().any(|own| path.starts_with(own))
+            || (self.removals == Removals::AreNothing && folders.any(|name| ignored_folder(name).is_some()))
+    }
+}
+
+/// Adds what a notice says to what is dirty. `is_folder` is asked where the notice leaves it open.
 pub(super) fn read(
-    root: &Path,
+    ground: &Ground,
     notice: &notify::Event,
-    removals: Removals,
     is_folder: impl Fn(&Path) -> bool,
     dirty: &mut Dirty,
 ) {
@@ -22,12 +46,17 @@ pub(super) fn read(
         return dirty.merge(Dirty::everything());
     }
     for path in &notice.paths {
-        let Ok(relative) = path.strip_prefix(root) else { continue };
+        let Ok(relative) = path.strip_prefix(&ground.root) else { continue };
+        if ground.is_quiet(path, relative) {
+            continue;
+        }
         let is_root = relative.as_os_str().is_empty();
         match meaning(notice.kind) {
             // The folder itself is gone, or comes back: its health must be looked at.
             Meaning::Gone if is_root => dirty.merge(Dirty::everything()),
-            Meaning::Gone if removals == Removals::Matter => dirty.mark(&parent(relative), Reach::Itself),
+            Meaning::Gone if ground.removals == Removals::Matter => {
+                dirty.mark(&parent(relative), Reach::Itself);
+            }
             Meaning::Gone | Meaning::Nothing => {}
             Meaning::Folder => dirty.mark(relative, Reach::Below),
             Meaning::Either if is_folder(path) => dirty.mark(relative, Reach::Below),
@@ -67,6 +96,10 @@ mod tests {
     use notify::Event;
     use notify::event::{DataChange, Flag, MetadataKind, RemoveKind};
 
+    fn ground(removals: Removals) -> Ground {
+        Ground { root: "/r".into(), removals, own: vec!["/r/ours".into()] }
+    }
+
     #[test]
     fn notices_mean_folders() {
         let itself = |folder: &str| Dirty::folder(folder.into(), Reach::Itself);
@@ -89,15 +122,22 @@ mod tests {
             (EventKind::Remove(RemoveKind::Folder), "/r/a", Dirty::default()),
             (EventKind::Remove(RemoveKind::Folder), "/r", Dirty::everything()),
             (EventKind::Create(CreateKind::File), "/elsewhere/1.jpg", Dirty::default()),
+            (EventKind::Create(CreateKind::File), "/r/ours/catalog.sqlite-wal", Dirty::default()),
+            (EventKind::Create(CreateKind::Folder), "/r/ours", Dirty::default()),
+            (EventKind::Create(CreateKind::File), "/r/ours too/1.jpg", itself("ours too")),
+            (EventKind::Create(CreateKind::File), "/r/.cache/deep/1.jpg", Dirty::default()),
+            (EventKind::Create(CreateKind::File), "/r/.1.jpg", itself("")),
+            (renamed(RenameMode::To), "/r/a/@eaDir/1.jpg", Dirty::default()),
         ] {
             let mut dirty = Dirty::default();
             let notice = Event::new(kind).add_path(path.into());
-            read(Path::new("/r"), &notice, Removals::AreNothing, |path| path.ends_with("folder"), &mut dirty);
+            let ground = ground(Removals::AreNothing);
+            read(&ground, &notice, |path| path.ends_with("folder"), &mut dirty);
             assert_eq!(dirty, expected, "{kind:?} of {path}");
         }
         let mut dirty = Dirty::default();
         let overflow = Event::new(EventKind::Other).set_flag(Flag::Rescan);
-        read(Path::new("/r"), &overflow, Removals::AreNothing, |_| false, &mut dirty);
+        read(&ground(Removals::AreNothing), &overflow, |_| false, &mut dirty);
         assert!(dirty.is_everything());
     }
 
@@ -109,10 +149,12 @@ mod tests {
             (EventKind::Remove(RemoveKind::Folder), "/r/a", itself("")),
             (EventKind::Modify(ModifyKind::Name(RenameMode::From)), "/r/a/old.jpg", itself("a")),
             (EventKind::Remove(RemoveKind::Folder), "/r", Dirty::everything()),
+            (EventKind::Remove(RemoveKind::File), "/r/ours/1.jpg", Dirty::default()),
+            (EventKind::Remove(RemoveKind::File), "/r/.stversions/1.jpg", itself(".stversions")),
         ] {
             let mut dirty = Dirty::default();
             let notice = Event::new(kind).add_path(path.into());
-            read(Path::new("/r"), &notice, Removals::Matter, |_| false, &mut dirty);
+            read(&ground(Removals::Matter), &notice, |_| false, &mut dirty);
             assert_eq!(dirty, expected, "{kind:?} of {path}");
         }
     }

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
-use super::{Dirty, Root, file_system, notices};
+use super::notices::{self, Ground};
+use super::{Dirty, Root, file_system};
 
 /// How changes of a folder become known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +64,9 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Begins to watch; `news` is told when there is something to ask for. What was there before is not news.
-    pub fn begin(path: &Path, removals: Removals, news: Arc<Notify>) -> Self {
+    /// Begins to watch; `news` is told when there is something to ask for. What was there before is not news, nor is what happens in
+    /// folders of ours: whole paths, links resolved.
+    pub fn begin(path: &Path, removals: Removals, own: &[PathBuf], news: Arc<Notify>) -> Self {
         let shared = Arc::new(Mutex::new(Shared::default()));
         let polled = |why| Self { shared: Arc::default(), _notices: None, root: None, how: How::Polled(why) };
         match file_system::untold(path) {
@@ -74,7 +76,8 @@ impl Watcher {
         }
         // Before the watch begins: what takes the root's place in between is seen.
         let root = Arc::new(Root::look(path));
-        match listen(path, removals, Arc::clone(&shared), news) {
+        let ground = Ground { root: path.to_owned(), removals, own: own.to_vec() };
+        match listen(ground, Arc::clone(&shared), news) {
             Ok(notices) => Self { shared, _notices: Some(notices), root: Some(root), how: How::Told },
             Err(error) => polled(why(&error)),
         }
@@ -106,17 +109,16 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 }
 
 fn listen(
-    path: &Path,
-    removals: Removals,
+    ground: Ground,
     shared: Arc<Mutex<Shared>>,
     news: Arc<Notify>,
 ) -> notify::Result<RecommendedWatcher> {
-    let root: PathBuf = path.to_owned();
+    let path = ground.root.clone();
     let config = notify::Config::default().with_follow_symlinks(false);
     let hear = move |notice: notify::Result<notify::Event>| {
         let mut shared = lock(&shared);
         match notice {
-            Ok(notice) => notices::read(&root, &notice, removals, is_folder, &mut shared.dirty),
+            Ok(notice) => notices::read(&ground, &notice, is_folder, &mut shared.dirty),
             Err(error) => {
                 shared.dirty.merge(Dirty::everything());
                 shared.failure.get_or_insert(why(&error));
@@ -127,7 +129,7 @@ fn listen(
         }
     };
     let mut watcher = RecommendedWatcher::new(hear, config)?;
-    watcher.watch(path, RecursiveMode::Recursive)?;
+    watcher.watch(&path, RecursiveMode::Recursive)?;
     Ok(watcher)
 }
 
@@ -178,7 +180,7 @@ mod tests {
         let root = folder.path().canonicalize().unwrap();
         fs::create_dir(root.join("a")).unwrap();
         let news = Arc::new(Notify::new());
-        let mut watcher = Watcher::begin(&root, Removals::AreNothing, Arc::clone(&news));
+        let mut watcher = Watcher::begin(&root, Removals::AreNothing, &[], Arc::clone(&news));
         assert_eq!(watcher.how(), &How::Told);
         fs::write(root.join("a/1.jpg"), b"x").unwrap();
         assert_eq!(until_dirty(&mut watcher, &news, "a").await, Reach::Itself);
@@ -199,9 +201,38 @@ mod tests {
         }
     }
 
+    /// A look writes down what it saw: that must not be the reason for another.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_is_written_in_our_own_folders_is_no_news() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        for inside in ["ours/default", ".hidden/deep", "pictures"] {
+            fs::create_dir_all(root.join(inside)).unwrap();
+        }
+        for (removals, quiet) in [
+            (Removals::AreNothing, &["ours", "ours/default", ".hidden", ".hidden/deep"][..]),
+            (Removals::Matter, &["ours", "ours/default"]),
+        ] {
+            let news = Arc::new(Notify::new());
+            let mut watcher = Watcher::begin(&root, removals, &[root.join("ours")], Arc::clone(&news));
+            assert_eq!(watcher.how(), &How::Told);
+            for inside in quiet {
+                fs::write(root.join(inside).join("catalog.sqlite"), b"x").unwrap();
+                fs::remove_file(root.join(inside).join("catalog.sqlite")).unwrap();
+            }
+            // Notices come in their order: behind this one there is none of those above.
+            fs::write(root.join("pictures/1.jpg"), b"x").unwrap();
+            news.notified().await;
+            let dirty = watcher.take().take();
+            let expected = Scope::Folders([("pictures".into(), Reach::Itself)].into());
+            assert_eq!(dirty, Some(expected), "{removals:?}");
+        }
+    }
+
     #[test]
     fn what_is_not_there_is_polled() {
-        let watcher = Watcher::begin(Path::new("/nowhere/at/all"), Removals::Matter, Arc::default());
+        let watcher = Watcher::begin(Path::new("/nowhere/at/all"), Removals::Matter, &[], Arc::default());
         assert!(matches!(watcher.how(), How::Polled(Why::Refused(_))));
         assert!(Why::WatchLimit.to_string().contains("sudo sysctl fs.inotify.max_user_watches="));
     }
