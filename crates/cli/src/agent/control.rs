@@ -9,7 +9,8 @@
 //! ```
 //!
 //! The socket has mode 0600 in a folder of mode 0700, and the caller's user id is asked of the system too: whoever has another
-//! one is hung up on. No secret ever crosses it.
+//! one is hung up on. No secret ever crosses it. A folder whose path is longer than a socket's may be is reached through a descriptor of it, where the
+//! system has that (Linux); elsewhere an agent there runs without being talked to.
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -72,6 +73,7 @@ mod on_unix {
     use serde::de::DeserializeOwned;
     use std::fs;
     use std::io;
+    use std::os::fd::AsRawFd as _;
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::{Path, PathBuf};
     use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -84,21 +86,32 @@ mod on_unix {
     /// The longest path that a socket may have, on every system that we know of.
     const PATH_BYTES_MAX: usize = 100;
 
-    fn socket(folder: &Path) -> Result<PathBuf> {
-        let path = folder.join("agent.sock");
-        if path.as_os_str().len() > PATH_BYTES_MAX {
-            bail!(
-                "{} is too long a path for a socket: choose a folder nearer to the root with DARKSLIDE_HOME",
-                path.display()
-            );
+    const SOCKET: &str = "agent.sock";
+
+    /// What the system is told in place of the socket's path.
+    struct Address {
+        path: PathBuf,
+        /// Kept open for as long as the path goes through it.
+        through: Option<fs::File>,
+    }
+
+    impl Address {
+        fn of(folder: &Path) -> io::Result<Self> {
+            let path = folder.join(SOCKET);
+            if path.as_os_str().len() <= PATH_BYTES_MAX {
+                return Ok(Self { path, through: None });
+            }
+            let folder = fs::File::open(folder)?;
+            let path = PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd()));
+            Ok(Self { path, through: Some(folder) })
         }
-        Ok(path)
     }
 
     /// The agent's end. The socket is gone when this is.
     #[derive(Debug)]
     pub(crate) struct Door {
-        listener: UnixListener,
+        /// None where no socket can be.
+        listener: Option<UnixListener>,
         path: PathBuf,
         owner: u32,
     }
@@ -106,7 +119,7 @@ mod on_unix {
     impl Door {
         /// Opens the socket. A socket of before is replaced: whoever calls this holds the agent's lock.
         pub(crate) fn open(folder: &Path) -> Result<Self> {
-            let path = socket(folder)?;
+            let path = folder.join(SOCKET);
             let failed = || format!("cannot open {}", path.display());
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -114,9 +127,19 @@ mod on_unix {
                 }
                 _ => {}
             }
-            let listener = UnixListener::bind(&path).with_context(failed)?;
+            let owner = rustix::process::geteuid().as_raw();
+            let address = Address::of(folder).with_context(failed)?;
+            let listener = match UnixListener::bind(&address.path) {
+                Err(_) if address.through.is_some() => return Ok(Self { listener: None, path, owner }),
+                listener => listener.with_context(failed)?,
+            };
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).with_context(failed)?;
-            Ok(Self { listener, path, owner: rustix::process::geteuid().as_raw() })
+            Ok(Self { listener: Some(listener), path, owner })
+        }
+
+        /// Whether nobody can come in, because the folder's path is too long for a socket here.
+        pub(crate) fn is_walled_up(&self) -> bool {
+            self.listener.is_none()
         }
 
         /// Serves callers until it is dropped.
@@ -125,10 +148,11 @@ mod on_unix {
             status: watch::Receiver<AgentStatus>,
             commands: mpsc::Sender<Command>,
         ) {
+            let Some(listener) = &self.listener else { return std::future::pending().await };
             let mut callers = JoinSet::new();
             loop {
                 tokio::select! {
-                    accepted = self.listener.accept() => match accepted {
+                    accepted = listener.accept() => match accepted {
                         Ok((caller, _)) if is_owner(&caller, self.owner) => {
                             callers.spawn(attend(caller, status.clone(), commands.clone()));
                         }
@@ -218,7 +242,13 @@ mod on_unix {
     impl Line {
         /// Calls the agent of the profile in this folder; none when no agent is running.
         pub(crate) async fn call(folder: &Path) -> Result<Option<Self>> {
-            match UnixStream::connect(socket(folder)?).await {
+            let connecting = async {
+                let address = Address::of(folder)?;
+                let connected = UnixStream::connect(&address.path).await;
+                drop(address.through);
+                connected
+            };
+            match connecting.await {
                 Ok(stream) => {
                     let (reader, writer) = stream.into_split();
                     Ok(Some(Self { reader: BufReader::new(reader), writer }))
@@ -373,8 +403,26 @@ mod on_unix {
             assert!(Line::call(folder.path()).await.unwrap().is_none());
             drop(Door::open(folder.path()).unwrap());
             assert!(Line::call(folder.path()).await.unwrap().is_none());
+        }
+
+        #[cfg(target_os = "linux")]
+        #[tokio::test]
+        async fn a_folder_with_a_long_path_has_a_socket_too() {
+            let folder = tempfile::tempdir().unwrap();
             let long = folder.path().join("x".repeat(120));
-            assert!(Door::open(&long).unwrap_err().to_string().contains("DARKSLIDE_HOME"));
+            assert!(Line::call(&long).await.unwrap().is_none(), "there is no such folder");
+            fs::create_dir(&long).unwrap();
+            assert!(Line::call(&long).await.unwrap().is_none());
+            let door = Door::open(&long).unwrap();
+            assert!(door.listener.is_some());
+            assert_eq!(fs::metadata(&door.path).unwrap().permissions().mode() & 0o777, 0o600);
+            let (_status, receiver) = watch::channel(AgentStatus { process: 9, ..AgentStatus::default() });
+            let mut serving = JoinSet::new();
+            serving.spawn(door.serve(receiver, mpsc::channel(1).0));
+            assert_eq!(Line::status_of(&long).await.unwrap().unwrap().process, 9);
+            serving.shutdown().await;
+            assert!(Line::call(&long).await.unwrap().is_none());
+            assert!(!long.join(SOCKET).exists());
         }
     }
 }
@@ -400,6 +448,11 @@ mod elsewhere {
     impl Door {
         pub(crate) fn open(_folder: &Path) -> Result<Self> {
             Ok(Self)
+        }
+
+        /// Nobody expects a door here.
+        pub(crate) fn is_walled_up(&self) -> bool {
+            false
         }
 
         pub(crate) async fn serve(

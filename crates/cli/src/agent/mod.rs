@@ -101,6 +101,7 @@ pub(crate) async fn run(
     let profile = profile::open(general)?;
     let _alone = be_alone(&profile)?;
     let door = Door::open(profile.folder())?;
+    let is_walled_up = door.is_walled_up();
     let (status, told) = watch::channel(AgentStatus::default());
     let (sender, commands) = channel(16);
     // Ends with this function, and the socket with it.
@@ -109,6 +110,9 @@ pub(crate) async fn run(
     let mut agent = Agent::new(output, general, profile, settings, status).await?;
     agent.serves_others = sync_root.is_some();
     agent.say("the agent has started");
+    if is_walled_up {
+        agent.say("no other command can talk to it: the profile's path is too long for a socket; DARKSLIDE_HOME chooses another");
+    }
     let stop = CancellationToken::new();
     let own = sync::Keeper {
         log: Log::open(agent.profile.folder(), output.quiet),

@@ -416,6 +416,23 @@ fn commands_and_the_agent_share_one_profile() {
     assert!(machine.fails(&["agent", "scan"]).contains("no agent is running"));
 }
 
+/// A path that no socket may have is no reason to fail: the agent is talked to all the same.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_profile_far_from_the_root_has_an_agent_too() {
+    let folder = tempfile::Builder::new().prefix(&"far".repeat(40)).tempdir().unwrap();
+    let machine = Machine::within(folder);
+    let pictures = machine.pictures();
+    let _server = machine.with_account("far@example.org");
+    machine.says(&["watch", "add", pictures.to_str().unwrap()]);
+    let agent = Agent::start(&machine, &[]);
+    agent.until_done(3, 0);
+    assert_eq!(machine.json(&["backup", pictures.to_str().unwrap()])["unchanged"], 3);
+    assert!(machine.says(&["explain", pictures.join("a.jpg").to_str().unwrap()]).contains("Backed up"));
+    agent.stop();
+    assert!(machine.fails(&["agent", "scan"]).contains("no agent is running"));
+}
+
 #[test]
 fn whoever_signs_out_is_told_and_goes_on_after_signing_in() {
     let machine = Machine::new();

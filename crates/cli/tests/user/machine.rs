@@ -15,7 +15,12 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn new() -> Self {
-        let machine = Self { folder: tempfile::tempdir().unwrap() };
+        Self::within(tempfile::tempdir().unwrap())
+    }
+
+    /// The same in a folder of one's own.
+    pub(crate) fn within(folder: tempfile::TempDir) -> Self {
+        let machine = Self { folder };
         std::fs::write(machine.path("password"), format!("{PASSWORD}\n")).unwrap();
         machine
     }
