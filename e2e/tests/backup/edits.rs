@@ -108,6 +108,19 @@ async fn a_version_that_was_chosen_in_the_vault_stays_chosen() {
     assert_eq!(contents, [Some(ContentHash::of(&taken(18, 1)))]);
     let told = explained().await;
     assert!(matches!(&told, Standing::Safe { kept: Kept { how: KeptAs::Replaced(_), .. }, .. }), "{told}");
+    // Under another name it is the same file, and the same choice.
+    let renamed = scene.pictures().join("trip/b.jpg");
+    std::fs::create_dir(renamed.parent().unwrap()).unwrap();
+    std::fs::rename(&path, &renamed).unwrap();
+    let path = renamed;
+    for _ in 0..2 {
+        let report = scene.back_up().await;
+        assert_eq!((report.uploaded, report.bytes_sent, report.failed.len()), (0, 0, 0), "{report:?}");
+    }
+    assert_eq!(scene.vault().await.len(), 1);
+    let explained = async || explain(&scene.catalog, &path, &Agent::Works).await.unwrap();
+    let told = explained().await;
+    assert!(matches!(&told, Standing::Safe { kept: Kept { how: KeptAs::Replaced(_), .. }, .. }), "{told}");
     // The owner deletes the picture, and with it this version.
     trash_files(&scene.session, &scene.catalog, &[file]).await.unwrap();
     for _ in 0..2 {

@@ -1,6 +1,6 @@
 //! What lies here as it was backed up, while its owner has brought an earlier version back in the vault. That choice stands: the vault has, or
 //! had, these bytes as a version of the same file, so they are not sent again as another one, also when the server keeps that version no
-//! longer. An edit of the file here is content of its own. What another device edited is no such choice: what it was before is kept here, and
+//! longer. A rename keeps that choice. An edit of the file here is content of its own. What another device edited is no such choice: what it was before is kept here, and
 //! goes into the vault as a file of its own.
 
 use darkslide_crypto::ContentHash;
@@ -62,8 +62,13 @@ impl Run {
         let known = self.catalog.asset(&raw(place.root), &raw(place.relative)).await?;
         // What was skipped with its file is looked at again in every run.
         let is_dealt_with = |state| matches!(state, AssetState::BackedUp | AssetState::Skipped);
+        let is_new = known.is_none();
         let known = known.filter(|row| is_dealt_with(row.state) && row.content_hash == Some(*content));
-        let Some(file) = known.and_then(|row| row.file) else { return Ok(None) };
+        let file = match known.and_then(|row| row.file) {
+            None if is_new => self.catalog.file_before_move(content, &place.fingerprint).await?,
+            file => file,
+        };
+        let Some(file) = file else { return Ok(None) };
         let was_replaced = self.catalog.is_replaced_content(file, content).await?;
         if let Some(at) = self.catalog.deleted_at(file).await? {
             // With the file its versions are deleted, if this one was here before.

@@ -59,7 +59,7 @@ pub(super) struct Place<'a> {
     pub(super) relative: &'a Path,
     /// Below the root, as people call it: the same, but for a library's assets.
     title: &'a Path,
-    fingerprint: Fingerprint,
+    pub(super) fingerprint: Fingerprint,
     motion: Option<(&'a Path, Fingerprint)>,
     album: &'a DeviceAlbum,
 }

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Row as _, sqlite::SqliteRow};
 
 use super::changes::placeholders;
 use super::files::content_hash_of;
-use super::{Catalog, CatalogError};
+use super::{Catalog, CatalogError, Fingerprint};
 
 /// What an asset was when it was last in the vault, whatever has become of it since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,23 @@ impl Catalog {
         }))
     }
 
+    /// The file of the vault as which this very file, with this content, was backed up before it was moved or renamed. `None` where it never was,
+    /// or the disk does not tell files apart.
+    pub async fn file_before_move(
+        &self,
+        content: &ContentHash,
+        fingerprint: &Fingerprint,
+    ) -> Result<Option<FileId>, CatalogError> {
+        let file: Option<i64> = sqlx::query_scalar(BEFORE_MOVE)
+            .bind(content.to_string())
+            .bind(fingerprint.inode.cast_signed())
+            .bind(fingerprint.size.cast_signed())
+            .bind(fingerprint.modified_ns)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(file.map(FileId))
+    }
+
     /// Whether another asset of this device than that of these paths is in the vault as this file, and nowhere else: one that is here, or
     /// was freed.
     pub async fn is_relied_on(
@@ -73,6 +90,12 @@ impl Catalog {
         Ok(())
     }
 }
+
+pub(super) const BEFORE_MOVE: &str = "SELECT file FROM assets
+     WHERE substr(content_hash, 1, 8) = substr($1, 1, 8) AND content_hash = $1
+       AND inode = $2 AND size = $3 AND modified_ns = $4 AND inode <> 0
+       AND file IS NOT NULL AND state IN ('backed_up', 'skipped')
+     ORDER BY last_seen DESC LIMIT 1";
 
 const IN_VAULT: &str = "SELECT file,
        CASE WHEN state IN ('blocked', 'no_room') THEN vault_content ELSE content_hash END AS content_hash,

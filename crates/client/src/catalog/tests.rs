@@ -497,6 +497,7 @@ async fn what_is_looked_for_is_found_through_an_index() {
     for (text, index) in [
         (files::WITH_CONTENT, "files_by_content"),
         (assets::FIRST_SEEN, "assets_by_content"),
+        (in_vault::BEFORE_MOVE, "assets_by_content"),
         (assets::AT_PATH, "assets_by_motion_path"),
         (assets::AT_PATH, "sqlite_autoindex_assets_1 (root=? AND path=?)"),
         (assets::SETTLED, "assets_by_motion_path"),
