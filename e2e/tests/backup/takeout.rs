@@ -25,6 +25,9 @@ const YEAR: &str = "Takeout/Google Photos/Photos from 2023";
 /// 2023-11-14T22:13:20Z.
 const SECONDS: i64 = 1_700_000_000;
 
+/// 2027-01-15T08:00:00Z, in µs.
+const NOW: i64 = 1_800_000_000_000_000;
+
 /// Files for one archive.
 #[derive(Default)]
 struct Pack {
@@ -81,6 +84,23 @@ async fn run(scene: &Scene, paths: &[PathBuf], events: &Events, stop: &Cancellat
 
 async fn imported(scene: &Scene, paths: &[PathBuf]) -> ImportReport {
     run(scene, paths, &Events::silent(), &CancellationToken::new()).await
+}
+
+/// Once, a preview said that a picture was taken in the year 5138, which the import would not have believed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_tells_no_date_that_the_import_does_not_believe() {
+    let scene = Scene::new().await;
+    let path = scene.pictures().join("1.zip");
+    let pack = [("a.jpg", SECONDS), ("b.jpg", 100_000_000_000), ("c.jpg", -9_000_000_000)].into_iter();
+    let pack = pack.zip(1..).fold(Pack::default(), |pack, ((name, seconds), seed)| {
+        pack.file(&format!("{YEAR}/{name}"), picture(seed, 5000))
+            .json(&format!("{YEAR}/{name}.json"), &sidecar(name, seconds))
+    });
+    pack.zip(&path);
+    let preview = opened(&[path]).await.preview(&scene.catalog, NOW).await.unwrap();
+    let told: Vec<_> =
+        preview.files.iter().map(|file| (file.sidecar.is_some(), file.taken.as_deref())).collect();
+    assert_eq!(told, [(true, Some("2023-11-14T22:13:20Z")), (true, None), (true, None)]);
 }
 
 /// What a device sees that was never here.
@@ -301,7 +321,7 @@ async fn a_damaged_sidecar_is_told_and_read_again_when_it_is_whole() {
     let paths = [path];
     let mut becomes = (3, 0, 0, 0, 2);
     for _ in 0..2 {
-        let preview = opened(&paths).await.preview(&scene.catalog).await.unwrap();
+        let preview = opened(&paths).await.preview(&scene.catalog, NOW).await.unwrap();
         let report = imported(&scene, &paths).await;
         assert_eq!(counts(&report.backup), becomes, "{report:#?}");
         for failed in [&preview.failed, &report.backup.failed] {

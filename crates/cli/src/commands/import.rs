@@ -9,9 +9,11 @@ use crate::progress::Progress;
 use anyhow::Result;
 use darkslide_client::backup::{Settings, import};
 use darkslide_client::event::Events;
+use darkslide_client::micros_of;
 use darkslide_client::takeout::{Export, ImportOptions, ImportReport, Preview, Previewed, Unmatched};
 use darkslide_client::thumbnail::Thumbnailer;
 use std::sync::Arc;
+use std::time::SystemTime;
 use tokio_util::sync::CancellationToken;
 
 /// So many files of a kind that could not be matched are named; `--json` names them all.
@@ -49,7 +51,8 @@ async fn takeout(output: Output, general: &General, arguments: Takeout) -> Resul
 /// Asks no server, and changes nothing.
 async fn preview(output: Output, general: &General, arguments: Takeout) -> Result<Ending> {
     let catalog = profile::open(general)?.catalog().await?;
-    let preview = open(arguments, Events::silent()).await.preview(&catalog).await?;
+    let now = micros_of(SystemTime::now());
+    let preview = open(arguments, Events::silent()).await.preview(&catalog, now).await?;
     output.answer(&preview, previewed)?;
     Ok(Ending::unless(!preview.failed.is_empty()))
 }

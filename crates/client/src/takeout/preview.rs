@@ -1,6 +1,6 @@
 //! What an import would do, told without a server and without writing anything: as far as this device knows the vault.
 
-use darkslide_media::dates::from_micros;
+use darkslide_media::takeout::verdict::told_moment;
 use serde::Serialize;
 use time::format_description::well_known::Rfc3339;
 
@@ -43,14 +43,14 @@ pub struct Previewed {
     /// The name of its sidecar.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sidecar: Option<String>,
-    /// The date that its sidecar gives, RFC 3339.
+    /// The date that its sidecar gives, RFC 3339; none where the import would not believe it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub taken: Option<String>,
 }
 
 impl Export {
-    /// Tells what an import would do.
-    pub async fn preview(&self, catalog: &Catalog) -> Result<Preview, CatalogError> {
+    /// Tells what an import would do at this time, µs since the epoch.
+    pub async fn preview(&self, catalog: &Catalog, now: i64) -> Result<Preview, CatalogError> {
         let plan = self.plan(catalog).await?;
         let unchanged = plan.settled.iter().filter(|settled| settled.step.decision == Decision::Unchanged);
         let mut preview = Preview {
@@ -84,7 +84,7 @@ impl Export {
                     preview.skipped.push(Named { path, reason: IN_GOOGLES_TRASH.to_owned() });
                     continue;
                 }
-                let taken = told.and_then(|told| told.taken);
+                let taken = told.and_then(|told| told_moment(&told, now));
                 preview.files.push(Previewed {
                     path,
                     size: item.fingerprint.size,
@@ -92,7 +92,7 @@ impl Export {
                     sidecar: sidecar.map(|sidecar| {
                         sidecar.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
                     }),
-                    taken: taken.and_then(from_micros).and_then(|moment| moment.format(&Rfc3339).ok()),
+                    taken: taken.and_then(|moment| moment.format(&Rfc3339).ok()),
                 });
             }
         }

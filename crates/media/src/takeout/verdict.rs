@@ -14,6 +14,8 @@
 //! Likewise places: the picture's own stays; a place that the owner moved away from it (`geoData` is not `geoDataExif`) is
 //! kept as a correction (`lat`, `long`); a picture without a place gets the sidecar's.
 
+use time::OffsetDateTime;
+
 use crate::dates::{self, CaptureTime, Claim, DateSource, Reading, ZoneRule};
 use crate::place::Place;
 use crate::takeout::document::Sidecar;
@@ -57,13 +59,20 @@ pub fn decide(
     Verdict { captured, edited_time, place, edited_place }
 }
 
-fn time(own: CaptureTime, sidecar: &Sidecar, zone: &ZoneRule, now: i64) -> (CaptureTime, Option<i64>) {
-    let Some(instant) = sidecar.taken.and_then(dates::from_micros) else { return (own, None) };
+/// The moment that a sidecar tells, if it can be believed. `now`, µs since the epoch, bounds that.
+pub fn told_moment(sidecar: &Sidecar, now: i64) -> Option<OffsetDateTime> {
+    let instant = sidecar.taken.and_then(dates::from_micros)?;
+    dates::is_believable(&told(instant, &dates::utc), now).then_some(instant)
+}
+
+fn told(instant: OffsetDateTime, zone: &ZoneRule) -> CaptureTime {
     let claim = Claim { source: DateSource::Sidecar, reading: Reading::Instant(instant) };
-    let told = dates::settle(claim, None, zone);
-    if !dates::is_believable(&told, now) {
-        return (own, None);
-    }
+    dates::settle(claim, None, zone)
+}
+
+fn time(own: CaptureTime, sidecar: &Sidecar, zone: &ZoneRule, now: i64) -> (CaptureTime, Option<i64>) {
+    let Some(instant) = told_moment(sidecar, now) else { return (own, None) };
+    let told = told(instant, zone);
     if own.source > DateSource::Sidecar {
         return (told, None);
     }
