@@ -83,6 +83,11 @@ impl VaultError {
         matches!(self, Self::Api(failure) if failure.is_transient())
     }
 
+    /// Whether the server could not be reached.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Api(failure) if failure.is_unreachable())
+    }
+
     /// Whether the session has ended: sign in again.
     pub fn is_signed_out(&self) -> bool {
         matches!(self, Self::Api(failure) if failure.is_signed_out())

@@ -30,6 +30,8 @@ pub(super) enum Attempt {
     Busy(String),
     /// The session has ended.
     SignedOut,
+    /// The server could not be reached, so nothing could be done.
+    Unreachable(String),
     /// Nothing could be done.
     Failed(String),
 }
@@ -97,12 +99,17 @@ pub(super) async fn run(
             Attempt::Busy(busy.to_string())
         }
         Err(error) if is_signed_out(&error) => Attempt::SignedOut,
+        Err(error) if error.is_unreachable() => Attempt::Unreachable(told(&error, &catalog)),
         Err(error) => failed(&error, &catalog),
     }
 }
 
 fn failed(error: &(dyn std::error::Error + 'static), catalog: &Catalog) -> Attempt {
-    Attempt::Failed(causes_on(error, catalog.folder()).join(": "))
+    Attempt::Failed(told(error, catalog))
+}
+
+fn told(error: &(dyn std::error::Error + 'static), catalog: &Catalog) -> String {
+    causes_on(error, catalog.folder()).join(": ")
 }
 
 fn is_signed_out(error: &BackupError) -> bool {

@@ -13,7 +13,7 @@ use darkslide_client::watch::{How, Watcher};
 
 use super::attempt::Attempt;
 use super::notices::Cause;
-use super::schedule::chance;
+use super::schedule::{Failure, chance};
 use super::status::Problem;
 use super::{Agent, LOOK_AGAIN, Running, Watched, micros_of};
 
@@ -49,8 +49,9 @@ impl Agent {
                 self.schedule.stopped(folder, scope.unwrap_or_default(), now);
                 self.session_ended();
             }
+            (Attempt::Unreachable(what), scope) => self.retry(folder, scope, what, Failure::Unreachable, now),
             (Attempt::Busy(what) | Attempt::Failed(what), scope) => {
-                self.retry(folder, scope, what, None, now);
+                self.retry(folder, scope, what, Failure::Other, now);
             }
             (Attempt::Ran(_), None) => {}
         }
@@ -147,14 +148,14 @@ impl Agent {
             {
                 self.say(format!("nothing more is sent: {reason}"));
             }
-            self.retry(folder, Some(scope), reason, None, now);
+            self.retry(folder, Some(scope), reason, Failure::Other, now);
             return Ok(());
         }
         if let Some(reason) = report.interrupted {
             if self.is_paused || self.is_ending || !self.guests.is_empty() {
                 self.schedule.stopped(folder, scope, now);
             } else {
-                self.retry(folder, Some(scope), reason, None, now);
+                self.retry(folder, Some(scope), reason, Failure::Other, now);
             }
             return Ok(());
         }
@@ -223,20 +224,14 @@ impl Agent {
     }
 
     /// Something failed that passes, sooner or later.
-    fn retry(
-        &mut self,
-        folder: i64,
-        scope: Option<Scope>,
-        what: String,
-        advice: Option<String>,
-        now: Instant,
-    ) {
+    fn retry(&mut self, folder: i64, scope: Option<Scope>, what: String, failure: Failure, now: Instant) {
         if self.problem.as_ref().is_none_or(|problem| problem.what != what) {
             self.say(format!("{what}; trying again"));
         }
-        self.schedule.failed(folder, scope.unwrap_or_default(), chance(), now);
+        self.schedule.failed(folder, scope.unwrap_or_default(), failure, chance(), now);
         let pause = self.schedule.not_before(now).map(|until| until - now).unwrap_or_default();
-        self.problem = Some(Problem { what, advice, next_try: Some(micros_of(SystemTime::now() + pause)) });
+        self.problem =
+            Some(Problem { what, advice: None, next_try: Some(micros_of(SystemTime::now() + pause)) });
     }
 }
 

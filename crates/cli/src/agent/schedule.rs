@@ -24,6 +24,17 @@ pub(crate) struct Timing {
     pub(crate) retry_first: Duration,
     /// The longest pause.
     pub(crate) retry_last: Duration,
+    /// The same where nothing but the server was missing: asking for that costs nothing.
+    pub(crate) reach_last: Duration,
+}
+
+/// What a run failed of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The server could not be reached, and nothing else was tried.
+    Unreachable,
+    /// Anything else.
+    Other,
 }
 
 impl Default for Timing {
@@ -35,6 +46,7 @@ impl Default for Timing {
             look: Duration::from_mins(1),
             retry_first: Duration::from_secs(5),
             retry_last: Duration::from_mins(15),
+            reach_last: Duration::from_secs(30),
         }
     }
 }
@@ -240,9 +252,9 @@ impl Schedule {
     }
 
     /// A run failed: it is tried again after a pause. `chance` between 0 and 1 spreads the pauses of many agents.
-    pub(crate) fn failed(&mut self, folder: i64, scope: Scope, chance: f64, now: Instant) {
+    pub(crate) fn failed(&mut self, folder: i64, scope: Scope, failure: Failure, chance: f64, now: Instant) {
         self.stopped(folder, scope, now);
-        self.not_before = Some(now + pause(self.timing, self.failures, chance));
+        self.not_before = Some(now + pause(self.timing, failure, self.failures, chance));
         self.failures = self.failures.saturating_add(1);
     }
 }
@@ -265,8 +277,12 @@ impl Lane {
     }
 }
 
-fn pause(timing: Timing, failures: u32, chance: f64) -> Duration {
-    backoff((timing.retry_first, timing.retry_last), failures, chance)
+fn pause(timing: Timing, failure: Failure, failures: u32, chance: f64) -> Duration {
+    let last = match failure {
+        Failure::Unreachable => timing.reach_last,
+        Failure::Other => timing.retry_last,
+    };
+    backoff((timing.retry_first.min(last), last), failures, chance)
 }
 
 /// The pause after so many failures, between the first and the longest: half of it fixed, half by chance.
@@ -377,21 +393,24 @@ mod tests {
         };
         for _ in 0..40 {
             let (folder, scope) = next_run(&mut schedule, now);
-            schedule.failed(folder, scope, 1.0, now);
+            schedule.failed(folder, scope, Failure::Other, 1.0, now);
             let until = schedule.not_before(now).unwrap();
             pauses.push((until - now).as_secs());
             now = until;
         }
         assert_eq!(pauses[..9], [5, 10, 20, 40, 80, 160, 320, 640, 900]);
         assert!(pauses[9..].iter().all(|pause| *pause == 900));
-        assert_eq!(pause(Timing::default(), 3, 0.0), SECOND * 20);
+        assert_eq!(pause(Timing::default(), Failure::Other, 3, 0.0), SECOND * 20);
+        // Nothing but the server is missing.
+        let away = |failures| pause(Timing::default(), Failure::Unreachable, failures, 1.0).as_secs();
+        assert_eq!([0, 1, 2, 3, 4, 50].map(away), [5, 10, 20, 30, 30, 30]);
         // The server is back: at once, and all of it.
-        schedule.failed(1, Scope::Everything, 1.0, now);
+        schedule.failed(1, Scope::Everything, Failure::Other, 1.0, now);
         assert_eq!(runs(&mut schedule, now), []);
         schedule.retry_now();
         assert_eq!(runs(&mut schedule, now).len(), 2);
         schedule.succeeded();
-        schedule.failed(1, folder("a"), 1.0, now);
+        schedule.failed(1, folder("a"), Failure::Other, 1.0, now);
         assert_eq!(schedule.not_before(now), Some(now + SECOND * 5), "after a success the pauses begin anew");
     }
 

@@ -185,6 +185,11 @@ impl ApiFailure {
         }
     }
 
+    /// Whether no answer came at all, whoever is to blame.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(&self.reason, Reason::Unreachable(error) if !error.is_builder())
+    }
+
     /// Whether the session has ended (401): sign in again.
     pub fn is_signed_out(&self) -> bool {
         self.has_status(StatusCode::UNAUTHORIZED)

@@ -257,6 +257,17 @@ impl BackupError {
             Self::Root { .. } => false,
         }
     }
+
+    /// Whether the server could not be reached, so that trying it again costs no more than that.
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Vault(error) => error.is_unreachable(),
+            Self::Asset(error) => {
+                matches!(error.root(), AssetError::Api(failure) if failure.is_unreachable())
+            }
+            Self::Root { .. } => false,
+        }
+    }
 }
 
 #[cfg(test)]

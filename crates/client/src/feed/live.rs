@@ -21,16 +21,19 @@ pub struct News {
     api: Api,
     stream: Option<NewsStream>,
     seen: Version,
+    /// Whether the server could not be reached since it said something.
+    was_away: bool,
     pauses: Option<backon::ExponentialBackoff>,
 }
 
 impl News {
     /// Connects when it is first asked. The server must offer [`Extension::Changes`].
     pub fn of(session: &Session) -> Self {
-        Self { api: session.api.clone(), stream: None, seen: Version(0), pauses: None }
+        Self { api: session.api.clone(), stream: None, seen: Version(0), was_away: false, pauses: None }
     }
 
-    /// Waits until the vault is at another version than the one that it said last; the first is said at once. An earlier one is that of a
+    /// Waits until the vault is at another version than the one that it said last; the first is said at once, and so is that of a server
+    /// that could not be reached meanwhile. An earlier one is that of a
     /// server that was set back to an older state, which is news as well. Fails only where
     /// asking again is no use: the session has ended, or the server has no such stream. Nothing is lost when it is dropped while it
     /// waits.
@@ -39,7 +42,7 @@ impl News {
             match self.listen().await {
                 Ok(Some(version)) => {
                     self.pauses = None;
-                    if version != self.seen {
+                    if std::mem::take(&mut self.was_away) || version != self.seen {
                         self.seen = version;
                         return Ok(version);
                     }
@@ -48,6 +51,8 @@ impl News {
                 Ok(None) => self.pause().await,
                 Err(failure) if failure.is_transient() => {
                     tracing::debug!(%failure, "listening again");
+                    // A line that breaks and is mended in the same moment is nobody's news.
+                    self.was_away |= self.stream.is_none();
                     self.pause().await;
                 }
                 Err(failure) => return Err(failure),

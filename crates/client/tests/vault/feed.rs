@@ -1,6 +1,6 @@
 //! The feed into the catalog: one pass, page by page, from servers that have one ordered feed and from those that have not.
 
-use crate::world::{BrokenLine, Person, Picture, StockLine, World};
+use crate::world::{BrokenLine, OpenLine, Person, Picture, StockLine, World};
 use darkslide_client::albums::{FilesOfDeleted, create_album, delete_album, remove_from_album, rename_album};
 use darkslide_client::catalog::{Catalog, CollectionRow, Feed, FileRow, TrashRow};
 use darkslide_client::feed::live::News;
@@ -247,6 +247,22 @@ async fn news_goes_on_over_a_line_that_breaks() {
     while seen < now {
         seen = news.next().await.unwrap();
     }
+}
+
+/// Whoever waits for a server hears that it is back, also if nothing has changed there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_back_is_news() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    let line = OpenLine::start(world.address).await;
+    let (mut news, first) = news(&ada.over(line.address)).await;
+    line.open.send_replace(false);
+    let waiting = tokio::spawn(async move { news.next().await.unwrap() });
+    line.refused.notified().await;
+    line.open.send_replace(true);
+    let patience = std::time::Duration::from_mins(1);
+    let again = tokio::time::timeout(patience, waiting).await.expect("it is said that it is back").unwrap();
+    assert_eq!(again, first);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,7 +27,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 
 /// A server on a port of its own, with a folder of its own.
@@ -327,6 +327,41 @@ async fn hide_extensions(client: TcpStream, server: SocketAddr) {
         }
     }
     down.abort();
+}
+
+/// A line to the server that can be closed: then every connection ends, also those that were there.
+pub(crate) struct OpenLine {
+    pub(crate) address: SocketAddr,
+    pub(crate) open: watch::Sender<bool>,
+    /// Told when somebody came while it was closed.
+    pub(crate) refused: Arc<Notify>,
+}
+
+impl OpenLine {
+    pub(crate) async fn start(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (open, mut is_open) = watch::channel(true);
+        let refused = Arc::new(Notify::new());
+        let told = Arc::clone(&refused);
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                if !*is_open.borrow_and_update() {
+                    told.notify_one();
+                    continue;
+                }
+                let mut is_open = is_open.clone();
+                tokio::spawn(async move {
+                    let mut upstream = TcpStream::connect(server).await.unwrap();
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut client, &mut upstream) => {}
+                        _ = is_open.wait_for(|is_open| !is_open) => {}
+                    }
+                });
+            }
+        });
+        Self { address, open, refused }
+    }
 }
 
 /// A line to the server that breaks: of every connection that carries more, only `limit` bytes come back, until it
