@@ -20,6 +20,8 @@ pub(crate) struct Shelf {
     pub(crate) albums: BTreeMap<String, String>,
     pub(crate) fetches: BTreeMap<AssetId, u32>,
     pub(crate) cloud_failures: u32,
+    /// Whether the cloud gives no videos of Live Photos.
+    pub(crate) holds_motions_back: bool,
     /// How often all assets were listed, and how many were told in all.
     pub(crate) listings: u32,
     pub(crate) assets_told: usize,
@@ -65,6 +67,7 @@ impl Shelf {
             albums: BTreeMap::new(),
             fetches: BTreeMap::new(),
             cloud_failures: 0,
+            holds_motions_back: false,
             listings: 0,
             assets_told: 0,
             told: BTreeMap::new(),
@@ -228,6 +231,9 @@ impl Shelf {
         if !is_here && self.cloud_failures > 0 {
             self.cloud_failures -= 1;
             return Err(LibraryError::Unavailable("iCloud does not answer".to_owned()));
+        }
+        if !is_here && part == Part::Motion && self.holds_motions_back {
+            return Err(LibraryError::Unavailable("iCloud does not have the video".to_owned()));
         }
         let bytes = match part {
             Part::Main => self.bytes(id),

@@ -270,6 +270,19 @@ impl Phone {
         self.state().shelf.cloud_failures = times;
     }
 
+    /// Whether the library's cloud gives no videos of Live Photos from now on.
+    pub fn hold_motions_back(&self, holds_back: bool) {
+        self.state().shelf.holds_motions_back = holds_back;
+    }
+
+    /// The system tidies up: of Live Photos that were fetched and not sent, the copies of the videos are gone. Gives how many.
+    pub fn lose_kept_motions(&self) -> usize {
+        let entries = std::fs::read_dir(self.folder.path().join("cache")).unwrap().flatten();
+        let paths = entries.map(|entry| entry.path());
+        let motions = paths.filter(|path| path.to_string_lossy().ends_with("-motion"));
+        motions.map(|path| std::fs::remove_dir_all(path).unwrap()).count()
+    }
+
     /// The library tells whoever listens that it changed.
     pub fn tell_changes(&self) {
         self.state().news.notify_one();

@@ -199,6 +199,47 @@ async fn the_server_is_down_for_a_day() {
     phone.day_ends(&home, end).await;
 }
 
+/// Of a Live Photo that was fetched in a push and not sent, the copy of the video is lost, and the cloud does not give it again. It waits alone and
+/// says so, what is kept of it makes the cache no larger than it may be, and it is whole when the cloud gives the video.
+/// Shows M8, E8.
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_live_photo_that_is_kept_stops_no_other() {
+    let home = Home::new().await;
+    let mut iphone = IPhone::new(&home, "iphone").await;
+    let room = 24_000_000;
+    iphone.phone.set(|conditions| conditions.free_bytes = Some(10 * room));
+    let live = iphone.phone.record(AssetKind::LivePhoto, 20_000_000);
+    iphone.phone.offload();
+    iphone.phone.network(Network::Unmetered, 1_000_000);
+    let ran = iphone.push().await.unwrap().report();
+    assert_eq!(ran.held, [(live.clone(), Wait::Grant)]);
+    assert_eq!(iphone.phone.lose_kept_motions(), 1);
+    iphone.phone.hold_motions_back(true);
+    iphone.phone.wait(HOUR);
+    iphone.phone.network(Network::Unmetered, 4_000_000);
+    iphone.phone.take(10, 100_000);
+    let film = iphone.phone.record(AssetKind::Video, 15_000_000);
+    iphone.phone.lies(std::slice::from_ref(&film), Locality::Cloud);
+    for uploaded in [11, 0] {
+        let ran = iphone.open().await.report();
+        assert_eq!((ran.report.uploaded, ran.report.failed.len()), (uploaded, 1), "{:?}", ran.report);
+        assert!(ran.report.failed[0].reason.contains("iCloud does not have the video"), "{:?}", ran.report);
+        assert_eq!(iphone.phone.explain(&live).await, Explanation::Waiting(Wait::Turn));
+        assert_eq!(iphone.phone.check_explanations(&home).await, 11);
+    }
+    iphone.phone.hold_motions_back(false);
+    iphone.open().await.report();
+    let end = Day {
+        vault: iphone.phone.contents(),
+        sent: &[(Network::Unmetered, 36_000_000..=58_000_000)],
+        // The still once more at most: where the film needed its room.
+        fetched: &[(Network::Unmetered, 35_000_000..=56_000_000)],
+        peak_cache: 20_000_000..=room,
+        told: &[(12, Told::Safe)],
+    };
+    iphone.phone.day_ends(&home, end).await;
+}
+
 /// The quota is reached: it is told once, what is safe stays safe, nothing is read or sent again until there is room, and then the rest goes.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_quota_is_reached() {

@@ -147,7 +147,7 @@ async fn run_over(
     let report = run.report(began.elapsed());
     let is_complete = is_through(&report, &rest, &held);
     if is_complete {
-        cache.keep_only(|_| false);
+        cache.keep_halves_only();
         run.catalog.complete(library.id(), started).await?;
     }
     let has_lost_server = run.has_lost_server.load(Ordering::Relaxed);

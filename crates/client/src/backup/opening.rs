@@ -36,13 +36,8 @@ impl Hands<'_> {
             0 => self.room(asset, 0).await?,
             bytes => self.room_beside(asset, &mut kept, bytes).await?,
         };
-        let mut with_kept = |part| (part, kept.extract_if(.., |(other, _)| *other == part).next());
-        let (main, motion) = (with_kept(Part::Main), with_kept(Part::Motion));
-        let main = self.open_part(asset, main, &room, &mut copies).await?;
-        let motion = match asset.motion {
-            Motion::Here => Some(self.open_part(asset, motion, &room, &mut copies).await?),
-            Motion::None | Motion::Promised { .. } => None,
-        };
+        let opened = self.open_parts(asset, kept, &room, &mut copies).await;
+        let (main, motion) = opened.inspect_err(|_| self.put_back(&mut copies))?;
         let (run, name, taken) = (Arc::clone(self.run), asset.name.clone(), asset.taken);
         let looking = tokio::task::spawn_blocking(move || {
             let (main, mut probe) = look(&run, &main, &name)?;
@@ -68,6 +63,37 @@ impl Hands<'_> {
         let root = main.path.parent().unwrap_or(Path::new("")).into();
         let library = Some(Arc::new(known));
         Ok(Asset { root, main, motion, probe, album, is_changed: true, library, told: None, offered: None })
+    }
+
+    /// Both halves of a Live Photo, or the one part of anything else.
+    async fn open_parts(
+        self,
+        asset: &DeviceAsset,
+        mut kept: KeptCopies,
+        room: &TakenRoom,
+        copies: &mut Vec<TemporaryCopy>,
+    ) -> Result<(PathBuf, Option<PathBuf>), AssetError> {
+        let mut with_kept = |part| (part, kept.extract_if(.., |(other, _)| *other == part).next());
+        let (main, motion) = (with_kept(Part::Main), with_kept(Part::Motion));
+        let main = match self.open_part(asset, main, room, copies).await {
+            Ok(main) => main,
+            Err(error) => {
+                copies.extend(motion.1.map(|(_, copy)| copy));
+                return Err(error);
+            }
+        };
+        let motion = match asset.motion {
+            Motion::Here => Some(self.open_part(asset, motion, room, copies).await?),
+            Motion::None | Motion::Promised { .. } => None,
+        };
+        Ok((main, motion))
+    }
+
+    /// The half that could be had is not fetched again as long as nobody else needs its room.
+    fn put_back(self, copies: &mut Vec<TemporaryCopy>) {
+        for copy in copies.drain(..) {
+            self.cache.put_half_back(copy);
+        }
     }
 
     /// The copies that an earlier run fetched and did not send.

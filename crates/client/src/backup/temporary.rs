@@ -33,6 +33,8 @@ pub struct TemporaryCache {
     videos: Room,
     /// What was kept, by its key, until somebody takes it.
     kept: Mutex<HashMap<String, TemporaryCopy>>,
+    /// The keys of those whose other half could not be had in this run.
+    halves: Mutex<HashSet<String>>,
     /// Told when something is kept again: it may give up its room.
     returned: Notify,
 }
@@ -118,6 +120,7 @@ impl TemporaryCache {
             photos,
             videos,
             kept: Mutex::default(),
+            halves: Mutex::default(),
             returned: Notify::new(),
         };
         for entry in fs::read_dir(folder)? {
@@ -158,11 +161,27 @@ impl TemporaryCache {
 
     /// Gives back what was taken.
     pub fn put_back(&self, copy: TemporaryCopy) {
-        let key = copy.stays_as.as_ref().and_then(|place| place.file_name()?.to_str()?.strip_prefix(KEPT));
-        if let Some(key) = key.map(str::to_owned) {
+        if let Some(key) = copy.key() {
             self.kept().insert(key, copy);
             self.returned.notify_waiters();
         }
+    }
+
+    /// Gives back what could be had of something of which the other half could not: it waits here for that, as long as nobody needs its room.
+    pub fn put_half_back(&self, copy: TemporaryCopy) {
+        copy.keep_on();
+        self.halves().extend(copy.key());
+        self.put_back(copy);
+    }
+
+    /// Everything had its turn: lets go of all but what waits for another half.
+    pub fn keep_halves_only(&self) {
+        let halves = std::mem::take(&mut *self.halves());
+        self.keep_only(|key| halves.contains(key));
+    }
+
+    fn halves(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.halves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets go of everything that is kept but these.
@@ -259,6 +278,12 @@ impl TakenRoom {
 }
 
 impl TemporaryCopy {
+    /// What it is a copy of, if it may be kept.
+    fn key(&self) -> Option<String> {
+        let name = self.stays_as.as_ref()?.file_name()?.to_str()?;
+        name.strip_prefix(KEPT).map(str::to_owned)
+    }
+
     /// It takes this room, and no other.
     pub fn keep(&mut self, room: TakenRoom) {
         self.room = room;
