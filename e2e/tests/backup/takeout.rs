@@ -237,6 +237,40 @@ async fn what_sidecars_say_is_kept() {
     check_that_nothing_is_left(&scene, &paths, &report).await;
 }
 
+/// Once, it was whoever was hashed first, or asked last.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_equal_pictures_the_first_with_something_to_say_is_heard() {
+    const PICTURES: u8 = 12;
+    let scene = Scene::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut packs = [Pack::default(), Pack::default(), Pack::default()];
+    for number in 0..PICTURES {
+        for (pack, album) in packs.iter_mut().zip(["C", "A", "B"]) {
+            let place = format!("Takeout/Google Photos/{album}/{number}.jpg");
+            let mut told = sidecar(&format!("{number}.jpg"), SECONDS);
+            if album != "A" {
+                told["description"] = album.into();
+            }
+            // Too large to go in one group.
+            *pack = std::mem::take(pack)
+                .file(&place, picture(number, 300_000))
+                .json(&format!("{place}.json"), &told);
+        }
+    }
+    let at = |number: usize| folder.path().join(format!("{number}.zip"));
+    let paths: Vec<_> = packs.iter().enumerate().map(|(number, pack)| pack.zip(&at(number))).collect();
+    let report = imported(&scene, &paths).await;
+    assert_eq!((report.backup.uploaded, report.backup.linked), (12, 24), "{report:#?}");
+    let vault = scene.vault().await;
+    let captions: std::collections::BTreeSet<_> = vault.iter().map(caption).collect();
+    assert_eq!(captions, [Some("B".to_owned())].into(), "A says nothing, and C comes later");
+}
+
+fn caption(row: &darkslide_client::catalog::FileRow) -> Option<String> {
+    let public: Value = serde_json::from_str(row.public_metadata.as_ref()?).ok()?;
+    Some(public["caption"].as_str()?.to_owned())
+}
+
 /// A video that is short enough for a Live Photo, as far as can be told: it does not say how long it is.
 fn video() -> Vec<u8> {
     let mut bytes = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom".to_vec();

@@ -9,13 +9,14 @@ use futures_util::future::join_all;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::batch::OnItsWay;
+use super::claims::Claim;
 use super::error::AssetError;
 use super::hash::{Hashed, hash_kept, is_kept};
 use super::identify::Asset;
 use super::memory::room_of;
 use super::packing::pack_together;
 use super::run::Run;
-use super::settle::{Claim, Job};
+use super::settle::Job;
 use crate::event::Event;
 use crate::together::Most;
 

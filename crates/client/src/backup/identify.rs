@@ -15,6 +15,7 @@ use darkslide_media::pairing::{self, Item};
 use darkslide_media::place::Place;
 use darkslide_media::probe::{Probe, ProbeError, ReadSeek, probe_reader};
 
+use super::claims::Ticket;
 use super::temporary::TemporaryCopy;
 use crate::buffers::{Buffer, Buffers};
 use crate::catalog::{AssetPlace, Fingerprint};
@@ -144,6 +145,8 @@ pub struct Asset {
     pub library: Option<Arc<InLibrary>>,
     /// Set where it was decided already that the vault gets it: see [`offer`](super::offer).
     pub offered: Option<Offered>,
+    /// Its place among those that it may be equal to, where that decides anything, until its content is claimed.
+    pub ticket: Option<Arc<Ticket>>,
 }
 
 /// A picture of a folder that is kept in step with the vault. What was deleted before is restored, or sent again.
@@ -354,6 +357,7 @@ pub(super) fn identify_into(
             library: None,
             told: None,
             offered: None,
+            ticket: None,
         }))
     }));
     identified

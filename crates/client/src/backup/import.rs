@@ -112,6 +112,7 @@ impl Run {
             }
         }
         drop(settling);
+        self.lines.expect(to_read.items(export).map(|item| item.fingerprint.size));
         // What is another content in another export is another picture.
         let none_changed = HashSet::new();
         let mut identified = futures_util::stream::iter(to_read.groups())

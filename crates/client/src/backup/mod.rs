@@ -8,6 +8,7 @@ pub mod again;
 pub mod albums;
 mod also;
 pub mod batch;
+mod claims;
 pub mod commit;
 mod companions;
 pub mod describe;

@@ -62,7 +62,18 @@ impl Hands<'_> {
         };
         let root = main.path.parent().unwrap_or(Path::new("")).into();
         let library = Some(Arc::new(known));
-        Ok(Asset { root, main, motion, probe, album, is_changed: true, library, told: None, offered: None })
+        Ok(Asset {
+            root,
+            main,
+            motion,
+            probe,
+            album,
+            is_changed: true,
+            library,
+            told: None,
+            offered: None,
+            ticket: None,
+        })
     }
 
     /// Both halves of a Live Photo, or the one part of anything else.

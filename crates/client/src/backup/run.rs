@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::Settings;
 use super::albums::Albums;
 use super::batch::{self, Counter, Courier, Parcel};
+use super::claims::Lines;
 use super::error::{AssetError, BackupError};
 use super::gate::{Gate, Outlook};
 use super::hash::{HashError, Hashed, hash_kept};
@@ -81,6 +82,8 @@ pub(super) struct Run {
     pub(super) albums: Albums,
     pub(super) urls: UrlPool,
     pub(super) in_flight: InFlight<Job>,
+    /// Where it matters which of equal files comes first.
+    pub(super) lines: Lines,
     pub(super) room_in_memory: Arc<Semaphore>,
     /// Marks of the contents that are known already.
     pub(super) marks: Mutex<Marks>,
@@ -154,6 +157,7 @@ impl Run {
             albums: Albums::new(),
             urls: UrlPool::new(),
             in_flight: InFlight::new(),
+            lines: Lines::default(),
             room_in_memory: Arc::new(Semaphore::new(memory.room_units as usize)),
             marks: Mutex::default(),
             counter: Mutex::default(),
@@ -409,6 +413,7 @@ impl Run {
                 Identified::Asset(mut asset) => {
                     let halves = std::iter::once(&asset.main).chain(&asset.motion);
                     asset.is_changed = halves.into_iter().any(|half| changed.contains(&half.relative));
+                    asset.ticket = self.lines.ticket(&asset);
                     assets.push(*asset);
                 }
                 other => self.leave_alone(&root, other).await?,

@@ -39,7 +39,7 @@ pub(super) struct Job {
     pub(super) content: ContentHash,
     pub(super) source: Source,
     /// Neither the vault nor this device ever had this content.
-    is_new: bool,
+    pub(super) is_new: bool,
     /// The room in memory that it takes.
     pub(super) room: Option<OwnedSemaphorePermit>,
 }
@@ -106,9 +106,6 @@ enum Step {
     Anew,
 }
 
-/// An asset, its hash, and its room in memory.
-pub(super) type Claim = (Asset, Result<Hashed, AssetError>, Option<OwnedSemaphorePermit>);
-
 /// How often an asset is settled anew because another device was first.
 pub(super) const OTHERS_FIRST_MAX: usize = 3;
 
@@ -125,33 +122,6 @@ impl Run {
         for job in self.claimed(vec![(asset, hashed, room)]).await {
             self.see_through(job, None).await;
         }
-    }
-
-    /// The jobs of assets that were hashed. None of one where that failed, or where the same content is being dealt with: whoever does takes
-    /// it over.
-    pub(super) async fn claimed(&self, hashed: Vec<Claim>) -> Vec<Job> {
-        let mut whole = Vec::with_capacity(hashed.len());
-        for (asset, hashed, room) in hashed {
-            match hashed {
-                Ok(Hashed { content, source }) => {
-                    self.tally().bytes_hashed += asset.size();
-                    whole.push((asset, content, source, room));
-                }
-                Err(error) => self.conclude(&asset, None, Err(error)).await,
-            }
-        }
-        let contents: Vec<_> = whole.iter().map(|(_, content, ..)| *content).collect();
-        let are_new = match self.are_new(&contents).await {
-            Ok(are_new) => are_new,
-            Err(error) => {
-                self.fail(error);
-                return Vec::new();
-            }
-        };
-        let jobs = whole.into_iter().zip(are_new).filter_map(|((asset, content, source, room), is_new)| {
-            self.in_flight.claim(content, Job { asset, content, source, is_new, room })
-        });
-        jobs.collect()
     }
 
     /// Takes a job to its end, and then those with the same content. `sent` is what became of it, if it was sent already.
@@ -408,7 +378,7 @@ impl Run {
     }
 
     /// Records, counts and tells how an asset ended. What was stopped did not end: the next run begins it again.
-    async fn conclude(
+    pub(super) async fn conclude(
         &self,
         asset: &Asset,
         content: Option<ContentHash>,

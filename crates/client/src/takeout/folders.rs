@@ -50,7 +50,9 @@ impl Folder {
 
 /// Sorts what was listed.
 pub(super) fn sort(listed: Listed, options: &ImportOptions) -> Export {
-    let Listed { sources, items, unreadable, left_out } = listed;
+    let Listed { sources, mut items, unreadable, left_out } = listed;
+    // In whichever order the archives were named: of equal pictures the first decides.
+    items.sort_by(|one, other| one.path.cmp(&other.path));
     let mut folders: BTreeMap<PathBuf, Folder> = BTreeMap::new();
     for item in items {
         let folder = folders.entry(folder_of(&item.path)).or_default();

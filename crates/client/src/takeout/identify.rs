@@ -149,6 +149,7 @@ impl Export {
             is_changed: false,
             library: None,
             offered: None,
+            ticket: None,
             told,
         };
         (root, Identified::Asset(Box::new(asset)))

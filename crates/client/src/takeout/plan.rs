@@ -65,7 +65,16 @@ impl ToRead {
         self.0.values().map(|media| media.len() as u64).sum()
     }
 
-    /// Groups of files, each of one folder.
+    /// The files.
+    pub(crate) fn items<'e>(&self, export: &'e Export) -> impl Iterator<Item = &'e Item> {
+        let folders = self.0.iter().filter_map(|(folder, media)| Some((export.folders.get(folder)?, media)));
+        folders.flat_map(|(folder, media)| {
+            let media: BTreeSet<usize> = media.iter().copied().collect();
+            media.into_iter().filter_map(|at| folder.media.get(at))
+        })
+    }
+
+    /// Groups of files, each of one folder, in the order of the folders' paths.
     pub(crate) fn groups(self) -> impl Iterator<Item = FolderSteps> {
         self.0.into_iter().flat_map(|(folder, mut media)| {
             media.sort_unstable();
