@@ -19,6 +19,7 @@ mod names;
 pub mod reconcile;
 pub mod report;
 pub mod scan;
+mod still;
 pub mod trash;
 
 use std::collections::{BTreeMap, HashSet};
@@ -366,7 +367,7 @@ fn tell(report: &mut PassReport, scan: &Scan, plan: &SyncPlan, settings: &PassSe
     }
     let is_missing = plan.waiting.iter().any(|(_, wait)| *wait == reconcile::Wait::Missing);
     let is_missed = plan.steps.iter().any(|step| matches!(step.action, reconcile::Action::Miss(_)));
-    if is_missing || is_missed {
+    if is_missing || is_missed || scan.is_moving {
         report.look_by(micros_of(now + settings.absence));
     }
 }

@@ -829,8 +829,10 @@ impl<'s> Surroundings<'s> {
             }
             let Some((from, agreed)) = gone.get(&(here.disk, here.size, here.content)) else { continue };
             if self.moved_from.insert(from) {
-                // That it was missed stays noted until both sides are seen to have it: a file that comes back was not trashed by others.
-                self.moved_to.insert(path, (from, **agreed));
+                // That it was missed stays noted until both sides are seen to have it: a file that comes back was not trashed by others. But it is
+                // missed no more.
+                let absent_since = agreed.absent_since.map(|_| Synced::SEEN_ASIDE);
+                self.moved_to.insert(path, (from, Synced { absent_since, ..**agreed }));
             }
         }
     }

@@ -258,7 +258,7 @@ fn renamed_duplicated_or_moved_away_is_not_deleted() {
     assert_eq!(plan.steps.len(), 1, "{plan:?}");
     assert_eq!(
         (plan.steps[0].action, plan.steps[0].from.as_deref()),
-        (Action::Move(Synced { absent_since: Some(0), ..synced(1, 5) }), Some(&b"p"[..]))
+        (Action::Move(Synced { absent_since: Some(Synced::SEEN_ASIDE), ..synced(1, 5) }), Some(&b"p"[..]))
     );
     let mut elsewhere = gone();
     elsewhere.snapshot.others.present.insert(CONTENT());

@@ -15,11 +15,11 @@ use darkslide_media::file_type::{FileType, HEAD_LEN, classify};
 
 use super::mounts::Mounts;
 use super::reconcile::{Base, DiskId, Local, Present, RelativePath, Step};
+use super::still::Tree;
 use super::{aside, marker};
 use crate::catalog::BaseRow;
 use crate::error::quoted;
-use crate::library::folder::{fingerprint, nanoseconds, walk_files};
-use crate::library::selection::Selection;
+use crate::library::folder::{fingerprint, nanoseconds};
 use crate::library::settle::{self, Settling, changed_on_this_disk};
 use crate::library::{PassReason, PassedOver, raw};
 
@@ -85,6 +85,8 @@ pub struct Scan {
     pub stats: HashMap<RelativePath, Stat>,
     /// Whether every folder could be listed.
     pub is_listed: bool,
+    /// Whether something came or went in the middle, so that nothing is known to be absent.
+    pub is_moving: bool,
     /// What is being written.
     pub unsettled: Vec<Unsettled>,
     /// What could not be read, and why.
@@ -107,9 +109,7 @@ pub fn scan(
 ) -> io::Result<Scan> {
     let mut scan = Scan { is_listed: true, ..Scan::default() };
     let mut found = Vec::new();
-    let passed_over = walk_files(root, &Selection::default(), |path, metadata| {
-        found.push((path, Stat::of(metadata)));
-    })?;
+    let (tree, passed_over) = Tree::walk(root, |path, stat| found.push((path, stat)))?;
     let (mut seen, mut no_pictures) = (HashMap::new(), Vec::new());
     for (path, stat) in found {
         let key = raw(&path);
@@ -151,16 +151,16 @@ pub fn scan(
     let mut hidden = Vec::new();
     for passed in &passed_over {
         let below = passed.path.strip_prefix(root).map(Path::to_owned).unwrap_or_default();
-        if let PassReason::Unreadable(error) = &passed.reason {
-            // A file that went away meanwhile is just not there; a folder that cannot be listed hides everything.
-            if error.kind() != io::ErrorKind::NotFound {
-                scan.is_listed = false;
-                scan.unreadable.push((passed.path.clone(), marker::unreadable(&passed.path, error)));
-            }
+        // What went away meanwhile is just not there; a folder that cannot be listed hides everything.
+        if let PassReason::Unreadable(error) = &passed.reason
+            && !passed.reason.is_gone()
+        {
+            scan.is_listed = false;
+            scan.unreadable.push((passed.path.clone(), marker::unreadable(&passed.path, error)));
         }
         hidden.push(below);
     }
-    scan.tell_absent(root, base, &hidden, (&passed_over, &no_pictures));
+    scan.tell_absent((root, &tree), base, &hidden, (&passed_over, &no_pictures));
     scan.tell_hidden(root, base, mounts);
     Ok(scan)
 }
@@ -219,10 +219,10 @@ impl Scan {
     }
 
     /// Of what was agreed on and was not met: what is only hidden is unknown, and so is what the system says anything else of but that
-    /// there is no such file. What has only another name, one that is passed over or that makes no picture of it, lies aside.
+    /// there is no such file, and everything if anything moved meanwhile. What has only another name, one that is passed over or that makes no picture of it, lies aside.
     fn tell_absent(
         &mut self,
-        root: &Path,
+        (root, tree): (&Path, &Tree),
         base: &BTreeMap<RelativePath, BaseRow>,
         hidden: &[PathBuf],
         (passed_over, no_pictures): (&[PassedOver], &[Stat]),
@@ -237,13 +237,22 @@ impl Scan {
             let is_hidden = hidden.iter().any(|hidden| below.starts_with(hidden));
             if is_hidden || !is_absent(&root.join(&below)) {
                 self.local.insert(path.clone(), Local::Unknown { size: agreed.size, grows: false });
-            } else if agreed.disk != DiskId::default() {
+            } else {
                 missing.push((path, agreed.disk, row.stat));
             }
         }
         if missing.is_empty() {
             return;
         }
+        if !tree.is_still(root) {
+            let unknown = |(path, _, stat): (&RelativePath, _, Stat)| {
+                (path.clone(), Local::Unknown { size: stat.size, grows: false })
+            };
+            self.local.extend(missing.into_iter().map(unknown));
+            self.is_moving = true;
+            return;
+        }
+        missing.retain(|(_, disk, _)| *disk != DiskId::default());
         // What is met under a name of its own was renamed or copied to there, whatever else leads to it.
         let met: HashSet<DiskId> = self.stats.values().map(|stat| stat.disk).collect();
         missing.retain(|(_, disk, _)| !met.contains(disk));
@@ -341,4 +350,68 @@ pub(super) fn content_of(
     }
     let is_what_it_was = Stat::of(&file.metadata()?) == Stat::of(before);
     Ok(is_what_it_was.then(|| hasher.finish()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::folder::reconcile::Synced;
+    use darkslide_protocol::{FileId, Version};
+    use std::fs;
+    use std::time::Duration;
+
+    /// A look reads what is new, and meanwhile somebody tidies up.
+    #[test]
+    fn what_moves_during_a_look_is_not_gone() {
+        for moves in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let root = folder.path().canonicalize().unwrap();
+            let old = root.join("Inbox/Trip/a.jpg");
+            for path in [&old, &root.join("2025/b.jpg"), &root.join("2025/new.jpg")] {
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, [&[0xFF, 0xD8, 0xFF, 0xE0, 0, 2][..], b"picture", &[0xFF, 0xD9]].concat())
+                    .unwrap();
+            }
+            let agreed = |path: &Path| {
+                let stat = Stat::of(&path.symlink_metadata().unwrap());
+                let base = Base::Synced(Synced {
+                    content: ContentHash::of(&fs::read(path).unwrap()),
+                    disk: stat.disk,
+                    size: stat.size,
+                    file: FileId(1),
+                    version: Version(1),
+                    absent_since: None,
+                });
+                (raw(path.strip_prefix(&root).unwrap()), BaseRow { base, stat })
+            };
+            let base = BTreeMap::from([agreed(&old), agreed(&root.join("2025/b.jpg"))]);
+            // The clock of a file system ticks a few hundred times a second.
+            std::thread::sleep(Duration::from_millis(20));
+            fs::remove_file(root.join("2025/b.jpg")).unwrap();
+            let mut has_moved = false;
+            let none = Duration::ZERO;
+            let scan = scan(
+                &root,
+                &base,
+                &mut Memory::default(),
+                &Mounts::default(),
+                Settling { photos: none, videos: none, incomplete: none },
+                SystemTime::now() + Duration::from_mins(1),
+                |path, _| {
+                    assert!(path.ends_with("2025/new.jpg"));
+                    if moves && !has_moved {
+                        std::thread::sleep(Duration::from_millis(20));
+                        fs::rename(root.join("Inbox/Trip"), root.join("2025/Trip")).unwrap();
+                        has_moved = true;
+                    }
+                },
+            )
+            .unwrap();
+            assert_eq!((scan.is_moving, has_moved), (moves, moves));
+            let is_known = |path: &str| scan.local.contains_key(&raw(Path::new(path)));
+            assert!(is_known("Inbox/Trip/a.jpg") && is_known("2025/new.jpg"));
+            // It is gone indeed, which is known as soon as all is still.
+            assert_eq!(is_known("2025/b.jpg"), moves);
+        }
+    }
 }

@@ -49,10 +49,30 @@ pub fn walk_files(
     selection: &Selection,
     mut each: impl FnMut(PathBuf, &Metadata),
 ) -> io::Result<Vec<PassedOver>> {
+    walk_tree(path, selection, |met| match met {
+        Met::Folder(_) => {}
+        Met::File(path, metadata) => each(path, metadata),
+    })
+}
+
+/// What a walk meets.
+pub enum Met<'a> {
+    /// A folder, the root among them, whose list it has just read.
+    Folder(&'a Path),
+    /// A file, by its path below the root.
+    File(PathBuf, &'a Metadata),
+}
+
+/// The same, with the folders that are entered.
+pub fn walk_tree(
+    path: &Path,
+    selection: &Selection,
+    mut each: impl FnMut(Met<'_>),
+) -> io::Result<Vec<PassedOver>> {
     let path = path.canonicalize()?;
     let metadata = path.metadata()?;
     if !metadata.is_dir() {
-        return walk_single(&path, &metadata, each);
+        return walk_single(&path, &metadata, |path, metadata| each(Met::File(path, metadata)));
     }
     let root = path;
     // Whoever may not list the root must hear of it, not be told that there is nothing in it.
@@ -86,7 +106,7 @@ fn walk_from(
     folder: &Path,
     reach: Reach,
     exclude: &Exclusions,
-    each: &mut impl FnMut(PathBuf, &Metadata),
+    each: &mut impl FnMut(Met<'_>),
     passed: &mut Vec<PassedOver>,
 ) {
     let depth = match reach {
@@ -104,10 +124,10 @@ fn walk_from(
         }
         let seen = entry.map_err(|error| unreadable(&listed, error));
         match seen.and_then(|entry| admit(root, entry, exclude)).and_then(look_at) {
-            Ok(Seen::Root | Seen::Folder) => {}
+            Ok(Seen::Root | Seen::Folder) => each(Met::Folder(&listed)),
             Ok(Seen::File(path, metadata)) => {
                 let path = path.strip_prefix(root).expect("the walk stays under its root").to_owned();
-                each(path, &metadata);
+                each(Met::File(path, &metadata));
             }
             Err((passed_over, descend)) => {
                 // What is not entered because of the depth cannot be left again.

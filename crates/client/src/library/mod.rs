@@ -13,6 +13,7 @@ pub mod selection;
 pub mod settle;
 
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -145,6 +146,11 @@ impl PassReason {
     /// Whether somebody should do something about it.
     pub fn is_failure(&self) -> bool {
         matches!(self, Self::Unreadable(_))
+    }
+
+    /// Whether it went away before it was looked at.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Unreadable(error) if error.kind() == io::ErrorKind::NotFound)
     }
 }
 
