@@ -2,7 +2,7 @@
 
 use crate::gate::{Gate, Oddity};
 use crate::scene::{Scene, picture, tree_of};
-use darkslide_client::folder::{Memories, marker};
+use darkslide_client::folder::{Memories, marker, restore_from_trash};
 use darkslide_e2e::proxy::Proxy;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -109,9 +109,24 @@ async fn an_unmounted_disk_below_the_root_is_no_deletion() {
         scene.pass_over("Phone").await.unwrap();
     }
     assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (4, 0));
-    let Some(_mounted) = Mounted::mount(&["--bind", disk.to_str().unwrap()], &card) else { return };
+    let mounted = Mounted::mount(&["--bind", disk.to_str().unwrap()], &card);
+    if mounted.is_none() {
+        return;
+    }
     assert!(scene.settle().await.is_in_step());
     assert_eq!(scene.vault().await, ["b.jpg", "c.jpg", "d.jpg"]);
+    // Nor does what is brought back by hand come into the place of a disk.
+    scene.trash_elsewhere("c.jpg").await;
+    assert_eq!(scene.settle().await.trashed_local, 1);
+    let (row, id) = (scene.row("Phone").await, scene.local_trash("Phone").await[0].id.clone());
+    drop(mounted);
+    let told = restore_from_trash(&scene.catalog, &row, &id).await.unwrap_err().to_string();
+    assert!(told.contains(card.to_str().unwrap()) && told.contains("mount it there"), "{told}");
+    assert_eq!((scene.local_trash("Phone").await.len(), fs::read_dir(&card).unwrap().count()), (1, 0));
+    let Some(_mounted) = Mounted::mount(&["--bind", disk.to_str().unwrap()], &card) else { return };
+    let back = restore_from_trash(&scene.catalog, &row, &id).await.unwrap();
+    assert_eq!(back, Some(card.join("deep/c.jpg")));
+    assert_eq!(scene.settle().await.restored, 1);
     // A deletion on the card is one.
     scene.remove("Phone/DCIM/b.jpg");
     assert_eq!(scene.settle().await.trashed_remote, 1);

@@ -5,7 +5,7 @@ use darkslide_client::backup;
 use darkslide_client::event::Events;
 use darkslide_client::folder::breaker::Hold;
 use darkslide_client::folder::reconcile::Direction;
-use darkslide_client::folder::{Memories, Share};
+use darkslide_client::folder::{Memories, Share, restore_from_trash};
 use darkslide_client::versions::{list_versions, restore_version};
 use std::fs;
 use std::path::Path;
@@ -494,7 +494,7 @@ async fn what_the_local_trash_gives_back_is_restored_in_the_vault() {
     scene.settle().await;
     let row = scene.row("Phone").await;
     let id = scene.local_trash("Phone").await[0].id.clone();
-    darkslide_client::folder::restore_from_trash(&row, &id).unwrap().expect("it is there");
+    restore_from_trash(&scene.catalog, &row, &id).await.unwrap().expect("it is there");
     let report = scene.settle().await;
     assert_eq!(report.restored, 1);
     assert_eq!(scene.vault().await, ["a.jpg", "b.jpg"]);

@@ -89,7 +89,9 @@ pub(crate) async fn run(output: Output, general: &General, action: SyncAction) -
                 SyncTrashAction::List { path } => {
                     list_trash(output, &profile, &catalog, &rows, path.as_deref()).await
                 }
-                SyncTrashAction::Restore { ids } => restore_trash(output, &profile, &rows, &ids).await,
+                SyncTrashAction::Restore { ids } => {
+                    restore_trash(output, &profile, &catalog, &rows, &ids).await
+                }
             };
         }
     }
@@ -483,6 +485,7 @@ fn trashed<'r>(rows: impl Iterator<Item = &'r SyncFolderRow>) -> Result<Vec<(Pat
 async fn restore_trash(
     output: Output,
     profile: &Profile,
+    catalog: &Catalog,
     rows: &[SyncFolderRow],
     ids: &[String],
 ) -> Result<Ending> {
@@ -497,8 +500,8 @@ async fn restore_trash(
                     entry.file.display()
                 )
             })?;
-            marker::check(&row.folder.path, &row.folder.marker)?;
-            let taken = restore_from_trash(row, id)
+            let taken = restore_from_trash(catalog, row, id)
+                .await
                 .with_context(|| format!("{id} cannot be brought back into {}", row.folder.path.display()))?;
             restored = taken.map(|path| (path, row.folder.direction));
         }

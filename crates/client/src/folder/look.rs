@@ -161,12 +161,7 @@ impl Sight {
         let progress = |path: &Path, bytes: u64| {
             self.events.send_blocking(Event::Moved { name: Arc::from(path), bytes });
         };
-        let is_agreed = |place: &RelativePath| {
-            base.range(place.clone()..)
-                .take_while(|(path, _)| path.starts_with(place))
-                .any(|(path, row)| matches!(row.base, Base::Synced(_)) && mounts::is_below(path, place))
-        };
-        let mounts = Mounts::compare(known, &mounts::below(root), is_agreed);
+        let mounts = Mounts::among(known, &mounts::below(root), &base);
         let settling = self.settings.settling;
         let scanned = scan(root, &base, &mut left.seen, &mounts, settling, SystemTime::now(), progress);
         let scan = scanned.map_err(|error| marker::unhealthy(root, error))?;

@@ -17,6 +17,7 @@ mod model;
 pub mod mounts;
 mod names;
 pub mod reconcile;
+mod recovery;
 pub mod report;
 pub mod scan;
 mod still;
@@ -44,6 +45,7 @@ use breaker::Standing;
 use look::{Looked, Looker, look};
 use marker::Unhealthy;
 use reconcile::{RelativePath, SyncPlan};
+pub use recovery::{RecoveryError, restore_from_trash};
 use report::PassReport;
 use scan::{Memory, Scan};
 
@@ -385,19 +387,4 @@ async fn refresh(catalog: &Catalog, row: &SyncFolderRow, scan: &Scan) -> Result<
         }
     }
     Ok(catalog.record_sync(row.id, &raw(&row.folder.path), &changes).await?)
-}
-
-/// Brings a picture of a local trash back to where it was, or says that its place is taken. The next pass restores it in the vault.
-pub fn restore_from_trash(row: &SyncFolderRow, id: &str) -> std::io::Result<Option<PathBuf>> {
-    let listed = trash::list(&row.folder.trash)?;
-    let Some(trashed) = listed.into_iter().find(|trashed| trashed.id == id) else { return Ok(None) };
-    let target = row.folder.path.join(&trashed.path);
-    fetch::make_folders(&row.folder.path, target.parent().unwrap_or(&row.folder.path))?;
-    match trash::take(&trashed, &target)? {
-        Some(_) => Ok(Some(target)),
-        None => Err(std::io::Error::other(format!(
-            "{} is not what was moved into the trash; copy it yourself if you want it",
-            trashed.file.display()
-        ))),
-    }
 }

@@ -1,10 +1,11 @@
 //! Disks that are mounted somewhere below a root: a card, a second disk, a folder of another machine. While one is away, an empty folder is
 //! in its place, under a healthy marker; what was agreed on there is unknown, not gone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::reconcile::RelativePath;
+use super::reconcile::{Base, RelativePath};
+use crate::catalog::BaseRow;
 use crate::library::raw;
 use crate::mount_points::mount_points;
 
@@ -28,6 +29,19 @@ impl Mounts {
         let (over, new): (BTreeSet<_>, BTreeSet<_>) =
             now.difference(known).cloned().partition(|place| is_agreed(place));
         Self { changed: gone.chain(over).collect(), new }
+    }
+
+    /// The same, by what was agreed on.
+    pub fn among(
+        known: &BTreeSet<RelativePath>,
+        now: &BTreeSet<RelativePath>,
+        base: &BTreeMap<RelativePath, BaseRow>,
+    ) -> Self {
+        Self::compare(known, now, |place| {
+            base.range(place.clone()..)
+                .take_while(|(path, _)| path.starts_with(place))
+                .any(|(path, row)| matches!(row.base, Base::Synced(_)) && is_below(path, place))
+        })
     }
 
     /// Whether a path lies where that has changed.
