@@ -501,6 +501,20 @@ async fn what_the_local_trash_gives_back_is_restored_in_the_vault() {
     assert!(scene.vault_trash().await.is_empty());
 }
 
+/// Scans of old photographs have the time of what they show.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_picture_from_before_1970_keeps_its_time() {
+    let mut scene = Scene::new().await;
+    scene.write("Phone/a.jpg", 1);
+    let taken = SystemTime::UNIX_EPOCH - Duration::from_secs(400_000_000);
+    fs::File::options().write(true).open(scene.path("Phone/a.jpg")).unwrap().set_modified(taken).unwrap();
+    scene.settle().await;
+    let mut copy = scene.second_device("Tablet", "Phone").await;
+    copy.settle(&scene).await;
+    let modified = fs::metadata(scene.path("Tablet/a.jpg")).unwrap().modified().unwrap();
+    assert_eq!(modified, taken);
+}
+
 /// A large folder goes in pieces, of so many files or so many bytes, one after the other for as long as it took to look; then it is looked again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_new_goes_piece_by_piece() {

@@ -6,7 +6,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use darkslide_crypto::ContentHash;
 use darkslide_protocol::FileId;
@@ -19,6 +18,7 @@ use crate::error::VaultError;
 use crate::event::Events;
 use crate::keys::{Unreadable, collection_key, file_key, stream_header};
 use crate::restore::place::{ARRIVING, remove_leftovers, settle, sync_folder, temporary};
+use crate::restore::plan::time_of;
 use crate::session::Session;
 
 /// Why a file was not brought.
@@ -108,8 +108,7 @@ pub(super) async fn fetch(
     if found != content {
         return Err(ContentError::HashMismatch.into());
     }
-    let modified =
-        SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(row.taken).unwrap_or_default());
+    let modified = time_of(row.taken, None);
     blocking(move || {
         settle(&staged, modified)?;
         let before = Stat::of(&staged.as_file().metadata()?);

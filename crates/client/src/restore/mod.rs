@@ -6,7 +6,7 @@
 
 mod flush;
 pub(crate) mod place;
-mod plan;
+pub(crate) mod plan;
 
 use crate::buffers::{Buffer, Buffers};
 use crate::catalog::{Catalog, CollectionRow, FileFilter, FileRow};

@@ -229,7 +229,7 @@ fn parts_of(row: &FileRow, appearance: Appearance) -> Vec<PlannedPart> {
 }
 
 /// Microseconds since the epoch, and the nanoseconds within that second where they were kept.
-fn time_of(micros: i64, nanos: Option<u64>) -> SystemTime {
+pub(crate) fn time_of(micros: i64, nanos: Option<u64>) -> SystemTime {
     let seconds = micros.div_euclid(1_000_000);
     let within = u64::try_from(micros.rem_euclid(1_000_000)).unwrap_or_default() * 1000;
     let whole = Duration::from_secs(seconds.unsigned_abs());
