@@ -408,6 +408,43 @@ async fn what_waits_for_the_owner_is_approved_by_name() {
     assert_eq!(scene.row("Phone").await.approval, None, "it was for this once");
 }
 
+/// What is allowed is allowed until it is done, and of each picture until it is back: no longer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_approved_and_fails_stays_approved() {
+    let mut scene = Scene::new().await;
+    for number in 0..3 {
+        scene.write(&format!("Phone/{number}.jpg"), number);
+    }
+    scene.settle().await;
+    let mut files = Vec::new();
+    for number in 0..3 {
+        files.push(scene.trash_elsewhere(&format!("{number}.jpg")).await);
+    }
+    assert!(scene.settle().await.hold.is_some());
+    let row = scene.row("Phone").await;
+    scene.catalog.approve_sync_folder(row.id, &row.held.unwrap()).await.unwrap();
+    // The local trash takes nothing.
+    fs::write(&row.folder.trash, "in its place").unwrap();
+    for _ in 0..2 {
+        let report = scene.settle().await;
+        assert_eq!((report.trashed_local, report.failed_count, report.hold), (0, 3, None), "{report:?}");
+    }
+    // One of them is in the vault again, and what was approved of it over.
+    scene.restore_elsewhere(files[0]).await;
+    assert_eq!(scene.settle().await.failed_count, 2);
+    scene.trash_elsewhere("0.jpg").await;
+    let report = scene.settle().await;
+    assert_eq!((report.hold.is_some(), report.failed_count), (true, 2), "what failed is told: {report:?}");
+    let row = scene.row("Phone").await;
+    assert_eq!(row.approval, None);
+    scene.catalog.approve_sync_folder(row.id, &row.held.unwrap()).await.unwrap();
+    assert_eq!(scene.settle().await.failed_count, 3);
+    fs::remove_file(&row.folder.trash).unwrap();
+    let report = scene.settle().await;
+    assert_eq!((report.trashed_local, report.failed_count, report.hold), (3, 0, None), "{report:?}");
+    assert_eq!(scene.row("Phone").await.approval, None, "it was for this once");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_pictures_stay_in_the_vault_where_their_owner_wants_that() {
     let mut scene = Scene::bare().await;

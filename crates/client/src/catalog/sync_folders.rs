@@ -233,6 +233,24 @@ impl Catalog {
         Ok(transaction.commit().await?)
     }
 
+    /// Takes pictures out of a list, which keeps its name.
+    pub async fn drop_held(&self, id: i64, list: &str, gone: &HeldList) -> Result<(), CatalogError> {
+        let mut transaction = self.write().await?;
+        for picture in gone.pictures() {
+            let text = "DELETE FROM sync_held
+                WHERE folder = $1 AND list = $2 AND path = $3 AND content = $4 AND fate = $5";
+            sqlx::query(text)
+                .bind(id)
+                .bind(list)
+                .bind(&picture.path)
+                .bind(picture.content.to_string())
+                .bind(picture.fate.as_str())
+                .execute(&mut *transaction)
+                .await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
     /// What passes over a folder removed without being asked, as far as it was not forgotten.
     pub async fn sync_removed(&self, id: i64) -> Result<Vec<Removed>, CatalogError> {
         let text = "SELECT at, removed, agreed FROM sync_removed WHERE folder = $1 ORDER BY at";

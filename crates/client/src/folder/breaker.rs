@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use darkslide_crypto::ContentHash;
 use serde::{Deserialize, Serialize};
 
-use super::reconcile::{Action, Cause, RelativePath, Step, SyncPlan};
+use super::reconcile::{Action, Base, Cause, RelativePath, Step, SyncPlan};
 
 /// Removals that are never too many.
 pub const ALWAYS_ALLOWED: usize = 20;
@@ -150,6 +150,32 @@ impl HeldList {
             hasher.update(format!("{content} {}\n", fate.as_str()).as_bytes());
         }
         hasher.finalize().to_hex().chars().take(12).collect()
+    }
+
+    /// Those that a plan has a cause for: it does that to them, or waits with what is at their paths, as where it is only missed so far.
+    pub(super) fn open_in(&self, plan: &SyncPlan) -> Self {
+        let missed = plan.steps.iter().filter(|step| matches!(step.action, Action::Miss(_)));
+        let waiting = plan.waiting.iter().map(|(path, _)| path);
+        let unsure: BTreeSet<_> = missed.map(|step| &step.path).chain(waiting).collect();
+        let planned = Self::of(plan.steps.iter());
+        let is_open = |picture: &&HeldPicture| planned.0.contains(picture) || unsure.contains(&picture.path);
+        self.0.iter().filter(is_open).cloned().collect()
+    }
+
+    /// Those that are not done, by what is agreed on now at their paths.
+    pub(super) fn undone<'b>(&self, base_at: impl Fn(&RelativePath) -> Option<&'b Base>) -> Self {
+        let is_undone = |picture: &&HeldPicture| {
+            let is_agreed = matches!(base_at(&picture.path),
+                Some(Base::Synced(agreed)) if agreed.content == picture.content);
+            // A picture that comes back is agreed on then, and one that goes no longer.
+            is_agreed != (picture.fate == Fate::Back)
+        };
+        self.0.iter().filter(is_undone).cloned().collect()
+    }
+
+    /// Those that another list does not have.
+    pub(super) fn without(&self, other: &Self) -> Self {
+        Self(self.0.difference(&other.0).cloned().collect())
     }
 
     /// Whether a step does to a picture what is in the list.

@@ -263,7 +263,7 @@ async fn pass_over(
     let now = micros_of(SystemTime::now());
     let standing = Standing::of(agreed, &catalog.sync_removed(row.id).await?, now);
     let held = breaker::judge(&mut plan, standing, row.hold, approved.as_ref());
-    let is_done_with = !approved.as_ref().is_some_and(|list| plan.steps.iter().any(|step| list.has(step)));
+    let open = approved.as_ref().map(|list| list.open_in(&plan));
     let hold = held.as_ref().map(|held| held.hold);
     if (hold, held.as_ref().map(|held| held.list.name())) != (row.hold, row.held.clone()) {
         catalog.hold_sync_folder(row.id, held.as_ref()).await?;
@@ -274,6 +274,9 @@ async fn pass_over(
     }
     let mut report = PassReport { hold, vault: vault.0, ..PassReport::default() };
     tell(&mut report, &scan, &plan, settings);
+    if let (Some(held), Some(last)) = (&held, &row.last_pass) {
+        tell_failures(&mut report, last, &held.list);
+    }
     // Sending takes long: what only the next pass needs is found again by then.
     let SyncPlan { mut steps, waiting } = plan;
     drop(waiting);
@@ -305,9 +308,8 @@ async fn pass_over(
     memory.is_removal_due = hands.is_put_off;
     let report = hands.report;
     refresh(catalog, row, &scan).await?;
-    if let (None, Some(list), true) = (hold, &row.approval, is_done_with || !report.has_more) {
-        catalog.forget_removed(row.id).await?;
-        catalog.end_approval(row.id, list).await?;
+    if let (None, Some(approved), Some(open)) = (hold, approved, open) {
+        settle_approval(catalog, row, approved, &open).await?;
     }
     let trash = row.folder.trash.clone();
     let now = trash::Moment { here: micros_of(SystemTime::now()), there: session.api.server_time() };
@@ -348,6 +350,34 @@ async fn approved(catalog: &Catalog, row: &SyncFolderRow) -> Result<Option<break
     match &row.approval {
         Some(list) => catalog.held_list(row.id, list).await.map(Some),
         None => Ok(None),
+    }
+}
+
+/// An approval is over for each picture that it is done to, or that has no cause any more, and as a whole once that is all of them. `open` are those
+/// that had one before the pass.
+async fn settle_approval(
+    catalog: &Catalog,
+    row: &SyncFolderRow,
+    approved: &breaker::HeldList,
+    open: &breaker::HeldList,
+) -> Result<(), CatalogError> {
+    let Some(list) = &row.approval else { return Ok(()) };
+    let paths: Vec<RelativePath> = open.pictures().map(|picture| picture.path.clone()).collect();
+    let base = catalog.sync_base_at(row.id, &paths).await?;
+    let left = open.undone(|path| base.get(path).map(|row| &row.base));
+    if left.pictures().next().is_none() {
+        catalog.forget_removed(row.id).await?;
+        return catalog.end_approval(row.id, list).await;
+    }
+    catalog.drop_held(row.id, list, &approved.without(&left)).await
+}
+
+/// What was approved before, and failed, and waits again now: nothing is tried while it does, and what was in the way may be still.
+fn tell_failures(report: &mut PassReport, last: &PassReport, held: &breaker::HeldList) {
+    let paths: HashSet<String> =
+        held.pictures().map(|picture| path_of(&picture.path).display().to_string()).collect();
+    for failed in last.failed.iter().filter(|failed| paths.contains(&failed.path)) {
+        report.fails(failed.path.clone(), &failed.reason);
     }
 }
 
