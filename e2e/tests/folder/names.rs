@@ -2,6 +2,7 @@
 
 use crate::scene::{Scene, picture, tree_of};
 use darkslide_client::catalog::NewSyncFolder;
+use darkslide_client::folder::Memories;
 use darkslide_client::folder::reconcile::Direction;
 use std::ffi::OsStr;
 use std::fs;
@@ -158,4 +159,22 @@ async fn pictures_of_one_name_come_side_by_side() {
     assert_eq!(there.len(), 4, "{there:?}");
     assert!(there.contains(&"a.jpg".to_owned()) && there.contains(&"a (1).jpg".to_owned()), "{there:?}");
     assert!(there.contains(&format!("{} (1).jpg", "n".repeat(247))), "{there:?}");
+}
+
+/// Whatever is brought in, or into which folder, when the next one looks for the first time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_process_left_is_gone_after_the_next_ones_first_pass() {
+    let mut scene = Scene::new().await;
+    scene.write("Phone/2024/a.jpg", 1);
+    scene.settle().await;
+    let half = scene.path("Phone/2024/.syncthing.darkslide-a1B2c3.tmp");
+    let probe = scene.path("Phone/.darkslide-probe-0123456789abcdef0123456789abcdef");
+    let others = scene.path("Phone/2024/.syncthing.b.jpg.tmp");
+    for path in [&half, &probe, &others] {
+        fs::write(path, picture(9)).unwrap();
+    }
+    scene.memories = Memories::default();
+    scene.pass_over("Phone").await.unwrap();
+    assert!(!half.exists() && !probe.exists() && others.exists());
+    assert_eq!(scene.vault().await, ["a.jpg"]);
 }

@@ -12,13 +12,13 @@ use uuid::Uuid;
 
 use crate::error::quoted;
 use crate::library::folder::is_lost_and_found;
-use crate::restore::place::sync_folder;
+use crate::restore::place::{Temporary, sync_folder};
 
 /// The marker's name. Backups and synchronisation pass it over.
 pub const NAME: &str = ".darkslide-folder";
 
-/// How files begin that only see whether files can be made.
-const PROBE: &str = ".darkslide-probe-";
+/// Files that only see whether files can be made, and markers that are not whole. Syncthing takes them for its own, as what is on its way.
+pub(super) const PROBE: Temporary = Temporary { prefix: ".syncthing.darkslide-probe-", suffix: ".tmp" };
 
 /// The longest marker that is read.
 const BYTES_MAX: u64 = 256;
@@ -111,7 +111,7 @@ pub fn read(root: &Path) -> io::Result<Option<String>> {
 
 /// Puts a marker into a root, in the place of any other.
 pub fn write(root: &Path, id: &str) -> io::Result<()> {
-    let mut file = tempfile::Builder::new().prefix(PROBE).tempfile_in(root)?;
+    let mut file = tempfile::Builder::new().prefix(PROBE.prefix).suffix(PROBE.suffix).tempfile_in(root)?;
     #[cfg(unix)]
     file.as_file()
         .set_permissions(<fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o644))?;
@@ -127,7 +127,7 @@ pub fn write(root: &Path, id: &str) -> io::Result<()> {
 /// Sees whether files can be made and removed in every folder below a root: in the root itself by doing so.
 pub fn probe(root: &Path) -> Result<(), Unhealthy> {
     let attempt = || {
-        let path = root.join(format!("{PROBE}{}", Uuid::new_v4().simple()));
+        let path = root.join(format!("{}{}{}", PROBE.prefix, Uuid::new_v4().simple(), PROBE.suffix));
         OpenOptions::new().write(true).create_new(true).open(&path)?;
         fs::remove_file(&path)
     };
@@ -137,16 +137,19 @@ pub fn probe(root: &Path) -> Result<(), Unhealthy> {
 
 /// Whether the system says so of a root and of every folder below it. Changes nothing.
 pub(super) fn may_change_all(root: &Path) -> Result<(), Unhealthy> {
+    for folder in entries(root).filter(|entry| entry.file_type().is_dir()) {
+        may_change(folder.path()).map_err(|source| unhealthy(folder.path(), source))?;
+    }
+    Ok(())
+}
+
+/// A root and all that is in the folders below it that a pass looks into. What cannot be listed is told by the scan.
+pub(super) fn entries(root: &Path) -> impl Iterator<Item = walkdir::DirEntry> {
     let enter = |entry: &walkdir::DirEntry| {
         let is_entered = || ignored_folder(entry.file_name()).is_none() && !is_lost_and_found(entry.path());
         entry.depth() == 0 || !entry.file_type().is_dir() || is_entered()
     };
-    let folders = walkdir::WalkDir::new(root).into_iter().filter_entry(enter);
-    // What cannot be listed is told by the scan.
-    for folder in folders.filter_map(Result::ok).filter(|entry| entry.file_type().is_dir()) {
-        may_change(folder.path()).map_err(|source| unhealthy(folder.path(), source))?;
-    }
-    Ok(())
+    walkdir::WalkDir::new(root).into_iter().filter_entry(enter).filter_map(Result::ok)
 }
 
 /// Sees whether files can be made and removed in one folder, as far as the system says. One that is gone says nothing.

@@ -10,6 +10,7 @@ pub mod breaker;
 pub mod choose;
 mod elsewhere;
 mod fetch;
+mod leftovers;
 mod look;
 pub mod marker;
 #[cfg(test)]
@@ -129,7 +130,7 @@ struct FolderMemory {
     seen: Memory,
     /// Files of which nothing was known at the last look.
     unsettled: Vec<(u64, bool)>,
-    /// Rights were probed.
+    /// Rights were probed, and what an earlier process left is gone.
     is_probed: bool,
     /// The last pass put removals off, and has added what it had: the next one begins with them.
     is_removal_due: bool,
@@ -153,7 +154,7 @@ impl Memories {
     }
 }
 
-/// Makes one pass over one folder. Records how it went, also where it went nowhere because of the root.
+/// Makes one pass over one folder, for whoever has the turn of its profile. Records how it went, also where it went nowhere because of the root.
 pub async fn pass(
     session: &Arc<Session>,
     catalog: &Catalog,
@@ -248,6 +249,7 @@ async fn pass_over(
             return Ok(());
         }
         marker::probe(&root)?;
+        leftovers::remove(&root);
         trash::recover(&trash, &root).map_err(|error| marker::unhealthy(&trash, error))
     })
     .await?;

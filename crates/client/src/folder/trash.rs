@@ -7,7 +7,7 @@
 //! A clock may be wrong by years. So an entry only goes once 30 days have passed by two that know nothing of each other: this computer's, and the
 //! server's ([`Moment`]). Where the server's is not known, nothing goes.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -45,10 +45,6 @@ pub struct Moment {
 /// What a file is called between its copy on another disk and its removal: what is removed is what was looked at, whatever has its name by
 /// then. Synchronisers and scans pass it over; the entry's id follows.
 const LEAVING: &str = ".syncthing.darkslide-leaving-";
-
-/// What a copy that is not whole is called ([`place::ARRIVING`]), with letters and digits in between.
-const ARRIVING_PREFIX: &str = ".syncthing.darkslide-";
-const ARRIVING_SUFFIX: &str = ".tmp";
 
 /// What is written down of a picture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -391,8 +387,9 @@ fn removable(entry: &Path) -> io::Result<Option<Removable>> {
     for found in fs::read_dir(entry)? {
         let found = found?;
         let name = found.file_name();
-        let is_ours =
-            name == SEEN || picture.as_ref() == Some(&name) || (note.is_some() && is_arriving(&name));
+        let is_ours = name == SEEN
+            || picture.as_ref() == Some(&name)
+            || (note.is_some() && place::ARRIVING.is_name(&name));
         match name == NOTE {
             _ if !found.file_type()?.is_file() => return Ok(None),
             true => has_note = true,
@@ -403,13 +400,6 @@ fn removable(entry: &Path) -> io::Result<Option<Removable>> {
     files.extend(has_note.then(|| entry.join(NOTE)));
     let since = note.as_ref().map_or(since, |note| since.max(note.trashed_at));
     Ok(Some(Removable { since, since_there: note.and_then(|note| note.server_time), files }))
-}
-
-/// Whether it is a copy that a crash left half.
-fn is_arriving(name: &OsStr) -> bool {
-    let random = name.to_str().and_then(|name| name.strip_prefix(ARRIVING_PREFIX));
-    let random = random.and_then(|name| name.strip_suffix(ARRIVING_SUFFIX));
-    random.is_some_and(|random| !random.is_empty() && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
 /// Removes entries that were kept for long enough by both clocks, whole or left by a crash. An entry from the future is kept. What is no entry, or

@@ -5,17 +5,28 @@
 
 use super::plan::Place;
 use darkslide_crypto::{ContentHash, ContentHasher};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use tempfile::NamedTempFile;
 
-/// How temporary files begin and end: a run that was killed leaves some, the next one removes them.
+/// How temporary files begin and end: a run that was killed leaves some, the next one removes them. Letters and digits are in between.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Temporary {
-    prefix: &'static str,
-    suffix: &'static str,
+    pub(crate) prefix: &'static str,
+    pub(crate) suffix: &'static str,
+}
+
+impl Temporary {
+    /// Whether it is the name of one.
+    pub(crate) fn is_name(self, name: &OsStr) -> bool {
+        let random = name.to_str().and_then(|name| name.strip_prefix(self.prefix)?.strip_suffix(self.suffix));
+        random.is_some_and(|random| {
+            !random.is_empty() && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        })
+    }
 }
 
 /// Backups ignore these by the beginning.
@@ -96,9 +107,7 @@ pub(crate) fn remove_leftovers(folder: &Path, left: Temporary) -> io::Result<()>
     };
     for entry in entries {
         let entry = entry?;
-        let name = entry.file_name();
-        let bytes = name.as_encoded_bytes();
-        if bytes.starts_with(left.prefix.as_bytes()) && bytes.ends_with(left.suffix.as_bytes()) {
+        if left.is_name(&entry.file_name()) {
             fs::remove_file(entry.path())?;
         }
     }
