@@ -85,7 +85,7 @@ impl Scene {
         fs::create_dir_all(&path).unwrap();
         let trash = self.folder.path().join(format!("trash-{name}"));
         let rows = self.catalog.sync_folders().await.unwrap();
-        let path = choose::admit(&path, &trash, &rows, &[]).unwrap();
+        let path = choose::admit(&path, &trash, direction, &rows, &[]).unwrap();
         let taken: Vec<_> = rows.into_iter().map(|row| row.folder.marker).collect();
         let marker = choose::mark(&path, &taken).unwrap();
         let keep_older_than = keep.map(|keep| keep.as_micros().try_into().unwrap());

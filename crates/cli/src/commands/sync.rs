@@ -125,12 +125,17 @@ pub(crate) async fn add_folder(
     catalog: &Catalog,
     arguments: &SyncAdd,
 ) -> Result<NewSyncFolder> {
+    let direction = match arguments.direction {
+        Way::Both => Direction::Both,
+        Way::Up => Direction::Up,
+        Way::Down => Direction::Down,
+    };
     let rows = catalog.sync_folders().await?;
     let watched = catalog.watch_folders().await?;
     let given = arguments.local_trash.clone();
     let given = given.map(std::path::absolute).transpose()?;
     let outside = given.clone().unwrap_or_else(|| profile.folder().join("trash"));
-    let path = choose::admit(&arguments.path, &outside, &rows, &watched)?;
+    let path = choose::admit(&arguments.path, &outside, direction, &rows, &watched)?;
     if let Some(trash) = &given
         && !trash::is_free(trash).with_context(|| format!("cannot read {}", trash.display()))?
     {
@@ -158,24 +163,33 @@ pub(crate) async fn add_folder(
     let marker = if arguments.dry_run {
         found.unwrap_or_default()
     } else {
-        marker::probe(&path)?;
+        if direction != Direction::Up {
+            marker::probe(&path)?;
+        }
         let own = rows.into_iter().map(|row| row.folder.marker);
         let taken: Vec<_> = own.chain(others.into_iter().map(|(_, place)| place.marker)).collect();
-        choose::mark(&path, &taken).with_context(|| format!("cannot mark {}", path.display()))?
+        choose::mark(&path, &taken).with_context(|| unmarked(&path, direction, &marker::new_id()))?
     };
     let trash = given.unwrap_or_else(|| profile.local_trash(&marker));
     let keep_older_than =
         arguments.keep_deleted_older_than.map(|age| i64::try_from(age.as_micros()).unwrap_or(i64::MAX));
-    let direction = match arguments.direction {
-        Way::Both => Direction::Both,
-        Way::Up => Direction::Up,
-        Way::Down => Direction::Down,
-    };
     let folder = NewSyncFolder { path, marker, album, direction, keep_older_than, trash };
     if !arguments.dry_run {
         catalog.add_sync_folder(&folder, micros_of(SystemTime::now())).await?;
     }
     Ok(folder)
+}
+
+/// What is said where a folder cannot be given this marker: of one that only goes up, it is all that is needed.
+fn unmarked(path: &Path, direction: Direction, id: &str) -> String {
+    let what = format!("cannot mark {}", path.display());
+    if direction != Direction::Up {
+        return what;
+    }
+    format!(
+        "{what}. Nothing else is ever written there, and this once: {}, then ask again",
+        marker::by_hand(path, id)
+    )
 }
 
 /// The sync folders of this user's other profiles, and those profiles that cannot be read.
@@ -276,12 +290,14 @@ async fn approve(
 }
 
 async fn readopt(output: Output, profile: &Profile, catalog: &Catalog, row: &SyncFolderRow) -> Result<()> {
-    let path = &row.folder.path;
-    marker::probe(path)?;
+    let (path, direction) = (&row.folder.path, row.folder.direction);
+    if direction != Direction::Up {
+        marker::probe(path)?;
+    }
     let id = marker::new_id();
     // Nothing is agreed on before the root says so: a crash in between leaves it unhealthy, and this is asked again.
     catalog.readopt_sync_folder(row.id, &id).await?;
-    marker::write(path, &id).with_context(|| format!("cannot mark {}", path.display()))?;
+    marker::write(path, &id).with_context(|| unmarked(path, direction, &id))?;
     tell_agent(profile).await?;
     output.notice(format!(
         "{} is taken over as it is: it is merged with the vault, and nothing is deleted.",

@@ -472,7 +472,7 @@ fn the_trash_of_a_removed_folder_is_listed() {
     assert!(machine.fails(&["sync", "trash", "restore", id]).contains(file));
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata) == 0)
 }
 

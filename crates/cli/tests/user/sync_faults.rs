@@ -7,11 +7,11 @@
 )]
 
 use crate::machine::{Machine, jpeg, write};
-use crate::sync::give;
+use crate::sync::{give, is_root};
 use darkslide_e2e::strace;
 use serde_json::Value;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -180,7 +180,6 @@ impl Drop for Disk {
 #[test]
 #[expect(clippy::print_stderr, reason = "what is not tested must be seen")]
 fn lost_and_found_at_the_root_of_a_disk_is_passed_over() {
-    const NOBODY: u32 = 65_534;
     let machine = Machine::new();
     let _server = machine.with_account("anna@example.org");
     fs::create_dir(machine.path("Disk")).unwrap();
@@ -220,4 +219,97 @@ fn lost_and_found_at_the_root_of_a_disk_is_passed_over() {
     command.uid(NOBODY).gid(NOBODY);
     let second = report(command);
     assert!(second["failedCount"] == 1 || second["unhealthy"].is_string(), "{second}");
+}
+
+/// Who runs it where root may do anything.
+const NOBODY: u32 = 65_534;
+
+/// A machine whose folder belongs to whoever runs what the second one gives.
+fn as_somebody(machine: &Machine) -> impl Fn(&[&str]) -> Command {
+    if is_root() {
+        fs::set_permissions(machine.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        for path in ["home", "Phone"] {
+            give(&machine.path(path), NOBODY);
+        }
+    }
+    |words: &[&str]| {
+        let mut command = machine.command(words);
+        if is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command
+    }
+}
+
+/// Nobody but root may change what is in a folder.
+fn close(folder: &Path) {
+    if is_root() {
+        chown(folder, Some(0), Some(0)).unwrap();
+    }
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o555)).unwrap();
+}
+
+/// As Syncthing makes one, under another user: what it holds is sent, and what would have to be written there is told.
+#[test]
+fn a_folder_that_may_not_be_written_keeps_nothing_else_from_being_done() {
+    let machine = Machine::new();
+    let _server = machine.with_account("anna@example.org");
+    for (name, seed) in [("2024/a.jpg", 1), ("b.jpg", 2), ("c.jpg", 3)] {
+        write(&machine.path("Phone").join(name), &jpeg(seed));
+    }
+    let command = as_somebody(&machine);
+    let words = [&["sync", "run", "--json"], &AT_ONCE[..]].concat();
+    assert!(command(&["sync", "add", "Phone"]).output().unwrap().status.success());
+    assert_eq!(report(command(&words))["uploaded"], 3);
+    for (name, seed) in [("2024/d.jpg", 4), ("e.jpg", 5)] {
+        write(&machine.path("Phone").join(name), &jpeg(seed));
+    }
+    let folder = machine.path("Phone/2024");
+    close(&folder);
+    for name in ["a.jpg", "b.jpg"] {
+        let listed = command(&["list", "files", "--name", name, "--json"]).output().unwrap().stdout;
+        let listed: Value = serde_json::from_slice(&listed).unwrap();
+        let file = listed["files"][0]["id"].to_string();
+        assert!(command(&["trash", "add", &file]).output().unwrap().status.success());
+    }
+    let told = report(command(&words));
+    assert_eq!((&told["uploaded"], &told["trashedLocal"]), (&2.into(), &1.into()), "{told}");
+    assert!(folder.join("a.jpg").exists() && !machine.path("Phone/b.jpg").exists());
+    let said = told["failed"].to_string();
+    let remedy = if is_root() { "sudo groupadd photos" } else { "chmod -R u+rwX" };
+    for part in [folder.canonicalize().unwrap().to_str().unwrap(), "with mode 0555", remedy] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    let owner = is_root().then_some(NOBODY);
+    chown(&folder, owner, owner).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+    let told = report(command(&words));
+    assert_eq!((&told["trashedLocal"], &told["failedCount"]), (&1.into(), &0.into()), "{told}");
+}
+
+/// Its marker is all that it needs, once.
+#[test]
+fn a_folder_that_only_goes_up_need_not_be_written() {
+    let machine = Machine::new();
+    let _server = machine.with_account("anna@example.org");
+    write(&machine.path("Phone/2024/a.jpg"), &jpeg(1));
+    let command = as_somebody(&machine);
+    let folder = machine.path("Phone");
+    for path in [folder.join("2024"), folder.clone()] {
+        close(&path);
+    }
+    let add = || command(&["sync", "add", "Phone", "--direction", "up"]).output().unwrap();
+    let said = String::from_utf8(add().stderr).unwrap();
+    let marker = said.split_once("`echo ").and_then(|(_, rest)| rest.split_once(" | sudo tee "));
+    let (id, _) = marker.unwrap_or_else(|| panic!("{said}"));
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(folder.join(".darkslide-folder"), format!("{id}\n")).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
+    let added = add();
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    let told = report(command(&[&["sync", "run", "--json"], &AT_ONCE[..]].concat()));
+    assert_eq!((&told["uploaded"], &told["failedCount"]), (&1.into(), &0.into()), "{told}");
+    for path in [folder.join("2024"), folder] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::marker::{self, NAME, Unhealthy};
+use super::reconcile::Direction;
 use super::scan::Stat;
 use super::trash::TrashedFile;
 use crate::catalog::{SyncFolderRow, SyncPlace, WatchFolderRow};
@@ -91,10 +92,12 @@ pub enum ChooseError {
     NotInStep(PathBuf),
 }
 
-/// The path under which a new folder is kept in step: there, writable with all that is below it, and apart from all others. Changes nothing.
+/// The path under which a new folder is kept in step: there, writable with all that is below it unless it only goes up, and apart from all others.
+/// Changes nothing.
 pub fn admit(
     path: &Path,
     trash: &Path,
+    direction: Direction,
     in_step: &[SyncFolderRow],
     watched: &[WatchFolderRow],
 ) -> Result<PathBuf, ChooseError> {
@@ -123,7 +126,9 @@ pub fn admit(
     if let Some(row) = in_step.iter().find(|row| is_inside(&row.folder.trash, &whole)) {
         return Err(ChooseError::HoldsTrash { path: whole, trash: row.folder.trash.clone() });
     }
-    marker::may_change_all(&whole)?;
+    if direction != Direction::Up {
+        marker::may_change_all(&whole)?;
+    }
     Ok(whole)
 }
 
@@ -238,7 +243,7 @@ mod tests {
     fn the_trash_lies_outside() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
-        let admit = |trash: &Path| admit(&root, trash, &[], &[]);
+        let admit = |trash: &Path| admit(&root, trash, Direction::Both, &[], &[]);
         assert!(matches!(admit(&root.join("trash/deep")), Err(ChooseError::TrashInside(_))));
         assert_eq!(admit(&root.with_extension("trash")).unwrap(), root);
     }

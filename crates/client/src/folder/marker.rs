@@ -124,23 +124,32 @@ pub fn write(root: &Path, id: &str) -> io::Result<()> {
     sync_folder(root)
 }
 
-/// Sees whether files can be made and removed in every folder below a root: in the root itself by doing so.
+/// Sees whether files can be made and removed in a root: by doing so, and by what the system says of those of others.
 pub fn probe(root: &Path) -> Result<(), Unhealthy> {
     let attempt = || {
         let path = root.join(format!("{}{}{}", PROBE.prefix, Uuid::new_v4().simple(), PROBE.suffix));
         OpenOptions::new().write(true).create_new(true).open(&path)?;
-        fs::remove_file(&path)
+        fs::remove_file(&path)?;
+        may_change(root)
     };
-    attempt().map_err(|source| unhealthy(root, source))?;
-    may_change_all(root)
+    attempt().map_err(|source| unhealthy(root, source))
 }
 
 /// Whether the system says so of a root and of every folder below it. Changes nothing.
 pub(super) fn may_change_all(root: &Path) -> Result<(), Unhealthy> {
-    for folder in entries(root).filter(|entry| entry.file_type().is_dir()) {
-        may_change(folder.path()).map_err(|source| unhealthy(folder.path(), source))?;
-    }
-    Ok(())
+    closed(root).into_iter().try_for_each(|folder| may_be_changed(&folder))
+}
+
+/// A root and the folders below it of which the system says that files cannot be made and removed there.
+pub(super) fn closed(root: &Path) -> Vec<PathBuf> {
+    let folders = entries(root).filter(|entry| entry.file_type().is_dir());
+    folders.map(walkdir::DirEntry::into_path).filter(|folder| may_be_changed(folder).is_err()).collect()
+}
+
+/// How somebody who may write to a root gives it this marker. Of a folder that only goes up nothing else is ever written.
+pub fn by_hand(root: &Path, id: &str) -> String {
+    let path = quoted(&root.join(NAME).display().to_string());
+    format!("`echo {id} | sudo tee {path}` (if it is mounted read-only, while it is not)")
 }
 
 /// A root and all that is in the folders below it that a pass looks into. What cannot be listed is told by the scan.
@@ -333,9 +342,8 @@ mod tests {
     #[test]
     fn probing_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
-        fs::create_dir_all(folder.path().join("a/b")).unwrap();
         probe(folder.path()).unwrap();
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         assert!(matches!(probe(&folder.path().join("gone")), Err(Unhealthy::Unusable { .. })));
     }
 

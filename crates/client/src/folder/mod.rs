@@ -33,7 +33,7 @@ use darkslide_media::probe::micros_of;
 use tokio_util::sync::CancellationToken;
 
 use crate::backup::{AssetError, BackupError, Settings};
-use crate::catalog::{BaseChanges, BaseRow, Catalog, CatalogError, SyncFolderRow};
+use crate::catalog::{BaseChanges, BaseRow, Catalog, CatalogError, NewSyncFolder, SyncFolderRow};
 use crate::download::blocking;
 use crate::error::{VaultError, causes_on};
 use crate::event::Events;
@@ -45,7 +45,7 @@ pub use apply::Share;
 use breaker::Standing;
 use look::{Looked, Looker, look};
 use marker::Unhealthy;
-use reconcile::{RelativePath, SyncPlan};
+use reconcile::{Direction, RelativePath, SyncPlan};
 pub use recovery::{RecoveryError, restore_from_trash};
 use report::PassReport;
 use scan::{Memory, Scan};
@@ -130,8 +130,8 @@ struct FolderMemory {
     seen: Memory,
     /// Files of which nothing was known at the last look.
     unsettled: Vec<(u64, bool)>,
-    /// Rights were probed, and what an earlier process left is gone.
-    is_probed: bool,
+    /// Folders in which nothing could be made or removed when rights were probed, and what an earlier process left was removed; none before that.
+    closed: Option<Vec<PathBuf>>,
     /// The last pass put removals off, and has added what it had: the next one begins with them.
     is_removal_due: bool,
 }
@@ -170,7 +170,7 @@ pub async fn pass(
         Ok(report) => report,
         Err(SyncError::Unhealthy(why)) => {
             if let Some(memory) = memories.folders.get_mut(&row.id) {
-                memory.is_probed = false;
+                memory.closed = None;
                 memory.unsettled.clear();
             }
             PassReport { unhealthy: Some(why.to_string()), hold: row.hold, ..PassReport::default() }
@@ -240,20 +240,7 @@ async fn pass_over(
     events: &Events,
     stop: &CancellationToken,
 ) -> Result<PassReport, SyncError> {
-    let memory = memories.folders.entry(row.id).or_default();
-    let (root, id, is_probed) = (row.folder.path.clone(), row.folder.marker.clone(), memory.is_probed);
-    let trash = row.folder.trash.clone();
-    blocking(move || {
-        marker::check(&root, &id)?;
-        if is_probed {
-            return Ok(());
-        }
-        marker::probe(&root)?;
-        leftovers::remove(&root);
-        trash::recover(&trash, &root).map_err(|error| marker::unhealthy(&trash, error))
-    })
-    .await?;
-    memory.is_probed = true;
+    let closed = enter(row, memories.folders.entry(row.id).or_default()).await?;
     let began = Instant::now();
     let Looked { mut scan, mut plan, agreed, vault, mounts } =
         look(session, catalog, row, memories, settings, events).await?;
@@ -275,6 +262,9 @@ async fn pass_over(
         catalog.end_approval(row.id, list).await?;
     }
     let mut report = PassReport { hold, vault: vault.0, ..PassReport::default() };
+    for (folder, why) in closed {
+        report.fails(folder, &why);
+    }
     tell(&mut report, &scan, &plan, settings);
     if let (Some(held), Some(last)) = (&held, &row.last_pass) {
         tell_failures(&mut report, last, &held.list);
@@ -319,6 +309,38 @@ async fn pass_over(
         tracing::warn!(%error, "old entries of a local trash cannot be removed");
     }
     Ok(report)
+}
+
+/// Sees whether a folder is the one that it should be and, once a process, what may be written of it. Says in which folders below it nothing can be made
+/// or removed, and why: what is only read goes on. In one that only goes up nothing is written.
+async fn enter(
+    row: &SyncFolderRow,
+    memory: &mut FolderMemory,
+) -> Result<Vec<(String, Unhealthy)>, SyncError> {
+    let NewSyncFolder { path: root, marker: id, trash, direction, .. } = row.folder.clone();
+    let known = memory.closed.take();
+    let (closed, told) = blocking(move || {
+        marker::check(&root, &id)?;
+        let closed = match known {
+            Some(closed) => closed,
+            None if direction == Direction::Up => Vec::new(),
+            None => {
+                marker::probe(&root)?;
+                leftovers::remove(&root);
+                trash::recover(&trash, &root).map_err(|error| marker::unhealthy(&trash, error))?;
+                marker::closed(&root)
+            }
+        };
+        let why = |folder: &PathBuf| {
+            let below = folder.strip_prefix(&root).unwrap_or(folder).display().to_string();
+            marker::may_be_changed(folder).err().map(|why| (below, why))
+        };
+        let told: Vec<_> = closed.iter().filter_map(why).collect();
+        Ok::<_, Unhealthy>((closed, told))
+    })
+    .await?;
+    memory.closed = Some(closed);
+    Ok(told)
 }
 
 /// What a pass would do now. Changes nothing. A folder that is not in the list has no marker yet.
