@@ -178,3 +178,19 @@ async fn what_a_killed_process_left_is_gone_after_the_next_ones_first_pass() {
     assert!(!half.exists() && !probe.exists() && others.exists());
     assert_eq!(scene.vault().await, ["a.jpg"]);
 }
+
+/// Of a folder of its own, or of a picture: it is said what it is, and that nothing but its owner ends that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_became_a_link_is_told_and_is_no_deletion() {
+    let mut scene = Scene::new().await;
+    scene.write("Phone/2024/a.jpg", 1);
+    scene.write("Phone/b.jpg", 2);
+    scene.settle().await;
+    scene.rename("Phone/2024", "elsewhere");
+    std::os::unix::fs::symlink(scene.path("elsewhere"), scene.path("Phone/2024")).unwrap();
+    let report = scene.settle().await;
+    assert_eq!((report.waiting_count, report.lasting_count), (1, 1), "{report:?}");
+    let told = &report.waiting[0].reason;
+    assert!(told.contains("2024 is a link now") && told.contains("sync add"), "{told}");
+    assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (2, 0));
+}

@@ -495,7 +495,9 @@ async fn one_way_folders_touch_one_side() {
     scene.settle_over("Up").await;
     scene.trash_elsewhere("a.jpg").await;
     scene.remove("Up/b.jpg");
-    scene.settle_over("Up").await;
+    let report = scene.settle_over("Up").await;
+    assert!(report.waiting[0].reason.contains("delete it here as well"), "{report:?}");
+    assert_eq!((report.waiting_count, report.lasting_count), (1, 1));
     assert_eq!(scene.tree("Up"), tree_of([("a.jpg", 1), ("c.jpg", 3)]), "nothing in it is touched");
     assert_eq!(scene.vault_trash().await, ["a.jpg", "b.jpg"]);
 

@@ -85,6 +85,19 @@ fn what_a_folder_that_only_goes_down_gets_back_stays_in_the_trash_of_the_vault()
     assert!(!machine.path("Copy/1 (1).jpg").exists());
 }
 
+/// It is nothing that is being worked at.
+#[test]
+fn what_a_folder_that_only_goes_down_has_alone_is_left_out() {
+    let machine = Machine::new();
+    let _server = machine.with_account("anna@example.org");
+    write(&machine.path("Copy/own.jpg"), &jpeg(1));
+    machine.says(&["sync", "add", "Copy", "--direction", "down"]);
+    run(&machine);
+    let said = machine.says(&["sync", "status"]);
+    assert!(said.contains("1 left out") && !said.contains("at work"), "{said}");
+    assert!(said.contains("own.jpg: the folder only goes down") && said.contains("sync remove"), "{said}");
+}
+
 /// Neither by a watch folder nor by hand.
 #[test]
 fn a_local_trash_is_not_backed_up() {

@@ -24,7 +24,7 @@ use super::reconcile::{
     self, Base, Deleted, Direction, Local, Others, RelativePath, Remote, Snapshot, SyncPlan, reconcile,
 };
 use super::scan::{self, Scan, scan};
-use super::{Memories, PassSettings, SyncError, marker, mounts, names};
+use super::{Memories, PassSettings, SyncError, marker, mounts, names, waiting};
 use crate::backup::albums::Albums;
 use crate::catalog::{BaseRow, Catalog, Feed, Fingerprint, SyncFolderRow};
 use crate::download::{NO_PANIC, blocking};
@@ -43,6 +43,8 @@ pub(super) struct Looked {
     pub(super) vault: Version,
     /// Places where something is mounted now: to be remembered before anything is agreed on there.
     pub(super) mounts: BTreeSet<RelativePath>,
+    /// Why each path of the plan waits.
+    pub(super) reasons: BTreeMap<RelativePath, waiting::Reason>,
 }
 
 /// What was agreed on.
@@ -196,7 +198,8 @@ impl Sight {
         snapshot.others.unsettled.clone_from(&self.unsettled_elsewhere);
         look_elsewhere(catalog, row, &mut snapshot, |agreed| agreed.is_missed_twice(&wanted, now)).await?;
         let plan = reconcile(&snapshot, &wanted, now);
-        Ok(Looked { scan, plan, agreed, vault: snapshot.vault, mounts })
+        let reasons = waiting::reasons(&row.folder.path, row.folder.direction, &plan, &scan.unsettled);
+        Ok(Looked { scan, plan, agreed, vault: snapshot.vault, mounts, reasons })
     }
 }
 

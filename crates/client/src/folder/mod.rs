@@ -23,6 +23,7 @@ pub mod report;
 pub mod scan;
 mod still;
 pub mod trash;
+pub mod waiting;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
@@ -110,8 +111,8 @@ pub struct Preview {
     pub plan: SyncPlan,
     /// What of it would wait for the owner: those steps are in the plan all the same.
     pub held: Option<breaker::Held>,
-    /// What was seen.
-    pub unsettled: Vec<scan::Unsettled>,
+    /// Why each path waits.
+    pub reasons: BTreeMap<RelativePath, waiting::Reason>,
     /// What could not be read.
     pub unreadable: Vec<(PathBuf, String)>,
 }
@@ -242,7 +243,7 @@ async fn pass_over(
 ) -> Result<PassReport, SyncError> {
     let closed = enter(row, memories.folders.entry(row.id).or_default()).await?;
     let began = Instant::now();
-    let Looked { mut scan, mut plan, agreed, vault, mounts } =
+    let Looked { mut scan, mut plan, agreed, vault, mounts, reasons } =
         look(session, catalog, row, memories, settings, events).await?;
     let (looked_for, looked_at) = (began.elapsed(), Instant::now());
     if !mounts.is_empty() {
@@ -265,7 +266,7 @@ async fn pass_over(
     for (folder, why) in closed {
         report.fails(folder, &why);
     }
-    tell(&mut report, &scan, &plan, settings);
+    tell(&mut report, &scan, (&plan, reasons), settings);
     if let (Some(held), Some(last)) = (&held, &row.last_pass) {
         tell_failures(&mut report, last, &held.list);
     }
@@ -361,12 +362,7 @@ pub async fn preview(
     let removed = catalog.sync_removed(row.id).await?;
     let standing = Standing::of(looked.agreed, &removed, micros_of(SystemTime::now()));
     let held = breaker::judge(&mut looked.plan.clone(), standing, row.hold, approved.as_ref());
-    Ok(Preview {
-        plan: looked.plan,
-        held,
-        unsettled: looked.scan.unsettled,
-        unreadable: looked.scan.unreadable,
-    })
+    Ok(Preview { plan: looked.plan, held, reasons: looked.reasons, unreadable: looked.scan.unreadable })
 }
 
 /// What the owner approved.
@@ -406,20 +402,22 @@ fn tell_failures(report: &mut PassReport, last: &PassReport, held: &breaker::Hel
 }
 
 /// What the report says of what is not done.
-fn tell(report: &mut PassReport, scan: &Scan, plan: &SyncPlan, settings: &PassSettings) {
+fn tell(
+    report: &mut PassReport,
+    scan: &Scan,
+    (plan, reasons): (&SyncPlan, BTreeMap<RelativePath, waiting::Reason>),
+    settings: &PassSettings,
+) {
     let now = SystemTime::now();
     for unsettled in &scan.unsettled {
-        report.waits(path_of(&unsettled.path).display().to_string(), &unsettled.reason);
         report.look_by(micros_of(unsettled.until));
     }
     for (path, reason) in &scan.unreadable {
         report.fails(path.display().to_string(), reason);
     }
-    let told: HashSet<_> = scan.unsettled.iter().map(|unsettled| &unsettled.path).collect();
-    for (path, wait) in &plan.waiting {
-        if !told.contains(path) {
-            report.waits(path_of(path).display().to_string(), wait);
-        }
+    for (path, waiting::Reason { text, lasts }) in reasons {
+        report.waits(path_of(&path).display().to_string(), &text);
+        report.lasting_count += u64::from(lasts);
     }
     let is_missing = plan.waiting.iter().any(|(_, wait)| *wait == reconcile::Wait::Missing);
     let is_missed = plan.steps.iter().any(|step| matches!(step.action, reconcile::Action::Miss(_)));

@@ -46,6 +46,8 @@ pub struct PassReport {
     pub waiting: Vec<Told>,
     /// How much waits in all.
     pub waiting_count: u64,
+    /// How much of that waits until somebody does something, or for ever.
+    pub lasting_count: u64,
     /// What did not work; the next pass tries again.
     pub failed: Vec<Told>,
     /// How much did not work in all.

@@ -1,6 +1,5 @@
 //! Sync folders, plans and passes as they are told.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -91,7 +90,10 @@ fn state(folder: &Told) -> String {
             format!("not in step since {}", date(pass.failing_since.unwrap_or(pass.began)))
         }
         Some(pass) if pass.failed_count > 0 => format!("{} failed", pass.failed_count),
-        Some(pass) if pass.waiting_count > 0 || pass.has_more => "at work".to_owned(),
+        Some(pass) if pass.waiting_count > pass.lasting_count || pass.has_more => "at work".to_owned(),
+        Some(pass) if pass.lasting_count > 0 => {
+            format!("in step {}, {} left out", date(pass.began), pass.lasting_count)
+        }
         Some(pass) => format!("in step {}", date(pass.began)),
         None if folder.in_step > 0 => "at work".to_owned(),
         None => "not looked at yet".to_owned(),
@@ -249,10 +251,8 @@ pub(super) fn show_plan(output: Output, shown: Vec<(PathBuf, Preview)>) -> Resul
                 step.from.as_ref().map(|from| format!(" (was {})", on_one_line(from))).unwrap_or_default();
             text += &format!("  {}: {}{from}: {}\n", step.action, on_one_line(&step.path), step.cause);
         }
-        let unsettled: HashMap<_, _> =
-            preview.unsettled.iter().map(|unsettled| (&unsettled.path, &unsettled.reason)).collect();
         let why = |path: &RelativePath, wait: Wait| {
-            unsettled.get(path).map_or_else(|| wait.to_string(), |reason| (*reason).clone())
+            preview.reasons.get(path).map_or_else(|| wait.to_string(), |reason| reason.text.clone())
         };
         let waiting: Vec<_> = preview
             .plan
