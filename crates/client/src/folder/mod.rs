@@ -264,7 +264,10 @@ async fn pass_over(
     }
     let mut report = PassReport { hold, vault: vault.0, ..PassReport::default() };
     for (folder, why) in closed {
-        report.fails(folder, &why);
+        // What cannot be listed either is told once.
+        if scan.unreadable.iter().all(|(unreadable, _)| *unreadable != folder) {
+            report.fails(folder.display().to_string(), &why);
+        }
     }
     tell(&mut report, &scan, (&plan, reasons), settings);
     if let (Some(held), Some(last)) = (&held, &row.last_pass) {
@@ -317,7 +320,7 @@ async fn pass_over(
 async fn enter(
     row: &SyncFolderRow,
     memory: &mut FolderMemory,
-) -> Result<Vec<(String, Unhealthy)>, SyncError> {
+) -> Result<Vec<(PathBuf, Unhealthy)>, SyncError> {
     let NewSyncFolder { path: root, marker: id, trash, direction, .. } = row.folder.clone();
     let known = memory.closed.take();
     let (closed, told) = blocking(move || {
@@ -332,10 +335,7 @@ async fn enter(
                 marker::closed(&root)
             }
         };
-        let why = |folder: &PathBuf| {
-            let below = folder.strip_prefix(&root).unwrap_or(folder).display().to_string();
-            marker::may_be_changed(folder).err().map(|why| (below, why))
-        };
+        let why = |folder: &PathBuf| Some((folder.clone(), marker::may_be_changed(folder).err()?));
         let told: Vec<_> = closed.iter().filter_map(why).collect();
         Ok::<_, Unhealthy>((closed, told))
     })
