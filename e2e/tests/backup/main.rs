@@ -17,4 +17,5 @@ mod proxies;
 mod renames;
 mod scene;
 mod takeout;
+mod takeout_again;
 mod thumbnails;

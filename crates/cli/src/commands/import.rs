@@ -65,7 +65,15 @@ async fn open(arguments: Takeout, events: Events) -> Export {
 
 /// The report for people.
 fn summary(report: &ImportReport) -> String {
-    backup::summary(&report.backup) + &unmatched(&report.unmatched)
+    backup::summary(&report.backup) + &there_twice(report.there_twice) + &unmatched(&report.unmatched)
+}
+
+fn there_twice(copies: u64) -> String {
+    if copies == 0 {
+        return String::new();
+    }
+    let copies = counted(copies, "file");
+    format!("\nThere twice, with the same content, and counted once: {copies}.\n")
 }
 
 fn unmatched(unmatched: &Unmatched) -> String {
@@ -101,6 +109,7 @@ fn previewed(preview: &Preview) -> String {
     let total = preview.files.iter().map(|file| file.size).sum();
     let files = counted(preview.files.len() as u64, "file");
     text += &format!("\nWould import {files}, {} at most; {} unchanged.\n", bytes(total), preview.unchanged);
+    text += &there_twice(preview.there_twice);
     section(&mut text, "Not pictures or videos by their names", &preview.not_media, NAMED);
     text += &unmatched(&preview.unmatched);
     let skipped = preview.skipped.iter().map(|skipped| format!("{}: {}", skipped.path, skipped.reason));
@@ -127,12 +136,14 @@ mod tests {
     fn the_summary_names_what_could_not_be_matched() {
         let failed = vec![Named { path: "/u.zip".into(), reason: "it is encrypted".into() }];
         let backup = BackupReport { uploaded: 2, linked: 1, failed, ..BackupReport::default() };
-        insta::assert_snapshot!(summary(&ImportReport { backup, unmatched: nothing_matched() }), @r"
+        insta::assert_snapshot!(summary(&ImportReport { backup, unmatched: nothing_matched(), there_twice: 1 }), @r"
         2 files uploaded, 1 already in the vault, 1 failed.
         Sent 0 B in 0.0 s.
 
         Failed; the next run tries again:
           /u.zip: it is encrypted
+
+        There twice, with the same content, and counted once: 1 file.
 
         No sidecar was found for these; they have the dates and places that are in the files:
           /t.zip/Takeout/a.jpg
@@ -161,12 +172,15 @@ mod tests {
             skipped: vec![Named { path: "/t.zip/Trash/c.jpg".into(), reason: "it is in the trash".into() }],
             failed: vec![Named { path: "/u.zip".into(), reason: "it is encrypted".into() }],
             unmatched: nothing_matched(),
+            there_twice: 2,
         };
         insta::assert_snapshot!(previewed(&preview), @r"
         2023-11-14T22:13:20Z  Paris  /t.zip/a.jpg
         date of the file      Paris  /t.zip/b.jpg
 
         Would import 2 files, 3.00 MB at most; 3 unchanged.
+
+        There twice, with the same content, and counted once: 2 files.
 
         Not pictures or videos by their names:
           /t.zip/archive_browser.html

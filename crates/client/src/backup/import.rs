@@ -25,7 +25,7 @@ use crate::takeout::{Export, ExportPlan, FolderSteps, ImportReport, Item, Settle
 pub async fn import(
     session: Arc<Session>,
     catalog: Catalog,
-    export: Export,
+    mut export: Export,
     settings: &Settings,
     events: &Events,
     stop: &CancellationToken,
@@ -40,7 +40,7 @@ pub async fn import(
     if export.sources.is_empty() {
         // Whoever named it waits for no thumbnails of something else.
         let unmatched = export.unmatched().clone();
-        return Ok(ImportReport { backup: run.report(began.elapsed()), unmatched });
+        return Ok(ImportReport { backup: run.report(began.elapsed()), unmatched, there_twice: 0 });
     }
     let plan = export.plan(&run.catalog).await?;
     run.expect_files(plan.to_read.files());
@@ -49,10 +49,10 @@ pub async fn import(
         run.prepare_to_send().await?;
     }
     run.remember_sidecars(&export, &plan.new_sidecars).await?;
-    let unmatched = export.unmatched().clone();
+    let (unmatched, there_twice) = (export.unmatched().clone(), export.there_twice());
     let export = Arc::new(export);
     run.work(async |lanes| run.feed_export(lanes, &export, plan).await).await?;
-    Ok(ImportReport { backup: run.report(began.elapsed()), unmatched })
+    Ok(ImportReport { backup: run.report(began.elapsed()), unmatched, there_twice })
 }
 
 impl Run {

@@ -12,10 +12,11 @@ use std::sync::Arc;
 use darkslide_media::file_type::classify;
 use darkslide_media::takeout::document::{self, AlbumDocument, Document, JSON_MAX, Sidecar};
 use darkslide_media::takeout::folders::is_year;
-use darkslide_media::takeout::names::{self, Match};
+use darkslide_media::takeout::names::{Match, is_json};
 use serde::de::IgnoredAny;
 use unicode_normalization::UnicodeNormalization as _;
 
+use super::copies::{self, Once, name_of};
 use super::sources::Listed;
 use super::{Export, ImportOptions, Item, Source, Unmatched};
 use crate::catalog::DeviceAlbumKey;
@@ -39,9 +40,39 @@ pub(crate) struct Folder {
     pub(crate) sidecars: Vec<Item>,
     /// The sidecar of each of the media.
     pub(crate) matches: Vec<Option<Match>>,
+    /// Where else each of the media is.
+    pub(crate) media_copies: Vec<Vec<Item>>,
+    /// Where else each of the sidecars is.
+    sidecar_copies: Vec<Vec<Item>>,
 }
 
 impl Folder {
+    /// What belongs together of files that lie in one folder of the export. With it, all sidecars that are somebody's.
+    fn of(sources: &[Source], items: Vec<Item>) -> (Self, HashSet<usize>) {
+        let (sidecars, media) = items.into_iter().partition(|item| is_json(&name_of(&item.path)));
+        let (media, sidecars) = (Once::of(sources, media), Once::of(sources, sidecars));
+        let (matches, used) = copies::assign(&media, &sidecars);
+        let folder = Self {
+            media: media.items,
+            sidecars: sidecars.items,
+            matches,
+            media_copies: media.copies,
+            sidecar_copies: sidecars.copies,
+        };
+        (folder, used)
+    }
+
+    /// Pictures and videos that are there once more than they count.
+    pub(super) fn there_twice(&self) -> u64 {
+        let copies = self.media_copies.iter().flatten();
+        copies.filter(|item| is_media(&item.path)).count() as u64
+    }
+
+    /// A sidecar, and its copies.
+    pub(super) fn sidecar_and_copies(&self, at: usize) -> impl Iterator<Item = &Item> {
+        self.sidecars.get(at).into_iter().chain(self.sidecar_copies.get(at).into_iter().flatten())
+    }
+
     pub(crate) fn sidecar_of(&self, media: usize) -> Option<(&Item, Match)> {
         let found = (*self.matches.get(media)?)?;
         Some((self.sidecars.get(found.sidecar)?, found))
@@ -52,21 +83,21 @@ impl Folder {
 pub(super) fn sort(listed: Listed, options: &ImportOptions) -> Export {
     let Listed { sources, mut items, unreadable, left_out } = listed;
     // In whichever order the archives were named: of equal pictures the first decides.
-    items.sort_by(|one, other| one.path.cmp(&other.path));
-    let mut folders: BTreeMap<PathBuf, Folder> = BTreeMap::new();
+    let root = |item: &Item| sources.get(item.source).map(|source| &source.root);
+    items.sort_by(|one, other| one.path.cmp(&other.path).then_with(|| root(one).cmp(&root(other))));
+    let mut sorted: BTreeMap<PathBuf, Vec<Item>> = BTreeMap::new();
     for item in items {
-        let folder = folders.entry(folder_of(&item.path)).or_default();
-        let is_json = names::is_json(&name_of(&item.path));
-        if is_json { &mut folder.sidecars } else { &mut folder.media }.push(item);
+        sorted.entry(folder_of(&item.path)).or_default().push(item);
     }
+    let mut folders = BTreeMap::new();
     let otherwise = DeviceAlbum { key: album_key(Path::new("")), name: options.album.clone() };
     let mut sorting =
         Sorting { sources, albums: HashMap::new(), unreadable, unmatched: Unmatched::default() };
-    for (path, folder) in &mut folders {
-        let (media, sidecars) = (all_names(&folder.media), all_names(&folder.sidecars));
-        folder.matches = names::assign(&texts(&media), &texts(&sidecars));
-        let album = sorting.look_at_the_rest(folder);
-        sorting.name_album(path, folder, album, &otherwise.name);
+    for (path, items) in sorted {
+        let (folder, used) = Folder::of(&sorting.sources, items);
+        let album = sorting.look_at_the_rest(&folder, &used);
+        sorting.name_album(&path, &folder, album, &otherwise.name);
+        folders.insert(path, folder);
     }
     let Sorting { sources, albums, unreadable, unmatched } = sorting;
     let albums = Arc::new(FolderAlbums { albums, otherwise });
@@ -91,8 +122,7 @@ impl Sorting {
     }
 
     /// Sees what the files without a partner are; among them may be the folder's own, which says what album it is.
-    fn look_at_the_rest(&mut self, folder: &Folder) -> Option<AlbumDocument> {
-        let used: HashSet<usize> = folder.matches.iter().flatten().map(|found| found.sidecar).collect();
+    fn look_at_the_rest(&mut self, folder: &Folder, used: &HashSet<usize>) -> Option<AlbumDocument> {
         let mut album = None;
         for (_, item) in folder.sidecars.iter().enumerate().filter(|(at, _)| !used.contains(at)) {
             let whole = self.source(item).root.join(&item.path);
@@ -121,7 +151,7 @@ impl Sorting {
             |album: &AlbumDocument| !is_year(&name) && !album.title.as_deref().is_some_and(is_year);
         let title = album.filter(is_album).map(|album| album.title.unwrap_or_else(|| name.clone()));
         let title = title.filter(|title| !title.is_empty());
-        for item in &folder.media {
+        for item in folder.media.iter().chain(folder.media_copies.iter().flatten()) {
             let parent = item.path.parent().unwrap_or(Path::new(""));
             let album = || match &title {
                 Some(title) => DeviceAlbum { key: album_key(parent), name: title.clone() },
@@ -184,18 +214,6 @@ fn folder_of(path: &Path) -> PathBuf {
         part.to_str().map_or_else(|| part.into(), |part| PathBuf::from(part.nfc().collect::<String>()))
     };
     parts.iter().skip(begin).map(composed).collect()
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn all_names(items: &[Item]) -> Vec<String> {
-    items.iter().map(|item| name_of(&item.path)).collect()
-}
-
-fn texts(names: &[String]) -> Vec<&str> {
-    names.iter().map(String::as_str).collect()
 }
 
 #[cfg(test)]

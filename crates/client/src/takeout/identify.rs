@@ -98,13 +98,16 @@ impl Export {
                 let failed = Identified::Unreadable { relative, fingerprint: UNKNOWN, error };
                 unreadable.push((Arc::clone(&self.source(item).root), failed));
             };
-            self.read_sidecar(item).map_err(failed).ok().flatten().map(Arc::new)
+            self.read_sidecar(folder, found.sidecar).map_err(failed).ok().flatten().map(Arc::new)
         });
         known.clone().map(|sidecar| (sidecar, found.kinship))
     }
 
-    pub(super) fn read_sidecar(&self, item: &Item) -> io::Result<Option<Sidecar>> {
-        read_sidecar(self.source(item), item)
+    /// Reads a sidecar, or where that cannot be read a copy of it. Fails as reading the first does.
+    pub(super) fn read_sidecar(&self, folder: &Folder, at: usize) -> io::Result<Option<Sidecar>> {
+        let mut read = folder.sidecar_and_copies(at).map(|item| read_sidecar(self.source(item), item));
+        let first = read.next().unwrap_or(Ok(None));
+        first.or_else(|error| read.find_map(Result::ok).ok_or(error))
     }
 
     fn asset(&self, main: Seen, motion: Option<Seen>, zone: &ZoneRule, now: i64) -> (Arc<Path>, Identified) {

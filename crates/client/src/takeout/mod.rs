@@ -5,6 +5,7 @@
 //! [`darkslide_media::takeout`]. Nothing is unpacked. What is unchanged costs the directory of its archive, and the few JSON files
 //! that are nobody's sidecar.
 
+mod copies;
 mod folders;
 mod identify;
 mod plan;
@@ -98,6 +99,8 @@ pub struct ImportReport {
     /// What could not be matched.
     #[serde(flatten)]
     pub unmatched: Unmatched,
+    /// Pictures and videos that are in the export once more with the same path and content. They count once everywhere else.
+    pub there_twice: u64,
 }
 
 impl Export {
@@ -122,6 +125,11 @@ impl Export {
     /// The whole path of a file: the archive's, and that in the archive.
     pub(crate) fn whole_path(&self, item: &Item) -> PathBuf {
         self.source(item).root.join(&item.path)
+    }
+
+    /// Pictures and videos that are there once more than they count.
+    pub fn there_twice(&self) -> u64 {
+        self.folders.values().map(Folder::there_twice).sum()
     }
 
     /// What could not be matched.

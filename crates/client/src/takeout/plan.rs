@@ -6,13 +6,13 @@
 //! Sidecars stand in the catalog too, with the time of the run that first saw them as they are: a picture that was dealt with before
 //! its sidecar came, or changed, is read once more.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Export, Item};
 use crate::backup::plan::{self, Decision, Step};
-use crate::catalog::{AssetRow, Catalog, CatalogError};
+use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError};
 use crate::library::{Found, path_of, raw};
 
 /// Files that are identified in one go, when a folder has more.
@@ -95,13 +95,14 @@ impl ExportPlan {
 
 impl Export {
     /// Plans a run by what the catalog knows.
-    pub(crate) async fn plan(&self, catalog: &Catalog) -> Result<ExportPlan, CatalogError> {
+    pub(crate) async fn plan(&mut self, catalog: &Catalog) -> Result<ExportPlan, CatalogError> {
         let (mut known, mut displaced) = (Vec::new(), BTreeSet::new());
         for source in &self.sources {
             displaced.extend(catalog.displaced_files(&raw(&source.root)).await?);
             known.extend(catalog.assets(&raw(&source.root)).await?.into_iter().map(with_whole_paths));
         }
         let rows: HashMap<&[u8], &AssetRow> = known.iter().map(|row| (row.path.as_slice(), row)).collect();
+        self.choose_copies(&known, &rows);
         let (mut found, mut places) = (Vec::new(), HashMap::new());
         for (folder, media, item) in self.media() {
             let path = self.whole_path(item);
@@ -125,6 +126,33 @@ impl Export {
             }
         }
         Ok(result)
+    }
+
+    /// Of what is there twice, takes the copy that was dealt with, and the one that failed last.
+    fn choose_copies(&mut self, known: &[AssetRow], rows: &HashMap<&[u8], &AssetRow>) {
+        let halves = known.iter().filter(|row| row.state != AssetState::Blocked);
+        let halves: HashSet<&[u8]> =
+            halves.filter_map(|row| Some(row.motion.as_ref()?.0.as_slice())).collect();
+        let sources = &self.sources;
+        let rank = |item: &Item| {
+            let root = sources.get(item.source).map_or(Path::new(""), |source| &*source.root);
+            let path = raw(&root.join(&item.path));
+            match rows.get(path.as_slice()) {
+                Some(row) if row.state == AssetState::Blocked => 2,
+                Some(row) if row.fingerprint == item.fingerprint => 0,
+                _ if halves.contains(path.as_slice()) => 0,
+                _ => 1,
+            }
+        };
+        for folder in self.folders.values_mut() {
+            for (item, copies) in folder.media.iter_mut().zip(&mut folder.media_copies) {
+                if let Some(best) = copies.iter_mut().min_by_key(|copy| rank(copy))
+                    && rank(best) < rank(item)
+                {
+                    std::mem::swap(item, best);
+                }
+            }
+        }
     }
 
     /// Whether a picture was dealt with before its sidecar was what it is, or was not dealt with to the end.

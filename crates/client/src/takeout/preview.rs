@@ -28,6 +28,8 @@ pub struct Preview {
     /// What could not be matched.
     #[serde(flatten)]
     pub unmatched: Unmatched,
+    /// Pictures and videos that are in the export once more with the same path and content, and count once.
+    pub there_twice: u64,
 }
 
 /// One picture or video.
@@ -50,7 +52,7 @@ pub struct Previewed {
 
 impl Export {
     /// Tells what an import would do at this time, µs since the epoch.
-    pub async fn preview(&self, catalog: &Catalog, now: i64) -> Result<Preview, CatalogError> {
+    pub async fn preview(&mut self, catalog: &Catalog, now: i64) -> Result<Preview, CatalogError> {
         let plan = self.plan(catalog).await?;
         let unchanged = plan.settled.iter().filter(|settled| settled.step.decision == Decision::Unchanged);
         let mut preview = Preview {
@@ -58,6 +60,7 @@ impl Export {
             skipped: self.left_out().collect(),
             failed: self.unreadable().collect(),
             unmatched: self.unmatched().clone(),
+            there_twice: self.there_twice(),
             ..Preview::default()
         };
         for steps in plan.to_read.groups() {
@@ -68,8 +71,9 @@ impl Export {
                     preview.not_media.push(path);
                     continue;
                 }
-                let sidecar = folder.sidecar_of(at).map(|(sidecar, _)| sidecar);
-                let told = sidecar.map(|sidecar| (sidecar, self.read_sidecar(sidecar)));
+                let found = folder.sidecar_of(at);
+                let sidecar = found.map(|(sidecar, _)| sidecar);
+                let told = found.map(|(sidecar, found)| (sidecar, self.read_sidecar(folder, found.sidecar)));
                 let told = told.and_then(|(sidecar, told)| {
                     told.unwrap_or_else(|error| {
                         let path = self.whole_path(sidecar).display().to_string();
