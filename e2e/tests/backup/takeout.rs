@@ -338,6 +338,8 @@ async fn an_archive_that_cannot_be_read_stops_no_other() {
     assert!(!folder.path().join("etc").exists());
 }
 
+const NO_JSON: &str = "a sidecar that is no JSON; download its archive again";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_sidecar_is_told_and_read_again_when_it_is_whole() {
     let scene = Scene::new().await;
@@ -369,6 +371,12 @@ async fn a_damaged_sidecar_is_told_and_read_again_when_it_is_whole() {
             let failed: Vec<String> = failed.iter().map(|named| named.path.clone()).collect();
             assert_eq!(ends(&failed), ["a.jpg.json", "b.jpg.json"]);
             assert!(failed.iter().all(|path| path.contains("1.zip/Takeout/")), "{failed:?}");
+        }
+        // Once, they were told that their disk may be failing.
+        for failed in preview.failed.iter().chain(&report.backup.failed) {
+            let is_damage = failed.path.ends_with("a.jpg.json");
+            let what = if is_damage { "the archive is damaged here; download it again" } else { NO_JSON };
+            assert_eq!(failed.reason, format!("it cannot be read: {what}"));
         }
         becomes = (0, 3, 0, 0, 2);
     }

@@ -120,6 +120,8 @@ impl AssetError {
             io::ErrorKind::PermissionDenied => {
                 "give yourself the right to read it, and the folders that it is in"
             }
+            // Of the content of an archive, which says itself what to do.
+            io::ErrorKind::InvalidData => return None,
             io::ErrorKind::NotFound => "put it back, or leave it: what is gone is not looked for again",
             _ => "copy it away if you still can: its disk may be failing",
         })
@@ -307,6 +309,14 @@ mod tests {
                 .ends_with("give yourself the right to read it, and the folders that it is in")
         );
         assert!(told(io::ErrorKind::Other).ends_with("its disk may be failing"));
+        let damaged = || io::Error::new(io::ErrorKind::InvalidData, "it is damaged here; download it again");
+        for error in [
+            AssetError::Read(damaged()),
+            HashError::Read(damaged()).into(),
+            IdentifyError::from(damaged()).into(),
+        ] {
+            assert_eq!(error.told(), "it cannot be read: it is damaged here; download it again");
+        }
         assert_eq!(
             AssetError::Changed.told(),
             AssetError::Changed.to_string(),

@@ -441,7 +441,10 @@ impl Inflated {
 }
 
 fn changed() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "the archive changed while it was read")
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the archive changed while it was read; give the same command again",
+    )
 }
 
 fn damaged() -> io::Error {

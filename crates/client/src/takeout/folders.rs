@@ -184,7 +184,8 @@ pub(super) fn read_sidecar(source: &Source, item: &Item) -> io::Result<Option<Si
         Document::Album(_) => Ok(None),
         Document::Other => {
             let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
-            let no_json = |_| io::Error::new(io::ErrorKind::InvalidData, "a sidecar that is no JSON");
+            let told = "a sidecar that is no JSON; download its archive again";
+            let no_json = |_| io::Error::new(io::ErrorKind::InvalidData, told);
             serde_json::from_slice::<IgnoredAny>(text).map(|_| None).map_err(no_json)
         }
     }
