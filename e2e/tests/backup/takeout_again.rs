@@ -3,7 +3,7 @@
 use crate::scene::{Scene, picture};
 use crate::takeout::{
     NOW, Pack, SECONDS, YEAR, albums, check_that_nothing_is_left, counts, imported, listed, of_name, opened,
-    sidecar,
+    sidecar, video,
 };
 use darkslide_client::takeout::Unmatched;
 use serde_json::json;
@@ -144,4 +144,51 @@ async fn of_sidecars_of_one_name_each_picture_has_its_own() {
     let report = imported(&scene, &apart.collect::<Vec<_>>()).await;
     assert_eq!(report.unmatched.without_sidecar.len(), 2, "{report:#?}");
     assert_eq!(report.unmatched.sidecars_without_media.len(), 2, "{report:#?}");
+}
+
+/// Once, they stayed two files.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_photo_whose_other_half_comes_later_is_joined() {
+    for first in [0, 1] {
+        let scene = Scene::new().await;
+        let folder = tempfile::tempdir().unwrap();
+        let still = Pack::default()
+            .file(&format!("{YEAR}/IMG_1.JPG"), picture(1, 5000))
+            .json(&format!("{YEAR}/IMG_1.JPG.json"), &sidecar("IMG_1.JPG", SECONDS));
+        let motion = Pack::default().stored(&format!("{YEAR}/IMG_1.MP4"), video());
+        let paths = [still.zip(&folder.path().join("1.zip")), motion.zip(&folder.path().join("2.zip"))];
+        imported(&scene, &paths[first..=first]).await;
+        let before = scene.vault().await.remove(0);
+        let report = imported(&scene, &paths).await;
+        assert_eq!(counts(&report.backup), (1, 0, 0, 0, 0), "{report:#?}");
+        let after = scene.vault().await;
+        assert_eq!(after.len(), 1, "{first}: {after:#?}");
+        assert_eq!((after[0].id, after[0].kind), (before.id, 2));
+        assert_eq!(of_name(&listed(&scene).await, "IMG_1.JPG"), [(albums(&["Google Photos"]), SECONDS)]);
+        scene.verify_all(1).await;
+        check_that_nothing_is_left(&scene, &paths, &report).await;
+    }
+}
+
+/// As the guide says: what the album relies on stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_half_that_is_in_an_album_stays_beside_its_live_photo() {
+    let scene = Scene::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let album = "Takeout/Google Photos/Paris";
+    let still = [YEAR, album].into_iter().fold(Pack::default().album(album, "Paris"), |pack, folder| {
+        pack.file(&format!("{folder}/IMG_1.JPG"), picture(1, 5000))
+            .json(&format!("{folder}/IMG_1.JPG.json"), &sidecar("IMG_1.JPG", SECONDS))
+    });
+    let motion = [YEAR, album]
+        .into_iter()
+        .fold(Pack::default(), |pack, folder| pack.stored(&format!("{folder}/IMG_1.MP4"), video()));
+    let paths = [still.zip(&folder.path().join("1.zip")), motion.zip(&folder.path().join("2.zip"))];
+    imported(&scene, &paths[..1]).await;
+    let report = imported(&scene, &paths).await;
+    let mut kinds: Vec<_> = scene.vault().await.iter().map(|row| (row.id, row.kind)).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    assert_eq!(kinds.iter().map(|(_, kind)| *kind).collect::<Vec<_>>(), [0, 2], "{report:#?}");
+    check_that_nothing_is_left(&scene, &paths, &report).await;
 }

@@ -233,6 +233,17 @@ impl Asset {
         }
     }
 
+    /// Where the catalog would have a Live Photo's video if that were an asset of its own: under another root, if it lies in another archive.
+    pub(super) fn motion_catalogued(&self) -> Option<AssetPlace> {
+        let motion = self.motion.as_ref()?;
+        let archive = motion.entry.as_ref().map(Entry::archive).filter(|_| motion.relative.is_absolute());
+        let elsewhere = archive.and_then(|root| Some((root, motion.relative.strip_prefix(root).ok()?)));
+        Some(match elsewhere {
+            Some((root, path)) => AssetPlace { root: raw(root), path: raw(path) },
+            None => AssetPlace { root: self.catalogued().root, path: raw(&motion.relative) },
+        })
+    }
+
     /// What its thumbnail is made of.
     pub fn subject(&self) -> Subject {
         subject(&self.main, &self.probe)

@@ -1,6 +1,5 @@
 //! Flow 1 for an export of another program: its own plan and its own way of identifying, and the same lanes.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -113,13 +112,13 @@ impl Run {
         }
         drop(settling);
         self.lines.expect(to_read.items(export).map(|item| item.fingerprint.size));
-        // What is another content in another export is another picture.
-        let none_changed = HashSet::new();
+        // What is another content in another export is another picture. What was backed up alone may be half of a Live Photo, which its file becomes.
+        let again = to_read.take_again();
         let mut identified = futures_util::stream::iter(to_read.groups())
             .map(|steps| self.identified_in(export, steps))
             .buffered(FOLDERS_IDENTIFIED_AHEAD);
         while let Some(group) = identified.next().await {
-            if !self.dispatch(lanes, group, &none_changed).await? {
+            if !self.dispatch(lanes, group, &again).await? {
                 break;
             }
         }

@@ -96,7 +96,7 @@ pub fn plan(
     if !steps.is_sorted_by(|one, other| bytes(one) <= bytes(other)) {
         steps.sort_by_cached_key(bytes);
     }
-    read_companions(&mut steps);
+    read_companions(&mut steps, |step| kin_of(&step.path));
     BackupPlan { steps }
 }
 
@@ -166,14 +166,14 @@ fn motion_of(row: &AssetRow, found: &HashMap<Vec<u8>, &Found>) -> Option<(PathBu
 
 /// A still that is known alone is read again when a new video of its name stands beside it, and the other way
 /// round: together they may be a Live Photo.
-fn read_companions(steps: &mut [Step]) {
+pub(crate) fn read_companions(steps: &mut [Step], kin: impl Fn(&Step) -> Option<Kin>) {
     if steps.iter().all(|step| matches!(step.decision, Decision::Read(_))) {
         return;
     }
     let arrived: HashSet<Kin> = steps
         .iter()
         .filter(|step| matches!(step.decision, Decision::Read(Why::New | Why::Changed)))
-        .filter_map(|step| kin_of(&step.path))
+        .filter_map(&kin)
         .collect();
     if arrived.is_empty() {
         return;
@@ -181,7 +181,7 @@ fn read_companions(steps: &mut [Step]) {
     for step in steps {
         let known_alone =
             step.motion.is_none() && matches!(step.decision, Decision::Unchanged | Decision::Recheck(_));
-        let other_half = kin_of(&step.path).filter(|_| known_alone).map(Kin::other_half);
+        let other_half = Some(&*step).filter(|_| known_alone).and_then(&kin).map(Kin::other_half);
         if other_half.is_some_and(|other| arrived.contains(&other)) {
             step.decision = Decision::Read(Why::Companion);
         }
@@ -190,7 +190,7 @@ fn read_companions(steps: &mut [Step]) {
 
 /// What the two halves of a Live Photo have in common, and which of the two a file would be, as far as its name tells.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Kin {
+pub(crate) struct Kin {
     pub(super) folder: PathBuf,
     stem: String,
     pub(super) kind: MediaKind,
@@ -208,7 +208,7 @@ impl Kin {
 }
 
 /// Of a file's name; none where it is no name of a picture or video.
-pub(super) fn kin_of(path: &Path) -> Option<Kin> {
+pub(crate) fn kin_of(path: &Path) -> Option<Kin> {
     let kind = classify(path.file_name().unwrap_or(OsStr::new("")), &[]).media()?.kind;
     let (folder, stem) = unit_of(path);
     Some(Kin { folder, stem, kind })

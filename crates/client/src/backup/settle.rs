@@ -23,7 +23,7 @@ use super::identify::Asset;
 use super::plan::{self, ContentDecision, decide_content, deleted_reason};
 use super::run::{GONE, Run};
 use crate::appearance::Appearance;
-use crate::catalog::{AssetRow, AssetState, CatalogError, FileRow, Fingerprint, TrashRow};
+use crate::catalog::{AssetPlace, AssetRow, AssetState, CatalogError, FileRow, Fingerprint, TrashRow};
 use crate::event::{Event, Outcome};
 use crate::feed;
 use crate::keys::{file_key, trashed_file_key, wrap_file_key};
@@ -557,14 +557,8 @@ impl Job {
         self.source.len()
     }
 
-    /// Under which root the catalog has it.
-    pub(super) fn recorded_under(&self) -> Vec<u8> {
-        self.asset.catalogued().root
-    }
-
-    /// The paths of what it is made of there: its own, and that of a Live Photo's video.
-    pub(super) fn halves(&self) -> Vec<Vec<u8>> {
-        let place = self.place();
-        std::iter::once(place.relative).chain(place.motion.map(|(path, _)| path)).map(raw).collect()
+    /// Where the catalog has what it is made of: itself, and a Live Photo's video if that was an asset before.
+    pub(super) fn halves(&self) -> Vec<AssetPlace> {
+        std::iter::once(self.asset.catalogued()).chain(self.asset.motion_catalogued()).collect()
     }
 }

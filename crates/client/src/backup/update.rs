@@ -31,7 +31,6 @@ use crate::catalog::{AssetPlace, CatalogError, FileRow, Fingerprint, InVault, Up
 use crate::event::Outcome;
 use crate::feed;
 use crate::keys::file_key;
-use crate::library::raw;
 
 /// How much later an edit is written than what it was made of. Pictures of one burst say the same second, and take each other's names
 /// when their owner tidies up; they were written within moments.
@@ -65,7 +64,7 @@ impl Run {
         let Some(Before { was, is_completed }) = self.what_it_was(job).await? else { return Ok(None) };
         // A Live Photo whose video is not there now keeps it, and what others of this device rely on stays what it is.
         let loses_motion = was.is_live && asset.motion.is_none();
-        if loses_motion || self.catalog.is_relied_on(was.file, &job.recorded_under(), &job.halves()).await? {
+        if loses_motion || self.catalog.is_relied_on(was.file, &job.halves()).await? {
             return Ok(None);
         }
         // Read first: what the feed tells between the two is then a conflict.
@@ -102,7 +101,8 @@ impl Run {
             return Ok(Some(Before { was, is_completed }));
         }
         let Some(motion) = asset.motion.as_ref().filter(|_| asset.library.is_none()) else { return Ok(None) };
-        let video = self.catalog.in_vault(&root, &raw(&motion.relative)).await?;
+        let Some(AssetPlace { root, path }) = asset.motion_catalogued() else { return Ok(None) };
+        let video = self.catalog.in_vault(&root, &path).await?;
         let video = video.filter(|was| is_half(was, motion));
         Ok(video.map(|was| Before { was, is_completed: true }))
     }
@@ -110,9 +110,7 @@ impl Run {
     /// The file that an offer replaces, if it still is what it is replaced as, and no other asset of this device relies on that.
     async fn replaced(&self, job: &Job, offered: Offered) -> Result<Option<Edited>, AssetError> {
         let Some((file, content)) = offered.replaces else { return Ok(None) };
-        if content == job.content()
-            || self.catalog.is_relied_on(file, &job.recorded_under(), &job.halves()).await?
-        {
+        if content == job.content() || self.catalog.is_relied_on(file, &job.halves()).await? {
             return Ok(None);
         }
         let version = self.catalog.version_of(self.session.account, file).await?;
@@ -153,7 +151,7 @@ impl Run {
         self.catalog.record_uploads(&rows, &mut *self.spans.lock().await).await?;
         if let [still, video] = job.halves().as_slice() {
             // It was an asset of its own before.
-            self.catalog.forget_half(&job.recorded_under(), video, still).await?;
+            self.catalog.forget_half(video, still).await?;
         }
         self.thumbnails_are_due();
         if let Err(error) = self.say_anew(job, before.id, !thumbnail_is_due).await {

@@ -6,8 +6,8 @@ use darkslide_crypto::ContentHash;
 use darkslide_protocol::FileId;
 use sqlx::{AssertSqlSafe, Row as _, sqlite::SqliteRow};
 
-use super::changes::placeholders;
 use super::files::content_hash_of;
+use super::head_starts::AssetPlace;
 use super::{Catalog, CatalogError, Fingerprint};
 
 /// What an asset was when it was last in the vault, whatever has become of it since.
@@ -59,32 +59,27 @@ impl Catalog {
         Ok(file.map(FileId))
     }
 
-    /// Whether another asset of this device than that of these paths is in the vault as this file, and nowhere else: one that is here, or
+    /// Whether another asset of this device than that of these places is in the vault as this file, and nowhere else: one that is here, or
     /// was freed.
-    pub async fn is_relied_on(
-        &self,
-        file: FileId,
-        root: &[u8],
-        paths: &[Vec<u8>],
-    ) -> Result<bool, CatalogError> {
-        let text = format!(
-            "SELECT EXISTS (SELECT 1 FROM assets WHERE file = ? AND NOT (root = ? AND path IN {}))",
-            placeholders(paths.len())
-        );
-        let query = sqlx::query_scalar(AssertSqlSafe(text)).bind(file.0).bind(root.to_vec());
-        let query = paths.iter().fold(query, |query, path| query.bind(path.clone()));
+    pub async fn is_relied_on(&self, file: FileId, places: &[AssetPlace]) -> Result<bool, CatalogError> {
+        let elsewhere = " AND NOT (root = ? AND path = ?)".repeat(places.len());
+        let text = format!("SELECT EXISTS (SELECT 1 FROM assets WHERE file = ?{elsewhere})");
+        let query = sqlx::query_scalar(AssertSqlSafe(text)).bind(file.0);
+        let query =
+            places.iter().fold(query, |query, place| query.bind(place.root.clone()).bind(place.path.clone()));
         Ok(query.fetch_one(&self.pool).await?)
     }
 
     /// Forgets that a Live Photo's video was an asset of its own, which the Live Photo's file was.
-    pub async fn forget_half(&self, root: &[u8], video: &[u8], still: &[u8]) -> Result<(), CatalogError> {
+    pub async fn forget_half(&self, video: &AssetPlace, still: &AssetPlace) -> Result<(), CatalogError> {
         sqlx::query(
             "DELETE FROM assets WHERE root = $1 AND path = $2
-             AND file = (SELECT file FROM assets WHERE root = $1 AND path = $3 AND motion_path = $2)",
+             AND file = (SELECT file FROM assets WHERE root = $3 AND path = $4 AND motion_path IS NOT NULL)",
         )
-        .bind(root)
-        .bind(video)
-        .bind(still)
+        .bind(&video.root)
+        .bind(&video.path)
+        .bind(&still.root)
+        .bind(&still.path)
         .execute(&self.pool)
         .await?;
         Ok(())

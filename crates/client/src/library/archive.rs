@@ -194,6 +194,11 @@ impl Entry {
         Fingerprint { size: self.size, modified_ns: self.modified_ns, inode: 1 << 32 | u64::from(self.crc32) }
     }
 
+    /// The archive that it is in.
+    pub fn archive(&self) -> &Path {
+        &self.place.path
+    }
+
     /// Whether another entry, of any archive, has the same content: by what the directories say.
     pub fn has_content_of(&self, other: &Self) -> bool {
         (self.size, self.crc32) == (other.size, other.crc32)

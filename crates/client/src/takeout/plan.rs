@@ -7,11 +7,12 @@
 //! its sidecar came, or changed, is read once more.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Export, Item};
-use crate::backup::plan::{self, Decision, Step};
+use crate::backup::plan::{self, Decision, Step, Why};
 use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError};
 use crate::library::{Found, path_of, raw};
 
@@ -44,7 +45,11 @@ pub(crate) struct Settled {
 
 /// What must be read, by folder: places among the folder's media.
 #[derive(Debug, Default)]
-pub(crate) struct ToRead(BTreeMap<PathBuf, Vec<usize>>);
+pub(crate) struct ToRead {
+    folders: BTreeMap<PathBuf, Vec<usize>>,
+    /// Paths, in their archives or folders, of what has not changed and is read again: it may be half of a Live Photo whose other half came.
+    again: HashSet<PathBuf>,
+}
 
 /// Files of one folder that are identified together.
 #[derive(Debug)]
@@ -57,26 +62,32 @@ pub(crate) struct FolderSteps {
 
 impl ToRead {
     pub(crate) fn add(&mut self, (folder, media): (PathBuf, Vec<usize>)) {
-        self.0.entry(folder).or_default().extend(media);
+        self.folders.entry(folder).or_default().extend(media);
     }
 
     /// How many files.
     pub(crate) fn files(&self) -> u64 {
-        self.0.values().map(|media| media.len() as u64).sum()
+        self.folders.values().map(|media| media.len() as u64).sum()
     }
 
     /// The files.
     pub(crate) fn items<'e>(&self, export: &'e Export) -> impl Iterator<Item = &'e Item> {
-        let folders = self.0.iter().filter_map(|(folder, media)| Some((export.folders.get(folder)?, media)));
+        let folders =
+            self.folders.iter().filter_map(|(folder, media)| Some((export.folders.get(folder)?, media)));
         folders.flat_map(|(folder, media)| {
             let media: BTreeSet<usize> = media.iter().copied().collect();
             media.into_iter().filter_map(|at| folder.media.get(at))
         })
     }
 
+    /// What has not changed and is read again.
+    pub(crate) fn take_again(&mut self) -> HashSet<PathBuf> {
+        mem::take(&mut self.again)
+    }
+
     /// Groups of files, each of one folder, in the order of the folders' paths.
     pub(crate) fn groups(self) -> impl Iterator<Item = FolderSteps> {
-        self.0.into_iter().flat_map(|(folder, mut media)| {
+        self.folders.into_iter().flat_map(|(folder, mut media)| {
             media.sort_unstable();
             media.dedup();
             let group = |media: &[usize]| FolderSteps { folder: folder.clone(), media: media.to_vec() };
@@ -89,7 +100,7 @@ impl ExportPlan {
     /// Whether anything may have to be sent.
     pub(crate) fn has_work(&self) -> bool {
         let is_work = |settled: &Settled| matches!(settled.step.decision, Decision::Recheck(_));
-        !self.to_read.0.is_empty() || self.settled.iter().any(is_work)
+        !self.to_read.folders.is_empty() || self.settled.iter().any(is_work)
     }
 }
 
@@ -109,7 +120,12 @@ impl Export {
             places.insert(path.clone(), (folder, media, item));
             found.push(Found { path, fingerprint: item.fingerprint });
         }
-        let planned = plan::plan(Path::new(""), &found, &known, &displaced, &self.rule());
+        let mut planned = plan::plan(Path::new(""), &found, &known, &displaced, &self.rule());
+        // The halves of a Live Photo may lie in different archives.
+        plan::read_companions(&mut planned.steps, |step| {
+            let (folder, _, _) = places.get(&step.path)?;
+            plan::kin_of(&folder.join(step.path.file_name()?))
+        });
         let mut result = ExportPlan { new_sidecars: self.new_sidecars(&rows), ..ExportPlan::default() };
         for step in planned.steps {
             let Some((folder, media, item)) = places.get(&step.path).copied() else { continue };
@@ -119,6 +135,10 @@ impl Export {
             let is_read = matches!(step.decision, Decision::Read(_));
             if is_read || self.has_later_sidecar(&rows, &place, &step) {
                 result.bytes += step.fingerprint.size;
+                if matches!(step.decision, Decision::Read(Why::Retry | Why::Companion)) {
+                    // As the half of its own archive, and as that of another.
+                    result.to_read.again.extend([item.path.clone(), self.whole_path(item)]);
+                }
                 result.to_read.add(place);
             } else {
                 let root = Arc::clone(&self.source(item).root);
