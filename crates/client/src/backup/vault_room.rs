@@ -71,10 +71,38 @@ impl VaultRoom {
     pub(super) fn reason(&self) -> String {
         let what = if self.is_full() { "the vault is full" } else { "the vault has no room for all of it" };
         let quota = u64::try_from(self.quota.load(Ordering::Relaxed)).ok();
-        let holds = quota.map(|quota| format!(": it may hold {} MB", quota.div_ceil(1_000_000)));
+        let holds = quota.map(|quota| format!(": it may hold {}", rounded_down(quota)));
         let holds = holds.unwrap_or_default();
         format!("{what}{holds}; free some space in the vault, or ask its owner for more")
     }
+}
+
+/// Units of bytes for people, the largest first.
+const UNITS: [(u64, &str); 6] = [
+    (1_000_000_000_000_000_000, "EB"),
+    (1_000_000_000_000_000, "PB"),
+    (1_000_000_000_000, "TB"),
+    (1_000_000_000, "GB"),
+    (1_000_000, "MB"),
+    (1_000, "kB"),
+];
+
+/// Bytes for people, three digits and no more than there are: `600 kB`, `1.04 MB`.
+fn rounded_down(bytes: u64) -> String {
+    let Some((unit, name)) = UNITS.iter().find(|(unit, _)| bytes >= *unit) else {
+        return format!("{bytes} B");
+    };
+    let hundredths = u128::from(bytes) * 100 / u128::from(*unit);
+    let step = if hundredths < 1000 {
+        1
+    } else if hundredths < 10_000 {
+        10
+    } else {
+        100
+    };
+    let kept = hundredths / step * step;
+    let number = format!("{}.{:02}", kept / 100, kept % 100);
+    format!("{} {name}", number.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// What is left behind an original of so many plaintext bytes; none where it may not be begun.
@@ -122,6 +150,25 @@ mod tests {
         }
     }
 
+    /// Once, 600 kB were told as 1 MB.
+    #[test]
+    fn no_more_is_told_than_the_vault_may_hold() {
+        for (bytes, expected) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1 kB"),
+            (600_000, "600 kB"),
+            (999_999, "999 kB"),
+            (1_048_576, "1.04 MB"),
+            (10_500_000, "10.5 MB"),
+            (10_009_999, "10 MB"),
+            (107_374_182_400, "107 GB"),
+            (u64::MAX, "18.4 EB"),
+        ] {
+            assert_eq!(rounded_down(bytes), expected);
+        }
+    }
+
     #[test]
     fn what_is_given_back_can_be_taken_and_a_refusal_stays() {
         let room = VaultRoom::default();
@@ -132,12 +179,12 @@ mod tests {
         room.give_back(2 << 20);
         assert!(!room.is_full() && room.has(2 << 20));
         assert!(
-            room.reason().starts_with("the vault has no room for all of it: it may hold 2 MB; free some")
+            room.reason().starts_with("the vault has no room for all of it: it may hold 1.04 MB; free some")
         );
         assert!(!room.is_refused());
         room.refused();
         room.give_back(2 << 20);
         assert!(room.is_full() && room.is_refused() && room.take(0).is_err());
-        assert!(room.reason().starts_with("the vault is full: it may hold 2 MB; free some"));
+        assert!(room.reason().starts_with("the vault is full: it may hold 1.04 MB; free some"));
     }
 }
