@@ -3,10 +3,11 @@
 //! This lists, and records what went. Nobody is asked here and nothing is decided: the operating system or the command line asks the owner.
 //! That a freed original is absent afterwards means nothing, to nobody.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
 use std::collections::btree_map::{BTreeMap, Entry};
-use std::io;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::{io, mem};
 
 use darkslide_protocol::FileId;
 use darkslide_protocol::collection::CollectionType;
@@ -107,9 +108,41 @@ pub async fn plan_free_up(
     let Some(vouched) = vouched_for(session, catalog, vault, &wanted, events).await? else { return Ok(None) };
     let (good, bad): (Vec<_>, Vec<_>) =
         candidates.into_iter().partition(|candidate| vouched.contains(&candidate.file));
+    let good = each_once(good, &bad);
     let not_vouched_for = bad.into_iter().flat_map(|candidate| candidate.paths).collect();
     let in_step = kept.into_iter().flat_map(|candidate| candidate.paths).collect();
     Ok(Some(FreeUpPlan { candidates: good, not_vouched_for, in_step }))
+}
+
+/// Every file on the disk in one candidate: a Live Photo's video may also be known as the video that it was while its still was away, and two
+/// stills may share one. What stays with another candidate stays.
+fn each_once(mut candidates: Vec<Candidate>, staying: &[Candidate]) -> Vec<Candidate> {
+    let staying: HashSet<&Path> =
+        staying.iter().flat_map(|candidate| &candidate.paths).map(PathBuf::as_path).collect();
+    candidates.retain(|candidate| !candidate.paths.iter().any(|path| staying.contains(path.as_path())));
+    // Of two, the one that is more goes first: it has the other in it.
+    candidates.sort_by_key(|candidate| Reverse(candidate.paths.len()));
+    let mut once: Vec<Candidate> = Vec::with_capacity(candidates.len());
+    let mut taken: HashMap<PathBuf, usize> = HashMap::new();
+    for mut candidate in candidates {
+        let (paths, prints) = (mem::take(&mut candidate.paths), mem::take(&mut candidate.fingerprints));
+        let owner = paths.first().and_then(|path| taken.get(path)).copied();
+        for (path, print) in paths.into_iter().zip(prints) {
+            if taken.contains_key(&path) {
+                candidate.bytes -= print.size;
+            } else {
+                taken.insert(path.clone(), once.len());
+                candidate.paths.push(path);
+                candidate.fingerprints.push(print);
+            }
+        }
+        match owner.and_then(|owner| once.get_mut(owner)).filter(|_| candidate.paths.is_empty()) {
+            Some(owner) => owner.places.extend(candidate.places),
+            None => once.push(candidate),
+        }
+    }
+    once.sort_by(|one, other| one.paths.cmp(&other.paths));
+    once
 }
 
 /// The sync folders: what goes from one of them goes from the vault too.
@@ -279,4 +312,36 @@ pub async fn record_freed(catalog: &Catalog, library: &[u8], assets: &[AssetId])
 pub fn meant(path: &Path) -> io::Result<PathBuf> {
     let root = folder::root_of(path)?;
     if path.is_dir() { Ok(root) } else { Ok(root.join(path.file_name().unwrap_or_default())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(paths: &[(&str, u64)]) -> Candidate {
+        let print = |size: &u64| Fingerprint { size: *size, modified_ns: 1, inode: 1 };
+        Candidate {
+            file: FileId(1),
+            paths: paths.iter().map(|(path, _)| PathBuf::from(path)).collect(),
+            bytes: paths.iter().map(|(_, size)| size).sum(),
+            fingerprints: paths.iter().map(|(_, size)| print(size)).collect(),
+            places: vec![(b"/r".to_vec(), paths[0].0.as_bytes().to_vec())],
+        }
+    }
+
+    /// Once, a video that was known alone and as half of a Live Photo was counted twice, and was found to have changed.
+    #[test]
+    fn a_file_goes_once() {
+        let alone = candidate(&[("/r/1.mov", 3)]);
+        let live = candidate(&[("/r/1.heic", 2), ("/r/1.mov", 3)]);
+        let other = candidate(&[("/r/1.jpg", 5), ("/r/1.mov", 3)]);
+        let rest = candidate(&[("/r/0.jpg", 7)]);
+        let all = || vec![rest.clone(), alone.clone(), live.clone(), other.clone()];
+        let once = each_once(all(), &[]);
+        let told: Vec<_> = once.iter().map(|one| (one.paths.len(), one.bytes, one.places.len())).collect();
+        assert_eq!(told, [(1, 7, 1), (2, 5, 2), (1, 5, 1)], "{once:#?}");
+        assert!(once.iter().all(|one| one.paths.len() == one.fingerprints.len()));
+        // The video of what stays is there to stay.
+        assert_eq!(each_once(vec![rest.clone(), alone], &[live]), [rest]);
+    }
 }

@@ -4,7 +4,7 @@ use crate::machine::{Machine, jpeg, tree, write};
 use std::path::{Path, PathBuf};
 
 /// The corpus; where it is absent, on a user's clone, media that this makes.
-fn corpus(machine: &Machine) -> PathBuf {
+pub(crate) fn corpus(machine: &Machine) -> PathBuf {
     let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
     let folder = std::env::var_os("DARKSLIDE_CORPUS").map_or(default, PathBuf::from);
     if folder.is_dir() {
