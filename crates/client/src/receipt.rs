@@ -9,9 +9,8 @@ use crate::event::{Event, Events, Outcome};
 use crate::session::Session;
 use crate::verify::{Subject, VerifyFailure, VerifyScope, subjects};
 use darkslide_protocol::FileId;
-use darkslide_protocol::file::FileIds;
 use darkslide_protocol::limits::RECEIPT_BYTES;
-use darkslide_protocol::receipt::{ObjectKind, ObjectReceipt, Receipt, Verdict};
+use darkslide_protocol::receipt::{ObjectKind, ObjectReceipt, Receipt, ReceiptRequest, Verdict};
 use http::StatusCode;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,7 +65,8 @@ pub(crate) async fn receipts_of(
     let mut summary = ReceiptSummary { proof: "serverReceipt", ..ReceiptSummary::default() };
     let mut fruitless = 0;
     while !left.is_empty() && fruitless < FRUITLESS_MAX {
-        let answer = match session.api.receipts(&FileIds { file_ids: next_files(&left) }).await {
+        let request = ReceiptRequest { file_ids: next_files(&left), earlier: Vec::new() };
+        let answer = match session.api.receipts(&request).await {
             Err(failure) if failure.status() == Some(StatusCode::NOT_FOUND) => return Ok(None),
             answer => answer?,
         };

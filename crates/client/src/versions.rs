@@ -11,6 +11,7 @@ use darkslide_crypto::ContentHash;
 use darkslide_crypto::stream::plaintext_len;
 use darkslide_protocol::error::code;
 use darkslide_protocol::file::{File, FileInfo};
+use darkslide_protocol::receipt::EarlierId;
 use darkslide_protocol::server::Extension;
 use darkslide_protocol::version::EarlierVersion;
 use darkslide_protocol::{FileId, Version};
@@ -113,8 +114,19 @@ pub async fn has_version(
     file: FileId,
     content: ContentHash,
 ) -> Result<bool, VaultError> {
-    let known = versions_if_any(session, catalog, file).await?;
-    Ok(known.is_some_and(|(_, listed)| listed.iter().any(|entry| entry.content == Some(content))))
+    Ok(!versions_with(session, catalog, file, content).await?.is_empty())
+}
+
+/// The earlier versions of a file that are this content, the latest first.
+pub async fn versions_with(
+    session: &Session,
+    catalog: &Catalog,
+    file: FileId,
+    content: ContentHash,
+) -> Result<Vec<EarlierId>, VaultError> {
+    let Some((_, listed)) = versions_if_any(session, catalog, file).await? else { return Ok(Vec::new()) };
+    let those = listed.into_iter().filter(|entry| entry.content == Some(content));
+    Ok(those.map(|entry| EarlierId { file_id: file, version: entry.version }).collect())
 }
 
 /// Whether a file had a content and is something older again: its owner chose that, for an edit is always later than what it was made of.

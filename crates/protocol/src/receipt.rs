@@ -2,19 +2,44 @@
 //!
 //! A receipt is the server's word, no proof against a server that lies: that takes a download. It tells damage and loss.
 
-use crate::{FileId, FileIds};
+use crate::{FileId, Version};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// `POST /v1/receipts`: at most 1000 files.
-pub type ReceiptRequest = FileIds;
+/// `POST /v1/receipts`: at most 1000 files and earlier versions together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReceiptRequest {
+    /// The files, as they are.
+    #[serde(rename = "fileIDs")]
+    #[schema(value_type = std::collections::BTreeSet<FileId>, max_items = 1000)]
+    pub file_ids: Vec<FileId>,
+    /// What edited files were before. A server that does not know this member says nothing of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = std::collections::BTreeSet<EarlierId>, max_items = 1000)]
+    pub earlier: Vec<EarlierId>,
+}
+
+/// An earlier version of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EarlierId {
+    /// The file.
+    #[serde(rename = "fileID")]
+    pub file_id: FileId,
+    /// As it is listed among the file's earlier versions.
+    pub version: Version,
+}
 
 /// The answer: an entry for each id, in the order in which they were asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Receipts {
-    /// One entry an id.
+    /// One entry a file.
     pub receipts: Vec<Receipt>,
+    /// One entry an earlier version; of one that is not among them nothing is said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<EarlierReceipt>,
     /// Whether some were not checked, because one call reads only so many bytes: ask again for those.
     pub more: bool,
 }
@@ -27,6 +52,22 @@ pub struct Receipt {
     #[serde(rename = "fileID")]
     pub file_id: FileId,
     /// All that was found, in one word.
+    pub verdict: Verdict,
+    /// Both objects, the original first; none where there is nothing to say of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<ObjectReceipt>,
+}
+
+/// What was found of one earlier version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EarlierReceipt {
+    /// The file.
+    #[serde(rename = "fileID")]
+    pub file_id: FileId,
+    /// Which version of it.
+    pub version: Version,
+    /// All that was found, in one word. `unknown` where there is none that can be brought back.
     pub verdict: Verdict,
     /// Both objects, the original first; none where there is nothing to say of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

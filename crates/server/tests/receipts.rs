@@ -9,8 +9,8 @@
 mod support;
 
 use darkslide_protocol::Opaque;
-use darkslide_protocol::receipt::{Damage, ObjectKind, Receipt, Receipts, Verdict};
-use serde_json::json;
+use darkslide_protocol::receipt::{Damage, EarlierReceipt, ObjectKind, Receipt, Receipts, Verdict};
+use serde_json::{Value, json};
 use support::TestServer;
 use support::damage::{Harm, blobs_of, execute, keys_of};
 use support::vault::{Vault, commit_body, noise};
@@ -20,9 +20,37 @@ async fn receipts(vault: &Vault<'_>, files: &[i64]) -> Receipts {
     serde_json::from_value(answer).unwrap()
 }
 
+/// Gives a file other contents, and says which version it was before.
+async fn edit(vault: &Vault<'_>, album: i64, file: i64, seed: u64) -> i64 {
+    let mut body = vault.stored_pair(album, &noise(seed, 7000), &noise(seed + 1, 200)).await;
+    body["id"] = file.into();
+    vault.put("/files/update", body).await.ok();
+    let listed = vault.get(&format!("/v1/files/{file}/versions")).await.ok();
+    listed["versions"][0]["version"].as_i64().unwrap()
+}
+
+async fn with_earlier(vault: &Vault<'_>, files: &[i64], earlier: &[(i64, i64)]) -> Receipts {
+    let earlier: Vec<_> = earlier.iter().map(|(file, version)| earlier_id(*file, *version)).collect();
+    let answer = vault.post("/v1/receipts", json!({ "fileIDs": files, "earlier": earlier })).await.ok();
+    serde_json::from_value(answer).unwrap()
+}
+
+fn earlier_id(file: i64, version: i64) -> Value {
+    json!({ "fileID": file, "version": version })
+}
+
+/// What is said of one earlier version.
+async fn earlier_receipt(vault: &Vault<'_>, file: i64, version: i64) -> EarlierReceipt {
+    let mut said = with_earlier(vault, &[], &[(file, version)]).await;
+    assert_eq!((said.receipts.len(), said.earlier.len(), said.more), (0, 1, false));
+    let receipt = said.earlier.remove(0);
+    assert_eq!((receipt.file_id.0, receipt.version.0), (file, version));
+    receipt
+}
+
 async fn receipt(vault: &Vault<'_>, file: i64) -> Receipt {
-    let Receipts { mut receipts, more } = receipts(vault, &[file]).await;
-    assert_eq!((receipts.len(), more), (1, false));
+    let Receipts { mut receipts, earlier, more } = receipts(vault, &[file]).await;
+    assert_eq!((receipts.len(), earlier.len(), more), (1, 0, false));
     assert_eq!(receipts[0].file_id.0, file);
     receipts.remove(0)
 }
@@ -262,6 +290,114 @@ async fn one_call_reads_so_much_and_says_what_is_left() {
 }
 
 #[tokio::test]
+async fn what_a_file_was_is_vouched_for_by_its_own_bytes() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "a@example.org").await;
+    let album = vault.album().await;
+    let (original, thumbnail) = (noise(1, 5000), noise(2, 100));
+    let file = vault.commit(album, &original, &thumbnail).await["id"].as_i64().unwrap();
+    let version = edit(&vault, album, file, 3).await;
+    let said = with_earlier(&vault, &[file], &[(file, version)]).await;
+    let (now, before) = (&said.receipts[0], &said.earlier[0]);
+    assert_eq!((now.verdict, now.objects[0].size), (Verdict::Verified, 7000));
+    assert_eq!(before.verdict, Verdict::Verified);
+    for (object, bytes) in before.objects.iter().zip([&original, &thumbnail]) {
+        assert_eq!((object.size, object.damage), (i64::try_from(bytes.len()).unwrap(), None));
+        assert_eq!(object.digest, Some(blake3_text(bytes)));
+        assert!(object.verified_at.is_some());
+    }
+    // In the trash it is what it was all the same.
+    vault.trash(&[(file, album)]).await.ok();
+    assert_eq!(earlier_receipt(&vault, file, version).await.verdict, Verdict::Verified);
+}
+
+#[tokio::test]
+async fn a_damaged_earlier_version_is_not_vouched_for_however_whole_the_file_is() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "a@example.org").await;
+    let album = vault.album().await;
+    let store = &server.shared.store;
+    for (seed, harm) in (0..).zip(Harm::ALL) {
+        for which in [0, 1] {
+            let file = vault.file(album, seed * 10 + which).await;
+            let keys = keys_of(store, vault.person.id, file).await;
+            let version = edit(&vault, album, file, 100 + seed * 10 + which * 2).await;
+            let which = usize::try_from(which).unwrap();
+            let blob = blobs_of(server.folder(), &keys[which])[0].clone();
+            let whole = std::fs::read(&blob).unwrap();
+            harm.do_to(&blob);
+            let before = earlier_receipt(&vault, file, version).await;
+            assert_eq!(before.verdict, Verdict::Damaged, "{harm:?}");
+            let harmed = &before.objects[which];
+            assert_eq!(harmed.damage, Some(Damage::of_name(harm.name())));
+            assert_eq!((&harmed.digest, harmed.verified_at), (&None, None));
+            assert_eq!(before.objects[1 - which].damage, None);
+            assert_eq!(receipt(&vault, file).await.verdict, Verdict::Verified);
+            assert!(store.damaged_objects(10).await.unwrap()[0].is_earlier);
+            std::fs::write(&blob, whole).unwrap();
+            assert_eq!(earlier_receipt(&vault, file, version).await.verdict, Verdict::Verified);
+            assert_eq!(store.damaged_objects(10).await.unwrap(), []);
+        }
+    }
+    // One of which the database has lost an object.
+    let file = vault.file(album, 1000).await;
+    let [original, _] = keys_of(store, vault.person.id, file).await;
+    let version = edit(&vault, album, file, 2000).await;
+    execute(&server, &format!("DELETE FROM objects WHERE key = '{original}'")).await;
+    let before = earlier_receipt(&vault, file, version).await;
+    assert_eq!((before.verdict, before.objects[0].damage), (Verdict::Damaged, Some(Damage::Missing)));
+}
+
+#[tokio::test]
+async fn what_cannot_be_brought_back_is_no_earlier_version() {
+    let server = TestServer::start().await;
+    let (vault, other) =
+        (Vault::new(&server, "a@example.org").await, Vault::new(&server, "b@example.org").await);
+    let album = vault.album().await;
+    let file = vault.file(album, 1).await;
+    let version = edit(&vault, album, file, 3).await;
+    assert_eq!(earlier_receipt(&vault, file, version).await.verdict, Verdict::Verified);
+    for (who, file, version) in
+        [(&other, file, version), (&vault, file, version + 1), (&vault, 987_654_321, version)]
+    {
+        let said = earlier_receipt(who, file, version).await;
+        assert_eq!((said.verdict, said.objects), (Verdict::Unknown, vec![]));
+    }
+    // Brought back, it is what the file is.
+    vault.post(&format!("/v1/files/{file}/versions/{version}/restore"), json!({})).await.ok();
+    assert_eq!(earlier_receipt(&vault, file, version).await.verdict, Verdict::Unknown);
+    // Its time is over; and of a purged file nothing is left.
+    for ends_it in
+        ["UPDATE objects SET expires_at = 1 WHERE state = 'earlier'", "UPDATE files SET is_purged = 1"]
+    {
+        let file = vault.file(album, 10).await;
+        let version = edit(&vault, album, file, 20).await;
+        execute(&server, ends_it).await;
+        assert_eq!(earlier_receipt(&vault, file, version).await.verdict, Verdict::Unknown, "{ends_it}");
+    }
+}
+
+#[tokio::test]
+async fn earlier_versions_count_in_what_one_call_reads() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "a@example.org").await;
+    let album = vault.album().await;
+    let file = vault.file(album, 1).await;
+    let earlier = [edit(&vault, album, file, 3).await, edit(&vault, album, file, 5).await];
+    // The database says that each is half as large again as what one call reads.
+    execute(&server, "UPDATE file_versions SET file_size = 805306368").await;
+    let asked = earlier.map(|version| (file, version));
+    let said = with_earlier(&vault, &[file], &asked).await;
+    let verdicts: Vec<Verdict> = said.earlier.iter().map(|receipt| receipt.verdict).collect();
+    assert_eq!((said.receipts[0].verdict, said.more), (Verdict::Verified, true));
+    assert_eq!(verdicts, [Verdict::NotChecked, Verdict::NotChecked]);
+    // One at least is read.
+    let said = with_earlier(&vault, &[], &asked).await;
+    let verdicts: Vec<Verdict> = said.earlier.iter().map(|receipt| receipt.verdict).collect();
+    assert_eq!((verdicts, said.more), (vec![Verdict::Verified, Verdict::NotChecked], true));
+}
+
+#[tokio::test]
 async fn refusals_are_problems() {
     let server = TestServer::start().await;
     let vault = Vault::new(&server, "a@example.org").await;
@@ -269,6 +405,13 @@ async fn refusals_are_problems() {
     let many: Vec<i64> = (1..=1001).collect();
     vault.post("/v1/receipts", json!({ "fileIDs": many })).await.failed(413, Some("TOO_LARGE"));
     vault.post("/v1/receipts", json!({ "fileIDs": [1, 1] })).await.failed(400, Some("BAD_REQUEST"));
+    let earlier: Vec<_> = (1..=999).map(|version| earlier_id(1, version)).collect();
+    let many = json!({ "fileIDs": [1, 2], "earlier": earlier });
+    vault.post("/v1/receipts", many).await.failed(413, Some("TOO_LARGE"));
+    let twice = json!({ "fileIDs": [], "earlier": [earlier_id(1, 2), earlier_id(1, 2)] });
+    vault.post("/v1/receipts", twice).await.failed(400, Some("BAD_REQUEST"));
+    let half = json!({ "fileIDs": [], "earlier": [{ "fileID": 1 }] });
+    vault.post("/v1/receipts", half).await.failed(400, Some("BAD_REQUEST"));
     vault.post("/v1/receipts", json!({})).await.failed(400, Some("BAD_REQUEST"));
     server.post("/v1/receipts", "", &json!({ "fileIDs": [] })).await.failed(401, Some("UNAUTHORIZED"));
 }
@@ -284,5 +427,22 @@ async fn a_receipt_looks_as_documented() {
     let mut answer = vault.post("/v1/receipts", json!({ "fileIDs": [file, 7] })).await.ok();
     answer["receipts"][0]["fileID"] = "(id)".into();
     answer["receipts"][0]["objects"][0]["verifiedAt"] = "(µs since the epoch)".into();
+    insta::assert_json_snapshot!(answer);
+}
+
+#[tokio::test]
+async fn a_receipt_of_an_earlier_version_looks_as_documented() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "a@example.org").await;
+    let album = vault.album().await;
+    let file = vault.file(album, 1).await;
+    let version = edit(&vault, album, file, 3).await;
+    let request = json!({ "fileIDs": [], "earlier": [earlier_id(file, version), earlier_id(7, 1)] });
+    let mut answer = vault.post("/v1/receipts", request).await.ok();
+    let whole = &mut answer["earlier"][0];
+    (whole["fileID"], whole["version"]) = ("(id)".into(), "(version)".into());
+    for object in [0, 1] {
+        whole["objects"][object]["verifiedAt"] = "(µs since the epoch)".into();
+    }
     insta::assert_json_snapshot!(answer);
 }

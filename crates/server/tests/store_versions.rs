@@ -67,6 +67,14 @@ async fn what_a_file_was_comes_back_and_what_it_is_can_come_back_too() {
         assert_eq!(after.iter().map(|(_, sizes)| *sizes).collect::<Vec<_>>(), [[300, 30], [200, 20]]);
         let original = store.object_of_version(account, file, after[0].0, Which::Original).await.unwrap();
         assert_eq!(original.key(), last.file.object_key);
+        let objects = store.objects_of_version(account, file, after[0].0).await.unwrap().unwrap();
+        assert_eq!((&objects.original, objects.original_size), (&last.file.object_key, 300));
+        assert_eq!((&objects.thumbnail, objects.thumbnail_size), (&last.thumbnail.object_key, 30));
+        assert_eq!(
+            store.objects_of_version(account, file, kept[1].0).await.unwrap(),
+            None,
+            "it was brought back"
+        );
         // The same again, and again after another edit, changes nothing.
         assert_eq!(store.restore_version(account, file, kept[1].0, QUOTA).await.unwrap(), restored);
         edit(&store, at, file, [400, 40]).await;
@@ -167,6 +175,7 @@ async fn restores_are_refused_where_updates_are() {
             ));
             let object = store.object_of_version(who, file, version, Which::Thumbnail).await;
             assert!(matches!(object, Err(ChangeError::NotFound)));
+            assert_eq!(store.objects_of_version(who, file, version).await.unwrap(), None);
         }
         assert!(matches!(store.earlier_versions(other, file).await, Err(ChangeError::NotFound)));
         store.trash_files(account, &[(file, album)]).await.unwrap();

@@ -1,8 +1,10 @@
 //! Edits that are taken back.
 
-use crate::scene::{Scene, tree_of};
+use crate::gate::{Gate, Oddity};
+use crate::scene::{Device, Scene, tree_of};
 use darkslide_client::FileId;
 use darkslide_client::versions::{list_versions, restore_version};
+use std::fs;
 
 impl Scene {
     /// `a.jpg` was edited in the folder. Which file it is.
@@ -16,6 +18,33 @@ impl Scene {
         assert_eq!(scene.settle().await.uploaded, 1);
         let file = scene.file("a.jpg").await;
         (scene, file)
+    }
+
+    /// `a.jpg` was edited on another device, and the folder has what it was.
+    async fn with_an_edit_elsewhere() -> (Self, Device) {
+        let mut scene = Self::new().await;
+        for (path, number) in [("Phone/a.jpg", 1), ("Phone/b.jpg", 2)] {
+            scene.write(path, number);
+        }
+        scene.settle().await;
+        let mut tablet = scene.second_device("Tablet", "Phone").await;
+        tablet.settle(&scene).await;
+        scene.write("Tablet/a.jpg", 3);
+        tablet.settle(&scene).await;
+        assert_eq!(scene.tree("Phone"), tree_of([("a.jpg", 1), ("b.jpg", 2)]));
+        (scene, tablet)
+    }
+
+    /// Turns bytes of the one earlier original on the server's disk over; once more, and they are what they were.
+    async fn turn_earlier_bytes(&self) {
+        let pool = sqlx::SqlitePool::connect(self.server.database_url()).await.unwrap();
+        let text = "SELECT blob, blob_offset, length FROM objects WHERE key = (SELECT file_object FROM file_versions)";
+        let (blob, offset, length): (String, i64, i64) = sqlx::query_as(text).fetch_one(&pool).await.unwrap();
+        let path = self.server.data_dir().join("objects").join(&blob[..2]).join(&blob);
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = usize::try_from(offset + length / 2).unwrap();
+        bytes[middle..middle + 4].iter_mut().for_each(|byte| *byte = !*byte);
+        fs::write(path, bytes).unwrap();
     }
 
     /// Another client takes the edit back.
@@ -73,4 +102,45 @@ async fn what_the_folder_let_go_of_does_not_come_back_for_its_details() {
     scene.settle().await;
     assert_eq!(scene.tree("Phone"), tree_of([("a.jpg", 9), ("b.jpg", 9), ("c.jpg", 3)]));
     assert_eq!(scene.vault().await, ["a.jpg", "b.jpg", "c.jpg"]);
+}
+
+/// Edited on another device. The vault's copy of what it was is damaged, and the folder's is the last one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_edited_there_stays_while_the_vault_has_what_it_was_damaged() {
+    let (mut scene, _tablet) = Scene::with_an_edit_elsewhere().await;
+    scene.turn_earlier_bytes().await;
+    let report = scene.settle().await;
+    assert_eq!((report.trashed_local, report.materialised), (0, 0), "{report:?}");
+    let told = &report.failed[0];
+    assert_eq!(
+        (&*told.path, &*told.reason),
+        ("a.jpg", "the vault's copy is damaged, so that this one stays")
+    );
+    assert_eq!(scene.tree("Phone"), tree_of([("a.jpg", 1), ("b.jpg", 2)]));
+    assert_eq!(scene.local_trash("Phone").await.len(), 0);
+    // The blob is back from a backup.
+    scene.turn_earlier_bytes().await;
+    let report = scene.settle().await;
+    assert_eq!((report.trashed_local, report.materialised, report.failed_count), (1, 1, 0), "{report:?}");
+    assert_eq!(scene.tree("Phone"), tree_of([("a.jpg", 3), ("b.jpg", 2)]));
+    assert_eq!(scene.local_trash("Phone").await.len(), 1);
+}
+
+/// An older server reads back what a file is, and says nothing of what it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_edited_there_stays_while_the_server_cannot_vouch_for_what_it_was() {
+    let (mut scene, _tablet) = Scene::with_an_edit_elsewhere().await;
+    let gate = Gate::start(&scene.server.base(), "/v1/receipts", Oddity::Without("earlier")).await;
+    let session = scene.through(&gate.base());
+    for _ in 0..2 {
+        let report = scene.pass_with(&session, "Phone").await.unwrap();
+        assert!(!report.did_something() && report.failed_count == 0, "{report:?}");
+        let told = &report.waiting[0];
+        assert_eq!((&*told.path, &*told.reason), ("a.jpg", "the vault could not be asked for its copy yet"));
+    }
+    assert!(gate.calls() > 0);
+    assert_eq!(scene.tree("Phone"), tree_of([("a.jpg", 1), ("b.jpg", 2)]));
+    // Now it can.
+    assert_eq!(scene.settle().await.trashed_local, 1);
+    assert_eq!(scene.tree("Phone"), tree_of([("a.jpg", 3), ("b.jpg", 2)]));
 }

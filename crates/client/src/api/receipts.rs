@@ -3,16 +3,16 @@
 use super::call::{Call, NOTHING};
 use super::{Api, ApiFailure};
 use darkslide_protocol::device::{Devices, RegisterDevice};
-use darkslide_protocol::file::{FileIds, UpdateResponse};
-use darkslide_protocol::receipt::Receipts;
+use darkslide_protocol::file::UpdateResponse;
+use darkslide_protocol::receipt::{ReceiptRequest, Receipts};
 use darkslide_protocol::version::EarlierVersions;
 use darkslide_protocol::{FileId, Version};
 
 impl Api {
-    /// What the server says of files' bytes after it has read them back. It may take minutes over one large file, so nothing is
-    /// expected before it is done.
-    pub async fn receipts(&self, files: &FileIds) -> Result<Receipts, ApiFailure> {
-        self.ask_patiently(Call::post("have files read back", "/v1/receipts"), files).await
+    /// What the server says of the bytes of files, and of what they were, after it has read them back. It may take minutes over one large
+    /// file, so nothing is expected before it is done.
+    pub async fn receipts(&self, request: &ReceiptRequest) -> Result<Receipts, ApiFailure> {
+        self.ask_patiently(Call::post("have files read back", "/v1/receipts"), request).await
     }
 
     /// What a file was before it was edited.

@@ -8,6 +8,7 @@
 mod bringing;
 mod removals;
 mod sending;
+mod vouching;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};

@@ -63,7 +63,7 @@ pub enum Recorded {
     Gone,
 }
 
-/// Both objects of a file.
+/// Both objects of a file, as it is or as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileObjects {
     /// Whether the bytes are given up.

@@ -6,6 +6,7 @@
 //! What is known not to be whole is not brought back: the file would lose contents that are there for some that are not.
 
 use super::change::{ChangeError, change_usage, locked_usage};
+use super::checks::FileObjects;
 use super::clocks::Reach;
 use super::commit::{Contents, Sizes, StoredFile, claim_objects, file_by_id, keep_earlier, replace_contents};
 use super::files::Which;
@@ -65,17 +66,51 @@ impl Store {
         version: Version,
         which: Which,
     ) -> Result<ObjectAddress, ChangeError> {
+        let row = self.offered(account, file, version).await?;
+        let key = ObjectKey(row.try_get(match which {
+            Which::Original => "file_object",
+            Which::Thumbnail => "thumbnail_object",
+        })?);
+        ObjectAddress::parse(&key).ok_or(ChangeError::NotFound)
+    }
+
+    /// Both objects of an earlier version, for who reads them back; `None` where there is none that can be brought back, or it is somebody
+    /// else's.
+    pub async fn objects_of_version(
+        &self,
+        account: AccountId,
+        file: FileId,
+        version: Version,
+    ) -> Result<Option<FileObjects>, ChangeError> {
+        let row = match self.offered(account, file, version).await {
+            Ok(row) => row,
+            Err(ChangeError::NotFound) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let contents = earlier_contents(&row)?;
+        Ok(Some(FileObjects {
+            is_purged: false,
+            original: contents.file.object_key,
+            thumbnail: contents.thumbnail.object_key,
+            original_size: contents.sizes.file,
+            thumbnail_size: contents.sizes.thumbnail,
+        }))
+    }
+
+    /// An earlier version that can be brought back, and was not; `NotFound` otherwise.
+    async fn offered(
+        &self,
+        account: AccountId,
+        file: FileId,
+        version: Version,
+    ) -> Result<AnyRow, ChangeError> {
         self.must_own_unpurged(account, file).await?;
         let row = earlier_row(self.reader(), file, version).await?;
         if row.try_get::<Option<i64>, _>("restored_as")?.is_some() {
             return Err(ChangeError::NotFound);
         }
         expiry(&row, self.now())?.ok_or(ChangeError::NotFound)?;
-        let key = ObjectKey(row.try_get(match which {
-            Which::Original => "file_object",
-            Which::Thumbnail => "thumbnail_object",
-        })?);
-        ObjectAddress::parse(&key).ok_or(ChangeError::NotFound)
+        Ok(row)
     }
 
     /// The objects that a restoration would make the file's: to be read back before it. None when it was carried out before.

@@ -6,8 +6,7 @@ use std::time::{Duration, SystemTime};
 use darkslide_crypto::ContentHash;
 use darkslide_media::probe::micros_of;
 use darkslide_protocol::FileId;
-use darkslide_protocol::file::FileIds;
-use darkslide_protocol::receipt::Verdict;
+use darkslide_protocol::receipt::{EarlierId, Verdict};
 use darkslide_protocol::server::Extension;
 use darkslide_protocol::trash::{TrashRequest, TrashRequestItem};
 
@@ -21,9 +20,9 @@ use crate::folder::reconcile::{Action, Cause, Deleted, RelativePath, Remote, Ste
 use crate::folder::scan::is_absent;
 use crate::folder::{SyncError, trash};
 use crate::library::path_of;
-use crate::versions::has_version;
+use crate::versions::versions_with;
 
-/// Files that are trashed, or vouched for, in one call.
+/// Files that are trashed in one call.
 const CALL_MAX: usize = 100;
 
 /// How long after a look something is trashed in the vault for what it missed, if the look itself did not take longer.
@@ -68,11 +67,10 @@ impl Hands<'_> {
             Some(Remote::Trash { file, .. }) => Some(*file),
             _ => None,
         };
-        let edited: Vec<FileId> = steps.iter().filter_map(edited_file).collect();
-        let contents = self.catalog.contents_of_files(self.session.account, &edited).await?;
+        let kept = self.kept_as_earlier(&steps, &remotes).await?;
         let trashed = steps.iter().filter_map(content_of).filter_map(|content| in_trash(&content));
-        let wanted: BTreeSet<FileId> = trashed.chain(edited).collect();
-        let vouched = self.vouched_for(&wanted).await?;
+        let wanted = trashed.chain(kept.keys().map(|(file, _)| *file)).collect();
+        let vouched = self.vouched_for(&wanted, &kept.values().flatten().copied().collect()).await?;
         let stats = self.stats_of(steps.iter().map(|step| &step.path)).await?;
         for step in steps {
             if self.is_stopped() {
@@ -80,30 +78,20 @@ impl Hands<'_> {
             }
             let Action::TrashLocal { content, disk, buried } = step.action else { continue };
             let told = path_of(&step.path).display().to_string();
-            // Edited elsewhere: what it is must be what was seen, and whole, and what it was an earlier version.
-            let is_as_seen = |file: &FileId| {
-                contents.get(file) == Some(&buried.content) && !remotes.contains_key(&content)
-            };
-            let edited = match edited_file(&step).filter(is_as_seen) {
-                Some(file) if has_version(self.session, self.catalog, file, content).await? => Some(file),
-                _ => None,
-            };
-            let keeper = in_trash(&content).or(edited);
-            let is_safe = match (remotes.get(&content), keeper) {
-                (Some(Remote::Purged), _) => true,
-                (_, Some(file)) => match vouched.get(&file) {
-                    Some(Verdict::Verified) => true,
-                    Some(Verdict::Damaged) => {
-                        self.report
-                            .fails(told.clone(), &"the vault's copy is damaged, so that this one stays");
-                        continue;
-                    }
-                    _ => false,
-                },
+            let said = match (in_trash(&content), edited_file(&step)) {
+                (Some(file), _) => vouched.of_file(file),
+                (None, Some(file)) => {
+                    kept.get(&(file, content)).and_then(|earlier| vouched.of_edited(file, earlier))
+                }
                 // It came back meanwhile.
-                _ => false,
+                (None, None) => None,
             };
-            if !is_safe {
+            let is_purged = matches!(remotes.get(&content), Some(Remote::Purged));
+            if !is_purged && said == Some(Verdict::Damaged) {
+                self.report.fails(told, &"the vault's copy is damaged, so that this one stays");
+                continue;
+            }
+            if !is_purged && said != Some(Verdict::Verified) {
                 self.report.waits(told, &"the vault could not be asked for its copy yet");
                 continue;
             }
@@ -133,28 +121,27 @@ impl Hands<'_> {
         Ok(())
     }
 
-    /// What the server says of its copies, which it reads for that.
-    async fn vouched_for(&self, files: &BTreeSet<FileId>) -> Result<HashMap<FileId, Verdict>, SyncError> {
-        let mut said = HashMap::new();
-        if files.is_empty()
-            || !self.session.api.offers(Extension::Receipts).await.map_err(VaultError::from)?
-        {
-            return Ok(said);
-        }
-        let mut left: Vec<FileId> = files.iter().copied().collect();
-        while !left.is_empty() {
-            let asked: Vec<FileId> = left.iter().copied().take(CALL_MAX).collect();
-            let answer =
-                self.session.api.receipts(&FileIds { file_ids: asked }).await.map_err(VaultError::from)?;
-            let before = said.len();
-            let spoken = answer.receipts.into_iter().filter(|receipt| receipt.verdict != Verdict::NotChecked);
-            said.extend(spoken.map(|receipt| (receipt.file_id, receipt.verdict)));
-            if said.len() == before {
-                break;
+    /// The earlier versions that keep what leaves the folder because it was edited elsewhere: what the file is must be what was seen.
+    async fn kept_as_earlier(
+        &self,
+        steps: &[Step],
+        remotes: &HashMap<ContentHash, Remote>,
+    ) -> Result<BTreeMap<(FileId, ContentHash), Vec<EarlierId>>, SyncError> {
+        let edited: Vec<FileId> = steps.iter().filter_map(edited_file).collect();
+        let now = self.catalog.contents_of_files(self.session.account, &edited).await?;
+        let mut kept = BTreeMap::new();
+        for step in steps {
+            let (Some(file), Action::TrashLocal { content, buried, .. }) = (edited_file(step), &step.action)
+            else {
+                continue;
+            };
+            let is_as_seen = now.get(&file) == Some(&buried.content) && !remotes.contains_key(content);
+            if is_as_seen && !kept.contains_key(&(file, *content)) {
+                let versions = versions_with(self.session, self.catalog, file, *content).await?;
+                kept.insert((file, *content), versions);
             }
-            left.retain(|file| !said.contains_key(file));
         }
-        Ok(said)
+        Ok(kept)
     }
 
     /// Into the vault's trash, each file as it was seen.

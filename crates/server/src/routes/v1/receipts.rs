@@ -13,7 +13,7 @@ use axum::extract::State;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use darkslide_protocol::limits::{BATCH_ITEMS_MAX, RECEIPT_BYTES};
 use darkslide_protocol::receipt::{
-    Damage, ObjectKind, ObjectReceipt, Receipt, ReceiptRequest, Receipts, Verdict,
+    Damage, EarlierId, EarlierReceipt, ObjectKind, ObjectReceipt, Receipt, ReceiptRequest, Receipts, Verdict,
 };
 use darkslide_protocol::{FileId, ObjectKey, Problem};
 use std::collections::BTreeSet;
@@ -29,10 +29,10 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(give))
 }
 
-/// Reads the stored bytes of files back from the disk and says whether they are what was uploaded.
+/// Reads the stored bytes of files, and of earlier versions, back from the disk and says whether they are what was uploaded.
 ///
-/// At most 1000 ids. Files are read in the order of their ids in the request until 512 MiB or 20 seconds are used up, and at least
-/// one; the others are `notChecked` and `more` is true. Files in the trash are read too.
+/// At most 1000 ids together. Files are read in the order of their ids in the request, then earlier versions in theirs, until 512 MiB or
+/// 20 seconds are used up, and at least one; the others are `notChecked` and `more` is true. Files in the trash are read too.
 #[utoipa::path(
     post, path = "/v1/receipts", request_body = ReceiptRequest, security(("session" = [])),
     responses(
@@ -47,52 +47,61 @@ async fn give(
     caller: StorageCaller,
     Body(request): Body<ReceiptRequest>,
 ) -> ApiResult<Json<Receipts>> {
-    let files = request.file_ids;
-    if files.len() > BATCH_ITEMS_MAX {
+    let ReceiptRequest { file_ids: files, earlier } = request;
+    if files.len().saturating_add(earlier.len()) > BATCH_ITEMS_MAX {
         return Err(ApiError::TOO_LARGE);
     }
-    if files.iter().collect::<BTreeSet<_>>().len() != files.len() {
+    if is_any_twice(&files) || is_any_twice(&earlier) {
         return Err(ApiError::BAD_REQUEST);
     }
     let known = server.store.objects_of_files(caller.account, &files).await?;
     let mut call = Call::begin();
     let mut read = Vec::with_capacity(files.len());
     for file in files {
-        let looked = match known.get(&file) {
-            None => Looked::Plainly(Verdict::Unknown),
-            Some(objects) if objects.is_purged => Looked::Plainly(Verdict::Purged),
-            Some(objects) if !call.has_room_for(objects) => Looked::Plainly(Verdict::NotChecked),
-            Some(objects) => Looked::At(call.look(&server, file, objects).await?),
-        };
-        read.push((file, looked));
+        read.push((file, call.look(&server, known.get(&file)).await?));
+    }
+    let mut read_earlier = Vec::with_capacity(earlier.len());
+    for id in earlier {
+        let objects = server.store.objects_of_version(caller.account, id.file_id, id.version).await?;
+        let looked = call.look(&server, objects.as_ref()).await?;
+        read_earlier.push((id, objects, looked));
     }
     let recorded = vouch::record(&server, &call.checks).await?;
-    let now = server.store.objects_of_files(caller.account, &call.files).await?;
-    let receipts: Vec<Receipt> = read
-        .into_iter()
-        // What was changed or given up while it was read is something else now: to be asked again.
-        .map(|(file, looked)| match looked {
-            Looked::At(_) if now.get(&file) != known.get(&file) => {
-                (file, Looked::Plainly(Verdict::NotChecked))
-            }
-            looked => (file, looked),
-        })
-        .map(|(file, looked)| receipt(file, looked, &call.checks, &recorded))
-        .collect();
-    let more = receipts.iter().any(|receipt| receipt.verdict == Verdict::NotChecked);
-    Ok(Json(Receipts { receipts, more }))
+    let is_looked_at = |(file, looked): &(FileId, Looked)| looked.is_at().then_some(*file);
+    let files: Vec<FileId> = read.iter().filter_map(is_looked_at).collect();
+    let now = server.store.objects_of_files(caller.account, &files).await?;
+    let mut said = Receipts::default();
+    for (file_id, looked) in read {
+        let looked = looked.unless_changed(known.get(&file_id), now.get(&file_id));
+        let (verdict, objects) = say(file_id, looked, &call.checks, &recorded);
+        said.receipts.push(Receipt { file_id, verdict, objects });
+    }
+    for (EarlierId { file_id, version }, objects, mut looked) in read_earlier {
+        if looked.is_at() {
+            let now = server.store.objects_of_version(caller.account, file_id, version).await?;
+            looked = looked.unless_changed(objects.as_ref(), now.as_ref());
+        }
+        let (verdict, objects) = say(file_id, looked, &call.checks, &recorded);
+        said.earlier.push(EarlierReceipt { file_id, version, verdict, objects });
+    }
+    let verdicts = said.receipts.iter().map(|receipt| receipt.verdict);
+    let of_earlier = said.earlier.iter().map(|receipt| receipt.verdict);
+    said.more = verdicts.chain(of_earlier).any(|verdict| verdict == Verdict::NotChecked);
+    Ok(Json(said))
+}
+
+fn is_any_twice<T: Ord>(ids: &[T]) -> bool {
+    ids.iter().collect::<BTreeSet<_>>().len() != ids.len()
 }
 
 /// What one call has done so far.
 struct Call {
     began: Instant,
     read: u64,
-    /// Whose objects were looked at.
-    files: Vec<FileId>,
     checks: Vec<Check>,
 }
 
-/// How one file was looked at.
+/// How one file, or what it was, was looked at.
 enum Looked {
     /// There was nothing to read.
     Plainly(Verdict),
@@ -108,9 +117,20 @@ struct LookedAt {
     check: Option<usize>,
 }
 
+impl Looked {
+    fn is_at(&self) -> bool {
+        matches!(self, Self::At(_))
+    }
+
+    /// What was changed or given up while it was read is something else now: to be asked again.
+    fn unless_changed(self, before: Option<&FileObjects>, now: Option<&FileObjects>) -> Self {
+        if self.is_at() && before != now { Self::Plainly(Verdict::NotChecked) } else { self }
+    }
+}
+
 impl Call {
     fn begin() -> Self {
-        Self { began: Instant::now(), read: 0, files: Vec::new(), checks: Vec::new() }
+        Self { began: Instant::now(), read: 0, checks: Vec::new() }
     }
 
     /// Whether a file is still begun. The first always is, whatever its size.
@@ -120,20 +140,21 @@ impl Call {
         fits || self.checks.is_empty()
     }
 
-    async fn look(
-        &mut self,
-        server: &Server,
-        file: FileId,
-        objects: &FileObjects,
-    ) -> ApiResult<[LookedAt; 2]> {
-        self.files.push(file);
+    /// Reads both objects back, where there are any and the call still begins some.
+    async fn look(&mut self, server: &Server, objects: Option<&FileObjects>) -> ApiResult<Looked> {
+        let objects = match objects {
+            None => return Ok(Looked::Plainly(Verdict::Unknown)),
+            Some(objects) if objects.is_purged => return Ok(Looked::Plainly(Verdict::Purged)),
+            Some(objects) if !self.has_room_for(objects) => return Ok(Looked::Plainly(Verdict::NotChecked)),
+            Some(objects) => objects,
+        };
         let original = self.read(server, &objects.original).await?;
         let thumbnail = self.read(server, &objects.thumbnail).await?;
         let looked = |check, kind, size| LookedAt { kind, size, check };
-        Ok([
+        Ok(Looked::At([
             looked(original, ObjectKind::Original, objects.original_size),
             looked(thumbnail, ObjectKind::Thumbnail, objects.thumbnail_size),
-        ])
+        ]))
     }
 
     async fn read(&mut self, server: &Server, key: &ObjectKey) -> Result<Option<usize>, VouchError> {
@@ -149,16 +170,20 @@ impl Call {
 
 /// What is said of a file that still is what it was. An object that was moved while it was read says nothing of it: to be asked again.
 /// One that is not kept, though the file names it, is missing.
-fn receipt(file_id: FileId, looked: Looked, checks: &[Check], recorded: &[Recorded]) -> Receipt {
-    let nothing = |verdict| Receipt { file_id, verdict, objects: Vec::new() };
+fn say(
+    file: FileId,
+    looked: Looked,
+    checks: &[Check],
+    recorded: &[Recorded],
+) -> (Verdict, Vec<ObjectReceipt>) {
     let objects = match looked {
-        Looked::Plainly(verdict) => return nothing(verdict),
+        Looked::Plainly(verdict) => return (verdict, Vec::new()),
         Looked::At(objects) => objects,
     };
     let mut said = Vec::with_capacity(2);
     for object in objects {
         let Some(check) = object.check else {
-            tracing::error!(file = %file_id, "a file names an object that the database does not know");
+            tracing::error!(%file, "a file names an object that the database does not know");
             said.push(of_object(&object, Err(Damage::Missing), None));
             continue;
         };
@@ -166,11 +191,11 @@ fn receipt(file_id: FileId, looked: Looked, checks: &[Check], recorded: &[Record
             (Some(check), Some(Recorded::Known | Recorded::NewDamage)) => {
                 said.push(of_object(&object, check.outcome, Some(check.at)));
             }
-            _ => return nothing(Verdict::NotChecked),
+            _ => return (Verdict::NotChecked, Vec::new()),
         }
     }
     let is_whole = said.iter().all(|object| object.damage.is_none());
-    Receipt { file_id, verdict: if is_whole { Verdict::Verified } else { Verdict::Damaged }, objects: said }
+    (if is_whole { Verdict::Verified } else { Verdict::Damaged }, said)
 }
 
 fn of_object(object: &LookedAt, outcome: Result<Digest, Damage>, at: Option<i64>) -> ObjectReceipt {
