@@ -1,7 +1,11 @@
 //! The first command of the README.
 
-use crate::machine::{Machine, tree};
+use crate::machine::{Machine, jpeg, tree, write};
+use crate::roots::Ends;
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Stdio};
 
 fn free_address() -> String {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -31,6 +35,57 @@ fn one_command_backs_a_folder_up_and_the_same_one_goes_on() {
 
     let report = machine.says(&["quickstart", folder.to_str().unwrap(), "--once", "--listen", &listen]);
     assert!(report.contains("0 files uploaded, 3 unchanged"), "{report}");
+}
+
+/// A server with its data in a folder, when it listens.
+fn serve(machine: &Machine, data: &Path, listen: &str) -> Child {
+    let words = ["serve", "--data-dir", data.to_str().unwrap(), "--listen", listen];
+    let mut server = machine.command(&words).stdout(Stdio::piped()).spawn().unwrap();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+    server
+}
+
+/// POSIX drops all locks of a process on a file when it closes any descriptor of it: the database of the server that runs in the same process must
+/// not be opened by the backup of the folder that it lies in, or the next command would remove its log under it.
+#[test]
+fn the_data_of_the_server_may_lie_among_the_pictures() {
+    let machine = Machine::new();
+    let folder = machine.path("here");
+    for (name, seed) in [("1.jpg", 1), ("2.jpg", 2), ("trip/3.jpg", 3)] {
+        write(&folder.join(name), &jpeg(seed));
+    }
+    let listen = free_address();
+    let words = ["quickstart", ".", "--yes", "--listen", &listen, "--json"];
+    let mut command = machine.command(&words);
+    let running = command.current_dir(&folder).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    let mut running = Ends(running.unwrap());
+    let answers = serde_json::Deserializer::from_reader(running.0.stdout.take().unwrap());
+    let report: serde_json::Value = answers.into_iter().next().unwrap().unwrap();
+    assert_eq!(report["backup"]["uploaded"], 3, "{report}");
+    let skipped = report["backup"]["skipped"].to_string();
+    assert!(skipped.contains("a Darkslide server keeps its data there"), "{report}");
+
+    let data = folder.join("darkslide-data");
+    machine.says(&["account", "--data-dir", data.to_str().unwrap(), "list"]);
+    assert!(data.join("darkslide.db-wal").exists(), "whoever came and went was not alone");
+    for (name, seed) in [("4.jpg", 4), ("trip/5.jpg", 5)] {
+        write(&folder.join(name), &jpeg(seed));
+    }
+    let mine = |words: &[&str]| machine.json(&[&["--profile", "quickstart"], words].concat());
+    assert_eq!(mine(&["backup", folder.to_str().unwrap()])["uploaded"], 2);
+    // As a crash does.
+    drop(running);
+
+    let server = Ends(serve(&machine, &data, &listen));
+    let summary = mine(&["restore", "--to", "back"]);
+    drop(server);
+    assert_eq!(summary["restored"], 5, "{summary}");
+    let explain = |path: &Path| machine.says(&["--profile", "quickstart", "explain", path.to_str().unwrap()]);
+    let database = data.join("darkslide.db");
+    assert!(explain(&database).contains("never opened"), "{}", explain(&database));
+    write(&data.join("incoming/half.jpg"), &jpeg(6));
+    let half = data.join("incoming/half.jpg");
+    assert!(explain(&half).contains("a Darkslide server keeps its data there"), "{}", explain(&half));
 }
 
 /// A run that was killed between making the account and keeping its keys: what the server has stays, what the profile has is gone.
@@ -85,14 +140,7 @@ fn what_it_stored_can_be_restored_by_the_profile_that_it_made() {
         .take_while(char::is_ascii_digit)
         .collect::<String>();
     let listen = format!("127.0.0.1:{port}");
-    let mut server = machine
-        .command(&["serve", "--data-dir", "darkslide-data", "--listen", &listen])
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(server.stdout.take().unwrap()), &mut line)
-        .unwrap();
+    let mut server = serve(&machine, Path::new("darkslide-data"), &listen);
     let summary = machine.json(&["--profile", "quickstart", "restore", "--to", "back"]);
     server.kill().unwrap();
     server.wait().unwrap();

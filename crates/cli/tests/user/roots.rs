@@ -5,6 +5,7 @@ use crate::machine::{Machine, write};
 use crate::sync::until;
 use std::fs;
 use std::path::Path;
+use std::process::Child;
 
 /// Once, the agent went on hearing of the folder that was moved away, and said that the new one was watched.
 #[test]
@@ -93,4 +94,14 @@ fn what_lies_in_the_profiles_folders_is_not_backed_up() {
         status["state"] == "idle" && status["done"]["fullScans"].as_u64() > Some(0)
     });
     assert_eq!(machine.json(&["list"])["files"].as_array().unwrap().len(), 3);
+}
+
+/// A process that ends with the test.
+pub(crate) struct Ends(pub(crate) Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let _killed = self.0.kill();
+        let _waited = self.0.wait();
+    }
 }

@@ -17,7 +17,7 @@ use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, FileRow, SyncF
 use crate::library::folder::fingerprint;
 use crate::library::selection::Exclusions;
 use crate::library::settle::{self, Settling};
-use crate::library::{path_of, raw};
+use crate::library::{ours, path_of, raw};
 use crate::watch::health::{Health, Offline, examine};
 
 /// How a file stands. Asks no server: it tells what the last run found, and what will become of the file with the agent as it is.
@@ -32,6 +32,10 @@ pub async fn explain(catalog: &Catalog, path: &Path, agent: &Agent) -> Result<St
         // One that may not be looked at may still be known.
         _ => {}
     }
+    // Before anything else: it is not even opened.
+    if let Some(reason) = ours::database(&path) {
+        return Ok(Standing::left_alone(reason.to_string()));
+    }
     let next = keepers.next(&path).await?;
     // Folders above a root decide nothing: somebody chose the root.
     let mut below = path.file_name().map_or(path.as_path(), Path::new).to_owned();
@@ -41,7 +45,7 @@ pub async fn explain(catalog: &Catalog, path: &Path, agent: &Agent) -> Result<St
         }
         below = relative;
     }
-    Ok(unseen(&below, next))
+    Ok(unseen(&path, &below, next))
 }
 
 /// The file of the vault that was backed up from a path, whether it still lies there or not.
@@ -275,12 +279,15 @@ async fn kept(catalog: &Catalog, row: &AssetRow) -> Result<Option<Kept>, Catalog
     })
 }
 
-fn unseen(path: &Path, next: Next) -> Standing {
-    let folders = path.ancestors().skip(1).filter_map(Path::file_name);
+/// Of a whole path of which nothing is known, and which lies at `below` under its root.
+fn unseen(path: &Path, below: &Path, next: Next) -> Standing {
+    let root = path.ancestors().nth(below.components().count()).unwrap_or(path);
+    let folders = below.ancestors().skip(1).filter_map(Path::file_name);
     let ignored =
-        path.file_name().and_then(ignored_file).or_else(|| folders.into_iter().find_map(ignored_folder));
-    match ignored {
-        Some(reason) => Standing::left_alone(reason.to_string()),
+        below.file_name().and_then(ignored_file).or_else(|| folders.into_iter().find_map(ignored_folder));
+    let ignored = ignored.map(|ignored| ignored.to_string());
+    match ignored.or_else(|| ours::found_at(root, below).map(|ours| ours.to_string())) {
+        Some(reason) => Standing::left_alone(reason),
         None => Standing::Pending { cause: Cause::New, next },
     }
 }

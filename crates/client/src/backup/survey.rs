@@ -23,7 +23,7 @@ use super::to_read::FilesToRead;
 use crate::catalog::{AssetRow, Catalog, CatalogError, SettledRow};
 use crate::event::Events;
 use crate::library::selection::{Reach, Scope, Selection};
-use crate::library::{Found, PassedOver, folder, path_of, raw};
+use crate::library::{Found, PassedOver, folder, ours, path_of, raw};
 
 /// Settled assets that are read from the catalog at once.
 const PAGE: u32 = 4000;
@@ -236,8 +236,9 @@ impl Planner<'_> {
         let root = self.survey.root.clone();
         let exclude = self.settings.selection.exclude.clone();
         let looking = tokio::task::spawn_blocking(move || {
-            let paths =
-                paths.iter().map(|path| path_of(path)).filter(|path| exclude.matching(path).is_none());
+            let is_looked_for =
+                |path: &PathBuf| exclude.matching(path).is_none() && ours::database(path).is_none();
+            let paths = paths.iter().map(|path| path_of(path)).filter(is_looked_for);
             let found = |path: PathBuf| {
                 let metadata = root.join(&path).symlink_metadata().ok().filter(std::fs::Metadata::is_file)?;
                 Some(Found { path, fingerprint: folder::fingerprint(&metadata) })

@@ -12,7 +12,7 @@ use darkslide_media::names::{ignored_file, ignored_folder};
 use walkdir::{DirEntry, WalkDir};
 
 use super::selection::{Exclusions, Reach, Selection};
-use super::{Found, PassReason, PassedOver, Scan};
+use super::{Found, PassReason, PassedOver, Scan, ours};
 use crate::catalog::Fingerprint;
 
 /// The root that is walked when this path is given: absolute, links resolved. That of a single file is its folder.
@@ -96,7 +96,7 @@ fn is_walked(root: &Path, folder: &Path, exclude: &Exclusions) -> bool {
             Ok(metadata) => !metadata.is_dir(),
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         };
-        !is_ignored && !is_gone()
+        !is_ignored && !is_gone() && ours::data_folder(&root.join(above)).is_none()
     };
     !exclude.is_own(&root.join(folder)) && exclude.matching(folder).is_none() && above.into_iter().all(enters)
 }
@@ -166,7 +166,7 @@ fn walk_single(
 ) -> io::Result<Vec<PassedOver>> {
     let name = file.file_name().ok_or(io::ErrorKind::NotFound)?;
     let reason = if metadata.is_file() {
-        ignored_file(name).map(PassReason::Ignored)
+        ours::database(file).or_else(|| ignored_file(name).map(PassReason::Ignored))
     } else {
         Some(PassReason::NotAFile)
     };
@@ -205,11 +205,17 @@ fn look_at(entry: DirEntry) -> Result<Seen, (PassedOver, Descend)> {
         return match ignored_folder(entry.file_name()) {
             Some(ignored) => pass(PassReason::Ignored(ignored), Descend::No),
             None if is_lost_and_found(entry.path()) => pass(PassReason::LostAndFound, Descend::No),
-            None => Ok(Seen::Folder),
+            None => match ours::data_folder(entry.path()) {
+                Some(ours) => pass(ours, Descend::No),
+                None => Ok(Seen::Folder),
+            },
         };
     }
     if !kind.is_file() {
         return pass(PassReason::NotAFile, Descend::NotApplicable);
+    }
+    if let Some(ours) = ours::database(entry.path()) {
+        return pass(ours, Descend::NotApplicable);
     }
     if let Some(ignored) = ignored_file(entry.file_name()) {
         return pass(PassReason::Ignored(ignored), Descend::NotApplicable);
@@ -406,6 +412,34 @@ mod tests {
         for inside in ["ours", "ours/deep"] {
             let scan = of(Scope::Folders([(inside.into(), Reach::Below)].into()));
             assert!(names(&scan).is_empty() && scan.passed_over.is_empty(), "{inside}");
+        }
+    }
+
+    /// Whoever asks, and whatever else is chosen: a descriptor of a database that is closed drops the locks of who has it open.
+    #[test]
+    fn databases_and_data_folders_of_ours_are_passed_over_by_every_walk() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let databases = ["darkslide.db", "darkslide.db-wal", "catalog.sqlite-shm"];
+        for path in ["1.jpg", "data/darkslide.db", "data/incoming/2.jpg", "a/3.jpg"].iter().chain(&databases)
+        {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, b"x").unwrap();
+        }
+        let all = scan(&root, |_| ()).unwrap();
+        assert_eq!(names(&all), ["1.jpg", "a/3.jpg"]);
+        let why: Vec<_> = all.passed_over.iter().map(|passed| &passed.reason).collect();
+        assert_eq!(why.iter().filter(|why| matches!(why, PassReason::Database)).count(), 3, "{why:?}");
+        assert_eq!(why.iter().filter(|why| matches!(why, PassReason::ServerData)).count(), 1, "{why:?}");
+        for inside in ["data", "data/incoming"] {
+            let scope = Scope::Folders([(inside.into(), Reach::Below)].into());
+            let scan = selected(&root, &Selection { scope, exclude: Exclusions::default() });
+            assert!(names(&scan).is_empty(), "{inside}");
+        }
+        for name in databases {
+            let alone = scan(&root.join(name), |_| ()).unwrap();
+            assert!(alone.files.is_empty() && alone.passed_over.len() == 1, "{name}");
         }
     }
 

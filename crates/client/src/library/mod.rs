@@ -9,6 +9,7 @@ pub mod folder;
 pub mod folder_library;
 mod folder_listing;
 pub mod opened;
+pub mod ours;
 pub mod selection;
 pub mod settle;
 
@@ -128,6 +129,12 @@ pub enum PassReason {
     /// A folder of ours.
     #[error("Darkslide keeps there what it knows itself")]
     Own,
+    /// The folder of a server, of this computer's or another's.
+    #[error("a Darkslide server keeps its data there")]
+    ServerData,
+    /// A file called like a database of ours: see [`ours`].
+    #[error("it is called as a database of Darkslide is, and those are never opened")]
+    Database,
     /// Links are not followed: what they point to may lie outside, or be found twice, or contain the link.
     #[error("it is a symbolic link, and links are not followed")]
     Link,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Item, Source};
 use crate::event::{Event, Events};
 use crate::library::archive::Archive;
-use crate::library::{Found, folder};
+use crate::library::{Found, folder, ours};
 
 /// Everything that was listed.
 #[derive(Debug, Default)]
@@ -23,7 +23,10 @@ impl Listed {
     pub(super) fn add(&mut self, path: &Path, events: &Events) {
         match path.canonicalize().and_then(|root| Ok((root.metadata()?.is_dir(), root))) {
             Ok((true, root)) => self.add_folder(&root),
-            Ok((false, root)) => self.add_archive(&root),
+            Ok((false, root)) => match ours::database(&root) {
+                Some(reason) => self.left_out.push((root, reason.to_string())),
+                None => self.add_archive(&root),
+            },
             Err(error) => self.unreadable.push((path.to_owned(), cannot_be_read(&error))),
         }
         events.send_blocking(Event::Scanned { found: self.items.len() as u64 });

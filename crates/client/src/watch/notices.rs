@@ -3,7 +3,7 @@
 //! Of what is removed from a watch folder nothing needs to be looked at: nothing that was backed up is ever taken back. From a sync folder
 //! it does.
 //!
-//! What happens in a folder of ours is nobody's news, and from a watch folder neither is what happens where no look goes: whoever looks writes down what was seen, and
+//! What happens in a folder of ours, or to a database of ours wherever it lies, is nobody's news, and from a watch folder neither is what happens where no look goes: whoever looks writes down what was seen, and
 //! would hear of that again and again.
 
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, R
 use darkslide_media::names::ignored_folder;
 
 use super::{Dirty, Removals};
+use crate::library::ours;
 use crate::library::selection::Reach;
 
 /// What is watched, and what of it is of no interest.
@@ -31,6 +32,7 @@ impl Ground {
     fn is_quiet(&self, path: &Path, relative: &Path) -> bool {
         let mut folders = relative.ancestors().skip(1).filter_map(Path::file_name);
         self.own.iter().any(|own| path.starts_with(own))
+            || ours::database(path).is_some()
             || (self.removals == Removals::AreNothing && folders.any(|name| ignored_folder(name).is_some()))
     }
 }
@@ -124,6 +126,7 @@ mod tests {
             (EventKind::Create(CreateKind::File), "/elsewhere/1.jpg", Dirty::default()),
             (EventKind::Create(CreateKind::File), "/r/ours/catalog.sqlite-wal", Dirty::default()),
             (EventKind::Create(CreateKind::Folder), "/r/ours", Dirty::default()),
+            (EventKind::Create(CreateKind::File), "/r/data/darkslide.db-wal", Dirty::default()),
             (EventKind::Create(CreateKind::File), "/r/ours too/1.jpg", itself("ours too")),
             (EventKind::Create(CreateKind::File), "/r/.cache/deep/1.jpg", Dirty::default()),
             (EventKind::Create(CreateKind::File), "/r/.1.jpg", itself("")),
