@@ -44,11 +44,11 @@ pub enum Event {
         /// Its plaintext bytes.
         bytes: u64,
     },
-    /// Bytes of one file's original crossed the network, in either direction.
+    /// Bytes of one file's original crossed the network, in either direction, or were read to see whether they are what they were.
     Moved {
         /// The file.
         name: Arc<Path>,
-        /// Ciphertext bytes since the last such event of this file.
+        /// Bytes since the last such event of this file: of ciphertext, where they crossed the network.
         bytes: u64,
     },
     /// Work on one file is over.

@@ -6,6 +6,7 @@ use crate::output::{Output, bytes, counted};
 use crate::progress::Progress;
 use crate::{profile, questions};
 use anyhow::{Context as _, Result, bail};
+use darkslide_client::event::Event;
 use darkslide_client::free_up::{FreeUpPlan, FreeUpRule, free, meant, plan_free_up};
 use darkslide_client::micros_of;
 use serde_json::json;
@@ -37,18 +38,20 @@ pub(crate) async fn run(output: Output, general: &General, arguments: FreeUp) ->
         questions::confirm(arguments.yes, &question)?;
     }
     let (mut removed, mut freed, mut failed) = (0_u64, 0, Vec::new());
+    let progress = Progress::begin(output, "reading and removing");
+    let (assets, all) = (plan.candidates.len() as u64, plan.bytes());
+    progress.events.send(Event::Planned { assets, bytes: all }).await;
     for candidate in &plan.candidates {
-        match free(&catalog, candidate).await {
+        match free(&catalog, candidate, &progress.events).await {
             Ok(()) => {
                 removed += 1;
                 freed += candidate.bytes;
             }
-            Err(error) => {
-                output.warn(error.to_string());
-                failed.push(error.to_string());
-            }
+            Err(error) => failed.push(error.to_string()),
         }
     }
+    progress.end().await;
+    failed.iter().for_each(|reason| output.warn(reason));
     // Names need not be UTF-8.
     let texts = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
     let answer = json!({ "removed": removed, "bytes": freed, "failed": failed,

@@ -212,3 +212,37 @@ fn a_video_that_was_alone_for_a_while_goes_once() {
     let plan = machine.json(&["free-up", path, "--older-than", "0d"]);
     assert_eq!(plan["plan"]["candidates"], Value::Array(Vec::new()), "{plan}");
 }
+
+/// What its owner edited may look as it did from outside: size, time and number on the disk are what they were.
+#[test]
+fn what_was_edited_in_place_does_not_go() {
+    let machine = Machine::new();
+    let _server = machine.with_account("edited@example.org");
+    let folder = machine.path("pictures");
+    let (one, other) = (folder.join("one.jpg"), folder.join("other.jpg"));
+    write(&one, &jpeg(1));
+    write(&other, &jpeg(2));
+    let path = folder.to_str().unwrap();
+    machine.json(&["backup", path]);
+    let mut edited = jpeg(1);
+    edited.iter_mut().rev().nth(2).into_iter().for_each(|byte| *byte ^= 1);
+    let before = one.metadata().unwrap();
+    let mut file = std::fs::OpenOptions::new().write(true).open(&one).unwrap();
+    std::io::Write::write_all(&mut file, &edited).unwrap();
+    file.set_modified(before.modified().unwrap()).unwrap();
+    drop(file);
+
+    let remove = ["free-up", path, "--older-than", "0d", "--remove", "--yes"];
+    let freed = incomplete(&machine, &remove);
+    assert_eq!(freed["removed"], 1, "{freed}");
+    assert!(freed["failed"][0].as_str().unwrap().contains("one.jpg changed since its backup"), "{freed}");
+    assert!(one.exists() && !other.exists());
+    let told = machine.says(&["explain", one.to_str().unwrap()]);
+    assert!(told.contains("it changed since"), "{told}");
+    // The next backup sends it, and then it may go.
+    let sent = machine.json(&["backup", path]);
+    assert_eq!(sent["uploaded"].as_i64().unwrap() + sent["updated"].as_i64().unwrap_or(0), 1, "{sent}");
+    assert_eq!(machine.json(&remove)["removed"], 1);
+    machine.json(&["restore", "--to", "back"]);
+    assert!(tree(&machine.path("back")).values().any(|(bytes, _)| *bytes == edited));
+}

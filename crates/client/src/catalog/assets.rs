@@ -26,6 +26,9 @@ pub struct Fingerprint {
     pub inode: u64,
 }
 
+/// The modification time of no file.
+const NEVER_NS: i64 = i64::MIN + 1;
+
 /// How the last run left an asset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AssetState {
@@ -420,6 +423,14 @@ impl Catalog {
     /// Takes that back: the originals are still there.
     pub async fn mark_not_freed(&self, root: &[u8], paths: &[Vec<u8>]) -> Result<(), CatalogError> {
         self.pass_on(root, paths, (AssetState::Freed, AssetState::BackedUp)).await
+    }
+
+    /// Has the next run read an asset again, although it looks as it did from outside: something else is in it.
+    pub async fn doubt(&self, root: &[u8], path: &[u8]) -> Result<(), CatalogError> {
+        let mut connection = self.pool.acquire().await?;
+        let query = sqlx::query("UPDATE assets SET modified_ns = $3 WHERE root = $1 AND path = $2");
+        query.bind(root).bind(path).bind(NEVER_NS).execute(&mut *connection).await?;
+        Ok(())
     }
 
     async fn pass_on(

@@ -330,7 +330,7 @@ fn look(
 }
 
 /// What a file has from here on; none if it was written to since `before`.
-pub(super) fn content_of(
+pub(crate) fn content_of(
     file: &mut File,
     before: &Metadata,
     mut progress: impl FnMut(u64),
