@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Result, bail};
 use darkslide_client::AccountId;
 use darkslide_client::api::ServerUrl;
-use darkslide_client::backup::{BackupReport, Waiting};
+use darkslide_client::backup::{BackupReport, Named, Waiting};
 use darkslide_client::library::selection::{Reach, Scope};
 use darkslide_client::watch::health::Offline;
 use darkslide_client::watch::{How, Watcher};
@@ -14,7 +14,7 @@ use darkslide_client::watch::{How, Watcher};
 use super::attempt::Attempt;
 use super::notices::Cause;
 use super::schedule::{Failure, chance};
-use super::status::Problem;
+use super::status::{Problem, Unreadable};
 use super::{Agent, LOOK_AGAIN, Running, Watched, micros_of};
 
 /// Failed files of one run that the log names.
@@ -140,6 +140,7 @@ impl Agent {
         if is_full {
             watched.skipped = report.skipped.len();
         }
+        watched.note_unreadable(&scope, &report);
         self.await_settling(folder, &scope, report.waiting, now);
         if let Some(reason) = report.storage_full {
             if self
@@ -236,6 +237,29 @@ impl Agent {
 }
 
 impl Watched {
+    /// Takes over what could not be looked into in the part that was looked at; of the rest, and of what may not have been reached, what is known stays.
+    fn note_unreadable(&mut self, scope: &Scope, report: &BackupReport) {
+        let is_looked_at = |unreadable: &Unreadable| match scope {
+            Scope::Everything => true,
+            Scope::Folders(folders) => {
+                let below = Path::new(&unreadable.path).strip_prefix(&self.row.path).ok();
+                let in_one = |folder: &Path| folders.get(folder) == Some(&Reach::Below);
+                below.is_none_or(|below| {
+                    below.parent().is_some_and(|above| folders.contains_key(above))
+                        || folders.contains_key(below)
+                        || below.ancestors().any(in_one)
+                })
+            }
+        };
+        if report.interrupted.is_none() {
+            self.unreadable.retain(|known| !is_looked_at(known));
+        }
+        for Named { path, reason } in &report.unreadable {
+            self.unreadable.retain(|known| known.path != *path);
+            self.unreadable.push(Unreadable { path: path.clone(), reason: reason.clone() });
+        }
+    }
+
     /// Takes over what has not settled in the part that was looked at; of the rest, what is known stays.
     fn await_settling(&mut self, scope: &Scope, waiting: Vec<Waiting>) {
         match scope {

@@ -54,7 +54,7 @@ use log::{Log, moment};
 use notices::Notices;
 use schedule::{Schedule, Step, Timing};
 use signals::Signals;
-use status::{AgentStatus, Done, Problem, RunStatus};
+use status::{AgentStatus, Done, Problem, RunStatus, Unreadable};
 
 /// How long the network may fail before a run ends and the agent waits by itself.
 const RUN_PATIENCE: Duration = Duration::from_mins(1);
@@ -170,6 +170,7 @@ struct Watched {
     counts: RootCounts,
     waiting: Vec<Waiting>,
     skipped: usize,
+    unreadable: Vec<Unreadable>,
     /// Whether somebody asked for its next run.
     is_asked: bool,
 }
@@ -527,6 +528,7 @@ impl Agent {
                         counts,
                         waiting: Vec::new(),
                         skipped: 0,
+                        unreadable: Vec::new(),
                         is_asked: false,
                     };
                     self.folders.insert(new.row.id, new);

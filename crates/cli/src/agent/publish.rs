@@ -149,6 +149,7 @@ impl Watched {
             waiting: self.waiting.iter().map(|waiting| waiting.files).sum(),
             waiting_for: some.take(NAMED_MAX).map(named).collect(),
             skipped: self.skipped,
+            unreadable: self.unreadable.clone(),
             last_scan: self.row.last_scan,
         }
     }

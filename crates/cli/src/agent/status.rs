@@ -112,8 +112,21 @@ pub(crate) struct FolderStatus {
     pub(crate) waiting_for: Vec<String>,
     /// Files and folders that the last full scan left alone.
     pub(crate) skipped: usize,
+    /// What cannot be looked into, as the last look at each found it: what lies there is not known.
+    #[serde(default)]
+    pub(crate) unreadable: Vec<Unreadable>,
     /// When all of it was last looked at, µs since the epoch.
     pub(crate) last_scan: Option<i64>,
+}
+
+/// A folder or file that cannot be looked into.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Unreadable {
+    /// Its whole path, as text: what of it is not UTF-8 is replaced.
+    pub(crate) path: String,
+    /// Why, and what to do.
+    pub(crate) reason: String,
 }
 
 /// How a watch folder stands.

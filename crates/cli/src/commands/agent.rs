@@ -148,7 +148,7 @@ async fn status(output: Output, profile: &Profile) -> Result<Ending> {
     let service = tokio::task::spawn_blocking(move || service::state(&name)).await?;
     let catalog = profile.catalog().await?;
     let (set_back, sync_folders) = (recent_set_back(&catalog).await?, show::told(&catalog).await?);
-    let left = Left::of(&catalog, &standing_of(agent.as_ref()), None).await?;
+    let left = Left::of(&catalog, agent.as_ref(), None).await?;
     let answer = Answer { service, agent, set_back, left, sync_folders };
     output.answer(&answer, describe)?;
     let needs_somebody = answer.sync_folders.iter().any(show::Told::needs_somebody);
@@ -167,7 +167,7 @@ async fn follow(output: Output, profile: &Profile) -> Result<Ending> {
     // It ends when the agent does.
     while let Ok(agent) = line.news().await {
         let (set_back, sync_folders) = (recent_set_back(&catalog).await?, show::told(&catalog).await?);
-        let left = Left::of(&catalog, &standing_of(Some(&agent)), None).await?;
+        let left = Left::of(&catalog, Some(&agent), None).await?;
         let answer = Answer { service: service.clone(), agent: Some(agent), set_back, left, sync_folders };
         if output.json {
             output.line(&answer)?;

@@ -1,10 +1,12 @@
 //! What could not be backed up and is still there: what something is wrong with, and what only lacks room.
 
+use super::status::standing_of;
+use crate::agent::status::{AgentStatus, Unreadable};
 use crate::output::{counted, date};
 use anyhow::Result;
 use darkslide_client::backup::Named;
 use darkslide_client::backup::explain::explain_blocked;
-use darkslide_client::backup::standing::{Agent, Standing};
+use darkslide_client::backup::standing::Standing;
 use darkslide_client::catalog::Catalog;
 use darkslide_client::session::AccountSummary;
 use serde::Serialize;
@@ -17,8 +19,10 @@ pub(crate) struct Left {
     pub(crate) blocked: u64,
     /// Until when the first of them has its pause, µs since the epoch: none where none has one.
     pub(crate) blocked_next_try: Option<i64>,
-    /// Each, with the reason and what is to be done.
+    /// Each, with the reason and what is to be done; and each folder that the agent cannot look into.
     pub(crate) blocked_files: Vec<Named>,
+    /// How many folders and files the agent cannot look into: nobody knows what lies there.
+    pub(crate) unreadable: u64,
     /// What found no room in the vault when it was last tried.
     pub(crate) without_room: WithoutRoom,
 }
@@ -36,12 +40,12 @@ impl Left {
     /// Looks at each of them. `account` says how much room there is, where the server said so.
     pub(crate) async fn of(
         catalog: &Catalog,
-        agent: &Agent,
+        agent: Option<&AgentStatus>,
         account: Option<&AccountSummary>,
     ) -> Result<Self> {
         let free = account.map(|account| account.quota_bytes.saturating_sub(account.used_bytes));
         let mut left = Self::default();
-        for (path, standing) in explain_blocked(catalog, agent).await? {
+        for (path, standing) in explain_blocked(catalog, &standing_of(agent)).await? {
             if let Some(bytes) = standing.bytes_without_room() {
                 left.without_room.files += 1;
                 left.without_room.fit_now += u64::from(free.is_some_and(|free| bytes < free));
@@ -53,13 +57,24 @@ impl Left {
             left.blocked += 1;
             left.blocked_files.push(Named { path: path.display().to_string(), reason: standing.reason() });
         }
+        for Unreadable { path, reason } in
+            agent.iter().flat_map(|agent| &agent.folders).flat_map(|one| &one.unreadable)
+        {
+            left.unreadable += 1;
+            let reason = format!("what lies there is not backed up: {reason}");
+            left.blocked_files.push(Named { path: path.clone(), reason });
+        }
         Ok(left)
     }
 
     /// What an agent with nothing to do has to say, if something is left.
     pub(crate) fn sentence(&self) -> Option<String> {
         let files = self.blocked + self.without_room.files;
-        (files > 0).then(|| format!("all that is there is backed up but for {}", counted(files, "file")))
+        let told = |(count, text): (u64, String)| (count > 0).then_some(text);
+        let unreadable = format!("what lies in {} that cannot be read", counted(self.unreadable, "place"));
+        let left = [(files, counted(files, "file")), (self.unreadable, unreadable)];
+        let left: Vec<String> = left.into_iter().filter_map(told).collect();
+        (!left.is_empty()).then(|| format!("all that is there is backed up but for {}", left.join(" and ")))
     }
 
     /// When an agent tries them.
@@ -82,6 +97,10 @@ mod tests {
         let left = Left { blocked: 1, without_room, ..Left::default() };
         assert_eq!(left.sentence().unwrap(), "all that is there is backed up but for 3 files");
         assert_eq!(left.next_try(), "Next try: when all is looked at again");
+        let unreadable = Left { unreadable: 1, ..left.clone() };
+        assert!(
+            unreadable.sentence().unwrap().ends_with("3 files and what lies in 1 place that cannot be read")
+        );
         let paused = Left { blocked_next_try: Some(1_700_000_000_000_000), ..left };
         assert!(paused.next_try().ends_with("after 2023-11-14 22:13"), "{}", paused.next_try());
     }

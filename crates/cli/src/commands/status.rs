@@ -150,7 +150,7 @@ async fn gather(
     let counts = catalog.asset_counts().await?;
     let of =
         |state: AssetState| counts.iter().find(|(other, _)| *other == state).map_or(0, |(_, count)| *count);
-    let left = Left::of(catalog, &standing_of(agent.as_ref()), asked.as_ref().ok()).await?;
+    let left = Left::of(catalog, agent.as_ref(), asked.as_ref().ok()).await?;
     let folders = match &agent {
         Some(agent) => agent.folders.clone(),
         None => unattended(catalog).await?,

@@ -2,10 +2,13 @@
 
 use crate::agent::{Agent, picture};
 use crate::machine::{Machine, write};
-use crate::sync::until;
+use crate::sync::{give, is_root, until};
+use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Stdio};
 
 /// Once, the agent went on hearing of the folder that was moved away, and said that the new one was watched.
 #[test]
@@ -104,4 +107,58 @@ impl Drop for Ends {
         let _killed = self.0.kill();
         let _waited = self.0.wait();
     }
+}
+
+/// What lies in a folder that may not be read is not safe, and not gone either.
+#[test]
+fn a_folder_that_may_not_be_read_is_told_with_what_to_do() {
+    // Root may read anything: somebody else runs it, in a home of their own.
+    const NOBODY: u32 = 65_534;
+    let machine = Machine::new();
+    let _server = machine.with_account("rights@example.org");
+    let (folder, closed) = (machine.path("pictures"), machine.path("pictures/closed"));
+    write(&folder.join("0.jpg"), &picture(0));
+    write(&closed.join("1.jpg"), &picture(1));
+    machine.says(&["watch", "add", folder.to_str().unwrap()]);
+    if is_root() {
+        fs::set_permissions(machine.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        give(&machine.path("home"), NOBODY);
+        give(&folder, NOBODY);
+    }
+    let command = |words: &[&str]| {
+        let mut command = machine.command(words);
+        if is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command
+    };
+    let says = |words: &[&str]| String::from_utf8(command(words).output().unwrap().stdout).unwrap();
+    let status = || -> Value { serde_json::from_str(&says(&["status", "--json"])).unwrap_or_default() };
+    let words = ["agent", "run", "--no-notifications", "--settle-photos", "100", "--settle-videos", "200"];
+    let log = fs::File::create(machine.path("agent.log")).unwrap();
+    let _agent = Ends(command(&words).stdout(Stdio::null()).stderr(log).spawn().unwrap());
+    until("all is safe", &machine, || status()["backedUp"] == 2);
+    let may_read = |mode| fs::set_permissions(&closed, fs::Permissions::from_mode(mode)).unwrap();
+
+    may_read(0);
+    until("what may not be read", &machine, || status()["unreadable"] == 1);
+    let told = says(&["status"]);
+    for part in
+        ["but for what lies in 1 place that cannot be read", "Blocked:", "may not read it", "chmod -R u+rX"]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let told = says(&["agent", "status"]);
+    assert!(told.contains("1 place that cannot be read"), "{told}");
+    let told = says(&["explain", closed.join("1.jpg").to_str().unwrap()]);
+    for part in ["It cannot be looked at now", "chmod -R u+rX", "Backed up on"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let told = says(&["explain", closed.join("2.jpg").to_str().unwrap()]);
+    assert!(told.contains("Blocked on") && told.contains("may not read it"), "{told}");
+
+    may_read(0o755);
+    until("it may be read again", &machine, || status()["unreadable"] == 0);
+    let told = says(&["explain", closed.join("1.jpg").to_str().unwrap()]);
+    assert!(told.contains("Backed up on") && !told.contains("cannot"), "{told}");
 }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -14,6 +15,7 @@ use darkslide_protocol::FileId;
 use super::again::row_paused_until;
 use super::standing::{Absence, Agent, Cause, Kept, KeptAs, Next, Standing};
 use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, FileRow, SyncFolderRow, WatchFolderRow};
+use crate::folder::marker;
 use crate::library::folder::fingerprint;
 use crate::library::selection::Exclusions;
 use crate::library::settle::{self, Settling};
@@ -241,21 +243,33 @@ async fn of_row(
 
 /// Of a file that is not there it may be known why, and what the vault has of it: also where its whole disk is away.
 async fn absent(keepers: &mut Keepers<'_>, path: &Path) -> Result<Standing, CatalogError> {
-    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
-    let real = folder.zip(path.file_name()).map(|(folder, name)| folder.join(name));
-    let Some(path) = real.or_else(|| std::path::absolute(path).ok()) else {
+    let Some(path) = std::path::absolute(path).ok().map(|path| with_real_folders(&path)) else {
         return Ok(Standing::NothingThere);
     };
+    // What the system does not let anybody look at is not gone.
+    let denied = path.symlink_metadata().err().filter(|error| error.kind() == ErrorKind::PermissionDenied);
+    let denied = denied.map(|error| marker::unreadable_for_backup(&path, &error));
     for row in known_at(keepers.catalog, &path).await?.into_iter().filter_map(|(_, row)| row) {
         let why = match row.state {
             AssetState::Freed => Absence::Freed,
-            AssetState::BackedUp => keepers.away(&path_of(&row.root)).await?.unwrap_or(Absence::Gone),
+            AssetState::BackedUp => match &denied {
+                Some(why) => Absence::Unreadable(why.clone()),
+                None => keepers.away(&path_of(&row.root)).await?.unwrap_or(Absence::Gone),
+            },
             _ => continue,
         };
         let kept = kept(keepers.catalog, &row).await?;
         return Ok(kept.map_or(Standing::NothingThere, |kept| Standing::Absent { why, kept }));
     }
-    Ok(Standing::NothingThere)
+    let Some(reason) = denied else { return Ok(Standing::NothingThere) };
+    let next = keepers.next(&path).await?;
+    Ok(Standing::Blocked { at: micros_of(SystemTime::now()), reason, until: None, next })
+}
+
+/// A whole path with the links resolved of those of its folders that are there and may be looked at.
+fn with_real_folders(path: &Path) -> PathBuf {
+    let real = |folder: &Path| Some(folder.canonicalize().ok()?.join(path.strip_prefix(folder).ok()?));
+    path.ancestors().skip(1).find_map(real).unwrap_or_else(|| path.to_owned())
 }
 
 /// What the vault has of a file; none where it has something else now, and nobody looked whether it still has this.

@@ -93,6 +93,9 @@ pub struct BackupReport {
     pub without_room: u64,
     /// What did not work. The next run tries again.
     pub failed: Vec<Named>,
+    /// Of these, the folders and files that the scan could not look into.
+    #[serde(skip)]
+    pub unreadable: Vec<Named>,
     /// Files of which this run found that they have no thumbnail but the placeholder.
     pub placeholders: u64,
     /// Files in the vault whose thumbnail the next run makes.
@@ -117,6 +120,10 @@ impl BackupReport {
     /// Whether everything that should be in the vault is there.
     pub fn is_complete(&self) -> bool {
         self.failed.is_empty() && self.interrupted.is_none() && self.storage_full.is_none()
+    }
+
+    pub(super) fn note_unreadable(&mut self, path: &Path, reason: &str) {
+        self.unreadable.push(named(path, reason));
     }
 
     /// Counts how one file ended.

@@ -42,8 +42,9 @@ use crate::buffers::Buffers;
 use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, Failing, Fingerprint, Spans};
 use crate::error::VaultError;
 use crate::event::{Event, Events, Outcome};
+use crate::folder::marker;
 use crate::library::archive::Archives;
-use crate::library::{Library, PassedOver, raw};
+use crate::library::{Library, PassReason, PassedOver, raw};
 use crate::session::Session;
 use crate::together::Together;
 
@@ -232,11 +233,14 @@ impl Run {
     /// What the scan passed over goes into the report.
     pub(super) async fn pass_over(&self, passed_over: &[PassedOver]) {
         for PassedOver { path, reason } in passed_over {
-            let text = reason.to_string();
-            if reason.is_failure() {
+            if let PassReason::Unreadable(error) = reason {
+                let text = marker::unreadable_for_backup(path, error);
+                if error.kind() != std::io::ErrorKind::NotFound {
+                    self.tally().note_unreadable(path, &text);
+                }
                 self.cannot_read(path, text).await;
             } else {
-                self.tally().count(path, &Outcome::Skipped(text));
+                self.tally().count(path, &Outcome::Skipped(reason.to_string()));
             }
         }
     }

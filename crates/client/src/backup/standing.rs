@@ -89,6 +89,8 @@ pub enum Absence {
     Offline(String),
     /// All of the folder that it was backed up from is away.
     Unreachable,
+    /// It may not be looked at, for this reason: whether it is there is not known.
+    Unreadable(String),
 }
 
 /// Why the vault does not have a file as it is.
@@ -264,6 +266,7 @@ impl fmt::Display for Absence {
             Self::Gone => formatter.write_str("It is not on this device any more."),
             Self::Offline(why) => write!(formatter, "Its folder is offline: {why}."),
             Self::Unreachable => formatter.write_str("Its folder cannot be reached now."),
+            Self::Unreadable(why) => write!(formatter, "It cannot be looked at now: {why}."),
         }
     }
 }

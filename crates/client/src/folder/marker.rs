@@ -181,13 +181,30 @@ pub fn unhealthy(folder: &Path, source: io::Error) -> Unhealthy {
 
 /// What keeps a file from being read, or a folder from being listed, as its owner should hear it.
 pub fn unreadable(path: &Path, error: &io::Error) -> String {
+    without_rights(path, error, |_, rights| rights.advice.clone())
+}
+
+/// The same of what is only to be read.
+pub fn unreadable_for_backup(path: &Path, error: &io::Error) -> String {
+    without_rights(path, error, |known, Rights { user, owner, .. }| {
+        let path = quoted(&known.display().to_string());
+        if user == owner {
+            format!("`chmod -R u+rX {path}`")
+        } else {
+            format!("`sudo setfacl -R -m u:{user}:rX {path}`, or leave it out of what is backed up")
+        }
+    })
+}
+
+fn without_rights(path: &Path, error: &io::Error, advice: impl FnOnce(&Path, &Rights) -> String) -> String {
     if error.kind() != io::ErrorKind::PermissionDenied {
         return format!("it cannot be read: {error}");
     }
     // Of what is in a folder that may not be entered, nothing more is known.
     let known = path.ancestors().find(|path| path.metadata().is_ok()).unwrap_or(path);
-    let Rights { user, owner, group, mode, advice, .. } =
-        rights(known, io::ErrorKind::PermissionDenied.into());
+    let rights = rights(known, io::ErrorKind::PermissionDenied.into());
+    let advice = advice(known, &rights);
+    let Rights { user, owner, group, mode, .. } = rights;
     let what = if known == path { "it".to_owned() } else { known.display().to_string() };
     format!("{user} may not read it: {what} belongs to {owner}:{group} with mode {mode:04o}. {advice}")
 }
