@@ -76,6 +76,7 @@ mod on_unix {
     use std::os::fd::AsRawFd as _;
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::{Path, PathBuf};
+    use std::time::Duration;
     use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
     use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
     use tokio::net::{UnixListener, UnixStream};
@@ -87,6 +88,9 @@ mod on_unix {
     const PATH_BYTES_MAX: usize = 100;
 
     const SOCKET: &str = "agent.sock";
+
+    /// How long an agent may be silent when it is called: it answers at once, whatever it does, unless its machine has no breath left.
+    const PATIENCE: Duration = Duration::from_secs(10);
 
     /// What the system is told in place of the socket's path.
     struct Address {
@@ -232,6 +236,18 @@ mod on_unix {
         writer.write_all(&text).await
     }
 
+    /// What is said of an agent that is there and says nothing.
+    fn silent(process: Option<i32>) -> String {
+        let Some(process) = process else {
+            return "the agent does not answer: it hangs, or was suspended; end it and start it again"
+                .to_owned();
+        };
+        format!(
+            "the agent (process {process}) does not answer: it hangs, or was suspended. `kill -CONT {process}` wakes it up; if that does not help, \
+             `kill -KILL {process}` ends it without harm, and `darkslide agent run` starts it again"
+        )
+    }
+
     /// A caller's end.
     #[derive(Debug)]
     pub(crate) struct Line {
@@ -240,8 +256,12 @@ mod on_unix {
     }
 
     impl Line {
-        /// Calls the agent of the profile in this folder; none when no agent is running.
+        /// Calls the agent of the profile in this folder; none when no agent is running. Fails where one is that does not answer.
         pub(crate) async fn call(folder: &Path) -> Result<Option<Self>> {
+            Self::call_within(folder, PATIENCE).await
+        }
+
+        async fn call_within(folder: &Path, patience: Duration) -> Result<Option<Self>> {
             let connecting = async {
                 let address = Address::of(folder)?;
                 let connected = UnixStream::connect(&address.path).await;
@@ -250,8 +270,13 @@ mod on_unix {
             };
             match connecting.await {
                 Ok(stream) => {
+                    let process = stream.peer_cred().ok().and_then(|credentials| credentials.pid());
                     let (reader, writer) = stream.into_split();
-                    Ok(Some(Self { reader: BufReader::new(reader), writer }))
+                    let mut line = Self { reader: BufReader::new(reader), writer };
+                    if tokio::time::timeout(patience, line.hear()).await.is_err() {
+                        bail!(silent(process));
+                    }
+                    Ok(Some(line))
                 }
                 Err(error)
                     if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
@@ -260,6 +285,13 @@ mod on_unix {
                 }
                 Err(error) => Err(error).context("the agent cannot be reached"),
             }
+        }
+
+        /// Waits for a word of it, whatever that is: an agent of another version may still be asked to end.
+        async fn hear(&mut self) -> Result<()> {
+            self.send(Request::Status).await?;
+            self.reader.read_line(&mut String::new()).await?;
+            Ok(())
         }
 
         /// Has something done.
@@ -403,6 +435,16 @@ mod on_unix {
             assert!(Line::call(folder.path()).await.unwrap().is_none());
             drop(Door::open(folder.path()).unwrap());
             assert!(Line::call(folder.path()).await.unwrap().is_none());
+        }
+
+        /// One that was suspended is connected to by the system all the same.
+        #[tokio::test]
+        async fn an_agent_that_hangs_is_not_waited_for() {
+            let folder = tempfile::tempdir().unwrap();
+            let _door = UnixListener::bind(folder.path().join(SOCKET)).unwrap();
+            let calling = Line::call_within(folder.path(), Duration::from_millis(20));
+            let error = calling.await.unwrap_err().to_string();
+            assert!(error.contains("does not answer") && error.contains("kill -CONT"), "{error}");
         }
 
         #[cfg(target_os = "linux")]
