@@ -3,11 +3,13 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use darkslide_media::dates::from_micros;
+use darkslide_media::file_type::{FileType, HEAD_LEN, NotMedia, classify};
 use darkslide_media::names::{ignored_file, ignored_folder};
 use darkslide_media::probe::micros_of;
 use darkslide_protocol::FileId;
@@ -300,9 +302,22 @@ fn unseen(path: &Path, below: &Path, next: Next) -> Standing {
     let ignored =
         below.file_name().and_then(ignored_file).or_else(|| folders.into_iter().find_map(ignored_folder));
     let ignored = ignored.map(|ignored| ignored.to_string());
-    match ignored.or_else(|| ours::found_at(root, below).map(|ours| ours.to_string())) {
+    let ours = || ours::found_at(root, below).map(|ours| ours.to_string());
+    // What is being written may have no beginning yet.
+    let not_media = || Some(not_media(path)?.to_string()).filter(|_| !matches!(next, Next::Settles(_)));
+    match ignored.or_else(ours).or_else(not_media) {
         Some(reason) => Standing::left_alone(reason),
         None => Standing::Pending { cause: Cause::New, next },
+    }
+}
+
+/// Why the file at a path is no picture, if it is none; nothing of what cannot be read. Blocks.
+fn not_media(path: &Path) -> Option<NotMedia> {
+    let mut head = Vec::with_capacity(HEAD_LEN);
+    File::open(path).ok()?.take(HEAD_LEN as u64).read_to_end(&mut head).ok()?;
+    match classify(path.file_name()?, &head) {
+        FileType::NotMedia(reason) => Some(reason),
+        FileType::Media(_) => None,
     }
 }
 
@@ -373,6 +388,21 @@ mod tests {
         let all = explain_blocked(&catalog, &Agent::Works).await.unwrap();
         assert_eq!(all, [(root.join("a.jpg"), told)]);
         assert_eq!(explain(&catalog, &root, &Agent::Works).await.unwrap(), Standing::Folder);
+    }
+
+    /// Nobody is told to send what is left alone.
+    #[tokio::test]
+    async fn what_is_no_picture_is_left_alone_before_any_backup_has_seen_it() {
+        let (_folder, root, catalog) = scene().await;
+        for (name, bytes, is_picture) in [
+            ("notes.txt", &b"words"[..], false),
+            ("all.zip", b"PK\x03\x04 and so on", false),
+            ("a.jpg", b"\xff\xd8\xff\xe0 and no end", true),
+        ] {
+            std::fs::write(root.join(name), bytes).unwrap();
+            let told = explain(&catalog, &root.join(name), &Agent::Absent).await.unwrap();
+            assert_eq!(matches!(told, Standing::LeftAlone(_)), !is_picture, "{name}: {told}");
+        }
     }
 
     #[tokio::test]
