@@ -31,7 +31,12 @@ pub(super) enum Attempt {
     /// The session has ended.
     SignedOut,
     /// The server could not be reached, so nothing could be done.
-    Unreachable(String),
+    Unreachable {
+        /// In one sentence, for whoever asks how things stand.
+        what: String,
+        /// What is below that, for the log.
+        causes: Vec<String>,
+    },
     /// Nothing could be done.
     Failed(String),
 }
@@ -99,7 +104,11 @@ pub(super) async fn run(
             Attempt::Busy(busy.to_string())
         }
         Err(error) if is_signed_out(&error) => Attempt::SignedOut,
-        Err(error) if error.is_unreachable() => Attempt::Unreachable(told(&error, &catalog)),
+        Err(error) if error.is_unreachable() => {
+            let mut causes = causes_on(&error, catalog.folder());
+            let what = if causes.is_empty() { error.to_string() } else { causes.remove(0) };
+            Attempt::Unreachable { what, causes }
+        }
         Err(error) => failed(&error, &catalog),
     }
 }

@@ -49,7 +49,12 @@ impl Agent {
                 self.schedule.stopped(folder, scope.unwrap_or_default(), now);
                 self.session_ended();
             }
-            (Attempt::Unreachable(what), scope) => self.retry(folder, scope, what, Failure::Unreachable, now),
+            (Attempt::Unreachable { what, causes }, scope) => {
+                if self.is_news(&what) && !causes.is_empty() {
+                    self.say(causes.join(": "));
+                }
+                self.retry(folder, scope, what, Failure::Unreachable, now);
+            }
             (Attempt::Busy(what) | Attempt::Failed(what), scope) => {
                 self.retry(folder, scope, what, Failure::Other, now);
             }
@@ -224,9 +229,14 @@ impl Agent {
         }
     }
 
+    /// Whether this is not what was in the way before.
+    fn is_news(&self, what: &str) -> bool {
+        self.problem.as_ref().is_none_or(|problem| problem.what != what)
+    }
+
     /// Something failed that passes, sooner or later.
     fn retry(&mut self, folder: i64, scope: Option<Scope>, what: String, failure: Failure, now: Instant) {
-        if self.problem.as_ref().is_none_or(|problem| problem.what != what) {
+        if self.is_news(&what) {
             self.say(format!("{what}; trying again"));
         }
         self.schedule.failed(folder, scope.unwrap_or_default(), failure, chance(), now);

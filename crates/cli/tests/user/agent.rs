@@ -370,6 +370,7 @@ fn a_server_that_is_away_is_waited_for() {
         assert!(begin.elapsed() < PATIENCE);
     }
     assert!(why().contains("does not answer") && why().contains("tries again"), "{}", why());
+    assert!(!why().contains("error sending request"), "one sentence: {}", why());
     // Also at the moment of another try it waits.
     let next_try = |status: &Value| status["problem"]["nextTry"].clone();
     agent.until("it has tried once more", |now| {
