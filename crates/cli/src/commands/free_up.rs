@@ -51,7 +51,9 @@ pub(crate) async fn run(output: Output, general: &General, arguments: FreeUp) ->
         }
     }
     progress.end().await;
-    failed.iter().for_each(|reason| output.warn(reason));
+    for reason in &failed {
+        output.warn(reason);
+    }
     // Names need not be UTF-8.
     let texts = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
     let answer = json!({ "removed": removed, "bytes": freed, "failed": failed,

@@ -488,6 +488,7 @@ mod tests {
                     reason: "it cannot be read".into(),
                 }],
                 without_room: WithoutRoom { files: 39, fit_now: 12 },
+                unreadable: 0,
             },
             agent: Some(agent()),
             folders: vec![waiting, offline],
