@@ -6,7 +6,7 @@ use crate::{FileId, Version};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// `POST /v1/receipts`: at most 1000 files and earlier versions together.
+/// `POST /v1/receipts`: at most 1000 files, and as many earlier versions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReceiptRequest {
@@ -14,9 +14,9 @@ pub struct ReceiptRequest {
     #[serde(rename = "fileIDs")]
     #[schema(value_type = std::collections::BTreeSet<FileId>, max_items = 1000)]
     pub file_ids: Vec<FileId>,
-    /// What edited files were before. A server that does not know this member says nothing of it.
+    /// What edited files were before; one that is named twice counts once. A server that does not know this member says nothing of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = std::collections::BTreeSet<EarlierId>, max_items = 1000)]
+    #[schema(max_items = 1000)]
     pub earlier: Vec<EarlierId>,
 }
 

@@ -405,11 +405,12 @@ async fn refusals_are_problems() {
     let many: Vec<i64> = (1..=1001).collect();
     vault.post("/v1/receipts", json!({ "fileIDs": many })).await.failed(413, Some("TOO_LARGE"));
     vault.post("/v1/receipts", json!({ "fileIDs": [1, 1] })).await.failed(400, Some("BAD_REQUEST"));
-    let earlier: Vec<_> = (1..=999).map(|version| earlier_id(1, version)).collect();
-    let many = json!({ "fileIDs": [1, 2], "earlier": earlier });
+    let earlier: Vec<_> = (1..=1001).map(|version| earlier_id(1, version)).collect();
+    let many = json!({ "fileIDs": [], "earlier": earlier });
     vault.post("/v1/receipts", many).await.failed(413, Some("TOO_LARGE"));
     let twice = json!({ "fileIDs": [], "earlier": [earlier_id(1, 2), earlier_id(1, 2)] });
-    vault.post("/v1/receipts", twice).await.failed(400, Some("BAD_REQUEST"));
+    let said = vault.post("/v1/receipts", twice).await.ok();
+    assert_eq!(said["earlier"].as_array().map(Vec::len), Some(1), "{said}");
     let half = json!({ "fileIDs": [], "earlier": [{ "fileID": 1 }] });
     vault.post("/v1/receipts", half).await.failed(400, Some("BAD_REQUEST"));
     vault.post("/v1/receipts", json!({})).await.failed(400, Some("BAD_REQUEST"));

@@ -31,14 +31,15 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 
 /// Reads the stored bytes of files, and of earlier versions, back from the disk and says whether they are what was uploaded.
 ///
-/// At most 1000 ids together. Files are read in the order of their ids in the request, then earlier versions in theirs, until 512 MiB or
-/// 20 seconds are used up, and at least one; the others are `notChecked` and `more` is true. Files in the trash are read too.
+/// At most 1000 files, and as many earlier versions; one of these that is named twice is answered once. Files are read in the order of
+/// their ids in the request, then earlier versions in theirs, until 512 MiB or 20 seconds are used up, and at least one; the others are
+/// `notChecked` and `more` is true. Files in the trash are read too.
 #[utoipa::path(
     post, path = "/v1/receipts", request_body = ReceiptRequest, security(("session" = [])),
     responses(
         (status = 200, body = Receipts),
-        (status = 400, body = Problem, description = "No list of ids, or an id twice"),
-        (status = 413, body = Problem, description = "More than 1000 ids"),
+        (status = 400, body = Problem, description = "No list of ids, or a file twice"),
+        (status = 413, body = Problem, description = "More than 1000 files, or earlier versions"),
         (status = 503, body = Problem, description = "The disk or the database is away")
     )
 )]
@@ -47,13 +48,15 @@ async fn give(
     caller: StorageCaller,
     Body(request): Body<ReceiptRequest>,
 ) -> ApiResult<Json<Receipts>> {
-    let ReceiptRequest { file_ids: files, earlier } = request;
-    if files.len().saturating_add(earlier.len()) > BATCH_ITEMS_MAX {
+    let ReceiptRequest { file_ids: files, mut earlier } = request;
+    if files.len() > BATCH_ITEMS_MAX || earlier.len() > BATCH_ITEMS_MAX {
         return Err(ApiError::TOO_LARGE);
     }
-    if is_any_twice(&files) || is_any_twice(&earlier) {
+    if files.iter().collect::<BTreeSet<_>>().len() != files.len() {
         return Err(ApiError::BAD_REQUEST);
     }
+    let mut named = BTreeSet::new();
+    earlier.retain(|id| named.insert(*id));
     let known = server.store.objects_of_files(caller.account, &files).await?;
     let mut call = Call::begin();
     let mut read = Vec::with_capacity(files.len());
@@ -88,10 +91,6 @@ async fn give(
     let of_earlier = said.earlier.iter().map(|receipt| receipt.verdict);
     said.more = verdicts.chain(of_earlier).any(|verdict| verdict == Verdict::NotChecked);
     Ok(Json(said))
-}
-
-fn is_any_twice<T: Ord>(ids: &[T]) -> bool {
-    ids.iter().collect::<BTreeSet<_>>().len() != ids.len()
 }
 
 /// What one call has done so far.
