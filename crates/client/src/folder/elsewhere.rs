@@ -60,7 +60,8 @@ pub(super) async fn agreed_elsewhere(
     if copies.iter().any(|copy| copy.is_same_file) {
         let others = catalog.sync_folders().await?;
         let gone = blocking(move || {
-            let is_gone = |other: &SyncFolderRow| is_gone(&other.folder.path, &other.folder.marker);
+            let is_gone =
+                |other: &SyncFolderRow| is_there(&other.folder.path, &other.folder.marker) == Some(false);
             others.into_iter().filter(is_gone).map(|other| other.id).collect::<HashSet<_>>()
         });
         let gone = gone.await;
@@ -69,12 +70,12 @@ pub(super) async fn agreed_elsewhere(
     Ok(copies.into_iter().map(|copy| copy.content).collect())
 }
 
-/// Whether a root is certainly not at its place.
-fn is_gone(root: &Path, id: &str) -> bool {
+/// Whether a root is at its place. None where that cannot be told.
+fn is_there(root: &Path, id: &str) -> Option<bool> {
     match marker::check(root, id) {
-        Ok(()) => false,
-        Err(Unhealthy::Unusable { source, .. }) => source.kind() == io::ErrorKind::NotFound,
-        Err(_) => true,
+        Ok(()) => Some(true),
+        Err(Unhealthy::Unusable { source, .. }) if source.kind() != io::ErrorKind::NotFound => None,
+        Err(_) => Some(false),
     }
 }
 
@@ -94,11 +95,10 @@ fn missed(snapshot: &Snapshot, is_missed: impl Fn(&Synced) -> bool) -> Missed {
 
 /// What another folder has of it. Nothing is concluded from what cannot be looked at.
 fn found_in(root: &Path, id: &str, base: &BTreeMap<RelativePath, BaseRow>, missed: &Missed) -> Others {
-    if is_gone(root, id) {
-        return Others::default();
-    }
-    if marker::check(root, id).is_err() {
-        return unknown(missed);
+    match is_there(root, id) {
+        Some(true) => {}
+        Some(false) => return Others::default(),
+        None => return unknown(missed),
     }
     let mut found = found_below(root, base, missed, READ_MAX);
     // It may have gone in the middle.
