@@ -2,7 +2,7 @@
 
 use crate::scene::{Scene, picture, settings};
 use darkslide_client::backup::{BackupReport, Settings, backup};
-use darkslide_client::catalog::{AssetRow, Failing};
+use darkslide_client::catalog::{AssetRow, Failing, ResumableRow};
 use darkslide_client::event::{Event, Events};
 use darkslide_client::library::{AlbumRule, raw};
 use darkslide_client::session::Session;
@@ -126,14 +126,20 @@ async fn a_server_that_is_killed_goes_on_from_what_it_had_recorded() {
     scene.verify_all(1).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_the_server_forgot_is_begun_anew_under_another_key() {
+/// An upload that was stopped in the middle, and what the catalog has of it.
+async fn stopped_upload() -> (Scene, ContentHash, ResumableRow) {
     let scene = Scene::new().await;
     let bytes = picture(1, LARGE);
     scene.write("large.jpg", &bytes);
     stopped_after(&scene, &scene.session, 20_000_000).await;
     let content = ContentHash::of(&bytes);
     let row = scene.catalog.resumable_upload(&content).await.unwrap().unwrap();
+    (scene, content, row)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_the_server_forgot_is_begun_anew_under_another_key() {
+    let (scene, content, row) = stopped_upload().await;
     scene.session.api.terminate_upload(&row.upload).await.unwrap();
     check_that_it_is_begun_anew(&scene, &content, (&row.encrypted_key, &row.header)).await;
 }
@@ -141,24 +147,14 @@ async fn an_upload_that_the_server_forgot_is_begun_anew_under_another_key() {
 /// Its disk lost what it had acknowledged: it says so when it is asked how far the upload is.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_whose_bytes_the_server_lost_is_begun_anew_under_another_key() {
-    let scene = Scene::new().await;
-    let bytes = picture(1, LARGE);
-    scene.write("large.jpg", &bytes);
-    stopped_after(&scene, &scene.session, 20_000_000).await;
-    let content = ContentHash::of(&bytes);
-    let row = scene.catalog.resumable_upload(&content).await.unwrap().unwrap();
+    let (scene, content, row) = stopped_upload().await;
     std::fs::remove_file(scene.server.data_dir().join("uploads").join(&row.upload)).unwrap();
     check_that_it_is_begun_anew(&scene, &content, (&row.encrypted_key, &row.header)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_that_arrived_altered_are_noticed_and_never_committed() {
-    let scene = Scene::new().await;
-    let bytes = picture(1, LARGE);
-    scene.write("large.jpg", &bytes);
-    stopped_after(&scene, &scene.session, 20_000_000).await;
-    let content = ContentHash::of(&bytes);
-    let row = scene.catalog.resumable_upload(&content).await.unwrap().unwrap();
+    let (scene, content, row) = stopped_upload().await;
     // The server tells the digest of what it was sent, and not of what it should have been sent.
     let offset = scene.session.api.standing(&row.upload).await.unwrap().offset;
     let noise = reqwest::Body::from(vec![7; 1000]);
