@@ -9,81 +9,17 @@
 mod support;
 
 use darkslide_protocol::FileId;
-use darkslide_protocol::batch::{BATCH, FrameKind, object_head, object_key, record_head};
+use darkslide_protocol::batch::{FrameKind, object_head, object_key, record_head};
 use darkslide_server::jobs::expire;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::Row as _;
+use support::batch::{Batch, Picture, send};
 use support::damage::{execute, keys_of};
 use support::tus::database;
-use support::vault::{Vault, commit_body, noise};
+use support::vault::{Vault, file_keys, noise};
 use support::{Answer, TestServer};
 use uuid::Uuid;
-
-/// A batch as a client writes it.
-#[derive(Clone, Default)]
-struct Batch(Vec<u8>);
-
-impl Batch {
-    fn object(mut self, id: Uuid, bytes: &[u8]) -> Self {
-        self.0.extend(object_head(id.as_bytes(), bytes.len() as u64));
-        self.0.extend(bytes);
-        self
-    }
-
-    fn record(mut self, kind: FrameKind, body: &Value) -> Self {
-        let text = body.to_string();
-        self.0.extend(record_head(kind, text.len() as u64));
-        self.0.extend(text.as_bytes());
-        self
-    }
-
-    /// A picture with its thumbnail, and the commit that makes them a file.
-    fn picture(self, vault: &Vault<'_>, picture: &Picture) -> Self {
-        self.object(picture.file, &picture.bytes)
-            .object(picture.thumbnail, b"tiny")
-            .record(FrameKind::Commit, &picture.commit(vault))
-    }
-}
-
-/// A picture that is committed once, perhaps in several requests.
-struct Picture {
-    file: Uuid,
-    thumbnail: Uuid,
-    bytes: Vec<u8>,
-    album: i64,
-    tag: Option<String>,
-}
-
-impl Picture {
-    fn new(album: i64, seed: u64) -> Self {
-        Self { file: Uuid::new_v4(), thumbnail: Uuid::new_v4(), bytes: noise(seed, 5000), album, tag: None }
-    }
-
-    fn tagged(self, tag: u8) -> Self {
-        Self { tag: Some(darkslide_protocol::Opaque::encode([tag; 32]).0), ..self }
-    }
-
-    fn commit(&self, vault: &Vault<'_>) -> Value {
-        let key = |id: &Uuid| object_key(vault.person.id, id.as_bytes()).0;
-        let (file, thumbnail) = (key(&self.file), key(&self.thumbnail));
-        let mut body = commit_body(self.album, (&file, self.bytes.len()), (&thumbnail, 4));
-        if let Some(tag) = &self.tag {
-            body["contentTag"] = json!(tag);
-        }
-        body
-    }
-}
-
-async fn send(vault: &Vault<'_>, batch: Batch) -> Answer {
-    let request = vault
-        .server
-        .request(Method::POST, "/v1/batch")
-        .header("X-Auth-Token", &vault.person.token)
-        .header("Content-Type", BATCH)
-        .body(batch.0);
-    Answer::of(request).await
-}
 
 async fn download(vault: &Vault<'_>, file: i64) -> Vec<u8> {
     let redirect = vault.get(&format!("/files/download/{file}")).await;
@@ -420,6 +356,70 @@ async fn a_batch_replaces_thumbnails() {
     let redirect = vault.get(&format!("/files/preview/{id}")).await;
     let bytes = server.http.get(redirect.header("location")).send().await.unwrap().bytes().await.unwrap();
     assert_eq!(bytes, noise(9, 300));
+}
+
+/// They are written together, and each is answered as if it had come alone, behind those before it.
+#[tokio::test]
+async fn thumbnails_of_one_batch_do_not_touch_one_another() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "anna@example.org").await;
+    let stranger = Vault::new(&server, "bernd@example.org").await;
+    let theirs = stranger.file(stranger.album().await, 7).await;
+    let (album, second) = (vault.album().await, vault.album().await);
+    let pictures: Vec<Picture> = (1..5).map(|seed| Picture::new(album, seed)).collect();
+    let batch = pictures.iter().fold(Batch::default(), |batch, picture| batch.picture(&vault, picture));
+    let made = send(&vault, batch).await.ok();
+    let file = |index: usize| made["commits"][index]["id"].as_i64().unwrap();
+    let added = json!({ "collectionID": second, "files": file_keys(&[file(1)]) });
+    vault.post("/collections/add-files", added).await.ok();
+    vault.trash(&[(file(2), album)]).await.ok();
+    let usage = vault.usage().await;
+
+    let drawn: Vec<Uuid> = (0..6).map(|_| Uuid::new_v4()).collect();
+    let length = |number: usize| 100 + number;
+    let request = |file: i64, number: usize| {
+        let key = object_key(vault.person.id, drawn.get(number).unwrap().as_bytes()).0;
+        let reference = json!({ "objectKey": key, "decryptionHeader": "aGVhZA==", "size": length(number) });
+        json!({ "fileID": file, "thumbnail": reference })
+    };
+    // The last one never came.
+    let objects = drawn.iter().take(5).zip(0..).fold(Batch::default(), |batch, (id, number)| {
+        batch.object(*id, &noise(number, length(usize::try_from(number).unwrap())))
+    });
+    let wanted = [
+        (request(file(0), 0), "replaced"),
+        (request(file(1), 1), "replaced"),
+        (request(theirs, 2), "403"),
+        (request(file(2), 2), "replaced"),
+        (request(file(3), 5), "503"),
+        // Of a file again, and of one with the object of another.
+        (request(file(0), 3), "replaced"),
+        (request(file(3), 3), "400"),
+        (request(file(3), 4), "replaced"),
+    ];
+    let batch =
+        wanted.iter().fold(objects, |batch, (request, _)| batch.record(FrameKind::Thumbnail, request));
+    let answer = send(&vault, batch).await.ok();
+    for ((request, expected), told) in wanted.iter().zip(answer["thumbnails"].as_array().unwrap()) {
+        let is = told["problem"]["status"]
+            .as_i64()
+            .map_or_else(|| told["outcome"].as_str().unwrap().to_owned(), |status| status.to_string());
+        assert_eq!(&is, expected, "{request}: {told}");
+    }
+    let versions = |index: usize| answer["thumbnails"][index]["updationTime"].as_i64();
+    let diff = vault.diff(album, 0).await;
+    let version = |file: i64| diff.iter().find(|one| one["id"] == file).unwrap()["updationTime"].as_i64();
+    assert!(versions(0) < versions(5), "the second one of a file comes behind the first");
+    assert_eq!((versions(5), versions(7)), (version(file(0)), version(file(3))));
+    assert_eq!((versions(1), versions(3)), (None, None), "in two albums, and in none");
+    assert_eq!(answer.get("span"), None, "which the feed has to tell");
+    for (index, number) in [(0, 3), (1, 1), (2, 2), (3, 4)] {
+        let location = vault.location(&format!("/files/preview/{}", file(index))).await;
+        let bytes = server.http.get(location).send().await.unwrap().bytes().await.unwrap();
+        assert_eq!(bytes, noise(number as u64, length(number)));
+    }
+    let more: usize = [3, 1, 2, 4].map(|number| length(number) - 4).iter().sum();
+    assert_eq!(vault.usage().await, usage + i64::try_from(more).unwrap());
 }
 
 /// A client that sends a placeholder first has its answer lost, and another device has drawn the picture meanwhile.

@@ -113,9 +113,9 @@ pub struct BatchOutcome {
 
 /// A row of `objects`.
 #[derive(Clone, Debug)]
-struct KnownObject {
-    state: String,
-    length: Option<i64>,
+pub(super) struct KnownObject {
+    pub(super) state: String,
+    pub(super) length: Option<i64>,
     digest: Option<String>,
     file: Option<FileId>,
 }
@@ -213,26 +213,6 @@ impl Store {
         Ok(BatchOutcome { commits, thumbnails, span, blob_is_named: fresh > 0 })
     }
 
-    /// One after the other: making a picture's thumbnail costs a thousand times what recording it does.
-    async fn replace_thumbnails(
-        &self,
-        tx: &mut Tx,
-        account: AccountId,
-        requests: &[ThumbnailRequest],
-        default_quota: i64,
-    ) -> Result<Vec<Result<Option<Version>, ChangeError>>, ChangeError> {
-        let mut replaced = Vec::with_capacity(requests.len());
-        for request in requests {
-            match self.update_thumbnail_in(tx, account, request, default_quota).await {
-                // What the database refused has ended the transaction.
-                Err(ChangeError::Store(error)) => return Err(error.into()),
-                Err(refused) => replaced.push(Err(refused)),
-                Ok(()) => replaced.push(Ok(only_membership(tx, request.file_id).await?)),
-            }
-        }
-        Ok(replaced)
-    }
-
     /// Writes what was decided. Tells how many objects are new, and the files that were made, by their commits' indices.
     #[expect(clippy::too_many_arguments, reason = "it is the second half of one transaction")]
     async fn write(
@@ -317,16 +297,6 @@ impl Store {
             chosen.iter().map(|(_, commit, ..)| commit.collection_id).collect();
         self.bump_collections(tx, &collections).await?;
         Ok(numbered.into_iter().map(|file| (file.index, file.created)).collect())
-    }
-}
-
-/// The version of a file's live membership; `None` where it has several or none.
-async fn only_membership(tx: &mut Tx, file: FileId) -> Result<Option<Version>, StoreError> {
-    let text = "SELECT version FROM memberships WHERE file_id = $1 AND is_deleted = 0 LIMIT 2";
-    let rows = sqlx::query(text).bind(file.0).fetch_all(&mut **tx).await?;
-    match rows.as_slice() {
-        [only] => Ok(Some(Version(only.try_get(0)?))),
-        _ => Ok(None),
     }
 }
 
@@ -500,7 +470,10 @@ async fn read_world(
 }
 
 /// The rows of these keys, locked until the transaction ends: the reaper must not give them up meanwhile.
-async fn lock_objects(tx: &mut Tx, keys: &[String]) -> Result<HashMap<String, KnownObject>, StoreError> {
+pub(super) async fn lock_objects(
+    tx: &mut Tx,
+    keys: &[String],
+) -> Result<HashMap<String, KnownObject>, StoreError> {
     let mut known = HashMap::new();
     for chunk in keys.chunks(LIST_MAX) {
         let text = format!(
@@ -523,7 +496,10 @@ async fn lock_objects(tx: &mut Tx, keys: &[String]) -> Result<HashMap<String, Kn
     Ok(known)
 }
 
-async fn stored_files(tx: &mut Tx, files: &[FileId]) -> Result<HashMap<FileId, StoredFile>, ChangeError> {
+pub(super) async fn stored_files(
+    tx: &mut Tx,
+    files: &[FileId],
+) -> Result<HashMap<FileId, StoredFile>, ChangeError> {
     let mut stored = HashMap::new();
     for chunk in files.chunks(LIST_MAX) {
         let text = format!("SELECT * FROM files WHERE id IN ({})", list(1, chunk.len()));

@@ -8,7 +8,6 @@ use super::change::{ChangeError, Touch, Where, change_usage, locked_usage};
 use super::clocks::Reach;
 use super::uploads::ObjectAddress;
 use super::{Store, StoreError, Tx, conditions};
-use darkslide_protocol::batch::ThumbnailRequest;
 use darkslide_protocol::file::{
     CommitRequest, File, FileInfo, FileObject, Metadata, UpdateRequest, UpdateResponse,
 };
@@ -36,7 +35,7 @@ pub(super) struct StoredFile {
     file_object: String,
     file_header: String,
     pub(super) file_size: i64,
-    thumbnail_object: String,
+    pub(super) thumbnail_object: String,
     thumbnail_header: String,
     pub(super) thumbnail_size: i64,
     metadata: String,
@@ -170,69 +169,15 @@ impl Store {
         Ok(UpdateResponse { id: request.id, updation_time: version })
     }
 
-    /// Replaces a file's thumbnail. `default_quota` is in bytes.
-    pub async fn update_thumbnail(
-        &self,
-        account: AccountId,
-        request: &ThumbnailRequest,
-        default_quota: i64,
-    ) -> Result<(), ChangeError> {
-        let mut tx = self.begin_for(account, Reach::files(&[request.file_id])).await?;
-        self.update_thumbnail_in(&mut tx, account, request, default_quota).await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
-    /// The same inside a transaction that has the file in its reach. The one before goes after a day: whoever was just told where it is may still read it.
-    pub(super) async fn update_thumbnail_in(
-        &self,
-        tx: &mut Tx,
-        account: AccountId,
-        ThumbnailRequest { file_id, thumbnail }: &ThumbnailRequest,
-        default_quota: i64,
-    ) -> Result<(), ChangeError> {
-        let minted = ObjectAddress::parse(&thumbnail.object_key);
-        if minted.is_none_or(|address| address.account != account) || thumbnail.decryption_header.is_empty() {
-            return Err(ChangeError::Malformed("the thumbnail was not minted for this account"));
-        }
-        let usage = locked_usage(tx, account).await?;
-        let stored = file_by_id(tx, *file_id).await?.ok_or(ChangeError::NotFound)?;
-        if stored.owner != account {
-            return Err(ChangeError::NotOwner);
-        }
-        if stored.is_purged {
-            return Err(ChangeError::NotFound);
-        }
-        if stored.thumbnail_object == thumbnail.object_key.0 {
-            return Ok(());
-        }
-        let size = stored_size(tx, thumbnail).await?;
-        let more = size - stored.thumbnail_size;
-        if more > 0 && !usage.has_room_for(more, default_quota) {
-            return Err(ChangeError::QuotaExceeded);
-        }
-        discard(tx, &stored.thumbnail_object, self.now() + DAY_MICROS).await?;
-        let version = self.bump_file(tx, *file_id).await?;
-        sqlx::query(
-            "UPDATE files SET thumbnail_object = $1, thumbnail_header = $2, thumbnail_size = $3, version = $4
-             WHERE id = $5",
-        )
-        .bind(&thumbnail.object_key.0)
-        .bind(&thumbnail.decryption_header.0)
-        .bind(size)
-        .bind(version.0)
-        .bind(file_id.0)
-        .execute(&mut **tx)
-        .await?;
-        claim_object(tx, *file_id, &thumbnail.object_key.0).await?;
-        change_usage(tx, account, more).await?;
-        Ok(())
-    }
-
     /// Numbers all memberships of a file anew, or its place in the trash, and tells the last version.
     pub(super) async fn bump_file(&self, tx: &mut Tx, file: FileId) -> Result<Version, ChangeError> {
-        let trashed = self.touch_trash(tx, &[file]).await?;
-        let live = self.touch_memberships(tx, &[file], Where::Everywhere, Touch::Bump).await?;
+        self.bump_files(tx, &[file]).await
+    }
+
+    /// The same for many.
+    pub(super) async fn bump_files(&self, tx: &mut Tx, files: &[FileId]) -> Result<Version, ChangeError> {
+        let trashed = self.touch_trash(tx, files).await?;
+        let live = self.touch_memberships(tx, files, Where::Everywhere, Touch::Bump).await?;
         match live.or(trashed) {
             Some(version) => Ok(version),
             None => Ok(self.allocate_versions(tx, 1).await?),
@@ -291,13 +236,20 @@ async fn stored_size(tx: &mut Tx, reference: &ObjectReference) -> Result<i64, Ch
         .fetch_optional(&mut **tx)
         .await?
         .ok_or(ChangeError::ObjectMissing)?;
-    match row.try_get::<String, _>("state")?.as_str() {
-        "stored" => {}
-        "committed" => return Err(ChangeError::Malformed("the object belongs to another file")),
-        _ => return Err(ChangeError::ObjectMissing),
+    unclaimed_size(&row.try_get::<String, _>("state")?, row.try_get("length")?, reference)
+}
+
+/// The size of an object in this state and of this length, when no file has it.
+pub(super) fn unclaimed_size(
+    state: &str,
+    length: Option<i64>,
+    reference: &ObjectReference,
+) -> Result<i64, ChangeError> {
+    match (state, length) {
+        ("stored", Some(size)) => agreed_size(size, reference),
+        ("committed", _) => Err(ChangeError::Malformed("the object belongs to another file")),
+        _ => Err(ChangeError::ObjectMissing),
     }
-    let size: i64 = row.try_get("length")?;
-    agreed_size(size, reference)
 }
 
 /// The size of a stored object, when one may be so large and the client says the same.
@@ -425,15 +377,5 @@ async fn keep_row(tx: &mut Tx, stored: &StoredFile, now: i64) -> Result<(), Chan
     .bind(now)
     .execute(&mut **tx)
     .await?;
-    Ok(())
-}
-
-/// Lets an object go at a time, in µs since the epoch.
-async fn discard(tx: &mut Tx, key: &str, when: i64) -> Result<(), ChangeError> {
-    sqlx::query("UPDATE objects SET state = 'garbage', expires_at = $1 WHERE key = $2")
-        .bind(when)
-        .bind(key)
-        .execute(&mut **tx)
-        .await?;
     Ok(())
 }

@@ -33,6 +33,7 @@ pub mod settings;
 pub mod shares;
 mod sql;
 pub mod srp;
+pub mod thumbnails;
 mod transaction;
 pub mod trash;
 pub mod uploads;

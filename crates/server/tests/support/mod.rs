@@ -12,6 +12,7 @@
 )]
 #![expect(unreachable_pub, reason = "test programs have no public interface")]
 
+pub mod batch;
 pub mod checked;
 pub mod damage;
 pub mod family;
