@@ -315,7 +315,7 @@ impl Run {
         drop(self.counter.lock().unwrap_or_else(PoisonError::into_inner).take());
         sending.join_all().await;
         self.events.send(Event::OriginalsDone).await;
-        self.thumbnails.last.cancel();
+        self.thumbnails.originals_are_done();
         self.tell_thumbnails_left().await?;
         following.join_all().await;
         self.tell_thumbnails_left().await?;

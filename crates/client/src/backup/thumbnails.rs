@@ -4,44 +4,62 @@
 //! are made from the file on this device while it is the one that was sent; where that is over, or no decoder reads it, the file is
 //! marked as having none. Nothing here stops a backup.
 
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use darkslide_crypto::keys::FileKey;
+use darkslide_crypto::keys::{CollectionKey, FileKey};
 use darkslide_crypto::stream::blob;
 use darkslide_protocol::batch::{FrameKind, ThumbnailAnswer, ThumbnailRequest};
 use darkslide_protocol::upload::ObjectReference;
-use darkslide_protocol::{FileId, Opaque};
+use darkslide_protocol::{CollectionId, FileId, Opaque};
 use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use serde_json::{Map, Value};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{SealedObject, append_record};
 use super::error::AssetError;
 use super::identify::{Surroundings, subject_of};
 use super::run::Run;
-use crate::catalog::{CatalogError, DueRow, SentThumbnail};
+use crate::catalog::{CatalogError, DueRow, DueThumbnail, SentThumbnail};
 use crate::event::Event;
 use crate::keys::file_key;
 use crate::library::device::{AssetId, AssetKind};
 use crate::library::{folder, path_of};
 
-/// Thumbnails that go together: some megabytes at most.
-const TOGETHER: u32 = 32;
+/// Thumbnails that go together: some megabytes at most. As many wait made, while those before them are being sent.
+const TOGETHER: usize = 32;
 
 /// Thumbnails that are made at once: the thumbnailer has two turns of its own, for which the next is looked up meanwhile.
 const MADE_AT_ONCE: usize = 3;
 
 /// When there is something to do, and when no more will come.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Signals {
     /// Told when thumbnails became due.
     pub(super) due: Arc<Notify>,
     /// All originals are where they will be.
-    pub(super) last: CancellationToken,
+    last: CancellationToken,
+    /// One until then: what decodes takes memory and its way to the processor from what makes pictures safe.
+    turns: Semaphore,
+}
+
+impl Default for Signals {
+    fn default() -> Self {
+        Self { due: Arc::default(), last: CancellationToken::new(), turns: Semaphore::new(1) }
+    }
+}
+
+impl Signals {
+    /// No more originals will come.
+    pub(super) fn originals_are_done(&self) {
+        self.last.cancel();
+        self.turns.add_permits(MADE_AT_ONCE - 1);
+    }
 }
 
 /// What came of trying to make one.
@@ -64,24 +82,15 @@ pub(super) async fn follow(run: Arc<Run>, signals: Arc<Signals>) {
         Ok(last) => (last, last > 0),
         Err(error) => return run.fail(error),
     };
-    let mut ready = Ready::default();
     // A full vault has none for them either.
     while !run.halt.is_cancelled() && !run.room.is_full() {
         // Asked before looking: what comes due behind the look is told again.
         let is_last = signals.last.is_cancelled();
-        // What is ready is still due: it is sent before anything is looked for from the beginning.
-        if is_last && ready.is_empty() && std::mem::take(&mut has_left_over) {
+        if is_last && std::mem::take(&mut has_left_over) {
             after = 0;
         }
-        // Where nothing is sent any more nothing is made. What is sent is recorded in any case.
-        let stop = run.halt.child_token();
-        let deliver = async {
-            let sent = run.deliver(std::mem::take(&mut ready)).await;
-            sent.inspect_err(|_| stop.cancel())
-        };
-        let (sent, made) = tokio::join!(deliver, some(&run, after, &stop));
-        match sent.and(made) {
-            Ok(Some((next, more))) => (after, ready) = (next, more),
+        match all_behind(&run, &signals, after).await {
+            Ok(Some(reached)) => after = reached,
             Ok(None) if is_last && !has_left_over => return,
             Ok(None) if is_last => {}
             Ok(None) => tokio::select! {
@@ -103,7 +112,81 @@ pub(super) async fn follow(run: Arc<Run>, signals: Arc<Signals>) {
     }
 }
 
-/// What was made, and waits to be sent while more is made.
+/// Makes and sends all that is due behind `after`; says how far it came, or that there was nothing.
+async fn all_behind(run: &Run, signals: &Signals, after: i64) -> Result<Option<i64>, AssetError> {
+    let (out, made) = mpsc::channel(TOGETHER);
+    let (reached, sent) = tokio::join!(make_all(run, signals, after, out), send_all(run, made));
+    sent.and(reached)
+}
+
+/// Makes all that is due behind `after`, for as long as somebody takes it; says how far it came, or that there was nothing.
+async fn make_all(
+    run: &Run,
+    signals: &Signals,
+    after: i64,
+    out: mpsc::Sender<(Made, DueRow)>,
+) -> Result<Option<i64>, AssetError> {
+    let (mut waiting, mut making) = (VecDeque::new(), FuturesUnordered::new());
+    let (mut looked_up, mut reached) = (Some(after), None);
+    loop {
+        while making.len() < MADE_AT_ONCE {
+            if let (true, Some(after)) = (waiting.is_empty(), looked_up) {
+                waiting = page_behind(run, after).await?;
+                looked_up = waiting.back().map(|(due, _)| due.row.number);
+            }
+            let Some(due) = waiting.pop_front() else { break };
+            making.push(make_in_turn(run, signals, due));
+        }
+        let next = tokio::select! {
+            () = run.halt.cancelled() => return Err(AssetError::Stopped),
+            // Where nothing is sent any more nothing is made.
+            () = out.closed() => return Ok(reached),
+            next = making.next() => next,
+        };
+        let Some(made) = next else { return Ok(reached) };
+        let (made, row) = made?;
+        reached = reached.max(Some(row.number));
+        // Nobody takes it only where sending has failed, which is what is told then.
+        let _sent = out.send((made, row)).await;
+    }
+}
+
+/// One that is due, and the keys of the albums of its page.
+type Due = (DueThumbnail, Arc<HashMap<CollectionId, CollectionKey>>);
+
+/// The next ones.
+async fn page_behind(run: &Run, after: i64) -> Result<VecDeque<Due>, AssetError> {
+    let due = run.catalog.thumbnails_to_make(run.session.account, after, TOGETHER).await?;
+    let keys = Arc::new(album_keys(run, &due).await?);
+    Ok(due.into_iter().map(|due| (due, Arc::clone(&keys))).collect())
+}
+
+async fn make_in_turn(run: &Run, signals: &Signals, (due, keys): Due) -> Result<(Made, DueRow), AssetError> {
+    let _turn = signals.turns.acquire().await.expect("the semaphore is never closed");
+    Ok((make(run, &due, &keys).await?, due.row))
+}
+
+/// Sends what was made, until no more comes.
+async fn send_all(run: &Run, mut made: mpsc::Receiver<(Made, DueRow)>) -> Result<(), AssetError> {
+    loop {
+        let mut ready = Ready::default();
+        while ready.count() < TOGETHER
+            && let Some((made, row)) = made.recv().await
+        {
+            match made {
+                Made::Jpeg(jpeg, key) => ready.sealed.push(Sealed::new(row, &jpeg, &key)),
+                Made::Never => ready.never.push(row),
+                Made::NotNow => {}
+            }
+        }
+        if ready.count() == 0 {
+            return Ok(());
+        }
+        run.deliver(ready).await?;
+    }
+}
+
+/// What was made, and goes together.
 #[derive(Default)]
 struct Ready {
     sealed: Vec<Sealed>,
@@ -111,51 +194,46 @@ struct Ready {
 }
 
 impl Ready {
-    fn is_empty(&self) -> bool {
-        self.sealed.is_empty() && self.never.is_empty()
+    fn count(&self) -> usize {
+        self.sealed.len() + self.never.len()
     }
 }
 
-/// Makes the next ones behind `after`; says how far it came, or that there are none.
-async fn some(run: &Run, after: i64, stop: &CancellationToken) -> Result<Option<(i64, Ready)>, AssetError> {
-    let rows = run.catalog.thumbnails_due(after, TOGETHER).await?;
-    let Some(last) = rows.last().map(|row| row.number) else { return Ok(None) };
-    let mut making = futures_util::stream::iter(rows)
-        .map(|row| async { (make(run, &row).await, row) })
-        .buffer_unordered(MADE_AT_ONCE);
-    let mut ready = Ready::default();
-    loop {
-        let next = tokio::select! {
-            () = stop.cancelled() => return Err(AssetError::Stopped),
-            next = making.next() => next,
-        };
-        let Some((made, row)) = next else { break };
-        match made? {
-            Made::Jpeg(jpeg, key) => ready.sealed.push(Sealed::new(row, &jpeg, &key)),
-            Made::Never => ready.never.push(row),
-            Made::NotNow => {}
+/// The keys of the albums that the files are in. One that does not open now opens for nobody, and stops no other.
+async fn album_keys(
+    run: &Run,
+    due: &[DueThumbnail],
+) -> Result<HashMap<CollectionId, CollectionKey>, AssetError> {
+    let albums: BTreeSet<CollectionId> =
+        due.iter().filter_map(|due| Some(due.memberships.first()?.collection)).collect();
+    let mut keys = HashMap::new();
+    for album in albums {
+        match run.collection_key(album).await {
+            Err(AssetError::Unreadable(_)) => {}
+            key => {
+                keys.insert(album, key?);
+            }
         }
     }
-    drop(making);
-    Ok(Some((last, ready)))
+    Ok(keys)
 }
 
-async fn make(run: &Run, row: &DueRow) -> Result<Made, AssetError> {
-    let memberships = run.catalog.own_memberships(run.session.account, row.file).await?;
+async fn make(
+    run: &Run,
+    due: &DueThumbnail,
+    keys: &HashMap<CollectionId, CollectionKey>,
+) -> Result<Made, AssetError> {
+    let DueThumbnail { row, memberships, asset } = due;
     let Some(membership) = memberships.first() else {
         let may_return = run.catalog.is_in_trash(row.file).await?;
         return Ok(if may_return { Made::NotNow } else { Made::Never });
     };
-    let Some(asset) = run.catalog.asset(&row.root, &row.path).await? else { return Ok(Made::Never) };
+    let Some(asset) = asset.clone() else { return Ok(Made::Never) };
     if asset.file != Some(row.file) || asset.content_hash != membership.content_hash {
         return Ok(Made::Never);
     }
-    // One that does not open now opens for nobody, and stops no other.
-    let collection = match run.collection_key(membership.collection).await {
-        Err(AssetError::Unreadable(_)) => return Ok(Made::NotNow),
-        collection => collection?,
-    };
-    let Ok(key) = file_key(&collection, membership) else { return Ok(Made::NotNow) };
+    let Some(album) = keys.get(&membership.collection) else { return Ok(Made::NotNow) };
+    let Ok(key) = file_key(album, membership) else { return Ok(Made::NotNow) };
     if let Some(library) = run.library.as_ref().filter(|library| library.id() == row.root) {
         // The system has small pictures of all that its library holds, also where the original is elsewhere.
         let made = library.thumbnail(&AssetId(row.path.clone())).await;
@@ -227,9 +305,6 @@ impl Sealed {
 impl Run {
     /// Sends what is ready.
     async fn deliver(&self, ready: Ready) -> Result<(), AssetError> {
-        if ready.is_empty() {
-            return Ok(());
-        }
         let mut waiting = vec![ready.sealed];
         while let Some(sealed) = waiting.pop() {
             let bytes = sealed.iter().map(Sealed::bytes).sum();

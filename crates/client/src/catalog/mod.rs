@@ -54,7 +54,7 @@ pub use run_lock::{Owner, RunLock};
 pub use set_backs::{Place, SetBack, Witness};
 pub use sync_base::{Arrival, BaseChanges, BaseRow, CopyElsewhere};
 pub use sync_folders::{NewSyncFolder, SyncFolderRow, SyncPlace, sync_places};
-pub use thumbnails::{DueRow, SentThumbnail};
+pub use thumbnails::{DueRow, DueThumbnail, SentThumbnail};
 pub use trash::TrashRow;
 pub use uploads::{PartRow, UploadRow};
 pub use watch_folders::{NewWatchFolder, RootCounts, WatchFolderRow};

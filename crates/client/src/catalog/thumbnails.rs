@@ -2,10 +2,15 @@
 //!
 //! A row is written with the file's own, and goes when its thumbnail is in the vault or can never be.
 
-use darkslide_protocol::{FileId, Opaque, Version};
-use sqlx::{FromRow, Row, SqliteConnection, sqlite::SqliteRow};
+use std::collections::HashMap;
 
-use super::{AssetRow, Catalog, CatalogError, Spans, cursor};
+use darkslide_protocol::{AccountId, FileId, Opaque, Version};
+use sqlx::{FromRow, QueryBuilder, Row, SqliteConnection, sqlite::SqliteRow};
+
+use super::{AssetRow, Catalog, CatalogError, FileRow, Spans, cursor};
+
+/// Rows that one statement changes.
+const ROWS_AT_ONCE: usize = 128;
 
 /// One thumbnail that is still to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +23,17 @@ pub struct DueRow {
     pub root: Vec<u8>,
     /// The path of the picture or video under the root, raw bytes.
     pub path: Vec<u8>,
+}
+
+/// One thumbnail that is to be made, and what is known of the file that waits for it.
+#[derive(Clone, Debug)]
+pub struct DueThumbnail {
+    /// Which.
+    pub row: DueRow,
+    /// The file's live memberships in the account's own collections.
+    pub memberships: Vec<FileRow>,
+    /// What lies at its path.
+    pub asset: Option<AssetRow>,
 }
 
 /// A thumbnail that a file has got, or that it is no longer waiting for.
@@ -54,6 +70,51 @@ impl Catalog {
             .await?)
     }
 
+    /// The same, with what making them needs, in as many questions for all as for one.
+    pub async fn thumbnails_to_make(
+        &self,
+        owner: AccountId,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<DueThumbnail>, CatalogError> {
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let rows = self.thumbnails_due(after, limit).await?;
+        let Some(until) = rows.last().map(|row| row.number) else { return Ok(Vec::new()) };
+        let memberships: Vec<FileRow> = sqlx::query_as(
+            "SELECT files.* FROM thumbnails_due JOIN files ON files.file = thumbnails_due.file
+             JOIN collections ON collections.id = files.collection
+             WHERE thumbnails_due.number > $1 AND thumbnails_due.number <= $2
+               AND files.owner = $3 AND collections.owner = $3 AND files.deleted = 0 AND collections.deleted = 0
+             ORDER BY files.collection",
+        )
+        .bind(after)
+        .bind(until)
+        .bind(owner.0)
+        .fetch_all(&self.pool)
+        .await?;
+        let assets: Vec<AssetRow> = sqlx::query_as(
+            "SELECT assets.* FROM thumbnails_due
+             JOIN assets ON assets.root = thumbnails_due.root AND assets.path = thumbnails_due.path
+             WHERE number > $1 AND number <= $2",
+        )
+        .bind(after)
+        .bind(until)
+        .fetch_all(&self.pool)
+        .await?;
+        let mut of_file: HashMap<FileId, Vec<FileRow>> = HashMap::new();
+        for membership in memberships {
+            of_file.entry(membership.id).or_default().push(membership);
+        }
+        let mut at: HashMap<(Vec<u8>, Vec<u8>), AssetRow> =
+            assets.into_iter().map(|asset| ((asset.root.clone(), asset.path.clone()), asset)).collect();
+        let known = |row: DueRow| DueThumbnail {
+            memberships: of_file.remove(&row.file).unwrap_or_default(),
+            asset: at.remove(&(row.root.clone(), row.path.clone())),
+            row,
+        };
+        Ok(rows.into_iter().map(known).collect())
+    }
+
     /// The place of the one that became due last; 0 if none is.
     pub async fn last_thumbnail_due(&self) -> Result<i64, CatalogError> {
         let last = sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM thumbnails_due");
@@ -74,22 +135,26 @@ impl Catalog {
         spans: &mut Spans,
     ) -> Result<(), CatalogError> {
         let mut transaction = self.write().await?;
-        for thumbnail in sent {
-            sqlx::query("DELETE FROM thumbnails_due WHERE number = $1")
-                .bind(thumbnail.row.number)
-                .execute(&mut *transaction)
-                .await?;
-            let Some(version) = thumbnail.version else { continue };
-            sqlx::query(
-                "UPDATE files SET thumbnail_header = $3, thumbnail_size = $4, version = $2
-                 WHERE file = $1 AND deleted = 0 AND version < $2",
-            )
-            .bind(thumbnail.row.file.0)
-            .bind(version.0)
-            .bind(&thumbnail.header.0)
-            .bind(thumbnail.size)
-            .execute(&mut *transaction)
-            .await?;
+        for some in sent.chunks(ROWS_AT_ONCE) {
+            let numbers: Vec<i64> = some.iter().map(|thumbnail| thumbnail.row.number).collect();
+            end_due(&mut transaction, &numbers).await?;
+            let told: Vec<(&SentThumbnail, Version)> =
+                some.iter().filter_map(|thumbnail| Some((thumbnail, thumbnail.version?))).collect();
+            if told.is_empty() {
+                continue;
+            }
+            let mut query = QueryBuilder::new("WITH sent (file, header, size, version) AS (");
+            query.push_values(told, |mut row, (thumbnail, version)| {
+                row.push_bind(thumbnail.row.file.0)
+                    .push_bind(thumbnail.header.0.clone())
+                    .push_bind(thumbnail.size)
+                    .push_bind(version.0);
+            });
+            query.push(
+                ") UPDATE files SET thumbnail_header = sent.header, thumbnail_size = sent.size, version = sent.version
+                 FROM sent WHERE files.file = sent.file AND files.deleted = 0 AND files.version < sent.version",
+            );
+            query.build().execute(&mut *transaction).await?;
         }
         cursor::advance(&mut transaction, spans).await?;
         Ok(transaction.commit().await?)
@@ -98,14 +163,22 @@ impl Catalog {
     /// Forgets thumbnails that can never be made.
     pub async fn end_thumbnails_due(&self, rows: &[DueRow]) -> Result<(), CatalogError> {
         let mut transaction = self.write().await?;
-        for row in rows {
-            sqlx::query("DELETE FROM thumbnails_due WHERE number = $1")
-                .bind(row.number)
-                .execute(&mut *transaction)
-                .await?;
+        for some in rows.chunks(ROWS_AT_ONCE) {
+            let numbers: Vec<i64> = some.iter().map(|row| row.number).collect();
+            end_due(&mut transaction, &numbers).await?;
         }
         Ok(transaction.commit().await?)
     }
+}
+
+async fn end_due(connection: &mut SqliteConnection, numbers: &[i64]) -> Result<(), CatalogError> {
+    let mut query = QueryBuilder::new("DELETE FROM thumbnails_due WHERE number IN (");
+    let mut list = query.separated(", ");
+    for number in numbers {
+        list.push_bind(number);
+    }
+    query.push(")").build().execute(connection).await?;
+    Ok(())
 }
 
 pub(super) async fn put(
