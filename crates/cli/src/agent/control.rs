@@ -253,6 +253,8 @@ mod on_unix {
     pub(crate) struct Line {
         reader: BufReader<OwnedReadHalf>,
         writer: OwnedWriteHalf,
+        /// What has come of a line that somebody stopped waiting for.
+        partly: Vec<u8>,
     }
 
     impl Line {
@@ -272,7 +274,7 @@ mod on_unix {
                 Ok(stream) => {
                     let process = stream.peer_cred().ok().and_then(|credentials| credentials.pid());
                     let (reader, writer) = stream.into_split();
-                    let mut line = Self { reader: BufReader::new(reader), writer };
+                    let mut line = Self { reader: BufReader::new(reader), writer, partly: Vec::new() };
                     if tokio::time::timeout(patience, line.hear()).await.is_err() {
                         bail!(silent(process));
                     }
@@ -339,12 +341,12 @@ mod on_unix {
         }
 
         async fn answer<T: DeserializeOwned>(&mut self) -> Result<T> {
-            let mut text = String::new();
-            let read = self.reader.read_line(&mut text).await.context("the agent hung up")?;
-            if read == 0 {
+            self.reader.read_until(b'\n', &mut self.partly).await.context("the agent hung up")?;
+            if self.partly.last() != Some(&b'\n') {
                 bail!("the agent hung up");
             }
-            let answer: Answer<T> = serde_json::from_str(&text)
+            let line = std::mem::take(&mut self.partly);
+            let answer: Answer<T> = serde_json::from_slice(&line)
                 .context("the running agent is of another version; start it again")?;
             match answer {
                 Answer::Ok(value) => Ok(value),

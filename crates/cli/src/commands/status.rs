@@ -1,5 +1,7 @@
 //! `darkslide status`: what is safe, what waits for what, what is not safe, and why.
 
+mod follow;
+
 use super::left::{Left, WithoutRoom};
 use super::sync::show;
 use crate::Ending;
@@ -8,7 +10,6 @@ use crate::agent::status::{AgentStatus, FolderState, FolderStatus, RunStatus, St
 use crate::arguments::{General, Status as StatusArguments};
 use crate::output::{Output, bytes, counted, date, on_one_line};
 use crate::profile;
-use crate::screen::Screen;
 use anyhow::Result;
 use darkslide_client::backup::Named;
 use darkslide_client::backup::standing::Agent;
@@ -19,17 +20,10 @@ use darkslide_client::session::{AccountSummary, Session};
 use serde::Serialize;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
-/// How often the server is asked while the status is followed.
-const ASK_EVERY: Duration = Duration::from_secs(30);
-
-/// How long nothing may change before the status is put together again all the same.
-const REFRESH: Duration = Duration::from_secs(2);
-
-/// How long an agent that hung up is left alone.
-const RECALL: Duration = Duration::from_secs(1);
+/// How long the server may take before it is told that it is being asked.
+const SILENT_MAX: Duration = Duration::from_secs(1);
 
 /// How long it is told that the server was set back.
 const SET_BACK_TOLD: Duration = Duration::from_hours(30 * 24);
@@ -49,7 +43,7 @@ struct Status {
     /// The last time that the server turned out to have been set back to an older state, of this month.
     #[serde(skip_serializing_if = "Option::is_none")]
     set_back: Option<SetBack>,
-    /// What the server says; absent when it could not be asked.
+    /// What the server says; absent when it could not be asked, and while it is.
     account: Option<AccountSummary>,
     /// Why it could not be asked.
     unreachable: Option<String>,
@@ -74,83 +68,45 @@ pub(crate) async fn run(output: Output, general: &General, arguments: StatusArgu
     let session = profile::session(general, &profile).await?;
     let catalog = profile.catalog().await?;
     if arguments.watch {
-        return follow(output, &profile, &session, &catalog).await;
+        return follow::run(output, &profile, &session, &catalog).await;
     }
     let agent = Line::status_of(profile.folder()).await?;
-    let asked = session.summary().await.map_err(|error| error.to_string());
-    let status = gather(&profile, &session, &catalog, asked, agent).await?;
-    output.answer(&status, describe)?;
+    let asked = patiently(output, &session).await;
+    let status = gather(&profile, &session, &catalog, Some(asked), agent).await?;
+    output.answer(&status, |status| describe(status, Reader::Scrolls))?;
     Ok(Ending::unless(status.unreachable.is_some()))
 }
 
-/// Shows it again at every change, until Ctrl-C.
-async fn follow(output: Output, profile: &Profile, session: &Session, catalog: &Catalog) -> Result<Ending> {
-    let mut screen = Screen::new();
-    let mut followed = Followed::default();
-    let mut asked = (Instant::now(), session.summary().await.map_err(|error| error.to_string()));
-    loop {
-        if asked.0.elapsed() > ASK_EVERY {
-            asked = (Instant::now(), session.summary().await.map_err(|error| error.to_string()));
-        }
-        followed.call(profile.folder()).await?;
-        let status = gather(profile, session, catalog, asked.1.clone(), followed.agent.clone()).await?;
-        if output.json {
-            output.line(&status)?;
-        } else {
-            screen.show(&describe(&status))?;
-        }
-        followed.wait().await;
+/// Asks the server, and says so where that takes long.
+async fn patiently(output: Output, session: &Session) -> Asked {
+    let asking = ask(session);
+    tokio::pin!(asking);
+    if let Ok(asked) = tokio::time::timeout(SILENT_MAX, &mut asking).await {
+        return asked;
     }
+    output.notice(format!("Asking {}…", session.api.server()));
+    asking.await
 }
 
-/// An agent that is followed for as long as it is there, and again when another one is.
-#[derive(Default)]
-struct Followed {
-    line: Option<Line>,
-    agent: Option<AgentStatus>,
-}
+/// What the server says of the account, or why it does not.
+type Asked = Result<AccountSummary, String>;
 
-impl Followed {
-    /// Calls the agent unless it is on the line.
-    async fn call(&mut self, profile: &Path) -> Result<()> {
-        if self.line.is_some() {
-            return Ok(());
-        }
-        self.line = Line::call(profile).await?;
-        if let Some(line) = &mut self.line {
-            self.agent = match line.follow().await {
-                Ok(()) => line.news().await.ok(),
-                Err(_) => None,
-            };
-        }
-        Ok(())
-    }
-
-    /// Waits for news, and no longer than what is shown may be old. One that hung up is left alone for a moment.
-    async fn wait(&mut self) {
-        let Some(line) = &mut self.line else { return tokio::time::sleep(REFRESH).await };
-        match tokio::time::timeout(REFRESH, line.news()).await {
-            Ok(Ok(news)) => self.agent = Some(news),
-            Ok(Err(_)) => {
-                (self.line, self.agent) = (None, None);
-                tokio::time::sleep(RECALL).await;
-            }
-            Err(_) => {}
-        }
-    }
+async fn ask(session: &Session) -> Asked {
+    session.summary().await.map_err(|error| error.to_string())
 }
 
 async fn gather(
     profile: &Profile,
     session: &Session,
     catalog: &Catalog,
-    asked: Result<AccountSummary, String>,
+    asked: Option<Asked>,
     agent: Option<AgentStatus>,
 ) -> Result<Status> {
     let counts = catalog.asset_counts().await?;
     let of =
         |state: AssetState| counts.iter().find(|(other, _)| *other == state).map_or(0, |(_, count)| *count);
-    let left = Left::of(catalog, agent.as_ref(), asked.as_ref().ok()).await?;
+    let left =
+        Left::of(catalog, agent.as_ref(), asked.as_ref().and_then(|asked| asked.as_ref().ok())).await?;
     let folders = match &agent {
         Some(agent) => agent.folders.clone(),
         None => unattended(catalog).await?,
@@ -161,8 +117,8 @@ async fn gather(
         server: session.api.server().to_string(),
         email: session.email.to_string(),
         set_back: recent_set_back(catalog).await?,
-        unreachable: asked.as_ref().err().cloned(),
-        account: asked.ok(),
+        unreachable: asked.as_ref().and_then(|asked| asked.as_ref().err().cloned()),
+        account: asked.and_then(Result::ok),
         backed_up: of(AssetState::BackedUp),
         skipped: of(AssetState::Skipped),
         not_media: of(AssetState::NotMedia),
@@ -201,7 +157,14 @@ async fn unattended(catalog: &Catalog) -> Result<Vec<FolderStatus>> {
     Ok(folders)
 }
 
-fn describe(status: &Status) -> String {
+/// Who reads it: one who scrolls sees the end first, and of what is shown in place again and again the end may be cut off.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    Scrolls,
+    Watches,
+}
+
+fn describe(status: &Status, reader: Reader) -> String {
     let mut text =
         format!("{} on {} (profile {}, in {})\n", status.email, status.server, status.profile, status.folder);
     match (&status.account, &status.unreachable) {
@@ -213,9 +176,8 @@ fn describe(status: &Status) -> String {
                 quota(account.quota_bytes)
             );
         }
-        (None, reason) => {
-            text += &format!("The server could not be asked: {}\n", reason.as_deref().unwrap_or("no reason"));
-        }
+        (None, Some(reason)) => text += &format!("The server could not be asked: {reason}\n"),
+        (None, None) => text += "The server is being asked…\n",
     }
     text += &describe_set_back(status.set_back);
     text += &format!("On this computer: {} backed up", status.backed_up);
@@ -239,11 +201,16 @@ fn describe(status: &Status) -> String {
         }
         (None, true) => {}
     }
-    text += &describe_folders(&status.folders, &standing_of(status.agent.as_ref()));
+    let mut folders = describe_folders(&status.folders, &standing_of(status.agent.as_ref()));
     if !status.sync_folders.is_empty() {
-        text += &format!("\n{}", show::stand(&status.sync_folders));
+        folders += &format!("\n{}", show::stand(&status.sync_folders));
     }
-    text + &describe_without_room(&status.left.without_room) + &describe_blocked(&status.left.blocked_files)
+    let left =
+        describe_without_room(&status.left.without_room) + &describe_blocked(&status.left.blocked_files);
+    match reader {
+        Reader::Scrolls => text + &folders + &left,
+        Reader::Watches => text + &left + &folders,
+    }
 }
 
 /// The last time that the server was set back, for as long as its trash would keep something.
@@ -265,9 +232,15 @@ pub(crate) fn describe_agent(agent: &AgentStatus, needs_somebody: bool, left: &L
         State::Idle => left.sentence(),
         _ => None,
     };
+    let offline = agent.folders.iter().filter(|folder| folder.state == FolderState::Offline).count();
+    let but_offline = format!(
+        "all that can be seen is backed up; {} offline, see below",
+        counted(offline as u64, "folder")
+    );
     let state = match (agent.state, &all_but) {
         (State::Idle, _) if needs_somebody => "a sync folder needs you, see below",
         (_, Some(all_but)) => all_but,
+        (State::Idle, None) if offline > 0 => &but_offline,
         (state, None) => state.words(),
     };
     let mut text = format!("Agent: {state} (process {}, since {})\n", agent.process, date(agent.since));
@@ -494,13 +467,13 @@ mod tests {
             folders: vec![waiting, offline],
             sync_folders: Vec::new(),
         };
-        insta::assert_snapshot!(describe(&status));
+        insta::assert_snapshot!(describe(&status, Reader::Scrolls));
         let alone = Status {
             agent: None,
             folders: vec![FolderStatus { state: FolderState::Unattended, ..folder("/a") }],
             ..status
         };
-        assert!(describe(&alone).contains("darkslide agent install"));
+        assert!(describe(&alone, Reader::Scrolls).contains("darkslide agent install"));
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! What a server is asked to prove, what it keeps of edits, and which devices it knows: all from the command line.
 
 use crate::corpus::corpus;
-use crate::machine::{Machine, jpeg, tree, write};
+use crate::machine::{EMAIL, Machine, jpeg, tree, write};
 use serde_json::Value;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
 use std::path::PathBuf;
+use std::process::Stdio;
 
 /// The one answer of a command that ends with status 1.
 fn incomplete(machine: &Machine, arguments: &[&str]) -> Value {
@@ -20,7 +23,7 @@ fn blobs(machine: &Machine) -> Vec<PathBuf> {
 #[test]
 fn the_server_proves_what_it_holds_and_admits_what_it_lost() {
     let machine = Machine::new();
-    let _server = machine.with_account("proof@example.org");
+    let _server = machine.with_account();
     let folder = machine.pictures();
     machine.json(&["backup", folder.to_str().unwrap()]);
     let status = ["server", "status", "--data-dir", "server"];
@@ -80,7 +83,7 @@ fn the_server_proves_what_it_holds_and_admits_what_it_lost() {
 #[test]
 fn versions_are_asked_for_by_name_or_number() {
     let machine = Machine::new();
-    let _server = machine.with_account("edits@example.org");
+    let _server = machine.with_account();
     let folder = machine.pictures();
     machine.json(&["backup", folder.to_str().unwrap()]);
     let list = machine.json(&["versions", "a.jpg"]);
@@ -103,8 +106,8 @@ fn versions_are_asked_for_by_name_or_number() {
 #[test]
 fn devices_know_each_other_by_name_and_the_server_does_not() {
     let machine = Machine::new();
-    let server = machine.with_account("devices@example.org");
-    let login = ["login", &server.url, "--email", "devices@example.org", "--password-file", "password"];
+    let server = machine.with_account();
+    let login = ["login", &server.url, "--email", EMAIL, "--password-file", "password"];
     machine.says(&[&login[..], &["--keys", "key-file", "--profile", "second"]].concat());
     machine.says(&["devices", "rename", "Laptop of a secret agent", "--profile", "second"]);
     let list = machine.json(&["devices"]);
@@ -136,7 +139,7 @@ fn devices_know_each_other_by_name_and_the_server_does_not() {
 #[test]
 fn only_what_the_server_has_just_proved_to_hold_may_go() {
     let machine = Machine::new();
-    let _server = machine.with_account("space@example.org");
+    let _server = machine.with_account();
     let folder = machine.pictures();
     std::fs::remove_file(folder.join("notes.txt")).unwrap();
     let path = folder.to_str().unwrap();
@@ -186,7 +189,7 @@ fn a_video_that_was_alone_for_a_while_goes_once() {
         eprintln!("\n\nNOT TESTED: freeing a Live Photo, for want of the corpus.\n\n");
         return;
     }
-    let _server = machine.with_account("live@example.org");
+    let _server = machine.with_account();
     let folder = machine.path("live");
     let [still, video] = ["train.jpg", "train.mov"].map(|name| {
         write(&folder.join(name), &std::fs::read(corpus.join(name)).unwrap());
@@ -217,7 +220,7 @@ fn a_video_that_was_alone_for_a_while_goes_once() {
 #[test]
 fn what_was_edited_in_place_does_not_go() {
     let machine = Machine::new();
-    let _server = machine.with_account("edited@example.org");
+    let _server = machine.with_account();
     let folder = machine.path("pictures");
     let (one, other) = (folder.join("one.jpg"), folder.join("other.jpg"));
     write(&one, &jpeg(1));
@@ -245,4 +248,23 @@ fn what_was_edited_in_place_does_not_go() {
     assert_eq!(machine.json(&remove)["removed"], 1);
     machine.json(&["restore", "--to", "back"]);
     assert!(tree(&machine.path("back")).values().any(|(bytes, _)| *bytes == edited));
+}
+
+/// What is known here is shown while the server is still being asked: this one takes every call and never answers.
+#[test]
+fn the_status_does_not_wait_for_the_server() {
+    let machine = Machine::new();
+    let server = machine.with_account();
+    let address = server.url.trim_start_matches("http://").to_owned();
+    drop(server);
+    let _silent = TcpListener::bind(&address).unwrap();
+    let mut status =
+        machine.command(&["status", "--watch", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(status.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    status.kill().unwrap();
+    status.wait().unwrap();
+    let first: Value = serde_json::from_str(&first).unwrap();
+    assert_eq!((&first["backedUp"], &first["account"]), (&0.into(), &Value::Null), "{first}");
+    assert_eq!(first["unreachable"], Value::Null, "it is not over yet: {first}");
 }

@@ -25,10 +25,10 @@ use crate::library::{ours, path_of, raw};
 use crate::watch::health::{Health, Offline, examine};
 
 /// How a file stands. Asks no server: it tells what the last run found, and what will become of the file with the agent as it is.
-pub async fn explain(catalog: &Catalog, path: &Path, agent: &Agent) -> Result<Standing, CatalogError> {
+pub async fn explain(catalog: &Catalog, asked: &Path, agent: &Agent) -> Result<Standing, CatalogError> {
     let mut keepers = Keepers::read(catalog, agent).await?;
-    let Some(path) = located(path) else {
-        return absent(&mut keepers, path).await;
+    let Some(path) = located(asked) else {
+        return absent(&mut keepers, asked).await;
     };
     match path.metadata() {
         Ok(metadata) if metadata.is_dir() => return Ok(Standing::Folder),
@@ -48,6 +48,9 @@ pub async fn explain(catalog: &Catalog, path: &Path, agent: &Agent) -> Result<St
             return of_row(catalog, &path, &relative, &row, next).await;
         }
         below = relative;
+    }
+    if next == Next::Nothing && keepers.is_link_in_a_folder(asked) {
+        return Ok(Standing::left_alone("it is a link, and links are not followed"));
     }
     Ok(unseen(&path, &below, next))
 }
@@ -135,6 +138,15 @@ impl<'a> Keepers<'a> {
             }
             (Some(None), next) => next,
         })
+    }
+
+    /// Whether a path is a link that lies in a watch folder or a sync folder.
+    fn is_link_in_a_folder(&self, path: &Path) -> bool {
+        let (true, Some(folder)) = (path.is_symlink(), path.parent()) else { return false };
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let Ok(folder) = folder.canonicalize() else { return false };
+        let watched = self.watched.iter().map(|(row, _)| &row.path);
+        watched.chain(self.synced.iter().map(|row| &row.folder.path)).any(|root| folder.starts_with(root))
     }
 
     /// Whether a whole root is away: then nothing in it is gone.
