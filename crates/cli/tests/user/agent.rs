@@ -2,7 +2,7 @@
 //!
 //! Nothing here sleeps: what is waited for is told by the agent itself, through its status.
 
-use crate::machine::{Machine, jpeg, tree, write};
+use crate::machine::{EMAIL, Machine, jpeg, tree, write};
 use crate::takeout::export;
 use serde_json::{Value, json};
 use std::fs;
@@ -145,7 +145,7 @@ fn a_folder_that_is_renamed_takes_its_album_along() {
     for number in 0..3 {
         write(&at(&format!("Paris/{number}.jpg")), &picture(number));
     }
-    let _server = machine.with_account("agent@example.org");
+    let _server = machine.with_account();
     machine.says(&["watch", "add", folder.to_str().unwrap(), "--album-per-folder"]);
     let albums = || {
         let listed = machine.json(&["list", "albums"]);
@@ -178,7 +178,7 @@ fn what_happens_in_a_watched_folder_is_in_the_vault_once_and_stays_there() {
     for number in 0..20 {
         write(&at(&format!("old/{number}.jpg")), &picture(number));
     }
-    let _server = machine.with_account("agent@example.org");
+    let _server = machine.with_account();
     machine.says(&["watch", "add", folder.to_str().unwrap(), "--exclude", "*.png"]);
 
     let agent = Agent::start(&machine, &[]);
@@ -231,6 +231,10 @@ fn what_happens_in_a_watched_folder_is_in_the_vault_once_and_stays_there() {
     assert_eq!(machine.json(&["list"])["files"].as_array().unwrap().len(), 61, "and is in the vault once");
     let why = machine.says(&["explain", at("new/excluded.png").to_str().unwrap()]);
     assert!(why.contains("excludes \"*.png\""), "{why}");
+    write(&machine.path("elsewhere.jpg"), &picture(200));
+    std::os::unix::fs::symlink(machine.path("elsewhere.jpg"), at("new/link.jpg")).unwrap();
+    let why = machine.says(&["explain", at("new/link.jpg").to_str().unwrap()]);
+    assert!(why.contains("links are not followed"), "{why}");
 }
 
 #[test]
@@ -238,7 +242,7 @@ fn half_a_picture_waits_for_its_other_half() {
     let machine = Machine::new();
     let folder = machine.path("pictures");
     fs::create_dir(&folder).unwrap();
-    let _server = machine.with_account("half@example.org");
+    let _server = machine.with_account();
     machine.says(&["watch", "add", folder.to_str().unwrap()]);
     let agent = Agent::start(&machine, &["--settle-incomplete", "3600000"]);
     let whole = picture(1);
@@ -273,7 +277,7 @@ fn thumbnails_hold_nothing_up() {
     let programs = thumbnails_that_wait(&machine);
     let folder = machine.path("pictures");
     write(&folder.join("a.jpg"), &picture(1));
-    let _server = machine.with_account("thumbnails@example.org");
+    let _server = machine.with_account();
     machine.says(&["watch", "add", folder.to_str().unwrap()]);
     // Taken as it is after a while, of which no notice of the system tells.
     write(&folder.join("b.jpg"), &picture(2)[..1000]);
@@ -302,7 +306,7 @@ fn an_import_has_its_turn_while_the_agent_works() {
     let programs = thumbnails_that_wait(&machine);
     let folder = machine.path("pictures");
     write(&folder.join("a.jpg"), &picture(1));
-    let _server = machine.with_account("import@example.org");
+    let _server = machine.with_account();
     machine.says(&["watch", "add", folder.to_str().unwrap()]);
     let agent = Agent::start_with(&machine, &[], &programs);
     agent.until("it is at a thumbnail", |status| status["run"]["thumbnailsLeft"] == 1);
@@ -319,7 +323,7 @@ fn an_import_has_its_turn_while_the_agent_works() {
 fn a_folder_whose_disk_is_gone_is_offline_and_nothing_else_happens() {
     let machine = Machine::new();
     let folder = machine.pictures();
-    let _server = machine.with_account("disk@example.org");
+    let _server = machine.with_account();
     machine.says(&["watch", "add", folder.to_str().unwrap()]);
     let agent = Agent::start(&machine, &[]);
     agent.until_done(3, 0);
@@ -355,7 +359,7 @@ fn a_folder_whose_disk_is_gone_is_offline_and_nothing_else_happens() {
 fn a_server_that_is_away_is_waited_for() {
     let machine = Machine::new();
     let folder = machine.pictures();
-    let server = machine.with_account("away@example.org");
+    let server = machine.with_account();
     machine.says(&["watch", "add", folder.to_str().unwrap()]);
     let address = server.url.trim_start_matches("http://").to_owned();
     drop(server);
@@ -388,7 +392,7 @@ fn a_server_that_is_away_is_waited_for() {
 fn commands_and_the_agent_share_one_profile() {
     let machine = Machine::new();
     let folder = machine.pictures();
-    let _server = machine.with_account("turns@example.org");
+    let _server = machine.with_account();
     machine.says(&["watch", "add", folder.to_str().unwrap()]);
     let agent = Agent::start(&machine, &[]);
     agent.until_done(3, 0);
@@ -424,7 +428,7 @@ fn a_profile_far_from_the_root_has_an_agent_too() {
     let folder = tempfile::Builder::new().prefix(&"far".repeat(40)).tempdir().unwrap();
     let machine = Machine::within(folder);
     let pictures = machine.pictures();
-    let _server = machine.with_account("far@example.org");
+    let _server = machine.with_account();
     machine.says(&["watch", "add", pictures.to_str().unwrap()]);
     let agent = Agent::start(&machine, &[]);
     agent.until_done(3, 0);
@@ -438,7 +442,7 @@ fn a_profile_far_from_the_root_has_an_agent_too() {
 fn whoever_signs_out_is_told_and_goes_on_after_signing_in() {
     let machine = Machine::new();
     let folder = machine.pictures();
-    let server = machine.with_account("out@example.org");
+    let server = machine.with_account();
     machine.says(&["watch", "add", folder.to_str().unwrap()]);
     let agent = Agent::start(&machine, &[]);
     agent.until_done(3, 0);
@@ -446,7 +450,7 @@ fn whoever_signs_out_is_told_and_goes_on_after_signing_in() {
     write(&folder.join("c.jpg"), &picture(9));
     let status = agent.until("signed out", |status| status["state"] == "signed-out");
     assert!(status["problem"]["advice"].as_str().unwrap().contains("darkslide login"), "{status}");
-    let words = ["login", &server.url, "--email", "out@example.org", "--password-file", "password"];
+    let words = ["login", &server.url, "--email", EMAIL, "--password-file", "password"];
     machine.says(&[&words[..], &["--keys", "key-file"]].concat());
     agent.until_done(4, 0);
 }
@@ -456,7 +460,7 @@ fn whoever_signs_out_is_told_and_goes_on_after_signing_in() {
 #[test]
 fn a_service_that_cannot_be_started_leaves_nothing_behind() {
     let machine = Machine::new();
-    let _server = machine.with_account("service@example.org");
+    let _server = machine.with_account();
     let units = machine.path("config/systemd/user");
     let (unit, link) =
         ("darkslide-agent-default.service", "default.target.wants/darkslide-agent-default.service");
@@ -512,7 +516,7 @@ fn a_list_of_watch_folders_makes_sense() {
 #[test]
 fn the_service_manager_is_told_that_it_watches_and_lives() {
     let machine = Machine::new();
-    let _server = machine.with_account("service@example.org");
+    let _server = machine.with_account();
     let path = machine.path("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -538,7 +542,7 @@ fn a_stranger_gets_no_word_out_of_the_agent() {
     use std::os::unix::process::CommandExt as _;
     let machine = Machine::new();
     fs::create_dir(machine.path("pictures")).unwrap();
-    let _server = machine.with_account("stranger@example.org");
+    let _server = machine.with_account();
     let _agent = Agent::start(&machine, &[]);
     let socket = machine.path("home/default/agent.sock");
     assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);

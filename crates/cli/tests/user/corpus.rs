@@ -32,7 +32,7 @@ fn every_picture_comes_back_byte_for_byte_with_its_name_and_time() {
     let machine = Machine::new();
     let corpus = corpus(&machine);
     let source = corpus.to_str().unwrap();
-    let _server = machine.with_account("corpus@example.org");
+    let _server = machine.with_account();
 
     let first = machine.json(&["backup", source, "--album", "Corpus"]);
     assert_eq!(first["failed"].as_array().unwrap().len(), 0, "{first}");
@@ -76,7 +76,7 @@ const FLIPS: usize = 12;
 fn a_flipped_byte_in_any_stored_object_is_found_and_named() {
     let machine = Machine::new();
     let folder = machine.pictures();
-    let _server = machine.with_account("flip@example.org");
+    let _server = machine.with_account();
     machine.json(&["backup", folder.to_str().unwrap()]);
     let objects: Vec<PathBuf> = tree(&machine.path("server/objects"))
         .into_keys()

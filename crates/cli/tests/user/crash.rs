@@ -24,7 +24,7 @@ fn killed_in_the_middle_of_a_video_it_sends_nothing_twice_that_arrived() {
         (0..VIDEO as u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     write(&folder.join("long.mov"), &noise);
     write(&folder.join("a.jpg"), &jpeg(1));
-    let _server = machine.with_account("crash@example.org");
+    let _server = machine.with_account();
     let words = ["backup", folder.to_str().unwrap(), "--no-thumbnails"];
     let mut safe = 0;
     for kill in 1..=3 {

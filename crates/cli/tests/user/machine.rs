@@ -4,9 +4,13 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 
 /// A password that nobody has to remember.
 pub(crate) const PASSWORD: &str = "a fine password";
+
+/// Whose account it is where it matters to nobody.
+pub(crate) const EMAIL: &str = "anna@example.org";
 
 /// A folder that stands for a computer.
 pub(crate) struct Machine {
@@ -95,10 +99,18 @@ impl Machine {
         Server { url: format!("http://{}", address.expect("the log says where it listens")), child }
     }
 
-    /// A server and an account on it, signed in as the default profile.
-    pub(crate) fn with_account(&self, email: &str) -> Server {
+    /// A server and the account of [`EMAIL`] on it, signed in as the default profile: a copy of one that signed up once, as an operator would
+    /// copy it. Deriving keys from passwords would take most of these tests' time.
+    pub(crate) fn with_account(&self) -> Server {
+        let pattern = Pattern::get();
+        for part in ["server", "home"] {
+            copy(&pattern.machine.path(part), &self.path(part));
+        }
         let server = self.serve(&[]);
-        self.sign_up(&server, email, "default");
+        let config = self.path("home/default/config.toml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        assert!(text.contains(&pattern.url), "{text}");
+        std::fs::write(&config, text.replace(&pattern.url, &server.url)).unwrap();
         server
     }
 
@@ -119,6 +131,43 @@ impl Machine {
         }
         write(&folder.join("notes.txt"), b"not a picture");
         folder
+    }
+}
+
+/// What machines with an account are copies of.
+struct Pattern {
+    machine: Machine,
+    url: String,
+}
+
+impl Pattern {
+    /// Made once for all tests of this process, where the next process replaces it: what is static is never dropped.
+    fn get() -> &'static Self {
+        static PATTERN: OnceLock<Pattern> = OnceLock::new();
+        PATTERN.get_or_init(|| {
+            let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
+            let name = "with-account";
+            let _none_before = std::fs::remove_dir_all(parent.join(name));
+            let folder = tempfile::Builder::new().prefix(name).rand_bytes(0).tempdir_in(parent).unwrap();
+            let machine = Machine::within(folder);
+            let server = machine.serve(&[]);
+            machine.sign_up(&server, EMAIL, "default");
+            Self { url: server.url.clone(), machine }
+        })
+    }
+}
+
+/// Copies a folder with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    std::fs::set_permissions(to, from.metadata().unwrap().permissions()).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (inside, outside) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type().unwrap().is_dir() {
+            copy(&inside, &outside);
+        } else {
+            std::fs::copy(&inside, &outside).unwrap();
+        }
     }
 }
 

@@ -27,7 +27,7 @@ fn json(machine: &Machine, words: &[&str], path: &Path) -> Value {
 #[test]
 fn a_watch_folder_whose_name_is_not_text_is_told_of() {
     let machine = Machine::new();
-    let _server = machine.with_account("names@example.org");
+    let _server = machine.with_account();
     let folder = named(machine.folder.path(), b"caf\xe9");
     write(&folder.join("a.jpg"), &jpeg(1));
     says(&machine, &["watch", "add"], &folder);
@@ -49,7 +49,7 @@ fn a_watch_folder_whose_name_is_not_text_is_told_of() {
 #[test]
 fn a_picture_whose_name_is_not_text_may_go() {
     let machine = Machine::new();
-    let _server = machine.with_account("names@example.org");
+    let _server = machine.with_account();
     let folder = machine.path("pictures");
     let picture = named(&folder, b"caf\xe9.jpg");
     write(&picture, &jpeg(1));

@@ -1,6 +1,6 @@
 //! What the operator of a server sees and does.
 
-use crate::machine::{Machine, jpeg, write};
+use crate::machine::{EMAIL, Machine, jpeg, write};
 
 #[test]
 fn settings_are_flags_over_environment_over_file_over_defaults() {
@@ -118,11 +118,11 @@ fn over_quota_nothing_is_sent() {
 #[test]
 fn a_full_vault_is_told_once_however_many_pictures_wait() {
     let machine = Machine::new();
-    let _server = machine.with_account("full@example.org");
+    let _server = machine.with_account();
     let folder = machine.path("pictures");
     write(&folder.join("first.jpg"), &jpeg(0));
     machine.says(&["backup", folder.to_str().unwrap()]);
-    machine.says(&["account", "--data-dir", "server", "quota", "full@example.org", "1KB"]);
+    machine.says(&["account", "--data-dir", "server", "quota", EMAIL, "1KB"]);
     for seed in 1..40 {
         write(&folder.join(format!("{seed}.jpg")), &jpeg(seed));
     }

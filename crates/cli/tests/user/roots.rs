@@ -14,7 +14,7 @@ use std::process::{Child, Stdio};
 #[test]
 fn a_watch_folder_that_is_replaced_is_watched_as_before() {
     let machine = Machine::new();
-    let _server = machine.with_account("roots@example.org");
+    let _server = machine.with_account();
     let folder = machine.path("pictures");
     write(&folder.join("0.jpg"), &picture(0));
     machine.says(&["watch", "add", folder.to_str().unwrap()]);
@@ -49,7 +49,7 @@ fn a_watch_folder_that_is_replaced_is_watched_as_before() {
 #[test]
 fn a_sync_folder_that_is_replaced_is_watched_as_before() {
     let machine = Machine::new();
-    let _server = machine.with_account("roots@example.org");
+    let _server = machine.with_account();
     let folder = machine.path("pictures");
     for number in 0..9 {
         write(&folder.join(format!("{number}.jpg")), &picture(number));
@@ -84,7 +84,7 @@ fn remove(folder: &Path) {
 fn what_lies_in_the_profiles_folders_is_not_backed_up() {
     let machine = Machine::new();
     machine.pictures();
-    let _server = machine.with_account("ours@example.org");
+    let _server = machine.with_account();
     let ours = machine.path("home/default/cover.jpg");
     write(&ours, &picture(7));
     let report = machine.json(&["backup", "."]);
@@ -115,7 +115,7 @@ fn a_folder_that_may_not_be_read_is_told_with_what_to_do() {
     // Root may read anything: somebody else runs it, in a home of their own.
     const NOBODY: u32 = 65_534;
     let machine = Machine::new();
-    let _server = machine.with_account("rights@example.org");
+    let _server = machine.with_account();
     let (folder, closed) = (machine.path("pictures"), machine.path("pictures/closed"));
     write(&folder.join("0.jpg"), &picture(0));
     write(&closed.join("1.jpg"), &picture(1));

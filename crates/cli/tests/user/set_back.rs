@@ -6,7 +6,7 @@
     reason = "an answer without what a test looks for fails the test right there"
 )]
 
-use crate::machine::{Machine, Server, jpeg, write};
+use crate::machine::{EMAIL, Machine, Server, jpeg, write};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -62,8 +62,8 @@ fn id_of(machine: &Machine, name: &str) -> String {
 /// reach the numbers that were given to what was lost.
 fn check(has_grown: bool) {
     let machine = Machine::new();
-    let server = machine.with_account("ada@example.org");
-    let sign_in = ["login", &server.url, "--email", "ada@example.org", "--password-file", "password"];
+    let server = machine.with_account();
+    let sign_in = ["login", &server.url, "--email", EMAIL, "--password-file", "password"];
     machine.says(&[&sign_in[..], &["--keys", "key-file", "--profile", "tablet"]].concat());
     let (pictures, phone, tablet) = (machine.path("pictures"), machine.path("Phone"), machine.path("tablet"));
     write(&pictures.join("a.jpg"), &jpeg(1));
@@ -146,8 +146,8 @@ fn check(has_grown: bool) {
 #[test]
 fn numbers_that_were_given_again_are_told_apart() {
     let machine = Machine::new();
-    let server = machine.with_account("ada@example.org");
-    let sign_in = ["login", &server.url, "--email", "ada@example.org", "--password-file", "password"];
+    let server = machine.with_account();
+    let sign_in = ["login", &server.url, "--email", EMAIL, "--password-file", "password"];
     machine.says(&[&sign_in[..], &["--keys", "key-file", "--profile", "tablet"]].concat());
     let (pictures, tablet) = (machine.path("pictures"), machine.path("tablet"));
     write(&pictures.join("a.jpg"), &jpeg(1));

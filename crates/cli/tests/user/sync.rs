@@ -7,7 +7,7 @@
     reason = "an answer without what a test looks for fails the test right there"
 )]
 
-use crate::machine::{Machine, jpeg, write};
+use crate::machine::{EMAIL, Machine, jpeg, write};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -122,7 +122,7 @@ fn a_server_keeps_the_folders_of_several_accounts_in_step() {
 #[test]
 fn the_agent_hears_of_changes_on_both_sides() {
     let machine = Machine::new();
-    let _server = machine.with_account("anna@example.org");
+    let _server = machine.with_account();
     let folder = machine.path("Phone");
     fs::create_dir(&folder).unwrap();
     machine.says(&["sync", "add", "Phone"]);
@@ -151,8 +151,8 @@ fn the_agent_hears_of_changes_on_both_sides() {
 #[test]
 fn another_client_is_heard_of_by_events_alone() {
     let machine = Machine::new();
-    let server = machine.with_account("anna@example.org");
-    let words = ["--profile", "web", "login", &server.url, "--email", "anna@example.org"];
+    let server = machine.with_account();
+    let words = ["--profile", "web", "login", &server.url, "--email", EMAIL];
     machine.says(&[&words[..], &["--password-file", "password", "--keys", "key-file"]].concat());
     for (name, seed) in [("a.jpg", 1), ("b.jpg", 2)] {
         write(&machine.path("Phone").join(name), &jpeg(seed));
@@ -175,7 +175,7 @@ fn another_client_is_heard_of_by_events_alone() {
 #[test]
 fn a_watch_folder_that_is_being_sent_does_not_keep_a_sync_folder_waiting() {
     let machine = Machine::new();
-    let _server = machine.with_account("anna@example.org");
+    let _server = machine.with_account();
     for number in 0..200_u8 {
         write(&machine.path("pictures").join(format!("{number}.jpg")), &jpeg(number));
     }
@@ -190,7 +190,7 @@ fn a_watch_folder_that_is_being_sent_does_not_keep_a_sync_folder_waiting() {
 #[test]
 fn what_is_on_hold_waits_for_its_owner() {
     let machine = Machine::new();
-    let _server = machine.with_account("anna@example.org");
+    let _server = machine.with_account();
     let folder = machine.path("Phone");
     for number in 0..30_u8 {
         write(&folder.join(format!("{number}.jpg")), &jpeg(number));
@@ -241,7 +241,7 @@ fn what_is_on_hold_waits_for_its_owner() {
 #[test]
 fn the_list_is_kept_and_explains_itself() {
     let machine = Machine::new();
-    let _server = machine.with_account("anna@example.org");
+    let _server = machine.with_account();
     write(&machine.path("Phone/a.jpg"), &jpeg(1));
     write(&machine.path("Phone/b.jpg"), &jpeg(2));
     fs::create_dir(machine.path("Watched")).unwrap();
@@ -305,7 +305,7 @@ fn the_list_is_kept_and_explains_itself() {
 #[test]
 fn rights_that_are_missing_are_told_with_what_mends_them() {
     let machine = Machine::new();
-    let server = machine.with_account("anna@example.org");
+    let server = machine.with_account();
     write(&machine.path("Phone/2024/a.jpg"), &jpeg(1));
     let folder = machine.path("Phone/2024");
     let said = if is_root() {
@@ -343,7 +343,7 @@ fn what_may_not_be_read_is_no_deletion() {
     // Root may read anything: somebody else runs it, in a home of their own.
     const NOBODY: u32 = 65_534;
     let machine = Machine::new();
-    let _server = machine.with_account("anna@example.org");
+    let _server = machine.with_account();
     for (name, seed) in [("2024/a.jpg", 1), ("2024/b.jpg", 2), ("c.jpg", 3), ("d.jpg", 4)] {
         write(&machine.path("Phone").join(name), &jpeg(seed));
     }
@@ -414,7 +414,7 @@ fn what_may_not_be_read_is_no_deletion() {
 #[test]
 fn a_server_that_is_away_is_told() {
     let machine = Machine::new();
-    let server = machine.with_account("anna@example.org");
+    let server = machine.with_account();
     write(&machine.path("Phone/a.jpg"), &jpeg(1));
     write(&machine.path("Phone/b.jpg"), &jpeg(2));
     machine.says(&["sync", "add", "Phone"]);
@@ -433,7 +433,7 @@ fn a_server_that_is_away_is_told() {
 #[test]
 fn folders_are_kept_apart() {
     let machine = Machine::new();
-    let _server = machine.with_account("anna@example.org");
+    let _server = machine.with_account();
     write(&machine.path("One/a.jpg"), &jpeg(1));
     write(&machine.path("Three/a.jpg"), &jpeg(1));
     machine.says(&["sync", "add", "One", "--local-trash", "bins/one"]);
@@ -456,7 +456,7 @@ fn folders_are_kept_apart() {
 #[test]
 fn the_trash_of_a_removed_folder_is_listed() {
     let machine = Machine::new();
-    let _server = machine.with_account("anna@example.org");
+    let _server = machine.with_account();
     write(&machine.path("Phone/a.jpg"), &jpeg(1));
     write(&machine.path("Phone/b.jpg"), &jpeg(2));
     machine.says(&["sync", "add", "Phone"]);
@@ -489,7 +489,7 @@ pub(crate) fn give(path: &Path, user: u32) {
 #[test]
 fn a_picture_that_moves_into_another_sync_folder_stays_in_the_vault() {
     let machine = Machine::new();
-    let _server = machine.with_account("anna@example.org");
+    let _server = machine.with_account();
     for (name, seed) in [("a.jpg", 1), ("b.jpg", 2), ("c.jpg", 3), ("d.jpg", 4), ("e.jpg", 5)] {
         write(&machine.path("Phone").join(name), &jpeg(seed));
     }
@@ -535,7 +535,7 @@ fn a_picture_that_moves_into_another_sync_folder_stays_in_the_vault() {
 #[test]
 fn a_local_trash_gives_back_while_another_folder_is_away() {
     let machine = Machine::new();
-    let _server = machine.with_account("anna@example.org");
+    let _server = machine.with_account();
     for folder in ["Away", "Phone"] {
         write(&machine.path(folder).join("a.jpg"), &jpeg(folder.len() as u8));
         machine.says(&["sync", "add", folder]);

@@ -1,6 +1,6 @@
 //! Sync folders and accounts: whose a folder is, and what becomes of it when the session ends.
 
-use crate::machine::{Machine, jpeg, write};
+use crate::machine::{EMAIL, Machine, jpeg, write};
 use crate::sync::{Agent, run, until};
 use serde_json::Value;
 use std::fs;
@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 #[test]
 fn two_profiles_share_no_folder() {
     let machine = Machine::new();
-    let server = machine.with_account("anna@example.org");
+    let server = machine.with_account();
     machine.sign_up(&server, "bernd@example.org", "bernd");
     write(&machine.path("Pictures/Phone/2024/a.jpg"), &jpeg(1));
     machine.says(&["sync", "add", "Pictures/Phone"]);
@@ -51,7 +51,7 @@ fn two_profiles_share_no_folder() {
 #[test]
 fn a_dry_run_writes_nothing_and_nobody_writes_what_another_profile_has() {
     let machine = Machine::new();
-    let server = machine.with_account("anna@example.org");
+    let server = machine.with_account();
     machine.sign_up(&server, "bernd@example.org", "bernd");
     write(&machine.path("Phone/a.jpg"), &jpeg(1));
     machine.says(&["--profile", "bernd", "sync", "list"]);
@@ -72,7 +72,7 @@ fn a_dry_run_writes_nothing_and_nobody_writes_what_another_profile_has() {
 #[test]
 fn a_session_that_has_ended_is_told() {
     let machine = Machine::new();
-    let server = machine.with_account("anna@example.org");
+    let server = machine.with_account();
     for folder in ["Phone", "Tablet"] {
         write(&machine.path(folder).join("a.jpg"), &jpeg(folder.len() as u8));
         machine.says(&["sync", "add", folder]);
@@ -84,7 +84,7 @@ fn a_session_that_has_ended_is_told() {
         !output.status.success() && told.as_array().unwrap().iter().all(is_over)
     };
     let log_in = |profile: &str| {
-        let words = ["--profile", profile, "login", &server.url, "--email", "anna@example.org"];
+        let words = ["--profile", profile, "login", &server.url, "--email", EMAIL];
         machine.says(&[&words[..], &["--password-file", "password", "--keys", "key-file"]].concat());
     };
     // Somewhere else all others are signed out.
@@ -118,7 +118,7 @@ fn a_session_that_has_ended_is_told() {
 #[test]
 fn keys_that_cannot_be_read_are_told_as_that() {
     let machine = Machine::new();
-    let _server = machine.with_account("anna@example.org");
+    let _server = machine.with_account();
     write(&machine.path("Phone/a.jpg"), &jpeg(1));
     machine.says(&["sync", "add", "Phone"]);
     run(&machine);

@@ -9,7 +9,7 @@
 )]
 
 use crate::chance::Chance;
-use crate::machine::{Machine, Server, jpeg, tree};
+use crate::machine::{EMAIL, Machine, Server, jpeg, tree};
 use darkslide_client::catalog::Catalog;
 use darkslide_client::folder::reconcile::Base;
 use darkslide_e2e::vault::content_hash;
@@ -19,8 +19,6 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
-
-const EMAIL: &str = "chaos@example.org";
 
 const QUICK: [&str; 8] =
     ["--settle-photos", "100", "--settle-videos", "100", "--settle-incomplete", "300", "--absence", "100"];
@@ -76,7 +74,7 @@ impl Day {
     fn new(seed: u64) -> Self {
         let machine = Machine::new();
         fs::create_dir(machine.path("Phone")).unwrap();
-        let server: Server = machine.with_account(EMAIL);
+        let server: Server = machine.with_account();
         let address = server.url.trim_start_matches("http://").to_owned();
         let words = ["--profile", "web", "login", &server.url, "--email", EMAIL];
         machine.says(&[&words[..], &["--password-file", "password", "--keys", "key-file"]].concat());

@@ -97,7 +97,7 @@ fn a_disk_that_fails_is_no_deletion_and_loses_nothing() {
         return;
     }
     let machine = Machine::new();
-    let _server = machine.with_account("anna@example.org");
+    let _server = machine.with_account();
     let folder = machine.path("Phone").join("2024");
     for (name, seed) in [("a.jpg", 1), ("b.jpg", 2), ("c.jpg", 3)] {
         write(&folder.join(name), &jpeg(seed));
@@ -141,7 +141,7 @@ fn a_disk_that_moves_nothing_loses_nothing() {
         return;
     }
     let machine = Machine::new();
-    let _server = machine.with_account("anna@example.org");
+    let _server = machine.with_account();
     let folder = machine.path("Phone");
     write(&folder.join("a.jpg"), &jpeg(1));
     write(&folder.join("b.jpg"), &jpeg(2));
@@ -181,7 +181,7 @@ impl Drop for Disk {
 #[expect(clippy::print_stderr, reason = "what is not tested must be seen")]
 fn lost_and_found_at_the_root_of_a_disk_is_passed_over() {
     let machine = Machine::new();
-    let _server = machine.with_account("anna@example.org");
+    let _server = machine.with_account();
     fs::create_dir(machine.path("Disk")).unwrap();
     let disk = machine.path("Disk");
     let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(&disk).output();
@@ -253,7 +253,7 @@ fn close(folder: &Path) {
 #[test]
 fn a_folder_that_may_not_be_written_keeps_nothing_else_from_being_done() {
     let machine = Machine::new();
-    let _server = machine.with_account("anna@example.org");
+    let _server = machine.with_account();
     for (name, seed) in [("2024/a.jpg", 1), ("b.jpg", 2), ("c.jpg", 3)] {
         write(&machine.path("Phone").join(name), &jpeg(seed));
     }
@@ -291,7 +291,7 @@ fn a_folder_that_may_not_be_written_keeps_nothing_else_from_being_done() {
 #[test]
 fn a_folder_that_only_goes_up_need_not_be_written() {
     let machine = Machine::new();
-    let _server = machine.with_account("anna@example.org");
+    let _server = machine.with_account();
     write(&machine.path("Phone/2024/a.jpg"), &jpeg(1));
     let command = as_somebody(&machine);
     let folder = machine.path("Phone");

@@ -25,7 +25,7 @@ fn entries(machine: &Machine, folder: &str) -> Vec<Value> {
 #[test]
 fn a_trash_of_two_folders_gives_back_to_the_one_that_it_came_from() {
     let machine = Machine::new();
-    let _server = machine.with_account("anna@example.org");
+    let _server = machine.with_account();
     for (folder, number) in [("One", 1), ("Two", 2)] {
         write(&machine.path(folder).join("a.jpg"), &jpeg(number));
         write(&machine.path(folder).join("b.jpg"), &jpeg(number + 10));
@@ -59,7 +59,7 @@ fn a_trash_of_two_folders_gives_back_to_the_one_that_it_came_from() {
 #[test]
 fn what_a_folder_that_only_goes_down_gets_back_stays_in_the_trash_of_the_vault() {
     let machine = Machine::new();
-    let _server = machine.with_account("anna@example.org");
+    let _server = machine.with_account();
     for number in [1, 2] {
         write(&machine.path("Phone").join(format!("{number}.jpg")), &jpeg(number));
     }
@@ -89,7 +89,7 @@ fn what_a_folder_that_only_goes_down_gets_back_stays_in_the_trash_of_the_vault()
 #[test]
 fn what_a_folder_that_only_goes_down_has_alone_is_left_out() {
     let machine = Machine::new();
-    let _server = machine.with_account("anna@example.org");
+    let _server = machine.with_account();
     write(&machine.path("Copy/own.jpg"), &jpeg(1));
     machine.says(&["sync", "add", "Copy", "--direction", "down"]);
     run(&machine);
@@ -102,7 +102,7 @@ fn what_a_folder_that_only_goes_down_has_alone_is_left_out() {
 #[test]
 fn a_local_trash_is_not_backed_up() {
     let machine = Machine::new();
-    let _server = machine.with_account("anna@example.org");
+    let _server = machine.with_account();
     for number in [1, 2] {
         write(&machine.path("Phone").join(format!("{number}.jpg")), &jpeg(number));
     }

@@ -58,7 +58,7 @@ fn names(list: &Value) -> Vec<&str> {
 #[test]
 fn an_export_goes_in_is_explained_and_comes_back() {
     let machine = Machine::new();
-    let _server = machine.with_account("takeout@example.org");
+    let _server = machine.with_account();
     let [first, second] = export(&machine);
 
     let preview = machine.json(&["import", "takeout", first, second, "--dry-run"]);
@@ -93,7 +93,7 @@ fn an_export_goes_in_is_explained_and_comes_back() {
 #[test]
 fn an_archive_that_is_cut_is_named_and_the_status_says_so() {
     let machine = Machine::new();
-    let _server = machine.with_account("cut@example.org");
+    let _server = machine.with_account();
     let [first, second] = export(&machine);
     let whole = std::fs::read(machine.path(second)).unwrap();
     std::fs::write(machine.path(second), &whole[..whole.len() / 2]).unwrap();
@@ -124,7 +124,7 @@ fn killed_in_the_middle_of_an_entry_it_sends_nothing_twice_that_arrived() {
         let noise: Vec<u8> =
             (0..VIDEO as u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         write_zip(&machine, "takeout.zip", &[(format!("{YEAR}/long.mov"), method, noise.clone())]);
-        let _server = machine.with_account("crash@example.org");
+        let _server = machine.with_account();
         let words = ["import", "takeout", "takeout.zip", "--no-thumbnails"];
         let mut running =
             machine.command(&words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

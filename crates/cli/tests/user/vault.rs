@@ -13,7 +13,7 @@ fn files(list: &Value) -> Vec<(i64, String)> {
 #[test]
 fn albums_and_trash_keep_every_file_until_it_is_purged_on_purpose() {
     let machine = Machine::new();
-    let _server = machine.with_account("albums@example.org");
+    let _server = machine.with_account();
     let folder = machine.pictures();
     machine.json(&["backup", folder.to_str().unwrap(), "--album-per-folder"]);
     let albums = machine.json(&["list", "albums"]);
@@ -57,7 +57,7 @@ fn albums_and_trash_keep_every_file_until_it_is_purged_on_purpose() {
 #[test]
 fn what_was_backed_up_is_filed_into_the_albums_of_its_folders() {
     let machine = Machine::new();
-    let _server = machine.with_account("tidy@example.org");
+    let _server = machine.with_account();
     let folder = machine.pictures();
     let folder = folder.to_str().unwrap();
     machine.json(&["backup", folder, "--album", "All"]);
@@ -84,7 +84,7 @@ fn what_was_backed_up_is_filed_into_the_albums_of_its_folders() {
 #[test]
 fn restore_never_overwrites_a_different_file() {
     let machine = Machine::new();
-    let _server = machine.with_account("careful@example.org");
+    let _server = machine.with_account();
     let folder = machine.pictures();
     machine.json(&["backup", folder.to_str().unwrap(), "--album", "All"]);
     write(&machine.path("back/All/a.jpg"), b"something else that was here first");
@@ -98,7 +98,7 @@ fn restore_never_overwrites_a_different_file() {
 #[test]
 fn every_file_has_an_explanation_and_status_tells_the_whole() {
     let machine = Machine::new();
-    let server = machine.with_account("why@example.org");
+    let server = machine.with_account();
     let folder = machine.pictures();
     machine.json(&["backup", folder.to_str().unwrap()]);
     let explain = |name: &str| {

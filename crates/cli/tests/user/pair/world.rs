@@ -1,6 +1,6 @@
 //! A phone, a home with an agent, a server and the web: one of each, with one account.
 
-use crate::machine::{Machine, Server, jpeg};
+use crate::machine::{EMAIL, Machine, Server, jpeg};
 use darkslide_e2e::syncthing::{Instance, Pair};
 use serde_json::Value;
 use std::cell::{Cell, RefCell};
@@ -43,7 +43,6 @@ pub(crate) struct World {
     pub(crate) machine: Machine,
     pub(crate) pair: Pair,
     pub(crate) url: String,
-    email: String,
     server: Option<Server>,
     agent: RefCell<Option<Child>>,
     /// Every file that the vault was ever seen to have.
@@ -116,14 +115,12 @@ impl World {
     /// Everything but the sync folder and the agent.
     pub(crate) fn before_sync() -> Self {
         let machine = Machine::new();
-        let email = "pair@example.org".to_owned();
-        let server = machine.with_account(&email);
+        let server = machine.with_account();
         let folder = machine.path("sync/owner/Camera");
         fs::create_dir_all(&folder).unwrap();
         let world = Self {
             pair: Pair::start_at(&folder),
             url: server.url.clone(),
-            email,
             server: Some(server),
             agent: RefCell::new(None),
             seen: RefCell::default(),
@@ -137,7 +134,7 @@ impl World {
 
     /// Another client of the account, or the same one after it has lost everything.
     pub(crate) fn sign_in(&self, profile: &str) {
-        let words = ["login", &self.url, "--email", &self.email, "--password-file", "password"];
+        let words = ["login", &self.url, "--email", EMAIL, "--password-file", "password"];
         self.machine.says(&[&words[..], &["--keys", "key-file", "--profile", profile]].concat());
     }
 
