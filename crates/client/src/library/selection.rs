@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use darkslide_media::names::comparison_key;
+use globset::GlobBuilder;
+use regex::bytes::RegexSet;
 
 /// Part of a root; all of it by default.
 #[derive(Clone, Debug, Default)]
@@ -55,11 +57,12 @@ impl Scope {
 /// Patterns of what is not backed up.
 ///
 /// A pattern without a slash stands for files and folders of that name wherever they are; one with a slash for paths under the
-/// root. `*` and `?` stop at slashes, `**` does not; case does not matter. Whatever lies in an excluded folder is excluded.
+/// root. `*` and `?` stop at slashes, `**` does not; neither case nor how accents are written matters. Whatever lies in an excluded folder
+/// is excluded.
 #[derive(Clone, Debug, Default)]
 pub struct Exclusions {
     patterns: Vec<String>,
-    set: GlobSet,
+    set: RegexSet,
     own: Vec<PathBuf>,
 }
 
@@ -76,18 +79,24 @@ impl Exclusions {
     pub fn parse(patterns: &[String]) -> Result<Self, NotAPattern> {
         let not_a_pattern =
             |pattern: &str, reason: String| NotAPattern { pattern: pattern.to_owned(), reason };
-        let mut set = GlobSetBuilder::new();
+        let mut set = Vec::with_capacity(patterns.len());
         for pattern in patterns {
             let inner = pattern.trim_matches('/');
             if inner.is_empty() {
                 return Err(not_a_pattern(pattern, "there is nothing in it".to_owned()));
             }
+            if has_wide_class(inner) {
+                let reason = "between brackets only unaccented Latin letters and digits are understood; write {ä,ö} instead of [äö]";
+                return Err(not_a_pattern(pattern, reason.to_owned()));
+            }
             let is_path = pattern.trim_end_matches('/').contains('/');
-            let whole = if is_path { inner.to_owned() } else { format!("**/{inner}") };
-            let glob = GlobBuilder::new(&whole).literal_separator(true).case_insensitive(true).build();
-            set.add(glob.map_err(|error| not_a_pattern(pattern, error.kind().to_string()))?);
+            let whole = if is_path { comparison_key(inner) } else { format!("**/{}", comparison_key(inner)) };
+            let glob = GlobBuilder::new(&whole).literal_separator(true).build();
+            let glob = glob.map_err(|error| not_a_pattern(pattern, error.kind().to_string()))?;
+            // Its one character is one byte there.
+            set.push(glob.regex().replace("[^/]", "(?u:[^/])"));
         }
-        let set = set.build().map_err(|error| not_a_pattern("", error.to_string()))?;
+        let set = RegexSet::new(set).map_err(|error| not_a_pattern("", error.to_string()))?;
         Ok(Self { patterns: patterns.to_vec(), set, own: Vec::new() })
     }
 
@@ -117,9 +126,17 @@ impl Exclusions {
             return None;
         }
         let folders = path.ancestors().filter(|folder| !folder.as_os_str().is_empty());
-        let mut first = folders.filter_map(|folder| self.set.matches(folder).first().copied());
+        let mut first = folders.filter_map(|folder| {
+            self.set.matches(comparison_key(&folder.to_string_lossy()).as_bytes()).iter().next()
+        });
         first.next().and_then(|at| self.patterns.get(at)).map(String::as_str)
     }
+}
+
+/// Whether a pattern has brackets with more than ASCII between them: the library would take the bytes for letters.
+fn has_wide_class(pattern: &str) -> bool {
+    let mut classes = pattern.split('[').skip(1);
+    classes.any(|rest| rest.split(']').next().is_some_and(|class| !class.is_ascii()))
 }
 
 #[cfg(test)]
@@ -141,12 +158,22 @@ mod tests {
             ("2024/*.jpg", "2024/deep/a.jpg", false),
             ("2024/**/*.jpg", "2024/deep/a.jpg", true),
             ("IMG_????.jpg", "IMG_0001.jpg", true),
+            ("IMG_????.jpg", "IMG_001.jpg", false),
+            ("IMG_[0-4]*", "img_31.jpg", true),
+            ("ÜBUNG", "übung/c.jpg", true),
+            ("Café", "Cafe\u{301}/e.jpg", true),
+            ("Cafe\u{301}", "CAFÉ/e.jpg", true),
+            ("IMG_?.jpg", "IMG_é.jpg", true),
+            ("IMG_?.jpg", "IMG_e\u{301}.jpg", true),
+            ("IMG_?.jpg", "IMG_éé.jpg", false),
+            ("{ä,ö}.jpg", "Ö.jpg", true),
+            ("a?c", "a/c", false),
         ] {
             let found = exclusions(pattern).matching(Path::new(path)).is_some();
             assert_eq!(found, is_excluded, "{pattern} and {path}");
         }
         assert!(Exclusions::default().matching(Path::new("a")).is_none());
-        for bad in ["", "/", "[", "a{"] {
+        for bad in ["", "/", "[", "a{", "[äö].jpg"] {
             assert!(Exclusions::parse(&[bad.to_owned()]).is_err(), "{bad}");
         }
     }
