@@ -9,12 +9,14 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use darkslide_crypto::ContentHash;
 use darkslide_crypto::keys::FileKey;
 use darkslide_crypto::stream::{
-    EncryptingReader, SEALED_CHUNK_LEN, StreamHeader, StreamPosition, ciphertext_len,
+    CHUNK_LEN, EncryptingReader, SEALED_CHUNK_LEN, StreamHeader, StreamPosition, ciphertext_len,
 };
 use md5::{Digest as _, Md5};
 
+use super::sums::{Compared, Sums};
 use crate::catalog::Fingerprint;
 use crate::library::archive::Stretches;
 use crate::library::folder::fingerprint;
@@ -36,9 +38,44 @@ pub enum Segment {
         path: PathBuf,
         /// What it must still be.
         fingerprint: Fingerprint,
+        /// What its bytes were.
+        bytes: Expected,
     },
-    /// A whole entry of an archive.
-    Entry(Stretches),
+    /// A whole entry of an archive, and what its bytes were.
+    Entry(Stretches, Expected),
+}
+
+/// What the bytes of a file were when they were hashed.
+#[derive(Clone, Debug)]
+pub enum Expected {
+    /// Chunk by chunk.
+    Sums(Sums),
+    /// All of a file that is no longer than a chunk.
+    Content(ContentHash),
+}
+
+impl Expected {
+    /// The bytes from `offset` on of a file of `len` bytes, as long as they are those.
+    fn open_at<R: Read + Send + 'static>(
+        &self,
+        offset: u64,
+        len: u64,
+        open: impl FnOnce(u64) -> io::Result<R>,
+    ) -> io::Result<Box<dyn Read + Send>> {
+        match self {
+            Self::Sums(sums) => Ok(Box::new(Compared::open_at(offset, len, sums, open)?)),
+            Self::Content(content) => {
+                let mut bytes = Vec::new();
+                open(0)?.take(CHUNK_LEN as u64 + 1).read_to_end(&mut bytes)?;
+                if ContentHash::of_each(&[&bytes]) != [*content] {
+                    return Err(changed());
+                }
+                let mut bytes = io::Cursor::new(bytes);
+                bytes.set_position(offset);
+                Ok(Box::new(bytes))
+            }
+        }
+    }
 }
 
 impl Segment {
@@ -46,7 +83,7 @@ impl Segment {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::File { fingerprint, .. } => fingerprint.size,
-            Self::Entry(stretches) => stretches.entry().fingerprint().size,
+            Self::Entry(stretches, _) => stretches.entry().fingerprint().size,
         }
     }
 
@@ -57,25 +94,29 @@ impl Segment {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
                 Ok(Box::new(io::Cursor::new(bytes.slice(start..))))
             }
-            Self::File { path, fingerprint: expected } => {
-                let mut file = File::open(path)?;
-                if fingerprint(&file.metadata()?) != *expected {
-                    return Err(changed());
-                }
-                file.seek(SeekFrom::Start(offset))?;
-                Ok(Box::new(file.take(expected.size.saturating_sub(offset))))
+            Self::File { path, fingerprint: expected, bytes } => {
+                bytes.open_at(offset, expected.size, |start| {
+                    let mut file = File::open(path)?;
+                    if fingerprint(&file.metadata()?) != *expected {
+                        return Err(changed());
+                    }
+                    file.seek(SeekFrom::Start(start))?;
+                    Ok(file.take(expected.size.saturating_sub(start)))
+                })
             }
-            Self::Entry(stretches) => Ok(Box::new(stretches.open_at(offset)?)),
+            Self::Entry(stretches, bytes) => {
+                bytes.open_at(offset, self.len(), |start| stretches.open_at(start))
+            }
         }
     }
 
     fn is_unchanged(&self) -> bool {
         match self {
             Self::Bytes(_) => true,
-            Self::File { path, fingerprint: expected } => {
+            Self::File { path, fingerprint: expected, .. } => {
                 path.metadata().is_ok_and(|metadata| fingerprint(&metadata) == *expected)
             }
-            Self::Entry(stretches) => stretches.entry().is_unchanged(),
+            Self::Entry(stretches, _) => stretches.entry().is_unchanged(),
         }
     }
 }
@@ -154,7 +195,7 @@ impl Read for InTurn {
     }
 }
 
-fn changed() -> io::Error {
+pub(super) fn changed() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "the file changed while it was read")
 }
 
@@ -264,7 +305,7 @@ impl Seal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use darkslide_crypto::stream::CHUNK_LEN;
+    use crate::backup::sums::Summing;
 
     fn all(seal: &Seal, position: StreamPosition, len: u64) -> (Vec<u8>, Sealed) {
         let mut bytes = Vec::new();
@@ -279,7 +320,9 @@ mod tests {
         let path = folder.join(name);
         std::fs::write(&path, bytes).unwrap();
         let fingerprint = fingerprint(&path.metadata().unwrap());
-        Segment::File { path, fingerprint }
+        let mut sums = Summing::default();
+        sums.update(bytes);
+        Segment::File { path, fingerprint, bytes: Expected::Sums(sums.finish()) }
     }
 
     #[test]
@@ -339,6 +382,45 @@ mod tests {
             assert_eq!(u64::from(position.chunk_index()), to / SEALED_CHUNK, "{from}..{to}");
             let (rest, _) = stretch(position, to..len);
             assert!(rest == whole[usize::try_from(to).unwrap()..], "{to}..");
+        }
+    }
+
+    /// Written in place, and its time set back: only its bytes tell.
+    #[test]
+    fn a_file_that_changed_without_a_trace_is_not_sealed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bytes = vec![7; 3 * CHUNK_LEN];
+        let segment = file(folder.path(), "a", &bytes);
+        let path = folder.path().join("a");
+        let modified = path.metadata().unwrap().modified().unwrap();
+        let content = ContentHash::of_each(&[b"small"])[0];
+        let small = folder.path().join("b");
+        std::fs::write(&small, b"small").unwrap();
+        let kept = Segment::File {
+            fingerprint: fingerprint(&small.metadata().unwrap()),
+            path: small.clone(),
+            bytes: Expected::Content(content),
+        };
+        let small_modified = small.metadata().unwrap().modified().unwrap();
+        let seal = |segment: &Segment| {
+            let source = Source::new(vec![segment.clone()]);
+            let seal = Seal { source, key: FileKey::generate(), header: StreamHeader::generate() };
+            let len = seal.source.sealed_len().unwrap();
+            seal.seal_range(StreamPosition::start(&seal.header), len, |_| true).map(drop)
+        };
+        seal(&segment).unwrap();
+        seal(&kept).unwrap();
+        bytes[2 * CHUNK_LEN + 5] ^= 1;
+        for (path, bytes, modified) in
+            [(&path, bytes.as_slice(), modified), (&small, b"smell", small_modified)]
+        {
+            let mut file = File::options().write(true).open(path).unwrap();
+            std::io::Write::write_all(&mut file, bytes).unwrap();
+            file.set_modified(modified).unwrap();
+        }
+        for segment in [segment, kept] {
+            assert!(segment.is_unchanged(), "nothing else tells");
+            assert!(is_change(&seal(&segment).unwrap_err()));
         }
     }
 

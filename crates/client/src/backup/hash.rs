@@ -12,8 +12,9 @@ use darkslide_crypto::stream::CHUNK_LEN;
 use darkslide_crypto::{ContentHash, ContentHasher};
 use darkslide_media::live_container::{Content, LayoutError, LiveContainer};
 
-use super::encrypt::{Segment, Source};
+use super::encrypt::{Expected, Segment, Source};
 use super::identify::{Asset, Component, Kept};
+use super::sums::{Summing, Sums};
 use crate::buffers::{Buffer, Buffers};
 use crate::library::archive::Stretches;
 use crate::library::opened::Opened;
@@ -54,7 +55,10 @@ pub enum HashError {
 pub fn hash(asset: &mut Asset) -> Result<Hashed, HashError> {
     match &asset.motion {
         None if is_kept(asset) => hash_kept(std::slice::from_mut(asset), &Buffers::default()).remove(0),
-        None => Ok(Hashed { content: read(&asset.main, |_| ())?, source: on_disk(&asset.main) }),
+        None => {
+            let (content, sums) = read(&asset.main, |_| ())?;
+            Ok(Hashed { content, source: Source::new(vec![file_segment(&asset.main, Expected::Sums(sums))]) })
+        }
         Some(motion) => hash_live(&asset.main, motion),
     }
 }
@@ -81,9 +85,9 @@ pub(super) fn hash_kept(assets: &mut [Asset], buffers: &Buffers) -> Vec<Result<H
     read.into_iter().map(|read| read.map(&mut with_hash)).collect()
 }
 
-/// The source that reads a file again.
-pub(super) fn on_disk(component: &Component) -> Source {
-    Source::new(vec![file_segment(component)])
+/// The source that reads a file again which was [kept](is_kept) until now.
+pub(super) fn on_disk(component: &Component, content: ContentHash) -> Source {
+    Source::new(vec![file_segment(component, Expected::Content(content))])
 }
 
 /// All bytes of a small file, in a buffer of just that length.
@@ -105,26 +109,27 @@ pub(super) fn open_unchanged(component: &Component) -> Result<Opened, HashError>
 }
 
 fn hash_live(still: &Component, video: &Component) -> Result<Hashed, HashError> {
-    let ((still_hash, still_size), (video_hash, video_size)) = (read_half(still)?, read_half(video)?);
+    let (still_hash, still_size, still_sums) = read_half(still)?;
+    let (video_hash, video_size, video_sums) = read_half(video)?;
     let content =
         ContentHash::live_photo(still_hash, video_hash).expect("a file's hash is that of a single content");
     let container = LiveContainer::new(&extension(still), still_size, &extension(video), video_size)?;
     let around = |bytes: &[u8]| Segment::Bytes(Bytes::copy_from_slice(bytes));
     let source = Source::new(vec![
         around(container.header()),
-        file_segment(still),
+        file_segment(still, Expected::Sums(still_sums)),
         around(container.middle()),
-        file_segment(video),
+        file_segment(video, Expected::Sums(video_sums)),
         around(container.trailer()),
     ]);
     Ok(Hashed { content, source })
 }
 
 /// The hash of a Live Photo's half, and what its container says of it.
-fn read_half(component: &Component) -> Result<(ContentHash, Content), HashError> {
+fn read_half(component: &Component) -> Result<(ContentHash, Content, Sums), HashError> {
     let mut checksum = crc32fast::Hasher::new();
-    let hash = read(component, |bytes| checksum.update(bytes))?;
-    Ok((hash, Content { len: component.fingerprint.size, crc32: checksum.finalize() }))
+    let (hash, sums) = read(component, |bytes| checksum.update(bytes))?;
+    Ok((hash, Content { len: component.fingerprint.size, crc32: checksum.finalize() }, sums))
 }
 
 /// In lower case: what is sealed under a key that was pinned to a content must not depend on how a name is written.
@@ -132,10 +137,10 @@ fn extension(component: &Component) -> String {
     component.path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
 }
 
-fn file_segment(component: &Component) -> Segment {
+fn file_segment(component: &Component, bytes: Expected) -> Segment {
     match &component.entry {
-        Some(entry) => Segment::Entry(Stretches::new(entry.clone())),
-        None => Segment::File { path: component.path.clone(), fingerprint: component.fingerprint },
+        Some(entry) => Segment::Entry(Stretches::new(entry.clone()), bytes),
+        None => Segment::File { path: component.path.clone(), fingerprint: component.fingerprint, bytes },
     }
 }
 
@@ -146,26 +151,31 @@ pub(super) fn hash_in_chunks(
     at_once: usize,
     mut take: impl FnMut(Piece, u64, ContentHash) -> bool,
 ) -> Result<Hashed, HashError> {
+    let mut sums = Summing::default();
     let content = read_checked(&asset.main, |file, hasher| {
         let size = asset.main.fingerprint.size;
         let mut len = 0;
         read_ahead(file, (at_once, read_full), &mut |chunk| {
             hasher.update(&chunk);
+            sums.update(&chunk);
             len += chunk.len() as u64;
             len <= size && take(chunk, len, hasher.finish())
         })?;
         Ok(len)
     })?;
-    Ok(Hashed { content, source: on_disk(&asset.main) })
+    let bytes = Expected::Sums(sums.finish());
+    Ok(Hashed { content, source: Source::new(vec![file_segment(&asset.main, bytes)]) })
 }
 
-/// Reads a file once: its content hash. `also` sees every byte. Blocks.
-fn read(component: &Component, mut also: impl FnMut(&[u8])) -> Result<ContentHash, HashError> {
-    read_checked(component, |file, hasher| {
+/// Reads a file once: its content hash, and its checksums. `also` sees every byte. Blocks.
+fn read(component: &Component, mut also: impl FnMut(&[u8])) -> Result<(ContentHash, Sums), HashError> {
+    let mut sums = Summing::default();
+    let content = read_checked(component, |file, hasher| {
         let size = component.fingerprint.size;
         let mut len = 0;
         let mut take = |bytes: &[u8]| {
             hasher.update(bytes);
+            sums.update(bytes);
             also(bytes);
             len += bytes.len() as u64;
             len <= size
@@ -176,7 +186,8 @@ fn read(component: &Component, mut also: impl FnMut(&[u8])) -> Result<ContentHas
             read_ahead(file, (READ_LEN, read_some), &mut |piece| take(&piece))?;
         }
         Ok(len)
-    })
+    })?;
+    Ok((content, sums.finish()))
 }
 
 /// The content hash of a file that stays what it was while `read` hashes it and says how many bytes it had.

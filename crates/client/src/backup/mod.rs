@@ -51,6 +51,7 @@ mod settle;
 mod settled;
 mod sift;
 pub mod standing;
+mod sums;
 mod superseded;
 mod survey;
 pub mod temporary;

@@ -91,7 +91,7 @@ impl Run {
         // The job does not keep what is sealed now: whoever must seal it again reads it again.
         let plain = job.source.in_memory().cloned();
         if plain.is_some() {
-            job.source = on_disk(&job.asset.main);
+            job.source = on_disk(&job.asset.main, job.content);
         }
         Ok(Packing {
             asset: job.asset.clone(),
