@@ -1,12 +1,14 @@
 //! The profile that a command works with: who is signed in, where the keys are, what is known.
 
 use crate::arguments::{General, KeyPlace, KeyStorage};
-use crate::output::Output;
+use crate::output::{Output, on_one_line};
 use crate::questions::{self, Secret};
 use anyhow::Result;
 use darkslide_client::api::{Api, Limits, ServerUrl};
 use darkslide_client::catalog::Catalog;
-use darkslide_client::profile::{DeviceIdentity, Home, KeychainChoice, Profile, ProfileName, new_device_id};
+use darkslide_client::profile::{
+    DeviceIdentity, Home, KeychainChoice, Profile, ProfileName, Remembered, new_device_id,
+};
 use darkslide_client::session::{Session, SessionError};
 use darkslide_client::{feed, keys::Unreadable};
 use std::path::PathBuf;
@@ -106,14 +108,34 @@ pub(crate) async fn remember_as(
     session: &Session,
     choice: KeychainChoice,
 ) -> Result<String> {
-    let description = profile.remember(session, choice, general.ca_file.clone()).await?;
+    let Remembered { keys: description, let_go } =
+        profile.remember(session, choice, general.ca_file.clone()).await?;
     output.notice(&description);
+    if !let_go.is_empty() {
+        let folders = let_go.iter().map(|folder| format!("\n  {}", on_one_line(&folder.to_string_lossy())));
+        output.warn(format!(
+            "warning: this profile was another account's until now. Its folders are no longer watched or kept in sync:{}\n\
+             `darkslide watch add` and `darkslide sync add` take them up for this account; `--profile` keeps several accounts apart.",
+            folders.collect::<String>()
+        ));
+    }
     if let Err(error) = introduce(profile, session).await {
         output.warn(format!(
             "warning: this device could not be named ({error}); `darkslide devices rename` tries again"
         ));
     }
     Ok(description)
+}
+
+/// Says so where nothing will be sent because nobody is logged in.
+pub(crate) fn tell_if_nobody_is_logged_in(output: Output, profile: &Profile) -> Result<()> {
+    if profile.config()?.is_none() {
+        output.warn(format!(
+            "warning: nobody is logged in with the profile {}; `darkslide login` or `darkslide signup` does that, and `--profile` names another",
+            profile.name()
+        ));
+    }
+    Ok(())
 }
 
 /// Tells the account's other devices which one this is: by the name that it had here, or else by this computer's. Servers that know

@@ -11,21 +11,24 @@
 //!
 //! It decides where things are and who is remembered; it signs nobody in.
 
-use crate::api::{Api, ConnectionError, Limits, ServerUrl};
+mod config;
+
+pub use config::{DeviceIdentity, KeychainKind, ProfileConfig, new_device_id};
+
+use crate::api::{Api, ConnectionError, Limits};
 use crate::catalog::{Catalog, CatalogError, SyncPlace, sync_places};
 use crate::download::blocking;
 use crate::keychain::{FileKeychain, Keychain, KeychainError, Protection, StoredKeys, SystemKeychain};
-use crate::session::{Email, Session};
-use darkslide_protocol::AccountId;
+use crate::session::Session;
+use darkslide_protocol::Opaque;
 use etcetera::BaseStrategy as _;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
-use uuid::Uuid;
 use zeroize::Zeroizing;
 
 /// How long the system's keyring may take to answer before it counts as absent: somebody may be typing a password.
@@ -183,61 +186,13 @@ pub struct ProfileLock {
     _file: File,
 }
 
-/// What a profile remembers in the clear.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ProfileConfig {
-    /// The server's address.
-    pub server: ServerUrl,
-    /// The account's address.
-    pub email: Email,
-    /// The account on that server.
-    pub account: AccountId,
-    /// Where the keys rest.
-    pub keychain: KeychainKind,
-    /// Certificate authorities to trust besides the system's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub certificate_authorities: Option<PathBuf>,
-}
-
-/// Which device this is to the account.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeviceIdentity {
-    /// Chosen once.
-    #[serde(with = "uuid_text")]
-    pub id: Uuid,
-    /// What its owner calls it.
-    pub name: String,
-}
-
-/// An id for a device that has none yet.
-pub fn new_device_id() -> Uuid {
-    Uuid::new_v4()
-}
-
-/// A UUID as text.
-mod uuid_text {
-    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
-    use uuid::Uuid;
-
-    pub(super) fn serialize<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(id)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Uuid, D::Error> {
-        Uuid::try_parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
-    }
-}
-
-/// A kind of keychain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum KeychainKind {
-    /// The system's keyring.
-    System,
-    /// An encrypted file in the profile's folder.
-    File,
+/// What came of remembering a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// Where the keys rest, in a sentence for people.
+    pub keys: String,
+    /// The watch folders and sync folders of the account before, which are no longer looked after.
+    pub let_go: Vec<PathBuf>,
 }
 
 /// Where keys shall rest.
@@ -322,38 +277,60 @@ impl Profile {
         self.folder.join("catalog.sqlite")
     }
 
-    /// Remembers a session: its keys in a keychain, the rest in the configuration. A catalog of another account is
-    /// thrown away. Returns where the keys rest, in a sentence for people.
+    /// Remembers a session: its keys in a keychain, the rest in the configuration. The catalog of another account is thrown away, and with
+    /// it the list of its folders.
     pub async fn remember(
         &self,
         session: &Session,
         choice: KeychainChoice,
         certificate_authorities: Option<PathBuf>,
-    ) -> Result<String, ProfileError> {
-        let server = session.api.server().clone();
-        if let Some(before) = self.config()?
-            && (&before.server, before.account) != (&server, session.account)
-        {
-            self.forget_catalog()?;
-            // Before there are other keys: a token must never be sent to the server of before.
-            remove(&self.folder.join(CONFIG))?;
-        }
+    ) -> Result<Remembered, ProfileError> {
+        let before = self.config()?;
         // The next command may be run in another folder.
         let certificate_authorities = certificate_authorities
             .map(|path| std::path::absolute(&path).map_err(|source| ProfileError::File { path, source }))
             .transpose()?;
         let (kind, keychain) = self.choose(choice).await;
-        let description = keychain.describe();
-        let stored = copy_of(session);
-        blocking(move || keychain.store(&stored)).await?;
-        self.write_config(&ProfileConfig {
-            server,
+        let keys = keychain.describe();
+        let config = ProfileConfig {
+            server: session.api.server().clone(),
             email: session.email.clone(),
             account: session.account,
+            public_key: Some(Opaque::encode(session.keys.key_pair.public_key().as_bytes()).0),
             keychain: kind,
             certificate_authorities,
-        })?;
-        Ok(description)
+        };
+        let mut let_go = Vec::new();
+        if let Some(before) = before {
+            if !before.is_of(&config) {
+                let_go = self.folders_looked_after().await;
+                self.forget_catalog()?;
+            }
+            if (&before.server, before.account) != (&config.server, config.account) {
+                // Before there are other keys: a token must never be sent to the server of before.
+                remove(&self.folder.join(CONFIG))?;
+            }
+        }
+        let stored = copy_of(session);
+        blocking(move || keychain.store(&stored)).await?;
+        self.write_config(&config)?;
+        Ok(Remembered { keys, let_go })
+    }
+
+    /// The watch folders and sync folders, where the catalog still tells.
+    async fn folders_looked_after(&self) -> Vec<PathBuf> {
+        if !self.catalog_path().exists() {
+            return Vec::new();
+        }
+        let read = async {
+            let catalog = self.catalog().await?;
+            let watched = catalog.watch_folders().await?.into_iter().map(|row| row.path);
+            let synced = catalog.sync_folders().await?.into_iter().map(|row| row.folder.path);
+            let folders = watched.chain(synced).collect();
+            catalog.close().await;
+            Ok::<_, ProfileError>(folders)
+        };
+        read.await.unwrap_or_default()
     }
 
     /// The session of before. `passphrase` is needed where the keys are in a file closed with one.
@@ -488,6 +465,11 @@ fn private_folder(path: &Path) -> Result<(), ProfileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::ServerUrl;
+    use crate::catalog::NewWatchFolder;
+    use crate::library::AlbumRule;
+    use crate::session::Email;
+    use darkslide_protocol::AccountId;
 
     fn home(folder: &tempfile::TempDir) -> Home {
         Home::find(Some(&folder.path().join("profiles"))).unwrap()
@@ -518,7 +500,7 @@ mod tests {
 
         let before = session("http://127.0.0.1:1", 7);
         let authority = Some(PathBuf::from("home.pem"));
-        let said = profile.remember(&before, KeychainChoice::File, authority).await.unwrap();
+        let said = profile.remember(&before, KeychainChoice::File, authority).await.unwrap().keys;
         let config = profile.config().unwrap().unwrap();
         assert!(config.certificate_authorities.unwrap().is_absolute(), "commands run in other folders, too");
         assert!(said.contains("no keyring") && said.contains("keys.key"), "{said}");
@@ -537,17 +519,35 @@ mod tests {
     async fn another_account_does_not_inherit_the_catalog() {
         let folder = tempfile::tempdir().unwrap();
         let profile = home(&folder).profile(&ProfileName::default()).unwrap();
-        let remember = async |server: &str, account| {
-            let session = session(server, account);
-            profile.remember(&session, KeychainChoice::File, None).await.unwrap();
-            profile.catalog_path().exists()
+        let watch = async || {
+            let watched =
+                NewWatchFolder { path: "/pictures".into(), albums: AlbumRule::PerRoot, exclude: Vec::new() };
+            let catalog = profile.catalog().await.unwrap();
+            catalog.add_watch_folder(&watched, 1).await.unwrap();
+            catalog.close().await;
         };
-        remember("http://127.0.0.1:1", 7).await;
-        profile.catalog().await.unwrap().close().await;
-        assert!(remember("http://127.0.0.1:1", 7).await);
-        assert!(!remember("http://127.0.0.1:1", 8).await);
-        profile.catalog().await.unwrap().close().await;
-        assert!(!remember("http://127.0.0.1:2", 8).await);
+        // Whether there is a catalog, and how many folders nobody looks after any more.
+        let remember = async |session: &Session| {
+            let remembered = profile.remember(session, KeychainChoice::File, None).await.unwrap();
+            (profile.catalog_path().exists(), remembered.let_go.len())
+        };
+        let mut first = session("http://127.0.0.1:1", 7);
+        assert_eq!(remember(&first).await, (false, 0));
+        watch().await;
+        assert_eq!(remember(&first).await, (true, 0));
+        // The server has moved, and the account is the same.
+        first.api = session("http://localhost:2", 7).api;
+        assert_eq!(remember(&first).await, (true, 0));
+        let text = fs::read_to_string(profile.folder().join(CONFIG)).unwrap();
+        assert!(text.contains("http://localhost:2"), "{text}");
+        // One that was remembered before keys were is known by its address.
+        let lines = text.lines().filter(|line| !line.starts_with("public_key"));
+        fs::write(profile.folder().join(CONFIG), lines.collect::<Vec<_>>().join("\n")).unwrap();
+        assert_eq!(remember(&first).await, (true, 0));
+        // The same number on the same server, which began anew.
+        assert_eq!(remember(&session("http://localhost:2", 7)).await, (false, 1));
+        watch().await;
+        assert_eq!(remember(&session("http://localhost:2", 8)).await, (false, 1));
     }
 
     #[test]

@@ -272,7 +272,15 @@ mod on_unix {
             };
             match connecting.await {
                 Ok(stream) => {
-                    let process = stream.peer_cred().ok().and_then(|credentials| credentials.pid());
+                    let credentials = stream.peer_cred().ok();
+                    let process = credentials.as_ref().and_then(tokio::net::unix::UCred::pid);
+                    let (owner, own) =
+                        (credentials.map(|its| its.uid()), rustix::process::geteuid().as_raw());
+                    if let Some(owner) = owner.filter(|owner| *owner != own) {
+                        bail!(
+                            "the agent belongs to the user with the number {owner}, and listens to nobody else; this is the user with the number {own}"
+                        );
+                    }
                     let (reader, writer) = stream.into_split();
                     let mut line = Self { reader: BufReader::new(reader), writer, partly: Vec::new() };
                     if tokio::time::timeout(patience, line.hear()).await.is_err() {

@@ -27,7 +27,7 @@ const NO_AGENT: &str =
     "no agent is running; start it with `darkslide agent run` or `darkslide agent install`";
 
 /// Variables that the service needs as they are now, because its manager knows nothing of this shell's.
-const VARIABLES: [&str; 3] = ["DARKSLIDE_HOME", "DARKSLIDE_CA_FILE", "RUST_LOG"];
+const VARIABLES: [&str; 4] = ["DARKSLIDE_HOME", "XDG_DATA_HOME", "DARKSLIDE_CA_FILE", "RUST_LOG"];
 
 /// The service, and what the agent says.
 #[derive(Debug, Serialize)]
@@ -67,7 +67,7 @@ pub(crate) async fn run(output: Output, general: &General, action: AgentAction) 
             let settings = settings(&arguments);
             agent::run(output, general, settings, arguments.sync_root).await?;
         }
-        AgentAction::Install => install(output, &profile)?,
+        AgentAction::Install => install(output, general, &profile)?,
         AgentAction::Uninstall => {
             service::uninstall(profile.name())?;
             output.answer(&Changed { service: "not installed" }, silence)?;
@@ -103,7 +103,7 @@ fn settings(arguments: &AgentRun) -> AgentSettings {
     )
 }
 
-fn install(output: Output, profile: &Profile) -> Result<()> {
+fn install(output: Output, general: &General, profile: &Profile) -> Result<()> {
     if profile.wants_passphrase()? {
         bail!(
             "the keys of this profile are closed with a passphrase that a service cannot ask for; sign in again with `--keys keyring` \
@@ -113,11 +113,12 @@ fn install(output: Output, profile: &Profile) -> Result<()> {
     let service = Service {
         profile: profile.name().clone(),
         program: std::env::current_exe().context("this program cannot be found")?,
-        environment: variables()?,
+        environment: variables(general)?,
     };
     service.install()?;
     output.answer(&Changed { service: "running" }, silence)?;
     output.notice("The agent runs as a service of yours from now on; `darkslide agent status` shows it.");
+    profile::tell_if_nobody_is_logged_in(output, profile)?;
     if cfg!(target_os = "linux") {
         output.notice(
             "On a machine that nobody logs in to, `loginctl enable-linger` lets it run all the same.",
@@ -127,10 +128,12 @@ fn install(output: Output, profile: &Profile) -> Result<()> {
 }
 
 /// Paths are made whole: the service starts in another folder.
-fn variables() -> Result<Vec<(String, String)>> {
+fn variables(general: &General) -> Result<Vec<(String, String)>> {
     let mut variables = Vec::new();
     for name in VARIABLES {
-        let Some(value) = std::env::var_os(name) else { continue };
+        // What was said on the command line counts more.
+        let said = general.ca_file.clone().filter(|_| name == "DARKSLIDE_CA_FILE").map(Into::into);
+        let Some(value) = said.or_else(|| std::env::var_os(name)) else { continue };
         let value =
             if name == "RUST_LOG" { value } else { std::path::absolute(PathBuf::from(value))?.into() };
         let value = value

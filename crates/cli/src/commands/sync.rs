@@ -242,6 +242,7 @@ async fn add(
         folder.path.display(),
         folder.album
     ));
+    profile::tell_if_nobody_is_logged_in(output, profile)?;
     list(output, catalog).await
 }
 

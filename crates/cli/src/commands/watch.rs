@@ -50,6 +50,7 @@ pub(crate) async fn run(output: Output, general: &General, action: WatchAction) 
                 "`darkslide agent run` or `darkslide agent install` backs it up"
             };
             output.notice(format!("{} is watched; {next}.", path.display()));
+            profile::tell_if_nobody_is_logged_in(output, &profile)?;
         }
         WatchAction::List => {}
         WatchAction::Pause { path } => change(&profile, &catalog, &watched, &path, Change::Pause).await?,

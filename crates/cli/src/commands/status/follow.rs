@@ -53,9 +53,11 @@ async fn show(
     let mut screen = Screen::new();
     let mut followed = Followed::default();
     loop {
-        followed.call(profile.folder()).await?;
+        // One that hangs may be woken up or started again.
+        let problem = followed.call(profile.folder()).await.err();
         let answer = asked.borrow_and_update().clone();
-        let status = gather(profile, session, catalog, answer, followed.agent.clone()).await?;
+        let mut status = gather(profile, session, catalog, answer, followed.agent.clone()).await?;
+        status.agent_problem = problem.map(|problem| format!("{problem:#}"));
         if output.json {
             output.line(&status)?;
         } else {
@@ -103,5 +105,29 @@ impl Followed {
             }
             Err(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    /// Once, it was called again at once, and again, for as long as it hung up.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn an_agent_that_hangs_up_is_left_alone_for_a_moment() {
+        let folder = tempfile::tempdir().unwrap();
+        let door = tokio::net::UnixListener::bind(folder.path().join("agent.sock")).unwrap();
+        let mut followed = Followed::default();
+        let hang_up = async {
+            drop(door.accept().await.unwrap());
+        };
+        let (called, ()) = tokio::join!(followed.call(folder.path()), hang_up);
+        called.unwrap();
+        assert!(followed.line.is_some() && followed.agent.is_none());
+        let begin = Instant::now();
+        followed.wait().await;
+        assert!(followed.line.is_none() && begin.elapsed() >= RECALL);
     }
 }
