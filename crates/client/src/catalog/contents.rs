@@ -80,9 +80,8 @@ mod tests {
         let catalog = Catalog::open(&folder.path().join("catalog.sqlite")).await.unwrap();
         let large = format!("object_size >= {}", super::super::LARGE_OBJECT_MIN);
         assert_eq!(super::super::head_starts::HAS_OBJECT_OF.matches(&large).count(), 2);
-        for text in
-            super::super::assets::ASKED.into_iter().chain([KNOWN, super::super::head_starts::HAS_OBJECT_OF])
-        {
+        use super::super::{assets::ASKED, head_starts::HAS_OBJECT_OF, set_backs};
+        for text in ASKED.into_iter().chain([KNOWN, HAS_OBJECT_OF, set_backs::NEWEST, set_backs::BETWEEN]) {
             let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}")));
             let plan = plan.fetch_all(&catalog.pool).await.unwrap();
             let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();

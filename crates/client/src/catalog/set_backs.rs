@@ -15,7 +15,7 @@ use super::{Catalog, CatalogError, Feed, cursor};
 /// How much of what was heard of last is asked for again: it would all have to be done again elsewhere for a loss to be overlooked.
 const WITNESSES: i64 = 4;
 
-/// How far back it is looked for. Between these may lie what others share, and all of it comes again.
+/// How many memberships may lie behind a witness, most of them in albums of others, before it is asked for by itself.
 const LOOKED_THROUGH: i64 = 64;
 
 /// What is said of a file that is to be sent again.
@@ -67,6 +67,8 @@ pub enum Place {
     Membership(CollectionId, FileId),
     /// A file in the trash, or one that was there.
     Trash(FileId),
+    /// A collection.
+    Collection(CollectionId),
 }
 
 /// A row that the server told, and must still have, at this version or a later one.
@@ -74,9 +76,9 @@ pub enum Place {
 pub struct Witness {
     /// Which.
     pub place: Place,
-    /// The collection whose key wraps the file's.
+    /// The collection whose key wraps the file's; or the collection itself.
     pub collection: CollectionId,
-    /// The file's key.
+    /// The file's key, or the collection's.
     pub encrypted_key: Opaque,
     /// Its nonce.
     pub key_nonce: Opaque,
@@ -87,9 +89,13 @@ pub struct Witness {
 impl FromRow<'_, SqliteRow> for Witness {
     fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
         let (collection, file) = (CollectionId(row.try_get("collection")?), FileId(row.try_get("file")?));
-        let is_trash: bool = row.try_get("is_trash")?;
+        let kind: i64 = row.try_get("kind")?;
         Ok(Self {
-            place: if is_trash { Place::Trash(file) } else { Place::Membership(collection, file) },
+            place: match kind {
+                0 => Place::Membership(collection, file),
+                1 => Place::Trash(file),
+                _ => Place::Collection(collection),
+            },
             collection,
             encrypted_key: Opaque(row.try_get("encrypted_key")?),
             key_nonce: Opaque(row.try_get("key_nonce")?),
@@ -99,15 +105,38 @@ impl FromRow<'_, SqliteRow> for Witness {
 }
 
 impl Catalog {
-    /// What was heard of last, up to a version, of the account's own files.
+    /// What was heard of last, up to a version, of the account's own files in its own collections; the newest first. There is some wherever
+    /// the mirror has any.
     pub async fn witnesses(&self, owner: AccountId, until: Version) -> Result<Vec<Witness>, CatalogError> {
-        Ok(sqlx::query_as(NEWEST)
+        Ok(sqlx::query_as(NEWEST).bind(owner.0).bind(until.0).bind(WITNESSES).fetch_all(&self.pool).await?)
+    }
+
+    /// The account's own collections that were heard of last, from one version up to another. The server may have moved one of them since with
+    /// what this device did, and that need not have come here: so it comes at this version or any later one.
+    pub async fn collection_witnesses(
+        &self,
+        owner: AccountId,
+        from: Version,
+        until: Version,
+    ) -> Result<Vec<Witness>, CatalogError> {
+        Ok(sqlx::query_as(NEWEST_COLLECTIONS)
             .bind(owner.0)
+            .bind(from.0)
             .bind(until.0)
-            .bind(LOOKED_THROUGH)
             .bind(WITNESSES)
             .fetch_all(&self.pool)
             .await?)
+    }
+
+    /// Whether more memberships lie from one version up to another, whosever they are, than should come again with every pull.
+    pub async fn lies_far_back(&self, from: Version, until: Version) -> Result<bool, CatalogError> {
+        let between: i64 = sqlx::query_scalar(BETWEEN)
+            .bind(from.0)
+            .bind(until.0)
+            .bind(LOOKED_THROUGH + 1)
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(between > LOOKED_THROUGH)
     }
 
     /// How far the mirror was read anew, where that is under way.
@@ -187,18 +216,26 @@ async fn compare(
     Ok(SetBack { noticed: now, lost, here, undone })
 }
 
-/// Numbers below 0 are no file's. What lies further back than the memberships that are looked through is not asked for.
-const NEWEST: &str = "WITH newest AS (
-         SELECT collection, file, encrypted_key, key_nonce, version FROM files WHERE version <= $2
-         ORDER BY version DESC LIMIT $3)
-     SELECT * FROM (
-         SELECT 0 AS is_trash, newest.* FROM newest JOIN collections ON collections.id = newest.collection
-         WHERE collections.owner = $1
+/// Numbers below 0 are no file's. The index is gone through from the newest on, and says of each whose it is: what others have shared is not read.
+pub(super) const NEWEST: &str = "SELECT * FROM (
+         SELECT * FROM (
+             SELECT 0 AS kind, files.collection, files.file, files.encrypted_key, files.key_nonce, files.version
+             FROM files INDEXED BY files_by_version CROSS JOIN collections ON collections.id = files.collection
+             WHERE files.owner = $1 AND files.version <= $2 AND collections.owner = $1
+             ORDER BY files.version DESC LIMIT $3)
          UNION ALL SELECT * FROM (
-             SELECT 1 AS is_trash, collection, file, encrypted_key, key_nonce, version FROM trash
-             WHERE version <= $2 AND file > 0 AND version >= (SELECT coalesce(min(version), 0) FROM newest)
-             ORDER BY version DESC LIMIT $4))
+             SELECT 1 AS kind, collection, file, encrypted_key, key_nonce, version FROM trash
+             WHERE version <= $2 AND file > 0
+             ORDER BY version DESC LIMIT $3))
+     ORDER BY version DESC LIMIT $3";
+
+const NEWEST_COLLECTIONS: &str =
+    "SELECT 2 AS kind, id AS collection, 0 AS file, encrypted_key, coalesce(key_nonce, '') AS key_nonce, version
+     FROM collections WHERE owner = $1 AND version >= $2 AND version <= $3
      ORDER BY version DESC LIMIT $4";
+
+pub(super) const BETWEEN: &str =
+    "SELECT count(*) FROM (SELECT 1 FROM files WHERE version > $1 AND version <= $2 LIMIT $3)";
 
 const PUT_ASIDE: [&str; 9] = [
     "CREATE TABLE files_before AS SELECT * FROM files",

@@ -46,7 +46,7 @@ pub(super) async fn pull(session: &Session, catalog: &Catalog) -> Result<FeedSum
         }
         let next = advanced(cursor, page.next)?;
         // What is behind is not vouched for before it is known to be there.
-        page.next = if lineage.is_broken() { known } else { next.max(known) };
+        page.next = if lineage.is_doubtful() { known } else { next.max(known) };
         let (taken, following) = tokio::join!(
             reader.take(page, Feed::Account, known),
             session.api.changes(next, CHANGES_DEFAULT),

@@ -38,7 +38,7 @@ impl World {
     }
 
     /// Records files whose bytes nobody will ask for, a thousand at a time, each with a caption of so many letters.
-    async fn record(
+    pub(crate) async fn record(
         &self,
         person: &Person,
         album: &CollectionRow,

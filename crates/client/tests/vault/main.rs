@@ -14,6 +14,7 @@ mod copies;
 mod feed;
 mod proof;
 mod restoring;
+mod set_backs;
 mod sharing;
 mod verifying;
 mod world;

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 impl World {
     /// Ada shares her album, as a stock app does.
-    async fn share(&self, ada: &Person, with: &Person, role: &str) {
+    pub(crate) async fn share(&self, ada: &Person, with: &Person, role: &str) {
         let key = collection_key(&ada.session.keys, &ada.album).unwrap();
         let sealed = with.session.keys.key_pair.public_key().seal_collection_key(&key).unwrap();
         let request = ShareRequest {
