@@ -124,12 +124,12 @@ pub struct BatchAnswer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "outcome", rename_all = "lowercase")]
 pub enum CommitAnswer {
-    /// It is a file now; a repeated commit is answered as the first time.
+    /// It is a file now; a repeated commit is answered as the first time, whatever was done to the file since.
     #[serde(rename_all = "camelCase")]
     Created {
         /// The file.
         id: FileId,
-        /// Its membership's version.
+        /// Its membership's version as the commit made it, or an earlier one: never that of something that was done to it since.
         updation_time: Version,
     },
     /// The account has a live file with this content tag; nothing was made, and the objects are not needed.

@@ -249,7 +249,8 @@ const INSERT: &str = "INSERT INTO files (collection, file, owner, encrypted_key,
     modified, object_size, thumbnail_size, object_header, thumbnail_header, metadata, public_metadata, private_metadata,
     version, deleted) VALUES";
 
-/// A later version replaces an earlier one; what a tombstone no longer says is kept from before.
+/// A later version replaces an earlier one; what a tombstone no longer says is kept from before. At the same version a tombstone stays: what was
+/// made may be told with the version of its end, where that came first.
 const OR_UPDATE: &str = "ON CONFLICT (collection, file) DO UPDATE SET owner = excluded.owner,
     encrypted_key = excluded.encrypted_key, key_nonce = excluded.key_nonce,
     title = coalesce(excluded.title, files.title),
@@ -261,7 +262,8 @@ const OR_UPDATE: &str = "ON CONFLICT (collection, file) DO UPDATE SET owner = ex
     public_metadata = coalesce(excluded.public_metadata, files.public_metadata),
     private_metadata = coalesce(excluded.private_metadata, files.private_metadata),
     version = excluded.version, deleted = excluded.deleted
-    WHERE excluded.version >= files.version";
+    WHERE excluded.version > files.version
+        OR (excluded.version = files.version AND excluded.deleted >= files.deleted)";
 
 pub(super) async fn put_all(connection: &mut SqliteConnection, rows: &[FileRow]) -> Result<(), CatalogError> {
     for chunk in rows.chunks(ROWS) {

@@ -9,6 +9,7 @@ use crate::library::selection::Reach;
 use darkslide_crypto::ContentHash;
 use darkslide_protocol::collection::CollectionType;
 use darkslide_protocol::{AccountId, CollectionId, FileId, ObjectKey, Opaque, Version};
+use std::slice;
 
 const OWNER: AccountId = AccountId(7);
 
@@ -143,6 +144,24 @@ async fn an_earlier_version_never_replaces_a_later_one() {
     }
     assert_eq!(catalog.collection(CollectionId(1)).await.unwrap().unwrap().name, "new");
     assert!(!catalog.memberships(FileId(1)).await.unwrap()[0].deleted);
+}
+
+/// An answer that was lost came at last, and another device had deleted meanwhile what it tells of.
+#[tokio::test]
+async fn what_was_made_does_not_undo_a_tombstone_of_the_same_version() {
+    let (_folder, catalog) = catalog().await;
+    let gone = FileRow { deleted: true, ..file(1, 1, 4) };
+    let made = || UploadedRows { files: vec![file(1, 1, 4)], ..UploadedRows::default() };
+    let deleted = async || catalog.memberships(FileId(1)).await.unwrap()[0].deleted;
+    catalog.apply_files(CollectionId(1), slice::from_ref(&gone), Version(4)).await.unwrap();
+    catalog.record_uploads(&made(), &mut Spans::default()).await.unwrap();
+    assert!(deleted().await, "the feed came first");
+    let (_folder, catalog) = self::catalog().await;
+    let deleted = async || catalog.memberships(FileId(1)).await.unwrap()[0].deleted;
+    catalog.record_uploads(&made(), &mut Spans::default()).await.unwrap();
+    assert!(!deleted().await);
+    catalog.apply_files(CollectionId(1), &[gone], Version(4)).await.unwrap();
+    assert!(deleted().await, "the answer came first");
 }
 
 #[tokio::test]

@@ -5,8 +5,9 @@
 //! without touching the database, then what was decided is written in a few statements, however many commits there are.
 //!
 //! The checks are made in the order in which stock clients expect their answers. A commit that is repeated is answered as the
-//! first time, also when its file's thumbnail was replaced since; one that names the same objects for something else is refused. Of two live files of an account no two have the
-//! same content tag: a commit whose tag is taken makes nothing, and is answered with the file that has it.
+//! first time, whatever was done to its file since, which is for the feed to tell; one that names the same objects for something else is
+//! refused. Of two live files of an account no two have the same content tag: a commit whose tag is taken makes nothing, and is answered
+//! with the file that has it.
 //!
 //! An object that was given up before it became a file's is new when the same bytes come again: its row goes, and the new one names
 //! the bytes that have just come, never the old ones, which may be going at this moment.
@@ -17,6 +18,7 @@ use super::commit::{Contents, Sizes, StoredFile, agreed_size, check_envelope, st
 use super::files::magic_text;
 use super::lookup::{TAG_START, tag_start};
 use super::sql::{LIST_MAX, list, long_statement, padded, padded_list, rows};
+use super::thumbnails::mark_of;
 use super::uploads::{ObjectAddress, UNCOMMITTED_MICROS};
 use super::{Store, StoreError, Tx};
 use crate::objects::{BlobName, Packed};
@@ -88,7 +90,7 @@ pub enum Committed {
 pub struct Created {
     /// The file.
     pub id: FileId,
-    /// Its membership's version.
+    /// Its membership's version. Of one that was made before it is never that of something that was done to it since.
     pub version: Version,
     /// When its membership began, µs since the epoch.
     pub added_at: i64,
@@ -132,13 +134,21 @@ impl KnownObject {
     }
 }
 
+/// A membership of a file that a commit made before.
+#[derive(Clone, Copy, Debug)]
+struct Membership {
+    version: Version,
+    added_at: i64,
+    is_deleted: bool,
+}
+
 /// All that a decision needs to know, read under the account's lock.
 struct World {
     usage: Usage,
     default_quota: i64,
     objects: HashMap<String, KnownObject>,
     files: HashMap<FileId, StoredFile>,
-    memberships: HashMap<(CollectionId, FileId), (Version, i64)>,
+    memberships: HashMap<(CollectionId, FileId), Membership>,
     collections: HashMap<CollectionId, CollectionState>,
     tagged: HashMap<String, FileId>,
 }
@@ -389,21 +399,25 @@ impl<'w> Bench<'w> {
             return Err(ChangeError::Malformed("the object belongs to another file"));
         }
         let membership = self.world.memberships.get(&(commit.collection_id, stored.id));
-        let (version, added_at) =
+        let Membership { version, added_at, is_deleted } =
             *membership.ok_or(ChangeError::Malformed("the file was committed to another collection"))?;
+        // Where it is not as it was made, the version that it has is that of what was done to it.
+        let is_as_made = has_its_thumbnail && !is_deleted;
+        let latest = if is_as_made { version } else { Version(version.0 - 1) };
+        let version = stored.version.min(latest);
         let sizes = Sizes { file: stored.file_size, thumbnail: stored.thumbnail_size };
         Ok(Created { id: stored.id, version, added_at, has_its_thumbnail, sizes })
     }
 
-    /// Whether a commit's thumbnail was the file's: its row says so for a day after it was replaced, and then there is none. The bytes
-    /// that a batch brings with it again are not needed.
+    /// Whether a commit's thumbnail was the file's: its row says so for a day after it was replaced, and then it is the file's row that knows
+    /// which was the first. The bytes that a batch brings with it again are not needed.
     fn was_its(&self, stored: &StoredFile, commit: &CommitRequest) -> bool {
         let key = commit.thumbnail.object_key.0.as_str();
-        let (known, fresh) = (self.world.objects.get(key), self.lengths.get(key));
-        match (known, fresh) {
-            (Some(known), Some(fresh)) if known.is_given_up(fresh) => true,
+        let was_first = || stored.first_thumbnail == Some(mark_of(key));
+        match (self.world.objects.get(key), self.lengths.get(key)) {
+            (Some(known), Some(fresh)) if known.is_given_up(fresh) => was_first(),
             (Some(known), _) => known.state == "garbage" && known.file == Some(stored.id),
-            (None, fresh) => fresh.is_some(),
+            (None, fresh) => fresh.is_some() && was_first(),
         }
     }
 
@@ -516,18 +530,22 @@ pub(super) async fn stored_files(
 async fn memberships_of(
     tx: &mut Tx,
     files: &[FileId],
-) -> Result<HashMap<(CollectionId, FileId), (Version, i64)>, StoreError> {
+) -> Result<HashMap<(CollectionId, FileId), Membership>, StoreError> {
     let mut found = HashMap::new();
     for chunk in files.chunks(LIST_MAX) {
         let text = format!(
-            "SELECT collection_id, file_id, version, added_at FROM memberships WHERE file_id IN ({})",
+            "SELECT collection_id, file_id, version, added_at, is_deleted FROM memberships WHERE file_id IN ({})",
             list(1, chunk.len())
         );
         let query =
             chunk.iter().fold(long_statement(tx.engine(), text, false), |query, file| query.bind(file.0));
         for row in query.fetch_all(&mut **tx).await? {
-            let key = (CollectionId(row.try_get(0)?), FileId(row.try_get(1)?));
-            found.insert(key, (Version(row.try_get(2)?), row.try_get(3)?));
+            let membership = Membership {
+                version: Version(row.try_get("version")?),
+                added_at: row.try_get("added_at")?,
+                is_deleted: super::flag(&row, "is_deleted")?,
+            };
+            found.insert((CollectionId(row.try_get(0)?), FileId(row.try_get(1)?)), membership);
         }
     }
     Ok(found)

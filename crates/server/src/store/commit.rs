@@ -41,7 +41,9 @@ pub(super) struct StoredFile {
     metadata: String,
     metadata_header: String,
     pub(super) is_purged: bool,
-    version: Version,
+    pub(super) version: Version,
+    /// What its first thumbnail's key is known by, once that was replaced.
+    pub(super) first_thumbnail: Option<i64>,
 }
 
 /// Both objects' sizes, in bytes of ciphertext.
@@ -123,7 +125,11 @@ impl Store {
             .await?;
         match outcome.commits.into_iter().next().ok_or(ChangeError::NotFound)?? {
             Committed::Created(created) if created.has_its_thumbnail => Ok(answer(account, request, created)),
-            Committed::Created(Created { id: file, .. }) | Committed::Existing(file) => {
+            Committed::Created(created) => {
+                let file = self.any_membership(account, created.id).await?;
+                Ok(file.unwrap_or_else(|| answer(account, request, created)))
+            }
+            Committed::Existing(file) => {
                 self.any_membership(account, file).await?.ok_or(ChangeError::NotFound)
             }
         }
@@ -282,6 +288,7 @@ pub(super) fn stored_file(row: &AnyRow) -> Result<StoredFile, ChangeError> {
         metadata_header: row.try_get("metadata_header")?,
         is_purged: row.try_get::<i64, _>("is_purged")? != 0,
         version: Version(row.try_get("version")?),
+        first_thumbnail: row.try_get("first_thumbnail")?,
     })
 }
 

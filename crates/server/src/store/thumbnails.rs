@@ -166,6 +166,13 @@ fn decide<'r>(
     Ok(Some(Replacement { request, size, more, before: stored.thumbnail_object.clone() }))
 }
 
+/// What an object's key is known by where no more of it need be kept: 64 bits of its BLAKE3.
+pub(super) fn mark_of(key: &str) -> i64 {
+    let hash = blake3::hash(key.as_bytes());
+    let (first, _) = hash.as_bytes().split_first_chunk().expect("a hash has 32 bytes");
+    i64::from_le_bytes(*first)
+}
+
 /// Lets objects go at a time, in µs since the epoch.
 async fn discard(tx: &mut Tx, keys: &[&str], when: i64) -> Result<(), StoreError> {
     for chunk in keys.chunks(LIST_MAX) {
@@ -180,23 +187,25 @@ async fn discard(tx: &mut Tx, keys: &[&str], when: i64) -> Result<(), StoreError
     Ok(())
 }
 
-/// The files' rows name their new thumbnails.
+/// The files' rows name their new thumbnails, and remember which was the first.
 async fn rewrite(tx: &mut Tx, chosen: &[&Replacement<'_>], version: Version) -> Result<(), StoreError> {
     let text = format!(
-        "WITH new (id, object, header, size) AS (VALUES {})
+        "WITH new (id, object, header, size, before) AS (VALUES {})
          UPDATE files SET thumbnail_object = new.object, thumbnail_header = new.header,
-                          thumbnail_size = new.size, version = ${}
+                          thumbnail_size = new.size, version = ${},
+                          first_thumbnail = coalesce(files.first_thumbnail, new.before)
          FROM new WHERE files.id = new.id",
-        rows(1, chosen.len(), 4),
-        chosen.len() * 4 + 1
+        rows(1, chosen.len(), 5),
+        chosen.len() * 5 + 1
     );
     let mut query = long_statement(tx.engine(), text, chosen.len() == ROWS_AT_ONCE);
-    for Replacement { request: ThumbnailRequest { file_id, thumbnail }, size, .. } in chosen {
+    for Replacement { request: ThumbnailRequest { file_id, thumbnail }, size, before, .. } in chosen {
         query = query
             .bind(file_id.0)
             .bind(thumbnail.object_key.0.clone())
             .bind(thumbnail.decryption_header.0.clone())
-            .bind(*size);
+            .bind(*size)
+            .bind(mark_of(before));
     }
     query.bind(version.0).execute(&mut **tx).await?;
     Ok(())
