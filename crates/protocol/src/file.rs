@@ -83,8 +83,8 @@ pub struct UpdateRequest {
     /// Not of the base API: the new contents' tag. Without it the file has none; nor has it one that another live file has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_tag: Option<ContentTag>,
-    /// Not of the base API: done only if the file's version is still this one. Else `PUT /files/update` answers 409 with
-    /// `VersionConflicts`.
+    /// Not of the base API: done only if the file's version is still this one; where it is in the trash, the trash item's. Else
+    /// `PUT /files/update` answers 409 with `VersionConflicts`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_version: Option<Version>,
 }

@@ -111,11 +111,62 @@ async fn what_was_not_seen_is_not_displaced_by_an_edit() {
         let edit =
             UpdateRequest { if_version: Some(shelf.version(file, &albums).await), ..shelf.edit(file).await };
         store.trash_files(shelf.owner, &[(file, albums[0])]).await.unwrap();
-        assert_eq!(
-            conflicts(store.update_file(shelf.owner, &edit, i64::MAX).await).len(),
-            1,
-            "it is in the trash"
-        );
+        let version = shelf.trash_item(file).await.updated_at;
+        let refused = conflicts(store.update_file(shelf.owner, &edit, i64::MAX).await);
+        assert_eq!(refused, [VersionConflict { file_id: file, version }], "it is in the trash");
+    }
+}
+
+/// There the memberships are tombstones, which nothing moves any more.
+#[tokio::test]
+async fn a_condition_protects_what_is_in_the_trash_too() {
+    for (_folder, store) in stores().await {
+        let shelf = Shelf::new(&store, "a@example.org").await;
+        let album = shelf.album().await;
+        let file = shelf.file(album).await;
+        store.trash_files(shelf.owner, &[(file, album)]).await.unwrap();
+        let tombstone = shelf.version(file, &[album]).await;
+        let seen = shelf.trash_item(file).await.updated_at;
+        let edit = async |seen| UpdateRequest { if_version: Some(seen), ..shelf.edit(file).await };
+        let (first, second) = (edit(seen).await, edit(seen).await);
+        let edited = shelf.update(&first).await;
+        let expected = [VersionConflict { file_id: file, version: edited }];
+        assert_eq!(shelf.trash_item(file).await.updated_at, edited);
+        // Two devices have seen the same.
+        assert_eq!(conflicts(store.update_file(shelf.owner, &second, i64::MAX).await), expected);
+        let by_tombstone = edit(tombstone).await;
+        assert_eq!(conflicts(store.update_file(shelf.owner, &by_tombstone, i64::MAX).await), expected);
+        assert_eq!(conflicts(trash(shelf, file, album, tombstone).await), expected);
+        assert_eq!(shelf.trash_item(file).await.updated_at, edited, "nothing was done");
+        trash(shelf, file, album, edited).await.unwrap();
+        assert!(shelf.trash_item(file).await.updated_at > edited, "trashed again, as it was seen");
+    }
+}
+
+/// A client that is told of a conflict reads anew; it would see the same, and ask for the same, for ever.
+#[tokio::test]
+async fn no_conflict_names_the_version_that_was_asked_for() {
+    for (_folder, store) in stores().await {
+        let shelf = Shelf::new(&store, "a@example.org").await;
+        let (album, other) = (shelf.album().await, shelf.album().await);
+        let (purged, live) = (shelf.file(album).await, shelf.file(album).await);
+        store.trash_files(shelf.owner, &[(purged, album)]).await.unwrap();
+        let before = shelf.trash_item(purged).await.updated_at;
+        store.purge_files(shelf.owner, &[purged]).await.unwrap();
+        let version = shelf.trash_item(purged).await.updated_at;
+        let unconditional = store.restore_files(shelf.owner, album, &[key(purged)]).await;
+        assert!(matches!(unconditional, Err(ChangeError::Malformed(_))), "{unconditional:?}");
+        let refused = restore(shelf, purged, album, version).await;
+        assert!(matches!(refused, Err(ChangeError::Malformed(_))), "{refused:?}");
+        let seen = shelf.version(live, &[album]).await;
+        let refused = restore(shelf, live, other, seen).await;
+        assert!(matches!(refused, Err(ChangeError::Malformed(_))), "{refused:?}");
+        let refused = purge(shelf, live, seen).await;
+        assert!(matches!(refused, Err(ChangeError::Malformed(_))), "{refused:?}");
+        // A file that did change is told of, beside it.
+        let both = Conditions::from([(purged, before), (live, seen)]);
+        let refused = store.restore_files_if(shelf.owner, album, &[key(purged), key(live)], &both).await;
+        assert_eq!(conflicts(refused), [VersionConflict { file_id: purged, version }]);
     }
 }
 

@@ -84,7 +84,7 @@ impl Current {
 
     fn trash_verdict(&self, file: FileId, seen: Version) -> Verdict {
         let trashed = self.trash.get(&file).filter(|row| !row.is_restored);
-        if self.version_of(file) == seen {
+        if self.version_in_place(file) == seen {
             Verdict::Due
         } else if trashed.is_some_and(|row| row.trashed_from == Some(seen)) {
             Verdict::Done
@@ -117,7 +117,7 @@ pub(super) async fn due_for_trash(tx: &mut Tx, conditions: &Conditions) -> Resul
     }
     let current = Current::read(tx, conditions).await?;
     let verdict = |file, seen| current.trash_verdict(file, seen);
-    judge(conditions, verdict, |file| current.version_of(file))
+    judge(conditions, verdict, |file| current.version_in_place(file))
 }
 
 /// Those of the conditional files that are still to be purged. Refuses, with all conflicts, when there is one.
@@ -148,28 +148,33 @@ pub(super) async fn must_be_restorable(
 
 /// Refuses unless a file is at this version. That the same was done before shows in the file itself.
 pub(super) async fn must_be_as_seen(tx: &mut Tx, file: FileId, seen: Version) -> Result<(), ChangeError> {
-    let version = file_versions(tx, &[file]).await?.remove(&file).unwrap_or_default();
+    let version = Current::read(tx, &Conditions::from([(file, seen)])).await?.version_in_place(file);
     if version == seen {
         return Ok(());
     }
     Err(ChangeError::Unseen(vec![VersionConflict { file_id: file, version }]))
 }
 
-/// The files that are due, or all conflicts.
+/// The files that are due, or all conflicts. What is as the client has seen it and still cannot be done is no conflict: reading anew would tell
+/// the client nothing new.
 fn judge(
     conditions: &Conditions,
     verdict: impl Fn(FileId, Version) -> Verdict,
     version: impl Fn(FileId) -> Version,
 ) -> Result<Vec<FileId>, ChangeError> {
-    let (mut due, mut conflicts) = (Vec::new(), Vec::new());
+    let (mut due, mut conflicts, mut is_elsewhere) = (Vec::new(), Vec::new(), false);
     for (file, seen) in conditions {
         match verdict(*file, *seen) {
             Verdict::Due => due.push(*file),
             Verdict::Done => {}
+            Verdict::Conflict if version(*file) == *seen => is_elsewhere = true,
             Verdict::Conflict => conflicts.push(VersionConflict { file_id: *file, version: version(*file) }),
         }
     }
-    if conflicts.is_empty() { Ok(due) } else { Err(ChangeError::Unseen(conflicts)) }
+    if !conflicts.is_empty() {
+        return Err(ChangeError::Unseen(conflicts));
+    }
+    if is_elsewhere { Err(ChangeError::Malformed("a file is not in the trash")) } else { Ok(due) }
 }
 
 /// The version of each of the files, which all have a membership. Where all its collections are deleted it is the newest in those.
