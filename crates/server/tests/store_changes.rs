@@ -109,6 +109,38 @@ async fn a_new_device_is_complete_after_one_pass_and_an_idle_one_reads_nothing()
     }
 }
 
+/// A file's metadata may be a thousand times as long as those of others.
+#[tokio::test]
+async fn a_page_ends_where_it_becomes_large_and_nothing_is_lost_between_pages() {
+    for (_folder, store) in stores().await {
+        let (ada, bob) = (account(&store, FAMILY[0]).await, account(&store, FAMILY[1]).await);
+        let (own, shared) = (album(&store, ada).await, album(&store, bob).await);
+        store.share_collection(bob, &share_with(shared, FAMILY[0], "VIEWER")).await.unwrap();
+        let mut files = Vec::new();
+        for _ in 0..6 {
+            files.push(file(&store, ada, own).await);
+            file(&store, bob, shared).await;
+        }
+        store.trash_files(ada, &[(files[1], own), (files[2], own)]).await.unwrap();
+        let whole = store.changes(ada, Version(0), 5000).await.unwrap();
+        assert!(!whole.has_more && whole.changes.len() == 16, "12 memberships, 2 trash items, 2 albums");
+        for bytes in [0, 2000, 5000] {
+            let (mut read, mut cursor, mut pages) = (Vec::new(), Version(0), 0);
+            loop {
+                let page = store.changes_within(ada, cursor, 5000, bytes).await.unwrap();
+                assert!(!page.changes.is_empty() && page.changes.len() <= bytes / 700 + 1, "{bytes}");
+                (cursor, pages) = (page.next, pages + 1);
+                read.extend(page.changes);
+                if !page.has_more {
+                    break;
+                }
+            }
+            assert_eq!((read, cursor), (whole.changes.clone(), whole.next), "{bytes}");
+            assert!(pages > 1 && (bytes > 0 || pages == 16), "{bytes}: {pages}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_album_s_key_comes_with_the_first_page_that_mentions_it() {
     for (_folder, store) in stores().await {

@@ -2,7 +2,7 @@
 //!
 //! A page is read from one snapshot, so nothing can be committed between its statements that one of them has passed already. It is
 //! cut at a version and then read up to it, so that no version is ever split. Its cost is that of its own length: each table has
-//! an index that gives an account's rows in version order.
+//! an index that gives an account's rows in version order, and reading stops where a page has become too large.
 
 use super::collections::{COLUMNS, collection_of};
 use super::files::{FILE_COLUMNS, file_of};
@@ -12,10 +12,19 @@ use super::trash::{item_of, trash_items};
 use super::{Engine, Store, StoreError};
 use darkslide_protocol::change::{Change, Changes};
 use darkslide_protocol::collection::Collection;
-use darkslide_protocol::{AccountId, CollectionId, Version};
+use darkslide_protocol::file::File;
+use darkslide_protocol::{AccountId, CollectionId, MagicMetadata, Opaque, Version};
+use futures_util::TryStreamExt as _;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 use std::collections::BTreeSet;
+
+/// A page ends with the change that makes it this large, about as it goes over the line: what a request takes of memory is a few times that.
+/// Pages of files as clients describe them are smaller, however many changes they may have.
+pub const CHANGES_BYTES: usize = 8 * 1024 * 1024;
+
+/// What a change takes beside those of its texts that may be of any length, about, in bytes.
+const CHANGE_BYTES: usize = 700;
 
 /// Makes a change of a row of its table, as an account may see it.
 type MakeChange = fn(&AnyRow, AccountId) -> Result<Change, StoreError>;
@@ -28,29 +37,51 @@ struct Bound {
 }
 
 impl Store {
-    /// What changed of an account after `after`, oldest change first: `limit` (at least 1) changes, or fewer at the end.
+    /// What changed of an account after `after`, oldest change first: `limit` (at least 1) changes, or fewer at the end and where they
+    /// are large ([`CHANGES_BYTES`]).
     pub async fn changes(
         &self,
         account: AccountId,
         after: Version,
         limit: u16,
     ) -> Result<Changes, StoreError> {
+        self.changes_within(account, after, limit, CHANGES_BYTES).await
+    }
+
+    /// The same with pages of another size, in bytes.
+    pub async fn changes_within(
+        &self,
+        account: AccountId,
+        after: Version,
+        limit: u16,
+        bytes: usize,
+    ) -> Result<Changes, StoreError> {
         let mut snapshot = self.begin_snapshot().await?;
-        let bound = bound_of(&mut snapshot, account, after, limit).await?;
+        let mut bound = bound_of(&mut snapshot, account, after, limit).await?;
         let mut changes = Vec::new();
+        // What may be large comes first: where it ends the page, the rest is read no further.
         for (text, change) in [
-            (collections_text(), collection_change as MakeChange),
-            (shared_collections_text(), shared_collection_change),
-            (memberships_text(), membership_change),
+            (memberships_text(), membership_change as MakeChange),
             (shared_memberships_text(), membership_change),
             (trash_text(), trash_change),
+            (collections_text(), collection_change),
+            (shared_collections_text(), shared_collection_change),
         ] {
             let query = statement(text).bind(account.0).bind(after.0).bind(bound.until.0);
-            for row in query.fetch_all(&mut *snapshot).await? {
-                changes.push(change(&row, account)?);
+            let mut rows = query.fetch(&mut *snapshot);
+            let mut room = Room { bytes, last: None };
+            while let Some(row) = rows.try_next().await? {
+                let change = change(&row, account)?;
+                if let Some(until) = room.ends_before(&change) {
+                    bound = Bound { until, has_more: true };
+                    break;
+                }
+                room.take(&change);
+                changes.push(change);
             }
         }
         changes.sort_by_key(Change::version);
+        bound = cut(&mut changes, bound, bytes);
         add_sharees(&mut snapshot, &mut changes).await?;
         let ahead = collections_ahead(&mut snapshot, account, &changes, bound.until).await?;
         snapshot.commit().await?;
@@ -91,6 +122,59 @@ pub(super) async fn version_of(
     Ok(Version(row.try_get(0)?))
 }
 
+/// What a page may still take, and the version that it was last given.
+struct Room {
+    bytes: usize,
+    last: Option<Version>,
+}
+
+impl Room {
+    /// Where the page ends if this change, the next in the order, is not in it any more. A version is not split, and the first change
+    /// always has room.
+    fn ends_before(&self, change: &Change) -> Option<Version> {
+        self.last.filter(|last| self.bytes == 0 && change.version() != Some(*last))
+    }
+
+    fn take(&mut self, change: &Change) {
+        self.bytes = self.bytes.saturating_sub(size_of(change));
+        self.last = change.version();
+    }
+}
+
+/// Ends a page of all tables where it becomes too large.
+fn cut(changes: &mut Vec<Change>, bound: Bound, bytes: usize) -> Bound {
+    changes.retain(|change| change.version() <= Some(bound.until));
+    let mut room = Room { bytes, last: None };
+    for (index, change) in changes.iter().enumerate() {
+        if let Some(until) = room.ends_before(change) {
+            changes.truncate(index);
+            return Bound { until, has_more: true };
+        }
+        room.take(change);
+    }
+    bound
+}
+
+/// How large a change is, about, in bytes.
+fn size_of(change: &Change) -> usize {
+    let text = |text: &Option<Opaque>| text.as_ref().map_or(0, |text| text.0.len());
+    let magic = |magic: &Option<MagicMetadata>| magic.as_ref().map_or(0, |magic| magic.data.0.len());
+    let file = |file: &File| {
+        text(&file.metadata.encrypted_data) + magic(&file.magic_metadata) + magic(&file.pub_magic_metadata)
+    };
+    CHANGE_BYTES
+        + match change {
+            Change::Collection { collection, .. } => {
+                collection.encrypted_name.0.len()
+                    + magic(&collection.magic_metadata)
+                    + magic(&collection.pub_magic_metadata)
+            }
+            Change::Membership { file: one, .. } => file(one),
+            Change::Trash { item, .. } => file(&item.file),
+            Change::Unknown => 0,
+        }
+}
+
 /// The last page ends at the account's own version, so that who has read everything does not read its end again.
 async fn bound_of(
     connection: &mut AnyConnection,
@@ -128,7 +212,10 @@ fn bound_text() -> String {
 }
 
 fn collections_text() -> String {
-    format!("SELECT {COLUMNS} FROM collections WHERE owner_id = $1 AND version > $2 AND version <= $3")
+    format!(
+        "SELECT {COLUMNS} FROM collections WHERE owner_id = $1 AND version > $2 AND version <= $3
+         ORDER BY version"
+    )
 }
 
 fn collection_change(row: &AnyRow, _: AccountId) -> Result<Change, StoreError> {
@@ -137,7 +224,7 @@ fn collection_change(row: &AnyRow, _: AccountId) -> Result<Change, StoreError> {
 }
 
 fn shared_collections_text() -> String {
-    format!("{} AND shares.version > $2 AND shares.version <= $3", shared_text())
+    format!("{} AND shares.version > $2 AND shares.version <= $3 ORDER BY shares.version", shared_text())
 }
 
 fn shared_collection_change(row: &AnyRow, _: AccountId) -> Result<Change, StoreError> {
@@ -150,7 +237,8 @@ fn memberships_text() -> String {
         "SELECT {FILE_COLUMNS} FROM memberships
          JOIN files ON files.id = memberships.file_id
          JOIN collections ON collections.id = memberships.collection_id
-         WHERE memberships.account_id = $1 AND memberships.version > $2 AND memberships.version <= $3"
+         WHERE memberships.account_id = $1 AND memberships.version > $2 AND memberships.version <= $3
+         ORDER BY memberships.version"
     )
 }
 
@@ -160,7 +248,8 @@ fn shared_memberships_text() -> String {
          JOIN memberships ON memberships.collection_id = seen.collection_id AND memberships.file_id = seen.file_id
          JOIN files ON files.id = seen.file_id
          JOIN collections ON collections.id = seen.collection_id
-         WHERE seen.account_id = $1 AND seen.version > $2 AND seen.version <= $3"
+         WHERE seen.account_id = $1 AND seen.version > $2 AND seen.version <= $3
+         ORDER BY seen.version"
     )
 }
 
@@ -171,7 +260,10 @@ fn membership_change(row: &AnyRow, account: AccountId) -> Result<Change, StoreEr
 
 fn trash_text() -> String {
     let items = trash_items();
-    format!("{items} WHERE trash.account_id = $1 AND trash.version > $2 AND trash.version <= $3")
+    format!(
+        "{items} WHERE trash.account_id = $1 AND trash.version > $2 AND trash.version <= $3
+         ORDER BY trash.version"
+    )
 }
 
 fn trash_change(row: &AnyRow, account: AccountId) -> Result<Change, StoreError> {

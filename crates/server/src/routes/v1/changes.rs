@@ -38,7 +38,8 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 
 /// What changed in the whole account, in order: collections, files in them, and trash.
 ///
-/// Read from 0 to the first page without `hasMore`, it makes a complete mirror of the account; then it goes on from `next`.
+/// Read from 0 to the first page without `hasMore`, it makes a complete mirror of the account; then it goes on from `next`. A page that
+/// becomes larger than some 8 MB ends there, with fewer changes than were asked for; it has one at least.
 #[utoipa::path(
     get,
     path = "/v1/changes",
