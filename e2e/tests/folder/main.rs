@@ -14,3 +14,4 @@ mod passes;
 mod put_off;
 mod roots;
 mod scene;
+mod ways;

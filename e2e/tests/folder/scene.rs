@@ -232,10 +232,14 @@ pub(crate) struct Device {
 impl Scene {
     /// Another device of the account, with a folder for this album.
     pub(crate) async fn second_device(&self, name: &str, album: &str) -> Device {
+        self.second_device_with_trash(name, album, &format!("trash-{name}")).await
+    }
+
+    pub(crate) async fn second_device_with_trash(&self, name: &str, album: &str, trash: &str) -> Device {
         let catalog = Catalog::open(&self.path(&format!("{name}.db"))).await.unwrap();
         let path = self.path(name);
         fs::create_dir_all(&path).unwrap();
-        let (marker, trash) = (choose::mark(&path, &[]).unwrap(), self.path(&format!("trash-{name}")));
+        let (marker, trash) = (choose::mark(&path, &[]).unwrap(), self.path(trash));
         let (album, direction) = (album.to_owned(), Direction::Both);
         let new = NewSyncFolder { path, marker, album, direction, keep_older_than: None, trash };
         catalog.add_sync_folder(&new, 0).await.unwrap();

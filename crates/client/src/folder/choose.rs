@@ -59,6 +59,17 @@ pub enum ChooseError {
         /// The trash.
         trash: PathBuf,
     },
+    /// Another profile's trash.
+    #[error(
+        "{trash} is, or lies in, the local trash of a sync folder of the profile {profile}: take a folder of its own for this one",
+        trash = trash.display()
+    )]
+    TrashOfAnotherProfile {
+        /// What was to be the trash.
+        trash: PathBuf,
+        /// Whose it is.
+        profile: ProfileName,
+    },
     /// Another profile's.
     #[error(
         "{path} is, or lies in or around, the sync folder {other} of the profile {profile}. What one account deletes there, the other would delete as well: \
@@ -145,6 +156,9 @@ pub fn admit_beside(
     if let Some((_, place)) = others.iter().find(|(_, place)| is_inside(&place.trash, whole)) {
         return Err(ChooseError::HoldsTrash { path: whole.to_owned(), trash: place.trash.clone() });
     }
+    if let Some((profile, _)) = others.iter().find(|(_, place)| is_inside(trash, &place.trash)) {
+        return Err(ChooseError::TrashOfAnotherProfile { trash: trash.to_owned(), profile: profile.clone() });
+    }
     let marker = marker::read(whole).ok().flatten();
     let is_it = |place: &SyncPlace| {
         let other = &place.path;
@@ -172,7 +186,11 @@ fn is_same_folder(one: &Path, other: &Path) -> bool {
 /// Whether a path, which need not be there, lies below a folder.
 fn is_inside(path: &Path, folder: &Path) -> bool {
     let existing = path.ancestors().find_map(|above| above.canonicalize().ok());
-    path.starts_with(folder) || existing.is_some_and(|existing| existing.starts_with(folder))
+    let whole = folder.canonicalize();
+    let folders = [Some(folder), whole.as_deref().ok()];
+    folders.into_iter().flatten().any(|folder| {
+        path.starts_with(folder) || existing.as_ref().is_some_and(|existing| existing.starts_with(folder))
+    })
 }
 
 /// Gives a root its marker: the one that it has, if it has one, for what it was before makes no difference where nothing is agreed on. A root
@@ -246,5 +264,19 @@ mod tests {
         let admit = |trash: &Path| admit(&root, trash, Direction::Both, &[], &[]);
         assert!(matches!(admit(&root.join("trash/deep")), Err(ChooseError::TrashInside(_))));
         assert_eq!(admit(&root.with_extension("trash")).unwrap(), root);
+    }
+
+    #[test]
+    fn the_trash_is_no_other_profiles() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, trash) = (folder.path().join("Bernd"), folder.path().join("trash"));
+        std::fs::create_dir_all(&trash).unwrap();
+        let place = SyncPlace { path: folder.path().join("Anna"), marker: "anna".to_owned(), trash };
+        let others = [(ProfileName::parse("anna").unwrap(), place)];
+        for (name, is_taken) in [("trash", true), ("trash/deep", true), ("trash2", false)] {
+            let admitted = admit_beside(&root, &folder.path().join(name), &others);
+            let is_refused = matches!(admitted, Err(ChooseError::TrashOfAnotherProfile { .. }));
+            assert_eq!((is_refused, admitted.is_ok()), (is_taken, !is_taken), "{name}");
+        }
     }
 }

@@ -316,6 +316,13 @@ pub fn list(trash: &Path) -> io::Result<Vec<TrashedFile>> {
     Ok(list)
 }
 
+/// The same of what was below one root: several may have one trash, also of several accounts, and what is another's may be its last copy.
+pub fn list_of(trash: &Path, root: &Path) -> io::Result<Vec<TrashedFile>> {
+    let mut list = list(trash)?;
+    list.retain(|trashed| trashed.root.as_deref() == Some(root));
+    Ok(list)
+}
+
 fn entries(trash: &Path) -> io::Result<Vec<PathBuf>> {
     match fs::read_dir(trash) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),

@@ -33,8 +33,8 @@ impl Hands<'_> {
         if let Err(error) = blocking(move || tidy(&targets)).await {
             tracing::warn!(%error, "what an earlier run left of files on their way cannot be removed");
         }
-        let trash = self.row.folder.trash.clone();
-        let listed = blocking(move || trash::list(&trash)).await.unwrap_or_default();
+        let (trash, own) = (self.row.folder.trash.clone(), self.root().to_owned());
+        let listed = blocking(move || trash::list_of(&trash, &own)).await.unwrap_or_default();
         let mut trashed: HashMap<ContentHash, TrashedFile> =
             listed.into_iter().map(|trashed| (trashed.content, trashed)).collect();
         let jobs: Vec<_> = steps
