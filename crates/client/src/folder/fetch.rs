@@ -2,7 +2,6 @@
 //! it gets its name, and never in the place of another.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,12 +11,13 @@ use darkslide_protocol::FileId;
 
 use super::scan::Stat;
 use super::trash::{self, TrashedFile};
+use super::within::{self, NoWay, make_folders};
 use crate::catalog::Catalog;
 use crate::download::{ContentError, Progress, Source, blocking, download_into};
 use crate::error::VaultError;
 use crate::event::Events;
 use crate::keys::{Unreadable, collection_key, file_key, stream_header};
-use crate::restore::place::{ARRIVING, remove_leftovers, settle, sync_folder, temporary};
+use crate::restore::place::{ARRIVING, remove_leftovers, settle, temporary};
 use crate::restore::plan::time_of;
 use crate::session::Session;
 
@@ -36,6 +36,9 @@ pub(super) enum FetchError {
     /// Its name is taken.
     #[error("there is another file or folder of its name now")]
     Taken,
+    /// What is on the way to its place.
+    #[error(transparent)]
+    NoWay(NoWay),
     /// This side.
     #[error("it cannot be written: {0}")]
     Write(#[from] io::Error),
@@ -53,6 +56,15 @@ impl From<VaultError> for FetchError {
     }
 }
 
+impl From<NoWay> for FetchError {
+    fn from(why: NoWay) -> Self {
+        match why {
+            NoWay::Refused(error) => Self::Write(error),
+            why => Self::NoWay(why),
+        }
+    }
+}
+
 /// Brings one file to `target`, below `root`. Says what `stat` says of it then.
 pub(super) async fn fetch(
     session: &Session,
@@ -65,14 +77,14 @@ pub(super) async fn fetch(
 ) -> Result<Stat, FetchError> {
     let (path, root) = (target.to_owned(), root.to_owned());
     // Asked once more when it is named: this is for nothing to be brought that has no place.
-    if blocking({
-        let path = path.clone();
-        move || path.symlink_metadata().is_ok()
-    })
-    .await
-    {
-        return Err(FetchError::Taken);
-    }
+    let looked = blocking({
+        let (path, root) = (path.clone(), root.clone());
+        move || {
+            within::look(&root, path.parent().unwrap_or(&root))?;
+            if path.symlink_metadata().is_ok() { Err(FetchError::Taken) } else { Ok(()) }
+        }
+    });
+    looked.await?;
     // Also what lies in the local trash comes back only while the vault has it.
     let memberships = catalog.own_memberships(session.account, file).await.map_err(VaultError::from)?;
     let row =
@@ -80,8 +92,8 @@ pub(super) async fn fetch(
     if let Some(trashed) = trashed {
         let (to, root) = (path.clone(), root.clone());
         let taken = blocking(move || {
-            make_folders(&root, to.parent().unwrap_or(&root))?;
-            match trash::take(&trashed, &to) {
+            let entered = make_folders(&root, to.parent().unwrap_or(&root))?;
+            match trash::take(&trashed, &entered, to.file_name().unwrap_or_default()) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(FetchError::Taken),
                 other => Ok(other?),
             }
@@ -97,11 +109,12 @@ pub(super) async fn fetch(
     let key = file_key(&key, &row).map_err(unreadable)?;
     let header = stream_header(&row.object_header).ok_or(ContentError::Header)?;
     let folder = path.parent().unwrap_or(&root).to_owned();
-    let staging = blocking({
-        let folder = folder.clone();
-        move || make_folders(&root, &folder).and_then(|()| temporary(&folder, ARRIVING))
+    let staging = blocking(move || {
+        let entered = make_folders(&root, &folder)?;
+        let staged = temporary(&folder, ARRIVING)?;
+        Ok::<_, FetchError>((entered, staged))
     });
-    let staged = staging.await?;
+    let (entered, staged) = staging.await?;
     let source = Source { file, key: &key, header };
     let progress = Progress { events, name: Arc::from(path.as_path()) };
     let found = download_into(&session.api, &source, staged.as_file(), &progress).await?;
@@ -112,15 +125,13 @@ pub(super) async fn fetch(
     blocking(move || {
         settle(&staged, modified)?;
         let before = Stat::of(&staged.as_file().metadata()?);
-        let file = match staged.persist_noclobber(&path) {
-            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(FetchError::Taken);
-            }
-            other => other.map_err(|error| error.error)?,
+        let file = match entered.persist(staged, path.file_name().unwrap_or_default()) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(FetchError::Taken),
+            other => other?,
         };
         // Of this very file: its name may lead to another one already.
         let stat = Stat::of(&file.metadata()?);
-        sync_folder(&folder)?;
+        entered.sync()?;
         if (stat.size, stat.modified_ns) != (before.size, before.modified_ns) {
             return Err(io::Error::other("somebody wrote to it while it was brought").into());
         }
@@ -130,62 +141,8 @@ pub(super) async fn fetch(
 }
 
 /// Removes what a process that was killed left of files that were on their way, in the folders of these paths. Nothing may be on its way.
-pub(super) fn tidy(targets: &[PathBuf]) -> io::Result<()> {
+pub(super) fn tidy(root: &Path, targets: &[PathBuf]) -> io::Result<()> {
     let folders: BTreeSet<&Path> = targets.iter().filter_map(|target| target.parent()).collect();
-    folders.into_iter().try_for_each(|folder| remove_leftovers(folder, ARRIVING))
-}
-
-/// A new folder may be used by whoever may use the one that it is in, as a synchroniser's group, whatever the umask.
-fn open_as(above: &Path, new: &Path) -> io::Result<()> {
-    if !cfg!(unix) {
-        return Ok(());
-    }
-    match fs::set_permissions(new, fs::metadata(above)?.permissions()) {
-        // Some file systems know of no modes.
-        Err(error)
-            if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) =>
-        {
-            Ok(())
-        }
-        other => other,
-    }
-}
-
-/// Makes what is missing of the folders below the root, each durable in the one above; never the root itself.
-pub(super) fn make_folders(root: &Path, folder: &Path) -> io::Result<()> {
-    let below = folder.strip_prefix(root).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let mut whole = root.to_owned();
-    for part in below.components() {
-        let above = whole.clone();
-        whole.push(part);
-        match fs::create_dir(&whole) {
-            Ok(()) => {
-                open_as(&above, &whole)?;
-                sync_folder(&above)?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-#[cfg(all(test, unix))]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
-
-    /// As a group that shares a folder needs it, whatever this process's umask is.
-    #[test]
-    fn new_folders_are_as_open_as_those_that_they_are_in() {
-        let folder = tempfile::tempdir().unwrap();
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
-        for wanted in [0o2775, 0o700, 0o777] {
-            let root = folder.path().join(format!("{wanted:o}"));
-            fs::create_dir(&root).unwrap();
-            fs::set_permissions(&root, fs::Permissions::from_mode(wanted)).unwrap();
-            make_folders(&root, &root.join("2024/Ski")).unwrap();
-            assert_eq!([mode(&root.join("2024")), mode(&root.join("2024/Ski"))], [wanted; 2], "{wanted:o}");
-        }
-    }
+    let mut within = folders.into_iter().filter(|folder| within::look(root, folder).is_ok());
+    within.try_for_each(|folder| remove_leftovers(folder, ARRIVING))
 }

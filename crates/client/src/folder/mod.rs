@@ -24,6 +24,7 @@ pub mod scan;
 mod still;
 pub mod trash;
 pub mod waiting;
+mod within;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
@@ -50,6 +51,7 @@ use reconcile::{Direction, RelativePath, SyncPlan};
 pub use recovery::{RecoveryError, restore_from_trash};
 use report::PassReport;
 use scan::{Memory, Scan};
+pub use within::NoWay;
 
 /// Why a pass ended before its end.
 #[derive(Debug, thiserror::Error)]

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use super::marker::{self, Unhealthy};
 use super::mounts::{self, Mounts};
 use super::reconcile::RelativePath;
+use super::trash;
 use super::trash::TrashedFile;
-use super::{fetch, trash};
+use super::within::{NoWay, make_folders};
 use crate::catalog::{Catalog, CatalogError, SyncFolderRow};
 use crate::error::quoted;
 use crate::library::{path_of, raw};
@@ -36,6 +37,9 @@ pub enum RecoveryError {
     /// What was agreed on cannot be read.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// What is on the way to its place.
+    #[error(transparent)]
+    NoWay(#[from] NoWay),
     /// It cannot be moved; its place may be taken.
     #[error(transparent)]
     Refused(#[from] io::Error),
@@ -72,8 +76,8 @@ fn give_back(
         return Err(RecoveryError::Away { place, root });
     }
     let target = root.join(&trashed.path);
-    fetch::make_folders(root, target.parent().unwrap_or(root))?;
-    match trash::take(trashed, &target)? {
+    let entered = make_folders(root, target.parent().unwrap_or(root))?;
+    match trash::take(trashed, &entered, target.file_name().unwrap_or_default())? {
         Some(_) => Ok(target),
         None => Err(RecoveryError::Changed(trashed.file.clone())),
     }

@@ -7,7 +7,7 @@
 //! A clock may be wrong by years. So an entry only goes once 30 days have passed by two that know nothing of each other: this computer's, and the
 //! server's ([`Moment`]). Where the server's is not known, nothing goes.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -17,11 +17,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use darkslide_crypto::ContentHash;
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 use uuid::Uuid;
 
 use super::names;
 use super::reconcile::Cause;
 use super::scan::Stat;
+use super::within::Entered;
 use crate::library::{path_of, raw};
 use crate::restore::place::{self, content_of, content_of_file, sync_folder};
 
@@ -180,7 +182,9 @@ fn move_in(from: &Path, to: &Path, stat: Stat, content: ContentHash) -> io::Resu
         Ok(()) if is_seen(to, stat)? => Ok(()),
         Ok(()) => give_back(to, from).and(Err(io::ErrorKind::InvalidData.into())),
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-            copy_whole(from, to, content)?;
+            let copy = copy_into(from, to.parent().unwrap_or(Path::new("")), content)?;
+            copy.persist_noclobber(to).map_err(|error| error.error)?;
+            sync_folder(to.parent().unwrap_or(Path::new("")))?;
             let leaving = leaving(from, to);
             remove_seen(from, &leaving, stat).inspect_err(|_| {
                 // Where the file has its name again, the copy is one too many. Otherwise the next run finds both by the entry.
@@ -250,9 +254,8 @@ pub fn recover(trash: &Path, root: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Copies a file to another disk: all of it, durable, compared, with its time. Gives the copy, open.
-fn copy_whole(from: &Path, to: &Path, content: ContentHash) -> io::Result<File> {
-    let folder = to.parent().unwrap_or(Path::new(""));
+/// Copies a file to another disk, into a folder there: all of it, durable, compared, with its time; still without a name.
+fn copy_into(from: &Path, folder: &Path, content: ContentHash) -> io::Result<NamedTempFile> {
     let mut copy = place::temporary(folder, place::ARRIVING)?;
     let mut source = File::open(from)?;
     io::copy(&mut source, copy.as_file_mut())?;
@@ -260,8 +263,6 @@ fn copy_whole(from: &Path, to: &Path, content: ContentHash) -> io::Result<File> 
     if content_of(copy.path())? != content {
         return Err(io::Error::other("the copy is not what was to be copied"));
     }
-    let copy = copy.persist_noclobber(to).map_err(|error| error.error)?;
-    sync_folder(folder)?;
     Ok(copy)
 }
 
@@ -280,23 +281,24 @@ pub(super) fn rename_free(from: &Path, to: &Path) -> io::Result<()> {
     fs::remove_file(from)
 }
 
-/// Brings a picture back to a path that is free, in a folder that is there; the entry goes with it. Says what `stat` says of that very file.
+/// Brings a picture back into a folder, to a name that is free; the entry goes with it. Says what `stat` says of that very file.
 /// None, and nothing is done, if the file is not what it should be: it may be damaged, or somebody's edit.
-pub fn take(trashed: &TrashedFile, to: &Path) -> io::Result<Option<Stat>> {
+pub(super) fn take(trashed: &TrashedFile, to: &Entered, name: &OsStr) -> io::Result<Option<Stat>> {
     let mut file = File::open(&trashed.file)?;
     let before = Stat::of(&file.metadata()?);
     if content_of_file(&mut file)? != trashed.content {
         return Ok(None);
     }
-    match rename_free(&trashed.file, to) {
+    match to.take_in(&trashed.file, name) {
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-            file = copy_whole(&trashed.file, to, trashed.content)?;
+            file = to.persist(copy_into(&trashed.file, to.path(), trashed.content)?, name)?;
+            to.sync()?;
             fs::remove_file(&trashed.file)?;
         }
         other => other?,
     }
     let now = Stat::of(&file.metadata()?);
-    sync_folder(to.parent().unwrap_or(Path::new("")))?;
+    to.sync()?;
     let entry = trashed.file.parent().unwrap_or(Path::new(""));
     match fs::remove_file(entry.join(SEEN)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -1,6 +1,7 @@
 //! The local trash over real files: in and back, what changes on the way, what a crash leaves, and both clocks.
 
 use super::*;
+use crate::folder::within::make_folders;
 
 const DAY: i64 = 24 * 3600 * 1_000_000;
 
@@ -11,6 +12,12 @@ fn at(now: i64) -> Moment {
 
 fn stat(path: &Path) -> Stat {
     Stat::of(&path.symlink_metadata().unwrap())
+}
+
+/// Brings a picture back to a path, whose folder is there.
+fn back_to(trashed: &TrashedFile, path: &Path) -> io::Result<Option<Stat>> {
+    let folder = path.parent().unwrap();
+    take(trashed, &make_folders(folder, folder).unwrap(), path.file_name().unwrap())
 }
 
 #[test]
@@ -25,7 +32,7 @@ fn a_picture_goes_in_and_comes_back() {
     assert!(!path.exists());
     let listed = list(&trash).unwrap();
     assert_eq!((listed.len(), listed[0].bytes, listed[0].path.as_path()), (1, 3, Path::new("a/1.jpg")));
-    let back = take(&listed[0], &path).unwrap().unwrap();
+    let back = back_to(&listed[0], &path).unwrap().unwrap();
     assert_eq!((fs::read(&path).unwrap().as_slice(), back), (b"one".as_slice(), stat(&path)));
     assert_eq!(fs::read_dir(&trash).unwrap().count(), 0);
 }
@@ -101,7 +108,7 @@ fn a_picture_may_be_called_like_the_note() {
     fs::write(&path, b"one").unwrap();
     let seen = (stat(&path), ContentHash::of(b"one"));
     put(&trash, &root, NOTE.as_bytes(), seen, Cause::DeletedThere, at(7)).unwrap();
-    take(&list(&trash).unwrap()[0], &path).unwrap();
+    back_to(&list(&trash).unwrap()[0], &path).unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"one");
 }
 
@@ -323,7 +330,7 @@ fn an_entry_without_the_server_s_time_gets_it_at_the_first_look() {
     assert_eq!(expire(&trash, at(100 * DAY)).unwrap(), 0);
     assert_eq!(expire(&trash, at(129 * DAY)).unwrap(), 0);
     for trashed in list(&trash).unwrap() {
-        take(&trashed, &folder.path().join("root").join(&trashed.path)).unwrap().unwrap();
+        back_to(&trashed, &folder.path().join("root").join(&trashed.path)).unwrap().unwrap();
     }
     assert_eq!((list(&trash).unwrap().len(), fs::read_dir(&trash).unwrap().count()), (0, 0));
     put_one(folder.path(), "1.jpg", Moment { here: 0, there: None });

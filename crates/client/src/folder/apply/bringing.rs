@@ -30,7 +30,8 @@ impl Hands<'_> {
         self.must_be_healthy().await?;
         feed::pull(self.session, self.catalog).await?;
         let targets: Vec<PathBuf> = steps.iter().map(|step| self.whole(&step.path)).collect();
-        if let Err(error) = blocking(move || tidy(&targets)).await {
+        let root = self.root().to_owned();
+        if let Err(error) = blocking(move || tidy(&root, &targets)).await {
             tracing::warn!(%error, "what an earlier run left of files on their way cannot be removed");
         }
         let (trash, own) = (self.row.folder.trash.clone(), self.root().to_owned());
@@ -100,6 +101,12 @@ impl Hands<'_> {
                         continue;
                     }
                 },
+                // Nothing that is tried again ends that.
+                Err(FetchError::NoWay(why)) => {
+                    self.report.waits(told, &why);
+                    self.report.lasting_count += 1;
+                    continue;
+                }
                 Err(error) => {
                     match self.what_is_closed(&step.path).await {
                         Some(closed) => self.report.fails(told, &closed),
