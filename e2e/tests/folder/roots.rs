@@ -2,6 +2,8 @@
 
 use crate::gate::{Gate, Oddity};
 use crate::scene::{Scene, tree_of};
+use darkslide_client::folder::{SyncError, marker};
+use futures_util::FutureExt as _;
 use std::fs;
 
 /// It is in the list twice, under the name that it had and under the one that it has.
@@ -75,4 +77,35 @@ async fn a_picture_that_is_called_like_a_folder_comes_beside_it() {
     fs::remove_dir(scene.path("Phone/Empty (1).jpg")).unwrap();
     let report = scene.pass_with(&session, "Phone").await.unwrap();
     assert_eq!((report.materialised, gate.calls()), (1, 1), "{report:?}");
+}
+
+/// Taken over as it is while a pass sends: what that pass notes afterwards is what the folder was before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_deleted_where_a_folder_is_taken_over_in_the_middle_of_a_pass() {
+    let mut scene = Scene::new().await;
+    for (path, number) in [("Phone/a.jpg", 1), ("Phone/b.jpg", 2), ("Phone/c.jpg", 3)] {
+        scene.write(path, number);
+    }
+    let (catalog, folder) = (scene.catalog.clone(), scene.row("Phone").await);
+    let take_over = move || {
+        let (catalog, folder) = (catalog.clone(), folder.clone());
+        async move {
+            let id = marker::new_id();
+            catalog.readopt_sync_folder(folder.id, &id).await.unwrap();
+            marker::write(&folder.folder.path, &id).unwrap();
+            fs::remove_file(folder.folder.path.join("a.jpg")).unwrap();
+        }
+        .boxed()
+    };
+    let gate = Gate::start(&scene.server.base(), "/v1/batch", Oddity::Before(0, Box::new(take_over))).await;
+    let session = scene.through(&gate.base());
+    let passed = scene.pass_with(&session, "Phone").await;
+    assert!(gate.calls() > 0);
+    if let Err(error) = passed {
+        assert!(matches!(error, SyncError::Unhealthy(_)), "{error}");
+    }
+    let report = scene.settle().await;
+    assert_eq!((report.trashed_remote, report.trashed_local), (0, 0), "{report:?}");
+    assert_eq!(scene.tree("Phone"), tree_of([("a.jpg", 1), ("b.jpg", 2), ("c.jpg", 3)]));
+    assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (3, 0));
 }

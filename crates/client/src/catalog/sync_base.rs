@@ -217,10 +217,11 @@ impl Catalog {
         Ok(sqlx::query_as(text).bind(folder).fetch_one(&self.pool).await?)
     }
 
-    /// Writes down what a step came to. What is known of the assets below the root goes along: nobody relies on a path that leads nowhere.
+    /// Writes down what a step came to, unless the folder was taken over under another marker since that was read of it: then what both sides had is
+    /// nothing that they have. What is known of the assets below the root goes along: nobody relies on a path that leads nowhere.
     pub async fn record_sync(
         &self,
-        folder: i64,
+        (folder, marker): (i64, &str),
         root: &[u8],
         changes: &BaseChanges,
     ) -> Result<(), CatalogError> {
@@ -228,6 +229,11 @@ impl Catalog {
             return Ok(());
         }
         let mut transaction = self.write().await?;
+        let text = "SELECT EXISTS (SELECT 1 FROM sync_folders WHERE id = $1 AND marker = $2)";
+        if !sqlx::query_scalar::<_, bool>(text).bind(folder).bind(marker).fetch_one(&mut *transaction).await?
+        {
+            return Ok(());
+        }
         for (path, from) in &changes.moved {
             let text = "UPDATE OR REPLACE assets SET path = $3 WHERE root = $1 AND path = $2";
             sqlx::query(text).bind(root).bind(from).bind(path).execute(&mut *transaction).await?;

@@ -679,16 +679,17 @@ async fn of_several_live_files_a_folder_is_told_of_its_own() {
     let folder = catalog.add_sync_folder(&new, 0).await.unwrap();
     let other = NewSyncFolder { path: "/other".into(), marker: "other".into(), ..new };
     let other = catalog.add_sync_folder(&other, 0).await.unwrap();
+    let (folder, other) = ((folder, "marker"), (other, "other"));
     let synced = |content, file| {
         let (disk, version) = (DiskId::default(), Version(1));
         Base::Synced(Synced { content, disk, size: 1, file: FileId(file), version, absent_since: None })
     };
     let deleted = |file| Base::Deleted(Deleted { content, size: 1, file: FileId(file), version: Version(1) });
-    let told = async |folder, path: &[u8], base| {
+    let told = async |folder: (i64, &str), path: &[u8], base| {
         let put = [(path.to_vec(), BaseRow { base, stat: Stat::default() })].into();
         let changes = BaseChanges { put, ..BaseChanges::default() };
         catalog.record_sync(folder, b"/sync", &changes).await.unwrap();
-        match catalog.remotes(OWNER, folder, [content]).await.unwrap().get(&content) {
+        match catalog.remotes(OWNER, folder.0, [content]).await.unwrap().get(&content) {
             Some(Remote::Live { file, .. }) => file.0,
             remote => panic!("{remote:?}"),
         }

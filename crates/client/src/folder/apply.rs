@@ -162,7 +162,8 @@ impl Hands<'_> {
     }
 
     async fn record(&self, changes: &BaseChanges) -> Result<(), SyncError> {
-        Ok(self.catalog.record_sync(self.row.id, &raw(self.root()), changes).await?)
+        let folder = (self.row.id, self.row.folder.marker.as_str());
+        Ok(self.catalog.record_sync(folder, &raw(self.root()), changes).await?)
     }
 
     /// What the scan's `stat` said of whole files: what was agreed on, where it said nothing else.

@@ -440,5 +440,5 @@ async fn refresh(catalog: &Catalog, row: &SyncFolderRow, scan: &Scan) -> Result<
             changes.put.insert(path.clone(), BaseRow { stat: *stat, ..*now });
         }
     }
-    Ok(catalog.record_sync(row.id, &raw(&row.folder.path), &changes).await?)
+    Ok(catalog.record_sync((row.id, &row.folder.marker), &raw(&row.folder.path), &changes).await?)
 }
