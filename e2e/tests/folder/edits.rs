@@ -3,8 +3,10 @@
 use crate::gate::{Gate, Oddity};
 use crate::scene::{Device, Scene, tree_of};
 use darkslide_client::FileId;
+use darkslide_client::folder::reconcile::Direction;
 use darkslide_client::versions::{list_versions, restore_version};
 use std::fs;
+use std::time::Duration;
 
 impl Scene {
     /// `a.jpg` was edited in the folder. Which file it is.
@@ -143,4 +145,61 @@ async fn what_was_edited_there_stays_while_the_server_cannot_vouch_for_what_it_w
     // Now it can.
     assert_eq!(scene.settle().await.trashed_local, 1);
     assert_eq!(scene.tree("Phone"), tree_of([("a.jpg", 3), ("b.jpg", 2)]));
+}
+
+/// It is in the vault's album of the first folder still.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_moved_into_another_folder_and_edited_there_stays_out_of_the_first() {
+    let mut scene = Scene::new().await;
+    scene.add("Camera", Direction::Both, None).await;
+    for (path, number) in [("Phone/a.jpg", 1), ("Phone/b.jpg", 2), ("Camera/c.jpg", 3)] {
+        scene.write(path, number);
+    }
+    scene.settle().await;
+    scene.settle_over("Camera").await;
+    scene.rename("Phone/a.jpg", "Camera/a.jpg");
+    scene.settle_over("Camera").await;
+    scene.settle().await;
+    let edit = async |scene: &mut Scene, number| {
+        scene.write("Camera/a.jpg", number);
+        scene.settle_over("Camera").await;
+        scene.settle().await;
+        assert_eq!(scene.tree("Phone"), tree_of([("b.jpg", 2)]), "{number}");
+        assert_eq!(scene.tree("Camera"), tree_of([("a.jpg", number), ("c.jpg", 3)]));
+        assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (3, 0));
+    };
+    edit(&mut scene, 8).await;
+    edit(&mut scene, 9).await;
+    // Back in the first one, it is that one's again.
+    scene.rename("Camera/a.jpg", "Phone/a.jpg");
+    scene.settle().await;
+    scene.settle_over("Camera").await;
+    let file = scene.trash_elsewhere("a.jpg").await;
+    scene.settle().await;
+    scene.restore_elsewhere(file).await;
+    scene.settle().await;
+    assert_eq!(scene.tree("Phone"), tree_of([("a.jpg", 9), ("b.jpg", 2)]));
+}
+
+/// It was deleted in the folder, and kept in the vault for its age.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_for_its_age_stays_out_of_the_folder_when_another_device_edits_it() {
+    let mut scene = Scene::bare().await;
+    scene.add("Phone", Direction::Both, Some(Duration::from_micros(1))).await;
+    for (path, number) in [("Phone/a.jpg", 1), ("Phone/b.jpg", 2)] {
+        scene.write(path, number);
+    }
+    scene.settle().await;
+    let mut tablet = scene.second_device("Tablet", "Phone").await;
+    tablet.settle(&scene).await;
+    scene.remove("Phone/a.jpg");
+    assert_eq!(scene.settle().await.trashed_remote, 0);
+    scene.write("Tablet/a.jpg", 9);
+    tablet.settle(&scene).await;
+    scene.settle().await;
+    assert_eq!(scene.tree("Phone"), tree_of([("b.jpg", 2)]));
+    assert_eq!(
+        (scene.vault().await, scene.vault_trash().await.len()),
+        (vec!["a.jpg".into(), "b.jpg".into()], 0)
+    );
 }

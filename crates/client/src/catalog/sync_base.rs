@@ -65,6 +65,8 @@ pub struct BaseChanges {
     pub dropped: BTreeSet<RelativePath>,
     /// Contents that do not come back into the folder by themselves.
     pub detached: BTreeSet<ContentHash>,
+    /// Files that do not, whatever they are edited to, until the folder has them again.
+    pub detached_files: BTreeSet<FileId>,
     /// Paths that files have moved from, by those that they have now.
     pub moved: BTreeMap<RelativePath, RelativePath>,
 }
@@ -72,7 +74,10 @@ pub struct BaseChanges {
 impl BaseChanges {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.put.is_empty() && self.dropped.is_empty() && self.detached.is_empty()
+        self.put.is_empty()
+            && self.dropped.is_empty()
+            && self.detached.is_empty()
+            && self.detached_files.is_empty()
     }
 }
 
@@ -278,6 +283,21 @@ impl Catalog {
             }
             query.execute(&mut *transaction).await?;
         }
+        let text = "SELECT file FROM sync_detached_files WHERE folder = $1";
+        let detached: Vec<i64> = sqlx::query_scalar(text).bind(folder).fetch_all(&mut *transaction).await?;
+        let detached: BTreeSet<i64> = detached.into_iter().collect();
+        let has = |row: &BaseRow| match row.base {
+            Base::Synced(agreed) if agreed.absent_since.is_none() => Some(agreed.file.0),
+            _ => None,
+        };
+        for file in changes.put.values().filter_map(has).filter(|file| detached.contains(file)) {
+            let text = "DELETE FROM sync_detached_files WHERE folder = $1 AND file = $2";
+            sqlx::query(text).bind(folder).bind(file).execute(&mut *transaction).await?;
+        }
+        for file in &changes.detached_files {
+            let text = "INSERT OR IGNORE INTO sync_detached_files (folder, file) VALUES ($1, $2)";
+            sqlx::query(text).bind(folder).bind(file.0).execute(&mut *transaction).await?;
+        }
         for content in &changes.detached {
             let text = "INSERT OR IGNORE INTO sync_detached (folder, content) VALUES ($1, $2)";
             sqlx::query(text).bind(folder).bind(content.to_string()).execute(&mut *transaction).await?;
@@ -424,6 +444,8 @@ impl Catalog {
                AND content_hash IS NOT NULL AND instr(content_hash, ':') = 0
                AND NOT EXISTS (SELECT 1 FROM sync_base WHERE folder = $3 AND content = content_hash)
                AND NOT EXISTS (SELECT 1 FROM sync_detached WHERE folder = $3 AND content = content_hash)
+               AND NOT EXISTS (SELECT 1 FROM sync_detached_files AS detached
+                   WHERE detached.folder = $3 AND detached.file = files.file)
              ORDER BY file";
         let rows = sqlx::query(text).bind(album.0).bind(owner.0).bind(folder).fetch_all(&self.pool).await?;
         let mut arrivals = Vec::with_capacity(rows.len());

@@ -294,7 +294,9 @@ impl Catalog {
     /// Takes over a root under another marker, with nothing agreed on: what follows is a merge.
     pub async fn readopt_sync_folder(&self, id: i64, marker: &str) -> Result<(), CatalogError> {
         let mut transaction = self.write().await?;
-        for table in ["sync_base", "sync_detached", "sync_mounts", "sync_held", "sync_removed"] {
+        for table in
+            ["sync_base", "sync_detached", "sync_detached_files", "sync_mounts", "sync_held", "sync_removed"]
+        {
             let text = sqlx::AssertSqlSafe(format!("DELETE FROM {table} WHERE folder = $1"));
             sqlx::query(text).bind(id).execute(&mut *transaction).await?;
         }

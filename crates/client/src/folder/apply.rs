@@ -224,6 +224,9 @@ impl Hands<'_> {
     /// What is only written down.
     async fn note(&mut self, steps: Vec<Step>) -> Result<(), SyncError> {
         let stats = self.stats_of(steps.iter().map(|step| &step.path)).await?;
+        let detached = steps.iter().filter(|step| matches!(step.action, Action::Detach { .. }));
+        let detached: Vec<_> = detached.map(|step| step.path.clone()).collect();
+        let detached = self.catalog.sync_base_at(self.row.id, &detached).await?;
         let mut changes = BaseChanges::default();
         for step in steps {
             let is_absence = matches!(
@@ -257,6 +260,9 @@ impl Hands<'_> {
                     changes.put.insert(step.path, tombstone(buried));
                 }
                 Action::Detach { content } => {
+                    if let Some(Base::Synced(agreed)) = detached.get(&step.path).map(|row| row.base) {
+                        changes.detached_files.insert(agreed.file);
+                    }
                     changes.dropped.insert(step.path);
                     changes.detached.insert(content);
                 }
