@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what a test needs and does not get fails the test")]
 #![expect(clippy::indexing_slicing, reason = "a list that is too short fails the test right there")]
 
+mod albums;
 mod answers;
 mod edits;
 mod faults;

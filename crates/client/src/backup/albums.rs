@@ -130,17 +130,17 @@ impl Albums {
                 .iter()
                 .flat_map(|(row, (_, keys))| keys.iter().map(|key| (key.clone(), row.id)))
                 .collect();
-            let is_told = made.span.is_some();
             let mut known = spans.lock().await;
             known.extend(made.span);
             catalog.record_albums(&rows, &links, &mut known).await.inspect_err(|_| known.clear())?;
             drop(known);
-            if !is_told {
-                catch_up(session, catalog, patience).await?;
-            }
-            for (row, (_, keys)) in there {
+            // Also for what others made at the same moment.
+            catch_up(session, catalog, patience).await?;
+            for (row, (name, keys)) in there {
+                let row = agreed(session, catalog, patience, &name, row).await?;
                 for key in keys {
-                    self.keep(session, key, row)?;
+                    catalog.link_album(&key, row.id).await?;
+                    self.keep(session, key, &row)?;
                 }
             }
             missing = gone.into_iter().map(|(_, named)| named).collect();
@@ -219,6 +219,29 @@ async fn find(
         Some(row) if !row.deleted && row.owner == owner => Ok(Some((row, true))),
         _ => Ok(catalog.collection_named(owner, &album.name).await?.map(|row| (row, false))),
     }
+}
+
+/// Which album of this name is gone on with, of the one that was made and another that was there by then: the one with the lower number, as all devices
+/// decide that made one at the same moment. The other goes, if the server says that it is empty; otherwise both stay.
+async fn agreed(
+    session: &Session,
+    catalog: &Catalog,
+    patience: &Patience,
+    name: &str,
+    made: &CollectionRow,
+) -> Result<CollectionRow, AssetError> {
+    let named = catalog.collection_named(session.account, name).await?;
+    let Some(earlier) = named.filter(|earlier| earlier.id < made.id) else { return Ok(made.clone()) };
+    let removed = session.api.delete_collection(made.id, true).await;
+    // Where the answer was lost, it may be gone all the same.
+    catch_up(session, catalog, patience).await?;
+    if catalog.collection(made.id).await?.is_some_and(|made| made.deleted) {
+        return Ok(earlier);
+    }
+    if let Err(error) = removed {
+        tracing::warn!(%error, name, "another device made an album of this name at the same moment: both stay");
+    }
+    Ok(made.clone())
 }
 
 /// In one call, where the server takes them so.
