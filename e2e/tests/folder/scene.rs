@@ -55,6 +55,7 @@ impl Scene {
             absence: Duration::ZERO,
             // The calls that a pass makes are counted.
             share: Share { news: Duration::from_hours(1), ..Share::default() },
+            polled: None,
         };
         Self { server, session, catalog, memories: Memories::default(), settings, folder, elsewhere }
     }

@@ -94,6 +94,8 @@ struct InStep {
     failures: u32,
     /// What was last said of it.
     said: Option<String>,
+    /// Why the system does not tell what changes in it, as that was last said.
+    polled: Option<String>,
     /// How far the vault was read for the last plan.
     looked_at: i64,
 }
@@ -101,7 +103,16 @@ struct InStep {
 impl InStep {
     fn new(row: SyncFolderRow) -> Self {
         let now = Instant::now();
-        Self { row, watcher: None, due: now, look_due: now, failures: 0, said: None, looked_at: 0 }
+        Self {
+            row,
+            watcher: None,
+            due: now,
+            look_due: now,
+            failures: 0,
+            said: None,
+            polled: None,
+            looked_at: 0,
+        }
     }
 
     /// Takes over what the system has told, and sees now and then whether it tells it of the folder that is there: otherwise it is to be watched
@@ -223,8 +234,19 @@ impl Keeper {
             });
             folder.watcher = beginning.await.ok();
         }
-        let polls = folder.watcher.as_ref().is_none_or(|watcher| matches!(watcher.how(), How::Polled(_)));
+        let polled = match folder.watcher.as_ref().map(Watcher::how) {
+            Some(How::Polled(why)) => Some(why.to_string()),
+            _ => None,
+        };
+        let polls = folder.watcher.is_none() || polled.is_some();
         let usual = if polls { self.settings.timing.poll } else { self.settings.timing.rescan };
+        if folder.polled != polled {
+            if let Some(why) = &polled {
+                let path = folder.row.folder.path.display();
+                self.say(format!("{path} is looked at every now and then: {why}"));
+            }
+            folder.polled = polled;
+        }
         folder.due = now + usual;
         let passed = self.pass(catalog, &session, folder, memories).await;
         let took = now.elapsed();
@@ -247,6 +269,7 @@ impl Keeper {
         let mut settings = pass_settings(self.settings.passes);
         settings.sending.patience = super::RUN_PATIENCE;
         settings.sending.memory = darkslide_client::backup::Memory::LITTLE;
+        settings.polled.clone_from(&folder.polled);
         let first = self.attempt(catalog, session, &folder.row, memories, &settings).await;
         let Err(error) = &first else { return first };
         if !error.is_busy() {

@@ -105,6 +105,7 @@ pub(crate) fn pass_settings(settling: SettlingArguments) -> PassSettings {
         settling: settling.settling(),
         absence: Duration::from_millis(settling.absence),
         share: Share::default(),
+        polled: None,
     }
 }
 

@@ -104,6 +104,8 @@ pub struct PassSettings {
     pub absence: Duration,
     /// How much is sent before the folder is looked at again.
     pub share: Share,
+    /// Why whoever makes passes is not told by the system what changes, so that it looks now and then: the report says it.
+    pub polled: Option<String>,
 }
 
 /// What a pass would do, and why.
@@ -195,6 +197,7 @@ pub async fn pass(
     report.began = micros_of(began);
     report.millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     report.in_step = catalog.sync_counts(row.id).await?.0;
+    report.polled.clone_from(&settings.polled);
     if let Some(set_back) = catalog.last_set_back(report.began).await? {
         report.notes("", &set_back);
     }

@@ -64,6 +64,8 @@ pub struct PassReport {
     pub signed_out: bool,
     /// When the first of the passes began that ended so, one after the other; µs since the epoch.
     pub failing_since: Option<i64>,
+    /// Why its changes are not told by the system: it is looked at every few minutes.
+    pub polled: Option<String>,
     /// Ended before everything was done: another pass goes on.
     pub has_more: bool,
     /// When to look again, µs since the epoch, if sooner than usual.

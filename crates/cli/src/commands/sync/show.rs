@@ -192,6 +192,9 @@ fn left(pass: &PassReport) -> String {
     } else if let Some(why) = &pass.failure {
         text += &format!("  The last pass ended early: {}\n", on_one_line(why));
     }
+    if let Some(why) = &pass.polled {
+        text += &format!("  Looked at every now and then: {}\n", on_one_line(why));
+    }
     for (title, list, count) in
         [("Failed", &pass.failed, pass.failed_count), ("Waiting", &pass.waiting, pass.waiting_count)]
     {
@@ -325,5 +328,19 @@ fn name_of(action: &Action) -> &'static str {
         Action::Detach { .. } => "keep in the vault only",
         Action::TrashLocal { .. } => "move into the local trash",
         Action::TrashRemote { .. } => "put into the vault's trash",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_said_why_a_folder_is_only_looked_at_now_and_then() {
+        let why = darkslide_client::watch::Why::WatchLimit.to_string();
+        let text = left(&PassReport { polled: Some(why), ..PassReport::default() });
+        assert!(text.starts_with("  Looked at every now and then: "), "{text}");
+        assert!(text.contains("fs.inotify.max_user_watches"), "{text}");
+        assert_eq!(left(&PassReport::default()), "");
     }
 }
