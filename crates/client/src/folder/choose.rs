@@ -27,6 +27,17 @@ pub enum ChooseError {
     /// It is in the list.
     #[error("{0} is a sync folder already; `darkslide sync status` shows how it stands")]
     Already(PathBuf),
+    /// It is in the list, under another path.
+    #[error(
+        "{path} is the sync folder {other} under another path, as where it is mounted twice: it is kept in step already", path = path.display(),
+        other = other.display()
+    )]
+    Twice {
+        /// The new one.
+        path: PathBuf,
+        /// What it is called in the list.
+        other: PathBuf,
+    },
     /// It and another one lie in each other.
     #[error(
         "{path} and the sync folder {other} lie in each other, and no picture may be in two: remove that one first with `darkslide sync remove`"
@@ -126,6 +137,14 @@ pub fn admit(
         if overlaps(other) {
             return Err(ChooseError::Overlaps { path: whole, other: other.clone() });
         }
+    }
+    // The marker goes wherever the folder is mounted; a copy of it is another file.
+    let marker = marker::read(&whole).ok().flatten();
+    let is_it = |row: &&SyncFolderRow| {
+        marker.as_ref() == Some(&row.folder.marker) && is_same_folder(&whole, &row.folder.path)
+    };
+    if let Some(row) = in_step.iter().find(is_it) {
+        return Err(ChooseError::Twice { path: whole, other: row.folder.path.clone() });
     }
     if let Some(other) = watched.iter().map(|row| &row.path).find(|other| overlaps(other)) {
         return Err(ChooseError::Watched { path: whole, other: other.clone() });
@@ -244,6 +263,7 @@ pub fn home<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::NewSyncFolder;
 
     #[test]
     fn a_folder_keeps_its_marker_until_it_is_removed() {
@@ -264,6 +284,44 @@ mod tests {
         let admit = |trash: &Path| admit(&root, trash, Direction::Both, &[], &[]);
         assert!(matches!(admit(&root.join("trash/deep")), Err(ChooseError::TrashInside(_))));
         assert_eq!(admit(&root.with_extension("trash")).unwrap(), root);
+    }
+
+    /// Its marker is that very file, as it is where the folder is mounted once more.
+    #[test]
+    fn a_folder_is_in_the_list_once_by_whatever_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let [first, second] =
+            ["first", "second"].map(|name| folder.path().canonicalize().unwrap().join(name));
+        for path in [&first, &second] {
+            std::fs::create_dir(path).unwrap();
+        }
+        let marker = mark(&first, &[]).unwrap();
+        let row = SyncFolderRow {
+            id: 1,
+            folder: NewSyncFolder {
+                path: first.clone(),
+                marker: marker.clone(),
+                album: "First".to_owned(),
+                direction: Direction::Both,
+                keep_older_than: None,
+                trash: folder.path().join("trash-1"),
+            },
+            paused: false,
+            added: 0,
+            hold: None,
+            held: None,
+            approval: None,
+            last_pass: None,
+        };
+        let trash = folder.path().join("trash-2");
+        let admit = |path: &Path| admit(path, &trash, Direction::Both, std::slice::from_ref(&row), &[]);
+        std::fs::hard_link(first.join(NAME), second.join(NAME)).unwrap();
+        assert!(matches!(admit(&second), Err(ChooseError::Twice { other, .. }) if other == first));
+        assert_eq!(marker::read(&first).unwrap(), Some(marker.clone()));
+        // What was copied is another folder.
+        std::fs::remove_file(second.join(NAME)).unwrap();
+        marker::write(&second, &marker).unwrap();
+        assert_eq!(admit(&second).unwrap(), second);
     }
 
     #[test]
