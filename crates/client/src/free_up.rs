@@ -3,12 +3,12 @@
 //! This lists, and records what went. Nobody is asked here and nothing is decided: the operating system or the command line asks the owner.
 //! That a freed original is absent afterwards means nothing, to nobody.
 
+mod removal;
+
 use std::cmp::Reverse;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::{io, mem};
 
 use darkslide_crypto::ContentHash;
@@ -18,18 +18,18 @@ use serde::{Serialize, Serializer};
 
 use crate::backup::rules::explanation::Explanation;
 use crate::catalog::{AssetRow, Catalog, CatalogError, FileFilter, FileRow, Fingerprint};
-use crate::download::blocking;
 use crate::error::VaultError;
-use crate::event::{Event, Events, Outcome};
+use crate::event::Events;
 use crate::feed;
 use crate::folder::marker;
-use crate::folder::scan::content_of;
 use crate::library::device::{AssetId, DeviceAsset};
 use crate::library::folder::{self, fingerprint};
 use crate::library::path_of;
 use crate::receipt::receipts_of;
 use crate::session::Session;
 use crate::verify::subjects_of;
+
+pub use removal::{FreeUpError, Removal, remove};
 
 /// Which originals may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,9 @@ pub struct Candidate {
     /// What the vault has of each.
     #[serde(skip)]
     contents: Vec<ContentHash>,
+    /// What the file in the vault is, all of it.
+    #[serde(skip)]
+    content: ContentHash,
     /// Where the catalog has it: under several roots, if they lie in each other.
     #[serde(skip)]
     places: Vec<(Vec<u8>, Vec<u8>)>,
@@ -206,6 +209,7 @@ fn candidate(row: AssetRow, paths: &[PathBuf], vault: &Vault, rule: FreeUpRule) 
     (may_go && is_here).then(|| Candidate {
         file,
         contents: contents_of(content, components.len()),
+        content,
         bytes: components.iter().map(|(_, print)| print.size).sum(),
         fingerprints: components.iter().map(|(_, print)| *print).collect(),
         paths: components.into_iter().map(|(path, _)| path).collect(),
@@ -240,44 +244,6 @@ async fn vouched_for(
     Ok(receipts_of(session, catalog, subjects, events).await?.map(|(_, vouched)| vouched))
 }
 
-/// Removes the originals of one candidate, if they are still what they were, and records that they were freed. They are read before that: what was edited
-/// in place may look as it did from outside, and what is in it is then nowhere else. The next run reads it again. What is recorded first is what a crash in
-/// between leaves: an original that is there although it was said to be freed is only looked at again.
-pub async fn free(catalog: &Catalog, candidate: &Candidate, events: &Events) -> Result<(), FreeUpError> {
-    if InStep::of(catalog).await?.has(candidate) {
-        return Err(FreeUpError::InStep(candidate.first()));
-    }
-    let name: Arc<Path> = candidate.first().into();
-    events.send(Event::Started { name: Arc::clone(&name), bytes: candidate.bytes }).await;
-    let reading = (candidate.clone(), events.clone());
-    let read = blocking(move || reading.0.read(&reading.1)).await;
-    // Who asked for it says why it stays.
-    events.send(Event::Finished { name, outcome: Outcome::Verified }).await;
-    if read? != candidate.contents {
-        for (root, path) in &candidate.places {
-            catalog.doubt(root, path).await?;
-        }
-        return Err(FreeUpError::Edited(candidate.first()));
-    }
-    // Reading takes time.
-    if let Some((path, _)) = candidate.components().find(|(path, print)| !is_unchanged(path, print)) {
-        return Err(FreeUpError::Changed(path.to_owned()));
-    }
-    for (root, path) in &candidate.places {
-        catalog.mark_freed(root, std::slice::from_ref(path)).await?;
-    }
-    for (number, path) in candidate.paths.iter().enumerate() {
-        if let Err(source) = std::fs::remove_file(path) {
-            // Of a Live Photo of which one half is gone, that is what is noted.
-            for (root, path) in candidate.places.iter().filter(|_| number == 0) {
-                catalog.mark_not_freed(root, std::slice::from_ref(path)).await?;
-            }
-            return Err(FreeUpError::Remove { path: path.clone(), source });
-        }
-    }
-    Ok(())
-}
-
 impl Candidate {
     /// The file, or the still.
     fn first(&self) -> PathBuf {
@@ -287,57 +253,6 @@ impl Candidate {
     fn components(&self) -> impl Iterator<Item = (&Path, &Fingerprint)> {
         self.paths.iter().map(PathBuf::as_path).zip(&self.fingerprints)
     }
-
-    /// What is in its files at this moment. Blocks.
-    fn read(&self, events: &Events) -> Result<Vec<ContentHash>, FreeUpError> {
-        let name: Arc<Path> = self.first().into();
-        let mut contents = Vec::with_capacity(self.paths.len());
-        for (path, print) in self.components() {
-            let read = |source| FreeUpError::Read { path: path.to_owned(), source };
-            let mut file = File::open(path).map_err(read)?;
-            let before = file.metadata().map_err(read)?;
-            let tell = |bytes| events.send_blocking(Event::Moved { name: Arc::clone(&name), bytes });
-            let changed = || FreeUpError::Changed(path.to_owned());
-            if fingerprint(&before) != *print {
-                return Err(changed());
-            }
-            contents.push(content_of(&mut file, &before, tell).map_err(read)?.ok_or_else(changed)?);
-        }
-        Ok(contents)
-    }
-}
-
-/// Why an original was not removed.
-#[derive(Debug, thiserror::Error)]
-pub enum FreeUpError {
-    /// It is not what it was a moment ago.
-    #[error("{0} changed meanwhile, and stays")]
-    Changed(PathBuf),
-    /// It looks as it did from outside, and something else is in it.
-    #[error("{0} changed since its backup, and stays; `darkslide backup` sends it")]
-    Edited(PathBuf),
-    /// It cannot be read, so nobody knows whether the vault has what is in it.
-    #[error("{path} cannot be read, and stays: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is kept in step with the vault by now.
-    #[error("{0} lies in a sync folder, from where it would go out of the vault too, and stays")]
-    InStep(PathBuf),
-    /// The system refused.
-    #[error("{path} cannot be removed: {source}")]
-    Remove {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The catalog cannot be written.
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
 }
 
 /// The assets of a device's own library that may go: the system is told of these, and asks its owner. `explained` is what the rules say of
@@ -391,7 +306,6 @@ pub fn meant(path: &Path) -> io::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     fn candidate(paths: &[(&str, u64)]) -> Candidate {
         let print = |size: &u64| Fingerprint { size: *size, modified_ns: 1, inode: 1 };
@@ -401,6 +315,7 @@ mod tests {
             bytes: paths.iter().map(|(_, size)| size).sum(),
             fingerprints: paths.iter().map(|(_, size)| print(size)).collect(),
             contents: vec![content(b"any"); paths.len()],
+            content: content(b"any"),
             places: vec![(b"/r".to_vec(), paths[0].0.as_bytes().to_vec())],
         }
     }
@@ -425,48 +340,5 @@ mod tests {
         let mut hasher = darkslide_crypto::ContentHasher::new();
         hasher.update(bytes);
         hasher.finish()
-    }
-
-    /// Writes over a file in place, so that it looks as it did from outside.
-    fn edit(path: &Path, bytes: &[u8]) {
-        let before = path.metadata().unwrap();
-        let mut file = fs::OpenOptions::new().write(true).open(path).unwrap();
-        io::Write::write_all(&mut file, bytes).unwrap();
-        file.set_modified(before.modified().unwrap()).unwrap();
-        assert_eq!(fingerprint(&path.metadata().unwrap()), fingerprint(&before));
-    }
-
-    #[tokio::test]
-    async fn what_was_edited_in_place_stays_whichever_half_it_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().canonicalize().unwrap();
-        let catalog = Catalog::open(&root.join("catalog")).await.unwrap();
-        let (still, video) = (root.join("a.heic"), root.join("a.mov"));
-        let events = Events::silent();
-        for (paths, edited) in [
-            (vec![&still], Some(&still)),
-            (vec![&still, &video], Some(&still)),
-            (vec![&still, &video], Some(&video)),
-            (vec![&still, &video], None),
-            (vec![&still], None),
-        ] {
-            fs::write(&still, b"still").unwrap();
-            fs::write(&video, b"video").unwrap();
-            let live = ContentHash::live_photo(content(b"still"), content(b"video")).unwrap();
-            let candidate = Candidate {
-                file: FileId(1),
-                paths: paths.iter().map(|path| (*path).clone()).collect(),
-                bytes: 5 * paths.len() as u64,
-                fingerprints: paths.iter().map(|path| fingerprint(&path.metadata().unwrap())).collect(),
-                contents: contents_of(if paths.len() == 2 { live } else { content(b"still") }, paths.len()),
-                places: Vec::new(),
-            };
-            if let Some(path) = edited {
-                edit(path, b"EDITS");
-            }
-            let freed = free(&catalog, &candidate, &events).await;
-            assert_eq!(matches!(freed, Err(FreeUpError::Edited(_))), edited.is_some(), "{freed:?}");
-            assert!(paths.iter().all(|path| path.exists() == edited.is_some()));
-        }
     }
 }

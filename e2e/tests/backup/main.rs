@@ -9,6 +9,7 @@
 mod corpus;
 mod dedup;
 mod edits;
+mod freeing;
 mod head_start;
 mod interrupted;
 mod lanes;

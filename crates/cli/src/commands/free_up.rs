@@ -7,7 +7,7 @@ use crate::progress::Progress;
 use crate::{profile, questions};
 use anyhow::{Context as _, Result, bail};
 use darkslide_client::event::Event;
-use darkslide_client::free_up::{FreeUpPlan, FreeUpRule, free, meant, plan_free_up};
+use darkslide_client::free_up::{FreeUpPlan, FreeUpRule, meant, plan_free_up, remove};
 use darkslide_client::micros_of;
 use serde_json::json;
 use std::path::PathBuf;
@@ -37,20 +37,13 @@ pub(crate) async fn run(output: Output, general: &General, arguments: FreeUp) ->
         let question = format!("Remove {count} from this device, {} in all?", bytes(plan.bytes()));
         questions::confirm(arguments.yes, &question)?;
     }
-    let (mut removed, mut freed, mut failed) = (0_u64, 0, Vec::new());
     let progress = Progress::begin(output, "reading and removing");
     let (assets, all) = (plan.candidates.len() as u64, plan.bytes());
     progress.events.send(Event::Planned { assets, bytes: all }).await;
-    for candidate in &plan.candidates {
-        match free(&catalog, candidate, &progress.events).await {
-            Ok(()) => {
-                removed += 1;
-                freed += candidate.bytes;
-            }
-            Err(error) => failed.push(error.to_string()),
-        }
-    }
+    let removal = remove(&session, &catalog, &plan.candidates, &progress.events).await;
     progress.end().await;
+    let (removed, freed) = (removal.removed, removal.bytes);
+    let failed: Vec<String> = removal.kept.iter().map(ToString::to_string).collect();
     for reason in &failed {
         output.warn(reason);
     }
