@@ -18,7 +18,7 @@ async fn album_names(scene: &Scene) -> Vec<String> {
 }
 
 /// Moves everything that the vault has to the trash.
-async fn trash_everything(scene: &Scene) {
+pub(crate) async fn trash_everything(scene: &Scene) {
     trash(scene, |_| true).await;
 }
 

@@ -1,5 +1,6 @@
 //! Google Takeout: what is there twice counts once, and what comes later is put right.
 
+use crate::dedup::trash_everything;
 use crate::scene::{Scene, picture};
 use crate::takeout::{
     NOW, Pack, SECONDS, YEAR, albums, check_that_nothing_is_left, counts, imported, listed, of_name, opened,
@@ -7,6 +8,7 @@ use crate::takeout::{
 };
 use darkslide_client::takeout::Unmatched;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -191,4 +193,29 @@ async fn a_half_that_is_in_an_album_stays_beside_its_live_photo() {
     kinds.dedup();
     assert_eq!(kinds.iter().map(|(_, kind)| *kind).collect::<Vec<_>>(), [0, 2], "{report:#?}");
     check_that_nothing_is_left(&scene, &paths, &report).await;
+}
+
+/// Once, an export brought back what had been backed up from a folder, or imported from another export, and was deleted since.
+/// Shows E9.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_deleted_from_the_vault_is_not_brought_back_by_an_export() {
+    let scene = Scene::new().await;
+    scene.write("a.jpg", &picture(1, 90_000));
+    scene.back_up().await;
+    trash_everything(&scene).await;
+    let folder = tempfile::tempdir().unwrap();
+    let zip = export().zip(&folder.path().join("1.zip"));
+    let report = imported(&scene, &[zip]).await.backup;
+    assert_eq!((counts(&report), report.untrashed), ((1, 0, 0, 2, 0), 0), "{report:#?}");
+    assert!(report.skipped.iter().any(|named| named.reason.contains("you deleted it")), "{report:#?}");
+    let names: BTreeSet<String> = scene.titles().await.into_iter().collect();
+    assert_eq!(names, ["b.jpg".to_owned()].into());
+
+    trash_everything(&scene).await;
+    // Another export of the same, whose files have other times.
+    let unpacked = folder.path().join("unpacked");
+    unpack(&export(), &unpacked);
+    let report = imported(&scene, &[unpacked]).await.backup;
+    assert_eq!((counts(&report), report.untrashed), ((0, 0, 0, 3, 0), 0), "{report:#?}");
+    assert_eq!(scene.titles().await, [""; 0]);
 }

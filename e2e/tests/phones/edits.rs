@@ -244,6 +244,36 @@ async fn deleted_elsewhere_while_it_waited_for_wifi() {
     other.check_explanations(&home).await;
 }
 
+/// The phone's clock is ten minutes ahead: what arrives and is deleted within them stays deleted, and what is brought back comes back.
+/// Once, it counted as seen after its deletion, and the next run took it out of the trash.
+/// Shows E9.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clock_is_ten_minutes_ahead() {
+    let home = Home::new().await;
+    let phone = Phone::new(&home, "phone").await;
+    phone.wait(home.now() - phone.now() + 10 * MINUTE);
+    let photos = phone.take(2, 10_000);
+    phone.run(Trigger::Opened).await.report();
+    let files = home.files().await;
+    assert_eq!(files.len(), 2);
+    home.trash(&files).await;
+    phone.wait(MINUTE);
+    let ran = phone.run(Trigger::Opened).await.report();
+    assert_eq!((ran.report.bytes_sent, ran.report.untrashed), (0, 0), "{:?}", ran.report);
+    let deleted = Day {
+        vault: BTreeSet::new(),
+        sent: &[(Network::Unmetered, 20_000..=24_000)],
+        fetched: &[],
+        peak_cache: 0..=0,
+        told: &[(2, Told::Deleted)],
+    };
+    phone.day_ends(&home, deleted).await;
+    let again = phone.save_again(&photos[0]);
+    phone.run(Trigger::LibraryChanged).await.report();
+    assert!(phone.explain(&again).await.is_backed_up());
+    assert_eq!(home.contents().await, [phone.content_of(&again)].into());
+}
+
 /// The phone's clock is set back a year: what was deleted stays deleted, what is brought back comes back, nothing waits for a year.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_clock_is_set_back_a_year() {

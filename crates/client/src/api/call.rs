@@ -2,14 +2,13 @@
 //! repetition of calls that may be repeated.
 
 use super::failure::REFUSAL_BYTES_MAX;
-use super::{Api, ApiFailure, CLIENT_PACKAGE, Reason, Refusal};
+use super::{Api, ApiFailure, CLIENT_PACKAGE, Reason, Refusal, ToldTime};
 use backon::{ExponentialBuilder, Retryable};
 use http::{Method, StatusCode, header};
 use reqwest::{RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
@@ -172,9 +171,10 @@ impl Api {
         let request = request
             .header("X-Client-Package", CLIENT_PACKAGE)
             .header("X-Client-Version", env!("CARGO_PKG_VERSION"));
+        let asked = Instant::now();
         let response = request.send().await.map_err(|error| self.unreachable(attempt, error))?;
         if let Some(time) = date_of(&response) {
-            self.0.time.store(time, Ordering::Relaxed);
+            self.remember_time(ToldTime { time, asked, answered: Instant::now() });
         }
         let status = response.status();
         if status.is_success() || status.is_redirection() {

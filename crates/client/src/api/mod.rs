@@ -28,16 +28,20 @@ pub use uploads::{AcknowledgedPart, ETag};
 use darkslide_crypto::keys::SessionToken;
 use darkslide_protocol::server::ServerInfo;
 use http::HeaderValue;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::sync::OnceCell;
 use url::Url;
 
 /// What stock servers tell apps apart by; anything that is not theirs counts as the photos app.
 const CLIENT_PACKAGE: &str = "io.darkslide";
+
+/// How far the time that an answer tells may be behind, µs: it has whole seconds (RFC 9110 §5.6.7), and proxies look at their clocks that rarely.
+const DATE_STEP: i64 = 2_000_000;
 
 /// Shown in the list of sessions.
 const USER_AGENT: &str = concat!("darkslide/", env!("CARGO_PKG_VERSION"));
@@ -222,8 +226,19 @@ struct Inner {
     limits: Limits,
     /// What the server said of itself; none if it knows no extensions.
     info: OnceCell<Option<ServerInfo>>,
-    /// What its clock said in its latest answer, µs since the epoch; 0 before the first.
-    time: Arc<AtomicI64>,
+    /// What its clock said in its latest answer.
+    time: Arc<Mutex<Option<ToldTime>>>,
+}
+
+/// What a server's clock said in an answer.
+#[derive(Clone, Copy, Debug)]
+struct ToldTime {
+    /// µs since the epoch, without what is less than a second.
+    time: i64,
+    /// When it was asked.
+    asked: Instant,
+    /// When it had answered.
+    answered: Instant,
 }
 
 impl Api {
@@ -263,13 +278,32 @@ impl Api {
     /// What the server's clock said in its latest answer, µs since the epoch: a clock that knows nothing of this computer's. It is later there
     /// by now, by however long that is ago.
     pub fn server_time(&self) -> Option<i64> {
-        Some(self.0.time.load(Ordering::Relaxed)).filter(|time| *time > 0)
+        self.told_time().map(|told| told.time)
+    }
+
+    /// Between which times the present lies by the server's clock, µs since the epoch, by its latest answer.
+    pub(crate) fn server_present(&self) -> Option<RangeInclusive<i64>> {
+        let told = self.told_time()?;
+        let later = |since: Instant| told.time.saturating_add_unsigned(micros_since(since));
+        Some(later(told.answered)..=later(told.asked).saturating_add(DATE_STEP))
+    }
+
+    fn told_time(&self) -> Option<ToldTime> {
+        *self.0.time.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember_time(&self, told: ToldTime) {
+        *self.0.time.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
     }
 
     /// The server that is called.
     pub fn server(&self) -> &ServerUrl {
         &self.0.server
     }
+}
+
+fn micros_since(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Marked sensitive, so that no log shows it.

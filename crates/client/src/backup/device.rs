@@ -25,8 +25,9 @@ use super::rules::explanation::{Explanation, Wait};
 use super::rules::{Known, Work, World, explain, first_bytes, plan};
 use super::run::Run;
 use super::temporary::{TemporaryCache, kept_in, room_in};
+use super::vault_clock::{Since, VaultClock};
 use super::{BackupReport, Memory, Settings};
-use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, DeviceAlbumKey, Feed};
+use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, DeviceAlbumKey};
 use crate::event::{Event, Events};
 use crate::feed;
 use crate::library::device::{AssetId, DeviceAsset, Locality};
@@ -118,10 +119,16 @@ async fn run_over(
         catalog.record_server_resumable(library.id(), resumable).await?;
     }
     let resumable = offered.unwrap_or(false);
-    let now = vault_time(&catalog, &outlook).await?;
+    // By the vault's clock: the device's own may be wrong.
+    let clock = VaultClock::read(&session, &catalog, (outlook.clock)()).await?;
     let settings = Settings { memory: Memory::LITTLE, ..settings.clone() };
-    let run = Run::new(session, catalog, settings, events.clone(), stop, now);
-    let run = Arc::new(run.of_library(Arc::clone(&library), outlook.clone(), resumable, cache_room));
+    let run = Run::new(session, catalog, settings, events.clone(), stop, clock.now);
+    let run = Arc::new(run.by(clock, Since::Listing).of_library(
+        Arc::clone(&library),
+        outlook.clone(),
+        resumable,
+        cache_room,
+    ));
     let hands = Hands { run: &run, library: &*library, cache: &cache, device };
     let last_completed = run.catalog.last_completed(library.id()).await?;
     let thoroughness = if is_short { Thoroughness::OnlyChanges } else { Thoroughness::Usual };
@@ -204,12 +211,6 @@ pub async fn explain_library(
             (asset, explain(&as_it_is_read, &world))
         })
         .collect())
-}
-
-/// The present as the vault may see it: the device's clock may be behind, but what the vault has told is in the past all the same. What is
-/// seen from now on was seen after every deletion that is known.
-async fn vault_time(catalog: &Catalog, outlook: &Outlook) -> Result<i64, CatalogError> {
-    Ok((outlook.clock)().max(catalog.cursor(Feed::Account).await?.0))
 }
 
 /// Gathers what the rules look at, for a run in which nobody has sent anything yet.

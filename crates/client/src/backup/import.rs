@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::identify::Identified;
 use super::lanes::Lanes;
 use super::run::{FOLDERS_IDENTIFIED_AHEAD, RECHECKED_AT_ONCE, Run};
+use super::vault_clock::{Since, VaultClock};
 use super::{BackupError, Settings};
 use crate::catalog::{AssetRow, AssetState, Catalog};
 use crate::event::{Event, Events, Outcome};
@@ -33,8 +34,10 @@ pub async fn import(
     let _lock = catalog.lock_run()?;
     let settings = Settings { albums: export.rule(), ..settings.clone() };
     let now = micros_of(SystemTime::now());
-    let run = Arc::new(Run::new(session, catalog, settings, events.clone(), stop, now));
-    feed::pull(&run.session, &run.catalog).await?;
+    feed::pull(&session, &catalog).await?;
+    let clock = VaultClock::read(&session, &catalog, micros_of(SystemTime::now())).await?;
+    let run = Run::new(session, catalog, settings, events.clone(), stop, now);
+    let run = Arc::new(run.by(clock, Since::Had));
     run.take_over(&export).await;
     if export.sources.is_empty() {
         // Whoever named it waits for no thumbnails of something else.

@@ -62,6 +62,7 @@ mod turns;
 mod unopened;
 mod update;
 pub mod upload;
+mod vault_clock;
 mod vault_room;
 
 use std::path::PathBuf;
@@ -89,6 +90,7 @@ use crate::session::Session;
 use crate::thumbnail::Thumbnailer;
 use run::Run;
 use survey::{Survey, survey};
+use vault_clock::{Since, VaultClock};
 
 /// How a run is to be done.
 #[derive(Clone)]
@@ -149,10 +151,11 @@ pub async fn backup(
     let began = Instant::now();
     let _lock = catalog.lock_run()?;
     let now = micros_of(SystemTime::now());
-    let run = Run::new(session, catalog, settings.clone(), events.clone(), stop, now);
-    let run = Arc::new(run.of_folders());
     // What the vault has must be known before anything is sent to it.
-    feed::pull(&run.session, &run.catalog).await?;
+    feed::pull(&session, &catalog).await?;
+    let clock = VaultClock::read(&session, &catalog, micros_of(SystemTime::now())).await?;
+    let run = Run::new(session, catalog, settings.clone(), events.clone(), stop, now);
+    let run = Arc::new(run.by(clock, Since::Arrival));
     let mut surveys = Vec::new();
     let (mut missing, mut has_found) = (Vec::new(), false);
     let folders = folders::whole(roots);

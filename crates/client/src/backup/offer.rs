@@ -17,6 +17,7 @@ use super::identify::{Identified, Offered, Surroundings, identify};
 use super::plan::ContentDecision;
 use super::run::Run;
 use super::settle::Job;
+use super::vault_clock::{Since, VaultClock};
 use super::{AssetError, BackupError, BackupReport, Settings};
 use crate::catalog::{Catalog, TrashRow};
 use crate::event::Events;
@@ -50,7 +51,9 @@ pub async fn offer(
     let began = Instant::now();
     let _lock = catalog.lock_run()?;
     let now = micros_of(SystemTime::now());
-    let run = Arc::new(Run::new(session, catalog, settings.clone(), events.clone(), stop, now));
+    let clock = VaultClock::read(&session, &catalog, now).await?;
+    let run = Run::new(session, catalog, settings.clone(), events.clone(), stop, now);
+    let run = Arc::new(run.by(clock, Since::Seen));
     run.expect_files(offers.len() as u64);
     run.prepare_to_send().await?;
     let root: Arc<Path> = root.into();

@@ -37,6 +37,7 @@ use super::survey::Survey;
 use super::thumbnails::{self, Signals};
 use super::to_read::{FilesToRead, Group};
 use super::upload::UrlPool;
+use super::vault_clock::{Since, VaultClock};
 use super::vault_room::VaultRoom;
 use crate::buffers::Buffers;
 use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, Failing, Fingerprint, Spans};
@@ -117,8 +118,9 @@ pub(super) struct Run {
     pub(super) library: Option<Arc<dyn Library>>,
     /// What the moment did not allow, and what each waits for.
     held: Mutex<Vec<(PathBuf, Wait)>>,
-    /// Whether the disk is asked since when files are there. What is imported is brought, however long it lay there.
-    pub(super) goes_by_arrival: bool,
+    /// What tells since when something is here, and by which clock.
+    pub(super) since: Since,
+    pub(super) clock: VaultClock,
     /// The archives that assets lie in.
     pub(super) archives: Arc<Archives>,
     /// What the vault still takes.
@@ -190,7 +192,8 @@ impl Run {
             gate: Arc::default(),
             library: None,
             held: Mutex::default(),
-            goes_by_arrival: false,
+            since: Since::Seen,
+            clock: VaultClock::unasked(now),
             archives: Arc::default(),
             room: Arc::default(),
             limit: Arc::default(),
@@ -251,9 +254,9 @@ impl Run {
         self.events.send(Event::Unreadable { name: path.into(), reason }).await;
     }
 
-    /// Makes it a run over folders.
-    pub(super) fn of_folders(self) -> Self {
-        Self { goes_by_arrival: true, ..self }
+    /// Makes it tell in this way since when something is here.
+    pub(super) fn by(self, clock: VaultClock, since: Since) -> Self {
+        Self { clock, since, ..self }
     }
 
     /// Makes it the run of a device's own library, under conditions that change.

@@ -28,7 +28,6 @@ use crate::event::{Event, Outcome};
 use crate::feed;
 use crate::keys::{file_key, trashed_file_key, wrap_file_key};
 use crate::library::device::{AssetKind, DeviceAsset};
-use crate::library::settle::arrived;
 use crate::library::{DeviceAlbum, path_of, raw};
 use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
 
@@ -263,28 +262,6 @@ impl Run {
         Ok(decide_content(&memberships, &trash, album, first_seen))
     }
 
-    /// Since when it is here: since a run first saw this content there, or since its library or its disk says that it lies there.
-    pub(super) async fn first_seen(
-        &self,
-        place: &Place<'_>,
-        content: &ContentHash,
-    ) -> Result<i64, CatalogError> {
-        let (root, path) = (raw(place.root), raw(place.relative));
-        let known = self.catalog.first_seen(content, &root, &path, &place.fingerprint).await?;
-        let seen = known.unwrap_or(self.now);
-        let there = if self.library.is_some() {
-            self.catalog.first_listed(&root, &path).await?
-        } else if self.goes_by_arrival {
-            let path = place.root.join(place.relative);
-            let now = self.now;
-            let looking = tokio::task::spawn_blocking(move || arrived(&path, now));
-            looking.await.expect("looking at a file does not panic")
-        } else {
-            None
-        };
-        Ok(there.map_or(seen, |there| seen.min(there)))
-    }
-
     /// Everything but sending, for which it says `None`.
     pub(super) async fn settle_unsent(
         &self,
@@ -452,7 +429,7 @@ impl Run {
         };
         let first_seen = match &content {
             Some(content) if !is_new => self.first_seen(place, content).await?,
-            _ => self.now,
+            _ => self.clock.now,
         };
         Ok(AssetRow {
             root: raw(place.root),

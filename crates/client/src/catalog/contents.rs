@@ -46,7 +46,15 @@ impl Catalog {
         let known = query.fetch_all(&self.pool).await?;
         Ok(known.iter().map(|text| mark_of(text)).collect())
     }
+
+    /// When a run first saw this content on this device, wherever that was, as [`first_seen`](Self::first_seen). `None` where none did.
+    pub async fn first_had(&self, content: &ContentHash) -> Result<Option<i64>, CatalogError> {
+        Ok(sqlx::query_scalar(FIRST_HAD).bind(content.to_string()).fetch_one(&self.pool).await?)
+    }
 }
+
+const FIRST_HAD: &str = "SELECT min(first_seen) FROM assets
+     WHERE substr(content_hash, 1, 8) = substr($1, 1, 8) AND content_hash = $1";
 
 /// Each content that is given in JSON and in a table, found by its first letters, as the indices have them.
 const KNOWN: &str = "WITH given (content_hash) AS (SELECT value FROM json_each($1))
@@ -81,7 +89,8 @@ mod tests {
         let large = format!("object_size >= {}", super::super::LARGE_OBJECT_MIN);
         assert_eq!(super::super::head_starts::HAS_OBJECT_OF.matches(&large).count(), 2);
         use super::super::{assets::ASKED, head_starts::HAS_OBJECT_OF, set_backs};
-        for text in ASKED.into_iter().chain([KNOWN, HAS_OBJECT_OF, set_backs::NEWEST, set_backs::BETWEEN]) {
+        let others = [KNOWN, FIRST_HAD, HAS_OBJECT_OF, set_backs::NEWEST, set_backs::BETWEEN];
+        for text in ASKED.into_iter().chain(others) {
             let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}")));
             let plan = plan.fetch_all(&catalog.pool).await.unwrap();
             let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();

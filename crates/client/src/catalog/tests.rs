@@ -252,6 +252,8 @@ async fn an_unreadable_moment_does_not_make_an_old_picture_a_new_one() {
     let nowhere = Fingerprint { inode: 0, ..row.fingerprint };
     let seen = catalog.first_seen(&content, b"/pictures", b"a.heic", &nowhere).await.unwrap();
     assert_eq!(seen, Some(10));
+    assert_eq!(catalog.first_had(&content).await.unwrap(), Some(10));
+    assert_eq!(catalog.first_had(&ContentHash::of(b"b")).await.unwrap(), None);
     let kept = catalog.asset(b"/pictures", b"a.heic").await.unwrap().unwrap();
     assert_eq!((kept.state, kept.file), (AssetState::Blocked, row.file));
     // Other content at the same path is another picture.
