@@ -37,6 +37,7 @@ impl Api {
             status: StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             code: Some(problem.code),
             message: problem.detail,
+            is_own: true,
             retry_after: None,
             conflicts: None,
         };

@@ -184,7 +184,7 @@ impl Api {
     }
 
     async fn refused(&self, attempt: &'static str, status: StatusCode, mut response: Response) -> ApiFailure {
-        let retry_after = retry_after(&response);
+        let (retry_after, headers) = (retry_after(&response), response.headers().clone());
         let mut body = Vec::new();
         // A refusal whose text is lost is still that refusal.
         while body.len() < REFUSAL_BYTES_MAX {
@@ -193,7 +193,7 @@ impl Api {
                 Ok(None) | Err(_) => break,
             }
         }
-        let refusal = Refusal::read(status, &body, retry_after);
+        let refusal = Refusal::read(status, &headers, &body, retry_after);
         self.failure(attempt, Reason::Refused { refusal })
     }
 

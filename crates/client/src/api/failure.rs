@@ -5,7 +5,8 @@
 use darkslide_protocol::error::code::DISK_FULL;
 use darkslide_protocol::error::{VersionConflict, VersionConflicts};
 use darkslide_protocol::{ErrorBody, Problem};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode, header};
+use serde_json::Value;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -63,6 +64,9 @@ pub struct Refusal {
     pub code: Option<String>,
     /// The server's own words, shortened.
     pub message: Option<String>,
+    /// Whether it is said as servers of this API say it. Otherwise something on the way to the server refused, such as a proxy or the
+    /// sign-in page of a hotel.
+    pub is_own: bool,
     /// How long the server asks to be left alone.
     pub retry_after: Option<Duration>,
     /// What is not as this client has seen it, when the call was conditional.
@@ -71,18 +75,41 @@ pub struct Refusal {
 
 impl Refusal {
     /// Reads the body of a refusal: the API's JSON object, or any text.
-    pub(super) fn read(status: StatusCode, body: &[u8], retry_after: Option<Duration>) -> Self {
+    pub(super) fn read(
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        retry_after: Option<Duration>,
+    ) -> Self {
         let parsed = serde_json::from_slice::<ErrorBody>(body).ok();
         let (code, message) = match parsed {
             Some(ErrorBody { code, message, error }) => (code, message.or(error).or_else(|| detail(body))),
             None => (None, clipped_text(body)),
         };
         let conflicts = serde_json::from_slice(body).ok();
-        Self { status, code, message, retry_after, conflicts }
+        Self { status, code, message, is_own: is_own(headers, body), retry_after, conflicts }
     }
 }
 
+/// Whether a refusal is JSON of the shapes that the API has: nothing in it, a code, or an error in words. The answer to a HEAD has no body.
+fn is_own(headers: &HeaderMap, body: &[u8]) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let is_shaped = || match serde_json::from_slice(body) {
+        Ok(Value::Object(said)) => {
+            said.is_empty()
+                || ["code", "error"].iter().any(|name| said.get(*name).is_some_and(Value::is_string))
+        }
+        _ => body.is_empty(),
+    };
+    kind.is_some_and(|kind| kind.contains("json")) && is_shaped()
+}
+
 impl Refusal {
+    /// Whether something on the way to the server wants a sign-in (401). It says nothing of the session: the server was not reached.
+    fn is_by_another(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED && !self.is_own
+    }
+
     /// Whether the server could not store because its own disk is full.
     fn is_disk_full(&self) -> bool {
         self.code.as_deref() == Some(DISK_FULL)
@@ -135,6 +162,10 @@ fn bad_certificate(cause: &str) -> Option<&'static str> {
 
 fn explain(refusal: &Refusal) -> String {
     let advice = match refusal.status.as_u16() {
+        401 if !refusal.is_own => {
+            "something on the way to it wants a sign-in of its own, such as a proxy or the page of a hotel; this goes on by itself when the \
+             server answers"
+        }
         401 => "you are not signed in there (any more), or the password or code is wrong",
         402 => "the account has no plan with that server",
         403 => "this account may not do that",
@@ -174,25 +205,31 @@ impl ApiFailure {
         }
     }
 
-    /// Whether the same call may succeed later without anybody doing anything: no answer, 408, 423, 429, 5xx (but not
+    /// Whether the same call may succeed later without anybody doing anything: no answer, or another's; 408, 423, 429, 5xx (but not
     /// 501, which will never be there).
     pub fn is_transient(&self) -> bool {
         match &self.reason {
             Reason::Unreachable(error) => !error.is_builder(),
-            Reason::Refused { refusal } => is_transient_status(refusal.status) && !refusal.is_disk_full(),
+            Reason::Refused { refusal } => {
+                refusal.is_by_another() || (is_transient_status(refusal.status) && !refusal.is_disk_full())
+            }
             Reason::NotUnderstood(error) => error.is_eof(),
             Reason::Header(_) | Reason::TooLong | Reason::Address(_) => false,
         }
     }
 
-    /// Whether no answer came at all, whoever is to blame.
+    /// Whether no answer of the server came at all, whoever is to blame.
     pub fn is_unreachable(&self) -> bool {
-        matches!(&self.reason, Reason::Unreachable(error) if !error.is_builder())
+        match &self.reason {
+            Reason::Unreachable(error) => !error.is_builder(),
+            Reason::Refused { refusal } => refusal.is_by_another(),
+            _ => false,
+        }
     }
 
-    /// Whether the session has ended (401): sign in again.
+    /// Whether the session has ended (401, in the server's own words): sign in again.
     pub fn is_signed_out(&self) -> bool {
-        self.has_status(StatusCode::UNAUTHORIZED)
+        self.has_status(StatusCode::UNAUTHORIZED) && self.refusal().is_some_and(|refusal| refusal.is_own)
     }
 
     /// Whether it was the size of the request that something on the way to the server refused (413), such as a proxy. The server
@@ -245,7 +282,8 @@ mod tests {
 
     fn refused(status: u16, body: &str) -> ApiFailure {
         let status = StatusCode::from_u16(status).unwrap();
-        let refusal = Refusal::read(status, body.as_bytes(), None);
+        let headers = [(header::CONTENT_TYPE, "application/json; charset=utf-8".parse().unwrap())];
+        let refusal = Refusal::read(status, &headers.into_iter().collect(), body.as_bytes(), None);
         ApiFailure {
             server: "photos.example".into(),
             attempt: "list the collections",
@@ -269,6 +307,41 @@ mod tests {
         .chain([(501, false), (503, true)])
         {
             assert_eq!(refused(status, "{}").is_transient(), transient, "status {status}");
+        }
+    }
+
+    /// Once, the page of a hotel ended the session of every agent that came by.
+    #[test]
+    fn only_the_server_itself_ends_a_session() {
+        let said = |kind: Option<&str>, body: &str| {
+            let kind = kind.map(|kind| (header::CONTENT_TYPE, kind.parse().unwrap()));
+            let headers = kind.into_iter().collect();
+            let refusal = Refusal::read(StatusCode::UNAUTHORIZED, &headers, body.as_bytes(), None);
+            let reason = Reason::Refused { refusal };
+            ApiFailure { server: "photos.example".into(), attempt: "list the collections", reason }
+        };
+        let (json, problem, html) = ("application/json", "application/problem+json", "text/html");
+        for (kind, body, is_own) in [
+            (Some(json), r#"{"error":"invalid token"}"#, true),
+            (
+                Some(problem),
+                r#"{"type":"about:blank","title":"Unauthorized","status":401,"code":"UNAUTHORIZED"}"#,
+                true,
+            ),
+            (Some(json), "{}", true),
+            // A HEAD.
+            (Some(json), "", true),
+            (Some(html), "", false),
+            (Some(html), "<html>Sign in to the hotel</html>", false),
+            (Some(html), r#"{"error":"invalid token"}"#, false),
+            (Some(json), r#"{"message":"Unauthorized"}"#, false),
+            (Some(json), "[]", false),
+            (Some(json), r#"{"error":"#, false),
+            (None, "", false),
+        ] {
+            let failure = said(kind, body);
+            let told = [failure.is_signed_out(), !failure.is_transient(), !failure.is_unreachable()];
+            assert_eq!(told, [is_own; 3], "{kind:?} {body}");
         }
     }
 

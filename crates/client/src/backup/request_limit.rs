@@ -60,6 +60,7 @@ mod tests {
             status: http::StatusCode::from_u16(status).unwrap(),
             code: code.map(str::to_owned),
             message: Some("<html>".to_owned()),
+            is_own: code.is_some(),
             retry_after: None,
             conflicts: None,
         };

@@ -102,7 +102,7 @@ impl SessionError {
     /// A code was refused.
     pub(super) fn of_code(failure: ApiFailure) -> Self {
         match failure.status() {
-            Some(StatusCode::UNAUTHORIZED) => Self::WrongCode,
+            Some(StatusCode::UNAUTHORIZED) if failure.is_signed_out() => Self::WrongCode,
             Some(StatusCode::GONE) => Self::CodeExpired,
             Some(StatusCode::FORBIDDEN) => Self::RegistrationClosed,
             _ => Self::Api(failure),
