@@ -76,12 +76,15 @@ impl Patience {
         }
     }
 
-    /// Waits until there is a network that is not the one of now.
+    /// Waits until there is a network after there was none, or another one: the request may have failed before that was told.
     async fn network_returned(&self) {
         let Some(mut conditions) = self.conditions.clone() else { return std::future::pending().await };
-        let now = conditions.borrow_and_update().network;
-        let is_another = |conditions: &Conditions| ![now, Network::None].contains(&conditions.network);
-        if conditions.wait_for(is_another).await.is_err() {
+        let mut before = conditions.borrow_and_update().network;
+        let mut is_new = |conditions: &Conditions| {
+            let earlier = std::mem::replace(&mut before, conditions.network);
+            ![earlier, Network::None].contains(&conditions.network)
+        };
+        if conditions.wait_for(&mut is_new).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -131,10 +134,23 @@ mod tests {
         assert_eq!(tries.into_inner(), 2);
     }
 
-    /// The clock stands still: only the network can end the pause.
+    /// The clock stands still: only the network can end the pause. Once, the one of before did not: a request mostly fails before its network is
+    /// said to be gone.
     #[tokio::test]
     async fn a_network_that_returns_ends_the_wait() {
-        let (told, conditions) = watch::channel(Conditions { network: Network::None, ..Conditions::HOME });
+        let (none, home) = (Network::None, Conditions::HOME.network);
+        for (at_first, then) in [
+            (none, vec![home]),
+            (home, vec![none, home]),
+            (home, vec![none, Network::Metered]),
+            (home, vec![Network::Metered]),
+        ] {
+            a_wait_ends(at_first, &then).await;
+        }
+    }
+
+    async fn a_wait_ends(at_first: Network, then: &[Network]) {
+        let (told, conditions) = watch::channel(Conditions { network: at_first, ..Conditions::HOME });
         let halt = CancellationToken::new();
         let patience = patience(Duration::from_mins(10), &halt).under(conditions);
         tokio::time::pause();
@@ -145,12 +161,16 @@ mod tests {
         };
         let began = tokio::time::Instant::now();
         let returning = async {
-            tokio::task::yield_now().await;
-            told.send_replace(Conditions::HOME);
-            told.send_replace(Conditions { charging: false, ..Conditions::HOME });
+            for network in then {
+                tokio::task::yield_now().await;
+                told.send_replace(Conditions { network: *network, ..Conditions::HOME });
+                tokio::task::yield_now().await;
+                told.send_modify(|conditions| conditions.charging = !conditions.charging);
+            }
         };
         let (tried, ()) = tokio::join!(patience.persist(attempt), returning);
-        assert_eq!((tried.unwrap(), began.elapsed()), (1, Duration::ZERO));
+        assert_eq!((tried.unwrap(), began.elapsed()), (1, Duration::ZERO), "{at_first:?} {then:?}");
+        tokio::time::resume();
     }
 
     #[tokio::test]
