@@ -19,4 +19,5 @@ mod renames;
 mod scene;
 mod takeout;
 mod takeout_again;
+mod takeout_rivals;
 mod thumbnails;

@@ -271,7 +271,7 @@ async fn of_equal_pictures_the_first_with_something_to_say_is_heard() {
     assert_eq!(captions, [Some("B".to_owned())].into(), "A says nothing, and C comes later");
 }
 
-fn caption(row: &darkslide_client::catalog::FileRow) -> Option<String> {
+pub(crate) fn caption(row: &darkslide_client::catalog::FileRow) -> Option<String> {
     let public: Value = serde_json::from_str(row.public_metadata.as_ref()?).ok()?;
     Some(public["caption"].as_str()?.to_owned())
 }

@@ -79,7 +79,8 @@ impl Export {
             }
         }
         identified.extend(sidecars.unreadable);
-        identified.extend(paired(seen).into_iter().map(|(main, motion)| self.asset(main, motion, zone, now)));
+        identified
+            .extend(paired(seen, now).into_iter().map(|(main, motion)| self.asset(main, motion, zone, now)));
         identified
     }
 
@@ -114,7 +115,7 @@ impl Export {
         let Seen { source, component, mut probe, sidecar } = main;
         let root =
             self.sources.get(source).map(|source| Arc::clone(&source.root)).expect("a source of the export");
-        let sidecar = sidecar.or_else(|| motion.as_ref()?.sidecar.clone());
+        let sidecar = of_both(sidecar, motion.as_ref());
         let told = sidecar.as_ref().map(|(sidecar, kinship)| {
             let verdict = verdict::decide(probe.captured, probe.place, sidecar, zone, now);
             probe.captured = verdict.captured;
@@ -159,6 +160,24 @@ impl Export {
     }
 }
 
+fn own_sidecar(seen: &Seen) -> Option<&Sidecar> {
+    seen.sidecar.as_ref().filter(|(_, kinship)| *kinship == Kinship::Own).map(|(sidecar, _)| &**sidecar)
+}
+
+/// What is said of the two halves: of the still, and what that leaves open, of its video.
+fn of_both(still: Option<(Arc<Sidecar>, Kinship)>, motion: Option<&Seen>) -> Option<(Arc<Sidecar>, Kinship)> {
+    let Some((still, kinship)) = still else { return motion?.sidecar.clone() };
+    let Some(video) = motion.and_then(own_sidecar) else { return Some((still, kinship)) };
+    let mut both = Sidecar::clone(&still);
+    both.favourite |= video.favourite;
+    both.description = both.description.or_else(|| video.description.clone());
+    both.taken = both.taken.or(video.taken);
+    if both.place.or(both.exif_place).is_none() {
+        (both.place, both.exif_place) = (video.place, video.exif_place);
+    }
+    Some((Arc::new(both), kinship))
+}
+
 /// Whether a title is another name than the file's, beside the number that namesakes get. A title without the file's extension is
 /// none that a file could have.
 fn is_other_name(title: &str, path: &Path) -> bool {
@@ -172,13 +191,13 @@ fn is_other_name(title: &str, path: &Path) -> bool {
 }
 
 /// Joins the halves of Live Photos; everything else stays alone.
-fn paired(seen: Vec<Seen>) -> Vec<(Seen, Option<Seen>)> {
+fn paired(seen: Vec<Seen>, now: i64) -> Vec<(Seen, Option<Seen>)> {
     let name =
         |seen: &Seen| seen.component.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let names: Vec<String> = seen.iter().map(name).collect();
     let item = |(seen, name)| live_item(seen, name);
     let items: Vec<live::Item<'_>> = seen.iter().zip(&names).map(item).collect();
-    let pairs = live::pair(&items);
+    let pairs = live::pair(&items, now);
     let mut left: Vec<Option<Seen>> = seen.into_iter().map(Some).collect();
     let mut take = |at: usize| left.get_mut(at).and_then(Option::take);
     let mut assets = Vec::new();
@@ -199,7 +218,7 @@ fn live_item<'a>(seen: &'a Seen, name: &'a String) -> live::Item<'a> {
             duration_millis: seen.probe.duration_millis,
         },
         motion_photo: seen.probe.motion_photo,
-        own_sidecar: seen.sidecar.as_ref().is_some_and(|(_, kinship)| *kinship == Kinship::Own),
+        own_sidecar: own_sidecar(seen),
     }
 }
 

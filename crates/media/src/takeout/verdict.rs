@@ -24,7 +24,7 @@ use crate::takeout::document::Sidecar;
 const SAME_PLACE: f64 = 0.0005;
 
 /// Moments that are nearer than this are the same, in µs.
-const SAME_MOMENT: u64 = 3 * 60 * 1_000_000;
+pub(super) const SAME_MOMENT: u64 = 3 * 60 * 1_000_000;
 
 /// What is kept of both.
 #[derive(Debug, Clone, Copy, PartialEq)]
