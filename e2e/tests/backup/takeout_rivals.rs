@@ -2,11 +2,13 @@
 
 use crate::scene::{Scene, picture};
 use crate::takeout::{
-    Pack, SECONDS, YEAR, albums, caption, check_that_nothing_is_left, counts, imported, listed, of_name,
-    sidecar, video,
+    NOW, Pack, SECONDS, YEAR, albums, caption, check_that_nothing_is_left, counts, imported, listed, of_name,
+    opened, sidecar, video,
 };
-use serde_json::json;
+use darkslide_client::takeout::Unmatched;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 /// Once, what was said of the video was lost, whatever it was.
 #[tokio::test(flavor = "multi_thread")]
@@ -48,5 +50,151 @@ async fn nothing_that_is_said_of_a_video_is_lost_in_a_live_photo() {
         [("apart.JPG", 0, None), ("apart.MP4", 1, wedding()), ("one.JPG", 2, wedding())].into()
     );
     scene.verify_all(3).await;
+    check_that_nothing_is_left(&scene, &paths, &report).await;
+}
+
+/// Puts other bytes in the place of names, which no writer of archives would take.
+fn rename(path: PathBuf, names: &[(&str, &[u8])]) -> PathBuf {
+    let mut bytes = std::fs::read(&path).unwrap();
+    for (from, to) in names {
+        let places: Vec<usize> =
+            (0..bytes.len() - from.len()).filter(|at| bytes[*at..].starts_with(from.as_bytes())).collect();
+        assert!(!places.is_empty() && from.len() == to.len());
+        for at in places {
+            bytes[at..at + to.len()].copy_from_slice(to);
+        }
+    }
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// The dates of all files, in seconds.
+async fn dates(scene: &Scene) -> Vec<i64> {
+    let mut dates: Vec<i64> = listed(scene).await.iter().map(|file| file.taken / 1_000_000).collect();
+    dates.sort_unstable();
+    dates
+}
+
+/// Two pictures whose names differ in a byte that is no UTF-8, and their sidecars.
+fn pictures_of_latin_names() -> Pack {
+    let said = |seconds: i64| json!({ "photoTakenTime": { "timestamp": seconds.to_string() } });
+    Pack::default()
+        .stored(&format!("{YEAR}/caf1.jpg"), picture(1, 5000))
+        .stored(&format!("{YEAR}/caf2.jpg"), picture(2, 5000))
+        .stored(&format!("{YEAR}/caf1.jpg.json"), said(SECONDS).to_string().into_bytes())
+        .stored(&format!("{YEAR}/caf2.jpg.json"), said(SECONDS + 86_400).to_string().into_bytes())
+}
+
+const LATIN: [(&str, &[u8]); 2] = [("caf1", b"caf\xe8"), ("caf2", b"caf\xe9")];
+
+/// Once, the second of them failed in every import.
+#[tokio::test(flavor = "multi_thread")]
+async fn pictures_whose_names_are_no_utf8_are_two() {
+    let scene = Scene::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let paths = [rename(pictures_of_latin_names().zip(&folder.path().join("1.zip")), &LATIN)];
+    let report = imported(&scene, &paths).await;
+    assert_eq!(counts(&report.backup), (2, 0, 0, 0, 0), "{report:#?}");
+    assert_eq!(report.unmatched, Unmatched::default());
+    assert_eq!(dates(&scene).await, [SECONDS, SECONDS + 86_400]);
+    let raw: BTreeSet<String> = scene.vault().await.iter().map(raw_title).collect();
+    assert_eq!(raw, ["caf%E8.jpg".to_owned(), "caf%E9.jpg".to_owned()].into());
+    check_that_nothing_is_left(&scene, &paths, &report).await;
+}
+
+fn raw_title(row: &darkslide_client::catalog::FileRow) -> String {
+    let metadata: Value = serde_json::from_str(row.metadata.as_ref().unwrap()).unwrap();
+    metadata["darkslide"]["rawTitle"].as_str().unwrap().to_owned()
+}
+
+/// Once, both had the date of one sidecar.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn unpacked_pictures_whose_names_are_no_utf8_have_each_its_sidecar() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let scene = Scene::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let year = folder.path().join(YEAR);
+    std::fs::create_dir_all(&year).unwrap();
+    for (path, bytes) in pictures_of_latin_names().contents() {
+        let name = path.rsplit('/').next().unwrap().as_bytes();
+        let (_, begin) = LATIN.iter().find(|(from, _)| name.starts_with(from.as_bytes())).unwrap();
+        let name = [*begin, &name[begin.len()..]].concat();
+        std::fs::write(year.join(std::ffi::OsStr::from_bytes(&name)), bytes).unwrap();
+    }
+    let paths = [folder.path().to_owned()];
+    let report = imported(&scene, &paths).await;
+    assert_eq!(counts(&report.backup), (2, 0, 0, 0, 0), "{report:#?}");
+    assert_eq!(report.unmatched, Unmatched::default());
+    assert_eq!(dates(&scene).await, [SECONDS, SECONDS + 86_400]);
+    check_that_nothing_is_left(&scene, &paths, &report).await;
+}
+
+/// Once, both had the date of one sidecar here, too.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn unpacked_pictures_of_one_name_in_two_spellings_have_each_its_sidecar() {
+    let scene = Scene::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let year = folder.path().join(YEAR);
+    std::fs::create_dir_all(&year).unwrap();
+    for (seed, name) in [(1, "caf\u{e9}.jpg"), (2, "cafe\u{301}.jpg")] {
+        std::fs::write(year.join(name), picture(seed, 5000)).unwrap();
+        let said = sidecar("caf\u{e9}.jpg", SECONDS + i64::from(seed));
+        std::fs::write(year.join(format!("{name}.json")), said.to_string()).unwrap();
+    }
+    // Of these only one has a sidecar: the one that is spelled like it.
+    std::fs::write(year.join("\u{e9}.jpg"), picture(3, 5000)).unwrap();
+    std::fs::write(year.join("e\u{301}.jpg"), picture(4, 5000)).unwrap();
+    let told = |name: &str| std::fs::write(year.join(name), sidecar("\u{e9}.jpg", SECONDS + 3).to_string());
+    told("\u{e9}.jpg.json").unwrap();
+    let paths = [folder.path().to_owned()];
+    let report = imported(&scene, &paths).await;
+    assert_eq!(counts(&report.backup), (4, 0, 0, 0, 0), "{report:#?}");
+    assert_eq!(report.unmatched.without_sidecar.len(), 1, "{report:#?}");
+    let dates = dates(&scene).await;
+    assert_eq!(dates[..3], [SECONDS + 1, SECONDS + 2, SECONDS + 3]);
+    check_that_nothing_is_left(&scene, &paths, &report).await;
+}
+
+/// Once, the second of two pictures was never imported, and the second of two equal ones failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_with_two_entries_of_one_name_goes_in_whole() {
+    let scene = Scene::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let pack = Pack::default()
+        .file(&format!("{YEAR}/dd1.jpg"), picture(1, 5000))
+        .file(&format!("{YEAR}/dd2.jpg"), picture(2, 5000))
+        .json(&format!("{YEAR}/dd1.jpg.json"), &sidecar("dd.jpg", SECONDS))
+        .file(&format!("{YEAR}/ee1.jpg"), picture(3, 5000))
+        .file(&format!("{YEAR}/ee2.jpg"), picture(3, 5000))
+        .json(&format!("{YEAR}/ee1.jpg.json"), &sidecar("eee.jpg", SECONDS + 1))
+        .json(&format!("{YEAR}/ee2.jpg.json"), &sidecar("eee.jpg", SECONDS + 1))
+        .file("Takeout/Google Photos/Paris/ff1.jpg", picture(4, 5000))
+        .file("Takeout/Google Photos/Paris/ff2.jpg", picture(5, 5000))
+        .album("Takeout/Google Photos/Paris", "Paris");
+    let same: [(&str, &[u8]); 6] = [
+        ("dd1", b"ddd"),
+        ("dd2", b"ddd"),
+        ("ee1", b"eee"),
+        ("ee2", b"eee"),
+        ("ff1", b"fff"),
+        ("ff2", b"fff"),
+    ];
+    let paths = [rename(pack.zip(&folder.path().join("1.zip")), &same)];
+    let preview = opened(&paths).await.preview(&scene.catalog, NOW).await.unwrap();
+    assert_eq!((preview.files.len(), preview.failed.len(), preview.there_twice), (5, 0, 1), "{preview:#?}");
+    let report = imported(&scene, &paths).await;
+    assert_eq!(counts(&report.backup), (5, 0, 0, 0, 0), "{report:#?}");
+    assert_eq!(report.there_twice, 1, "{report:#?}");
+    // Whose the one sidecar is cannot be told.
+    assert_eq!(report.unmatched.without_sidecar.len(), 4, "{report:#?}");
+    assert_eq!(report.unmatched.sidecars_without_media.len(), 1, "{report:#?}");
+    let files = listed(&scene).await;
+    assert_eq!(of_name(&files, "eee.jpg"), [(albums(&["Google Photos"]), SECONDS + 1)]);
+    let in_albums = |name| of_name(&files, name).into_iter().map(|(albums, _)| albums).collect::<Vec<_>>();
+    assert_eq!(in_albums("ddd.jpg"), [albums(&["Google Photos"]), albums(&["Google Photos"])]);
+    assert_eq!(in_albums("fff.jpg"), [albums(&["Paris"]), albums(&["Paris"])]);
+    scene.verify_all(5).await;
     check_that_nothing_is_left(&scene, &paths, &report).await;
 }

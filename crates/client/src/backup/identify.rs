@@ -23,7 +23,7 @@ use crate::library::archive::{Archives, Entry};
 use crate::library::device::AssetKind;
 use crate::library::folder;
 use crate::library::opened::Opened;
-use crate::library::{DeviceAlbum, raw};
+use crate::library::{DeviceAlbum, raw, text_of};
 use crate::thumbnail::Subject;
 use bytes::Bytes;
 use darkslide_protocol::{FileId, Version};
@@ -481,7 +481,7 @@ fn paired(media: Vec<(Component, Probe)>) -> Vec<(Component, Option<Component>, 
 }
 
 fn name_of(component: &Component) -> String {
-    component.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    text_of(component.path.file_name().unwrap_or_default())
 }
 
 #[cfg(test)]

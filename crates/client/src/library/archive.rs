@@ -1,10 +1,10 @@
 //! A ZIP archive as a library: its entries are listed from the central directory and read where they lie.
 //!
-//! Nothing is unpacked, and names are only names: no path is ever made of one. Memory is bounded whatever an entry claims
+//! Nothing is unpacked, and names are only names: no path is ever made of one. They are the bytes that stand there, and of entries of one name each
+//! further one has a path of its own, with a number before it ([`without_number`]). Memory is bounded whatever an entry claims
 //! (PKWARE APPNOTE.TXT 6.3.10): an entry is read to the size that the directory gives and no further, and what cannot be
 //! sought in is inflated again within a budget. Entries are stored or deflated; encryption is told and not broken.
 
-use std::collections::btree_map::Entry::{Occupied, Vacant};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Take};
@@ -17,6 +17,7 @@ use rawzip::{CompressionMethod, MAX_CENTRAL_DIRECTORY_RECORD_SIZE, ZipArchive, Z
 use time::{Date, Month, Time};
 
 use super::folder::fingerprint;
+use super::path_of;
 use crate::catalog::Fingerprint;
 
 /// Inflated bytes that are kept behind the place that is read, for readers that look back.
@@ -30,6 +31,10 @@ const TIMES_INFLATED_MAX: u64 = 3;
 
 /// Bytes that any entry may be inflated again, however small.
 const INFLATED_AGAIN_MIN: u64 = 64 << 20;
+
+/// What stands before and behind the number of an entry whose name another had before it.
+const NUMBER_BEGIN: &str = "entry ";
+const NUMBER_END: &str = " of one name";
 
 /// Why an archive cannot be read. Nothing of it was.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +71,8 @@ pub struct Unreadable {
 #[derive(Debug)]
 pub struct Archive {
     entries: BTreeMap<PathBuf, Entry>,
+    /// How many entries have the name of another before them, that one counted.
+    repeated: HashMap<PathBuf, u64>,
     /// What is in it and cannot be read.
     pub unreadable: Vec<Unreadable>,
 }
@@ -80,7 +87,7 @@ impl Archive {
         }
         let mut buffer = vec![0; MAX_CENTRAL_DIRECTORY_RECORD_SIZE];
         let archive = ZipArchive::from_file(file, &mut buffer).map_err(|error| told(&error))?;
-        let mut listed = Self { entries: BTreeMap::new(), unreadable: Vec::new() };
+        let mut listed = Self { entries: BTreeMap::new(), repeated: HashMap::new(), unreadable: Vec::new() };
         let mut records = archive.entries(&mut buffer);
         let mut count = 0;
         while let Some(record) = records.next_entry().map_err(|error| told(&error))? {
@@ -129,11 +136,24 @@ impl Archive {
             pass("it has no name");
             return Ok(());
         }
-        match self.entries.entry(path.clone()) {
-            Vacant(vacant) => drop(vacant.insert(entry)),
-            Occupied(_) => pass("the archive has another entry of this name"),
-        }
+        let path = self.path_of_its_own(path);
+        self.entries.insert(path, entry);
         Ok(())
+    }
+
+    /// The path by which an entry is known. It depends on the directory alone: whenever the archive is read, it is the same.
+    fn path_of_its_own(&mut self, path: PathBuf) -> PathBuf {
+        if !self.entries.contains_key(&path) {
+            return path;
+        }
+        let number = self.repeated.entry(path.clone()).or_insert(1);
+        loop {
+            *number += 1;
+            let numbered = Path::new(&format!("{NUMBER_BEGIN}{number}{NUMBER_END}")).join(&path);
+            if !self.entries.contains_key(&numbered) {
+                return numbered;
+            }
+        }
     }
 
     /// Its entries by their paths.
@@ -478,9 +498,19 @@ fn is_tar(path: &Path, mut file: &File) -> io::Result<bool> {
 
 /// The path of an entry, relative and without steps upwards. It is compared with others and shown, and nothing is opened by it.
 fn path_of_name(name: &[u8]) -> PathBuf {
-    let name = String::from_utf8_lossy(name);
-    let parts = name.split('/').filter(|part| !matches!(*part, "" | "." | ".."));
-    parts.map(|part| part.replace('\0', "\u{fffd}")).collect()
+    let parts = name.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b"." | b".."));
+    let shown = |part: &[u8]| part.split(|byte| *byte == 0).collect::<Vec<_>>().join("\u{fffd}".as_bytes());
+    parts.map(|part| path_of(&shown(part))).collect()
+}
+
+/// The path of an entry without the number that it has where its name is that of another: `entry 2 of one name/a.jpg` as `a.jpg`.
+pub fn without_number(path: &Path) -> &Path {
+    let mut parts = path.components();
+    let first = parts.next().and_then(|first| first.as_os_str().to_str());
+    let number = first.and_then(|first| first.strip_prefix(NUMBER_BEGIN)?.strip_suffix(NUMBER_END));
+    let is_number = number.is_some_and(|number| number.parse::<u64>().is_ok());
+    let rest = parts.as_path();
+    if is_number && !rest.as_os_str().is_empty() { rest } else { path }
 }
 
 /// Nanoseconds since the epoch. Most archives give a wall's clock (4.4.6); it is taken for UTC, like Google's is.

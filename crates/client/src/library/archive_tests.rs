@@ -104,8 +104,72 @@ fn names_lead_nowhere() {
     let (_folder, path) = archive(&entries);
     let archive = Archive::open(&path).unwrap();
     let found: Vec<_> = archive.entries().map(|(path, _)| path.to_str().unwrap().to_owned()).collect();
-    assert_eq!(found, ["a/b/c.jpg", "abs.jpg", "d/e.jpg", "etc/passwd"]);
-    assert_eq!(archive.unreadable.len(), 1);
+    let again = "entry 2 of one name/a/b/c.jpg";
+    assert_eq!(found, ["a/b/c.jpg", "abs.jpg", "d/e.jpg", again, "etc/passwd"]);
+    assert_eq!(archive.unreadable, []);
+}
+
+/// Once, the second was an entry that could not be read.
+#[test]
+fn names_that_are_no_utf8_are_as_many_as_there_are() {
+    let (_folder, path) = archive(&[("a/caf1.jpg", Stored, b"one"), ("a/caf2.jpg", Stored, b"two")]);
+    let mut bytes = std::fs::read(&path).unwrap();
+    for at in 0..bytes.len() - 4 {
+        match &bytes[at..at + 4] {
+            b"caf1" => bytes[at + 3] = 0xe8,
+            b"caf2" => bytes[at + 3] = 0xe9,
+            _ => {}
+        }
+    }
+    std::fs::write(&path, bytes).unwrap();
+    let archive = Archive::open(&path).unwrap();
+    let paths: Vec<_> = archive.entries().map(|(path, _)| path.to_owned()).collect();
+    assert_eq!((paths.len(), archive.unreadable.len()), (2, 0), "{paths:?}");
+    if cfg!(unix) {
+        assert_eq!(paths, [path_of(b"a/caf\xe8.jpg"), path_of(b"a/caf\xe9.jpg")]);
+    }
+}
+
+/// Once, all but the first were entries that could not be read.
+#[test]
+fn entries_of_one_name_are_as_many_as_there_are() {
+    let names = ["a/xx1.jpg", "a/b.jpg", "a/xx2.jpg", "a/xx3.jpg"];
+    let contents: [&[u8]; 4] = [b"one", b"b", b"two", b"one"];
+    let entries: Vec<_> = names.iter().zip(contents).map(|(name, bytes)| (*name, Stored, bytes)).collect();
+    let (_folder, path) = archive(&entries);
+    let mut bytes = std::fs::read(&path).unwrap();
+    for at in 0..bytes.len() - 3 {
+        if bytes[at..].starts_with(b"xx") && bytes[at + 3] == b'.' {
+            bytes[at + 2] = b'x';
+        }
+    }
+    std::fs::write(&path, bytes).unwrap();
+    for _ in 0..2 {
+        let archive = Archive::open(&path).unwrap();
+        assert_eq!(archive.unreadable, []);
+        let read =
+            |(path, entry): (&Path, &Entry)| (path.to_str().unwrap().to_owned(), read_at(entry, 0, 10));
+        let found: Vec<_> = archive.entries().map(read).collect();
+        let expected = [
+            ("a/b.jpg", "b"),
+            ("a/xxx.jpg", "one"),
+            ("entry 2 of one name/a/xxx.jpg", "two"),
+            ("entry 3 of one name/a/xxx.jpg", "one"),
+        ];
+        let expected = expected.map(|(path, bytes)| (path.to_owned(), bytes.as_bytes().to_vec()));
+        assert_eq!(found, expected);
+        for (path, _) in archive.entries() {
+            assert_eq!(without_number(path).components().next(), Path::new("a").components().next());
+        }
+    }
+    for path in [
+        "entry 2 of one name.jpg",
+        "entry 2 of one name",
+        "entry of one name/a.jpg",
+        "a/entry 2 of one name/a",
+    ] {
+        assert_eq!(without_number(Path::new(path)), Path::new(path));
+    }
 }
 
 #[test]

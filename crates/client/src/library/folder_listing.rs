@@ -18,7 +18,7 @@ use darkslide_media::probe::micros_of;
 use super::device::{AssetId, AssetKind, DeviceAsset, Locality, Motion};
 use super::folder_library::{FolderSettings, album};
 use super::selection::Selection;
-use super::{LibraryChanges, Part, PassReason, folder, path_of, raw, settle};
+use super::{LibraryChanges, Part, PassReason, folder, path_of, raw, settle, text_of};
 use crate::backup::identify::{self, IdentifyError, Surroundings};
 use crate::backup::plan::unit_of;
 use crate::catalog::Fingerprint;
@@ -364,7 +364,7 @@ impl Look<'_> {
     fn assets_of(&self, folder: &Path, files: &Files) -> Vec<(OsString, Told)> {
         let media: Vec<(&OsString, &Seen, &Media)> =
             files.iter().filter_map(|(name, seen)| Some((name, seen, seen.media.as_ref()?))).collect();
-        let names: Vec<_> = media.iter().map(|(name, ..)| name.to_string_lossy()).collect();
+        let names: Vec<String> = media.iter().map(|(name, ..)| text_of(name)).collect();
         let items: Vec<Item<'_>> = media
             .iter()
             .zip(&names)

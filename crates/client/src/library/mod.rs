@@ -14,6 +14,7 @@ pub mod selection;
 pub mod settle;
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -238,6 +239,18 @@ pub fn raw(path: &Path) -> Vec<u8> {
     path.as_os_str().as_encoded_bytes().to_vec()
 }
 
+/// A name as text, to be compared and not to be shown: no two names have one text. A byte that is no UTF-8 is a character of its own, of the last ones that
+/// Unicode leaves to private use.
+pub(crate) fn text_of(name: &OsStr) -> String {
+    const BYTES: u32 = 0x0010_ff00;
+    let mut text = String::new();
+    for chunk in name.as_encoded_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().filter_map(|byte| char::from_u32(BYTES | u32::from(*byte))));
+    }
+    text
+}
+
 /// The path that [`raw`] was given.
 #[cfg(unix)]
 pub fn path_of(raw: &[u8]) -> PathBuf {
@@ -254,6 +267,19 @@ pub fn path_of(raw: &[u8]) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Once, of two names that are no UTF-8 a still and a video were one Live Photo.
+    #[test]
+    #[cfg(unix)]
+    fn no_two_names_are_one_text() {
+        let text = |name: &[u8]| text_of(path_of(name).as_os_str());
+        assert_eq!(text("caf\u{e9}.jpg".as_bytes()), "caf\u{e9}.jpg");
+        let names: [&[u8]; 5] =
+            [b"caf\xe9.jpg", b"caf\xe8.jpg", b"caf.jpg", "caf\u{fffd}.jpg".as_bytes(), b"caf\xff.jpg"];
+        let texts: std::collections::HashSet<String> = names.iter().map(|name| text(name)).collect();
+        assert_eq!(texts.len(), names.len(), "{texts:?}");
+        assert!(texts.iter().all(|text| text.starts_with("caf") && text.ends_with(".jpg")), "{texts:?}");
+    }
 
     #[test]
     fn albums_by_rule() {

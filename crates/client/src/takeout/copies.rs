@@ -12,7 +12,9 @@ use darkslide_media::takeout::names::{self, Match};
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::{Item, Source};
+use crate::library::archive::without_number;
 use crate::library::opened::Opened;
+use crate::library::text_of;
 
 /// Bytes at the beginning of two files that are compared.
 const COMPARED: u64 = 64 * 1024;
@@ -64,8 +66,11 @@ impl Once {
         self.names.iter().map(|(name, _)| name.as_str()).collect()
     }
 
-    fn stands_beside(&self, at: usize, other: &Self, there: usize) -> bool {
-        other.all(there).any(|there| self.all(at).any(|here| lies_in(here) == lies_in(there)))
+    /// How near a file is to one of the others of its folder: not at all, beside it, or beside it and spelled like it.
+    fn nearness(&self, at: usize, other: &Self, there: usize) -> u8 {
+        let pairs = other.all(there).flat_map(|there| self.all(at).map(move |here| (here, there)));
+        let beside = pairs.filter(|(here, there)| lies_in(here) == lies_in(there));
+        beside.map(|(here, there)| 1 + u8::from(is_composed(here) == is_composed(there))).max().unwrap_or(0)
     }
 
     /// A file and its copies.
@@ -86,7 +91,7 @@ pub(super) fn assign(media: &Once, sidecars: &Once) -> (Vec<Option<Match>>, Hash
             continue;
         };
         for &at in places {
-            let Some(sidecar) = chosen(media, at, places.len() == 1, sidecars, answers) else { continue };
+            let Some(sidecar) = chosen(media, at, places, sidecars, answers) else { continue };
             used.extend(answers);
             matches.splice(at..=at, [Some(Match { sidecar, ..found })]);
         }
@@ -94,20 +99,29 @@ pub(super) fn assign(media: &Once, sidecars: &Once) -> (Vec<Option<Match>>, Hash
     (matches, used)
 }
 
-/// Of sidecars of one name that say different things, the one from beside the picture; else the newest, if there is one such picture only. Of
-/// different pictures of one name, none gets what may be another's.
-fn chosen(media: &Once, at: usize, is_alone: bool, sidecars: &Once, answers: &[usize]) -> Option<usize> {
-    let near = answers.iter().find(|answer| media.stands_beside(at, sidecars, **answer));
-    let newest = || {
-        let modified =
-            |answer: &&usize| sidecars.items.get(**answer).map(|item| item.fingerprint.modified_ns);
-        answers.iter().max_by_key(modified)
-    };
-    near.or_else(|| is_alone.then(newest).flatten()).copied()
+/// Of sidecars of one name that say different things, the nearest, or where none is near the newest, if there is one such picture only.
+/// Of different pictures of one name (`places`), none gets what may be another's.
+fn chosen(media: &Once, at: usize, places: &[usize], sidecars: &Once, answers: &[usize]) -> Option<usize> {
+    let nearness = |at: usize, answer: usize| media.nearness(at, sidecars, answer);
+    let nearest = answers.iter().map(|answer| nearness(at, *answer)).max()?;
+    let those = || answers.iter().copied().filter(|answer| nearness(at, *answer) == nearest);
+    if places.len() == 1 {
+        let modified = |answer: &usize| sidecars.items.get(*answer).map(|item| item.fingerprint.modified_ns);
+        return if nearest > 0 { those().next() } else { those().max_by_key(modified) };
+    }
+    let one = those().next().filter(|_| nearest > 0 && those().count() == 1)?;
+    let is_rival = |other: &usize| *other != at && nearness(*other, one) >= nearest;
+    (!places.iter().any(is_rival)).then_some(one)
 }
 
 fn lies_in(item: &Item) -> (usize, Option<&Path>) {
-    (item.source, item.path.parent())
+    (item.source, without_number(&item.path).parent())
+}
+
+/// Whether accents are no characters of their own.
+fn is_composed(item: &Item) -> bool {
+    let name = name_of(&item.path);
+    name.nfc().eq(name.chars())
 }
 
 fn is_same(sources: &[Source], one: &Item, other: &Item) -> bool {
@@ -131,6 +145,7 @@ fn beginning(sources: &[Source], item: &Item) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// A name as text, of which no two are the same.
 pub(super) fn name_of(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    text_of(path.file_name().unwrap_or_default())
 }

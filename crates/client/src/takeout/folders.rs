@@ -20,6 +20,7 @@ use super::copies::{self, Once, name_of};
 use super::sources::Listed;
 use super::{Export, ImportOptions, Item, Source, Unmatched};
 use crate::catalog::DeviceAlbumKey;
+use crate::library::archive::without_number;
 use crate::library::opened::Opened;
 use crate::library::{DeviceAlbum, FolderAlbums, raw};
 
@@ -84,7 +85,10 @@ pub(super) fn sort(listed: Listed, options: &ImportOptions) -> Export {
     let Listed { sources, mut items, unreadable, left_out } = listed;
     // In whichever order the archives were named: of equal pictures the first decides.
     let root = |item: &Item| sources.get(item.source).map(|source| &source.root);
-    items.sort_by(|one, other| one.path.cmp(&other.path).then_with(|| root(one).cmp(&root(other))));
+    items.sort_by(|one, other| {
+        let by_name = without_number(&one.path).cmp(without_number(&other.path));
+        by_name.then_with(|| root(one).cmp(&root(other))).then_with(|| one.path.cmp(&other.path))
+    });
     let mut sorted: BTreeMap<PathBuf, Vec<Item>> = BTreeMap::new();
     for item in items {
         sorted.entry(folder_of(&item.path)).or_default().push(item);
@@ -203,9 +207,9 @@ fn read_bytes(source: &Source, item: &Item) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// The folder of a file in the export, the same wherever it was unpacked: what is above `Takeout` does not count, nor does whether
-/// accents are characters of their own.
+/// accents are characters of their own, nor that an archive has several files of one name.
 fn folder_of(path: &Path) -> PathBuf {
-    let folder = path.parent().unwrap_or(Path::new(""));
+    let folder = without_number(path).parent().unwrap_or(Path::new(""));
     let parts: Vec<&OsStr> = folder
         .components()
         .filter_map(|part| if let Component::Normal(part) = part { Some(part) } else { None })
@@ -229,6 +233,8 @@ mod tests {
             ("Google Photos/Paris/a.jpg", "Google Photos/Paris"),
             ("Takeout/Google Photos/cafe\u{301}/a.jpg", "Google Photos/café"),
             ("a.jpg", ""),
+            ("entry 2 of one name/a.jpg", ""),
+            ("entry 2 of one name/Google Photos/Paris/a.jpg", "Google Photos/Paris"),
         ] {
             assert_eq!(folder_of(Path::new(path)), Path::new(expected), "{path}");
         }

@@ -14,6 +14,7 @@ use darkslide_media::takeout::live;
 use darkslide_media::takeout::names::Kinship;
 use darkslide_media::takeout::verdict;
 
+use super::copies::name_of;
 use super::folders::{Folder, read_sidecar};
 use super::{Export, FolderSteps, Item};
 use crate::backup::identify::{
@@ -192,9 +193,7 @@ fn is_other_name(title: &str, path: &Path) -> bool {
 
 /// Joins the halves of Live Photos; everything else stays alone.
 fn paired(seen: Vec<Seen>, now: i64) -> Vec<(Seen, Option<Seen>)> {
-    let name =
-        |seen: &Seen| seen.component.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let names: Vec<String> = seen.iter().map(name).collect();
+    let names: Vec<String> = seen.iter().map(|seen| name_of(&seen.component.path)).collect();
     let item = |(seen, name)| live_item(seen, name);
     let items: Vec<live::Item<'_>> = seen.iter().zip(&names).map(item).collect();
     let pairs = live::pair(&items, now);
