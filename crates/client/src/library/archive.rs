@@ -13,7 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use flate2::bufread::DeflateDecoder;
 use rawzip::time::ZipDateTimeKind;
-use rawzip::{CompressionMethod, MAX_CENTRAL_DIRECTORY_RECORD_SIZE, ZipArchive, ZipFileHeaderRecord};
+use rawzip::{
+    CompressionMethod, FileReader, MAX_CENTRAL_DIRECTORY_RECORD_SIZE, ZipFileHeaderRecord, ZipLocator,
+};
 use time::{Date, Month, Time};
 
 use super::folder::fingerprint;
@@ -31,6 +33,9 @@ const TIMES_INFLATED_MAX: u64 = 3;
 
 /// Bytes that any entry may be inflated again, however small.
 const INFLATED_AGAIN_MIN: u64 = 64 << 20;
+
+/// Bytes of the record at an archive's end, without its comment.
+const END_LEN: usize = 22;
 
 /// What stands before and behind the number of an entry whose name another had before it.
 const NUMBER_BEGIN: &str = "entry ";
@@ -86,7 +91,9 @@ impl Archive {
             return Err(ArchiveError::Tar);
         }
         let mut buffer = vec![0; MAX_CENTRAL_DIRECTORY_RECORD_SIZE];
-        let archive = ZipArchive::from_file(file, &mut buffer).map_err(|error| told(&error))?;
+        let end = behind_the_directory(&file)?;
+        let located = ZipLocator::new().locate_in_reader(FileReader::from(file), &mut buffer, end);
+        let archive = located.map_err(|(_, error)| told(&error))?;
         let mut listed = Self { entries: BTreeMap::new(), repeated: HashMap::new(), unreadable: Vec::new() };
         let mut records = archive.entries(&mut buffer);
         let mut count = 0;
@@ -484,6 +491,24 @@ fn told(error: &rawzip::Error) -> ArchiveError {
         IO(error) => ArchiveError::Read(io::Error::new(error.kind(), error.to_string())),
         other => ArchiveError::Damaged(other.to_string()),
     }
+}
+
+/// Where the record of an archive's end (4.3.16) ends: of the last one whose comment goes to the end of the file, because a comment may have in
+/// it what looks like one. Where there is none, something is behind the archive, or it has no end: then that of the file.
+fn behind_the_directory(mut file: &File) -> io::Result<u64> {
+    let len = file.metadata()?.len();
+    let begin = len.saturating_sub((END_LEN + usize::from(u16::MAX)) as u64);
+    file.seek(SeekFrom::Start(begin))?;
+    let mut tail = Vec::new();
+    file.take(len - begin).read_to_end(&mut tail)?;
+    let is_end = |(at, record): &(usize, &[u8])| match record {
+        [b'P', b'K', 5, 6, .., low, high] => {
+            at + END_LEN + usize::from(u16::from_le_bytes([*low, *high])) == tail.len()
+        }
+        _ => false,
+    };
+    let found = tail.windows(END_LEN).enumerate().rfind(is_end);
+    Ok(found.map_or(len, |(at, _)| begin + (at + END_LEN) as u64))
 }
 
 fn is_tar(path: &Path, mut file: &File) -> io::Result<bool> {

@@ -172,6 +172,37 @@ fn entries_of_one_name_are_as_many_as_there_are() {
     }
 }
 
+/// Once, the end of the archive was sought in its comment.
+#[test]
+fn a_comment_is_no_directory() {
+    let bytes = content(1000);
+    let (folder, path) = archive(&[("a.jpg", Stored, &bytes)]);
+    let whole = std::fs::read(&path).unwrap();
+    let with_comment = |comment: &[u8], behind: &[u8]| {
+        let path = folder.path().join("commented.zip");
+        let (before, _) = whole.split_at(whole.len() - 2);
+        let length = u16::try_from(comment.len()).unwrap().to_le_bytes();
+        std::fs::write(&path, [before, &length, comment, behind].concat()).unwrap();
+        Archive::open(&path).map(|archive| read_at(archive.entry(Path::new("a.jpg")).unwrap(), 0, 2000))
+    };
+    let end = &whole[whole.len() - 22..];
+    for comment in [
+        b"".to_vec(),
+        b"hello PK\x05\x06 there".to_vec(),
+        b"PK\x05\x06".to_vec(),
+        [&b"PK\x05\x06"[..], &[0; 17]].concat(),
+        // An end whose own comment would be longer or shorter than what is behind it.
+        [end, b"x"].concat(),
+        [&end[..20], &[9, 0], b"x"].concat(),
+        vec![b'x'; 65_535],
+        [&vec![b'x'; 65_000][..], b"PK\x05\x06", &[b'x'; 500]].concat(),
+    ] {
+        assert!(with_comment(&comment, b"").unwrap() == bytes, "{:?}", &comment[..comment.len().min(50)]);
+    }
+    // What a download put behind it does no harm.
+    assert!(with_comment(b"", &[0; 5000]).unwrap() == bytes);
+}
+
 #[test]
 fn what_is_no_whole_archive_is_told() {
     let bytes = content(100_000);
