@@ -24,6 +24,9 @@ pub(crate) const OWN: &str = "darkslide";
 /// The key of what a file was before, where that is only the beginning of what it is.
 pub(crate) const SUPERSEDES: &str = "supersedes";
 
+/// The key that says that somebody else than the file said when it was taken.
+pub(crate) const DATED: &str = "dated";
+
 /// The key of the list.
 const ALSO: &str = "also";
 

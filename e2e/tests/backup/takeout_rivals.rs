@@ -1,5 +1,6 @@
 //! Google Takeout: where two things are said of one picture, or one name is that of two.
 
+use crate::edits::taken;
 use crate::scene::{Scene, picture};
 use crate::takeout::{
     NOW, Pack, SECONDS, YEAR, albums, caption, check_that_nothing_is_left, counts, imported, listed, of_name,
@@ -197,4 +198,43 @@ async fn an_archive_with_two_entries_of_one_name_goes_in_whole() {
     assert_eq!(in_albums("fff.jpg"), [albums(&["Paris"]), albums(&["Paris"])]);
     scene.verify_all(5).await;
     check_that_nothing_is_left(&scene, &paths, &report).await;
+}
+
+/// Once, the date of the last was shown: as if its owner had corrected the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_equal_pictures_the_first_says_when_it_was_taken() {
+    // As the picture says.
+    const TAKEN: i64 = 1_563_639_438;
+    const LATER: &str = "Takeout/Google Photos/Photos from 2024";
+    let scene = Scene::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let pictures = |place: &str, by: i64| {
+        Pack::default()
+            .file(&format!("{place}/a.jpg"), picture(1, 5000))
+            .json(&format!("{place}/a.jpg.json"), &sidecar("a.jpg", SECONDS + by))
+            // It says of itself when it was taken, and so does the first sidecar.
+            .file(&format!("{place}/b.jpg"), taken(18, 2))
+            .json(&format!("{place}/b.jpg.json"), &sidecar("b.jpg", TAKEN + by))
+    };
+    let both = [pictures(YEAR, 0).zip(&path("1.zip")), pictures(LATER, 9_000_000).zip(&path("2.zip"))];
+    let report = imported(&scene, &both).await;
+    assert_eq!(counts(&report.backup), (2, 2, 0, 0, 0), "{report:#?}");
+    let files = listed(&scene).await;
+    assert_eq!(of_name(&files, "a.jpg"), [(albums(&["Google Photos"]), SECONDS)]);
+    assert_eq!(of_name(&files, "b.jpg"), [(albums(&["Google Photos"]), TAKEN)]);
+    // One that comes later finds them in the vault.
+    let last = pictures("Takeout/Google Photos/Photos from 2025", 90_000_000).zip(&path("3.zip"));
+    let report = imported(&scene, &[last]).await;
+    assert_eq!(counts(&report.backup), (0, 2, 0, 0, 0), "{report:#?}");
+    let files = listed(&scene).await;
+    assert_eq!(of_name(&files, "a.jpg"), [(albums(&["Google Photos"]), SECONDS)]);
+    assert_eq!(of_name(&files, "b.jpg"), [(albums(&["Google Photos"]), TAKEN)]);
+    // What a later export says of the same pictures is a correction.
+    let corrected = pictures(YEAR, 9_500_000).zip(&path("4.zip"));
+    let report = imported(&scene, &[corrected]).await;
+    assert_eq!(counts(&report.backup), (0, 2, 0, 0, 0), "{report:#?}");
+    let files = listed(&scene).await;
+    assert_eq!(of_name(&files, "a.jpg"), [(albums(&["Google Photos"]), SECONDS + 9_500_000)]);
+    assert_eq!(of_name(&files, "b.jpg"), [(albums(&["Google Photos"]), TAKEN + 9_500_000)]);
 }

@@ -10,6 +10,7 @@
 //! | `rawTitle` | the name's bytes, percent-encoded, where they are no UTF-8; `title` then replaces what is none |
 //! | `videoTitle`, `rawVideoTitle` | a Live Photo's video: its name, likewise |
 //! | `videoModificationTime`, `videoModificationTimeNanos` | and its modification time, µs since the epoch |
+//! | `dated` | true where the sidecar of an export said when it was taken: no other sidecar of equal content says it again |
 //! | `supersedes` | the content hash of what the file was before, where that is the beginning of what it is now |
 
 use std::ffi::OsStr;
@@ -23,7 +24,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Map, Value};
 
 use super::identify::Asset;
-use crate::appearance::{Appearance, OWN, SUPERSEDES};
+use crate::appearance::{Appearance, DATED, OWN, SUPERSEDES};
 use crate::catalog::Fingerprint;
 use crate::library::{DeviceAlbum, path_of};
 
@@ -48,7 +49,10 @@ pub fn metadata(asset: &Asset, content: &ContentHash, placeholder: bool) -> File
         .duration_millis
         .filter(|_| metadata.kind == FileKind::Video)
         .and_then(|millis| i64::try_from(millis.saturating_add(500) / 1000).ok());
-    let own = own_keys(asset);
+    let mut own = own_keys(asset);
+    if asset.told.as_ref().is_some_and(|told| told.dated) {
+        own.insert(DATED.to_owned(), Value::Bool(true));
+    }
     if !own.is_empty() {
         metadata.unknown.insert(OWN.to_owned(), Value::Object(own));
     }

@@ -186,6 +186,8 @@ pub struct Told {
     pub caption: Option<String>,
     /// The corrected capture time, µs since the epoch.
     pub taken: Option<i64>,
+    /// Whether it was said at all when it was taken, corrected or not.
+    pub dated: bool,
     /// The corrected place.
     pub place: Option<Place>,
     /// Kept out of the main view.

@@ -89,6 +89,8 @@ pub(super) struct Run {
     pub(super) room_in_memory: Arc<Semaphore>,
     /// Marks of the contents that are known already.
     pub(super) marks: Mutex<Marks>,
+    /// Files of which a sidecar said in this run when they were taken.
+    pub(super) dated: Mutex<HashSet<darkslide_protocol::FileId>>,
     /// Where small uploads are handed in, while assets are worked on.
     counter: Mutex<Option<Counter>>,
     pub(super) hashing: Semaphore,
@@ -163,6 +165,7 @@ impl Run {
             lines: Lines::default(),
             room_in_memory: Arc::new(Semaphore::new(memory.room_units as usize)),
             marks: Mutex::default(),
+            dated: Mutex::default(),
             counter: Mutex::default(),
             hashing_small: Together::in_company(
                 memory.hashed_together,

@@ -128,6 +128,7 @@ impl Export {
                     .filter(|title| *kinship == Kinship::Own && is_other_name(title, &component.path)),
                 caption: sidecar.description.clone(),
                 taken: verdict.edited_time,
+                dated: verdict::told_moment(sidecar, now).is_some(),
                 place: verdict.edited_place,
                 archived: sidecar.archived,
                 favourite: sidecar.favourite,
