@@ -238,3 +238,24 @@ async fn of_equal_pictures_the_first_says_when_it_was_taken() {
     assert_eq!(of_name(&files, "a.jpg"), [(albums(&["Google Photos"]), SECONDS + 9_500_000)]);
     assert_eq!(of_name(&files, "b.jpg"), [(albums(&["Google Photos"]), TAKEN + 9_500_000)]);
 }
+
+/// Once, a picture took the file of the album for its sidecar, or had none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_title_without_an_extension_is_that_of_the_picture() {
+    let scene = Scene::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let paris = "Takeout/Google Photos/Paris";
+    let pack = Pack::default()
+        .file(&format!("{YEAR}/Untitled.jpg"), picture(1, 5000))
+        .json(&format!("{YEAR}/Untitled.json"), &sidecar("Untitled", SECONDS))
+        .file(&format!("{paris}/Metadaten.jpg"), picture(2, 5000))
+        .album(paris, "Paris, Mai");
+    let paths = [pack.zip(&folder.path().join("1.zip"))];
+    let report = imported(&scene, &paths).await;
+    assert_eq!(counts(&report.backup), (2, 0, 0, 0, 0), "{report:#?}");
+    assert_eq!(report.unmatched.without_sidecar.len(), 1, "{report:#?}");
+    let files = listed(&scene).await;
+    assert_eq!(of_name(&files, "Untitled.jpg"), [(albums(&["Google Photos"]), SECONDS)]);
+    assert_eq!(of_name(&files, "Metadaten.jpg")[0].0, albums(&["Paris, Mai"]));
+    check_that_nothing_is_left(&scene, &paths, &report).await;
+}

@@ -98,8 +98,8 @@ pub(super) fn sort(listed: Listed, options: &ImportOptions) -> Export {
     let mut sorting =
         Sorting { sources, albums: HashMap::new(), unreadable, unmatched: Unmatched::default() };
     for (path, items) in sorted {
-        let (folder, used) = Folder::of(&sorting.sources, items);
-        let album = sorting.look_at_the_rest(&folder, &used);
+        let (mut folder, used) = Folder::of(&sorting.sources, items);
+        let album = sorting.look_at_the_rest(&mut folder, &used);
         sorting.name_album(&path, &folder, album, &otherwise.name);
         folders.insert(path, folder);
     }
@@ -125,10 +125,21 @@ impl Sorting {
         self.sources.get(item.source).expect("an item lies in one of the sources")
     }
 
-    /// Sees what the files without a partner are; among them may be the folder's own, which says what album it is.
-    fn look_at_the_rest(&mut self, folder: &Folder, used: &HashSet<usize>) -> Option<AlbumDocument> {
+    /// Sees what the files without a partner are; among them may be the folder's own, which says what album it is. That one may seem to be the sidecar
+    /// of a picture whose title has no extension.
+    fn look_at_the_rest(&mut self, folder: &mut Folder, used: &HashSet<usize>) -> Option<AlbumDocument> {
         let mut album = None;
-        for (_, item) in folder.sidecars.iter().enumerate().filter(|(at, _)| !used.contains(at)) {
+        for (at, item) in folder.sidecars.iter().enumerate() {
+            if used.contains(&at) {
+                if is_of_one_word(&item.path)
+                    && let Ok(Document::Album(found)) = read_document(self.source(item), item)
+                {
+                    album.get_or_insert(found);
+                    let is_it = |found: &&mut Option<Match>| found.is_some_and(|found| found.sidecar == at);
+                    folder.matches.iter_mut().filter(is_it).for_each(|found| *found = None);
+                }
+                continue;
+            }
             let whole = self.source(item).root.join(&item.path);
             let shown = whole.display().to_string();
             match read_document(self.source(item), item) {
@@ -168,6 +179,11 @@ impl Sorting {
             self.albums.entry(whole).or_insert_with(album);
         }
     }
+}
+
+/// Whether a JSON file has no other extension, like those of albums.
+fn is_of_one_word(path: &Path) -> bool {
+    path.file_stem().is_some_and(|stem| Path::new(stem).extension().is_none())
 }
 
 /// Whether the name of a file alone says that it is a picture or a video.

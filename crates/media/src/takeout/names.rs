@@ -11,6 +11,7 @@
 //! | sidecars of the namesakes | the same with `(1)`, `(2)`, … before `.json` |
 //! | edited copy | *T* with `-edited` (in the account's language) behind its stem; it has no sidecar of its own |
 //! | video of a Live Photo | the stem of the still with another extension; it has none either |
+//! | a title without an extension | the picture is exported with one, and its sidecar without: `Untitled.jpg`, `Untitled.json` |
 //!
 //! What "character" means beyond ASCII is not documented: characters, UTF-16 units and bytes are all tried. Exact names
 //! come first, then clipped ones, then the rest. Where clipping has made two pictures claim one sidecar, neither gets it:
@@ -29,7 +30,7 @@ const SIDECAR_MAX: usize = 46;
 /// What newer exports put behind the title, as far as there is room.
 const SUPPLEMENT: &str = ".supplemental-metadata";
 
-/// Lengths of names that may have been clipped, in characters: all of it at 47, or the stem at 47 and the extension behind it.
+/// Lengths of names that may have been clipped, in whatever is counted: all of it at 47, or the stem at 47 and the extension behind it.
 const CLIPPED_MEDIA: std::ops::RangeInclusive<usize> = 47..=52;
 
 /// What Google puts behind the stem of an edited copy, in the languages that are known to do so.
@@ -95,7 +96,7 @@ pub fn assign(media: &[&str], sidecars: &[&str]) -> Vec<Option<Match>> {
     let shelf = Shelf::new(sidecars);
     let media: Vec<Media> = media.iter().map(|name| Media::new(name)).collect();
     let mut found = Found { slots: vec![Slot::Open; media.len()], taken: HashSet::new() };
-    for level in [Shelf::exact, Shelf::clipped, Shelf::other_extension] {
+    for level in [Shelf::exact, Shelf::clipped, Shelf::other_extension, Shelf::without_extension] {
         shelf.give(&media, &mut found, level);
     }
     let shared = |one: &Media| {
@@ -176,8 +177,16 @@ impl Media {
     }
 
     fn may_be_clipped(&self) -> bool {
-        let (characters, units) = (self.title.chars().count(), self.title.encode_utf16().count());
-        [characters, units, self.title.len()].iter().any(|count| CLIPPED_MEDIA.contains(count))
+        // A character of several units that did not fit leaves all but one of them empty.
+        let is_clipped = |width: fn(char) -> usize| {
+            let (length, widest) = self
+                .title
+                .chars()
+                .map(width)
+                .fold((0, 1), |(length, widest), width| (length + width, widest.max(width)));
+            (length..length + widest).any(|length| CLIPPED_MEDIA.contains(&length))
+        };
+        is_clipped(|_| 1) || is_clipped(char::len_utf16) || is_clipped(char::len_utf8)
     }
 }
 
@@ -317,11 +326,17 @@ impl Shelf {
         Claim::of(titles.filter_map(|title| self.of_folded_title(&title, media.number)).collect())
     }
 
+    /// The title at Google had no extension, and the file that was exported was given one. What may be clipped is no whole title.
+    fn without_extension(&self, media: &Media) -> Claim {
+        let found = self.of_title(split_extension(&media.title).0, media.number);
+        Claim::of(found.filter(|at| !may_be_clipped(self.base(*at), media.number)).into_iter().collect())
+    }
+
     /// The sidecar of the picture that this one was edited from.
     fn original_of(&self, media: &Media) -> Option<usize> {
         let original = Media::new(&before_edit(&media.name)?);
         let own = [Self::exact, Self::clipped].iter().find_map(|level| level(self, &original).is);
-        own.or_else(|| self.other_extension(&original).is)
+        own.or_else(|| self.other_extension(&original).is).or_else(|| self.without_extension(&original).is)
     }
 
     /// The sidecar of the still of which this may be the video.

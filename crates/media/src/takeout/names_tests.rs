@@ -36,7 +36,6 @@ fn whole_names() {
     none("IMG_1000.jpg", "IMG_1001.jpg.json");
     none("IMG_1000.jpg", "IMG_1000.jpg.txt");
     none("IMG_1000.jpg", ".json");
-    none("metadata.jpg", "metadata.json");
 }
 
 #[test]
@@ -151,6 +150,44 @@ fn other_extensions() {
             ("IMG_1.MP4", Some(("IMG_1.HEIC.json", Kinship::Companion))),
         ],
     );
+}
+
+/// Once, no picture had these.
+#[test]
+fn titles_without_an_extension() {
+    own("Untitled.jpg", "Untitled.json");
+    own("Untitled.mp4", "Untitled.json");
+    own("noext2.jpg", "noext2.supplemental-metadata.json");
+    own("noext2.jpg", "noext2.suppl.json");
+    own("noext2(1).jpg", "noext2.supplemental-metadata(1).json");
+    none("noext2(1).jpg", "noext2.supplemental-metadata.json");
+    none("Untitled.jpg", "untitled.json");
+    // Whole names come first.
+    check(
+        &["a.jpg", "a.png"],
+        &["a.json", "a.jpg.json"],
+        &[("a.jpg", Some(("a.jpg.json", Kinship::Own))), ("a.png", Some(("a.json", Kinship::Own)))],
+    );
+    // Nothing says whose it is.
+    check(&["a.jpg", "a.png"], &["a.json"], &[("a.jpg", None), ("a.png", None)]);
+    check(
+        &["a.jpg", "a-edited.jpg"],
+        &["a.json"],
+        &[("a.jpg", Some(("a.json", Kinship::Own))), ("a-edited.jpg", Some(("a.json", Kinship::Edited)))],
+    );
+}
+
+/// Once, a name was taken for a clipped one only where the last character just fitted.
+#[test]
+fn clipped_before_a_character_that_did_not_fit() {
+    // Of forty-three and forty-six UTF-16 units, towers that take two of them.
+    own(&format!("{}.jpg", "🗼".repeat(21)), &format!("{}.json", "🗼".repeat(23)));
+    own(&format!("a{}.jpg", "🗼".repeat(21)), &format!("a{}.json", "🗼".repeat(22)));
+    // Of as many bytes, letters that take two.
+    own(&format!("a{}.jpg", "ф".repeat(21)), &format!("a{}.json", "ф".repeat(22)));
+    own(&format!("{}.jpg", "ф".repeat(21)), &format!("{}.json", "ф".repeat(23)));
+    // A name of letters of one unit is as long as it is.
+    none(&format!("{}.jpg", "a".repeat(42)), &format!("{}.json", "a".repeat(46)));
 }
 
 /// What a model of the exporter makes of the titles of one folder: the names of the pictures and of their sidecars.
