@@ -1,10 +1,6 @@
 //! `POST /v1/batch`: objects and commits in one request, replays, content tags, what is refused, and what purging leaves.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "what a test needs and does not get fails the test"
-)]
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
 
 mod support;
 

@@ -247,7 +247,8 @@ async fn only_memberships(tx: &mut Tx, files: &[FileId]) -> Result<HashMap<FileI
 #[cfg(test)]
 mod tests {
     use super::*;
-    use darkslide_protocol::upload::{ObjectKey, ObjectReference};
+    use darkslide_protocol::upload::ObjectReference;
+    use darkslide_protocol::{ObjectKey, Opaque};
 
     #[test]
     fn what_is_named_again_comes_behind_what_was_named_first() {
@@ -255,7 +256,7 @@ mod tests {
             file_id: FileId(file),
             thumbnail: ObjectReference {
                 object_key: ObjectKey(object.to_owned()),
-                decryption_header: "header".into(),
+                decryption_header: Opaque("header".to_owned()),
                 size: None,
             },
         };
