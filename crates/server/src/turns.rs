@@ -3,7 +3,6 @@
 //! This orders the requests of one process; between processes the file's lock and the database's row decide. Kept with the turn is
 //! the hash of the bytes so far; losing it costs one more reading of the file.
 
-use crate::objects::RunningDigest;
 use crate::store::uploads::ObjectAddress;
 use darkslide_protocol::AccountId;
 use std::collections::HashMap;
@@ -30,14 +29,14 @@ struct Lane {
     account: AccountId,
     /// Stops the newest request.
     newest: Mutex<CancellationToken>,
-    turn: Arc<tokio::sync::Mutex<Option<RunningDigest>>>,
+    turn: Arc<tokio::sync::Mutex<Option<blake3::Hasher>>>,
 }
 
 /// One request's turn.
 #[derive(Debug)]
 pub struct Turn {
-    /// The hash of the bytes so far, if this process wrote them all.
-    pub running: OwnedMutexGuard<Option<RunningDigest>>,
+    /// The hash of the bytes so far, if this process wrote or read them all.
+    pub running: OwnedMutexGuard<Option<blake3::Hasher>>,
     /// Ends when somebody newer has come, or the process is asked to end.
     pub stop: CancellationToken,
     _lane: Arc<Lane>,

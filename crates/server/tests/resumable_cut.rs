@@ -4,11 +4,12 @@
 
 mod support;
 
+use darkslide_protocol::Opaque;
 use darkslide_protocol::limits::DAY_MICROS;
 use darkslide_protocol::tus::chunk_digest;
 use darkslide_server::config::RawConfig;
 use darkslide_server::jobs::expire::sweep_orphans;
-use darkslide_server::objects::Objects;
+use darkslide_server::objects::{Objects, Reached};
 use sqlx::Row as _;
 use support::tus::{Tus, database, now, until};
 use support::vault::noise;
@@ -144,7 +145,7 @@ async fn two_processes_over_one_folder_never_write_one_upload_together() {
     let bytes = noise(9, 1_000_000);
     let url = tus.begin(bytes.len()).await;
     let other = Objects::open(server.folder()).unwrap();
-    let held = other.open_growing(tus.at(&url).object, 0, None, None).await.unwrap();
+    let held = other.open_growing(tus.at(&url).object, reached(&[]), None).await.unwrap();
     tus.append(&url, 0, &bytes).await.failed(423, Some("LOCKED"));
     drop(held);
     assert_eq!(tus.append(&url, 0, &bytes[..500_000]).await.status, 204);
@@ -172,12 +173,17 @@ async fn a_file_is_cut_only_by_who_knows_that_it_may() {
     let url = tus.begin(bytes.len()).await;
     assert_eq!(tus.append(&url, 0, &bytes[..900_000]).await.status, 204);
     let other = Objects::open(server.folder()).unwrap();
-    let held = other.open_growing(tus.at(&url).object, 500_000, None, None).await.unwrap();
+    let held = other.open_growing(tus.at(&url).object, reached(&bytes[..500_000]), None).await.unwrap();
     assert_eq!(tus.file(&url).metadata().unwrap().len(), 900_000, "to open it cuts nothing off");
     drop(held);
-    let held = other.open_growing(tus.at(&url).object, 500_000, None, None).await.unwrap();
+    let held = other.open_growing(tus.at(&url).object, reached(&bytes[..500_000]), None).await.unwrap();
     drop(held.cut().await.unwrap());
     assert_eq!(tus.file(&url).metadata().unwrap().len(), 500_000);
+}
+
+fn reached(before: &[u8]) -> Reached {
+    let digest = (!before.is_empty()).then(|| *blake3::hash(before).as_bytes());
+    Reached { offset: before.len() as u64, digest, running: None }
 }
 
 async fn writer(server: &TestServer) -> Option<String> {
@@ -207,6 +213,37 @@ async fn a_restarted_server_goes_on_and_trusts_nothing_that_was_not_recorded() {
     assert_eq!(tus.object(&url).await.unwrap(), bytes);
 }
 
+/// Bytes that were acknowledged and that the disk then damaged became part of what the server vouched for: its digest was taken of
+/// what lay there after a restart, and who freed room for it lost the only good copy.
+#[tokio::test]
+async fn what_a_disk_damaged_before_a_restart_is_not_gone_on_with() {
+    for (asked_first, requests) in [(true, 1_usize), (false, 1), (true, 3), (false, 3)] {
+        let server = TestServer::start().await;
+        let tus = Tus::new(&server, "tus@example.org").await;
+        let bytes = noise(17, 1_200_000);
+        let url = tus.begin(bytes.len()).await;
+        for number in 0..requests {
+            let at = |number| 900_000 / requests * number;
+            let (from, to) = (at(number), at(number + 1));
+            assert_eq!(tus.append(&url, from, &bytes[from..to]).await.status, 204);
+        }
+        let mut file = std::fs::read(tus.file(&url)).unwrap();
+        file[100_000] ^= 1;
+        std::fs::write(tus.file(&url), file).unwrap();
+        let (token, account) = (tus.token.clone(), tus.account);
+        let id = url.rsplit('/').next().unwrap().to_owned();
+        let server = TestServer::start_in(server.stop().await, raw_config()).await;
+        let tus = Tus { server: &server, token, account };
+        let url = server.url(&format!("/v1/uploads/{id}"));
+        if asked_first {
+            assert_eq!(tus.offset(&url).await, 900_000);
+        }
+        tus.append(&url, 900_000, &bytes[900_000..]).await.failed(410, Some("GONE"));
+        assert_eq!(tus.head(&url).await.status, 404);
+        assert!(tus.object(&url).await.is_none() && !tus.file(&url).exists());
+    }
+}
+
 /// A kill between writing and recording, which is where there are most bytes to lose.
 #[tokio::test]
 async fn what_was_written_before_a_kill_is_not_sent_again() {
@@ -218,8 +255,9 @@ async fn what_was_written_before_a_kill_is_not_sent_again() {
     drop(tus.patch_partly(&url, 100_000, 2_900_000, &bytes[100_000..2_000_000]).await);
     until("what was sent is recorded", async || tus.row(&url).await.offset == 2_000_000).await;
     let forget = async || {
-        let text = "UPDATE uploads SET durable_offset = 900000, chunk_digest = 'of less'";
-        sqlx::query(text).execute(&database(&server).await).await.unwrap();
+        let text = "UPDATE uploads SET durable_offset = 900000, digest = $1, chunk_digest = 'of less'";
+        let digest = Opaque::encode(blake3::hash(&bytes[..900_000]).as_bytes()).0;
+        sqlx::query(text).bind(digest).execute(&database(&server).await).await.unwrap();
     };
     forget().await;
     let head = tus.head(&url).await;
@@ -275,7 +313,8 @@ async fn a_crash_at_the_end_is_put_right_by_whoever_asks_next() {
         let mut file = std::fs::read(tus.file(&url)).unwrap();
         file.extend_from_slice(&bytes[50_000..]);
         std::fs::write(tus.file(&url), file).unwrap();
-        sqlx::query("UPDATE uploads SET durable_offset = length WHERE id = $1")
+        sqlx::query("UPDATE uploads SET durable_offset = length, digest = $1 WHERE id = $2")
+            .bind(Opaque::encode(blake3::hash(&bytes).as_bytes()).0)
             .bind(tus.at(&url).object.to_string())
             .execute(&database(&server).await)
             .await

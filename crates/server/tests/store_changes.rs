@@ -240,24 +240,13 @@ async fn what_another_process_commits_is_found_by_looking() {
     }
 }
 
-/// The tables as they were before a membership said whose it is.
-async fn as_it_was(url: &str) -> sqlx::AnyPool {
-    sqlx::any::install_default_drivers();
-    let mode = if url.starts_with("sqlite") { "?mode=rwc" } else { "" };
-    let pool = sqlx::AnyPool::connect(&format!("{url}{mode}")).await.unwrap();
-    let all = sqlx::migrate!("./migrations");
-    let earlier: Vec<_> = all.migrations.iter().filter(|migration| migration.version < 5).cloned().collect();
-    let migrator = sqlx::migrate::Migrator { migrations: earlier.into(), ..sqlx::migrate::Migrator::DEFAULT };
-    migrator.run(&pool).await.unwrap();
-    pool
-}
-
 #[tokio::test]
 async fn a_database_of_before_has_its_memberships_in_the_feed() {
     for url in support::database_urls().await {
         let folder = tempfile::tempdir().unwrap();
         let url = url.unwrap_or_else(|| Store::sqlite_url(&folder.path().join("db")));
-        let pool = as_it_was(&url).await;
+        // Before a membership said whose it is.
+        let pool = support::database_before(&url, 5).await;
         for text in [
             "INSERT INTO accounts (id, status, version, usage, email_mfa, created_at)
              VALUES (1, 'active', 30, 0, 0, 0), (2, 'active', 30, 0, 0, 0)",

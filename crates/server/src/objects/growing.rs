@@ -1,14 +1,16 @@
 //! Files that grow over several requests, until they are whole and become blobs.
 //!
 //! One writer a file, held by a lock that ends with its process. What lies behind the offset that the database recorded is not
-//! trusted: it is cut off before more is written. Nothing here decides which offset that is.
+//! trusted: it is cut off before more is written. Nor is what lies before it, which a disk may have damaged: whoever goes on without
+//! the hash of what was sent so far reads it all again, and it must have the digest that was recorded with the offset. So whatever
+//! happened in between, the digest of a whole upload is that of the bytes that were sent. Nothing here decides which offset that is.
 //!
 //! Beside each lies its *mark*: how far the newest request's bytes are written, and their hash. It is written after them and flushed by
 //! nobody, so a killed process leaves it, and a power cut may leave anything. Bytes behind the recorded offset count again when they
 //! have the hash that the mark says: then they are what was sent, whatever happened.
 //!
 //! ```text
-//! mark = from (LE64) ‖ to (LE64) ‖ BLAKE3 of the bytes from `from` to `to` (32)
+//! mark = from (LE64) ‖ to (LE64) ‖ BLAKE3 of the bytes from `from` to `to` (32) ‖ BLAKE3 of all bytes before `to` (32)
 //! ```
 
 use super::checksum::Announced;
@@ -25,11 +27,15 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use uuid::Uuid;
 
-/// The hash of an upload's bytes so far, kept between requests so that they need not be read again.
+/// How far an upload is recorded.
 #[derive(Clone, Debug)]
-pub struct RunningDigest {
-    offset: u64,
-    hasher: blake3::Hasher,
+pub struct Reached {
+    /// Bytes that are flushed.
+    pub offset: u64,
+    /// BLAKE3 of them, as they were sent; `None` where nothing was recorded yet, and where an earlier version recorded without one.
+    pub digest: Option<[u8; 32]>,
+    /// The hash of them, kept between requests so that they need not be read again.
+    pub running: Option<blake3::Hasher>,
 }
 
 /// A file that is open for one request's bytes. Dropped, it is unlocked and stays.
@@ -38,7 +44,7 @@ pub struct Growing {
     path: PathBuf,
     file: Writer,
     offset: u64,
-    whole: Option<blake3::Hasher>,
+    whole: blake3::Hasher,
     /// Of this request's bytes, where these are not the whole.
     chunk: Option<blake3::Hasher>,
     /// The same file opened once more, without the lock: what is written is flushed through it while more is written.
@@ -60,17 +66,15 @@ pub struct Recovered {
     /// Where they end.
     pub to: u64,
     /// BLAKE3 of these bytes.
+    pub chunk_digest: [u8; 32],
+    /// BLAKE3 of all bytes up to there, as they were sent.
     pub digest: [u8; 32],
     _locked: File,
 }
 
 impl Growing {
-    fn open(
-        path: PathBuf,
-        offset: u64,
-        running: Option<RunningDigest>,
-        announced: Option<Announced>,
-    ) -> Result<Self, ObjectError> {
+    fn open(path: PathBuf, reached: Reached, announced: Option<Announced>) -> Result<Self, ObjectError> {
+        let offset = reached.offset;
         let mut options = File::options();
         let opened = options.read(true).write(true).create(offset == 0).truncate(false).open(&path);
         let mut file = opened.map_err(|error| match error.kind() {
@@ -85,12 +89,9 @@ impl Growing {
         if length < offset {
             return Err(ObjectError::Lost(path));
         }
+        let whole = hash_before(reached, &mut file, &path)?;
         file.seek(SeekFrom::Start(offset)).map_err(ObjectError::disk("seek in", &path))?;
-        let known = running.filter(|running| running.offset == offset).map(|running| running.hasher);
-        let (whole, chunk) = match offset {
-            0 => (Some(blake3::Hasher::new()), None),
-            _ => (known, Some(blake3::Hasher::new())),
-        };
+        let chunk = (offset > 0).then(blake3::Hasher::new);
         let behind = Arc::new(File::open(&path).map_err(ObjectError::disk("open", &path))?);
         let is_new = offset == 0;
         let file = Writer::new(file, offset);
@@ -115,13 +116,17 @@ impl Growing {
 
     /// BLAKE3 of what this request brought so far.
     pub fn chunk_digest(&self) -> [u8; 32] {
-        let chunk = self.chunk.as_ref().or(self.whole.as_ref()).expect("one of the two is kept");
-        *chunk.finalize().as_bytes()
+        *self.chunk.as_ref().unwrap_or(&self.whole).finalize().as_bytes()
     }
 
-    /// The hash so far, when it is known.
-    pub fn running(&self) -> Option<RunningDigest> {
-        self.whole.clone().map(|hasher| RunningDigest { offset: self.offset, hasher })
+    /// BLAKE3 of the whole upload so far, as it was sent.
+    pub fn digest(&self) -> [u8; 32] {
+        *self.whole.finalize().as_bytes()
+    }
+
+    /// The hash so far.
+    pub fn running(&self) -> blake3::Hasher {
+        self.whole.clone()
     }
 
     /// Whether a hash was announced for this request's bytes: then they count only together.
@@ -140,7 +145,7 @@ impl Growing {
         let Self { file, offset, whole, chunk, announced, .. } = self;
         let written = |bytes: &[u8]| {
             *offset += bytes.len() as u64;
-            for hasher in whole.iter_mut().chain(chunk.iter_mut()) {
+            for hasher in std::iter::once(&mut *whole).chain(chunk.iter_mut()) {
                 hasher.update(bytes);
             }
             if let Some(announced) = announced.as_mut() {
@@ -153,10 +158,9 @@ impl Growing {
 
     /// Says how far it is.
     fn mark(&mut self) {
+        let (began, offset) = (self.began.to_le_bytes(), self.offset.to_le_bytes());
+        let text = [&began[..], &offset, &self.chunk_digest(), &self.digest()].concat();
         let Some(mark) = &mut self.mark else { return };
-        let chunk = self.chunk.as_ref().or(self.whole.as_ref()).expect("one of the two is kept");
-        let digest = chunk.finalize();
-        let text = [&self.began.to_le_bytes()[..], &self.offset.to_le_bytes(), digest.as_bytes()].concat();
         if mark.seek(SeekFrom::Start(0)).and_then(|_| mark.write_all(&text)).is_err() {
             self.mark = None;
         }
@@ -220,16 +224,16 @@ impl FlushBehind {
 }
 
 impl Objects {
-    /// Opens an upload's file at an offset; at 0 it may not be there yet. `announced` is what this request's bytes must hash to.
+    /// Opens an upload's file where it is recorded to be; at 0 it may not be there yet. Reads all of it, unless its hash is kept: bytes
+    /// that are not those that were sent are [lost](ObjectError::Lost). `announced` is what this request's bytes must hash to.
     pub async fn open_growing(
         &self,
         id: Uuid,
-        offset: u64,
-        running: Option<RunningDigest>,
+        reached: Reached,
         announced: Option<Announced>,
     ) -> Result<Growing, ObjectError> {
         let path = self.growing_path(id);
-        blocking(move || Growing::open(path, offset, running, announced)).await?
+        blocking(move || Growing::open(path, reached, announced)).await?
     }
 
     /// What of an upload of `length` bytes was written behind the recorded `offset` before its writer was killed, as far as it can be
@@ -278,20 +282,19 @@ impl Objects {
         blocking(move || flush.flush()).await?
     }
 
-    /// Makes an upload's whole and flushed file a blob, and tells its BLAKE3, reading it for that unless it is known. May be
-    /// repeated, also when the file has become the blob before.
+    /// Makes an upload's whole and flushed file a blob. It is not read: its digest is the recorded one, that of what was sent, and one of
+    /// which there is none is [lost](ObjectError::Lost). May be repeated, also when the file has become the blob before.
     pub async fn place_growing(
         &self,
         id: Uuid,
         length: u64,
-        running: Option<RunningDigest>,
+        digest: Option<[u8; 32]>,
         blob: &BlobName,
     ) -> Result<[u8; 32], ObjectError> {
         let (from, to) = (self.growing_path(id), self.path_of(blob));
         blocking(move || {
-            let here = if from.exists() { &from } else { &to };
-            let known = running.filter(|running| running.offset == length).map(|running| running.hasher);
-            let digest = digest_of(here, length, known)?;
+            let digest = digest.ok_or_else(|| ObjectError::Lost(from.clone()))?;
+            must_have_length(if from.exists() { &from } else { &to }, length)?;
             move_durably(&from, &to)?;
             remove_file(&mark_of(&from))?;
             Ok(digest)
@@ -329,7 +332,7 @@ fn recover(path: &Path, offset: u64, length: u64) -> io::Result<Option<Recovered
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         read => read?,
     };
-    let Some((from, to, digest)) = read_mark(&mark) else { return Ok(None) };
+    let Some((from, to, chunk_digest, digest)) = read_mark(&mark) else { return Ok(None) };
     if from > offset || to <= offset || to > length {
         return Ok(None);
     }
@@ -341,39 +344,43 @@ fn recover(path: &Path, offset: u64, length: u64) -> io::Result<Option<Recovered
     file.seek(SeekFrom::Start(from))?;
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader((&file).take(to - from))?;
-    if hasher.count() != to - from || *hasher.finalize().as_bytes() != digest {
+    if hasher.count() != to - from || *hasher.finalize().as_bytes() != chunk_digest {
         return Ok(None);
     }
     file.sync_data()?;
     sync_folder(path.parent().expect("an upload lies in a folder")).map_err(io::Error::other)?;
-    Ok(Some(Recovered { from, to, digest, _locked: file }))
+    Ok(Some(Recovered { from, to, chunk_digest, digest, _locked: file }))
 }
 
-fn read_mark(mark: &[u8]) -> Option<(u64, u64, [u8; 32])> {
+fn read_mark(mark: &[u8]) -> Option<(u64, u64, [u8; 32], [u8; 32])> {
     let (from, rest) = mark.split_first_chunk()?;
-    let (to, digest) = rest.split_first_chunk()?;
-    Some((u64::from_le_bytes(*from), u64::from_le_bytes(*to), digest.try_into().ok()?))
+    let (to, rest) = rest.split_first_chunk()?;
+    let (chunk_digest, digest) = rest.split_first_chunk()?;
+    Some((u64::from_le_bytes(*from), u64::from_le_bytes(*to), *chunk_digest, digest.try_into().ok()?))
 }
 
-/// BLAKE3 of a file that must have `length` bytes.
-fn digest_of(path: &Path, length: u64, known: Option<blake3::Hasher>) -> Result<[u8; 32], ObjectError> {
-    let mut file = File::open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => ObjectError::Lost(path.to_owned()),
-        _ => ObjectError::disk("open", path)(error),
-    })?;
-    let found = file.metadata().map_err(ObjectError::disk("look at", path))?.len();
-    if found != length {
-        return Err(ObjectError::Lost(path.to_owned()));
+/// The hash of the bytes before the offset, which are those that were sent.
+fn hash_before(reached: Reached, file: &mut File, path: &Path) -> Result<blake3::Hasher, ObjectError> {
+    let Reached { offset, digest, running } = reached;
+    if offset == 0 {
+        return Ok(blake3::Hasher::new());
     }
-    let hasher = match known {
-        Some(hasher) => hasher,
-        None => {
-            let mut hasher = blake3::Hasher::new();
-            hasher.update_reader(&mut file).map_err(ObjectError::disk("read", path))?;
-            hasher
-        }
-    };
-    Ok(*hasher.finalize().as_bytes())
+    let is_recorded = |hasher: &blake3::Hasher| Some(*hasher.finalize().as_bytes()) == digest;
+    if let Some(running) = running.filter(is_recorded) {
+        return Ok(running);
+    }
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file.take(offset)).map_err(ObjectError::disk("read", path))?;
+    if is_recorded(&hasher) { Ok(hasher) } else { Err(ObjectError::Lost(path.to_owned())) }
+}
+
+/// Fails when the bytes of a flushed file are not all there.
+fn must_have_length(path: &Path, length: u64) -> Result<(), ObjectError> {
+    let found = fs::metadata(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => ObjectError::Lost(path.to_owned()),
+        _ => ObjectError::disk("look at", path)(error),
+    })?;
+    if found.len() == length { Ok(()) } else { Err(ObjectError::Lost(path.to_owned())) }
 }
 
 /// Renames a file, unless somebody did already, and flushes the folder that it is in now.

@@ -4,8 +4,14 @@ use super::*;
 
 const ID: Uuid = Uuid::from_u128(7);
 
-async fn grown(objects: &Objects, offset: u64, bytes: &'static [u8]) -> Growing {
-    let growing = objects.open_growing(ID, offset, None, None).await.unwrap().cut().await.unwrap();
+/// Recorded to be there, and not read since.
+fn reached(before: &[u8]) -> Reached {
+    let digest = (!before.is_empty()).then(|| *blake3::hash(before).as_bytes());
+    Reached { offset: before.len() as u64, digest, running: None }
+}
+
+async fn grown(objects: &Objects, before: &[u8], bytes: &'static [u8]) -> Growing {
+    let growing = objects.open_growing(ID, reached(before), None).await.unwrap().cut().await.unwrap();
     let (growing, appended) = growing.append_batch(vec![Bytes::from_static(bytes)], true).await.unwrap();
     appended.unwrap();
     let (growing, flushed) = objects.flush_growing(growing).await.unwrap();
@@ -17,29 +23,56 @@ async fn grown(objects: &Objects, offset: u64, bytes: &'static [u8]) -> Growing 
 async fn what_was_not_recorded_is_cut_off_and_what_was_lost_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let objects = Objects::open(folder.path()).unwrap();
-    drop(grown(&objects, 0, b"recorded, and not").await);
-    drop(grown(&objects, 8, b"!").await);
+    drop(grown(&objects, b"", b"recorded, and not").await);
+    drop(grown(&objects, b"recorded", b"!").await);
     assert_eq!(fs::read(objects.growing_path(ID)).unwrap(), b"recorded!");
-    let error = objects.open_growing(ID, 10, None, None).await.unwrap_err();
+    let error = objects.open_growing(ID, reached(b"recorded!!"), None).await.unwrap_err();
     assert!(matches!(error, ObjectError::Lost(_)), "{error}");
-    let error = objects.open_growing(Uuid::from_u128(8), 1, None, None).await.unwrap_err();
+    let error = objects.open_growing(Uuid::from_u128(8), reached(b"r"), None).await.unwrap_err();
     assert!(matches!(error, ObjectError::Lost(_)), "{error}");
+}
+
+/// A flipped bit below the offset became part of the digest that the object was vouched for by.
+#[tokio::test]
+async fn what_was_recorded_is_what_was_sent_or_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let objects = Objects::open(folder.path()).unwrap();
+    let growing = grown(&objects, b"", b"recorded").await;
+    let running = Some(growing.running());
+    drop(growing);
+    fs::write(objects.growing_path(ID), b"rec0rded").unwrap();
+    // Whoever has the hash of what was sent need not read it, and is not misled either.
+    let growing = objects.open_growing(ID, Reached { running, ..reached(b"recorded") }, None).await.unwrap();
+    assert_eq!(growing.digest(), *blake3::hash(b"recorded").as_bytes());
+    drop(growing);
+    let of_other_bytes = Some(blake3::Hasher::new());
+    for running in [None, of_other_bytes] {
+        for digest in [reached(b"recorded").digest, None] {
+            let reached = Reached { offset: 8, digest, running: running.clone() };
+            let error = objects.open_growing(ID, reached, None).await.unwrap_err();
+            assert!(matches!(error, ObjectError::Lost(_)), "{error}");
+        }
+    }
+    fs::write(objects.growing_path(ID), b"recorded").unwrap();
+    let growing = grown(&objects, b"recorded", b"!").await;
+    assert_eq!(growing.digest(), *blake3::hash(b"recorded!").as_bytes());
 }
 
 #[tokio::test]
 async fn what_a_kill_left_counts_if_it_is_what_was_sent() {
     let folder = tempfile::tempdir().unwrap();
     let objects = Objects::open(folder.path()).unwrap();
-    drop(grown(&objects, 0, b"recorded").await);
-    let growing = objects.open_growing(ID, 8, None, None).await.unwrap().cut().await.unwrap();
+    drop(grown(&objects, b"", b"recorded").await);
+    let growing = objects.open_growing(ID, reached(b"recorded"), None).await.unwrap().cut().await.unwrap();
     assert!(objects.recover_growing(ID, 8, 100).await.unwrap().is_none(), "it is being written");
     let (growing, _) = growing.append_batch(vec![Bytes::from_static(b", and not")], true).await.unwrap();
     drop(growing);
     let found = async |offset, length| {
         let recovered = objects.recover_growing(ID, offset, length).await.unwrap();
-        recovered.map(|recovered| (recovered.from, recovered.to, recovered.digest))
+        recovered.map(|Recovered { from, to, chunk_digest, digest, .. }| (from, to, chunk_digest, digest))
     };
-    let sent = Some((8, 17, *blake3::hash(b", and not").as_bytes()));
+    let digest = |bytes| *blake3::hash(bytes).as_bytes();
+    let sent = Some((8, 17, digest(b", and not"), digest(b"recorded, and not")));
     assert_eq!(found(8, 17).await, sent);
     assert_eq!(found(10, 17).await, sent, "some of it was recorded");
     assert_eq!(found(17, 17).await, None, "all of it was");
@@ -68,7 +101,7 @@ async fn what_was_announced_counts_only_together_on_a_full_disk_too() {
     let objects = Objects::open(folder.path()).unwrap();
     std::os::unix::fs::symlink("/dev/full", objects.growing_path(ID)).unwrap();
     let announced = Announced::parse("sha1 qvTGHdzF6KLavt4PO0gs2a6pQ00=").unwrap();
-    let growing = objects.open_growing(ID, 0, None, Some(announced)).await.unwrap();
+    let growing = objects.open_growing(ID, reached(b""), Some(announced)).await.unwrap();
     let (growing, appended) = growing.append_batch(vec![vec![7; 9000].into()], true).await.unwrap();
     assert!(appended.unwrap_err().is_disk_full());
     assert!(growing.is_announced() && !growing.is_as_announced());
@@ -84,7 +117,10 @@ async fn batches_of_any_length_are_one_file_and_one_hash() {
     // Each request begins where the one before ended, wherever in a sector that is.
     for lengths in [&[1, 2, 4093][..], &[7, 300_000, 4096, 0, 500_001], &[600_000, 600_000, 1]] {
         let began = from;
-        let opened = objects.open_growing(ID, from as u64, running.take(), None).await.unwrap();
+        let opened = objects
+            .open_growing(ID, Reached { running: running.take(), ..reached(&all[..from]) }, None)
+            .await
+            .unwrap();
         let mut growing = opened.cut().await.unwrap();
         for (number, length) in lengths.iter().enumerate() {
             let batch = all[from..from + length].chunks(70_001).map(Bytes::copy_from_slice).collect();
@@ -97,11 +133,12 @@ async fn batches_of_any_length_are_one_file_and_one_hash() {
             assert_eq!(growing.chunk_digest(), *blake3::hash(&all[began..written]).as_bytes());
         }
         assert_eq!(growing.offset(), from as u64);
-        running = growing.running();
+        running = Some(growing.running());
     }
     assert!(fs::read(objects.growing_path(ID)).unwrap() == all[..from]);
     let blob = BlobName::generate(ID, 0);
-    let digest = objects.place_growing(ID, from as u64, running, &blob).await.unwrap();
+    let digest = running.map(|running| *running.finalize().as_bytes());
+    let digest = objects.place_growing(ID, from as u64, digest, &blob).await.unwrap();
     assert_eq!(digest, *blake3::hash(&all[..from]).as_bytes());
 }
 
@@ -109,25 +146,27 @@ async fn batches_of_any_length_are_one_file_and_one_hash() {
 async fn a_file_has_one_writer() {
     let folder = tempfile::tempdir().unwrap();
     let (one, other) = (Objects::open(folder.path()).unwrap(), Objects::open(folder.path()).unwrap());
-    let growing = grown(&one, 0, b"mine").await;
-    let error = other.open_growing(ID, 0, None, None).await.unwrap_err();
+    let growing = grown(&one, b"", b"mine").await;
+    let error = other.open_growing(ID, reached(b""), None).await.unwrap_err();
     assert!(matches!(error, ObjectError::Locked(_)), "{error}");
     drop(growing);
-    drop(grown(&other, 4, b", then yours").await);
+    drop(grown(&other, b"mine", b", then yours").await);
 }
 
 #[tokio::test]
 async fn a_whole_file_becomes_a_blob_however_often_it_is_tried() {
     let folder = tempfile::tempdir().unwrap();
     let objects = Objects::open(folder.path()).unwrap();
-    let growing = grown(&objects, 0, b"whole").await;
-    let (running, blob) = (growing.running(), BlobName::generate(ID, 0));
+    let growing = grown(&objects, b"", b"whole").await;
+    let (digest, blob) = (growing.digest(), BlobName::generate(ID, 0));
     drop(growing);
-    let error = objects.place_growing(ID, 6, running.clone(), &blob).await.unwrap_err();
-    assert!(matches!(error, ObjectError::Lost(_)), "{error}");
-    for running in [running, None] {
-        let digest = objects.place_growing(ID, 5, running, &blob).await.unwrap();
-        assert_eq!(digest, *blake3::hash(b"whole").as_bytes());
+    for (length, digest) in [(6, Some(digest)), (5, None)] {
+        let error = objects.place_growing(ID, length, digest, &blob).await.unwrap_err();
+        assert!(matches!(error, ObjectError::Lost(_)), "{error}");
+    }
+    for _ in 0..2 {
+        let told = objects.place_growing(ID, 5, Some(digest), &blob).await.unwrap();
+        assert_eq!((told, digest), (digest, *blake3::hash(b"whole").as_bytes()));
         assert_eq!(fs::read(objects.path_of(&blob)).unwrap(), b"whole");
     }
 }
@@ -136,7 +175,7 @@ async fn a_whole_file_becomes_a_blob_however_often_it_is_tried() {
 async fn age_is_judged_by_the_moment_that_is_given() {
     let folder = tempfile::tempdir().unwrap();
     let objects = Objects::open(folder.path()).unwrap();
-    drop(grown(&objects, 0, b"x").await);
+    drop(grown(&objects, b"", b"x").await);
     let now = SystemTime::now();
     let minute = std::time::Duration::from_mins(1);
     assert!(objects.growing_older_than(now - minute).await.unwrap().is_empty());

@@ -16,7 +16,7 @@ mod read_back;
 pub use checksum::Announced;
 pub use digest::{Digest, Hasher};
 pub use disk::{Objects, SHARDS};
-pub use growing::{Growing, Recovered, RunningDigest};
+pub use growing::{Growing, Reached, Recovered};
 pub use incoming::{Incoming, ReceiveLimits};
 pub use pack::{IncomingPack, PackWriter, Packed};
 pub use read::Segment;
@@ -53,7 +53,7 @@ pub enum ObjectError {
     /// Another process still writes the file.
     #[error("another server still writes {0}")]
     Locked(PathBuf),
-    /// The file has not the bytes that were recorded as flushed.
+    /// The file has not the bytes that were recorded as flushed, or others.
     #[error("{0} has lost bytes that were flushed")]
     Lost(PathBuf),
     /// The thread or task that should have done it is gone: the process is ending.

@@ -7,8 +7,8 @@ use super::sessions::must_be_signed_in;
 use super::uploads::{ObjectAddress, UNCOMMITTED_MICROS, parse_blob};
 use super::{Store, StoreError, Tx};
 use crate::objects::{BlobName, Digest};
-use darkslide_protocol::AccountId;
 use darkslide_protocol::limits::DAY_MICROS;
+use darkslide_protocol::{AccountId, Opaque};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
@@ -21,7 +21,7 @@ const STEP: i64 = 500;
 
 /// The columns of an [`Upload`].
 const COLUMNS: &str =
-    "id, account_id, state, length, durable_offset, chunk_offset, chunk_digest, blob, expires_at";
+    "id, account_id, state, length, durable_offset, digest, chunk_offset, chunk_digest, blob, expires_at";
 
 /// One upload as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,9 @@ pub struct Upload {
     pub length: u64,
     /// Bytes that are flushed.
     pub offset: u64,
+    /// BLAKE3 of these bytes, as they were sent. `None` at 0, and where an earlier version of the server recorded without one: such
+    /// bytes cannot be told from others, and count as lost.
+    pub digest: Option<[u8; 32]>,
     /// What the newest request brought.
     pub chunk: Option<Chunk>,
     /// The blob's name, once it is whole.
@@ -90,6 +93,7 @@ impl Store {
             is_stored: false,
             length,
             offset: 0,
+            digest: None,
             chunk: None,
             blob: BlobName::generate(at.object, 0),
             expires_at: now + UPLOAD_LIFETIME_MICROS,
@@ -147,23 +151,25 @@ impl Store {
         row.map_or(Ok(Recorded::Superseded), |row| Ok(Recorded::Until(row.try_get(0)?)))
     }
 
-    /// Records that the bytes up to `to` are flushed, of which those from `chunk.offset` on are the newest request's.
+    /// Records that the bytes up to `to` are flushed and what their BLAKE3 is; those from `chunk.offset` on are the newest request's.
     pub async fn record_upload(
         &self,
         at: ObjectAddress,
         writer: Uuid,
         from: u64,
         to: u64,
+        digest: &[u8; 32],
         chunk: &Chunk,
     ) -> Result<Recorded, StoreError> {
         let now = self.now();
         let expires_at = now + UPLOAD_LIFETIME_MICROS;
         let mut tx = self.begin().await?;
         let recorded = sqlx::query(
-            "UPDATE uploads SET durable_offset = $1, chunk_offset = $2, chunk_digest = $3, expires_at = $4
-             WHERE id = $5 AND writer = $6 AND durable_offset = $7 AND state = 'open' AND expires_at > $8",
+            "UPDATE uploads SET durable_offset = $1, digest = $2, chunk_offset = $3, chunk_digest = $4, expires_at = $5
+             WHERE id = $6 AND writer = $7 AND durable_offset = $8 AND state = 'open' AND expires_at > $9",
         )
         .bind(signed(to)?)
+        .bind(Opaque::encode(digest).0)
         .bind(signed(chunk.offset)?)
         .bind(&chunk.digest)
         .bind(expires_at)
@@ -283,17 +289,24 @@ impl Store {
 fn upload_of(row: &AnyRow) -> Result<Upload, StoreError> {
     let id: String = row.try_get("id")?;
     let object = Uuid::try_parse(&id).map_err(|_| StoreError::Malformed("upload id"))?;
-    let digest: Option<String> = row.try_get("chunk_digest")?;
+    let chunk_digest: Option<String> = row.try_get("chunk_digest")?;
     let chunk_offset = unsigned(row.try_get("chunk_offset")?)?;
     Ok(Upload {
         at: ObjectAddress { account: AccountId(row.try_get("account_id")?), object },
         is_stored: row.try_get::<String, _>("state")? == "stored",
         length: unsigned(row.try_get("length")?)?,
         offset: unsigned(row.try_get("durable_offset")?)?,
-        chunk: digest.map(|digest| Chunk { offset: chunk_offset, digest }),
+        digest: digest_of(row)?,
+        chunk: chunk_digest.map(|digest| Chunk { offset: chunk_offset, digest }),
         blob: parse_blob(&row.try_get::<String, _>("blob")?)?,
         expires_at: row.try_get("expires_at")?,
     })
+}
+
+fn digest_of(row: &AnyRow) -> Result<Option<[u8; 32]>, StoreError> {
+    let text: Option<String> = row.try_get("digest")?;
+    let decoded = text.map(|text| Opaque(text).decode_array()).transpose();
+    decoded.map_err(|_| StoreError::Malformed("upload digest"))
 }
 
 fn signed(bytes: u64) -> Result<i64, StoreError> {

@@ -198,6 +198,19 @@ pub async fn database_urls() -> Vec<Option<String>> {
     urls
 }
 
+/// A database with its tables as they were before a migration.
+pub async fn database_before(url: &str, version: i64) -> sqlx::AnyPool {
+    sqlx::any::install_default_drivers();
+    let mode = if url.starts_with("sqlite") { "?mode=rwc" } else { "" };
+    let pool = sqlx::AnyPool::connect(&format!("{url}{mode}")).await.unwrap();
+    let all = sqlx::migrate!("./migrations");
+    let earlier: Vec<_> =
+        all.migrations.iter().filter(|migration| migration.version < version).cloned().collect();
+    let migrator = sqlx::migrate::Migrator { migrations: earlier.into(), ..sqlx::migrate::Migrator::DEFAULT };
+    migrator.run(&pool).await.unwrap();
+    pool
+}
+
 /// Makes a database with a name of its own in the cluster.
 async fn create_database(admin: &str) -> String {
     use sqlx::Connection as _;

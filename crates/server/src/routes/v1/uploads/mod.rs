@@ -13,11 +13,10 @@ use super::super::request::StorageCaller;
 use super::super::uploads::check_quota;
 use crate::auth::rates::Route;
 use crate::error::{ApiError, ApiResult};
-use crate::objects::ObjectError;
+use crate::objects::{ObjectError, Recovered};
 use crate::store::news;
 use crate::store::resumable::{Chunk, Finished, Recorded, Upload};
 use crate::store::uploads::ObjectAddress;
-use crate::turns::Turn;
 use crate::{Server, Shared};
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
@@ -159,7 +158,7 @@ async fn stand(
 ) -> ApiResult<Response> {
     let at = address(&caller, &id)?;
     find(&server, at).await?;
-    let mut turn = server.turns.take(at).await;
+    let _turn = server.turns.take(at).await;
     let mut upload = held(&server, find(&server, at).await?).await?;
     if !upload.is_whole() {
         match recover(&server, &upload).await {
@@ -170,7 +169,7 @@ async fn stand(
         }
     }
     if upload.is_whole() {
-        finish(&server, &upload, &mut turn).await?;
+        finish(&server, &upload).await?;
     }
     Ok(headers::standing(&upload).into_response())
 }
@@ -293,19 +292,19 @@ async fn recover(server: &Server, upload: &Upload) -> ApiResult<bool> {
     if server.store.take_upload(at, offset, writer).await? == Recorded::Superseded {
         return Ok(false);
     }
-    let chunk = Chunk { offset: recovered.from, digest: Opaque::encode(recovered.digest).0 };
-    let recorded = server.store.record_upload(at, writer, offset, recovered.to, &chunk).await?;
+    let Recovered { from, to, chunk_digest, digest, .. } = &recovered;
+    let chunk = Chunk { offset: *from, digest: Opaque::encode(chunk_digest).0 };
+    let recorded = server.store.record_upload(at, writer, offset, *to, digest, &chunk).await?;
     Ok(recorded != Recorded::Superseded)
 }
 
 /// Makes the object of an upload that has all its bytes. May be repeated.
-async fn finish(server: &Server, upload: &Upload, turn: &mut Turn) -> ApiResult<()> {
+async fn finish(server: &Server, upload: &Upload) -> ApiResult<()> {
     if upload.is_stored {
         return Ok(());
     }
-    let running = turn.running.take();
-    let placed = server.objects.place_growing(upload.at.object, upload.length, running, &upload.blob).await;
-    let digest = match placed {
+    let Upload { at, length, digest, ref blob, .. } = *upload;
+    let digest = match server.objects.place_growing(at.object, length, digest, blob).await {
         Err(ObjectError::Lost(path)) => return Err(lost(server, upload, &path).await),
         other => other?,
     };

@@ -5,7 +5,7 @@
 
 use super::super::super::blobs;
 use super::{ApiError, ApiResult, find, finish, lost};
-use crate::objects::{Announced, Growing, ObjectError};
+use crate::objects::{Announced, Growing, ObjectError, Reached};
 use crate::store::resumable::{Chunk, Recorded, Upload};
 use crate::store::uploads::ObjectAddress;
 use crate::turns::Turn;
@@ -65,6 +65,8 @@ pub(super) struct Delivery {
 pub(super) struct Received {
     /// Bytes of the whole upload that are durable.
     pub(super) offset: u64,
+    /// BLAKE3 of these, where it is known.
+    pub(super) digest: Option<[u8; 32]>,
     /// BLAKE3 of the body.
     pub(super) chunk_digest: [u8; 32],
     /// µs since the epoch.
@@ -97,7 +99,7 @@ pub(super) async fn receive(server: &Shared, at: ObjectAddress, delivery: Delive
         }
     };
     if upload.is_whole() {
-        return repeat_the_end(server, &upload, &mut turn).await;
+        return repeat_the_end(server, &upload).await;
     }
     let mut inflow = match Inflow::open(server, &upload, &mut turn, announced).await {
         Err(ApiError::Objects(ObjectError::Lost(path))) => return Err(lost(server, &upload, &path).await),
@@ -109,8 +111,8 @@ pub(super) async fn receive(server: &Shared, at: ObjectAddress, delivery: Delive
     server.store.still_signed_in().await?;
     let received = received?;
     if received.offset == upload.length {
-        let upload = Upload { offset: received.offset, ..upload };
-        finish(server, &upload, &mut turn).await?;
+        let upload = Upload { offset: received.offset, digest: received.digest, ..upload };
+        finish(server, &upload).await?;
     }
     Ok(received)
 }
@@ -135,10 +137,10 @@ async fn admit(
 }
 
 /// The last bytes were taken before, and the answer was lost.
-async fn repeat_the_end(server: &Server, upload: &Upload, turn: &mut Turn) -> ApiResult<Received> {
-    finish(server, upload, turn).await?;
+async fn repeat_the_end(server: &Server, upload: &Upload) -> ApiResult<Received> {
+    finish(server, upload).await?;
     let chunk_digest = *blake3::hash(b"").as_bytes();
-    Ok(Received { offset: upload.offset, chunk_digest, expires_at: upload.expires_at })
+    Ok(Received { offset: upload.offset, digest: upload.digest, chunk_digest, expires_at: upload.expires_at })
 }
 
 /// One request's bytes and how far they are.
@@ -178,7 +180,8 @@ impl<'s> Inflow<'s> {
         let taken = server.store.take_upload(upload.at, upload.offset, writer).await?;
         let Recorded::Until(expires_at) = taken else { return Err(overtaken()) };
         let running = turn.running.clone();
-        let opened = server.objects.open_growing(upload.at.object, upload.offset, running, announced).await;
+        let reached = Reached { offset: upload.offset, digest: upload.digest, running };
+        let opened = server.objects.open_growing(upload.at.object, reached, announced).await;
         let growing = match opened {
             Err(ObjectError::Locked(_)) => return Err(locked()),
             other => other?,
@@ -309,6 +312,7 @@ impl<'s> Inflow<'s> {
             writer: self.writer,
             from: self.recorded,
             to: growing.offset(),
+            digest: growing.digest(),
             chunk: Chunk { offset: self.began, digest },
         }
     }
@@ -321,15 +325,15 @@ impl<'s> Inflow<'s> {
         let recorded = if counts { self.record().await } else { Ok(()) };
         let growing = self.growing.take();
         if let Some(growing) = growing.as_ref().filter(|growing| growing.offset() == self.recorded) {
-            *turn.running = growing.running();
+            *turn.running = Some(growing.running());
         }
         match ending {
             Ending::Whole if !counts => Err(mismatch()),
             Ending::Whole => {
                 recorded?;
                 let growing = growing.ok_or(ObjectError::Stopping)?;
-                let chunk_digest = growing.chunk_digest();
-                Ok(Received { offset: self.recorded, chunk_digest, expires_at: self.expires_at })
+                let (digest, chunk_digest) = (Some(growing.digest()), growing.chunk_digest());
+                Ok(Received { offset: self.recorded, digest, chunk_digest, expires_at: self.expires_at })
             }
             Ending::Stopped if self.server.turns.is_stopping() => Err(ObjectError::Stopping.into()),
             Ending::Stopped => Err(overtaken()),
@@ -346,13 +350,14 @@ struct Record {
     writer: Uuid,
     from: u64,
     to: u64,
+    digest: [u8; 32],
     chunk: Chunk,
 }
 
 impl Record {
     async fn put(self, server: &Server) -> ApiResult<Kept> {
-        let Self { at, writer, from, to, chunk } = self;
-        match server.store.record_upload(at, writer, from, to, &chunk).await? {
+        let Self { at, writer, from, to, digest, chunk } = self;
+        match server.store.record_upload(at, writer, from, to, &digest, &chunk).await? {
             Recorded::Superseded => Err(overtaken()),
             Recorded::Until(expires_at) => Ok(Kept { offset: to, expires_at }),
         }
