@@ -2,6 +2,7 @@
 
 mod support;
 
+use darkslide_protocol::limits::DAY_MICROS;
 use darkslide_server::Server;
 use darkslide_server::config::{Config, RawConfig};
 use darkslide_server::jobs::scrub::{self, Pace, Scrubbed};
@@ -11,6 +12,7 @@ use serde_json::json;
 use std::cell::RefCell;
 use std::time::Duration;
 use support::damage::{execute, keys_of};
+use support::tus::now;
 use support::vault::{Vault, noise};
 use support::{TestServer, raw_config};
 
@@ -28,7 +30,7 @@ async fn what_was_read_least_recently_comes_first_also_after_a_restart() {
     // Later than anything that the server will write down.
     let at = i64::MAX / 2;
     // Half of them are read, and then the process is gone.
-    let early = store.due_for_check(at, at, 8).await.unwrap();
+    let early = store.due_for_check(at, at, i64::MAX, 8).await.unwrap();
     for key in &early {
         let object = store.checkable_object(key).await.unwrap().unwrap();
         let found = vouch::read_back(&server, &object, |_| std::future::ready(())).await.unwrap();
@@ -37,12 +39,27 @@ async fn what_was_read_least_recently_comes_first_also_after_a_restart() {
     }
     drop(server);
     let server = Server::open(Config::for_folder(folder.path())).await.unwrap();
-    let late = server.store.due_for_check(at, at, 100).await.unwrap();
+    let late = server.store.due_for_check(at, at, i64::MAX, 100).await.unwrap();
     assert_eq!(late.len(), 8);
     assert!(late.iter().all(|key| !early.contains(key)));
-    let all = server.store.due_for_check(at + 1, at + 1, 100).await.unwrap();
+    let all = server.store.due_for_check(at + 1, at + 1, i64::MAX, 100).await.unwrap();
     assert_eq!(all.len(), 16);
     assert!(all[..8].iter().all(|key| late.contains(key)), "those that were never read come first");
+}
+
+/// The clock was years ahead when they were read: they were never due again.
+#[tokio::test]
+async fn what_was_read_in_the_future_is_read_again() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "a@example.org").await;
+    let album = vault.album().await;
+    vault.file(album, 1).await;
+    let years = 10 * 365 * DAY_MICROS;
+    let now = now();
+    for (clock, objects) in [(now + years, 2), (now + years, 0), (now, 2), (now, 0)] {
+        let scrubbed = scrub::round(&server.shared, Pace::Unbounded, clock).await.unwrap();
+        assert_eq!(scrubbed.objects, objects, "{clock}");
+    }
 }
 
 #[tokio::test]
@@ -132,6 +149,6 @@ async fn a_round_never_reads_faster_than_its_pace() {
     let rounding = Duration::from_micros(pauses.len() as u64);
     assert!(passed <= least && passed + rounding >= least, "{passed:?} for {cost} bytes");
     // The next round has nothing to read, and takes no time.
-    let none = scrub::paced_round(&server, pace, 0, |_| std::future::ready(())).await.unwrap();
+    let none = scrub::paced_round(&server, pace, i64::MAX / 2, |_| std::future::ready(())).await.unwrap();
     assert_eq!(none, Scrubbed::default());
 }

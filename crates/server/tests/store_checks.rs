@@ -39,7 +39,7 @@ async fn what_was_never_read_is_due_first_then_what_was_least_recently() {
         let (_, [c, d]) = file(&store, account, album).await;
         object(&store, account, 5).await;
         assert_eq!(
-            store.due_for_check(LATE, LATE, 10).await.unwrap().len(),
+            store.due_for_check(LATE, LATE, i64::MAX, 10).await.unwrap().len(),
             4,
             "what is not committed is not read"
         );
@@ -53,7 +53,7 @@ async fn what_was_never_read_is_due_first_then_what_was_least_recently() {
             [Recorded::Known, Recorded::Known, Recorded::NewDamage]
         );
         let due = async |before, damaged_before, count| {
-            store.due_for_check(before, damaged_before, count).await.unwrap()
+            store.due_for_check(before, damaged_before, i64::MAX, count).await.unwrap()
         };
         assert_eq!(due(LATE, 0, 10).await, [&d, &b, &c, &a].map(Clone::clone));
         assert_eq!(due(LATE, LATE, 10).await[0], c, "damage comes first when it is due");
@@ -116,14 +116,14 @@ async fn what_an_edited_file_was_is_read_until_its_time_is_up() {
         let [c, d] = [new.file.object_key.clone(), new.thumbnail.object_key.clone()];
         let update = update_of(id, new.file, new.thumbnail);
         store.update_file(account, &update, QUOTA).await.unwrap();
-        let due = store.due_for_check(LATE, 0, 10).await.unwrap();
+        let due = store.due_for_check(LATE, 0, i64::MAX, 10).await.unwrap();
         assert_eq!(due[2..], [b.clone(), a.clone()], "among the others, the least recent first");
         assert!(due.contains(&c) && due.contains(&d) && due.len() == 4);
-        assert_eq!(store.due_for_check(LATE, 0, 3).await.unwrap(), due[..3]);
+        assert_eq!(store.due_for_check(LATE, 0, i64::MAX, 3).await.unwrap(), due[..3]);
         assert_eq!(store.scrub_standing().await.unwrap().damaged, 0);
         let checks = [harmed(&store, &a, Damage::Missing, 400).await, whole(&store, &c, 350).await];
         assert_eq!(store.record_checks(&checks).await.unwrap(), [Recorded::NewDamage, Recorded::Known]);
-        assert_eq!(store.due_for_check(0, LATE, 10).await.unwrap(), std::slice::from_ref(&a));
+        assert_eq!(store.due_for_check(0, LATE, i64::MAX, 10).await.unwrap(), std::slice::from_ref(&a));
         let health = store.objects_health().await.unwrap();
         assert_eq!((health.objects, health.earlier_objects, health.missing), (4, 2, 1));
         let known = store.damaged_objects(10).await.unwrap();
@@ -137,7 +137,7 @@ async fn what_an_edited_file_was_is_read_until_its_time_is_up() {
         assert_eq!(store.objects_health().await.unwrap().earlier_objects, 2);
         store.give_up_overdue(LATE).await.unwrap();
         assert_eq!(store.objects_health().await.unwrap().objects, 2, "what is given up is not read any more");
-        let mut kept = store.due_for_check(LATE, 0, 10).await.unwrap();
+        let mut kept = store.due_for_check(LATE, 0, i64::MAX, 10).await.unwrap();
         kept.sort();
         let mut current = vec![a, b];
         current.sort();

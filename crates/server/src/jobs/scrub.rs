@@ -19,6 +19,10 @@ pub const AGAIN_MICROS: i64 = 7 * DAY_MICROS;
 /// How long one that was damaged is: an hour, so that one that was put back is soon known to be whole.
 pub const DAMAGED_AGAIN_MICROS: i64 = DAY_MICROS / 24;
 
+/// How far ahead of the clock an object's last reading may lie before it counts for nothing: a day, which no clock that is only set right
+/// jumps back.
+pub const AHEAD_MICROS: i64 = DAY_MICROS;
+
 /// How long to wait when nothing is due, when another process scrubs, or when something failed.
 const REST: Duration = Duration::from_mins(1);
 
@@ -111,8 +115,8 @@ pub async fn paced_round<S: Future<Output = ()>>(
     now: i64,
     sleep: impl Fn(Duration) -> S,
 ) -> Result<Scrubbed, VouchError> {
-    let due =
-        server.store.due_for_check(now - AGAIN_MICROS, now - DAMAGED_AGAIN_MICROS, ROUND_OBJECTS).await?;
+    let (again, damaged_again) = (now - AGAIN_MICROS, now - DAMAGED_AGAIN_MICROS);
+    let due = server.store.due_for_check(again, damaged_again, now + AHEAD_MICROS, ROUND_OBJECTS).await?;
     let mut scrubbed = Scrubbed::default();
     let (mut checks, mut unrecorded) = (Vec::new(), 0);
     for key in due {

@@ -214,11 +214,13 @@ impl Store {
     }
 
     /// Kept objects that were last read back before `before` (µs since the epoch), or are damaged and were before
-    /// `damaged_before`: at most `count`, the least recent first.
+    /// `damaged_before`: at most `count`, the least recent first. Before them those that were read after `ahead`, by a clock that
+    /// was wrong: when that was, nobody knows.
     pub async fn due_for_check(
         &self,
         before: i64,
         damaged_before: i64,
+        ahead: i64,
         count: i64,
     ) -> Result<Vec<ObjectKey>, StoreError> {
         let damaged =
@@ -231,11 +233,21 @@ impl Store {
         let earlier =
             "SELECT checked_at, created_at, key FROM objects WHERE state = 'earlier' AND checked_at < $1
                        ORDER BY checked_at, created_at LIMIT $2";
+        let ahead_current =
+            "SELECT checked_at, created_at, key FROM objects WHERE state = 'committed' AND checked_at > $1
+                       ORDER BY checked_at, created_at LIMIT $2";
+        let ahead_earlier =
+            "SELECT checked_at, created_at, key FROM objects WHERE state = 'earlier' AND checked_at > $1
+                       ORDER BY checked_at, created_at LIMIT $2";
         let mut keys: Vec<ObjectKey> = Vec::new();
-        for (texts, before) in [(&[damaged][..], damaged_before), (&[current, earlier][..], before)] {
+        for (texts, bound) in [
+            (&[damaged][..], damaged_before),
+            (&[ahead_current, ahead_earlier][..], ahead),
+            (&[current, earlier][..], before),
+        ] {
             let mut due: Vec<(i64, i64, String)> = Vec::new();
             for text in texts {
-                for row in sqlx::query(*text).bind(before).bind(count).fetch_all(self.reader()).await? {
+                for row in sqlx::query(*text).bind(bound).bind(count).fetch_all(self.reader()).await? {
                     due.push((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
                 }
             }
