@@ -6,13 +6,14 @@ mod support;
 
 use darkslide_protocol::FileId;
 use darkslide_protocol::batch::{FrameKind, object_head, object_key, record_head};
+use darkslide_protocol::limits::DAY_MICROS;
 use darkslide_server::jobs::expire;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::Row as _;
 use support::batch::{Batch, Picture, send};
 use support::damage::{execute, keys_of};
-use support::tus::database;
+use support::tus::{database, now};
 use support::vault::{Vault, file_keys, noise};
 use support::{Answer, TestServer};
 use uuid::Uuid;
@@ -130,8 +131,8 @@ async fn objects_that_were_given_up_are_new_when_they_come_again() {
     let batch = Batch::default().picture(&vault, &again);
     let answer = send(&vault, batch.clone()).await.ok();
     assert_eq!(outcomes(&answer), ["created"]);
-    server.shared.objects.remove(due.blobs).await.unwrap();
-    store.forget_garbage(&due.keys).await.unwrap();
+    server.shared.objects.remove(due.blobs.clone()).await.unwrap();
+    store.forget_garbage(&due).await.unwrap();
     assert_eq!(expire::remove_garbage(&server.shared, i64::MAX / 2).await.unwrap(), 0);
     let file = answer["commits"][0]["id"].as_i64().unwrap();
     assert_eq!(download(&vault, file).await, again.bytes);
@@ -497,6 +498,45 @@ async fn a_pack_goes_when_nothing_in_it_is_needed_and_not_before() {
     assert_eq!((on_disk(), blobs(&server)), (0, 0));
     let swept = expire::sweep_orphans(&server.shared, i64::MAX / 2).await.unwrap();
     assert_eq!(swept.orphans, 0);
+}
+
+/// It was looked at once, when its pictures were purged: what was purged stayed for ever where the disk was full then, or the server killed.
+#[tokio::test]
+async fn a_pack_that_could_not_be_compacted_is_looked_at_again() {
+    let server = TestServer::start().await;
+    let (vault, store) = (Vault::new(&server, "anna@example.org").await, &server.shared.store);
+    let album = vault.album().await;
+    let on_disk = || support::vault::bytes_below(&server.folder().join("objects"));
+    let trashed = async |seed: u64| {
+        let pictures = [0, 1, 2].map(|number| Picture::new(album, seed + number));
+        let batch = pictures.iter().fold(Batch::default(), |batch, picture| batch.picture(&vault, picture));
+        let answer = send(&vault, batch).await.ok();
+        let ids: Vec<_> =
+            answer["commits"].as_array().unwrap()[..2].iter().map(|one| one["id"].clone()).collect();
+        let items: Vec<_> = ids.iter().map(|id| json!({ "fileID": id, "collectionID": album })).collect();
+        vault.post("/files/trash", json!({ "items": items })).await.ok();
+        ids
+    };
+    let now = now();
+    // The new pack cannot be written.
+    let (incoming, elsewhere) = (server.folder().join("incoming"), server.folder().join("elsewhere"));
+    let ids = trashed(10).await;
+    std::fs::rename(&incoming, &elsewhere).unwrap();
+    vault.post("/trash/delete", json!({ "fileIDs": ids })).await.ok();
+    std::fs::rename(&elsewhere, &incoming).unwrap();
+    assert_eq!(on_disk(), 3 * 5004);
+    expire::expire(&server.shared, now).await.unwrap();
+    assert_eq!(on_disk(), 3 * 5004, "not before an hour has gone");
+    expire::expire(&server.shared, now + DAY_MICROS / 23).await.unwrap();
+    assert_eq!(on_disk(), 5004);
+    // The server is killed when it has forgotten what was purged.
+    let ids: Vec<_> = trashed(20).await.iter().map(|id| FileId(id.as_i64().unwrap())).collect();
+    store.purge_files(vault.person.id, &ids).await.unwrap();
+    store.forget_garbage(&store.due_garbage(now + DAY_MICROS).await.unwrap()).await.unwrap();
+    assert_eq!(on_disk(), 4 * 5004);
+    expire::expire(&server.shared, now).await.unwrap();
+    assert_eq!(on_disk(), 2 * 5004);
+    assert_eq!(store.packs_to_compact(i64::MAX, 10).await.unwrap(), []);
 }
 
 /// One such pack ended the round: those after it were left as they were, and were not looked at again.

@@ -313,7 +313,7 @@ async fn an_object_goes_from_open_to_garbage_and_never_back() {
         assert_eq!(store.store_part(at, 1, 2, &body(at, 1, 6, 9)).await.unwrap(), Kept::Gone);
         let garbage = store.due_garbage(i64::MAX).await.unwrap();
         assert_eq!((garbage.keys.len(), garbage.blobs.len()), (1, 2));
-        store.forget_garbage(&garbage.keys).await.unwrap();
+        store.forget_garbage(&garbage).await.unwrap();
         assert_eq!(store.due_garbage(i64::MAX).await.unwrap().keys, []);
         assert_eq!(store.unnamed_blobs(&garbage.blobs).await.unwrap(), garbage.blobs);
         assert_eq!(store.complete(ObjectAddress::generate(owner), &list).await.unwrap(), Completed::Gone);

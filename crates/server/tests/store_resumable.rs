@@ -99,7 +99,7 @@ async fn a_whole_upload_becomes_an_object_once() {
         assert!(take(&store, at, WHOLE).await.is_none());
         // Purged since: finishing again does not bring it back.
         store.give_up_overdue(i64::MAX).await.unwrap();
-        store.forget_garbage(&[at.key()]).await.unwrap();
+        store.forget_garbage(&store.due_garbage(i64::MAX).await.unwrap()).await.unwrap();
         assert_eq!(store.finish_upload(&upload, &DIGEST).await.unwrap(), Finished::Stored);
         assert_eq!(store.readable_object(at, 0).await.unwrap(), None);
     }

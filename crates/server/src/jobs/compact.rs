@@ -1,12 +1,14 @@
 //! Packs of which most is waste: what is still needed moves together into a new one.
 //!
 //! The new pack is durable before a row names it, and the old one goes after no row names it any more; killed in between, one of
-//! the two is an orphan, and is swept. A reader that was told of the old place asks again (`routes/downloads.rs`).
+//! the two is an orphan, and is swept. A reader that was told of the old place asks again (`routes/downloads.rs`). A pack that has lost
+//! objects stands in the database until this is done, so that neither a full disk nor a kill leaves what was purged where it is.
 
 use super::expire::ExpireError;
 use crate::Server;
 use crate::objects::{BlobName, ObjectError, Segment};
 use bytes::Bytes;
+use darkslide_protocol::limits::DAY_MICROS;
 use futures_util::{StreamExt as _, pin_mut};
 use std::error::Error as _;
 use uuid::Uuid;
@@ -14,16 +16,36 @@ use uuid::Uuid;
 /// A pack is rewritten when less than one byte in so many of it is needed.
 const WASTE_FACTOR: u64 = 2;
 
-/// Looks at packs that have just lost some of their objects. Returns how many were rewritten. One that cannot be, for what is wrong with
-/// it or because the disk has no room for another, stays as it is and keeps nobody waiting.
-pub async fn compact(server: &Server, packs: &[BlobName]) -> Result<usize, ExpireError> {
+/// How long a pack that could not be rewritten is left alone: an hour.
+const AGAIN_MICROS: i64 = DAY_MICROS / 24;
+
+/// How many packs a round of the jobs looks at.
+const ROUND_PACKS: i64 = 64;
+
+/// Looks at packs that lost some of their objects some time ago, and could not be rewritten then: a round of them.
+pub async fn compact_due(server: &Server, now: i64) -> Result<usize, ExpireError> {
+    let packs = server.store.packs_to_compact(now, ROUND_PACKS).await?;
+    compact(server, &packs, now).await
+}
+
+/// Looks at packs that have lost some of their objects. Returns how many were rewritten. One that cannot be, for what is wrong with
+/// it or because the disk has no room for another, stays as it is, keeps nobody waiting, and is tried again an hour after `now` (µs since
+/// the epoch). When there is no room the others wait for another round.
+pub async fn compact(server: &Server, packs: &[BlobName], now: i64) -> Result<usize, ExpireError> {
     let mut rewritten = 0;
     for pack in packs {
         match compact_one(server, pack).await {
             Err(ExpireError::Objects(error)) if !matches!(error, ObjectError::Stopping) => {
                 tracing::error!(pack = pack.as_str(), error = %error, cause = ?error.source(), "a pack cannot be compacted");
+                server.store.look_at_pack(pack, Some(now.saturating_add(AGAIN_MICROS))).await?;
+                if error.is_disk_full() {
+                    break;
+                }
             }
-            outcome => rewritten += usize::from(outcome?),
+            outcome => {
+                rewritten += usize::from(outcome?);
+                server.store.look_at_pack(pack, None).await?;
+            }
         }
     }
     Ok(rewritten)

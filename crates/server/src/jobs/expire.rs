@@ -2,7 +2,7 @@
 //!
 //! Every function takes the time as an argument, may be run at any moment beside any request, and may be repeated.
 
-use super::compact::compact;
+use super::compact::{compact, compact_due};
 use crate::Server;
 use crate::error::ApiError;
 use crate::objects::{ObjectError, SHARDS};
@@ -63,6 +63,7 @@ pub async fn expire(server: &Server, now: i64) -> Result<Expired, ExpireError> {
     server.store.give_up_overdue(now).await?;
     let objects = remove_garbage(server, now).await?;
     let uploads = forget_uploads(server, now).await?;
+    compact_due(server, now).await?;
     Ok(Expired { files, objects, uploads, orphans: 0 })
 }
 
@@ -86,14 +87,14 @@ async fn forget_uploads(server: &Server, now: i64) -> Result<usize, ExpireError>
 pub async fn remove_garbage(server: &Server, now: i64) -> Result<usize, ExpireError> {
     let mut removed = 0;
     loop {
-        let garbage = server.store.due_garbage(now).await?;
+        let mut garbage = server.store.due_garbage(now).await?;
         if garbage.keys.is_empty() {
             return Ok(removed);
         }
-        server.objects.remove(garbage.blobs).await?;
-        server.store.forget_garbage(&garbage.keys).await?;
+        server.objects.remove(std::mem::take(&mut garbage.blobs)).await?;
+        server.store.forget_garbage(&garbage).await?;
         removed += garbage.keys.len();
-        compact(server, &garbage.shared).await?;
+        compact(server, &garbage.shared, now).await?;
     }
 }
 

@@ -1,7 +1,8 @@
-//! Which objects lie in a pack, and their move to another.
+//! Which objects lie in a pack, their move to another, and which packs have lost some of theirs and are to be looked at for that.
 
 use super::sql::{LIST_MAX, rows, statement};
-use super::{Store, StoreError};
+use super::uploads::parse_blob;
+use super::{Store, StoreError, Tx};
 use crate::objects::{BlobName, Packed};
 use sqlx::Row as _;
 
@@ -72,4 +73,41 @@ impl Store {
         tx.commit().await?;
         Ok(moved)
     }
+
+    /// Packs that have lost some of their objects and are due to be looked at (`now` in µs since the epoch), at most `count`.
+    pub async fn packs_to_compact(&self, now: i64, count: i64) -> Result<Vec<BlobName>, StoreError> {
+        let rows = sqlx::query("SELECT blob FROM wasteful_packs WHERE due_at <= $1 ORDER BY due_at LIMIT $2")
+            .bind(now)
+            .bind(count)
+            .fetch_all(self.reader())
+            .await?;
+        let names = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
+        Ok(names.iter().filter_map(|name| parse_blob(name).ok()).collect())
+    }
+
+    /// Has a pack looked at at that time (µs since the epoch) and not before; `None`: not again, until it loses more.
+    pub async fn look_at_pack(&self, pack: &BlobName, due_at: Option<i64>) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let query = match due_at {
+            Some(due_at) => sqlx::query("UPDATE wasteful_packs SET due_at = $1 WHERE blob = $2").bind(due_at),
+            None => sqlx::query("DELETE FROM wasteful_packs WHERE blob = $1"),
+        };
+        query.bind(pack.as_str()).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// Has packs looked at that have just lost some of their objects.
+pub(super) async fn remember_waste(tx: &mut Tx, packs: &[BlobName]) -> Result<(), StoreError> {
+    for chunk in packs.chunks(LIST_MAX) {
+        let text = format!(
+            "INSERT INTO wasteful_packs (blob) VALUES {} ON CONFLICT (blob) DO NOTHING",
+            rows(1, chunk.len(), 1)
+        );
+        let bind =
+            |query: sqlx::query::Query<'static, _, _>, pack: &BlobName| query.bind(pack.as_str().to_owned());
+        chunk.iter().fold(statement(text), bind).execute(&mut **tx).await?;
+    }
+    Ok(())
 }

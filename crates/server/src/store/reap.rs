@@ -4,6 +4,7 @@
 //! is an argument.
 
 use super::change::ChangeError;
+use super::packs::remember_waste;
 use super::sql::{LIST_MAX, list, statement};
 use super::uploads::parse_blob;
 use super::{Store, StoreError, flag};
@@ -97,10 +98,12 @@ impl Store {
         })
     }
 
-    /// Forgets garbage whose bytes are gone, and the earlier contents that it was.
-    pub async fn forget_garbage(&self, keys: &[ObjectKey]) -> Result<(), StoreError> {
+    /// Forgets garbage whose bytes are gone, and the earlier contents that it was. Its packs are to be [looked at](Self::packs_to_compact)
+    /// from then on, whatever becomes of this process.
+    pub async fn forget_garbage(&self, garbage: &Garbage) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        for chunk in keys.chunks(LIST_MAX) {
+        remember_waste(&mut tx, &garbage.shared).await?;
+        for chunk in garbage.keys.chunks(LIST_MAX) {
             let keys = list(1, chunk.len());
             for text in [
                 format!("DELETE FROM file_versions WHERE file_object IN ({keys})"),
