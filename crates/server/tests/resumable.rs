@@ -11,6 +11,7 @@ use darkslide_server::operator;
 use reqwest::{Method, RequestBuilder};
 use sha1::{Digest as _, Sha1};
 use sqlx::Row as _;
+use support::damage::execute;
 use support::tus::{OFFSET_STREAM, Tus, database, now, until};
 use support::vault::{Vault, commit_body, noise};
 use support::{Answer, TestServer, raw_config};
@@ -285,6 +286,22 @@ async fn uploads_that_nobody_goes_on_with_expire() {
     assert!(!tus.file(&left).exists());
     assert_eq!(tus.head(&left).await.status, 404);
     assert_eq!(tus.object(&done).await.unwrap(), b"hello");
+}
+
+/// `HEAD` called it whole, and no commit of it succeeded ever again.
+#[tokio::test]
+async fn an_upload_whose_object_was_given_up_is_gone() {
+    let server = TestServer::start().await;
+    let tus = Tus::new(&server, "tus@example.org").await;
+    let url = tus.begin(5).await;
+    assert_eq!(tus.append(&url, 0, b"bytes").await.status, 204);
+    assert_eq!(tus.offset(&url).await, 5);
+    assert_eq!(tus.append(&url, 5, b"").await.status, 204);
+    execute(&server, "UPDATE objects SET expires_at = 1").await;
+    expire(&server.shared, now()).await.unwrap();
+    assert_eq!(tus.head(&url).await.status, 410);
+    tus.append(&url, 5, b"").await.failed(410, Some("GONE"));
+    assert_eq!(tus.delete(&url).await.status, 410);
 }
 
 #[tokio::test]

@@ -215,6 +215,15 @@ impl Store {
         Ok(Finished::Stored)
     }
 
+    /// Whether an upload's object is still there for a commit, or has had one.
+    pub async fn keeps_object(&self, at: ObjectAddress) -> Result<bool, StoreError> {
+        let row = sqlx::query("SELECT 1 FROM objects WHERE key = $1 AND state <> 'garbage'")
+            .bind(at.key().0)
+            .fetch_optional(self.reader())
+            .await?;
+        Ok(row.is_some())
+    }
+
     /// False when there is an object of that key already.
     async fn insert_object(
         &self,

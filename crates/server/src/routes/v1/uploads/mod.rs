@@ -145,7 +145,7 @@ async fn first_bytes(server: &Shared, upload: &Upload, asked: Asked, body: Body)
             ("Darkslide-Chunk-Digest" = String, description = "`blake3 <base64>` of those bytes, up to the offset"),
         )),
         (status = 404, description = "No such upload of this account"),
-        (status = 410, description = "It has expired, or its bytes were lost"),
+        (status = 410, description = "It has expired, its bytes were lost, or its object was given up"),
         (status = 412, description = "Another version of tus"),
     ),
     security(("session" = []))
@@ -198,7 +198,7 @@ async fn stand(
         (status = 404, body = Problem, description = "No such upload of this account"),
         (status = 408, body = Problem, description = "The body stood still for too long"),
         (status = 409, body = Problem, description = "Another offset, or a newer request took over"),
-        (status = 410, body = Problem, description = "It has expired, or its bytes were lost"),
+        (status = 410, body = Problem, description = "It has expired, its bytes were lost, or its object was given up"),
         (status = 412, body = Problem, description = "Another version of tus"),
         (status = 413, body = Problem, description = "More bytes than are missing"),
         (status = 415, body = Problem, description = "Not `application/offset+octet-stream`"),
@@ -298,10 +298,10 @@ async fn recover(server: &Server, upload: &Upload) -> ApiResult<bool> {
     Ok(recorded != Recorded::Superseded)
 }
 
-/// Makes the object of an upload that has all its bytes. May be repeated.
+/// Makes the object of an upload that has all its bytes. May be repeated, as long as nobody has given the object up: then it is 410.
 async fn finish(server: &Server, upload: &Upload) -> ApiResult<()> {
     if upload.is_stored {
-        return Ok(());
+        return if server.store.keeps_object(upload.at).await? { Ok(()) } else { Err(gone()) };
     }
     let Upload { at, length, digest, ref blob, .. } = *upload;
     let digest = match server.objects.place_growing(at.object, length, digest, blob).await {
