@@ -361,6 +361,21 @@ async fn lost_bytes_are_told_and_the_upload_is_given_up() {
     }
 }
 
+/// Only a further batch made it record what had come: with a sender who fell silent, a power cut cost all of it.
+#[tokio::test]
+async fn what_came_is_recorded_while_its_sender_is_silent() {
+    let server = TestServer::start().await;
+    let tus = Tus::new(&server, "tus@example.org").await;
+    for (seed, sent) in [(18, 5_242_880), (19, 100_001)] {
+        let bytes = noise(seed, sent);
+        let url = tus.begin(10_000_000).await;
+        let stream = tus.patch_partly(&url, 0, 10_000_000, &bytes).await;
+        until("all that came is recorded", async || tus.row(&url).await.offset == sent as u64).await;
+        assert_eq!(tus.row(&url).await.digest, Some(*blake3::hash(&bytes).as_bytes()));
+        drop(stream);
+    }
+}
+
 #[tokio::test]
 async fn a_silent_sender_is_let_go_and_what_it_sent_is_kept() {
     let server = TestServer::start_with(RawConfig { idle_timeout: Some(1), ..raw_config() }).await;

@@ -16,8 +16,9 @@ use darkslide_protocol::Opaque;
 use futures_util::StreamExt as _;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -34,7 +35,7 @@ const CHECKPOINT_PAUSE: Duration = Duration::from_millis(20);
 /// How many bytes may be written that are not recorded yet: a sender who is faster than the disk waits for it.
 const UNRECORDED_MAX: u64 = 32 * 1024 * 1024;
 
-/// How long fewer may wait. Nothing but what a power cut costs depends on it.
+/// How long fewer may wait, also where no more of them come. Nothing but what a power cut costs depends on it.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long a stopped body may fall silent before it is left: what is on its way from a connection that was cut still comes.
@@ -208,27 +209,34 @@ impl<'s> Inflow<'s> {
     /// Writes a body as it comes: one batch to the disk while the next is read from the network.
     async fn pump(&mut self, mut body: BodyDataStream, stop: &CancellationToken) -> Ending {
         let idle = self.server.config.limits.idle_timeout;
-        let mut room = Room { left: self.length - self.began, late: LATE_BYTES_MAX };
+        let mut room = Room { left: self.length - self.began, late: LATE_BYTES_MAX, heard: Instant::now() };
         let mut batch = Vec::new();
         let mut over = pin!(async {
             stop.cancelled().await;
             tokio::time::sleep(LATE_AT_MOST).await;
         });
         loop {
-            let gathering = gather(&mut body, stop, over.as_mut(), idle, &mut room);
-            let ((next, ending), written) =
+            let gathering = gather(&mut body, stop, over.as_mut(), self.next_look(), idle, &mut room);
+            let ((next, gathered), written) =
                 tokio::join!(gathering, self.write(std::mem::take(&mut batch), false));
             if let Err(error) = written {
                 return Ending::Ours(error);
             }
-            if let Some(ending) = ending {
-                return match self.write(next, true).await {
-                    Ok(()) => ending,
-                    Err(error) => Ending::Ours(error),
-                };
-            }
-            batch = next;
-            if let Err(error) = self.checkpoint().await {
+            let kept = match gathered {
+                Gathered::Over(ending) => {
+                    return match self.write(next, true).await {
+                        Ok(()) => ending,
+                        Err(error) => Ending::Ours(error),
+                    };
+                }
+                Gathered::Full => {
+                    batch = next;
+                    Ok(())
+                }
+                // Whether the rest of it ever comes, nobody knows.
+                Gathered::Due => self.write(next, false).await,
+            };
+            if let Err(error) = kept.and(self.checkpoint().await) {
                 return Ending::Ours(error);
             }
         }
@@ -263,6 +271,16 @@ impl<'s> Inflow<'s> {
             });
         }
         Ok(())
+    }
+
+    /// When to see to what has come, although no batch is full.
+    fn next_look(&self) -> Instant {
+        let pause = match self.unrecorded() {
+            0 => return Instant::now() + CHECKPOINT_INTERVAL,
+            CHECKPOINT_BYTES.. if self.behind.is_empty() => CHECKPOINT_PAUSE,
+            _ => CHECKPOINT_INTERVAL,
+        };
+        (self.recorded_at + pause).max(Instant::now() + CHECKPOINT_PAUSE)
     }
 
     /// Bytes that are written and not recorded.
@@ -370,11 +388,14 @@ struct Room {
     left: u64,
     /// Bytes after it was stopped.
     late: u64,
+    /// When the last of it came.
+    heard: Instant,
 }
 
 impl Room {
     /// Takes bytes in, or says why not.
     fn take(&mut self, bytes: u64, is_stopped: bool) -> Result<(), Ending> {
+        self.heard = Instant::now();
         if is_stopped {
             self.late = self.late.checked_sub(bytes).ok_or(Ending::Stopped)?;
         }
@@ -383,47 +404,63 @@ impl Room {
     }
 }
 
-/// Ends when a body has been silent for too long.
-async fn silence(stop: &CancellationToken, idle: Duration) -> Ending {
+/// Ends when a body that was last heard then has been silent for too long.
+async fn silence(stop: &CancellationToken, heard: Instant, idle: Duration) -> Ending {
     let late = async {
         stop.cancelled().await;
         tokio::time::sleep(LATE_SILENCE).await;
     };
     tokio::select! {
         () = late => Ending::Stopped,
-        () = tokio::time::sleep(idle) => Ending::Cut(ObjectError::Stalled(idle)),
+        () = sleep_until(heard + idle) => Ending::Cut(ObjectError::Stalled(idle)),
     }
 }
 
-/// Reads until a batch is full or the body ends, and says how it ended. `over` is when a stopped body is left, whatever it still brings.
+/// Why no more was gathered.
+enum Gathered {
+    /// A batch is full.
+    Full,
+    /// What there is shall not wait for more.
+    Due,
+    /// The body has ended.
+    Over(Ending),
+}
+
+/// Reads until a batch is full, until it is time to `look` at what has come, or until the body ends, and says which. `over` is when a
+/// stopped body is left, whatever it still brings.
 async fn gather(
     body: &mut BodyDataStream,
     stop: &CancellationToken,
     mut over: Pin<&mut impl Future<Output = ()>>,
+    look: Instant,
     idle: Duration,
     room: &mut Room,
-) -> (Vec<Bytes>, Option<Ending>) {
+) -> (Vec<Bytes>, Gathered) {
+    let mut look = pin!(sleep_until(look));
     let mut batch = Vec::new();
     let mut size = 0;
     while size < BATCH_BYTES {
         let next = tokio::select! {
             biased;
-            () = over.as_mut() => return (batch, Some(Ending::Stopped)),
+            () = over.as_mut() => return (batch, Gathered::Over(Ending::Stopped)),
             next = body.next() => next,
-            ending = silence(stop, idle) => return (batch, Some(ending)),
+            ending = silence(stop, room.heard, idle) => return (batch, Gathered::Over(ending)),
+            () = look.as_mut(), if !stop.is_cancelled() => return (batch, Gathered::Due),
         };
         let bytes = match next {
             Some(Ok(bytes)) => bytes,
-            Some(Err(error)) => return (batch, Some(Ending::Cut(ObjectError::BrokenOff(error.into())))),
-            None => return (batch, Some(Ending::Whole)),
+            Some(Err(error)) => {
+                return (batch, Gathered::Over(Ending::Cut(ObjectError::BrokenOff(error.into()))));
+            }
+            None => return (batch, Gathered::Over(Ending::Whole)),
         };
         if let Err(ending) = room.take(bytes.len() as u64, stop.is_cancelled()) {
-            return (batch, Some(ending));
+            return (batch, Gathered::Over(ending));
         }
         size += bytes.len();
         batch.push(bytes);
     }
-    (batch, None)
+    (batch, Gathered::Full)
 }
 
 /// Reads a refused body and forgets it.
