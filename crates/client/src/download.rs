@@ -36,7 +36,9 @@ pub enum ContentError {
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
     /// The server does not have its bytes, or fails on them and on nothing else.
-    #[error("the server no longer has its bytes, or cannot read them")]
+    #[error(
+        "the server no longer has all its bytes, or cannot read them; `darkslide server status` there names what is lost, for whoever runs it to bring back from a backup"
+    )]
     Missing,
     /// The stream's header, without which nothing opens, is not one.
     #[error("its header is damaged")]

@@ -11,6 +11,8 @@ mod support;
 use darkslide_protocol::Opaque;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use sqlx::Row as _;
+use support::tus::database;
 use support::vault::{Vault, commit_body, md5_of, noise};
 use support::{Answer, TestServer, raw_config};
 
@@ -567,12 +569,31 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
     assert_eq!(walk(&server.folder().join("objects")), 0);
 }
 
+/// The answer broke off, or was 503, and clients tried again and again.
 #[tokio::test]
-async fn a_blob_that_was_lost_from_the_disk_is_404() {
+async fn what_the_disk_has_lost_of_a_blob_is_404() {
     let server = TestServer::start().await;
     let vault = Vault::new(&server, "a@example.org").await;
-    let id = vault.file(vault.album().await, 1).await;
+    let album = vault.album().await;
+    let video = noise(3, 2 * PART);
+    let (key, thumbnail) = (store_in_parts(&vault, &video).await, vault.store(b"thumb").await);
+    let body = commit_body(album, (&key, video.len()), (&thumbnail, 5));
+    let id = vault.post("/files", body).await.ok()["id"].as_i64().unwrap();
+    let (original, preview) = (format!("/files/download/{id}"), format!("/files/preview/{id}"));
+    let texts =
+        ["SELECT blob FROM object_parts WHERE part_number = 2", "SELECT blob FROM objects WHERE length = 5"];
+    for (text, path, left) in [(texts[0], original, 200_000), (texts[1], preview, 2)] {
+        let url = vault.location(&path).await;
+        let blob: String = sqlx::query(text).fetch_one(&database(&server).await).await.unwrap().get(0);
+        let file = server.folder().join("objects").join(&blob[..2]).join(&blob);
+        for left in [left, 0] {
+            std::fs::File::options().write(true).open(&file).unwrap().set_len(left as u64).unwrap();
+            Answer::of(server.http.get(&url)).await.failed(404, Some("NoSuchUpload"));
+        }
+    }
     let url = vault.location(&format!("/files/download/{id}")).await;
+    let first = server.http.get(&url).header("Range", format!("bytes=0-{}", PART - 1)).send().await.unwrap();
+    assert_eq!(first.bytes().await.unwrap(), video[..PART], "what is left of it is sent");
     std::fs::remove_dir_all(server.folder().join("objects")).unwrap();
     Answer::of(server.http.get(url)).await.failed(404, Some("NoSuchUpload"));
 }

@@ -7,9 +7,10 @@ use super::{BlobName, ObjectError, Objects};
 use bytes::Bytes;
 use darkslide_disk::Reader;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
-use std::fs::File;
+use std::fs::{self, File, Metadata};
+use std::io;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tokio::task::JoinHandle;
 
 /// One blob of an object, in the object's order.
@@ -24,8 +25,8 @@ pub struct Segment {
 }
 
 impl Objects {
-    /// The bytes of a range (end exclusive) of the object that the segments make up. The first blob is opened before this returns,
-    /// so that what is missing is an error and not a broken answer.
+    /// The bytes of a range (end exclusive) of the object that the segments make up. All its blobs are looked at before this returns, so
+    /// that what is missing, or [lost](ObjectError::Lost) because a blob is too short, is an error and not a broken answer.
     pub async fn read(
         &self,
         segments: &[Segment],
@@ -36,6 +37,13 @@ impl Objects {
             Some((path, within)) => Some(open(path, within).await?),
             None => None,
         };
+        let further = wanted.as_slice().to_vec();
+        if !further.is_empty() {
+            blocking(move || {
+                further.iter().try_for_each(|(path, within)| must_hold(path, within, fs::metadata(path)))
+            })
+            .await??;
+        }
         let rest = stream::iter(wanted).then(|(path, within)| open(path, within)).try_flatten();
         Ok(stream::iter(first).flatten().chain(rest))
     }
@@ -78,6 +86,7 @@ async fn open(
 ) -> Result<impl Stream<Item = Result<Bytes, ObjectError>> + Send, ObjectError> {
     let first = blocking(move || {
         let file = File::open(&path).map_err(ObjectError::disk("open", &path))?;
+        must_hold(&path, &within, file.metadata())?;
         read(Reader::new(file, within), path)
     });
     let first = Reading::Done(first.await??);
@@ -92,11 +101,17 @@ async fn open(
     }))
 }
 
+/// Fails when a blob ends before the bytes that are wanted of it do.
+fn must_hold(path: &Path, within: &Range<u64>, metadata: io::Result<Metadata>) -> Result<(), ObjectError> {
+    let length = metadata.map_err(ObjectError::disk("look at", path))?.len();
+    if length < within.end { Err(ObjectError::Lost(path.to_owned())) } else { Ok(()) }
+}
+
 fn read(mut reader: Reader, path: PathBuf) -> Result<Step, ObjectError> {
     let piece = reader.next_piece().map_err(ObjectError::disk("read", &path))?;
     let bytes = piece.map(Bytes::from_owner).unwrap_or_default();
     if bytes.is_empty() && !reader.is_over() {
-        return Err(ObjectError::disk("read", &path)(std::io::ErrorKind::UnexpectedEof.into()));
+        return Err(ObjectError::disk("read", &path)(io::ErrorKind::UnexpectedEof.into()));
     }
     let rest = (!reader.is_over()).then_some((reader, path));
     Ok(Step { bytes, rest })

@@ -149,12 +149,17 @@ async fn send(
     Ok(response)
 }
 
-/// Bytes that the database names and the disk does not have are 404 to clients, who would otherwise ask for ever; and an error to
-/// whoever reads the log.
+/// Bytes that the database names and the disk does not have, all or some, are 404 to clients, who would otherwise ask for ever; and an
+/// error to whoever reads the log.
 fn lost(error: ObjectError) -> ApiError {
     match &error {
+        ObjectError::Lost(path) => {
+            tracing::error!(path = %path.display(), "a blob is shorter than the database says: bring it back from your backup");
+            metrics::counter!("darkslide_blobs_lost_total").increment(1);
+            super::blobs::no_such_upload()
+        }
         ObjectError::Disk { path, source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            tracing::error!(path = %path.display(), "a blob that the database names is not on the disk");
+            tracing::error!(path = %path.display(), "a blob that the database names is not on the disk: bring it back from your backup");
             metrics::counter!("darkslide_blobs_lost_total").increment(1);
             super::blobs::no_such_upload()
         }
