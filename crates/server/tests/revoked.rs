@@ -13,7 +13,7 @@ use darkslide_server::auth::session::{Device, hash_of};
 use serde_json::{Value, json};
 use sqlx::Row as _;
 use support::TestServer;
-use support::damage::execute;
+use support::damage::{execute, keys_of};
 use support::tus::{Tus, database, until};
 use support::vault::{Vault, commit_body, noise};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -186,4 +186,37 @@ async fn a_revoked_device_makes_no_object_and_is_not_answered() {
         assert_eq!(tus.append(&url, offset, &bytes[offset..]).await.status, 204);
         assert_eq!(tus.object(&url).await.unwrap(), bytes);
     }
+}
+
+/// It was answered 200.
+#[cfg(unix)]
+#[tokio::test]
+async fn receipts_are_not_told_to_a_device_that_was_revoked_while_they_were_read() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "a@example.org").await;
+    let file = vault.file(vault.album().await, 1).await;
+    lost_phone(&vault).await;
+    // Pipes in place of the bytes: to open one waits until somebody opens its other end.
+    let mut pipes = Vec::new();
+    for key in keys_of(&server.shared.store, vault.person.id, file).await {
+        let row = sqlx::query("SELECT blob FROM objects WHERE key = $1").bind(key.0);
+        let blob: String = row.fetch_one(&database(&server).await).await.unwrap().get(0);
+        let path = server.folder().join("objects").join(&blob[..2]).join(&blob);
+        std::fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        pipes.push(path);
+    }
+    let open = async |path: &std::path::PathBuf| {
+        let path = path.clone();
+        let opening = move || std::fs::File::options().write(true).open(path).unwrap();
+        tokio::task::spawn_blocking(opening).await.unwrap()
+    };
+    let body = json!({ "fileIDs": [file] }).to_string();
+    let asking = half_sent(&server, "POST /v1/receipts", "application/json", body.as_bytes()).await;
+    let answer = tokio::spawn(async move { finish(asking, body.as_bytes()).await });
+    let _original = open(&pipes[0]).await;
+    revoke(&vault).await;
+    let _thumbnail = open(&pipes[1]).await;
+    let said = answer.await.unwrap();
+    assert!(said.starts_with("HTTP/1.1 401 "), "{said}");
 }

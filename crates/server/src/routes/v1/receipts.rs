@@ -90,6 +90,8 @@ async fn give(
     let verdicts = said.receipts.iter().map(|receipt| receipt.verdict);
     let of_earlier = said.earlier.iter().map(|receipt| receipt.verdict);
     said.more = verdicts.chain(of_earlier).any(|verdict| verdict == Verdict::NotChecked);
+    // It may have read for long, and its device may be revoked since.
+    server.store.still_signed_in().await?;
     Ok(Json(said))
 }
 
