@@ -247,18 +247,15 @@ impl Agent {
 }
 
 impl Watched {
-    /// Takes over what could not be looked into in the part that was looked at; of the rest, and of what may not have been reached, what is known stays.
+    /// Takes over what could not be looked into in the part that was looked at; of the rest, and of what may not have been reached, what is known
+    /// stays. Whoever looks at the files of a folder alone opens none of the folders in it.
     fn note_unreadable(&mut self, scope: &Scope, report: &BackupReport) {
         let is_looked_at = |unreadable: &Unreadable| match scope {
             Scope::Everything => true,
             Scope::Folders(folders) => {
                 let below = Path::new(&unreadable.path).strip_prefix(&self.row.path).ok();
                 let in_one = |folder: &Path| folders.get(folder) == Some(&Reach::Below);
-                below.is_none_or(|below| {
-                    below.parent().is_some_and(|above| folders.contains_key(above))
-                        || folders.contains_key(below)
-                        || below.ancestors().any(in_one)
-                })
+                below.is_none_or(|below| folders.contains_key(below) || below.ancestors().any(in_one))
             }
         };
         if report.interrupted.is_none() {

@@ -157,6 +157,15 @@ fn a_folder_that_may_not_be_read_is_told_with_what_to_do() {
     let told = says(&["explain", closed.join("2.jpg").to_str().unwrap()]);
     assert!(told.contains("Blocked on") && told.contains("may not read it"), "{told}");
 
+    // Whoever looks at what has come beside it has not looked into it.
+    write(&folder.join("3.jpg"), &picture(3));
+    if is_root() {
+        give(&folder.join("3.jpg"), NOBODY);
+    }
+    until("what came beside it is safe", &machine, || status()["backedUp"] == 3);
+    until("the run has ended", &machine, || says(&["agent", "status"]).contains("cannot be read"));
+    assert_eq!(status()["unreadable"], 1, "{}", says(&["status"]));
+
     may_read(0o755);
     until("it may be read again", &machine, || status()["unreadable"] == 0);
     let told = says(&["explain", closed.join("1.jpg").to_str().unwrap()]);
