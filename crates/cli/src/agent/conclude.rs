@@ -29,7 +29,10 @@ const OFFLINE_LONG: Duration = Duration::from_hours(24);
 impl Agent {
     /// Takes over how an attempt ended.
     pub(super) async fn conclude(&mut self, attempt: Attempt) -> Result<()> {
-        let Some(Running { folder, scope, is_overtaken, .. }) = self.running.take() else { return Ok(()) };
+        let Some(Running { folder, scope, is_overtaken, stop, .. }) = self.running.take() else {
+            return Ok(());
+        };
+        let is_stopped = stop.is_cancelled() && !is_overtaken;
         let now = Instant::now();
         self.published = now.checked_sub(Duration::from_secs(1)).unwrap_or(now);
         match (attempt, scope) {
@@ -43,11 +46,15 @@ impl Agent {
                     // All but thumbnails was done.
                     report.interrupted = None;
                 }
-                self.report(folder, scope, *report, now).await?;
+                self.report(folder, scope, *report, is_stopped, now).await?;
             }
             (Attempt::SignedOut, scope) => {
                 self.schedule.stopped(folder, scope.unwrap_or_default(), now);
                 self.session_ended();
+            }
+            // Whoever stopped it did not wait for it to try again.
+            (Attempt::Unreachable { .. } | Attempt::Busy(_) | Attempt::Failed(_), scope) if is_stopped => {
+                self.schedule.stopped(folder, scope.unwrap_or_default(), now);
             }
             (Attempt::Unreachable { what, causes }, scope) => {
                 if self.is_news(&what) && !causes.is_empty() {
@@ -134,7 +141,14 @@ impl Agent {
     }
 
     /// A run came to its end.
-    async fn report(&mut self, folder: i64, scope: Scope, report: BackupReport, now: Instant) -> Result<()> {
+    async fn report(
+        &mut self,
+        folder: i64,
+        scope: Scope,
+        report: BackupReport,
+        is_stopped: bool,
+        now: Instant,
+    ) -> Result<()> {
         self.done.uploaded += report.uploaded;
         self.done.linked += report.linked;
         self.done.bytes_sent += report.bytes_sent;
@@ -158,7 +172,7 @@ impl Agent {
             return Ok(());
         }
         if let Some(reason) = report.interrupted {
-            if self.is_paused || self.is_ending || !self.guests.is_empty() {
+            if is_stopped {
                 self.schedule.stopped(folder, scope, now);
             } else {
                 self.retry(folder, Some(scope), reason, Failure::Other, now);

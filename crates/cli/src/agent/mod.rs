@@ -536,10 +536,14 @@ impl Agent {
             }
         }
         self.schedule.set_folders(&listed, Instant::now());
-        if let Some(running) =
-            self.running.as_ref().filter(|running| !self.folders.contains_key(&running.folder))
-        {
+        let is_wanted = |id: &i64| self.folders.get(id).is_some_and(|folder| !folder.row.paused);
+        if let Some(running) = self.running.as_ref().filter(|running| !is_wanted(&running.folder)) {
             running.stop.cancel();
+        }
+        if self.session.is_some() && !self.folders.keys().any(is_wanted) {
+            // Nothing is tried any more, so nothing is in its way.
+            self.schedule.succeeded();
+            self.problem = None;
         }
         Ok(())
     }

@@ -29,7 +29,7 @@ impl<'a> Agent<'a> {
     }
 
     /// The same, with programs from these folders.
-    fn start_with(machine: &'a Machine, further: &[&str], programs: &str) -> Self {
+    pub(crate) fn start_with(machine: &'a Machine, further: &[&str], programs: &str) -> Self {
         let words =
             ["agent", "run", "--no-notifications", "--settle-photos", "100", "--settle-videos", "200"];
         let mut command = machine.command(&[&words[..], further].concat());
@@ -259,7 +259,7 @@ fn half_a_picture_waits_for_its_other_half() {
 }
 
 /// A program in the place of ffmpeg that ends when the file `go` is there. Gives what to search programs in.
-fn thumbnails_that_wait(machine: &Machine) -> String {
+pub(crate) fn thumbnails_that_wait(machine: &Machine) -> String {
     let tool = machine.path("tools/ffmpeg");
     write(
         &tool,

@@ -7,6 +7,7 @@
 
 mod accounts;
 mod agent;
+mod agent_care;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod arenas;
 mod chance;

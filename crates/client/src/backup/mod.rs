@@ -151,10 +151,13 @@ pub async fn backup(
     let began = Instant::now();
     let _lock = catalog.lock_run()?;
     let now = micros_of(SystemTime::now());
-    // What the vault has must be known before anything is sent to it.
-    feed::pull(&session, &catalog).await?;
-    let clock = VaultClock::read(&session, &catalog, micros_of(SystemTime::now())).await?;
     let run = Run::new(session, catalog, settings.clone(), events.clone(), stop, now);
+    // What the vault has must be known before anything is sent to it.
+    let pulled = stop.run_until_cancelled(feed::pull(&run.session, &run.catalog)).await;
+    if pulled.transpose()?.is_none() {
+        return Ok(run.report(began.elapsed()));
+    }
+    let clock = VaultClock::read(&run.session, &run.catalog, micros_of(SystemTime::now())).await?;
     let run = Arc::new(run.by(clock, Since::Arrival));
     let mut surveys = Vec::new();
     let (mut missing, mut has_found) = (Vec::new(), false);
