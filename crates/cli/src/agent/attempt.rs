@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use crate::profile::own_folders;
 use darkslide_client::backup::{self, BackupError, BackupReport, Settings};
-use darkslide_client::catalog::{Catalog, CatalogError, WatchFolderRow};
+use darkslide_client::catalog::{Catalog, CatalogError, NO_DISK, WatchFolderRow};
 use darkslide_client::error::{VaultError, causes_on};
 use darkslide_client::event::Events;
+use darkslide_client::library::selection::Exclusions;
 use darkslide_client::session::Session;
-use darkslide_client::watch::health::{Health, Offline, examine};
-use darkslide_client::watch::{Removals, Root, Watcher};
+use darkslide_client::watch::health::{Examined, Health, Offline, examine};
+use darkslide_client::watch::{How, Removals, Root, Watcher, Why};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -49,27 +50,47 @@ pub(super) async fn look(
     watched: Option<Watching>,
     news: Arc<Notify>,
 ) -> Attempt {
+    let mut folder = folder;
+    if watched.as_ref().and_then(|watched| watched.root.as_ref()).is_some_and(|root| root.is_unmounted()) {
+        // What lies there now is known by what is on it.
+        folder.device = folder.device.map(|_| NO_DISK);
+    }
     let device = match health(&catalog, &folder).await {
         Ok(Health::Online { device }) => device,
         Ok(Health::Offline(why)) => return Attempt::Offline(why),
         Err(error) => return failed(&error, &catalog),
     };
-    let is_watched = match watched {
-        Some(watching) => folder.device == Some(device) && !is_replaced(watching.0).await,
-        None => false,
+    let (is_watched, refused) = match watched {
+        Some(Watching { root, how }) => {
+            (folder.device == Some(device) && !is_replaced(root).await, Some(how).filter(is_refused))
+        }
+        None => (false, None),
     };
-    if is_watched {
+    if is_watched && refused.is_none() {
         return Attempt::Online { device, watcher: None };
     }
+    let exclude = Exclusions::parse(&folder.exclude).unwrap_or_default().and_own(own_folders());
     let path = folder.path;
-    let beginning = tokio::task::spawn_blocking(move || {
-        Watcher::begin(&path, Removals::AreNothing, &own_folders(), news)
-    });
-    Attempt::Online { device, watcher: beginning.await.ok() }
+    let beginning =
+        tokio::task::spawn_blocking(move || Watcher::begin(&path, Removals::AreNothing, exclude, news));
+    let begun = beginning.await.ok();
+    // It is as it was, and needs no other look at everything.
+    let is_no_news = |watcher: &Watcher| is_watched && refused.as_ref() == Some(watcher.how());
+    Attempt::Online { device, watcher: begun.filter(|watcher| !is_no_news(watcher)) }
 }
 
-/// The root of the watcher that works, if it has one.
-pub(super) struct Watching(pub(super) Option<Arc<Root>>);
+/// The watcher that there is.
+pub(super) struct Watching {
+    /// The root of what it watches, if it watches.
+    pub(super) root: Option<Arc<Root>>,
+    /// How changes become known.
+    pub(super) how: How,
+}
+
+/// Whether the system refused for a reason that may pass.
+fn is_refused(how: &How) -> bool {
+    matches!(how, How::Polled(Why::Refused(_)))
+}
 
 /// Whether something else lies there than what is watched. A disk that does not answer says nothing.
 pub(super) async fn is_replaced(root: Option<Arc<Root>>) -> bool {
@@ -80,7 +101,12 @@ pub(super) async fn is_replaced(root: Option<Arc<Root>>) -> bool {
 
 async fn health(catalog: &Catalog, folder: &WatchFolderRow) -> Result<Health, CatalogError> {
     let examined = tokio::time::timeout(DISK_PATIENCE, examine(catalog, folder)).await;
-    examined.unwrap_or(Ok(Health::Offline(Offline::Silent)))
+    let Ok(examined) = examined else { return Ok(Health::Offline(Offline::Silent)) };
+    let Examined { health, is_away } = examined?;
+    if is_away {
+        catalog.watch_folder_away(folder.id).await?;
+    }
+    Ok(health)
 }
 
 /// Backs part of a folder up, if it is there.

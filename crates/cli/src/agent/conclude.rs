@@ -123,7 +123,12 @@ impl Agent {
         self.schedule.offline(folder);
         let now = micros_of(SystemTime::now());
         self.catalog.watch_folder_offline(folder, now).await?;
+        let rows = self.catalog.watch_folders().await?;
         let Some(watched) = self.folders.get_mut(&folder) else { return Ok(()) };
+        if let Some(row) = rows.iter().find(|row| row.id == folder) {
+            // Its disk may be away.
+            watched.row.device = row.device;
+        }
         let since = *watched.row.offline_since.get_or_insert(now);
         let path = watched.row.path.display().to_string();
         let text = format!("{path} is offline: {why}");

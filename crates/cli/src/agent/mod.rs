@@ -396,7 +396,8 @@ impl Agent {
     fn look(&mut self, folder: i64) {
         let Some(watched) = self.folders.get(&folder) else { return };
         let watcher = watched.watcher.as_ref().filter(|_| watched.offline.is_none());
-        let watching = watcher.map(|watcher| attempt::Watching(watcher.root().cloned()));
+        let watching = watcher
+            .map(|watcher| attempt::Watching { root: watcher.root().cloned(), how: watcher.how().clone() });
         let looking =
             attempt::look(self.catalog.clone(), watched.row.clone(), watching, Arc::clone(&self.news));
         self.running = Some(Running {
@@ -519,7 +520,13 @@ impl Agent {
         for row in rows {
             let counts = self.catalog.root_counts(&row.path).await?;
             match self.folders.get_mut(&row.id) {
-                Some(known) => (known.row, known.counts) = (row, counts),
+                Some(known) => {
+                    if known.offline.is_some() && row.device.is_none() {
+                        // Its owner says that it is the right disk.
+                        self.schedule.look_by(row.id, Instant::now());
+                    }
+                    (known.row, known.counts) = (row, counts);
+                }
                 None => {
                     let new = Watched {
                         row,

@@ -13,6 +13,7 @@ use darkslide_client::error::{causes_on, quoted};
 use darkslide_client::event::Events;
 use darkslide_client::folder::report::PassReport;
 use darkslide_client::folder::{Memories, PassSettings, SESSION_ENDED, SyncError, pass, signed_out};
+use darkslide_client::library::selection::Exclusions;
 use darkslide_client::micros_of;
 use darkslide_client::session::Session;
 use darkslide_client::watch::{How, Removals, Watcher, Why};
@@ -229,9 +230,9 @@ impl Keeper {
         // Not before: what is watched is the folder that is there now, and it is not the right one while that is left alone.
         if folder.watcher.is_none() {
             let (path, news) = (folder.row.folder.path.clone(), Arc::clone(news));
-            let beginning = tokio::task::spawn_blocking(move || {
-                Watcher::begin(&path, Removals::Matter, &own_folders(), news)
-            });
+            let exclude = Exclusions::default().and_own(own_folders());
+            let beginning =
+                tokio::task::spawn_blocking(move || Watcher::begin(&path, Removals::Matter, exclude, news));
             folder.watcher = beginning.await.ok();
         }
         let polled = match folder.watcher.as_ref().map(Watcher::how) {

@@ -8,6 +8,8 @@
 mod accounts;
 mod agent;
 mod agent_care;
+#[cfg(target_os = "linux")]
+mod agent_disks;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod arenas;
 mod chance;

@@ -168,7 +168,22 @@ fn a_disk_that_moves_nothing_loses_nothing() {
 }
 
 /// A disk that is mounted until this is dropped.
-struct Disk(PathBuf);
+pub(crate) struct Disk(PathBuf);
+
+impl Disk {
+    /// A small and empty one. `None` where nobody may mount.
+    #[expect(clippy::print_stderr, reason = "what is not tested must be seen")]
+    pub(crate) fn mount(at: &Path) -> Option<Self> {
+        fs::create_dir_all(at).unwrap();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(at).output();
+        if !mounted.is_ok_and(|output| output.status.success()) {
+            assert!(std::env::var_os("CI").is_none(), "CI may mount, and must");
+            eprintln!("no right to mount: what is told of a disk of its own was NOT tested");
+            return None;
+        }
+        Some(Self(at.to_owned()))
+    }
+}
 
 impl Drop for Disk {
     fn drop(&mut self) {
@@ -178,18 +193,11 @@ impl Drop for Disk {
 
 /// The folder is the root of a disk, on which the system keeps a place that nobody else may enter.
 #[test]
-#[expect(clippy::print_stderr, reason = "what is not tested must be seen")]
 fn lost_and_found_at_the_root_of_a_disk_is_passed_over() {
     let machine = Machine::new();
     let _server = machine.with_account();
-    fs::create_dir(machine.path("Disk")).unwrap();
     let disk = machine.path("Disk");
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(&disk).output();
-    if !mounted.is_ok_and(|output| output.status.success()) {
-        assert!(std::env::var_os("CI").is_none(), "CI may mount, and must");
-        return eprintln!("no right to mount: `lost+found` at the root of a disk was NOT tested");
-    }
-    let _disk = Disk(disk.clone());
+    let Some(_disk) = Disk::mount(&disk) else { return };
     write(&disk.join("a.jpg"), &jpeg(1));
     let (system, own) = (disk.join("lost+found"), disk.join("2024/lost+found"));
     for folder in [&system, &own] {

@@ -168,7 +168,7 @@ async fn offline<'k>(
 ) -> Result<Option<&'k Offline>, CatalogError> {
     let health = match known.entry(folder.id) {
         Entry::Occupied(known) => known.into_mut(),
-        Entry::Vacant(unknown) => unknown.insert(match examine(catalog, folder).await? {
+        Entry::Vacant(unknown) => unknown.insert(match examine(catalog, folder).await?.health {
             Health::Offline(why) => Some(why),
             Health::Online { .. } => None,
         }),

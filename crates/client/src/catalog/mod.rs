@@ -57,7 +57,7 @@ pub use sync_folders::{NewSyncFolder, SyncFolderRow, SyncPlace, sync_places};
 pub use thumbnails::{DueRow, DueThumbnail, SentThumbnail};
 pub use trash::TrashRow;
 pub use uploads::{PartRow, UploadRow};
-pub use watch_folders::{NewWatchFolder, RootCounts, WatchFolderRow};
+pub use watch_folders::{NO_DISK, NewWatchFolder, RootCounts, WatchFolderRow};
 
 /// Readers beside the one writer that SQLite allows.
 const CONNECTIONS_MAX: u32 = 4;

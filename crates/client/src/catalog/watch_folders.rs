@@ -9,6 +9,9 @@ use sqlx::{FromRow, Row, sqlite::SqliteRow};
 use super::{Catalog, CatalogError};
 use crate::library::{AlbumRule, path_of, raw};
 
+/// The number of no disk: where the disk that a folder was on was seen to be away, this takes the place of its number.
+pub const NO_DISK: u64 = 0;
+
 /// One watch folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchFolderRow {
@@ -24,7 +27,7 @@ pub struct WatchFolderRow {
     pub paused: bool,
     /// When it was added, µs since the epoch.
     pub added: i64,
-    /// The disk that it was on when it was last seen whole.
+    /// The disk that it was on when it was last seen whole; [`NO_DISK`] if that was away since.
     pub device: Option<u64>,
     /// Since when it cannot be reached, µs since the epoch.
     pub offline_since: Option<i64>,
@@ -128,6 +131,16 @@ impl Catalog {
         sqlx::query("UPDATE watch_folders SET device = $2, offline_since = NULL WHERE id = $1")
             .bind(id)
             .bind(device.cast_signed())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Records that the disk that a folder was on is not there: another one may get its number.
+    pub async fn watch_folder_away(&self, id: i64) -> Result<(), CatalogError> {
+        sqlx::query("UPDATE watch_folders SET device = $2 WHERE id = $1 AND device IS NOT NULL")
+            .bind(id)
+            .bind(NO_DISK.cast_signed())
             .execute(&self.pool)
             .await?;
         Ok(())

@@ -30,6 +30,7 @@ use super::{AlbumRule, DeviceAlbum, Library, LibraryChanges, LibraryError, Part,
 use crate::backup::identify::{Surroundings, subject_of};
 use crate::catalog::{Catalog, DeviceAlbumKey, Fingerprint};
 use crate::folder::mounts;
+use crate::library::selection::Exclusions;
 use crate::thumbnail::Thumbnailer;
 use crate::watch::health::{self, Health, Known, Offline, Seen};
 use crate::watch::{Removals, Watcher};
@@ -211,7 +212,7 @@ impl FolderLibrary {
     async fn catch_up(&self) -> bool {
         if lock(&self.watched).watcher.is_none() {
             let (root, news) = (self.root.clone(), Arc::clone(&self.news));
-            let begin = move || Watcher::begin(&root, Removals::Matter, &[], news);
+            let begin = move || Watcher::begin(&root, Removals::Matter, Exclusions::default(), news);
             let begun = tokio::task::spawn_blocking(begin).await.expect("watching does not panic");
             lock(&self.watched).watcher.get_or_insert(begun);
         }

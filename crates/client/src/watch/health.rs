@@ -15,7 +15,7 @@ const SAMPLE: i64 = 64;
 /// What is known of a folder from before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
-    /// The disk that it was on.
+    /// The disk that it was on; [`NO_DISK`](crate::catalog::NO_DISK) if that was away since.
     pub device: Option<u64>,
     /// Whether anything was ever found in it that was not removed to free space.
     pub has_assets: bool,
@@ -45,6 +45,16 @@ pub enum Health {
     },
     /// It cannot be reached.
     Offline(Offline),
+}
+
+/// What was found out of a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Examined {
+    /// Whether it can be backed up.
+    pub health: Health,
+    /// It cannot, and the disk that it was on is not there. Systems give the same number to the next disk: whoever is told so has to
+    /// forget the number ([`Catalog::watch_folder_away`]).
+    pub is_away: bool,
 }
 
 /// Why a folder is offline.
@@ -98,20 +108,34 @@ pub fn look(path: &Path) -> Seen {
 }
 
 /// The health of one watch folder, by what the catalog knows of it.
-pub async fn examine(catalog: &Catalog, folder: &WatchFolderRow) -> Result<Health, CatalogError> {
+pub async fn examine(catalog: &Catalog, folder: &WatchFolderRow) -> Result<Examined, CatalogError> {
     let root = raw(&folder.path);
     let known = Known { device: folder.device, has_assets: catalog.expects_assets(&root).await? };
     let path = folder.path.clone();
-    let seen = tokio::task::spawn_blocking(move || look(&path)).await.expect("a look does not panic");
-    let is_elsewhere =
-        matches!(seen, Seen::Folder { device, .. } if known.device.is_some_and(|before| before != device));
+    let looking = tokio::task::spawn_blocking(move || {
+        let seen = look(&path);
+        let device = match &seen {
+            Seen::Folder { device, .. } => Some(*device),
+            Seen::Unusable(_) => device_left(&path),
+        };
+        (seen, device)
+    });
+    let (seen, device) = looking.await.expect("a look does not panic");
+    let is_elsewhere = device.is_some() && known.device.is_some_and(|before| Some(before) != device);
     let sample = if is_elsewhere { catalog.some_assets(&root, SAMPLE).await? } else { Vec::new() };
     let paths: Vec<(PathBuf, u64)> =
         sample.iter().map(|row| (row.whole_path(), row.fingerprint.size)).collect();
     let is_familiar =
         move || paths.iter().any(|(path, size)| path.metadata().is_ok_and(|now| now.len() == *size));
     let judging = tokio::task::spawn_blocking(move || judge(known, seen, is_familiar));
-    Ok(judging.await.expect("a judgement does not panic"))
+    let health = judging.await.expect("a judgement does not panic");
+    let is_away = is_elsewhere && matches!(health, Health::Offline(_));
+    Ok(Examined { health, is_away })
+}
+
+/// The disk that a folder would be on which is not there: that of the nearest one around it.
+fn device_left(path: &Path) -> Option<u64> {
+    path.ancestors().find_map(|around| around.metadata().ok()).map(|metadata| device_of(&metadata))
 }
 
 #[cfg(unix)]
@@ -128,7 +152,7 @@ fn device_of(_metadata: &std::fs::Metadata) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{AssetRow, AssetState, DeviceAlbumKey, Fingerprint, NewWatchFolder};
+    use crate::catalog::{AssetRow, AssetState, DeviceAlbumKey, Fingerprint, NO_DISK, NewWatchFolder};
     use crate::library::AlbumRule;
 
     #[test]
@@ -138,6 +162,7 @@ mod tests {
         let on = |device, is_empty| Seen::Folder { device, is_empty };
         let never = Known { device: None, has_assets: false };
         let before = Known { device: Some(1), has_assets: true };
+        let away = Known { device: Some(NO_DISK), has_assets: true };
         let resumed = Known { device: None, has_assets: true };
         for (known, seen, is_familiar, expected) in [
             (never, on(1, true), false, online(1)),
@@ -147,6 +172,8 @@ mod tests {
             (before, on(2, true), true, offline(Offline::Empty)),
             (before, on(2, false), false, offline(Offline::OtherDisk)),
             (before, on(2, false), true, online(2)),
+            (away, on(1, false), false, offline(Offline::OtherDisk)),
+            (away, on(1, false), true, online(1)),
             (resumed, on(2, false), false, online(2)),
             (Known { device: Some(1), has_assets: false }, on(2, true), false, online(2)),
         ] {
@@ -157,23 +184,19 @@ mod tests {
         assert!(matches!(judge(never, gone, || true), Health::Offline(Offline::Unusable(_))));
     }
 
-    /// Its owner had its originals removed: that it is empty is no sign of a disk that is away.
-    #[tokio::test]
-    async fn a_folder_that_was_emptied_to_free_space_is_itself() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().canonicalize().unwrap();
-        let home = tempfile::tempdir().unwrap();
-        let catalog = Catalog::open(&home.path().join("catalog")).await.unwrap();
-        let new = NewWatchFolder { path: root.clone(), albums: AlbumRule::PerRoot, exclude: Vec::new() };
+    /// A catalog that watches this folder, from which these files of no bytes were backed up.
+    async fn watching(home: &Path, root: &Path, paths: &[&str]) -> (Catalog, WatchFolderRow) {
+        let catalog = Catalog::open(&home.join("catalog")).await.unwrap();
+        let new = NewWatchFolder { path: root.to_owned(), albums: AlbumRule::PerRoot, exclude: Vec::new() };
         catalog.add_watch_folder(&new, 0).await.unwrap();
         let row = catalog.watch_folders().await.unwrap().remove(0);
-        for path in ["a.jpg", "b.jpg"] {
+        for path in paths {
             let asset = AssetRow {
-                root: raw(&root),
+                root: raw(root),
                 path: raw(Path::new(path)),
                 fingerprint: Fingerprint { size: 0, modified_ns: 0, inode: 0 },
                 motion: None,
-                album: DeviceAlbumKey { root: raw(&root), folder: Vec::new() },
+                album: DeviceAlbumKey { root: raw(root), folder: Vec::new() },
                 content_hash: None,
                 file: None,
                 state: AssetState::BackedUp,
@@ -184,9 +207,46 @@ mod tests {
             };
             catalog.put_asset(&asset).await.unwrap();
         }
+        (catalog, row)
+    }
+
+    /// The next disk at the same place was taken for the first one, since the system gave it the same number.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_disk_that_was_away_is_known_by_what_is_on_it() {
+        let (folder, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let root = folder.path().canonicalize().unwrap().join("disk");
+        let (catalog, row) = watching(home.path(), &root, &["a.jpg"]).await;
+        let number = device_of(&folder.path().metadata().unwrap());
+        let examined = async || {
+            let row = catalog.watch_folders().await.unwrap().remove(0);
+            examine(&catalog, &row).await.unwrap()
+        };
+        // The folder is gone, and its disk is not: what comes there is on the same disk.
+        catalog.watch_folder_online(row.id, number).await.unwrap();
+        let gone = examined().await;
+        assert!(matches!(gone.health, Health::Offline(Offline::Unusable(_))) && !gone.is_away);
+        // What is left is on another disk.
+        catalog.watch_folder_online(row.id, number + 1).await.unwrap();
+        assert!(examined().await.is_away);
+        catalog.watch_folder_away(row.id).await.unwrap();
+        std::fs::create_dir(&root).unwrap();
+        assert_eq!(examined().await, Examined { health: Health::Offline(Offline::Empty), is_away: true });
+        std::fs::write(root.join("other.jpg"), b"").unwrap();
+        assert_eq!(examined().await.health, Health::Offline(Offline::OtherDisk));
+        std::fs::write(root.join("a.jpg"), b"").unwrap();
+        assert_eq!(examined().await, Examined { health: Health::Online { device: number }, is_away: false });
+    }
+
+    /// Its owner had its originals removed: that it is empty is no sign of a disk that is away.
+    #[tokio::test]
+    async fn a_folder_that_was_emptied_to_free_space_is_itself() {
+        let (folder, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let root = folder.path().canonicalize().unwrap();
+        let (catalog, row) = watching(home.path(), &root, &["a.jpg", "b.jpg"]).await;
         let freed = async |path: &str| {
             catalog.mark_freed(&raw(&root), &[raw(Path::new(path))]).await.unwrap();
-            examine(&catalog, &row).await.unwrap()
+            examine(&catalog, &row).await.unwrap().health
         };
         assert_eq!(freed("a.jpg").await, Health::Offline(Offline::Empty), "the other one should be there");
         assert!(matches!(freed("b.jpg").await, Health::Online { .. }));

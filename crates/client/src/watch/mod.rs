@@ -7,7 +7,11 @@
 pub mod dirty;
 pub mod file_system;
 pub mod health;
+#[cfg(target_os = "linux")]
+mod inotify;
 mod notices;
+#[cfg(not(target_os = "linux"))]
+mod recursive;
 mod root;
 mod watcher;
 

@@ -13,8 +13,10 @@ use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, R
 use darkslide_media::names::ignored_folder;
 
 use super::{Dirty, Removals};
+#[cfg(target_os = "linux")]
+use crate::library::folder::is_lost_and_found;
 use crate::library::ours;
-use crate::library::selection::Reach;
+use crate::library::selection::{Exclusions, Reach};
 
 /// What is watched, and what of it is of no interest.
 #[derive(Debug)]
@@ -23,17 +25,30 @@ pub(super) struct Ground {
     pub(super) root: PathBuf,
     /// What removals in it mean.
     pub(super) removals: Removals,
-    /// Folders of ours, which may lie in it.
-    pub(super) own: Vec<PathBuf>,
+    /// What its owner excluded, and folders of ours, which may lie in it.
+    pub(super) exclude: Exclusions,
 }
 
 impl Ground {
     /// Whether nothing that happens at this path is to be looked at. `relative` is the same path under the root.
     fn is_quiet(&self, path: &Path, relative: &Path) -> bool {
         let mut folders = relative.ancestors().skip(1).filter_map(Path::file_name);
-        self.own.iter().any(|own| path.starts_with(own))
+        self.exclude.is_own(path)
             || ours::database(path).is_some()
+            || self.exclude.matching(relative).is_some()
             || (self.removals == Removals::AreNothing && folders.any(|name| ignored_folder(name).is_some()))
+    }
+
+    /// Whether it is looked at what happens in this folder below the root. A deletion from a sync folder may be one from anywhere.
+    #[cfg(target_os = "linux")]
+    pub(super) fn enters(&self, folder: &Path) -> bool {
+        let Ok(relative) = folder.strip_prefix(&self.root) else { return false };
+        if self.exclude.is_own(folder) || self.exclude.matching(relative).is_some() {
+            return false;
+        }
+        let is_ignored = || relative.file_name().is_some_and(|name| ignored_folder(name).is_some());
+        self.removals == Removals::Matter
+            || !(is_ignored() || is_lost_and_found(folder) || ours::data_folder(folder).is_some())
     }
 }
 
@@ -99,7 +114,8 @@ mod tests {
     use notify::event::{DataChange, Flag, MetadataKind, RemoveKind};
 
     fn ground(removals: Removals) -> Ground {
-        Ground { root: "/r".into(), removals, own: vec!["/r/ours".into()] }
+        let exclude = Exclusions::parse(&["*.raw".to_owned()]).unwrap().and_own(vec!["/r/ours".into()]);
+        Ground { root: "/r".into(), removals, exclude }
     }
 
     #[test]
@@ -130,6 +146,7 @@ mod tests {
             (EventKind::Create(CreateKind::File), "/r/ours too/1.jpg", itself("ours too")),
             (EventKind::Create(CreateKind::File), "/r/.cache/deep/1.jpg", Dirty::default()),
             (EventKind::Create(CreateKind::File), "/r/.1.jpg", itself("")),
+            (EventKind::Create(CreateKind::File), "/r/a/1.raw", Dirty::default()),
             (renamed(RenameMode::To), "/r/a/@eaDir/1.jpg", Dirty::default()),
         ] {
             let mut dirty = Dirty::default();

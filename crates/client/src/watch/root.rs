@@ -40,11 +40,19 @@ impl Root {
         }
     }
 
+    /// Whether the disk that it is on was unmounted since, as far as the system has told.
+    pub fn is_unmounted(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        return self.ends.hear().is_unmounted;
+        #[cfg(not(target_os = "linux"))]
+        return false;
+    }
+
     /// Whether something else lies at its path by now, or something else is mounted there or below: then its watch is deaf and another is to
     /// be begun. Asks the file system, and so may take as long as a disk takes to answer.
     pub fn is_replaced(&self) -> bool {
         #[cfg(target_os = "linux")]
-        if self.ends.has_come() {
+        if self.ends.hear().has_come {
             return true;
         }
         seen(&self.path) != self.seen
@@ -79,40 +87,58 @@ fn mounts(path: &Path) -> Vec<MountPoint> {
 
 #[cfg(target_os = "linux")]
 mod ends {
+    use std::mem::MaybeUninit;
     use std::os::fd::OwnedFd;
     use std::path::Path;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Mutex, PoisonError};
 
     use crate::mount_points::MountPoint;
-    use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
+    use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init};
 
     /// Watches of which each notice says that one of them has ended.
     #[derive(Debug)]
     pub(super) struct Ends {
         /// None where the system allows no more: what lies there is compared all the same.
         notices: Option<OwnedFd>,
-        has_come: AtomicBool,
+        /// That of the root.
+        root: Option<i32>,
+        heard: Mutex<Heard>,
+    }
+
+    /// What was told so far.
+    #[derive(Clone, Copy, Debug, Default)]
+    pub(super) struct Heard {
+        pub(super) has_come: bool,
+        pub(super) is_unmounted: bool,
     }
 
     impl Ends {
         pub(super) fn watch<'a>(root: &Path, mounts: impl Iterator<Item = &'a MountPoint>) -> Self {
             let notices = init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok();
+            let mut of_root = None;
             if let Some(notices) = &notices {
                 // That a disk is unmounted and that a watch has ended is told whatever is wanted.
                 let wanted = WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF | WatchFlags::ONLYDIR;
                 for path in mounts.map(|mount| mount.path.as_path()).chain([root]) {
-                    let _watched = add_watch(notices, path, wanted);
+                    let watched = add_watch(notices, path, wanted);
+                    of_root = of_root.or(watched.ok().filter(|_| path == root));
                 }
             }
-            Self { notices, has_come: AtomicBool::new(false) }
+            Self { notices, root: of_root, heard: Mutex::default() }
         }
 
-        pub(super) fn has_come(&self) -> bool {
-            let told = self.notices.as_ref().map(|notices| rustix::io::read(notices, &mut [0; 4096]));
-            if let Some(Ok(1..)) = told {
-                self.has_come.store(true, Ordering::Relaxed);
+        pub(super) fn hear(&self) -> Heard {
+            let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut buffer = [MaybeUninit::uninit(); 4096];
+            if let Some(notices) = &self.notices {
+                let mut reader = Reader::new(notices, &mut buffer);
+                while let Ok(event) = reader.next() {
+                    heard.has_come = true;
+                    let is_of_root = self.root == Some(event.wd());
+                    heard.is_unmounted |= is_of_root && event.events().contains(ReadFlags::UNMOUNT);
+                }
             }
-            self.has_come.load(Ordering::Relaxed)
+            *heard
         }
     }
 }
@@ -140,6 +166,7 @@ mod tests {
         fs::rename(&path, &other).unwrap();
         fs::create_dir(&path).unwrap();
         assert!(swapped.is_replaced() && swapped.is_replaced());
+        assert!(!swapped.is_unmounted(), "it is on the same disk");
         // The file system may give it the same number again.
         let anew = begin();
         fs::remove_dir_all(&path).unwrap();

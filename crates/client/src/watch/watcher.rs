@@ -3,14 +3,18 @@
 //! It collects which folders are dirty until somebody asks, in bounded memory; it never reads a file. A notice that was lost or
 //! an error means that everything is dirty.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
+#[cfg(target_os = "linux")]
+use super::inotify as system;
 use super::notices::{self, Ground};
+#[cfg(not(target_os = "linux"))]
+use super::recursive as system;
 use super::{Dirty, Root, file_system};
+use crate::library::selection::Exclusions;
 
 /// How changes of a folder become known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +42,27 @@ pub enum Why {
     Refused(String),
 }
 
+impl Why {
+    /// The user has no more instances of inotify, or the process no more descriptors: the same setting's neighbour.
+    #[cfg(target_os = "linux")]
+    pub(super) fn too_many_watchers() -> Self {
+        Self::Refused(
+            "there are too many watchers; `sudo sysctl fs.inotify.max_user_instances=1024` allows more"
+                .to_owned(),
+        )
+    }
+}
+
+/// What the system says.
+pub(super) enum Told {
+    /// Something has changed.
+    Change(notify::Event),
+    /// Anything may have changed.
+    Lost,
+    /// From now on some of the folders are not watched.
+    Failed(Why),
+}
+
 #[derive(Debug, Default)]
 struct Shared {
     dirty: Dirty,
@@ -58,15 +83,15 @@ pub enum Removals {
 pub struct Watcher {
     shared: Arc<Mutex<Shared>>,
     /// Kept for as long as notices are wanted.
-    _notices: Option<RecommendedWatcher>,
+    _notices: Option<system::Notices>,
     root: Option<Arc<Root>>,
     how: How,
 }
 
 impl Watcher {
-    /// Begins to watch; `news` is told when there is something to ask for. What was there before is not news, nor is what happens in
-    /// folders of ours: whole paths, links resolved.
-    pub fn begin(path: &Path, removals: Removals, own: &[PathBuf], news: Arc<Notify>) -> Self {
+    /// Begins to watch; `news` is told when there is something to ask for. What was there before is not news, nor is what happens where a scan
+    /// with these exclusions does not look. A folder in it that may not be entered is left out until it may.
+    pub fn begin(path: &Path, removals: Removals, exclude: Exclusions, news: Arc<Notify>) -> Self {
         let shared = Arc::new(Mutex::new(Shared::default()));
         let polled = |why| Self { shared: Arc::default(), _notices: None, root: None, how: How::Polled(why) };
         match file_system::untold(path) {
@@ -76,10 +101,10 @@ impl Watcher {
         }
         // Before the watch begins: what takes the root's place in between is seen.
         let root = Arc::new(Root::look(path));
-        let ground = Ground { root: path.to_owned(), removals, own: own.to_vec() };
+        let ground = Ground { root: path.to_owned(), removals, exclude };
         match listen(ground, Arc::clone(&shared), news) {
             Ok(notices) => Self { shared, _notices: Some(notices), root: Some(root), how: How::Told },
-            Err(error) => polled(why(&error)),
+            Err(why) => polled(why),
         }
     }
 
@@ -108,47 +133,28 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn listen(
-    ground: Ground,
-    shared: Arc<Mutex<Shared>>,
-    news: Arc<Notify>,
-) -> notify::Result<RecommendedWatcher> {
-    let path = ground.root.clone();
-    let config = notify::Config::default().with_follow_symlinks(false);
-    let hear = move |notice: notify::Result<notify::Event>| {
+fn listen(ground: Ground, shared: Arc<Mutex<Shared>>, news: Arc<Notify>) -> Result<system::Notices, Why> {
+    let ground = Arc::new(ground);
+    let heard = Arc::clone(&ground);
+    system::listen(ground, move |told| {
         let mut shared = lock(&shared);
-        match notice {
-            Ok(notice) => notices::read(&ground, &notice, is_folder, &mut shared.dirty),
-            Err(error) => {
+        match told {
+            Told::Change(notice) => notices::read(&heard, &notice, is_folder, &mut shared.dirty),
+            Told::Lost => shared.dirty.merge(Dirty::everything()),
+            Told::Failed(why) => {
                 shared.dirty.merge(Dirty::everything());
-                shared.failure.get_or_insert(why(&error));
+                shared.failure.get_or_insert(why);
             }
         }
         if !shared.dirty.is_clean() {
             news.notify_one();
         }
-    };
-    let mut watcher = RecommendedWatcher::new(hear, config)?;
-    watcher.watch(&path, RecursiveMode::Recursive)?;
-    Ok(watcher)
+    })
 }
 
 /// Links are not followed.
 fn is_folder(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir())
-}
-
-fn why(error: &notify::Error) -> Why {
-    /// The user has no more instances of inotify, or descriptors: the same setting's neighbour.
-    const TOO_MANY: i32 = 24;
-    match &error.kind {
-        notify::ErrorKind::MaxFilesWatch => Why::WatchLimit,
-        notify::ErrorKind::Io(error) if error.raw_os_error() == Some(TOO_MANY) => Why::Refused(
-            "there are too many watchers; `sudo sysctl fs.inotify.max_user_instances=1024` allows more"
-                .to_owned(),
-        ),
-        _ => Why::Refused(error.to_string()),
-    }
 }
 
 #[cfg(test)]
@@ -180,7 +186,8 @@ mod tests {
         let root = folder.path().canonicalize().unwrap();
         fs::create_dir(root.join("a")).unwrap();
         let news = Arc::new(Notify::new());
-        let mut watcher = Watcher::begin(&root, Removals::AreNothing, &[], Arc::clone(&news));
+        let mut watcher =
+            Watcher::begin(&root, Removals::AreNothing, Exclusions::default(), Arc::clone(&news));
         assert_eq!(watcher.how(), &How::Told);
         fs::write(root.join("a/1.jpg"), b"x").unwrap();
         assert_eq!(until_dirty(&mut watcher, &news, "a").await, Reach::Itself);
@@ -215,7 +222,8 @@ mod tests {
             (Removals::Matter, &["ours", "ours/default"]),
         ] {
             let news = Arc::new(Notify::new());
-            let mut watcher = Watcher::begin(&root, removals, &[root.join("ours")], Arc::clone(&news));
+            let exclude = Exclusions::default().and_own(vec![root.join("ours")]);
+            let mut watcher = Watcher::begin(&root, removals, exclude, Arc::clone(&news));
             assert_eq!(watcher.how(), &How::Told);
             for inside in quiet {
                 fs::write(root.join(inside).join("catalog.sqlite"), b"x").unwrap();
@@ -232,7 +240,12 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_polled() {
-        let watcher = Watcher::begin(Path::new("/nowhere/at/all"), Removals::Matter, &[], Arc::default());
+        let watcher = Watcher::begin(
+            Path::new("/nowhere/at/all"),
+            Removals::Matter,
+            Exclusions::default(),
+            Arc::default(),
+        );
         assert!(matches!(watcher.how(), How::Polled(Why::Refused(_))));
         assert!(Why::WatchLimit.to_string().contains("sudo sysctl fs.inotify.max_user_watches="));
     }

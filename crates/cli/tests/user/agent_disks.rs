@@ -1,0 +1,109 @@
+//! The agent and disks: one that another takes the place of, and folders on them that may not be entered.
+
+use crate::agent::{Agent, picture};
+use crate::machine::{Machine, write};
+use crate::roots::Ends;
+use crate::sync::{give, is_root, until};
+use crate::sync_faults::Disk;
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::Stdio;
+
+/// The system gives the number of a disk to the next one. Once, what was on that was sent unasked.
+#[test]
+fn another_disk_with_the_same_number_is_another_disk() {
+    let machine = Machine::new();
+    let _server = machine.with_account();
+    let disk = machine.path("disk");
+    let Some(first) = Disk::mount(&disk) else { return };
+    write(&disk.join("a.jpg"), &picture(1));
+    machine.says(&["watch", "add", disk.to_str().unwrap()]);
+    let agent = Agent::start(&machine, &[]);
+    agent.until_done(1, 0);
+    let is_offline = |status: &Value, why: &str| {
+        let because = status["folders"][0]["because"].as_str();
+        status["folders"][0]["state"] == "offline" && because.is_some_and(|because| because.contains(why))
+    };
+    let is_back = |status: &Value| status["state"] == "idle" && status["folders"][0]["state"] == "watched";
+    drop(first);
+    machine.says(&["agent", "scan"]);
+    agent.until("it is away", |status| is_offline(status, "it is empty"));
+    let second = Disk::mount(&disk).unwrap();
+    write(&disk.join("other.jpg"), &picture(2));
+    machine.says(&["agent", "scan"]);
+    agent.until("it is another one", |status| is_offline(status, "another disk"));
+    drop(second);
+    // The same as before, and something new on it.
+    let first = Disk::mount(&disk).unwrap();
+    write(&disk.join("a.jpg"), &picture(1));
+    write(&disk.join("b.jpg"), &picture(3));
+    machine.says(&["agent", "scan"]);
+    agent.until("it is back", |status| is_back(status) && status["done"]["uploaded"] == 2);
+    // Another one again, and so fast that nobody has seen that the place was empty.
+    drop(first);
+    let _third = Disk::mount(&disk).unwrap();
+    write(&disk.join("third.jpg"), &picture(4));
+    machine.says(&["agent", "scan"]);
+    agent.until("it is another one again", |status| is_offline(status, "another disk"));
+    machine.says(&["watch", "resume", disk.to_str().unwrap()]);
+    agent.until("its owner says it is right", |status| is_back(status) && status["done"]["uploaded"] == 3);
+}
+
+/// Once, one such folder had all of it looked at every five minutes in place of being watched, for as long as the agent lived.
+#[test]
+fn a_folder_that_may_not_be_entered_keeps_no_other_from_being_watched() {
+    const NOBODY: u32 = 65_534;
+    let machine = Machine::new();
+    let _server = machine.with_account();
+    let folder = machine.path("pictures");
+    let (closed, excluded) = (folder.join("closed"), folder.join("excluded"));
+    for (number, at) in [&folder, &closed, &excluded].into_iter().enumerate() {
+        write(&at.join("0.jpg"), &picture(u32::try_from(number).unwrap()));
+    }
+    machine.says(&["watch", "add", folder.to_str().unwrap(), "--exclude", "excluded"]);
+    if is_root() {
+        fs::set_permissions(machine.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        give(&machine.path("home"), NOBODY);
+        give(&folder, NOBODY);
+    }
+    let may_enter = |mode| fs::set_permissions(&closed, fs::Permissions::from_mode(mode)).unwrap();
+    may_enter(0);
+    fs::set_permissions(&excluded, fs::Permissions::from_mode(0)).unwrap();
+    let command = |words: &[&str]| {
+        let mut command = machine.command(words);
+        if is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command
+    };
+    let comes = |number: u32, at: &str| {
+        write(&folder.join(at), &picture(number));
+        if is_root() {
+            give(&folder.join(at), NOBODY);
+        }
+    };
+    let status = || -> Value {
+        let output = command(&["agent", "status", "--json"]).output().unwrap();
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        answer["agent"]["folders"][0].clone()
+    };
+    let blocked = |status: &Value| status["unreadable"].as_array().map_or(0, Vec::len);
+    let words = ["agent", "run", "--no-notifications", "--settle-photos", "100", "--rescan", "86400000"];
+    let log = fs::File::create(machine.path("agent.log")).unwrap();
+    let _agent = Ends(command(&words).stdout(Stdio::null()).stderr(log).spawn().unwrap());
+    until("what may be read is safe", &machine, || status()["safe"] == 1 && blocked(&status()) == 1);
+    assert_eq!(status()["state"], "watched", "{}", status());
+    comes(10, "1.jpg");
+    until("what comes is told", &machine, || status()["safe"] == 2);
+    comes(11, "new/2.jpg");
+    until("what comes in a new folder is told", &machine, || status()["safe"] == 3);
+    assert_eq!(blocked(&status()), 1, "{}", status());
+    may_enter(0o755);
+    until("it may be entered", &machine, || status()["safe"] == 4 && blocked(&status()) == 0);
+    comes(12, "closed/3.jpg");
+    until("what comes there is told", &machine, || status()["safe"] == 5);
+    may_enter(0);
+    fs::set_permissions(&excluded, fs::Permissions::from_mode(0o755)).unwrap();
+}
