@@ -4,6 +4,7 @@
 //! what is next. At most one run is under way. It never deletes anything, anywhere, and it never gives up: a server that is away is a
 //! normal event. Beside it, a loop of their own ([`sync`]) keeps sync folders in step, here and for the other profiles of a sync root.
 
+mod alone;
 mod attempt;
 mod conclude;
 pub(crate) mod control;
@@ -11,6 +12,7 @@ mod listen;
 pub(crate) mod log;
 mod notices;
 mod publish;
+mod room;
 mod schedule;
 pub(crate) mod service;
 mod sign_in;
@@ -20,13 +22,12 @@ mod sync;
 mod sync_root;
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, TryLockError};
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use darkslide_client::backup::{Memory, Settings, Waiting};
 use darkslide_client::catalog::{Catalog, RootCounts, WatchFolderRow};
 use darkslide_client::error::causes_on;
@@ -48,10 +49,12 @@ use crate::commands::backup;
 use crate::output::Output;
 use crate::pace::Pace;
 use crate::profile::{self, own_folders};
+use alone::be_alone;
 use attempt::Attempt;
 use control::{Command, Door, Request};
 use log::{Log, moment};
 use notices::Notices;
+use room::{Room, Waited};
 use schedule::{Schedule, Step, Timing};
 use signals::Signals;
 use status::{AgentStatus, Done, Problem, RunStatus, Unreadable};
@@ -91,7 +94,7 @@ impl AgentSettings {
     }
 }
 
-/// Runs until it is told to stop, by a signal or by a caller.
+/// Runs until it is told to stop, by a signal or by a caller. Where the profile's disk is full it waits for room, and begins anew.
 pub(crate) async fn run(
     output: Output,
     general: &General,
@@ -99,6 +102,25 @@ pub(crate) async fn run(
     sync_root: Option<PathBuf>,
 ) -> Result<()> {
     let profile = profile::open(general)?;
+    let mut room = Room::of(&profile, output);
+    loop {
+        let ended = attend(output, general, profile.clone(), settings, sync_root.clone()).await;
+        let Err(error) = &ended else { return ended };
+        match room.wait(error.as_ref()).await? {
+            Waited::ForRoom => {}
+            Waited::NotWanted => return Ok(()),
+            Waited::NotForRoom => return ended,
+        }
+    }
+}
+
+async fn attend(
+    output: Output,
+    general: &General,
+    profile: Profile,
+    settings: AgentSettings,
+    sync_root: Option<PathBuf>,
+) -> Result<()> {
     let _alone = be_alone(&profile)?;
     let door = Door::open(profile.folder())?;
     let is_walled_up = door.is_walled_up();
@@ -141,24 +163,6 @@ pub(crate) async fn run(
         }
     });
     ended
-}
-
-/// Makes this process the profile's agent, until it ends.
-fn be_alone(profile: &Profile) -> Result<File> {
-    let path = profile.folder().join("agent.lock");
-    let failed = || format!("cannot use {}", path.display());
-    let file =
-        OpenOptions::new().create(true).truncate(false).write(true).open(&path).with_context(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            bail!(
-                "an agent of the profile {} is running already; `darkslide agent status` shows it",
-                profile.name()
-            )
-        }
-        Err(TryLockError::Error(error)) => Err(error).with_context(failed),
-    }
 }
 
 /// One watch folder, as the agent knows it.

@@ -1,4 +1,4 @@
-//! The agent and disks: one that another takes the place of, and folders on them that may not be entered.
+//! The agent and disks: one that another takes the place of, one that is full, and folders on them that may not be entered.
 
 use crate::agent::{Agent, picture};
 use crate::machine::{Machine, write};
@@ -7,9 +7,10 @@ use crate::sync::{give, is_root, until};
 use crate::sync_faults::Disk;
 use serde_json::Value;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 /// The system gives the number of a disk to the next one. Once, what was on that was sent unasked.
 #[test]
@@ -49,6 +50,35 @@ fn another_disk_with_the_same_number_is_another_disk() {
     agent.until("it is another one again", |status| is_offline(status, "another disk"));
     machine.says(&["watch", "resume", disk.to_str().unwrap()]);
     agent.until("its owner says it is right", |status| is_back(status) && status["done"]["uploaded"] == 3);
+}
+
+/// Once, it ended, and `agent logs` said nothing.
+#[test]
+fn an_agent_whose_disk_is_full_waits_for_room() {
+    let machine = Machine::new();
+    let folder = machine.pictures();
+    let _server = machine.with_account();
+    fs::rename(machine.path("home"), machine.path("moved")).unwrap();
+    let Some(_disk) = Disk::mount(&machine.path("home")) else { return };
+    let mut copying = Command::new("cp");
+    assert!(
+        copying.arg("-a").args([machine.path("moved/."), machine.path("home")]).status().unwrap().success()
+    );
+    machine.says(&["watch", "add", folder.to_str().unwrap()]);
+    let filling = machine.path("home/filling");
+    let mut file = fs::File::create(&filling).unwrap();
+    while file.write_all(&[0; 4096]).is_ok() {}
+    drop(file);
+    let log = fs::File::create(machine.path("agent.log")).unwrap();
+    let mut command = machine.command(&["agent", "run", "--no-notifications", "--settle-photos", "100"]);
+    let mut agent = Ends(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
+    let said = || fs::read_to_string(machine.path("agent.log")).unwrap();
+    until("it says why it waits", &machine, || said().contains("is full"));
+    assert!(said().contains("goes on by itself when there is room"), "{}", said());
+    assert!(agent.0.try_wait().unwrap().is_none(), "it has ended: {}", said());
+    fs::remove_file(&filling).unwrap();
+    until("all is safe", &machine, || machine.json(&["list"])["files"].as_array().unwrap().len() == 3);
+    assert_eq!(said().matches("is full").count(), 1, "once: {}", said());
 }
 
 /// Once, one such folder had all of it looked at every five minutes in place of being watched, for as long as the agent lived.
