@@ -61,11 +61,12 @@ pub(crate) fn tail(folder: &Path, most: usize) -> io::Result<Vec<String>> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             other => other?,
         };
-        for line in BufReader::new(file).lines() {
+        // On a full disk a line may have been cut in the middle of a character.
+        for line in BufReader::new(file).split(b'\n') {
             if lines.len() >= most {
                 lines.pop_front();
             }
-            lines.push_back(line?);
+            lines.push_back(String::from_utf8_lossy(&line?).into_owned());
         }
     }
     Ok(lines.into())
@@ -79,6 +80,14 @@ pub(super) fn moment() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Once, nothing of the log was shown any more.
+    #[test]
+    fn a_line_that_was_cut_in_a_character_is_shown_as_far_as_it_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(NAME), b"1 caf\xc3\n2 b\n").unwrap();
+        assert_eq!(tail(folder.path(), 3).unwrap(), ["1 caf\u{fffd}", "2 b"]);
+    }
 
     #[test]
     fn the_log_is_bounded_and_goes_on() {
