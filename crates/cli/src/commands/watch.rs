@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use darkslide_client::catalog::{Catalog, NewWatchFolder, WatchFolderRow};
 use darkslide_client::library::AlbumRule;
 use darkslide_client::library::selection::Exclusions;
@@ -71,6 +71,9 @@ async fn add(catalog: &Catalog, watched: &[WatchFolderRow], arguments: WatchAdd)
     let path = watch::admit(&arguments.path, watched, &catalog.sync_folders().await?)?;
     Exclusions::parse(&arguments.exclude)?;
     let albums = match (arguments.album, arguments.album_per_folder) {
+        (Some(name), _) if name.trim().is_empty() => {
+            bail!("an album needs a name; without --album it is named like the folder")
+        }
         (Some(name), _) => AlbumRule::Named(name),
         (None, true) => AlbumRule::PerFolder,
         (None, false) => AlbumRule::PerRoot,

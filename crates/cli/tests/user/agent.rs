@@ -499,6 +499,7 @@ fn a_list_of_watch_folders_makes_sense() {
     assert!(machine.fails(&["watch", "add", "nowhere"]).contains("nowhere cannot be watched"));
     assert!(machine.fails(&["watch", "add", "password"]).contains("is not a folder"));
     assert!(machine.fails(&["watch", "add", path, "--exclude", "["]).contains("is not a pattern"));
+    assert!(machine.fails(&["watch", "add", path, "--album", " "]).contains("needs a name"));
     machine.says(&["watch", "add", path, "--album", "Ski", "--exclude", "*.png", "--exclude", "drafts/"]);
     assert!(machine.fails(&["watch", "add", path]).contains("is watched already"));
     assert!(machine.fails(&["watch", "add", &format!("{path}/trip")]).contains("lies in"));
