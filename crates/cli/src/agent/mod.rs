@@ -386,6 +386,7 @@ impl Agent {
         if self.is_paused || !self.guests.is_empty() {
             return Ok(now + self.settings.timing.look);
         }
+        self.look_at_sign_in();
         if self.session.is_none() && !self.sign_in().await? {
             return Ok(now + SIGN_IN_LOOK);
         }

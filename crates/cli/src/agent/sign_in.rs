@@ -10,7 +10,7 @@ use darkslide_client::profile::ProfileError;
 use darkslide_client::session::Session;
 
 use super::Agent;
-use super::listen::listen;
+use super::listen::listen_for;
 use super::notices::Cause;
 use super::status::Problem;
 use crate::profile;
@@ -52,6 +52,10 @@ impl SignIn {
     }
 }
 
+fn is_not_found(error: std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::NotFound
+}
+
 impl Agent {
     /// Takes the session of the profile, if there is one that was not found to have ended.
     pub(super) async fn sign_in(&mut self) -> Result<bool> {
@@ -80,7 +84,8 @@ impl Agent {
                 let session = Arc::new(session);
                 self.sync.sign_in.send_replace(SignIn::In(Arc::clone(&session)));
                 self.listening.abort_all();
-                self.listening.spawn(listen(Arc::clone(&session), Arc::clone(&self.vault_news)));
+                let (news, sign_in) = (Arc::clone(&self.vault_news), Arc::clone(&self.sync.sign_in));
+                self.listening.spawn(listen_for(Arc::clone(&session), news, sign_in));
                 self.session = Some(session);
                 Ok(true)
             }
@@ -96,6 +101,14 @@ impl Agent {
                 self.signed_out(&format!("{error:#}"), advice);
                 Ok(false)
             }
+        }
+    }
+
+    /// Sees whether the profile's owner has signed out here: the server may not be there to say so.
+    pub(super) fn look_at_sign_in(&mut self) {
+        let is_gone = || self.profile.folder().join("config.toml").metadata().is_err_and(is_not_found);
+        if self.session.is_some() && is_gone() {
+            self.session_ended();
         }
     }
 

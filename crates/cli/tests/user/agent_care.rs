@@ -3,7 +3,7 @@
 //! Nothing here sleeps: what is waited for is told by the agent itself, through its status.
 
 use crate::agent::{Agent, picture, thumbnails_that_wait};
-use crate::machine::{Machine, write};
+use crate::machine::{EMAIL, Machine, write};
 use serde_json::Value;
 
 /// Once, the folder was shown as paused, and the rest of it was sent.
@@ -39,4 +39,49 @@ fn a_folder_that_is_not_watched_any_more_has_no_problem() {
     machine.says(&["watch", "remove", folder.to_str().unwrap()]);
     let status = agent.until("nothing is under way", |status| status["run"].is_null());
     assert_eq!((&status["state"], &status["problem"]), (&"idle".into(), &Value::Null), "{status}");
+}
+
+/// Once, nobody was told before there was something to send.
+#[test]
+fn an_idle_agent_says_that_its_session_has_ended() {
+    let machine = Machine::new();
+    let folder = machine.pictures();
+    let server = machine.with_account();
+    let login = |profile: &str| {
+        let words =
+            ["--profile", profile, "login", &server.url, "--email", EMAIL, "--password-file", "password"];
+        machine.says(&[&words[..], &["--keys", "key-file"]].concat());
+    };
+    machine.says(&["watch", "add", folder.to_str().unwrap()]);
+    let agent = Agent::start(&machine, &["--rescan", "86400000"]);
+    agent.until_done(3, 0);
+    let is_out = |status: &Value| {
+        let advice = status["problem"]["advice"].as_str();
+        status["state"] == "signed-out" && advice.is_some_and(|advice| advice.contains("darkslide login"))
+    };
+    login("other");
+    let list = machine.json(&["--profile", "other", "devices"]);
+    let mut devices = list["devices"].as_array().unwrap().iter();
+    let agents = devices.find(|device| device["isThis"] == false).unwrap();
+    machine.says(&["--profile", "other", "devices", "revoke", agents["id"].as_str().unwrap()]);
+    agent.until("revoked elsewhere", is_out);
+    login("default");
+    agent.until("signed in again", |status| status["state"] == "idle");
+    machine.says(&["logout"]);
+    agent.until("signed out here", is_out);
+}
+
+/// The server is not there to say that the session has ended.
+#[test]
+fn an_agent_without_a_server_knows_that_its_owner_signed_out() {
+    let machine = Machine::new();
+    let folder = machine.pictures();
+    let server = machine.with_account();
+    machine.says(&["watch", "add", folder.to_str().unwrap()]);
+    let agent = Agent::start(&machine, &[]);
+    agent.until_done(3, 0);
+    drop(server);
+    std::fs::remove_file(machine.path("home/default/config.toml")).unwrap();
+    machine.says(&["agent", "scan"]);
+    agent.until("signed out", |status| status["state"] == "signed-out");
 }
