@@ -1,11 +1,7 @@
 //! A commit whose answer was lost is asked for again, after other devices have done something to the file: it is answered as the first time,
 //! and what has happened since is the feed's to tell.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "what a test needs and does not get fails the test"
-)]
+#![expect(clippy::indexing_slicing, reason = "what a test needs and does not get fails the test")]
 
 mod support;
 

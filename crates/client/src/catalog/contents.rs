@@ -78,6 +78,7 @@ fn mark_of(text: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{assets::ASKED, head_starts::HAS_OBJECT_OF, set_backs};
     use super::*;
     use sqlx::Row as _;
 
@@ -87,8 +88,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let catalog = Catalog::open(&folder.path().join("catalog.sqlite")).await.unwrap();
         let large = format!("object_size >= {}", super::super::LARGE_OBJECT_MIN);
-        assert_eq!(super::super::head_starts::HAS_OBJECT_OF.matches(&large).count(), 2);
-        use super::super::{assets::ASKED, head_starts::HAS_OBJECT_OF, set_backs};
+        assert_eq!(HAS_OBJECT_OF.matches(&large).count(), 2);
         let others = [KNOWN, FIRST_HAD, HAS_OBJECT_OF, set_backs::NEWEST, set_backs::BETWEEN];
         for text in ASKED.into_iter().chain(others) {
             let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}")));

@@ -13,7 +13,7 @@ use super::{Engine, Store, StoreError};
 use darkslide_protocol::change::{Change, Changes};
 use darkslide_protocol::collection::Collection;
 use darkslide_protocol::file::File;
-use darkslide_protocol::{AccountId, CollectionId, MagicMetadata, Opaque, Version};
+use darkslide_protocol::{AccountId, CollectionId, MagicMetadata, Version};
 use futures_util::TryStreamExt as _;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
@@ -157,17 +157,17 @@ fn cut(changes: &mut Vec<Change>, bound: Bound, bytes: usize) -> Bound {
 
 /// How large a change is, about, in bytes.
 fn size_of(change: &Change) -> usize {
-    let text = |text: &Option<Opaque>| text.as_ref().map_or(0, |text| text.0.len());
-    let magic = |magic: &Option<MagicMetadata>| magic.as_ref().map_or(0, |magic| magic.data.0.len());
+    let magic = |magic: Option<&MagicMetadata>| magic.map_or(0, |magic| magic.data.0.len());
     let file = |file: &File| {
-        text(&file.metadata.encrypted_data) + magic(&file.magic_metadata) + magic(&file.pub_magic_metadata)
+        let metadata = file.metadata.encrypted_data.as_ref().map_or(0, |data| data.0.len());
+        metadata + magic(file.magic_metadata.as_ref()) + magic(file.pub_magic_metadata.as_ref())
     };
     CHANGE_BYTES
         + match change {
             Change::Collection { collection, .. } => {
                 collection.encrypted_name.0.len()
-                    + magic(&collection.magic_metadata)
-                    + magic(&collection.pub_magic_metadata)
+                    + magic(collection.magic_metadata.as_ref())
+                    + magic(collection.pub_magic_metadata.as_ref())
             }
             Change::Membership { file: one, .. } => file(one),
             Change::Trash { item, .. } => file(&item.file),
