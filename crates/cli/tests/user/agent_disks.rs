@@ -10,6 +10,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// The system gives the number of a disk to the next one. Once, what was on that was sent unasked.
@@ -98,9 +99,9 @@ fn a_folder_that_may_not_be_entered_keeps_no_other_from_being_watched() {
         give(&machine.path("home"), NOBODY);
         give(&folder, NOBODY);
     }
-    let may_enter = |mode| fs::set_permissions(&closed, fs::Permissions::from_mode(mode)).unwrap();
-    may_enter(0);
-    fs::set_permissions(&excluded, fs::Permissions::from_mode(0)).unwrap();
+    let may_enter = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    may_enter(&closed, 0o000);
+    may_enter(&excluded, 0o000);
     let command = |words: &[&str]| {
         let mut command = machine.command(words);
         if is_root() {
@@ -130,10 +131,10 @@ fn a_folder_that_may_not_be_entered_keeps_no_other_from_being_watched() {
     comes(11, "new/2.jpg");
     until("what comes in a new folder is told", &machine, || status()["safe"] == 3);
     assert_eq!(blocked(&status()), 1, "{}", status());
-    may_enter(0o755);
+    may_enter(&closed, 0o755);
     until("it may be entered", &machine, || status()["safe"] == 4 && blocked(&status()) == 0);
     comes(12, "closed/3.jpg");
     until("what comes there is told", &machine, || status()["safe"] == 5);
-    may_enter(0);
-    fs::set_permissions(&excluded, fs::Permissions::from_mode(0o755)).unwrap();
+    may_enter(&closed, 0o000);
+    may_enter(&excluded, 0o755);
 }
