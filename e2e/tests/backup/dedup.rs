@@ -290,3 +290,32 @@ async fn many_new_albums_are_made_once_each() {
     assert_eq!(names.into_iter().collect::<std::collections::BTreeSet<_>>(), expected);
     scene.verify_all(120).await;
 }
+
+/// Once, the same computer after its catalog was lost, or another that had the pictures too, sent again what was purged.
+/// Shows E9.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_purged_stays_deleted_where_nothing_is_known_of_it() {
+    let mut scene = Scene::new().await;
+    scene.write("a.jpg", &picture(1, 5000));
+    scene.write("b.jpg", &picture(2, 6000));
+    scene.write("large.jpg", &picture(3, 5_000_000));
+    scene.back_up().await;
+    trash_everything(&scene).await;
+    feed::pull(&scene.session, &scene.catalog).await.unwrap();
+    let last_updated_at = scene.catalog.cursor(Feed::Trash).await.unwrap();
+    scene.session.api.empty_trash(&EmptyTrashRequest { last_updated_at }).await.unwrap();
+    scene.forget().await;
+    for _ in 0..2 {
+        let report = scene.back_up().await;
+        assert_eq!((report.skipped.len(), report.uploaded, report.failed.len()), (3, 0, 0), "{report:?}");
+        assert!(report.skipped[0].reason.contains("you deleted it from the vault on"), "{report:?}");
+    }
+    assert_eq!(scene.titles().await, [""; 0]);
+    // What is new, and what is brought back.
+    scene.forget().await;
+    scene.write("new.jpg", &picture(4, 5000));
+    scene.write("brought back.jpg", &picture(1, 5000));
+    let report = scene.back_up().await;
+    assert_eq!((report.skipped.len(), report.uploaded), (3, 2), "{report:?}");
+    assert_eq!(scene.titles().await, ["brought back.jpg", "new.jpg"]);
+}

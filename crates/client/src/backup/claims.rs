@@ -49,15 +49,23 @@ impl Run {
     async fn claim_all(&self, free: Vec<Whole>, in_line: Vec<Whole>) -> Result<Vec<Job>, CatalogError> {
         let contents: Vec<ContentHash> = free.iter().map(|(_, hashed, _)| hashed.content).collect();
         let are_new = self.are_new(&contents).await?;
-        let free = free.into_iter().zip(are_new);
+        let new = free.iter().zip(&are_new).filter(|(_, is_new)| **is_new);
+        let new: Vec<_> = new.map(|((asset, hashed, _), _)| (asset, hashed.content)).collect();
+        let purged = self.were_purged(&new).await?;
+        let free = free.into_iter().zip(are_new).map(|(whole, is_new)| {
+            let is_new = is_new && !purged.contains(&whole.1.content);
+            (whole, is_new)
+        });
         let mut jobs: Vec<Job> = free.filter_map(|(whole, is_new)| self.claim(whole, is_new)).collect();
         for mut whole in in_line {
             let ticket = whole.0.ticket.take();
             if let Some(ticket) = &ticket {
                 ticket.turn().await;
             }
-            let is_new = self.are_new(&[whole.1.content]).await?;
-            jobs.extend(self.claim(whole, is_new == [true]));
+            let content = whole.1.content;
+            let is_new = self.are_new(&[content]).await? == [true]
+                && self.were_purged(&[(&whole.0, content)]).await?.is_empty();
+            jobs.extend(self.claim(whole, is_new));
             drop(ticket);
         }
         Ok(jobs)

@@ -39,6 +39,7 @@ mod packing;
 pub mod patience;
 pub mod plan;
 mod portions;
+mod purged;
 mod reorganise;
 mod replaced;
 pub mod report;

@@ -279,11 +279,14 @@ pub fn decide_content(
     }
 }
 
+/// What its owner does to have it back.
+pub(super) const BACK: &str = "save a copy of it, and it comes back";
+
 /// The sentence for a picture that its owner deleted.
 pub fn deleted_reason(at: i64) -> String {
     match from_micros(at) {
-        Some(instant) => format!("you deleted it from the vault on {}", instant.date()),
-        None => "you deleted it from the vault".to_owned(),
+        Some(instant) => format!("you deleted it from the vault on {}; {BACK}", instant.date()),
+        None => format!("you deleted it from the vault; {BACK}"),
     }
 }
 

@@ -198,7 +198,8 @@ fn content_that_was_deleted() {
 
 #[test]
 fn the_reason_names_the_day() {
-    assert_eq!(deleted_reason(1_700_000_000_000_000), "you deleted it from the vault on 2023-11-14");
+    let expected = "you deleted it from the vault on 2023-11-14; save a copy of it, and it comes back";
+    assert_eq!(deleted_reason(1_700_000_000_000_000), expected);
 }
 
 fn paths() -> impl Strategy<Value = Vec<String>> {

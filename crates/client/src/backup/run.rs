@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -123,6 +123,8 @@ pub(super) struct Run {
     /// What tells since when something is here, and by which clock.
     pub(super) since: Since,
     pub(super) clock: VaultClock,
+    /// When the latest file was deleted that was purged, and of which nobody knows here what it was.
+    pub(super) unknown_purge: OnceLock<Option<i64>>,
     /// The archives that assets lie in.
     pub(super) archives: Arc<Archives>,
     /// What the vault still takes.
@@ -196,6 +198,7 @@ impl Run {
             library: None,
             held: Mutex::default(),
             since: Since::Seen,
+            unknown_purge: OnceLock::new(),
             clock: VaultClock::unasked(now),
             archives: Arc::default(),
             room: Arc::default(),
@@ -213,6 +216,8 @@ impl Run {
         let is_told = self.catalog.has_assets_without_room().await?;
         self.is_told_full.store(is_told, Ordering::Relaxed);
         self.read_marks().await?;
+        let unknown = self.catalog.latest_unknown_purge().await?;
+        self.unknown_purge.get_or_init(|| unknown);
         Ok(())
     }
 

@@ -498,7 +498,7 @@ impl Run {
 }
 
 impl Asset {
-    fn place(&self) -> Place<'_> {
+    pub(super) fn place(&self) -> Place<'_> {
         let known = self.library.as_deref();
         Place {
             root: known.map_or(&*self.root, |known| &known.library),

@@ -136,6 +136,22 @@ impl Catalog {
         Ok(sqlx::query_scalar(text).bind(file.0).fetch_one(&self.pool).await?)
     }
 
+    /// When the latest of those files was deleted that were purged and of which it is not known what they were, µs since the epoch.
+    pub async fn latest_unknown_purge(&self) -> Result<Option<i64>, CatalogError> {
+        let text =
+            "SELECT max(trashed_at) FROM trash WHERE purged = 1 AND restored = 0 AND content_hash IS NULL";
+        Ok(sqlx::query_scalar(text).fetch_one(&self.pool).await?)
+    }
+
+    /// Records what a file was that was purged, if it is known to have been and that is not known. Whether anything was purged with this
+    /// content, as far as is known then.
+    pub async fn identify_purged(&self, file: FileId, content: &ContentHash) -> Result<bool, CatalogError> {
+        let text =
+            "UPDATE trash SET content_hash = $2 WHERE file = $1 AND purged = 1 AND content_hash IS NULL";
+        sqlx::query(text).bind(file.0).bind(content.to_string()).execute(&self.pool).await?;
+        Ok(!self.trashed_with_content(content).await?.is_empty())
+    }
+
     /// Whether a file can be taken out of the trash.
     pub async fn is_in_trash(&self, file: FileId) -> Result<bool, CatalogError> {
         let text = "SELECT count(*) FROM trash WHERE file = $1 AND restored = 0 AND purged = 0";

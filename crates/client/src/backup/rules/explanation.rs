@@ -7,6 +7,7 @@ use std::fmt;
 use darkslide_media::dates::from_micros;
 use darkslide_protocol::FileId;
 
+use crate::backup::plan::BACK;
 use crate::library::device::AssetKind;
 
 /// What can be said of an asset: exactly one of these.
@@ -236,7 +237,7 @@ impl fmt::Display for Skip {
         match self {
             Self::NotSelected => formatter.write_str("none of its albums is selected for backup"),
             Self::Excluded(album) => write!(formatter, "it is in {album:?}, which is excluded from backup"),
-            Self::Deleted(at) => write!(formatter, "you deleted it from the vault on {}", day(*at)),
+            Self::Deleted(at) => write!(formatter, "you deleted it from the vault on {}; {BACK}", day(*at)),
             Self::NotMedia(reason) => formatter.write_str(reason),
         }
     }
