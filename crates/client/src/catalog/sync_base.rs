@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use darkslide_crypto::ContentHash;
 use darkslide_protocol::{AccountId, CollectionId, FileId, Version};
 use futures_util::TryStreamExt as _;
-use sqlx::{AssertSqlSafe, Row, sqlite::SqliteRow};
+use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::files::content_hash_of;
 use super::{Catalog, CatalogError, Fingerprint};
@@ -283,25 +283,7 @@ impl Catalog {
             }
             query.execute(&mut *transaction).await?;
         }
-        let text = "SELECT file FROM sync_detached_files WHERE folder = $1";
-        let detached: Vec<i64> = sqlx::query_scalar(text).bind(folder).fetch_all(&mut *transaction).await?;
-        let detached: BTreeSet<i64> = detached.into_iter().collect();
-        let has = |row: &BaseRow| match row.base {
-            Base::Synced(agreed) if agreed.absent_since.is_none() => Some(agreed.file.0),
-            _ => None,
-        };
-        for file in changes.put.values().filter_map(has).filter(|file| detached.contains(file)) {
-            let text = "DELETE FROM sync_detached_files WHERE folder = $1 AND file = $2";
-            sqlx::query(text).bind(folder).bind(file).execute(&mut *transaction).await?;
-        }
-        for file in &changes.detached_files {
-            let text = "INSERT OR IGNORE INTO sync_detached_files (folder, file) VALUES ($1, $2)";
-            sqlx::query(text).bind(folder).bind(file.0).execute(&mut *transaction).await?;
-        }
-        for content in &changes.detached {
-            let text = "INSERT OR IGNORE INTO sync_detached (folder, content) VALUES ($1, $2)";
-            sqlx::query(text).bind(folder).bind(content.to_string()).execute(&mut *transaction).await?;
-        }
+        record_detached(&mut transaction, folder, changes).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -457,6 +439,34 @@ impl Catalog {
         }
         Ok(arrivals)
     }
+}
+
+/// What a folder let go of, and what it has again of that.
+async fn record_detached(
+    connection: &mut SqliteConnection,
+    folder: i64,
+    changes: &BaseChanges,
+) -> Result<(), CatalogError> {
+    let text = "SELECT file FROM sync_detached_files WHERE folder = $1";
+    let detached: Vec<i64> = sqlx::query_scalar(text).bind(folder).fetch_all(&mut *connection).await?;
+    let detached: BTreeSet<i64> = detached.into_iter().collect();
+    let has = |row: &BaseRow| match row.base {
+        Base::Synced(agreed) if agreed.absent_since.is_none() => Some(agreed.file.0),
+        _ => None,
+    };
+    for file in changes.put.values().filter_map(has).filter(|file| detached.contains(file)) {
+        let text = "DELETE FROM sync_detached_files WHERE folder = $1 AND file = $2";
+        sqlx::query(text).bind(folder).bind(file).execute(&mut *connection).await?;
+    }
+    for file in &changes.detached_files {
+        let text = "INSERT OR IGNORE INTO sync_detached_files (folder, file) VALUES ($1, $2)";
+        sqlx::query(text).bind(folder).bind(file.0).execute(&mut *connection).await?;
+    }
+    for content in &changes.detached {
+        let text = "INSERT OR IGNORE INTO sync_detached (folder, content) VALUES ($1, $2)";
+        sqlx::query(text).bind(folder).bind(content.to_string()).execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 /// Live files with one of so many contents, and whether a folder has agreed on them. The planner takes the folder's whole base for a short way where

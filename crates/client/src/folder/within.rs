@@ -31,10 +31,10 @@ impl NoWay {
     /// What is in the way at a path below the root, of which `path` is told.
     fn at(whole: &Path, path: &Path) -> Option<Self> {
         let metadata = whole.symlink_metadata().ok()?;
-        match metadata.is_symlink() {
-            true => Some(Self::Link(path.to_owned())),
-            false => (!metadata.is_dir()).then(|| Self::NotAFolder(path.to_owned())),
+        if metadata.is_symlink() {
+            return Some(Self::Link(path.to_owned()));
         }
+        (!metadata.is_dir()).then(|| Self::NotAFolder(path.to_owned()))
     }
 }
 
@@ -88,9 +88,13 @@ impl Entered {
     /// Makes its names durable.
     pub(super) fn sync(&self) -> io::Result<()> {
         #[cfg(unix)]
-        return self.folder.sync_all();
+        {
+            self.folder.sync_all()
+        }
         #[cfg(not(unix))]
-        sync_folder(&self.path)
+        {
+            sync_folder(&self.path)
+        }
     }
 
     fn root(root: &Path) -> io::Result<Self> {
@@ -128,10 +132,10 @@ impl Entered {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
-            match path.symlink_metadata()?.is_dir() {
-                true => Ok(Self { path }),
-                false => Err(io::ErrorKind::NotADirectory.into()),
+            if !path.symlink_metadata()?.is_dir() {
+                return Err(io::ErrorKind::NotADirectory.into());
             }
+            Ok(Self { path })
         }
     }
 }
