@@ -23,6 +23,7 @@ mod group;
 pub mod hash;
 mod head_start;
 mod hold;
+mod holders;
 pub mod identify;
 mod import;
 mod in_flight;

@@ -22,11 +22,21 @@ pub(super) struct Settled<P> {
     displaced: BTreeSet<FileId>,
     /// A folder, and the album of what lies in it.
     album: Option<(PathBuf, AlbumMark)>,
+    /// Paths at which no file was found, that nobody asked for yet.
+    unfound: Vec<Vec<u8>>,
 }
 
 impl<P: Iterator<Item = Vec<SettledRow>>> Settled<P> {
     pub(super) fn new(pages: P, root: PathBuf, rule: AlbumRule, displaced: BTreeSet<FileId>) -> Self {
-        Self { pages, page: Vec::new().into_iter().peekable(), root, rule, displaced, album: None }
+        Self {
+            pages,
+            page: Vec::new().into_iter().peekable(),
+            root,
+            rule,
+            displaced,
+            album: None,
+            unfound: Vec::new(),
+        }
     }
 
     /// Whether a file, which lies behind all that were asked for before, is in the vault as it is.
@@ -38,11 +48,33 @@ impl<P: Iterator<Item = Vec<SettledRow>>> Settled<P> {
         })
     }
 
-    /// The asset at this path. Those in between are gone from the disk.
+    /// How many paths there are at which no file was found, and that nobody asked for.
+    pub(super) fn unfound(&self) -> usize {
+        self.unfound.len()
+    }
+
+    /// Those paths.
+    pub(super) fn take_unfound(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.unfound)
+    }
+
+    /// The next path behind all files that is one of those.
+    pub(super) fn next_unfound(&mut self) -> Option<Vec<u8>> {
+        loop {
+            match self.page.next() {
+                Some(row) => return Some(row.path),
+                None => self.page = self.pages.next()?.into_iter().peekable(),
+            }
+        }
+    }
+
+    /// The asset at this path. Those in between were not found.
     fn take(&mut self, path: &[u8]) -> Option<SettledRow> {
         loop {
             match self.page.peek() {
-                Some(row) if row.path.as_slice() < path => drop(self.page.next()),
+                Some(row) if row.path.as_slice() < path => {
+                    self.unfound.extend(self.page.next().map(|row| row.path));
+                }
                 Some(row) if row.path == path => return self.page.next(),
                 Some(_) => return None,
                 None => self.page = self.pages.next()?.into_iter().peekable(),
@@ -92,6 +124,7 @@ mod tests {
             vec![row("a.jpg", 1), row("b/gone.jpg", 2), row("b/one.jpg", 3)],
             vec![row("b/other.jpg", 4), row("c/moved.jpg", 5)],
             vec![row("d/e/f.jpg", 6), row("d/g.jpg", 7), row("d/h.jpg", 8)],
+            vec![row("f.jpg", 9)],
         ];
         let displaced = BTreeSet::from([FileId(7)]);
         let mut settled = Settled::new(pages.into_iter(), ROOT.into(), AlbumRule::PerFolder, displaced);
@@ -110,6 +143,10 @@ mod tests {
             let found = Found { path: path.into(), fingerprint: fingerprint(size) };
             assert_eq!(settled.has(&found), expected, "{path}");
         }
+        let mut unfound = settled.take_unfound();
+        assert_eq!(settled.unfound(), 0);
+        unfound.extend(std::iter::from_fn(|| settled.next_unfound()));
+        assert_eq!(unfound, [&b"b/gone.jpg"[..], b"c/moved.jpg", b"f.jpg"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The walk of a survey: what is in the vault as it is, which is nearly everything nearly always, is counted and let go of while it is
-//! found ([`settled`](super::settled)). The rest goes on in portions ([`portions`](super::portions)). Blocks.
+//! found ([`settled`](super::settled)). The rest goes on in portions ([`portions`](super::portions)), and what was not found is looked at once
+//! more: whether it is gone. Blocks.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,10 +13,13 @@ use super::settled::Settled;
 use crate::catalog::SettledRow;
 use crate::event::{Event, Events};
 use crate::library::selection::Selection;
-use crate::library::{AlbumRule, PassedOver, folder};
+use crate::library::{AlbumRule, PassedOver, folder, path_of};
 
 /// Often enough to see it move.
 const TELL_EVERY: u64 = 256;
+
+/// Paths that are looked at once more together, when no file was found there.
+const GONE_AT_ONCE: usize = 4096;
 
 /// Tells what is settled from what is not, file by file.
 pub(super) struct Sift {
@@ -27,6 +31,10 @@ pub(super) struct Sift {
     pub(super) settled: mpsc::Receiver<Vec<SettledRow>>,
     /// Where the rest goes.
     pub(super) rest: mpsc::Sender<Portion>,
+    /// Where the paths go of what was settled and is gone.
+    pub(super) gone: mpsc::Sender<Vec<Vec<u8>>>,
+    /// Whether all that lies there is met; of a root that is one file nothing else is.
+    pub(super) is_all: bool,
     /// Files of a portion.
     pub(super) portion: usize,
 }
@@ -43,8 +51,15 @@ pub(super) struct Sifted {
 impl Sift {
     /// Walks, after so many files that were seen elsewhere.
     pub(super) fn walk(self, path: &Path, before: u64, events: &Events) -> std::io::Result<Sifted> {
-        let Self { root, rule, selection, displaced, settled: mut pages, rest, portion } = self;
+        let Self { root, rule, selection, displaced, settled: mut pages, rest, gone, is_all, portion } = self;
+        let place = root.clone();
         let mut settled = Settled::new(std::iter::from_fn(|| pages.blocking_recv()), root, rule, displaced);
+        let tell_gone = |paths: Vec<Vec<u8>>| {
+            let gone_ones = gone_of(&place, paths);
+            if is_all && !gone_ones.is_empty() {
+                drop(gone.blocking_send(gone_ones));
+            }
+        };
         let mut portions = Portions::of(portion);
         // Whoever does not want them any more has a reason of its own to tell.
         let mut hand_on = |portion| drop(rest.blocking_send(portion));
@@ -59,8 +74,30 @@ impl Sift {
             } else {
                 portions.add(found, &mut hand_on);
             }
+            if settled.unfound() >= GONE_AT_ONCE {
+                tell_gone(settled.take_unfound());
+            }
         })?;
         portions.finish(&mut hand_on);
+        let mut unfound = settled.take_unfound();
+        while let Some(path) = settled.next_unfound() {
+            unfound.push(path);
+            if unfound.len() >= GONE_AT_ONCE {
+                tell_gone(std::mem::take(&mut unfound));
+            }
+        }
+        tell_gone(unfound);
         Ok(Sifted { unchanged, seen, passed_over })
     }
+}
+
+/// Those of some paths below a root at which nothing lies. What a walk does not come to may be there all the same. Blocks.
+pub(super) fn gone_of(root: &Path, mut paths: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    paths.retain(|path| is_gone(&root.join(path_of(path))));
+    paths
+}
+
+/// Whether nothing lies at a path, for sure. Blocks.
+fn is_gone(path: &Path) -> bool {
+    path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }

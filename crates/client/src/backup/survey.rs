@@ -5,7 +5,9 @@
 use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
+use darkslide_media::probe::micros_of;
 use darkslide_protocol::FileId;
 use tokio::sync::mpsc;
 
@@ -18,7 +20,7 @@ use super::plan::{self, Decision, Step, Why};
 use super::portions::Portion;
 use super::report::{OtherFiles, Waiting};
 use super::run::Run;
-use super::sift::{Sift, Sifted};
+use super::sift::{Sift, Sifted, gone_of};
 use super::to_read::FilesToRead;
 use crate::catalog::{AssetRow, Catalog, CatalogError, SettledRow};
 use crate::event::Events;
@@ -115,6 +117,7 @@ async fn look(
     for (folder, reach) in settings.selection.scope.starts() {
         let (pages, settled) = mpsc::channel(2);
         let (rest, portions) = mpsc::channel(1);
+        let (gone, absent) = mpsc::channel(1);
         let sift = Sift {
             root: planner.survey.root.clone(),
             rule: settings.albums.clone(),
@@ -122,16 +125,23 @@ async fn look(
             displaced: displaced.clone(),
             settled,
             rest,
+            gone,
+            is_all: !is_single,
             portion,
         };
         let (walked, events) = (path.to_owned(), events.clone());
         let walking = tokio::task::spawn_blocking(move || sift.walk(&walked, seen, &events));
         let root = raw(&planner.survey.root);
         let feeding = feed(catalog, &root, (folder, reach), pages);
-        let (fed, planned) = tokio::join!(feeding, planner.plan_all(portions));
+        let marking = mark_all(catalog, &root, absent);
+        let (fed, planned, marked) = tokio::join!(feeding, planner.plan_all(portions), marking);
         let sifted = walking.await.expect("a walk does not panic").map_err(|source| of_root(path, source))?;
         fed?;
         planned?;
+        marked?;
+        if has_rows && !is_single {
+            mark_unsettled(catalog, &planner.survey.root, (folder, reach)).await?;
+        }
         let Sifted { unchanged, passed_over, .. } = sifted;
         planner.survey.unchanged += unchanged;
         planner.survey.passed_over.extend(passed_over);
@@ -147,6 +157,43 @@ fn only(folder: &Path, reach: Reach) -> Scope {
         Scope::Everything
     } else {
         Scope::Folders([(folder.to_owned(), reach)].into())
+    }
+}
+
+/// By this device's own clock, as the times of its files are.
+fn here_now() -> i64 {
+    micros_of(SystemTime::now())
+}
+
+/// Marks what a walk finds to be gone.
+async fn mark_all(
+    catalog: &Catalog,
+    root: &[u8],
+    mut gone: mpsc::Receiver<Vec<Vec<u8>>>,
+) -> Result<(), CatalogError> {
+    while let Some(paths) = gone.recv().await {
+        catalog.mark_absent(root, &paths, here_now()).await?;
+    }
+    Ok(())
+}
+
+/// Marks what is gone of the assets of a part of a root that were not settled, which no walk is compared with.
+async fn mark_unsettled(
+    catalog: &Catalog,
+    root: &Path,
+    (folder, reach): (&Path, Reach),
+) -> Result<(), CatalogError> {
+    let (place, mut after) = (raw(root), Vec::new());
+    loop {
+        let paths = catalog.unsettled_paths(&place, (folder, reach), &after, PAGE).await?;
+        let Some(last) = paths.last() else { return Ok(()) };
+        after.clone_from(last);
+        let root = root.to_owned();
+        let looking = tokio::task::spawn_blocking(move || gone_of(&root, paths));
+        let gone = looking.await.expect("looking at files does not panic");
+        if !gone.is_empty() {
+            catalog.mark_absent(&place, &gone, here_now()).await?;
+        }
     }
 }
 
@@ -221,6 +268,11 @@ impl Planner<'_> {
         }
         if self.has_rows && !self.is_single {
             self.arrivals.note(&plan, &known);
+        }
+        if self.has_rows {
+            let as_they_were = plan.steps.iter().filter(|step| step.decision == Decision::Unchanged);
+            let paths: Vec<Vec<u8>> = as_they_were.map(|step| raw(&step.path)).collect();
+            self.catalog.mark_present(&raw(&self.survey.root), &paths).await?;
         }
         plan.steps.into_iter().for_each(|step| self.survey.take(step));
         for folder in finished {

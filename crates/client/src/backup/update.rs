@@ -2,7 +2,7 @@
 //!
 //! A device's library says itself that it is the same asset. In a folder, also in one that is a library, only the place is the same, and
 //! cameras use names again: there a picture counts as edited only if it also says that it was taken at the same moment, and was written a
-//! good while later. Anything else is a picture of its own. But where the video of a Live Photo comes to its still, or the still to its video, both are as they were: then
+//! good while later, and nobody saw the place empty in between. Anything else is a picture of its own. But where the video of a Live Photo comes to its still, or the still to its video, both are as they were: then
 //! the file that the first one is becomes the Live Photo.
 
 use std::sync::Arc;
@@ -21,13 +21,13 @@ use super::batch::SealedObject;
 use super::commit::reference;
 use super::describe;
 use super::error::AssetError;
-use super::identify::{Component, Offered};
+use super::identify::Offered;
 use super::packing::stored;
 use super::run::Run;
 use super::settle::{Job, OTHERS_FIRST_MAX, Settled};
 use super::superseded::superseded;
 use super::upload::StoredObject;
-use crate::catalog::{AssetPlace, CatalogError, FileRow, Fingerprint, InVault, UploadedRows};
+use crate::catalog::{AssetPlace, CatalogError, FileRow, InVault, UploadedRows};
 use crate::event::Outcome;
 use crate::feed;
 use crate::keys::file_key;
@@ -62,9 +62,12 @@ impl Run {
             return Ok(None);
         }
         let Some(Before { was, is_completed }) = self.what_it_was(job).await? else { return Ok(None) };
+        let is_same_asset = asset.library.as_ref().is_some_and(|known| !known.is_place);
+        // What was gone in between is another one where only the place is the same: what it was may be nowhere else.
+        let is_another = was.was_gone && !is_same_asset && !is_completed;
         // A Live Photo whose video is not there now keeps it, and what others of this device rely on stays what it is.
         let loses_motion = was.is_live && asset.motion.is_none();
-        if loses_motion || self.catalog.is_relied_on(was.file, &job.halves()).await? {
+        if is_another || loses_motion || self.is_relied_on(was.file, job.halves()).await? {
             return Ok(None);
         }
         // Read first: what the feed tells between the two is then a conflict.
@@ -76,7 +79,6 @@ impl Run {
             captured.source,
             DateSource::FileName | DateSource::ExifModified | DateSource::FileModified
         );
-        let is_same_asset = asset.library.as_ref().is_some_and(|known| !known.is_place);
         let is_edit = is_same_asset || is_completed || (is_told && later >= EDIT_DELAY_NS);
         // The file must still be what this asset was: nobody else's edit is replaced.
         let is_this = |row: &FileRow| {
@@ -92,25 +94,27 @@ impl Run {
     async fn what_it_was(&self, job: &Job) -> Result<Option<Before>, CatalogError> {
         let asset = job.asset();
         let AssetPlace { root, path } = job.asset().catalogued();
-        let is_half = |was: &InVault, half: &Component| {
-            let Fingerprint { size, modified_ns, .. } = half.fingerprint;
-            !was.is_live && (was.size, was.modified_ns) == (size, modified_ns)
+        let halves = match job.content() {
+            ContentHash::LivePhoto { image, video } => {
+                Some([image, video].map(ContentHash::Single)).filter(|_| asset.motion.is_some())
+            }
+            ContentHash::Single(_) => None,
         };
         if let Some(was) = self.catalog.in_vault(&root, &path).await? {
-            let is_completed = asset.motion.is_some() && is_half(&was, &asset.main);
+            let is_completed = halves.is_some_and(|[still, _]| was.content == still);
             return Ok(Some(Before { was, is_completed }));
         }
-        let Some(motion) = asset.motion.as_ref().filter(|_| asset.library.is_none()) else { return Ok(None) };
+        let Some([_, motion]) = halves.filter(|_| asset.library.is_none()) else { return Ok(None) };
         let Some(AssetPlace { root, path }) = asset.motion_catalogued() else { return Ok(None) };
         let video = self.catalog.in_vault(&root, &path).await?;
-        let video = video.filter(|was| is_half(was, motion));
+        let video = video.filter(|was| was.content == motion);
         Ok(video.map(|was| Before { was, is_completed: true }))
     }
 
     /// The file that an offer replaces, if it still is what it is replaced as, and no other asset of this device relies on that.
     async fn replaced(&self, job: &Job, offered: Offered) -> Result<Option<Edited>, AssetError> {
         let Some((file, content)) = offered.replaces else { return Ok(None) };
-        if content == job.content() || self.catalog.is_relied_on(file, &job.halves()).await? {
+        if content == job.content() || self.is_relied_on(file, job.halves()).await? {
             return Ok(None);
         }
         let version = self.catalog.version_of(self.session.account, file).await?;

@@ -11,9 +11,9 @@ use darkslide_crypto::ContentHash;
 
 use super::run::Run;
 use super::settle::Place;
-use crate::catalog::{Catalog, CatalogError, Feed};
+use crate::catalog::{Came, Catalog, CatalogError, Feed};
 use crate::library::raw;
-use crate::library::settle::arrived;
+use crate::library::settle::{arrived, came};
 use crate::session::Session;
 
 /// This device's clock beside the server's.
@@ -74,21 +74,21 @@ impl Run {
         content: &ContentHash,
     ) -> Result<i64, CatalogError> {
         let (root, path) = (raw(place.root), raw(place.relative));
+        let (there, came) = match self.since {
+            Since::Listing => (self.catalog.first_listed(&root, &path).await?, Came::default()),
+            Since::Arrival => {
+                let (path, now) = (place.root.join(place.relative), self.now);
+                let looking = tokio::task::spawn_blocking(move || (arrived(&path, now), came(&path)));
+                let (arrived, came) = looking.await.expect("looking at a file does not panic");
+                (arrived.map(|arrived| self.clock.translated(arrived)), came)
+            }
+            Since::Seen | Since::Had => (None, Came::default()),
+        };
         let known = match self.since {
             Since::Had => self.catalog.first_had(content).await?,
             Since::Seen | Since::Arrival | Since::Listing => {
-                self.catalog.first_seen(content, &root, &path, &place.fingerprint).await?
+                self.catalog.first_seen(content, &root, &path, &place.fingerprint, came).await?
             }
-        };
-        let there = match self.since {
-            Since::Listing => self.catalog.first_listed(&root, &path).await?,
-            Since::Arrival => {
-                let (path, now) = (place.root.join(place.relative), self.now);
-                let looking = tokio::task::spawn_blocking(move || arrived(&path, now));
-                let arrived = looking.await.expect("looking at a file does not panic");
-                arrived.map(|arrived| self.clock.translated(arrived))
-            }
-            Since::Seen | Since::Had => None,
         };
         let seen = known.unwrap_or(self.clock.now);
         Ok(there.map_or(seen, |there| seen.min(there)))

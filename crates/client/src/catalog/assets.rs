@@ -8,6 +8,8 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::slice;
 
+#[cfg(test)]
+use super::absent::{FIRST_SEEN, HOLDERS};
 use super::changes::{ROWS, placeholders, statement};
 use super::files::{self, content_hash_of};
 use super::{Catalog, CatalogError, DeviceAlbumKey, FileRow, Spans, cursor, thumbnails};
@@ -351,26 +353,6 @@ impl Catalog {
         Ok(sqlx::query_as(AT_PATH).bind(root).bind(path).fetch_optional(&self.pool).await?)
     }
 
-    /// When this content was first seen at this path, or in this very file before it was moved here. `None` where
-    /// it never was.
-    pub async fn first_seen(
-        &self,
-        content: &ContentHash,
-        root: &[u8],
-        path: &[u8],
-        fingerprint: &Fingerprint,
-    ) -> Result<Option<i64>, CatalogError> {
-        Ok(sqlx::query_scalar(FIRST_SEEN)
-            .bind(content.to_string())
-            .bind(root)
-            .bind(path)
-            .bind(fingerprint.inode.cast_signed())
-            .bind(fingerprint.size.cast_signed())
-            .bind(fingerprint.modified_ns)
-            .fetch_one(&self.pool)
-            .await?)
-    }
-
     /// The roots that assets were ever seen under, in their order.
     pub async fn asset_roots(&self) -> Result<Vec<Vec<u8>>, CatalogError> {
         Ok(sqlx::query_scalar(ROOTS).fetch_all(&self.pool).await?)
@@ -463,15 +445,15 @@ impl Catalog {
 }
 
 /// Where in the order of paths a folder's files are, and where their names begin, counted from 1.
-struct Part {
-    from: Vec<u8>,
-    to: Vec<u8>,
-    names_at: i64,
-    separator: Vec<u8>,
+pub(super) struct Part {
+    pub(super) from: Vec<u8>,
+    pub(super) to: Vec<u8>,
+    pub(super) names_at: i64,
+    pub(super) separator: Vec<u8>,
 }
 
 impl Part {
-    fn of(folder: &Path) -> Self {
+    pub(super) fn of(folder: &Path) -> Self {
         let separator = u8::try_from(std::path::MAIN_SEPARATOR).unwrap_or(b'/');
         let (mut from, mut to) = (raw(folder), raw(folder));
         if from.is_empty() {
@@ -493,6 +475,7 @@ pub(super) const SETTLED: &str =
          FROM assets
          WHERE root = $1 AND path > $2 AND path < $4 AND ($5 OR instr(substr(path, $6), $7) = 0)
            AND state = 'backed_up' AND motion_path IS NULL AND content_hash IS NOT NULL AND file IS NOT NULL
+           AND absent_since IS NULL
            AND NOT EXISTS (SELECT 1 FROM assets AS unit
                            WHERE unit.root = assets.root AND unit.motion_path = assets.path)
          ORDER BY path LIMIT $3)";
@@ -514,18 +497,14 @@ const IN_TROUBLE: &str = "SELECT * FROM assets WHERE state IN ('blocked', 'no_ro
 
 /// What is asked again and again, however much there is: none of it reads a table from one end to the other.
 #[cfg(test)]
-pub(super) const ASKED: [&str; 7] =
-    [OF_FILE, HAS_NO_ROOM, IN_TROUBLE, ROOTS, AT_PATH, FIRST_SEEN, super::in_vault::BEFORE_MOVE];
+pub(super) const ASKED: [&str; 8] =
+    [OF_FILE, HAS_NO_ROOM, IN_TROUBLE, ROOTS, AT_PATH, FIRST_SEEN, HOLDERS, super::in_vault::BEFORE_MOVE];
 
 /// One look for each root, however many assets it has.
 const ROOTS: &str = "WITH RECURSIVE roots (root) AS (
     SELECT min(root) FROM assets
     UNION ALL SELECT (SELECT min(root) FROM assets WHERE assets.root > roots.root) FROM roots WHERE roots.root IS NOT NULL)
     SELECT root FROM roots WHERE root IS NOT NULL";
-
-pub(super) const FIRST_SEEN: &str = "SELECT min(first_seen) FROM assets
-     WHERE substr(content_hash, 1, 8) = substr($1, 1, 8) AND content_hash = $1
-       AND ((root = $2 AND path = $3) OR (inode = $4 AND size = $5 AND modified_ns = $6 AND inode <> 0))";
 
 /// The columns that are written.
 const COLUMNS: usize = 19;
@@ -536,7 +515,8 @@ const INSERT: &str =
     fails_since, failed_last) VALUES";
 
 /// An asset whose content could not be read this time keeps the content that was seen last, and since when: what its owner deleted
-/// from the vault must not come back because of a bad moment of the disk's. One that does not get into the vault keeps what it was there.
+/// from the vault must not come back because of a bad moment of the disk's. One that does not get into the vault keeps what it was there, and
+/// whether that was gone in between.
 const OR_UPDATE: &str = "ON CONFLICT (root, path) DO UPDATE SET
     size = excluded.size, modified_ns = excluded.modified_ns, inode = excluded.inode,
     motion_path = excluded.motion_path, motion_size = excluded.motion_size,
@@ -560,6 +540,8 @@ const OR_UPDATE: &str = "ON CONFLICT (root, path) DO UPDATE SET
             AND assets.size = excluded.size AND assets.modified_ns = excluded.modified_ns AND assets.inode = excluded.inode
         THEN coalesce(assets.fails_since, excluded.fails_since) ELSE excluded.fails_since END,
     failed_last = excluded.failed_last,
+    absent_since = CASE WHEN excluded.state NOT IN ('blocked', 'no_room') THEN NULL
+        WHEN assets.state = 'freed' THEN coalesce(assets.absent_since, assets.last_seen) ELSE assets.absent_since END,
     last_seen = excluded.last_seen";
 
 async fn put_all(connection: &mut SqliteConnection, rows: &[AssetRow]) -> Result<(), CatalogError> {

@@ -1,10 +1,10 @@
-//! What an asset was when it was last in the vault, and who else relies on that: what a new version of its file is decided by.
+//! What an asset was when it was last in the vault: what a new version of its file is decided by.
 //!
 //! It tells, and decides nothing.
 
 use darkslide_crypto::ContentHash;
 use darkslide_protocol::FileId;
-use sqlx::{AssertSqlSafe, Row as _, sqlite::SqliteRow};
+use sqlx::{Row as _, sqlite::SqliteRow};
 
 use super::files::content_hash_of;
 use super::head_starts::AssetPlace;
@@ -21,6 +21,8 @@ pub struct InVault {
     pub size: u64,
     /// When that was written, ns since the epoch.
     pub modified_ns: i64,
+    /// Whether it was removed to free space, or seen to be gone, after that.
+    pub was_gone: bool,
     /// Whether it was a Live Photo with its video.
     pub is_live: bool,
 }
@@ -38,6 +40,7 @@ impl Catalog {
             content,
             size: row.try_get::<i64, _>("size")?.cast_unsigned(),
             modified_ns: row.try_get("modified_ns")?,
+            was_gone: row.try_get("was_gone")?,
             is_live: row.try_get("is_live")?,
         }))
     }
@@ -57,17 +60,6 @@ impl Catalog {
             .fetch_optional(&self.pool)
             .await?;
         Ok(file.map(FileId))
-    }
-
-    /// Whether another asset of this device than that of these places is in the vault as this file, and nowhere else: one that is here, or
-    /// was freed.
-    pub async fn is_relied_on(&self, file: FileId, places: &[AssetPlace]) -> Result<bool, CatalogError> {
-        let elsewhere = " AND NOT (root = ? AND path = ?)".repeat(places.len());
-        let text = format!("SELECT EXISTS (SELECT 1 FROM assets WHERE file = ?{elsewhere})");
-        let query = sqlx::query_scalar(AssertSqlSafe(text)).bind(file.0);
-        let query =
-            places.iter().fold(query, |query, place| query.bind(place.root.clone()).bind(place.path.clone()));
-        Ok(query.fetch_one(&self.pool).await?)
     }
 
     /// Forgets that a Live Photo's video was an asset of its own, which the Live Photo's file was.
@@ -96,5 +88,6 @@ const IN_VAULT: &str = "SELECT file,
        CASE WHEN state IN ('blocked', 'no_room') THEN vault_content ELSE content_hash END AS content_hash,
        CASE WHEN state IN ('blocked', 'no_room') THEN vault_size ELSE size END AS size,
        CASE WHEN state IN ('blocked', 'no_room') THEN vault_modified_ns ELSE modified_ns END AS modified_ns,
-       CASE WHEN state IN ('blocked', 'no_room') THEN vault_is_live ELSE motion_path IS NOT NULL END AS is_live
+       CASE WHEN state IN ('blocked', 'no_room') THEN vault_is_live ELSE motion_path IS NOT NULL END AS is_live,
+       state = 'freed' OR absent_since IS NOT NULL AS was_gone
      FROM assets WHERE root = $1 AND path = $2";

@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashSet};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _, SqliteConnection};
 
+use super::absent;
 use super::assets::{bytes_of_hex, hex};
 use super::changes::{ROWS, placeholders, statement};
 use super::{Catalog, CatalogError, DeviceAlbumKey, Fingerprint};
@@ -133,11 +134,11 @@ impl Catalog {
                 .fetch_all(&mut *transaction)
                 .await?;
             for id in before.into_iter().map(AssetId).filter(|id| !told.contains(id)) {
-                remove(&mut transaction, library, &id).await?;
+                remove(&mut transaction, library, &id, now).await?;
             }
         }
         for id in &changes.gone {
-            remove(&mut transaction, library, id).await?;
+            remove(&mut transaction, library, id, now).await?;
         }
         for assets in changes.changed.chunks(ROWS) {
             put(&mut transaction, library, assets, seen).await?;
@@ -178,10 +179,11 @@ async fn remove(
     connection: &mut SqliteConnection,
     library: &[u8],
     asset: &AssetId,
+    now: i64,
 ) -> Result<(), CatalogError> {
     let remove = sqlx::query("DELETE FROM library_assets WHERE library = $1 AND id = $2");
-    remove.bind(library).bind(&asset.0).execute(connection).await?;
-    Ok(())
+    remove.bind(library).bind(&asset.0).execute(&mut *connection).await?;
+    absent::mark(connection, library, &asset.0, now).await
 }
 
 const INSERT: &str = "INSERT INTO library_assets (library, id, name, kind, size, modified_ns, version, taken,

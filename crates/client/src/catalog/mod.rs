@@ -8,6 +8,7 @@
 //! Rows are written after the effect that they record. It holds names, dates and content hashes in the clear and
 //! no usable key, so it belongs on the owner's device only. It never talks to the network.
 
+mod absent;
 mod albums;
 mod assets;
 mod changes;
@@ -36,6 +37,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, SqlitePool};
 
+pub use absent::{Came, Holder};
 pub use albums::{CollectionRow, DeviceAlbumKey, FolderId, LinkedFolder};
 pub use assets::{AlbumMark, AssetRow, AssetState, Failing, Fingerprint, SettledRow, UploadedRows};
 pub use changes::ChangedRows;

@@ -250,7 +250,8 @@ async fn an_unreadable_moment_does_not_make_an_old_picture_a_new_one() {
     }
     let content = row.content_hash.unwrap();
     let nowhere = Fingerprint { inode: 0, ..row.fingerprint };
-    let seen = catalog.first_seen(&content, b"/pictures", b"a.heic", &nowhere).await.unwrap();
+    let seen =
+        catalog.first_seen(&content, b"/pictures", b"a.heic", &nowhere, Came::default()).await.unwrap();
     assert_eq!(seen, Some(10));
     assert_eq!(catalog.first_had(&content).await.unwrap(), Some(10));
     assert_eq!(catalog.first_had(&ContentHash::of(b"b")).await.unwrap(), None);
@@ -337,7 +338,7 @@ async fn a_moved_file_was_first_seen_where_it_was_before() {
     let content = row.content_hash.unwrap();
     let copied = Fingerprint { inode: 99, ..row.fingerprint };
     let first_seen = async |content: &ContentHash, path: &[u8], print: &Fingerprint| {
-        catalog.first_seen(content, b"/pictures", path, print).await.unwrap()
+        catalog.first_seen(content, b"/pictures", path, print, Came::default()).await.unwrap()
     };
     assert_eq!(first_seen(&content, b"a.heic", &copied).await, Some(10));
     assert_eq!(first_seen(&content, b"moved.heic", &row.fingerprint).await, Some(10));
@@ -517,7 +518,7 @@ async fn what_is_looked_for_is_found_through_an_index() {
     let stills_of = format!("{}(?, ?)", assets::STILLS_OF);
     for (text, index) in [
         (files::WITH_CONTENT, "files_by_content"),
-        (assets::FIRST_SEEN, "assets_by_content"),
+        (absent::FIRST_SEEN, "assets_by_content"),
         (in_vault::BEFORE_MOVE, "assets_by_content"),
         (assets::AT_PATH, "assets_by_motion_path"),
         (assets::AT_PATH, "sqlite_autoindex_assets_1 (root=? AND path=?)"),

@@ -9,6 +9,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use crate::catalog::Came;
 use darkslide_media::complete::is_complete;
 use darkslide_media::file_type::{HEAD_LEN, MediaKind, classify};
 use darkslide_media::probe::micros_of;
@@ -118,6 +119,15 @@ const COARSE: i64 = 20_000;
 pub(crate) fn arrived(path: &Path, now: i64) -> Option<i64> {
     let changed = micros_of(changed_on_this_disk(&path.metadata().ok()?)).saturating_add(COARSE);
     (changed <= now).then_some(changed)
+}
+
+/// Since when a file lies where it does, and since when there is such a file at all. Its first time tells, which nothing moves, where the disk
+/// keeps one; elsewhere the change time.
+pub(crate) fn came(path: &Path) -> Came {
+    let Ok(metadata) = path.symlink_metadata() else { return Came::default() };
+    let moment = |time| micros_of(time).saturating_add(COARSE);
+    let made = metadata.created().ok().map(moment);
+    Came { here: Some(made.unwrap_or_else(|| moment(changed_on_this_disk(&metadata)))), made }
 }
 
 #[cfg(test)]
