@@ -1,5 +1,6 @@
 //! What is not sent: unchanged files, content that the vault has, content that its owner deleted.
 
+use crate::edits::{edit, taken};
 use crate::scene::{Scene, picture, settings};
 use crate::thumbnails::bitmap;
 use darkslide_client::backup::standing::Agent;
@@ -176,6 +177,35 @@ async fn what_its_owner_deleted_is_not_sent_by_who_lost_its_catalog() {
     std::fs::File::options().append(true).open(&again).unwrap().set_modified(modified).unwrap();
     let report = scene.back_up().await;
     assert_eq!((report.untrashed, report.uploaded), (1, 0), "{report:?}");
+}
+
+/// Another device edits a picture, and the owner deletes it: this device has it as it was before, backed up as that file.
+/// Shows E9.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_device_edited_and_its_owner_deleted_stays_deleted() {
+    let mut scene = Scene::new().await;
+    let path = scene.write("a.jpg", &taken(18, 1));
+    scene.back_up().await;
+    let here = scene.catalog.clone();
+    scene.forget().await;
+    scene.back_up().await;
+    let aside = path.with_file_name("aside.tmp");
+    std::fs::copy(&path, &aside).unwrap();
+    std::fs::rename(&path, scene.pictures().with_file_name("here.jpg")).unwrap();
+    std::fs::rename(&aside, &path).unwrap();
+    edit(&scene.write("a.jpg", &taken(18, 2)), 120);
+    scene.back_up().await;
+    assert_eq!(scene.vault().await.len(), 1, "one file, edited");
+    trash_everything(&scene).await;
+    // Here it is as it was.
+    std::fs::rename(scene.pictures().with_file_name("here.jpg"), &path).unwrap();
+    scene.catalog = here;
+    for _ in 0..2 {
+        let report = scene.back_up().await;
+        assert_eq!((report.uploaded, report.skipped.len(), report.bytes_sent), (0, 1, 0), "{report:?}");
+    }
+    let told = explain(&scene.catalog, &path, &Agent::Works).await.unwrap().to_string();
+    assert!(told.contains("you deleted it from the vault"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

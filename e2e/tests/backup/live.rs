@@ -2,8 +2,12 @@
 //! which the half that came first is an earlier version.
 
 use crate::corpus::corpus;
+use crate::edits::edit;
 use crate::scene::Scene;
+use darkslide_client::backup::explain;
+use darkslide_client::backup::standing::Agent;
 use darkslide_client::catalog::FileRow;
+use darkslide_client::trash::trash_files;
 use darkslide_client::versions::list_versions;
 use std::fs;
 use std::path::PathBuf;
@@ -109,4 +113,84 @@ async fn a_still_stays_what_it_is_where_that_is_needed() {
     let mut kinds: Vec<_> = scene.vault().await.iter().map(|row| row.kind).collect();
     kinds.sort_unstable();
     assert_eq!(kinds, [IMAGE, VIDEO]);
+}
+
+/// What its owner deleted stays deleted, whichever half comes or goes since.
+/// Shows E9.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_half_brings_nothing_back_that_was_deleted() {
+    let Some([still, video]) = pair() else { return };
+    let is_left_alone = async |scene: &Scene| {
+        for _ in 0..2 {
+            let report = scene.back_up().await;
+            assert_eq!((report.uploaded, report.untrashed, report.bytes_sent), (0, 0, 0), "{report:?}");
+        }
+        let path = scene.pictures().join("train.jpg");
+        let told = explain(&scene.catalog, &path, &Agent::Works).await.unwrap().to_string();
+        assert!(told.contains("you deleted it from the vault"), "{told}");
+        assert_eq!(scene.vault().await.len(), 0);
+    };
+    let delete = async |scene: &Scene| {
+        let file = scene.vault().await.remove(0).id;
+        trash_files(&scene.session, &scene.catalog, &[file]).await.unwrap();
+    };
+    let scene = Scene::new().await;
+    bring(&scene, &still, "train.jpg");
+    scene.back_up().await;
+    delete(&scene).await;
+    bring(&scene, &video, "train.mov");
+    is_left_alone(&scene).await;
+
+    let scene = Scene::new().await;
+    bring(&scene, &still, "train.jpg");
+    bring(&scene, &video, "train.mov");
+    scene.back_up().await;
+    delete(&scene).await;
+    fs::remove_file(scene.pictures().join("train.mov")).unwrap();
+    is_left_alone(&scene).await;
+    // Saved again, it is wanted.
+    fs::remove_file(scene.pictures().join("train.jpg")).unwrap();
+    scene.back_up().await;
+    bring(&scene, &still, "train.jpg");
+    assert_eq!(scene.back_up().await.uploaded, 1);
+}
+
+/// The vault keeps the Live Photo, and has the still in it.
+/// Shows E8.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_still_that_loses_its_video_is_in_the_vault() {
+    let Some([still, video]) = pair() else { return };
+    let scene = Scene::new().await;
+    bring(&scene, &still, "train.jpg");
+    bring(&scene, &video, "train.mov");
+    scene.back_up().await;
+    let has = async || scene.vault().await.iter().map(|row| (row.id, row.content_hash)).collect::<Vec<_>>();
+    let before = has().await;
+    let aside = scene.pictures().with_file_name("aside.mov");
+    fs::rename(scene.pictures().join("train.mov"), &aside).unwrap();
+    let path = scene.pictures().join("train.jpg");
+    let is_safe = async |hashes| {
+        let report = scene.back_up().await;
+        assert_eq!(
+            (report.uploaded, report.bytes_sent, report.bytes_hashed > 0),
+            (0, 0, hashes),
+            "{report:?}"
+        );
+        let told = explain(&scene.catalog, &path, &Agent::Works).await.unwrap().to_string();
+        assert!(told.starts_with("Backed up"), "{told}");
+        assert_eq!(has().await, before);
+    };
+    is_safe(true).await;
+    is_safe(false).await;
+    fs::rename(&aside, scene.pictures().join("train.mov")).unwrap();
+    is_safe(true).await;
+    is_safe(false).await;
+    // Edited without it, the still is a picture of its own: the video stays where it is.
+    fs::remove_file(scene.pictures().join("train.mov")).unwrap();
+    scene.back_up().await;
+    let mut bytes = fs::read(&still).unwrap();
+    bytes.extend_from_slice(b"edited");
+    edit(&scene.write("train.jpg", &bytes), 120);
+    assert_eq!(scene.back_up().await.uploaded, 1);
+    assert_eq!(scene.vault().await.len(), 2);
 }

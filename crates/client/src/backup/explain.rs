@@ -16,7 +16,9 @@ use darkslide_protocol::FileId;
 
 use super::again::row_paused_until;
 use super::standing::{Absence, Agent, Cause, Kept, KeptAs, Next, Standing};
-use crate::catalog::{AssetRow, AssetState, Catalog, CatalogError, FileRow, SyncFolderRow, WatchFolderRow};
+use crate::catalog::{
+    AssetRow, AssetState, Catalog, CatalogError, FileRow, SyncFolderRow, WatchFolderRow, still_of,
+};
 use crate::folder::marker;
 use crate::library::folder::fingerprint;
 use crate::library::selection::Exclusions;
@@ -296,7 +298,9 @@ async fn kept(catalog: &Catalog, row: &AssetRow) -> Result<Option<Kept>, Catalog
         return Ok(kept(Some(file), None, KeptAs::Deleted));
     }
     let mut live = memberships.iter().filter(|membership| !membership.deleted);
-    if live.any(|membership| membership.content_hash == row.content_hash) {
+    // A still that has lost its video is in the Live Photo that it was.
+    let has = |stored| [stored, still_of(&stored)].map(Some).contains(&row.content_hash);
+    if live.any(|membership| membership.content_hash.is_some_and(has)) {
         return Ok(kept(Some(file), catalog.receipt(file).await?, KeptAs::It(albums)));
     }
     let Some(content) = &row.content_hash else { return Ok(None) };

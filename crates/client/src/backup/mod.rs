@@ -20,6 +20,7 @@ mod folders;
 pub mod follow;
 pub mod gate;
 mod group;
+mod halves;
 pub mod hash;
 mod head_start;
 mod hold;

@@ -1,7 +1,7 @@
 //! What lies here as it was backed up, while its owner has brought an earlier version back in the vault. That choice stands: the vault has, or
 //! had, these bytes as a version of the same file, so they are not sent again as another one, also when the server keeps that version no
 //! longer. A rename keeps that choice. An edit of the file here is content of its own. What another device edited is no such choice: what it was before is kept here, and
-//! goes into the vault as a file of its own.
+//! goes into the vault as a file of its own, unless that file was deleted meanwhile.
 
 use darkslide_crypto::ContentHash;
 
@@ -44,16 +44,16 @@ impl Run {
         is_offered: bool,
         decision: ContentDecision,
     ) -> Result<Option<Settled>, AssetError> {
-        if decision == ContentDecision::Send
-            && !is_offered
-            && let Some(settled) = self.settle_replaced(place, content).await?
-        {
-            return Ok(Some(settled));
+        if decision != ContentDecision::Send || is_offered {
+            return self.settle_unsent(place, decision).await;
         }
-        self.settle_unsent(place, decision).await
+        if let Some(decision) = self.without_video(place, content).await? {
+            return self.settle_unsent(place, decision).await;
+        }
+        self.settle_replaced(place, content).await
     }
 
-    /// Settles what was replaced by an earlier version of the file that it was backed up as.
+    /// Settles what is not what the file is that it was backed up as: where its owner replaced it by an earlier version, or deleted that file.
     async fn settle_replaced(
         &self,
         place: &Place<'_>,
@@ -71,8 +71,8 @@ impl Run {
         let Some(file) = file else { return Ok(None) };
         let was_replaced = self.catalog.is_replaced_content(file, content).await?;
         if let Some(at) = self.catalog.deleted_at(file).await? {
-            // With the file its versions are deleted, if this one was here before.
-            let is_deleted = was_replaced && self.first_seen(place, content).await? <= at;
+            // With the file its versions are deleted, whoever made later ones, if this one was here before.
+            let is_deleted = self.first_seen(place, content).await? <= at;
             return Ok(is_deleted.then(|| Settled::in_vault(Outcome::Skipped(deleted_reason(at)), file)));
         }
         if !was_replaced {

@@ -60,7 +60,7 @@ pub(super) struct Place<'a> {
     title: &'a Path,
     pub(super) fingerprint: Fingerprint,
     motion: Option<(&'a Path, Fingerprint)>,
-    album: &'a DeviceAlbum,
+    pub(super) album: &'a DeviceAlbum,
 }
 
 impl Place<'_> {
@@ -259,7 +259,14 @@ impl Run {
         let album = self.albums.existing(&self.catalog, account, place.album).await?;
         // What is offered comes after every deletion: that was decided by whoever offers it.
         let first_seen = if is_offered { i64::MAX } else { self.first_seen(place, content).await? };
-        Ok(decide_content(&memberships, &trash, album, first_seen))
+        let decision = decide_content(&memberships, &trash, album, first_seen);
+        if decision == ContentDecision::Send
+            && !is_offered
+            && let Some(at) = self.deleted_with_its_still(place, content).await?
+        {
+            return Ok(ContentDecision::Deleted { at });
+        }
+        Ok(decision)
     }
 
     /// Everything but sending, for which it says `None`.

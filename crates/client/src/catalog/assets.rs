@@ -497,8 +497,17 @@ const IN_TROUBLE: &str = "SELECT * FROM assets WHERE state IN ('blocked', 'no_ro
 
 /// What is asked again and again, however much there is: none of it reads a table from one end to the other.
 #[cfg(test)]
-pub(super) const ASKED: [&str; 8] =
-    [OF_FILE, HAS_NO_ROOM, IN_TROUBLE, ROOTS, AT_PATH, FIRST_SEEN, HOLDERS, super::in_vault::BEFORE_MOVE];
+pub(super) const ASKED: [&str; 9] = [
+    OF_FILE,
+    HAS_NO_ROOM,
+    IN_TROUBLE,
+    ROOTS,
+    AT_PATH,
+    FIRST_SEEN,
+    HOLDERS,
+    super::in_vault::BEFORE_MOVE,
+    super::trash::WITH_STILL,
+];
 
 /// One look for each root, however many assets it has.
 const ROOTS: &str = "WITH RECURSIVE roots (root) AS (

@@ -1,4 +1,5 @@
-//! Whether a content is new, or this device or the vault ever had it.
+//! Whether a content is new, or this device or the vault ever had it. A Live Photo and its still are one here: whichever of them came first,
+//! more must be asked.
 
 use std::collections::HashSet;
 
@@ -30,7 +31,7 @@ impl Catalog {
             let text = format!("SELECT content_hash FROM {table} WHERE content_hash IS NOT NULL");
             let mut rows = sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(text)).fetch(&self.pool);
             while let Some(text) = rows.try_next().await? {
-                marks.insert(mark_of(&text));
+                marks.insert(mark_of(still_in(&text)));
             }
         }
         Ok(Some(marks))
@@ -41,7 +42,7 @@ impl Catalog {
         if contents.is_empty() {
             return Ok(HashSet::new());
         }
-        let texts: Vec<_> = contents.iter().map(ToString::to_string).collect();
+        let texts: Vec<_> = contents.iter().map(|content| still_of(content).to_string()).collect();
         let query = sqlx::query_scalar::<_, String>(KNOWN).bind(json!(texts).to_string());
         let known = query.fetch_all(&self.pool).await?;
         Ok(known.iter().map(|text| mark_of(text)).collect())
@@ -56,18 +57,32 @@ impl Catalog {
 const FIRST_HAD: &str = "SELECT min(first_seen) FROM assets
      WHERE substr(content_hash, 1, 8) = substr($1, 1, 8) AND content_hash = $1";
 
-/// Each content that is given in JSON and in a table, found by its first letters, as the indices have them.
+/// Each still that is given in JSON and in a table, alone or with its video, found by its first letters, as the indices have them. A colon is between
+/// the two, and a semicolon comes next.
 const KNOWN: &str = "WITH given (content_hash) AS (SELECT value FROM json_each($1))
     SELECT content_hash FROM given WHERE
         EXISTS (SELECT 1 FROM files WHERE substr(files.content_hash, 1, 8) = substr(given.content_hash, 1, 8)
-                AND files.content_hash = given.content_hash)
+                AND substr(files.content_hash, 1, 88) = given.content_hash)
         OR EXISTS (SELECT 1 FROM assets WHERE substr(assets.content_hash, 1, 8) = substr(given.content_hash, 1, 8)
-                AND assets.content_hash = given.content_hash)
-        OR EXISTS (SELECT 1 FROM trash WHERE trash.content_hash = given.content_hash)";
+                AND substr(assets.content_hash, 1, 88) = given.content_hash)
+        OR EXISTS (SELECT 1 FROM trash
+                WHERE trash.content_hash >= given.content_hash AND trash.content_hash < given.content_hash || ';')";
 
-/// A short mark of a content: equal contents have equal marks.
+/// The content of a Live Photo's still; of anything else, its own.
+pub fn still_of(content: &ContentHash) -> ContentHash {
+    match *content {
+        ContentHash::LivePhoto { image, .. } => ContentHash::Single(image),
+        single @ ContentHash::Single(_) => single,
+    }
+}
+
+/// A short mark of a content: equal contents have equal marks, and so has a Live Photo with its still.
 pub fn content_mark(content: &ContentHash) -> u64 {
-    mark_of(&content.to_string())
+    mark_of(&still_of(content).to_string())
+}
+
+fn still_in(text: &str) -> &str {
+    text.split_once(':').map_or(text, |(still, _)| still)
 }
 
 /// FNV-1a of 64 bits, over the text as it is stored.

@@ -41,7 +41,7 @@ pub use absent::{Came, Holder};
 pub use albums::{CollectionRow, DeviceAlbumKey, FolderId, LinkedFolder};
 pub use assets::{AlbumMark, AssetRow, AssetState, Failing, Fingerprint, SettledRow, UploadedRows};
 pub use changes::ChangedRows;
-pub use contents::content_mark;
+pub use contents::{content_mark, still_of};
 pub use cursor::{Feed, Spans};
 pub use files::{FileFilter, FileRow};
 pub use full_disk::{FullDisk, SqlFailure, full_disk};

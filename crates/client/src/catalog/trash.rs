@@ -1,7 +1,7 @@
 //! What is or was in the trash. Purged rows stay: a picture that its owner deleted must not come back by itself.
 
 use darkslide_crypto::ContentHash;
-use darkslide_protocol::{CollectionId, FileId, Opaque, Version};
+use darkslide_protocol::{AccountId, CollectionId, FileId, Opaque, Version};
 use sqlx::{FromRow, Row, SqliteConnection, sqlite::SqliteRow};
 use std::collections::BTreeSet;
 
@@ -84,8 +84,18 @@ impl Catalog {
         .await?)
     }
 
+    /// What is in the trash or was purged from it and has this still, alone or with a video. Nothing if the account has it in a file besides.
+    pub async fn trashed_with_still(
+        &self,
+        owner: AccountId,
+        still: &ContentHash,
+    ) -> Result<Vec<TrashRow>, CatalogError> {
+        let query = sqlx::query_as(WITH_STILL).bind(still.to_string()).bind(owner.0);
+        Ok(query.fetch_all(&self.pool).await?)
+    }
+
     /// The files that are no longer what this device has of them under a root: their owner deleted them, whether they can still be taken out of the trash
-    /// or not, or somebody edited them since. What an asset holds of such a file may be nowhere else, unless its owner replaced it
+    /// or not, or somebody edited them since; a still is in the Live Photo that it became. What an asset holds of such a file may be nowhere else, unless its owner replaced it
     /// by an earlier version.
     pub async fn displaced_files(&self, root: &[u8]) -> Result<BTreeSet<FileId>, CatalogError> {
         let ids: Vec<i64> = sqlx::query_scalar(
@@ -93,6 +103,7 @@ impl Catalog {
              UNION SELECT assets.file FROM assets JOIN files ON files.file = assets.file
              WHERE assets.root = $1 AND assets.state = 'backed_up' AND files.deleted = 0
                AND files.content_hash <> assets.content_hash
+               AND substr(files.content_hash, 1, length(assets.content_hash) + 1) <> assets.content_hash || ':'
                AND NOT EXISTS (SELECT 1 FROM replaced_contents WHERE replaced_contents.file = assets.file
                    AND replaced_contents.content_hash = assets.content_hash)",
         )
@@ -165,6 +176,13 @@ impl Catalog {
         Ok(())
     }
 }
+
+/// A colon is between a still and its video, and a semicolon comes next.
+pub(super) const WITH_STILL: &str = "SELECT * FROM trash
+     WHERE content_hash >= $1 AND content_hash < $1 || ';' AND restored = 0 AND NOT EXISTS (
+         SELECT 1 FROM files JOIN collections ON collections.id = files.collection
+         WHERE substr(files.content_hash, 1, 8) = substr($1, 1, 8) AND substr(files.content_hash, 1, 88) = $1
+           AND files.owner = $2 AND files.deleted = 0 AND collections.deleted = 0)";
 
 const INSERT: &str =
     "INSERT INTO trash (file, collection, encrypted_key, key_nonce, title, content_hash, object_size,
