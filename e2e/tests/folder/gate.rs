@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 /// What is done with calls of the path.
 pub(crate) enum Oddity {
@@ -23,6 +24,10 @@ pub(crate) enum Oddity {
     Twice,
     /// The answer to the first comes after that to the second.
     Swapped,
+    /// Each answer is kept back until they are [released](Gate::release).
+    Held,
+    /// Once the server has answered so many of them, it is away, for every path.
+    AwayAfter(u64),
     /// The server is an older one, that does not know this member of what it is asked.
     Without(&'static str),
 }
@@ -32,14 +37,17 @@ pub(crate) struct Gate {
     address: SocketAddr,
     calls: Arc<AtomicU64>,
     first: Arc<Notify>,
+    released: CancellationToken,
     _task: JoinSet<()>,
 }
 
 struct Shared {
     base: String,
-    path: &'static str,
+    path: String,
     oddity: Oddity,
     calls: Arc<AtomicU64>,
+    answered: AtomicU64,
+    released: CancellationToken,
     /// The server has answered the first call.
     first: Arc<Notify>,
     second: Notify,
@@ -47,19 +55,29 @@ struct Shared {
 }
 
 impl Gate {
-    /// In front of the server at `base`.
-    pub(crate) async fn start(base: &str, path: &'static str, oddity: Oddity) -> Self {
+    /// In front of the server at `base`, for calls of a path, or of all below one that ends with a slash.
+    pub(crate) async fn start(base: &str, path: impl Into<String>, oddity: Oddity) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, calls) = (listener.local_addr().unwrap(), Arc::new(AtomicU64::new(0)));
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
         let http = http.build().unwrap();
         let (counted, first, second) = (Arc::clone(&calls), Arc::<Notify>::default(), Notify::new());
-        let (base, told) = (base.to_owned(), Arc::clone(&first));
-        let shared = Arc::new(Shared { base, path, oddity, calls: counted, first: told, second, http });
+        let (base, told, released) = (base.to_owned(), Arc::clone(&first), CancellationToken::new());
+        let shared = Arc::new(Shared {
+            base,
+            path: path.into(),
+            oddity,
+            calls: counted,
+            answered: AtomicU64::new(0),
+            released: released.clone(),
+            first: told,
+            second,
+            http,
+        });
         let app = axum::Router::new().fallback(move |request: Request| pass_on(Arc::clone(&shared), request));
         let mut task = JoinSet::new();
         task.spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { address, calls, first, _task: task }
+        Self { address, calls, first, released, _task: task }
     }
 
     /// Where clients find it.
@@ -67,9 +85,14 @@ impl Gate {
         format!("http://{}", self.address)
     }
 
-    /// Waits until the server has answered the first of [swapped](Oddity::Swapped) calls, which nobody has heard yet.
+    /// Waits until the server has answered the first of [swapped](Oddity::Swapped) or [held](Oddity::Held) calls, which nobody has heard yet.
     pub(crate) async fn first_was_answered(&self) {
         self.first.notified().await;
+    }
+
+    /// Lets [held](Oddity::Held) answers go.
+    pub(crate) fn release(&self) {
+        self.released.cancel();
     }
 
     /// How many calls of the path came.
@@ -79,7 +102,12 @@ impl Gate {
 }
 
 async fn pass_on(shared: Arc<Shared>, request: Request) -> Response<Body> {
-    let is_odd = request.uri().path() == shared.path;
+    let (asked, path) = (request.uri().path(), &*shared.path);
+    let is_odd = asked == path || (path.ends_with('/') && asked.starts_with(path));
+    let is_away = |most: &u64| shared.answered.load(Ordering::SeqCst) >= *most;
+    if matches!(&shared.oddity, Oddity::AwayAfter(most) if is_away(most)) {
+        return Response::builder().status(StatusCode::BAD_GATEWAY).body(Body::empty()).unwrap();
+    }
     let (mut head, body) = request.into_parts();
     let mut body = to_bytes(body, usize::MAX).await.unwrap();
     if let (true, Oddity::Without(member)) = (is_odd, &shared.oddity) {
@@ -109,6 +137,20 @@ async fn pass_on(shared: Arc<Shared>, request: Request) -> Response<Body> {
         Oddity::Twice => {
             forward().await.bytes().await.unwrap();
             answer(forward().await)
+        }
+        Oddity::Held => {
+            let from = forward().await;
+            let mut answer = Response::builder().status(from.status());
+            answer.headers_mut().unwrap().extend(from.headers().clone());
+            let answer = answer.body(from.bytes().await.unwrap().into()).unwrap();
+            shared.first.notify_one();
+            shared.released.cancelled().await;
+            answer
+        }
+        Oddity::AwayAfter(_) => {
+            let answer = answer(forward().await);
+            shared.answered.fetch_add(1, Ordering::SeqCst);
+            answer
         }
         Oddity::Swapped if number == 0 => {
             let first = forward().await;

@@ -11,6 +11,7 @@ mod faults;
 mod gate;
 mod live;
 mod names;
+mod on_the_way;
 mod passes;
 mod put_off;
 mod roots;

@@ -249,15 +249,26 @@ impl Scene {
 }
 
 impl Device {
+    /// What it knows.
+    pub(crate) fn catalog(&self) -> Catalog {
+        self.catalog.clone()
+    }
+
+    /// One pass.
+    pub(crate) async fn pass_with(
+        &mut self,
+        session: &Arc<Session>,
+        settings: &PassSettings,
+    ) -> Result<PassReport, SyncError> {
+        let row = self.catalog.sync_folders().await.unwrap().remove(0);
+        let (events, stop) = (Events::silent(), CancellationToken::new());
+        pass(session, &self.catalog, &row, &mut self.memories, settings, &events, &stop).await
+    }
+
     /// Passes until one does nothing.
     pub(crate) async fn settle(&mut self, scene: &Scene) {
-        let (events, stop) = (Events::silent(), CancellationToken::new());
         for turn in 0..8 {
-            let row = self.catalog.sync_folders().await.unwrap().remove(0);
-            let (session, settings) = (&scene.session, &scene.settings);
-            let report = pass(session, &self.catalog, &row, &mut self.memories, settings, &events, &stop)
-                .await
-                .unwrap();
+            let report = self.pass_with(&scene.session, &scene.settings).await.unwrap();
             if turn > 0 && !report.did_something() && report.look_again.is_none() {
                 return;
             }

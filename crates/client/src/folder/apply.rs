@@ -3,9 +3,10 @@
 //! Adding takes long, so that a pass that adds removes nothing: the next one does, after a look of its own and before it adds anything more.
 //!
 //! Nothing is believed because it was planned. Before each step its preconditions are asked again, of the disk and of the vault; a step that no
-//! longer holds is left to the next pass. A crash anywhere leaves an effect without its note, which the next pass finds as it is.
+//! longer holds is left to the next pass. A crash anywhere leaves effects without their notes, which the next pass finds as they are.
 
 mod bringing;
+mod news;
 mod removals;
 mod sending;
 mod vouching;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use darkslide_crypto::ContentHash;
-use darkslide_protocol::Version;
+use darkslide_protocol::{FileId, Version};
 use tokio_util::sync::CancellationToken;
 
 use super::SyncError;
@@ -34,17 +35,25 @@ use crate::library::{path_of, raw};
 use crate::session::Session;
 pub(super) use sending::cut;
 
-/// How much is sent before the folder is looked at again, so that deletions are not late, and a large folder is not looked at all the time.
+/// How much is sent, or brought, before the folder is looked at again, so that deletions are not late, and a large folder is not looked at all the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
-    /// Files that are sent in one go.
+    /// Files that are sent, or brought, in one go.
     pub files: usize,
     /// Their bytes, of one file at least.
     pub bytes: u64,
-    /// A pass goes on with the next ones until it has sent for so many times as long as it had looked.
+    /// A pass goes on with the next ones until it has sent, or brought, for so many times as long as it had looked.
     pub looks: u32,
-    /// How often it is asked, while something is sent, what others have trashed: that does not wait for all of it.
+    /// How often it is asked, while something is sent or brought, what others have trashed: that does not wait for all of it. As often it is noted what was
+    /// sent.
     pub news: Duration,
+}
+
+impl Share {
+    /// Whether so many files of so many bytes are as much as goes in one go.
+    fn is_reached(&self, files: usize, bytes: u64) -> bool {
+        files >= self.files || bytes >= self.bytes
+    }
 }
 
 impl Default for Share {
@@ -52,6 +61,9 @@ impl Default for Share {
         Self { files: 5_000, bytes: 512 << 20, looks: 4, news: Duration::from_secs(2) }
     }
 }
+
+/// The version of what the vault had, and has no more as it was: any that it gets is another one.
+const UNSEEN: Version = Version(0);
 
 /// What carries a plan out.
 pub(super) struct Hands<'a> {
@@ -131,6 +143,11 @@ impl Hands<'_> {
         self.note(noted).await?;
         removed?;
         self.remove(remote, local).await
+    }
+
+    /// How long a pass goes on adding once it has added as much as goes in one go.
+    fn time_to_add(&self) -> Duration {
+        self.looked_for.saturating_mul(self.share.looks)
     }
 
     /// Leaves removals to the next pass, which begins with them.
@@ -280,6 +297,16 @@ fn both_have(agreed: &Synced, here: Option<DiskId>, there: Option<&Remote>) -> b
     is_there && here == Some(agreed.disk)
 }
 
+/// As which file, at which version, both sides had what was just sent or brought. What others trashed, purged or edited since is noted too: that is
+/// a change of what both had, and not something new in the folder.
+pub(super) fn as_agreed(there: Option<&Remote>, file: FileId) -> (FileId, Version) {
+    match there {
+        Some(Remote::Live { file, version, .. }) => (*file, *version),
+        Some(Remote::Trash { file, .. }) => (*file, UNSEEN),
+        Some(Remote::Purged) | None => (file, UNSEEN),
+    }
+}
+
 fn tombstone(buried: Deleted) -> BaseRow {
     let version = buried.version.max(Version(1));
     let stat = Stat { size: buried.size, ..Stat::default() };
@@ -300,7 +327,6 @@ fn content_of(step: &Step) -> Option<ContentHash> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use darkslide_protocol::FileId;
 
     /// It was noted as the vault's other file of the same content, which was in the trash by then.
     #[test]

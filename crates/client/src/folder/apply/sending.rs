@@ -1,35 +1,44 @@
 //! What the vault gets of a folder, a piece at a time.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use darkslide_crypto::ContentHash;
-use darkslide_protocol::Version;
+use darkslide_media::probe::micros_of;
 use tokio_util::sync::CancellationToken;
 
-use super::{Hands, content_of};
+use super::{Hands, as_agreed, content_of};
 use crate::backup::offer::{Offer, offer};
 use crate::backup::{AssetError, BackupReport};
-use crate::catalog::{BaseChanges, BaseRow};
+use crate::catalog::{AssetRow, BaseChanges, BaseRow};
 use crate::feed;
 use crate::folder::SyncError;
-use crate::folder::reconcile::{Action, Base, Direction, RelativePath, Remote, Step, Synced};
+use crate::folder::reconcile::{Action, Base, RelativePath, Remote, Step, Synced};
 use crate::folder::scan::Stat;
 use crate::library::{path_of, raw};
 
-/// Files that one pass sends at most ([`cut`]): of others nobody has to remember until the next.
-const SENT_MAX: usize = 20_000;
+/// Files that one pass sends at most, and as many that it brings ([`cut`]): of others nobody has to remember until the next.
+const ADDED_MAX: usize = 20_000;
+
+/// What is sent in one go.
+struct Piece {
+    /// What is not noted yet.
+    steps: Vec<Step>,
+    stats: HashMap<RelativePath, Stat>,
+    /// When that began, µs since the epoch.
+    since: i64,
+}
 
 impl Hands<'_> {
     /// What the vault gets: sent, linked or restored.
     pub(super) async fn send(&mut self, steps: Vec<Step>) -> Result<(), SyncError> {
         let began = Instant::now();
-        let enough = self.looked_for.saturating_mul(self.share.looks);
         let mut left = VecDeque::from(steps);
         let mut is_first = true;
         while !left.is_empty() && !self.is_stopped() {
-            if !is_first && began.elapsed() >= enough {
+            if !is_first && began.elapsed() >= self.time_to_add() {
                 break;
             }
             match self.send_some(&mut left).await {
@@ -72,18 +81,28 @@ impl Hands<'_> {
             };
             Offer { path: path_of(&step.path), replaces, restores }
         });
-        let (session, catalog) = (Arc::clone(self.session), self.catalog.clone());
+        let offers = offers.collect();
+        let (session, catalog, row) = (Arc::clone(self.session), self.catalog.clone(), self.row);
         let hurry = self.stop.child_token();
-        let (root, offers) = (self.root(), offers.collect());
-        let sending = Box::pin(offer(session, catalog, root, offers, self.settings, self.events, &hurry));
-        let mut done = self.until_trashed(sending, &hurry).await?;
-        feed::pull(self.session, self.catalog).await?;
-        self.record_sent(steps, &stats, &done).await?;
+        let mut piece = Piece { steps, stats, since: micros_of(SystemTime::now()) };
+        let (settings, events, offers) = (self.settings, self.events, offers);
+        let sending = Box::pin(offer(session, catalog, &row.folder.path, offers, settings, events, &hurry));
+        let sent = tokio::select! {
+            sent = sending => sent,
+            never = self.keep_noting(&mut piece, &hurry) => match never {},
+        };
+        let assets = self.sent_so_far(&piece).await?;
+        let pulled = feed::pull(self.session, self.catalog).await;
+        // Also where the line is down: whoever deletes any of it from now on deletes what both sides had.
+        self.note_sent(&mut piece, assets).await?;
+        let mut done = sent?;
+        self.report.has_more |= done.interrupted.is_some();
+        pulled?;
         if hurry.is_cancelled() && !self.stop.is_cancelled() {
             // Nothing went wrong.
             done.interrupted = done.interrupted.filter(|reason| *reason != AssetError::Stopped.to_string());
         }
-        let is_trashed = hurry.is_cancelled() || self.is_trashed_since().await?;
+        let is_trashed = hurry.is_cancelled() || self.news().is_trashed().await?;
         if is_trashed {
             self.put_off();
         }
@@ -92,41 +111,26 @@ impl Hands<'_> {
         Ok(goes_on)
     }
 
-    /// What is trashed on another client meanwhile does not wait for all of it: sending ends then with what is on its way, and the next pass begins
-    /// with the removal.
-    async fn until_trashed<T>(
-        &self,
-        mut sending: impl Future<Output = T> + Unpin,
-        hurry: &CancellationToken,
-    ) -> T {
-        let trashed = async {
-            loop {
-                tokio::time::sleep(self.share.news).await;
-                let asked = async {
-                    feed::pull(self.session, self.catalog).await?;
-                    self.is_trashed_since().await
-                };
+    /// Notes, while a piece is sent, what of it the vault has, so that an agent that is killed knows it. What is trashed on another client meanwhile
+    /// does not wait for all of it: sending ends then with what is on its way, and the next pass begins with the removal.
+    async fn keep_noting(&mut self, piece: &mut Piece, hurry: &CancellationToken) -> Infallible {
+        loop {
+            tokio::time::sleep(self.share.news).await;
+            match self.note_so_far(piece).await {
+                Ok(true) => hurry.cancel(),
+                Ok(false) => {}
                 // Whoever sends hears of a line that is down.
-                if asked.await.unwrap_or(false) {
-                    break;
-                }
+                Err(error) => tracing::debug!(%error, "what was sent so far is noted later"),
             }
-        };
-        tokio::select! {
-            done = &mut sending => return done,
-            () = trashed => hurry.cancel(),
         }
-        sending.await
     }
 
-    /// Whether something that was agreed on was trashed, or purged, in the vault since it was looked at. What was trashed before that is in the
-    /// plan, or waits for something else.
-    async fn is_trashed_since(&self) -> Result<bool, SyncError> {
-        // A server without an order of what happens gives no versions to compare.
-        if self.row.folder.direction == Direction::Up || self.vault == Version(0) {
-            return Ok(false);
-        }
-        Ok(self.catalog.is_agreed_trashed_since(self.row.id, self.vault).await?)
+    /// Says whether something was trashed.
+    async fn note_so_far(&mut self, piece: &mut Piece) -> Result<bool, SyncError> {
+        let assets = self.sent_so_far(piece).await?;
+        feed::pull(self.session, self.catalog).await?;
+        self.note_sent(piece, assets).await?;
+        self.news().is_trashed().await
     }
 
     /// Takes out what the vault has changed since it was planned: that is for the next pass.
@@ -151,50 +155,50 @@ impl Hands<'_> {
         Ok(())
     }
 
-    async fn record_sent(
+    /// What the vault has of a piece, and is not noted yet. The feed that is pulled after that has all of it.
+    async fn sent_so_far(&self, piece: &Piece) -> Result<HashMap<RelativePath, AssetRow>, SyncError> {
+        let paths: Vec<_> = piece.steps.iter().map(|step| step.path.clone()).collect();
+        let assets = self.catalog.assets_at(&raw(self.root()), &paths).await?;
+        // What was recorded before that is not in this album for it.
+        let sent = assets.into_iter().filter(|row| row.is_backed_up() && row.last_seen >= piece.since);
+        Ok(sent.map(|row| (row.path.clone(), row)).collect())
+    }
+
+    /// Notes it, and takes it out of the piece: deleted by somebody since, it is deleted like anything that both sides had.
+    async fn note_sent(
         &mut self,
-        steps: Vec<Step>,
-        stats: &HashMap<RelativePath, Stat>,
-        done: &BackupReport,
+        piece: &mut Piece,
+        assets: HashMap<RelativePath, AssetRow>,
     ) -> Result<(), SyncError> {
-        let root = raw(self.root());
-        let paths: Vec<_> = steps.iter().map(|step| step.path.clone()).collect();
-        let assets = self.catalog.assets_at(&root, &paths).await?;
-        let assets: HashMap<_, _> = assets.into_iter().map(|row| (row.path.clone(), row)).collect();
+        if assets.is_empty() {
+            return Ok(());
+        }
         let contents: BTreeSet<ContentHash> = assets.values().filter_map(|row| row.content_hash).collect();
         let remotes = self.remotes(contents).await?;
         let mut changes = BaseChanges::default();
-        for step in steps {
-            let (Some(asset), Some(stat)) = (assets.get(&step.path), stats.get(&step.path)) else {
+        for step in &piece.steps {
+            let (Some(asset), Some(stat)) = (assets.get(&step.path), piece.stats.get(&step.path)) else {
                 continue;
             };
-            let is_as_seen = asset.is_backed_up()
-                && asset.fingerprint.size == stat.size
+            let is_as_seen = asset.fingerprint.size == stat.size
                 && asset.fingerprint.modified_ns == stat.modified_ns
                 && asset.fingerprint.inode == stat.disk.inode;
             // What was sent is what was seen, or it is for the next pass.
             let content =
-                asset.content_hash.filter(|content| is_as_seen && Some(*content) == content_of(&step));
-            let Some(content) = content else { continue };
-            let (file, version) = match (remotes.get(&content), &step.action) {
-                (Some(Remote::Live { file, version, .. }), _) => (*file, *version),
-                // Deleted by somebody since it was sent, a moment ago: both sides had it, so that it is a deletion like any other.
-                (Some(Remote::Trash { file, .. }), Action::Send { .. } | Action::Link { .. }) => {
-                    (*file, Version(0))
-                }
-                _ => continue,
-            };
+                asset.content_hash.filter(|content| is_as_seen && Some(*content) == content_of(step));
+            let (Some(content), Some(file)) = (content, asset.file) else { continue };
+            let (file, version) = as_agreed(remotes.get(&content), file);
             let agreed =
                 Synced { content, disk: stat.disk, size: stat.size, file, version, absent_since: None };
-            let told = path_of(&step.path).display().to_string();
-            if step.is_reappearance() {
-                self.report.notes(told, &step.cause);
-            }
-            changes.put.insert(step.path, BaseRow { base: Base::Synced(agreed), stat: *stat });
+            changes.put.insert(step.path.clone(), BaseRow { base: Base::Synced(agreed), stat: *stat });
             changes.detached.extend(step.lets_go);
         }
-        self.report.has_more |= done.interrupted.is_some();
-        self.record(&changes).await
+        self.record(&changes).await?;
+        let is_noted = |step: &mut Step| changes.put.contains_key(&step.path);
+        for step in piece.steps.extract_if(.., is_noted).filter(Step::is_reappearance) {
+            self.report.notes(path_of(&step.path).display().to_string(), &step.cause);
+        }
+        Ok(())
     }
 
     fn tell(&mut self, done: BackupReport) {
@@ -217,15 +221,18 @@ impl Hands<'_> {
     }
 }
 
-/// Leaves out what one pass does not send anyway, and says whether there was any: the next pass plans it anew, and until then nobody has to
+/// Leaves out what one pass does not send, or bring, anyway, and says whether there was any: the next pass plans it anew, and until then nobody has to
 /// remember it.
 pub(in crate::folder) fn cut(steps: &mut Vec<Step>) -> bool {
-    let (before, mut sent) = (steps.len(), 0);
+    let (before, mut sent, mut brought) = (steps.len(), 0, 0);
     steps.retain(|step| {
-        let is_sent =
-            matches!(step.action, Action::Send { .. } | Action::Link { .. } | Action::Restore { .. });
-        sent += usize::from(is_sent);
-        !is_sent || sent <= SENT_MAX
+        let count = match step.action {
+            Action::Send { .. } | Action::Link { .. } | Action::Restore { .. } => &mut sent,
+            Action::Materialise { .. } => &mut brought,
+            _ => return true,
+        };
+        *count += 1;
+        *count <= ADDED_MAX
     });
     steps.shrink_to_fit();
     steps.len() < before
@@ -246,13 +253,13 @@ mod tests {
         let send = |number| step(number, Action::Send { content, replaces: None }, Cause::New);
         let forget = |number| step(number, Action::Forget, Cause::Elsewhere);
         let planned: Vec<Step> =
-            (0..SENT_MAX + 2).map(send).chain((SENT_MAX + 2..SENT_MAX + 5).map(forget)).collect();
+            (0..ADDED_MAX + 2).map(send).chain((ADDED_MAX + 2..ADDED_MAX + 5).map(forget)).collect();
         let mut steps = planned.clone();
         assert!(cut(&mut steps));
-        assert_eq!(steps.len(), SENT_MAX + 3);
+        assert_eq!(steps.len(), ADDED_MAX + 3);
         assert_eq!(
-            (&steps[..SENT_MAX], &steps[SENT_MAX..]),
-            (&planned[..SENT_MAX], &planned[SENT_MAX + 2..])
+            (&steps[..ADDED_MAX], &steps[ADDED_MAX..]),
+            (&planned[..ADDED_MAX], &planned[ADDED_MAX + 2..])
         );
         assert!(steps.capacity() < planned.len());
         assert!(!cut(&mut steps), "all of that is for one pass");
