@@ -9,6 +9,7 @@ use darkslide_protocol::{FileId, Version};
 
 use super::mutants::Mutant;
 use super::world::{Content, DiskFile, State, World, Written};
+use crate::folder::apply::as_agreed;
 use crate::folder::reconcile::{
     Action, Base, Cause, Deleted, DiskId, Local, RelativePath, Remote, Snapshot, Step, SyncPlan, Synced,
 };
@@ -29,11 +30,44 @@ pub(super) struct Carrying<'p> {
     mutant: Option<Mutant>,
     /// What this plan has put into the vault's trash.
     trashed: BTreeSet<FileId>,
+    /// What was sent or brought, and is not noted yet, where that is done in the end.
+    late: Option<Vec<(Step, Synced)>>,
 }
 
 impl<'p> Carrying<'p> {
     pub(super) fn new(plan: &'p SyncPlan, seen: &'p Snapshot, mutant: Option<Mutant>) -> Self {
-        Self { plan, seen, mutant, trashed: BTreeSet::new() }
+        Self { plan, seen, mutant, trashed: BTreeSet::new(), late: None }
+    }
+
+    /// Whether what is sent or brought is noted in the end.
+    pub(super) fn noting_late(self, is_late: bool) -> Self {
+        Self { late: is_late.then(Vec::new), ..self }
+    }
+
+    /// Notes what is not noted yet, as what the vault has by then; unless the pass was killed.
+    pub(super) fn finish(self, world: &mut World, is_killed: bool) {
+        world.arrived.clear();
+        for (step, agreed) in self.late.into_iter().flatten() {
+            let content = Content::of(agreed.content);
+            if is_killed || !world.is_mounted {
+                // Nobody knows that both sides had it.
+                world.touch(content);
+                continue;
+            }
+            let (file, version) = as_agreed(world.remote(content).as_ref(), agreed.file);
+            world.note(&step.path, Base::Synced(Synced { file, version, ..agreed }), step.lets_go);
+        }
+    }
+
+    fn arrived(&mut self, world: &mut World, step: &Step, agreed: Synced, reach: Reach) {
+        match &mut self.late {
+            _ if reach == Reach::Effect => {}
+            Some(late) => {
+                late.push((step.clone(), agreed));
+                world.arrived.insert(step.path.clone(), agreed);
+            }
+            None => world.note(&step.path, Base::Synced(agreed), step.lets_go),
+        }
     }
 
     /// Takes a step as far as it holds. Says whether it had an effect.
@@ -76,13 +110,13 @@ impl<'p> Carrying<'p> {
             }
             Action::Send { content, .. } | Action::Link { content } | Action::Restore { content, .. } => {
                 let Some(agreed) = self.offer(world, step, content, asks) else { return false };
-                note(world, Base::Synced(agreed));
+                self.arrived(world, step, agreed, reach);
             }
             Action::Materialise { content, file } => {
                 let Some(agreed) = materialise(world, path, Content::of(content), file, asks) else {
                     return false;
                 };
-                note(world, Base::Synced(agreed));
+                self.arrived(world, step, agreed, reach);
             }
             Action::TrashLocal { content, disk, buried } => {
                 let edited = (step.cause == Cause::EditedThere).then_some(buried);

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::world::{Content, State, World, Written};
-use crate::folder::reconcile::{Base, Direction, RelativePath};
+use crate::folder::reconcile::{Base, Direction, RelativePath, Synced};
 
 /// The ledger.
 #[derive(Clone, Debug, Default)]
@@ -76,10 +76,18 @@ impl World {
         self.want(content, true);
     }
 
-    /// Whether the row of a path says what is there.
+    /// What is agreed on at a path, or will be once it is noted.
+    fn agreed_at(&self, path: &[u8]) -> Option<&Synced> {
+        match self.base.get(path) {
+            Some(Base::Synced(agreed)) => Some(agreed),
+            _ => self.arrived.get(path),
+        }
+    }
+
+    /// Whether the row of a path says what is there, or is about to.
     fn is_noted(&self, path: &[u8]) -> bool {
-        match (self.base.get(path), self.disk.get(path)) {
-            (Some(Base::Synced(agreed)), Some(file)) => {
+        match (self.agreed_at(path), self.disk.get(path)) {
+            (Some(agreed), Some(file)) => {
                 agreed.content == file.content.hash()
                     && agreed.disk == file.disk
                     && agreed.absent_since.is_none()
@@ -99,7 +107,7 @@ impl World {
 
     /// Whether a deletion of this path must arrive, if it was the last copy.
     pub(super) fn is_in_step(&self, path: &[u8]) -> bool {
-        let Some(Base::Synced(agreed)) = self.base.get(path) else { return false };
+        let Some(agreed) = self.agreed_at(path) else { return false };
         let content = Content::of(agreed.content);
         let is_live_once = self.vault.find(content, State::Live).eq([agreed.file]);
         let keeps_old = self.settings.keep_older_than.is_some() && content.taken() == 0;

@@ -96,8 +96,16 @@ fn pass() -> impl Strategy<Value = Pass> {
     let during = || prop::option::weighted(0.3, (0..8_u8, event()));
     let crash = prop::option::weighted(0.2, (0..8_u8, any::<bool>()));
     let fails = prop_oneof![8 => Just(0_u8), 1 => any::<u8>()];
-    ([during(), during()], crash, fails, any::<u8>(), any::<bool>()).prop_map(
-        |(during, crash, fails, order, is_approved)| Pass { during, crash, fails, order, is_approved },
+    let is_noted_late = prop::bool::weighted(0.3);
+    ([during(), during()], crash, fails, is_noted_late, any::<u8>(), any::<bool>()).prop_map(
+        |(during, crash, fails, is_noted_late, order, is_approved)| Pass {
+            during,
+            crash,
+            fails,
+            is_noted_late,
+            order,
+            is_approved,
+        },
     )
 }
 

@@ -22,6 +22,9 @@ pub(super) struct Pass {
     pub(super) crash: Option<(u8, bool)>,
     /// Steps that fail, one a bit: no room, no network, too many at once. The others are taken all the same.
     pub(super) fails: u8,
+    /// What is sent or brought is noted when all of it is: what happens to it until then, and who is killed before, finds many a thing that is done and
+    /// that nobody knows of.
+    pub(super) is_noted_late: bool,
     /// In which order independent steps are taken. From [`REMOVALS_FIRST`] on it begins with what the pass before has put off.
     pub(super) order: u8,
     /// Whether the owner approves what the breaker holds.
@@ -164,7 +167,8 @@ impl Run {
         pass: Pass,
     ) -> Result<(), Broken> {
         let at = |index: u8| usize::from(index) % (plan.steps.len() + 1);
-        let mut carrying = Carrying::new(plan, seen, self.mutant);
+        let mut carrying = Carrying::new(plan, seen, self.mutant).noting_late(pass.is_noted_late);
+        let mut is_ended = false;
         for (index, step) in plan.steps.iter().map(Some).chain([None]).enumerate() {
             let now = pass.during.into_iter().flatten().filter(|(when, _)| at(*when) == index);
             let events: Vec<Event> = now.map(|(_, event)| event).collect();
@@ -173,6 +177,7 @@ impl Run {
             }
             // Nobody takes the base away from a pass that goes on.
             if events.iter().any(|event| matches!(event, Event::LoseBase | Event::OldBase)) {
+                is_ended = true;
                 break;
             }
             let Some(step) = step else { break };
@@ -180,6 +185,7 @@ impl Run {
                 continue;
             }
             let crash = pass.crash.filter(|(when, _)| at(*when) == index);
+            is_ended |= crash.is_some();
             if matches!(crash, Some((_, false))) {
                 break;
             }
@@ -198,6 +204,7 @@ impl Run {
                 break;
             }
         }
+        carrying.finish(&mut self.world, is_ended);
         Ok(())
     }
 

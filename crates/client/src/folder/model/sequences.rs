@@ -10,7 +10,8 @@ use crate::folder::reconcile::Direction;
 /// A pass that nothing disturbs.
 const LOOK: Next = Next::Pass(QUIET);
 
-const QUIET: Pass = Pass { during: [None; 2], crash: None, fails: 0, order: 0, is_approved: false };
+const QUIET: Pass =
+    Pass { during: [None; 2], crash: None, fails: 0, is_noted_late: false, order: 0, is_approved: false };
 
 /// The same, in another order.
 const OTHER_ORDER: Next = Next::Pass(Pass { order: 1, ..QUIET });
@@ -24,6 +25,20 @@ fn check(nexts: &[Next]) {
     let history = History { direction, keeps_old: false, reuses_numbers: false, nexts };
     if let Err(broken) = history.run(None) {
         panic!("{broken}");
+    }
+}
+
+/// It was nothing that both sides had, and came back: restored in the vault, or sent again as a new picture.
+#[test]
+fn trashed_or_edited_elsewhere_before_it_was_noted_that_it_came_or_was_sent() {
+    let late = |event| Next::Pass(Pass { during: [Some((1, event)), None], is_noted_late: true, ..QUIET });
+    let write = E(Event::Write(At(2), 0, Whole));
+    let upload = E(Event::WebUpload(0, At(2), true));
+    let (trash, edit) = (Event::WebTrash(Nth(0)), Event::WebEdit(Nth(0), 1));
+    for first in [write, upload] {
+        for event in [trash, edit, Event::Delete(Nth(0)), Event::Edit(Nth(0), 1)] {
+            check(&[first, late(event)]);
+        }
     }
 }
 

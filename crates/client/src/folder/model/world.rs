@@ -12,6 +12,7 @@ use super::ledger::Ledger;
 use crate::folder::names;
 use crate::folder::reconcile::{
     Base, Deleted, Direction, DiskId, Local, Others, Present, RelativePath, Remote, Settings, Snapshot,
+    Synced,
 };
 
 /// How many contents there are.
@@ -168,6 +169,8 @@ pub(super) struct World {
     pub(super) vault: Vault,
     pub(super) base: BTreeMap<RelativePath, Base>,
     pub(super) detached: BTreeSet<Content>,
+    /// What a pass has sent or brought, and has not noted yet.
+    pub(super) arrived: BTreeMap<RelativePath, Synced>,
     pub(super) is_mounted: bool,
     pub(super) is_listed: bool,
     pub(super) saved_vault: Option<Vault>,
@@ -196,6 +199,7 @@ impl World {
             vault: Vault::default(),
             base: BTreeMap::new(),
             detached: BTreeSet::new(),
+            arrived: BTreeMap::new(),
             is_mounted: true,
             is_listed: true,
             saved_vault: None,
