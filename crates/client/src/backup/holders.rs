@@ -143,7 +143,7 @@ mod tests {
         ] {
             let holders = vec![holder(row(&root, "x/a.jpg", here)), other.clone()];
             let told: Vec<_> =
-                stands(holders, &[place.clone()]).into_iter().map(|(_, stand)| stand).collect();
+                stands(holders, std::slice::from_ref(&place)).into_iter().map(|(_, stand)| stand).collect();
             assert_eq!(told, Vec::from_iter(expected), "{other:?}");
         }
     }

@@ -105,12 +105,12 @@ impl Catalog {
             // Hardly anything ever comes back as it was: mostly there is nothing to write.
             let text = format!("SELECT EXISTS (SELECT 1 FROM assets WHERE {which})");
             let query = sqlx::query_scalar(AssertSqlSafe(text)).persistent(chunk.len() == ROWS).bind(root);
-            let query = chunk.iter().fold(query, |query, path| query.bind(path));
+            let query = chunk.iter().fold(query, |query, path| query.bind(path.clone()));
             let is_back: bool = query.fetch_one(&self.pool).await?;
             if is_back {
                 let text = format!("UPDATE assets SET absent_since = NULL WHERE {which}");
                 let query = sqlx::query(AssertSqlSafe(text)).bind(root);
-                chunk.iter().fold(query, |query, path| query.bind(path)).execute(&self.pool).await?;
+                chunk.iter().fold(query, |query, path| query.bind(path.clone())).execute(&self.pool).await?;
             }
         }
         Ok(())
