@@ -103,7 +103,12 @@ pub(super) async fn receive(server: &Shared, at: ObjectAddress, delivery: Delive
         return repeat_the_end(server, &upload).await;
     }
     let mut inflow = match Inflow::open(server, &upload, &mut turn, announced).await {
-        Err(ApiError::Objects(ObjectError::Lost(path))) => return Err(lost(server, &upload, &path).await),
+        Err(ApiError::Objects(ObjectError::Lost(path))) => {
+            let refusal = lost(server, &upload, &path).await;
+            drop(turn);
+            drain(server, body).await;
+            return Err(refusal);
+        }
         other => other?,
     };
     let ending = inflow.pump(body.into_data_stream(), &turn.stop).await;
