@@ -582,12 +582,12 @@ async fn what_the_disk_has_lost_of_a_blob_is_404() {
     let (original, preview) = (format!("/files/download/{id}"), format!("/files/preview/{id}"));
     let texts =
         ["SELECT blob FROM object_parts WHERE part_number = 2", "SELECT blob FROM objects WHERE length = 5"];
-    for (text, path, left) in [(texts[0], original, 200_000), (texts[1], preview, 2)] {
+    for (text, path, left) in [(texts[0], original, 200_000_u64), (texts[1], preview, 2)] {
         let url = vault.location(&path).await;
         let blob: String = sqlx::query(text).fetch_one(&database(&server).await).await.unwrap().get(0);
         let file = server.folder().join("objects").join(&blob[..2]).join(&blob);
         for left in [left, 0] {
-            std::fs::File::options().write(true).open(&file).unwrap().set_len(left as u64).unwrap();
+            std::fs::File::options().write(true).open(&file).unwrap().set_len(left).unwrap();
             Answer::of(server.http.get(&url)).await.failed(404, Some("NoSuchUpload"));
         }
     }

@@ -52,10 +52,6 @@ impl SignIn {
     }
 }
 
-fn is_not_found(error: std::io::Error) -> bool {
-    error.kind() == std::io::ErrorKind::NotFound
-}
-
 impl Agent {
     /// Takes the session of the profile, if there is one that was not found to have ended.
     pub(super) async fn sign_in(&mut self) -> Result<bool> {
@@ -106,7 +102,13 @@ impl Agent {
 
     /// Sees whether the profile's owner has signed out here: the server may not be there to say so.
     pub(super) fn look_at_sign_in(&mut self) {
-        let is_gone = || self.profile.folder().join("config.toml").metadata().is_err_and(is_not_found);
+        let is_gone = || {
+            self.profile
+                .folder()
+                .join("config.toml")
+                .metadata()
+                .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+        };
         if self.session.is_some() && is_gone() {
             self.session_ended();
         }

@@ -85,7 +85,7 @@ pub(crate) async fn run(output: Output, general: &General, action: AgentAction) 
         AgentAction::Resume => ask(output, &profile, Request::Resume).await?,
         AgentAction::Scan => ask(output, &profile, Request::Scan).await?,
         AgentAction::Approve(approve) => {
-            return super::sync::run(output, general, SyncAction::Approve(approve)).await;
+            return Box::pin(super::sync::run(output, general, SyncAction::Approve(approve))).await;
         }
         AgentAction::Stop => {
             Line::call(profile.folder()).await?.context(NO_AGENT)?.stop().await?;

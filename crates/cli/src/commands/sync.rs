@@ -56,7 +56,7 @@ pub(crate) async fn run(output: Output, general: &General, action: SyncAction) -
         SyncAction::List => {}
         SyncAction::Status { path } => return status(output, &catalog, path.as_deref()).await,
         SyncAction::Run(arguments) => {
-            return run_passes(output, general, &profile, &catalog, arguments).await;
+            return Box::pin(run_passes(output, general, &profile, &catalog, arguments)).await;
         }
         SyncAction::Pause { path } => {
             catalog.pause_sync_folder(choose::find(&path, &rows)?.id, true).await?;

@@ -264,7 +264,7 @@ impl Run {
 
     /// Makes it tell in this way since when something is here.
     pub(super) fn by(self, clock: VaultClock, since: Since) -> Self {
-        Self { clock, since, ..self }
+        Self { since, clock, ..self }
     }
 
     /// Makes it the run of a device's own library, under conditions that change.

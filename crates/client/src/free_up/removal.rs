@@ -86,7 +86,7 @@ pub enum FreeUpError {
         /// How many stay.
         count: usize,
         /// Why.
-        source: VaultError,
+        source: Box<VaultError>,
     },
     /// The catalog cannot be written.
     #[error(transparent)]
@@ -109,7 +109,7 @@ pub async fn remove(
             Ok(proved) => proved,
             Err(source) => {
                 let count = ready.len() + left.as_slice().len();
-                removal.kept.push(FreeUpError::Unasked { count, source });
+                removal.kept.push(FreeUpError::Unasked { count, source: source.into() });
                 break;
             }
         };
