@@ -2,7 +2,7 @@
 //!
 //! What pairs anywhere ([`pairing`]) pairs here. Besides, Google renames the video to `.MP4` and may strip its identifier, so that
 //! equal names count for more: the two halves were one picture at Google, and have one sidecar, the still's. Where each has a sidecar of
-//! its own they were two there, and what the two say decides ([`contradict`]): a pair has room for one date and one description.
+//! its own they were two there, and what the two say decides (`contradict`): a pair has room for one date and one description.
 
 use std::collections::HashMap;
 
