@@ -29,7 +29,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 use darkslide_client::backup::{Memory, Settings, Waiting};
-use darkslide_client::catalog::{Catalog, RootCounts, WatchFolderRow};
+use darkslide_client::catalog::{Catalog, RootCounts, WatchFolderRow, full_disk};
 use darkslide_client::error::causes_on;
 use darkslide_client::event::{Event, Events};
 use darkslide_client::library::selection::{Exclusions, Scope, Selection};
@@ -57,7 +57,7 @@ use notices::Notices;
 use room::{Room, Waited};
 use schedule::{Schedule, Step, Timing};
 use signals::Signals;
-use status::{AgentStatus, Done, Problem, RunStatus, Unreadable};
+use status::{AgentStatus, Done, Problem, RunStatus, State, Unreadable};
 
 /// How long the network may fail before a run ends and the agent waits by itself.
 const RUN_PATIENCE: Duration = Duration::from_mins(1);
@@ -124,7 +124,14 @@ async fn attend(
     let _alone = be_alone(&profile)?;
     let door = Door::open(profile.folder())?;
     let is_walled_up = door.is_walled_up();
-    let (status, told) = watch::channel(AgentStatus::default());
+    // Whoever asks before anything was looked at is not told that all is well.
+    let status = AgentStatus {
+        process: std::process::id(),
+        since: micros_of(SystemTime::now()),
+        state: State::Starting,
+        ..AgentStatus::default()
+    };
+    let (status, told) = watch::channel(status);
     let (sender, commands) = channel(16);
     // Ends with this function, and the socket with it.
     let mut serving = JoinSet::new();
@@ -156,12 +163,14 @@ async fn attend(
     let ended = agent.live(commands).await;
     stop.cancel();
     let _in_time = tokio::time::timeout(ENDING, async { while keeping.join_next().await.is_some() {} }).await;
-    agent.say(match &ended {
-        Ok(()) => "the agent has ended".to_owned(),
-        Err(error) => {
-            format!("the agent has ended: {}", causes_on(error.as_ref(), agent.profile.folder()).join(": "))
-        }
-    });
+    let folder = agent.profile.folder();
+    let told = match &ended {
+        Ok(()) => Some("the agent has ended".to_owned()),
+        // It waits for room, and says so.
+        Err(error) if full_disk(error.as_ref(), folder).is_some() => None,
+        Err(error) => Some(format!("the agent has ended: {}", causes_on(error.as_ref(), folder).join(": "))),
+    };
+    told.into_iter().for_each(|told| agent.say(told));
     ended
 }
 

@@ -29,6 +29,8 @@ pub(crate) enum State {
     /// Nothing to do: all that has settled is dealt with.
     #[default]
     Idle,
+    /// It has begun, and has looked at nothing yet.
+    Starting,
     /// Something has changed and is about to be looked at, or settles.
     Waiting,
     /// A run is under way.
@@ -164,6 +166,7 @@ impl State {
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Idle => "all that is there is backed up",
+            Self::Starting => "starting",
             Self::Waiting => "waiting for files to settle",
             Self::BackingUp => "backing up",
             Self::Paused => "paused; `darkslide agent resume` goes on",
