@@ -1,6 +1,7 @@
 //! One computer of one user: a home, pictures, and the binary. Servers end with the test.
 
 use serde_json::Value;
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -103,9 +104,7 @@ impl Machine {
     /// copy it. Deriving keys from passwords would take most of these tests' time.
     pub(crate) fn with_account(&self) -> Server {
         let pattern = Pattern::get();
-        for part in ["server", "home"] {
-            copy(&pattern.machine.path(part), &self.path(part));
-        }
+        pattern.copy_to(self.folder.path());
         let server = self.serve(&[]);
         let config = self.path("home/default/config.toml");
         let text = std::fs::read_to_string(&config).unwrap();
@@ -136,37 +135,43 @@ impl Machine {
 
 /// What machines with an account are copies of.
 struct Pattern {
-    machine: Machine,
+    /// Folders, and files with what is in them; each by its path, a folder before what is in it.
+    parts: Vec<(PathBuf, Permissions, Option<Vec<u8>>)>,
     url: String,
 }
 
 impl Pattern {
-    /// Made once for all tests of this process, where the next process replaces it: what is static is never dropped.
+    /// Made once for all tests of this process.
     fn get() -> &'static Self {
         static PATTERN: OnceLock<Pattern> = OnceLock::new();
         PATTERN.get_or_init(|| {
-            let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
-            let name = "with-account";
-            let _none_before = std::fs::remove_dir_all(parent.join(name));
-            let folder = tempfile::Builder::new().prefix(name).rand_bytes(0).tempdir_in(parent).unwrap();
-            let machine = Machine::within(folder);
+            let machine = Machine::new();
             let server = machine.serve(&[]);
+            let url = server.url.clone();
             machine.sign_up(&server, EMAIL, "default");
-            Self { url: server.url.clone(), machine }
+            drop(server);
+            let (mut parts, mut left) = (Vec::new(), vec![PathBuf::from("server"), PathBuf::from("home")]);
+            while let Some(part) = left.pop() {
+                let path = machine.folder.path().join(&part);
+                let permissions = path.metadata().unwrap().permissions();
+                let bytes = path.is_file().then(|| std::fs::read(&path).unwrap());
+                if bytes.is_none() {
+                    left.extend(path.read_dir().unwrap().map(|entry| part.join(entry.unwrap().file_name())));
+                }
+                parts.push((part, permissions, bytes));
+            }
+            Self { parts, url }
         })
     }
-}
 
-/// Copies a folder with all that is in it.
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir(to).unwrap();
-    std::fs::set_permissions(to, from.metadata().unwrap().permissions()).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let (inside, outside) = (entry.path(), to.join(entry.file_name()));
-        if entry.file_type().unwrap().is_dir() {
-            copy(&inside, &outside);
-        } else {
-            std::fs::copy(&inside, &outside).unwrap();
+    fn copy_to(&self, folder: &Path) {
+        for (part, permissions, bytes) in &self.parts {
+            let path = folder.join(part);
+            match bytes {
+                Some(bytes) => std::fs::write(&path, bytes).unwrap(),
+                None => std::fs::create_dir(&path).unwrap(),
+            }
+            std::fs::set_permissions(&path, permissions.clone()).unwrap();
         }
     }
 }
