@@ -170,7 +170,9 @@ async fn attend(
         Err(error) if full_disk(error.as_ref(), folder).is_some() => None,
         Err(error) => Some(format!("the agent has ended: {}", causes_on(error.as_ref(), folder).join(": "))),
     };
-    told.into_iter().for_each(|told| agent.say(told));
+    if let Some(told) = told {
+        agent.say(told);
+    }
     ended
 }
 
