@@ -7,10 +7,8 @@ use std::collections::HashMap;
 use darkslide_protocol::{AccountId, FileId, Opaque, Version};
 use sqlx::{FromRow, QueryBuilder, Row, SqliteConnection, sqlite::SqliteRow};
 
+use super::changes::ROWS;
 use super::{AssetRow, Catalog, CatalogError, FileRow, Spans, cursor};
-
-/// Rows that one statement changes.
-const ROWS_AT_ONCE: usize = 128;
 
 /// One thumbnail that is still to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,7 +133,7 @@ impl Catalog {
         spans: &mut Spans,
     ) -> Result<(), CatalogError> {
         let mut transaction = self.write().await?;
-        for some in sent.chunks(ROWS_AT_ONCE) {
+        for some in sent.chunks(ROWS) {
             let numbers: Vec<i64> = some.iter().map(|thumbnail| thumbnail.row.number).collect();
             end_due(&mut transaction, &numbers).await?;
             let told: Vec<(&SentThumbnail, Version)> =
@@ -163,7 +161,7 @@ impl Catalog {
     /// Forgets thumbnails that can never be made.
     pub async fn end_thumbnails_due(&self, rows: &[DueRow]) -> Result<(), CatalogError> {
         let mut transaction = self.write().await?;
-        for some in rows.chunks(ROWS_AT_ONCE) {
+        for some in rows.chunks(ROWS) {
             let numbers: Vec<i64> = some.iter().map(|row| row.number).collect();
             end_due(&mut transaction, &numbers).await?;
         }

@@ -14,10 +14,10 @@
 
 use super::change::{ChangeError, CollectionState, Usage, change_usage, collection_states, locked_usage};
 use super::clocks::Reach;
-use super::commit::{Contents, Sizes, StoredFile, agreed_size, check_envelope, stored_file};
+use super::commit::{Contents, Sizes, StoredFile, agreed_size, check_envelope, claim, stored_file};
 use super::files::magic_text;
 use super::lookup::{TAG_START, tag_start};
-use super::sql::{LIST_MAX, list, long_statement, padded, padded_list, rows};
+use super::sql::{LIST_MAX, ROWS_AT_ONCE, list, long_statement, padded, padded_list, rows};
 use super::thumbnails::mark_of;
 use super::uploads::{ObjectAddress, UNCOMMITTED_MICROS};
 use super::{Store, StoreError, Tx};
@@ -29,9 +29,6 @@ use darkslide_protocol::upload::ObjectReference;
 use darkslide_protocol::{AccountId, CollectionId, FileId, Version};
 use sqlx::Row as _;
 use std::collections::{BTreeSet, HashMap, HashSet};
-
-/// Rows that one statement inserts: enough that passing it on no longer counts, and as many as a full batch of our client has files.
-const ROWS_AT_ONCE: usize = 128;
 
 /// An object that lies on the disk and has no row yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -634,12 +631,9 @@ async fn insert_objects(
 
 /// Objects that were stored before now belong to their files.
 async fn claim_known(tx: &mut Tx, world: &World, owners: &HashMap<&str, FileId>) -> Result<(), StoreError> {
-    for (key, file) in owners {
-        if world.objects.contains_key(*key) {
-            super::commit::claim_object(tx, *file, key).await?;
-        }
-    }
-    Ok(())
+    let known = owners.iter().filter(|(key, _)| world.objects.contains_key(**key));
+    let known: Vec<(FileId, &str)> = known.map(|(key, file)| (*file, *key)).collect();
+    claim(tx, &known).await
 }
 
 /// Objects that were stored before and turned out not to be needed go with the next garbage.

@@ -6,6 +6,7 @@
 use super::batch::{BatchRequest, Committed, Created, tagged_files};
 use super::change::{ChangeError, Touch, Where, change_usage, locked_usage};
 use super::clocks::Reach;
+use super::sql::{ROWS_AT_ONCE, long_statement, rows};
 use super::uploads::ObjectAddress;
 use super::{Store, StoreError, Tx, conditions};
 use darkslide_protocol::file::{
@@ -297,16 +298,22 @@ pub(super) async fn claim_objects(
     file: FileId,
     contents: Contents<'_>,
 ) -> Result<(), ChangeError> {
-    claim_object(tx, file, &contents.file.object_key.0).await?;
-    Ok(claim_object(tx, file, &contents.thumbnail.object_key.0).await?)
+    let keys = [&contents.file.object_key, &contents.thumbnail.object_key];
+    Ok(claim(tx, &keys.map(|key| (file, key.0.as_str()))).await?)
 }
 
-pub(super) async fn claim_object(tx: &mut Tx, file: FileId, key: &str) -> Result<(), StoreError> {
-    sqlx::query("UPDATE objects SET state = 'committed', file_id = $1 WHERE key = $2")
-        .bind(file.0)
-        .bind(key)
-        .execute(&mut **tx)
-        .await?;
+/// Objects belong to these files now.
+pub(super) async fn claim(tx: &mut Tx, claimed: &[(FileId, &str)]) -> Result<(), StoreError> {
+    for chunk in claimed.chunks(ROWS_AT_ONCE) {
+        let text = format!(
+            "WITH new (key, file) AS (VALUES {})
+             UPDATE objects SET state = 'committed', file_id = new.file FROM new WHERE objects.key = new.key",
+            rows(1, chunk.len(), 2)
+        );
+        let query = long_statement(tx.engine(), text, chunk.len() == ROWS_AT_ONCE);
+        let query = chunk.iter().fold(query, |query, (file, key)| query.bind((*key).to_owned()).bind(file.0));
+        query.execute(&mut **tx).await?;
+    }
     Ok(())
 }
 

@@ -11,6 +11,9 @@ use std::fmt::Write as _;
 /// The most items that one statement lists: below SQLite's 32,766 and PostgreSQL's 65,535 values with room for columns.
 pub(super) const LIST_MAX: usize = 1000;
 
+/// Rows that one statement writes: enough that passing it on no longer counts, and as many as a full batch of our client has files.
+pub(super) const ROWS_AT_ONCE: usize = 128;
+
 /// `$first, …`, `count` of them. An empty list is `NULL`, which nothing equals.
 pub(super) fn list(first: usize, count: usize) -> String {
     if count == 0 {

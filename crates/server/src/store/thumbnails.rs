@@ -6,8 +6,8 @@
 use super::batch::{KnownObject, lock_objects, stored_files};
 use super::change::{ChangeError, Usage, change_usage, locked_usage};
 use super::clocks::Reach;
-use super::commit::{StoredFile, unclaimed_size};
-use super::sql::{LIST_MAX, long_statement, padded, padded_list, rows};
+use super::commit::{StoredFile, claim, unclaimed_size};
+use super::sql::{LIST_MAX, ROWS_AT_ONCE, long_statement, padded, padded_list, rows};
 use super::uploads::ObjectAddress;
 use super::{Store, StoreError, Tx};
 use darkslide_protocol::batch::ThumbnailRequest;
@@ -15,9 +15,6 @@ use darkslide_protocol::limits::DAY_MICROS;
 use darkslide_protocol::{AccountId, FileId, Version};
 use sqlx::Row as _;
 use std::collections::{HashMap, HashSet};
-
-/// Rows that one statement changes.
-const ROWS_AT_ONCE: usize = 128;
 
 /// What is to be written for one.
 #[derive(Debug, PartialEq, Eq)]
@@ -111,8 +108,11 @@ impl Store {
         let version = self.bump_files(tx, &files).await?;
         for chunk in chosen.chunks(ROWS_AT_ONCE) {
             rewrite(tx, chunk, version).await?;
-            claim(tx, chunk).await?;
         }
+        let new = chosen
+            .iter()
+            .map(|Replacement { request: new, .. }| (new.file_id, new.thumbnail.object_key.0.as_str()));
+        claim(tx, &new.collect::<Vec<_>>()).await?;
         change_usage(tx, account, chosen.iter().map(|replacement| replacement.more).sum()).await?;
         Ok(())
     }
@@ -208,21 +208,6 @@ async fn rewrite(tx: &mut Tx, chosen: &[&Replacement<'_>], version: Version) -> 
             .bind(mark_of(before));
     }
     query.bind(version.0).execute(&mut **tx).await?;
-    Ok(())
-}
-
-/// The new objects belong to their files.
-async fn claim(tx: &mut Tx, chosen: &[&Replacement<'_>]) -> Result<(), StoreError> {
-    let text = format!(
-        "WITH new (key, file) AS (VALUES {})
-         UPDATE objects SET state = 'committed', file_id = new.file FROM new WHERE objects.key = new.key",
-        rows(1, chosen.len(), 2)
-    );
-    let mut query = long_statement(tx.engine(), text, chosen.len() == ROWS_AT_ONCE);
-    for Replacement { request, .. } in chosen {
-        query = query.bind(request.thumbnail.object_key.0.clone()).bind(request.file_id.0);
-    }
-    query.execute(&mut **tx).await?;
     Ok(())
 }
 
