@@ -24,13 +24,7 @@ impl Scene {
 
     /// `a.jpg` was edited on another device, and the folder has what it was.
     async fn with_an_edit_elsewhere() -> (Self, Device) {
-        let mut scene = Self::new().await;
-        for (path, number) in [("Phone/a.jpg", 1), ("Phone/b.jpg", 2)] {
-            scene.write(path, number);
-        }
-        scene.settle().await;
-        let mut tablet = scene.second_device("Tablet", "Phone").await;
-        tablet.settle(&scene).await;
+        let (scene, mut tablet) = Box::pin(Self::with_two_on_both()).await;
         scene.write("Tablet/a.jpg", 3);
         tablet.settle(&scene).await;
         assert_eq!(scene.tree("Phone"), tree_of([("a.jpg", 1), ("b.jpg", 2)]));

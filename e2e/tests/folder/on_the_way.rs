@@ -16,13 +16,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 impl Scene {
     /// Two pictures that the tablet has, and others, each called after its number, that it is to get.
     async fn with_some_to_come(coming: Range<u8>) -> (Self, Device) {
-        let mut scene = Self::new().await;
-        for (path, number) in [("Phone/a.jpg", 1), ("Phone/b.jpg", 2)] {
-            scene.write(path, number);
-        }
-        scene.settle().await;
-        let mut tablet = scene.second_device("Tablet", "Phone").await;
-        tablet.settle(&scene).await;
+        let (mut scene, tablet) = Box::pin(Self::with_two_on_both()).await;
         for number in coming {
             scene.write(&format!("Phone/{number}.jpg"), number);
         }

@@ -231,6 +231,18 @@ pub(crate) struct Device {
 }
 
 impl Scene {
+    /// Two pictures, in the folder and on another device of the account.
+    pub(crate) async fn with_two_on_both() -> (Self, Device) {
+        let mut scene = Self::new().await;
+        for (path, number) in [("Phone/a.jpg", 1), ("Phone/b.jpg", 2)] {
+            scene.write(path, number);
+        }
+        scene.settle().await;
+        let mut tablet = scene.second_device("Tablet", "Phone").await;
+        tablet.settle(&scene).await;
+        (scene, tablet)
+    }
+
     /// Another device of the account, with a folder for this album.
     pub(crate) async fn second_device(&self, name: &str, album: &str) -> Device {
         self.second_device_with_trash(name, album, &format!("trash-{name}")).await

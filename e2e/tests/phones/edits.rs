@@ -244,6 +244,17 @@ async fn deleted_elsewhere_while_it_waited_for_wifi() {
     other.check_explanations(&home).await;
 }
 
+/// Two pictures were sent and deleted from the vault, and stay so.
+fn two_deleted() -> Day<'static> {
+    Day {
+        vault: BTreeSet::new(),
+        sent: &[(Network::Unmetered, 20_000..=24_000)],
+        fetched: &[],
+        peak_cache: 0..=0,
+        told: &[(2, Told::Deleted)],
+    }
+}
+
 /// The phone's clock is ten minutes ahead: what arrives and is deleted within them stays deleted, and what is brought back comes back.
 /// Once, it counted as seen after its deletion, and the next run took it out of the trash.
 /// Shows E9.
@@ -260,14 +271,7 @@ async fn the_clock_is_ten_minutes_ahead() {
     phone.wait(MINUTE);
     let ran = phone.run(Trigger::Opened).await.report();
     assert_eq!((ran.report.bytes_sent, ran.report.untrashed), (0, 0), "{:?}", ran.report);
-    let deleted = Day {
-        vault: BTreeSet::new(),
-        sent: &[(Network::Unmetered, 20_000..=24_000)],
-        fetched: &[],
-        peak_cache: 0..=0,
-        told: &[(2, Told::Deleted)],
-    };
-    phone.day_ends(&home, deleted).await;
+    phone.day_ends(&home, two_deleted()).await;
     let again = phone.save_again(&photos[0]);
     phone.run(Trigger::LibraryChanged).await.report();
     assert!(phone.explain(&again).await.is_backed_up());
@@ -288,14 +292,7 @@ async fn the_clock_is_set_back_a_year() {
     home.trash(&files).await;
     phone.wait(-365 * 24 * HOUR);
     phone.run(Trigger::Opened).await.report();
-    let deleted = Day {
-        vault: BTreeSet::new(),
-        sent: &[(Network::Unmetered, 20_000..=24_000)],
-        fetched: &[],
-        peak_cache: 0..=0,
-        told: &[(2, Told::Deleted)],
-    };
-    phone.day_ends(&home, deleted).await;
+    phone.day_ends(&home, two_deleted()).await;
     let new = phone.take(1, 10_000).remove(0);
     let again = phone.save_again(&photos[0]);
     phone.wait(MINUTE);

@@ -2,14 +2,14 @@
 //!
 //! Nothing here sleeps: what is waited for is told by the agent itself, through its status.
 
-use crate::machine::{EMAIL, Machine, jpeg, tree, write};
+use crate::machine::{EMAIL, Machine, Server, jpeg, tree, write};
 use crate::takeout::export;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -259,7 +259,7 @@ fn half_a_picture_waits_for_its_other_half() {
 }
 
 /// A program in the place of ffmpeg that ends when the file `go` is there. Gives what to search programs in.
-pub(crate) fn thumbnails_that_wait(machine: &Machine) -> String {
+fn thumbnails_that_wait(machine: &Machine) -> String {
     let tool = machine.path("tools/ffmpeg");
     write(
         &tool,
@@ -299,17 +299,25 @@ fn thumbnails_hold_nothing_up() {
     write(&machine.path("go"), b"");
 }
 
+/// A watch folder with one picture, and an agent in the middle of its run: its thumbnail waits for the file `go`.
+pub(crate) fn at_a_thumbnail(machine: &Machine) -> (PathBuf, Server, Agent<'_>) {
+    let programs = thumbnails_that_wait(machine);
+    let folder = machine.path("pictures");
+    write(&folder.join("a.jpg"), &picture(1));
+    let server = machine.with_account();
+    machine.says(&["watch", "add", folder.to_str().unwrap()]);
+    let agent = Agent::start_with(machine, &[], &programs);
+    agent.until("it is at a thumbnail", |status| {
+        status.pointer("/run/thumbnailsLeft").is_some_and(|left| *left == 1)
+    });
+    (folder, server, agent)
+}
+
 /// An agent in the middle of a run stands back for an import as it does for a backup, and goes on afterwards.
 #[test]
 fn an_import_has_its_turn_while_the_agent_works() {
     let machine = Machine::new();
-    let programs = thumbnails_that_wait(&machine);
-    let folder = machine.path("pictures");
-    write(&folder.join("a.jpg"), &picture(1));
-    let _server = machine.with_account();
-    machine.says(&["watch", "add", folder.to_str().unwrap()]);
-    let agent = Agent::start_with(&machine, &[], &programs);
-    agent.until("it is at a thumbnail", |status| status["run"]["thumbnailsLeft"] == 1);
+    let (folder, _server, agent) = at_a_thumbnail(&machine);
     let [first, second] = export(&machine);
     let report = machine.json(&["import", "takeout", first, second, "--no-thumbnails"]);
     assert_eq!(report["uploaded"], 2, "{report}");

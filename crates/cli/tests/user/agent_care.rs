@@ -2,7 +2,7 @@
 //!
 //! Nothing here sleeps: what is waited for is told by the agent itself, through its status.
 
-use crate::agent::{Agent, picture, thumbnails_that_wait};
+use crate::agent::{Agent, at_a_thumbnail, picture};
 use crate::machine::{EMAIL, Machine, write};
 use serde_json::Value;
 
@@ -10,13 +10,7 @@ use serde_json::Value;
 #[test]
 fn a_folder_that_is_paused_has_its_run_stopped() {
     let machine = Machine::new();
-    let programs = thumbnails_that_wait(&machine);
-    let folder = machine.path("pictures");
-    write(&folder.join("a.jpg"), &picture(1));
-    let _server = machine.with_account();
-    machine.says(&["watch", "add", folder.to_str().unwrap()]);
-    let agent = Agent::start_with(&machine, &[], &programs);
-    agent.until("it is at a thumbnail", |status| status["run"]["thumbnailsLeft"] == 1);
+    let (folder, _server, agent) = at_a_thumbnail(&machine);
     machine.says(&["watch", "pause", folder.to_str().unwrap()]);
     let status = agent.until("the run has ended", |status| status["run"].is_null());
     assert_eq!((&status["folders"][0]["state"], &status["problem"]), (&"paused".into(), &Value::Null));
