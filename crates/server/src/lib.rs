@@ -39,6 +39,8 @@ pub struct Server {
     pub signer: auth::signer::Signer,
     /// Whose turn it is to write a resumable upload.
     pub turns: turns::Turns,
+    /// Whose turn it is to compact packs.
+    pub compacting: tokio::sync::Mutex<()>,
     /// Rates that protect accounts and the machine.
     pub rates: auth::rates::Rates,
     /// Sends one-time codes.
@@ -90,6 +92,7 @@ impl Server {
         Ok(Arc::new(Self {
             objects: Objects::open(&config.data_dir)?,
             turns: turns::Turns::default(),
+            compacting: tokio::sync::Mutex::new(()),
             rates: auth::rates::Rates::new(&config.limits),
             mail: auth::mail::Mail::new(config.mail.as_ref())?,
             vapid,

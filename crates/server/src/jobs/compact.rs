@@ -30,9 +30,11 @@ pub async fn compact_due(server: &Server, now: i64) -> Result<usize, ExpireError
 
 /// Looks at packs that have lost some of their objects. Returns how many were rewritten. One that cannot be, for what is wrong with
 /// it or because the disk has no room for another, stays as it is, keeps nobody waiting, and is tried again an hour after `now` (µs since
-/// the epoch). When there is no room the others wait for another round.
+/// the epoch). When there is no room the others wait for another round. A purge and a round of the jobs take turns: each would write
+/// the same pack anew, and the disk would hold it thrice for a moment.
 pub async fn compact(server: &Server, packs: &[BlobName], now: i64) -> Result<usize, ExpireError> {
     let mut rewritten = 0;
+    let _turn = server.compacting.lock().await;
     for pack in packs {
         match compact_one(server, pack).await {
             Err(ExpireError::Objects(error)) if !matches!(error, ObjectError::Stopping) => {
