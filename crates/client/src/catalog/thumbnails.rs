@@ -103,11 +103,12 @@ impl Catalog {
         for membership in memberships {
             of_file.entry(membership.id).or_default().push(membership);
         }
-        let mut at: HashMap<(Vec<u8>, Vec<u8>), AssetRow> =
+        let at: HashMap<(Vec<u8>, Vec<u8>), AssetRow> =
             assets.into_iter().map(|asset| ((asset.root.clone(), asset.path.clone()), asset)).collect();
         let known = |row: DueRow| DueThumbnail {
             memberships: of_file.remove(&row.file).unwrap_or_default(),
-            asset: at.remove(&(row.root.clone(), row.path.clone())),
+            // Of several that wait at one path, one is of what lies there now.
+            asset: at.get(&(row.root.clone(), row.path.clone())).cloned(),
             row,
         };
         Ok(rows.into_iter().map(known).collect())
@@ -201,32 +202,38 @@ mod tests {
     use super::*;
     use crate::catalog::{AssetState, DeviceAlbumKey, Fingerprint, UploadedRows};
 
-    /// A picture is edited while its thumbnail is on its way: what was made of the earlier content must not settle the later one's.
-    #[tokio::test]
-    async fn a_thumbnail_of_what_a_file_was_settles_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let catalog = Catalog::open(&folder.path().join("catalog.db")).await.unwrap();
-        let asset = AssetRow {
+    const OWNER: AccountId = AccountId(1);
+
+    fn asset_of(file: FileId) -> AssetRow {
+        AssetRow {
             root: b"/r".to_vec(),
             path: b"a.jpg".to_vec(),
             fingerprint: Fingerprint { size: 1, modified_ns: 1, inode: 1 },
             motion: None,
             album: DeviceAlbumKey { root: b"/r".to_vec(), folder: Vec::new() },
             content_hash: None,
-            file: Some(FileId(7)),
+            file: Some(file),
             state: AssetState::BackedUp,
             reason: None,
             first_seen: 1,
             last_seen: 1,
             failing: None,
-        };
+        }
+    }
+
+    async fn sent(catalog: &Catalog, file: FileId) {
+        let rows =
+            UploadedRows { files: Vec::new(), assets: vec![asset_of(file)], thumbnails_due: [file].into() };
+        catalog.record_uploads(&rows, &mut Spans::default()).await.unwrap();
+    }
+
+    /// A picture is edited while its thumbnail is on its way: what was made of the earlier content must not settle the later one's.
+    #[tokio::test]
+    async fn a_thumbnail_of_what_a_file_was_settles_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = Catalog::open(&folder.path().join("catalog.db")).await.unwrap();
         let due = async || {
-            let rows = UploadedRows {
-                files: Vec::new(),
-                assets: vec![asset.clone()],
-                thumbnails_due: [FileId(7)].into(),
-            };
-            catalog.record_uploads(&rows, &mut Spans::default()).await.unwrap();
+            sent(&catalog, FileId(7)).await;
             let [row] = catalog.thumbnails_due(0, 9).await.unwrap().try_into().unwrap();
             row
         };
@@ -235,5 +242,19 @@ mod tests {
         let sent = SentThumbnail { row: first, header: Opaque("header".into()), size: 1, version: None };
         catalog.record_thumbnails(&[sent], &mut Spans::default()).await.unwrap();
         assert_eq!(catalog.thumbnails_due(0, 9).await.unwrap(), [later]);
+    }
+
+    /// Another picture takes the place of one whose thumbnail is still due: it has its own all the same.
+    #[tokio::test]
+    async fn two_wait_at_one_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = Catalog::open(&folder.path().join("catalog.db")).await.unwrap();
+        for file in [7, 8] {
+            sent(&catalog, FileId(file)).await;
+        }
+        let due = catalog.thumbnails_to_make(OWNER, 0, 9).await.unwrap();
+        let lies_there = |due: &DueThumbnail| due.asset.as_ref().and_then(|asset| asset.file);
+        let of: Vec<_> = due.iter().map(|due| (due.row.file, lies_there(due))).collect();
+        assert_eq!(of, [(FileId(7), Some(FileId(8))), (FileId(8), Some(FileId(8)))]);
     }
 }
