@@ -135,6 +135,44 @@ async fn damage_is_known_until_the_bytes_are_back_or_given_up() {
     assert_eq!(receipt(&vault, gone).await.verdict, Verdict::Purged);
 }
 
+/// The device that still has the original sends it again.
+#[tokio::test]
+async fn what_is_damaged_is_replaced_by_the_same_content_and_is_no_earlier_version() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "a@example.org").await;
+    let album = vault.album().await;
+    let store = &server.shared.store;
+    let tag = |seed: u8| Opaque::encode([seed; 32]).0;
+    for (seed, harm) in (0_u8..).zip([Harm::FlipByte, Harm::Remove]) {
+        let seeds = u64::from(seed) * 10;
+        let mut body = vault.stored_pair(album, &noise(seeds, 1000), &noise(seeds + 1, 100)).await;
+        body["contentTag"] = tag(seed).into();
+        let file = vault.post("/files", body).await.ok()["id"].as_i64().unwrap();
+        let [original, _] = keys_of(store, vault.person.id, file).await;
+        harm.do_to(&blobs_of(server.folder(), &original)[0]);
+        assert_eq!(receipt(&vault, file).await.verdict, Verdict::Damaged);
+        let mut body = vault.stored_pair(album, &noise(seeds + 2, 1000), &noise(seeds + 3, 100)).await;
+        body["id"] = file.into();
+        body["contentTag"] = tag(seed).into();
+        vault.put("/files/update", body).await.ok();
+        assert_eq!(receipt(&vault, file).await.verdict, Verdict::Verified, "{harm:?}");
+        let health = store.objects_health().await.unwrap();
+        assert_eq!((health.damaged, health.missing, health.earlier_objects), (0, 0, 0), "{harm:?}");
+        let listed = vault.get(&format!("/v1/files/{file}/versions")).await.ok();
+        assert_eq!(listed["versions"], json!([]));
+        let tags = vault.post("/v1/lookup", json!({ "tags": [tag(seed)] })).await.ok();
+        assert!(tags.to_string().contains(&file.to_string()), "{tags}");
+    }
+    // An edit is no mending: what was damaged is kept, for it may be brought back from a backup.
+    let file = vault.file(album, 99).await;
+    let [original, _] = keys_of(store, vault.person.id, file).await;
+    Harm::FlipByte.do_to(&blobs_of(server.folder(), &original)[0]);
+    assert_eq!(receipt(&vault, file).await.verdict, Verdict::Damaged);
+    edit(&vault, album, file, 77).await;
+    let health = store.objects_health().await.unwrap();
+    assert_eq!((health.damaged, health.earlier_objects), (1, 2));
+}
+
 #[tokio::test]
 async fn trash_is_vouched_for_and_what_is_not_the_callers_is_not_told_from_what_never_was() {
     let server = TestServer::start().await;

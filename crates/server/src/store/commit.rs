@@ -7,6 +7,7 @@ use super::batch::{BatchRequest, Committed, Created, tagged_files};
 use super::change::{ChangeError, Touch, Where, change_usage, locked_usage};
 use super::clocks::Reach;
 use super::sql::{ROWS_AT_ONCE, long_statement, rows};
+use super::thumbnails::discard;
 use super::uploads::ObjectAddress;
 use super::{Store, StoreError, Tx, conditions};
 use darkslide_protocol::file::{
@@ -136,7 +137,8 @@ impl Store {
         }
     }
 
-    /// Replaces a file's contents. The earlier ones are kept for [`EARLIER_CONTENTS_MICROS`].
+    /// Replaces a file's contents. The earlier ones are kept for [`EARLIER_CONTENTS_MICROS`], unless they are known to be damaged and
+    /// the new ones are the same.
     pub async fn update_file(
         &self,
         account: AccountId,
@@ -166,7 +168,11 @@ impl Store {
         if more > 0 && !usage.has_room_for(more, default_quota) {
             return Err(ChangeError::QuotaExceeded);
         }
-        keep_earlier(&mut tx, &stored, self.now()).await?;
+        if is_mended(&mut tx, &stored, request).await? {
+            discard(&mut tx, &[&stored.file_object, &stored.thumbnail_object], self.now()).await?;
+        } else {
+            keep_earlier(&mut tx, &stored, self.now()).await?;
+        }
         let version = self.bump_file(&mut tx, request.id).await?;
         replace_contents(&mut tx, request.id, contents, sizes, version).await?;
         replace_tag(&mut tx, account, request).await?;
@@ -358,6 +364,21 @@ async fn replace_tag(tx: &mut Tx, account: AccountId, request: &UpdateRequest) -
         .execute(&mut **tx)
         .await?;
     Ok(())
+}
+
+/// Whether an original that is known to be damaged or lost is replaced by the same content, as its tag says: what is left of it is nobody's
+/// earlier version.
+async fn is_mended(tx: &mut Tx, stored: &StoredFile, request: &UpdateRequest) -> Result<bool, StoreError> {
+    let Some(tag) = &request.content_tag else { return Ok(false) };
+    let row = sqlx::query(
+        "SELECT 1 FROM files LEFT JOIN objects ON objects.key = files.file_object
+         WHERE files.id = $1 AND files.content_tag = $2 AND (objects.key IS NULL OR objects.damaged_at IS NOT NULL)",
+    )
+    .bind(stored.id.0)
+    .bind(tag.as_str())
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row.is_some())
 }
 
 /// Writes down what a file's contents were, and lets both objects go when the retention is over.

@@ -174,7 +174,7 @@ pub(super) fn mark_of(key: &str) -> i64 {
 }
 
 /// Lets objects go at a time, in µs since the epoch.
-async fn discard(tx: &mut Tx, keys: &[&str], when: i64) -> Result<(), StoreError> {
+pub(super) async fn discard(tx: &mut Tx, keys: &[&str], when: i64) -> Result<(), StoreError> {
     for chunk in keys.chunks(LIST_MAX) {
         let text = format!(
             "UPDATE objects SET state = 'garbage', expires_at = $1 WHERE key IN ({})",
