@@ -5,6 +5,7 @@
 
 use crate::api::{Api, ApiFailure, Located, ObjectBody, ObjectKind};
 use crate::buffers::{Buffer, Buffers};
+use crate::catalog::Part;
 use crate::event::{Event, Events};
 use crate::keys::Unreadable;
 use backon::BackoffBuilder as _;
@@ -84,6 +85,15 @@ impl ContentError {
     /// Whether the vault's copy is at fault, rather than the network or this device.
     pub fn is_damage(&self) -> bool {
         !matches!(self, Self::Api(_) | Self::Write(_))
+    }
+
+    /// What of the vault's copy would be whole if it was sent again. Not what no key opens, nor what was put in as it is.
+    pub(crate) fn damaged_part(&self) -> Option<Part> {
+        match self {
+            Self::Missing | Self::Header | Self::Stream(_) | Self::HashMismatch => Some(Part::Original),
+            Self::Thumbnail => Some(Part::Thumbnail),
+            Self::Unreadable(_) | Self::Container(_) | Self::Api(_) | Self::Write(_) => None,
+        }
     }
 }
 

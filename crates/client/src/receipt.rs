@@ -3,17 +3,19 @@
 //! A receipt tells damage and loss on the server's disk in the time that the disk takes. It is no proof against a server that lies, nor that
 //! the bytes open: that is [`verify`](crate::verify)'s.
 
-use crate::catalog::{Catalog, GivenReceipt};
+use crate::catalog::{Catalog, GivenReceipt, LookedAt, Part, SAID_BY_THE_SERVER};
 use crate::error::VaultError;
 use crate::event::{Event, Events, Outcome};
 use crate::session::Session;
 use crate::verify::{Subject, VerifyFailure, VerifyScope, subjects};
+use darkslide_media::probe::micros_of;
 use darkslide_protocol::FileId;
 use darkslide_protocol::limits::RECEIPT_BYTES;
 use darkslide_protocol::receipt::{ObjectKind, ObjectReceipt, Receipt, ReceiptRequest, Verdict};
 use http::StatusCode;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
 
 /// The most files of one call: few enough for progress to be seen.
 const FILES_AT_ONCE: usize = 200;
@@ -46,7 +48,8 @@ pub async fn ask_for_receipts(
     Ok(receipts_of(session, catalog, subjects, events).await?.map(|(summary, _)| summary))
 }
 
-/// The same for these files; also tells which of them the server vouches for. What it says is kept for explanations.
+/// The same for these files; also tells which of them the server vouches for, and nothing is known against. What it says is kept for explanations,
+/// and what of it is damaged until that is mended.
 pub(crate) async fn receipts_of(
     session: &Session,
     catalog: &Catalog,
@@ -71,11 +74,14 @@ pub(crate) async fn receipts_of(
             answer => answer?,
         };
         let before = left.len();
-        let mut given = Vec::with_capacity(answer.receipts.len());
+        let (mut given, mut looked) = (Vec::with_capacity(answer.receipts.len()), Vec::new());
         for receipt in answer.receipts {
-            given.extend(settle(&mut left, &receipt, &mut summary, events).await);
+            let Some(subject) = settle(&mut left, &receipt, &mut summary, events).await else { continue };
+            given.push(given_receipt(&subject, &receipt));
+            looked.extend(looked_at(&subject, &receipt));
         }
         catalog.record_receipts(&given).await?;
+        catalog.record_said_by_server(&looked, micros_of(SystemTime::now())).await?;
         fruitless = if left.len() < before { 0 } else { fruitless + 1 };
     }
     for subject in left.into_values() {
@@ -83,6 +89,10 @@ pub(crate) async fn receipts_of(
     }
     for failed in &summary.failed {
         vouched.remove(&failed.file);
+    }
+    // However whole the server says that it is: what was downloaded was not what had been backed up.
+    for known in catalog.damaged_files().await?.iter().filter(|known| known.part == Part::Original) {
+        vouched.remove(&known.file);
     }
     Ok(Some((summary, vouched)))
 }
@@ -102,13 +112,13 @@ fn sealed_bytes(subject: &Subject) -> u64 {
     u64::try_from(subject.row.object_size.saturating_add(subject.row.thumbnail_size)).unwrap_or(0)
 }
 
-/// Takes a file off the list when the server has said what it is.
+/// Takes a file off the list, and gives it back, when the server has said what it is.
 async fn settle(
     left: &mut BTreeMap<FileId, Subject>,
     receipt: &Receipt,
     summary: &mut ReceiptSummary,
     events: &Events,
-) -> Option<GivenReceipt> {
+) -> Option<Subject> {
     if receipt.verdict == Verdict::NotChecked {
         return None;
     }
@@ -116,14 +126,7 @@ async fn settle(
     let (name, bytes) = (subject.name(), sealed_bytes(&subject));
     events.send(Event::Started { name: name.clone(), bytes }).await;
     events.send(Event::Moved { name: name.clone(), bytes }).await;
-    let found = found(&subject, receipt);
-    let verified_at = receipt.objects.iter().filter_map(|object| object.verified_at).min();
-    let given = GivenReceipt {
-        file: subject.row.id,
-        object_header: subject.row.object_header.clone(),
-        verified_at: verified_at.filter(|_| found.is_ok()),
-    };
-    let outcome = match found {
+    let outcome = match found(&subject, receipt) {
         Ok(()) => {
             summary.vouched_for += 1;
             summary.bytes += bytes;
@@ -135,7 +138,29 @@ async fn settle(
         }
     };
     events.send(Event::Finished { name, outcome }).await;
-    Some(given)
+    Some(subject)
+}
+
+fn given_receipt(subject: &Subject, receipt: &Receipt) -> GivenReceipt {
+    let verified_at = receipt.objects.iter().filter_map(|object| object.verified_at).min();
+    GivenReceipt {
+        file: subject.row.id,
+        object_header: subject.row.object_header.clone(),
+        verified_at: verified_at.filter(|_| found(subject, receipt).is_ok()),
+    }
+}
+
+/// What the server says of the bytes, where it has looked at them: none where it does not know the file, or gave it up.
+fn looked_at(subject: &Subject, receipt: &Receipt) -> Option<LookedAt> {
+    let is_damaged =
+        |kind| receipt.objects.iter().any(|object| object.kind == kind && object.damage.is_some());
+    let part = match receipt.verdict {
+        Verdict::Verified if is_complete(subject, receipt) => None,
+        Verdict::Damaged if is_damaged(ObjectKind::Original) => Some(Part::Original),
+        Verdict::Damaged if is_damaged(ObjectKind::Thumbnail) => Some(Part::Thumbnail),
+        _ => return None,
+    };
+    Some(subject.looked_at(part.map(|part| (part, SAID_BY_THE_SERVER))))
 }
 
 /// What a receipt says: nothing against the file, or the problem, the same for people, and whether the server's copy is at fault.

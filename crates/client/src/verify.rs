@@ -1,9 +1,10 @@
 //! Whether the vault gives back what was put in: every byte fetched, opened and compared with its content hash.
 //!
-//! It changes nothing, neither in the vault nor on this device.
+//! It changes nothing in the vault. What it finds to be damaged there is remembered, so that the next backup of whoever has the original sends it
+//! again.
 
 use crate::api::ApiFailure;
-use crate::catalog::{Catalog, CollectionRow, FileFilter, FileRow};
+use crate::catalog::{Catalog, CatalogError, CollectionRow, FileFilter, FileRow, LookedAt, Part};
 use crate::download::{
     ContentError, Hashed, Progress, Source, blocking, download, download_thumbnail, split_live_photo,
 };
@@ -15,14 +16,16 @@ use darkslide_crypto::ContentHash;
 use darkslide_crypto::keys::FileKey;
 use darkslide_crypto::stream::plaintext_len;
 use darkslide_media::metadata::FileKind;
+use darkslide_media::probe::micros_of;
 use darkslide_protocol::{CollectionId, FileId};
 use futures_util::StreamExt as _;
 use http::StatusCode;
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// Files that are checked at the same time; each holds two chunks (8 MiB) at most.
 const FILES_AT_ONCE: usize = 4;
@@ -93,14 +96,38 @@ pub async fn verify(
         .buffer_unordered(FILES_AT_ONCE);
     let mut summary = VerifySummary::default();
     let mut unreached = Unreached::default();
+    let known = catalog.damaged_files().await?.into_iter().map(|damaged| damaged.file).collect();
     while let Some((subject, result)) = checks.next().await {
         events.send(Event::Finished { name: subject.name(), outcome: outcome(&result) }).await;
+        remember(session, catalog, &known, &subject, &result).await?;
         match unreached.pass(result)? {
             Ok(()) => summary.count(&subject),
             Err(error) => summary.failed.push(subject.failure(&error)),
         }
     }
     Ok(summary)
+}
+
+/// Remembers what is damaged, and forgets what is whole again: of the account's own, for nobody else's is mended here.
+async fn remember(
+    session: &Session,
+    catalog: &Catalog,
+    known: &BTreeSet<FileId>,
+    subject: &Subject,
+    result: &Result<(), ContentError>,
+) -> Result<(), CatalogError> {
+    let damage = match result {
+        Ok(()) if known.contains(&subject.row.id) => None,
+        Ok(()) => return Ok(()),
+        Err(error) => match error.damaged_part() {
+            Some(part) => Some((part, error.code())),
+            None => return Ok(()),
+        },
+    };
+    if subject.row.owner != session.account {
+        return Ok(());
+    }
+    catalog.record_looked_at(&[subject.looked_at(damage)], micros_of(SystemTime::now())).await
 }
 
 fn outcome(result: &Result<(), ContentError>) -> Outcome {
@@ -160,6 +187,16 @@ impl Subject {
     pub(crate) fn name(&self) -> Arc<Path> {
         let title = self.row.title.clone().unwrap_or_else(|| format!("file {}", self.row.id));
         Path::new(&title).into()
+    }
+
+    /// What somebody found who looked at these bytes of it.
+    pub(crate) fn looked_at(&self, damage: Option<(Part, &'static str)>) -> LookedAt {
+        LookedAt {
+            file: self.row.id,
+            object_header: self.row.object_header.clone(),
+            thumbnail_header: self.row.thumbnail_header.clone(),
+            damage,
+        }
     }
 
     fn plain_len(&self) -> u64 {

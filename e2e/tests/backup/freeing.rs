@@ -7,7 +7,7 @@ use darkslide_client::feed;
 use darkslide_client::free_up::{Candidate, FreeUpError, FreeUpRule, meant, plan_free_up, remove};
 use darkslide_client::trash::{empty_trash, trash_files};
 
-async fn candidates(scene: &Scene) -> Vec<Candidate> {
+pub(crate) async fn candidates(scene: &Scene) -> Vec<Candidate> {
     let paths = [meant(&scene.pictures()).unwrap()];
     let rule = FreeUpRule { taken_before: i64::MAX, favourites: true };
     let events = Events::silent();

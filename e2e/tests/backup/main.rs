@@ -14,6 +14,7 @@ mod head_start;
 mod interrupted;
 mod lanes;
 mod live;
+mod mending;
 mod places;
 mod proxies;
 mod renames;

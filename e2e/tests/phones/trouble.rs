@@ -2,7 +2,10 @@
 
 use darkslide_client::backup::rules::conditions::{Network, Trigger, free_for_copy};
 use darkslide_client::backup::rules::explanation::{Explanation, Wait};
+use darkslide_client::catalog::FileRow;
+use darkslide_client::free_up::FreeUpRule;
 use darkslide_client::library::device::{AssetKind, Locality};
+use darkslide_e2e::damage::{Object, flip};
 use darkslide_e2e::phone::day::{Day, Told};
 use darkslide_e2e::phone::home::Home;
 use darkslide_e2e::phone::iphone::IPhone;
@@ -467,4 +470,35 @@ async fn no_original_is_fetched_over_the_network_that_came_meanwhile() {
     phone.run(Trigger::NetworkUnmetered).await.report();
     assert_eq!(phone.check_explanations(&home).await, 60);
     assert!(phone.fetches().values().all(|times| *times == 1));
+}
+
+/// What the server has damaged comes from the phone again, also out of the cloud, and no other picture does.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_damaged_on_the_server_is_sent_again() {
+    let home = Home::new().await;
+    let phone = Phone::new(&home, "phone").await;
+    let photos = phone.take(3, 10_000);
+    phone.run(Trigger::Opened).await.report();
+    let content = phone.content_of(&photos[1]);
+    let file = |files: Vec<FileRow>| {
+        let is_it = |row: &FileRow| row.content_hash.is_some_and(|hash| hash.to_string() == content);
+        files.into_iter().find(is_it).unwrap().id
+    };
+    let damaged = file(home.files().await);
+    flip(&home.server, damaged, Object::Original).await;
+    let everything = FreeUpRule { taken_before: i64::MAX, favourites: true };
+    // Whoever asks whether originals may go hears of it.
+    let mut may_go = phone.may_be_freed(everything).await;
+    may_go.sort();
+    assert_eq!(may_go.len(), 2);
+    assert!(!may_go.contains(&photos[1]));
+    assert!(!phone.explain(&photos[1]).await.is_backed_up());
+    let ran = phone.run(Trigger::Opened).await.report();
+    assert_eq!((ran.report.uploaded, ran.report.mended), (1, 1), "{:?}", ran.report);
+    assert_eq!(file(home.files().await), damaged);
+    home.verify(3).await;
+    assert!(phone.explain(&photos[1]).await.is_backed_up());
+    assert_eq!(phone.may_be_freed(everything).await.len(), 3);
+    let ran = phone.run(Trigger::Opened).await.report();
+    assert_eq!(ran.report.bytes_sent, 0);
 }

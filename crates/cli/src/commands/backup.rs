@@ -192,6 +192,9 @@ fn headline(report: &BackupReport) -> String {
     add(report.without_room, "without room in the vault");
     add(report.failed.len() as u64, "failed");
     let mut text = format!("{}.\nSent {}.\n", parts.join(", "), rate(report.bytes_sent, report.duration));
+    if report.mended > 0 {
+        text += &format!("{} had been damaged on the server: sent again.\n", counted(report.mended, "file"));
+    }
     if report.placeholders > 0 {
         text += &format!("{} got a placeholder for a thumbnail.\n", counted(report.placeholders, "file"));
     }

@@ -1,15 +1,19 @@
-//! What could not be backed up and is still there: what something is wrong with, and what only lacks room.
+//! What could not be backed up and is still there: what something is wrong with, and what only lacks room. And what was backed up, and is damaged on
+//! the server.
 
 use super::status::standing_of;
 use crate::agent::status::{AgentStatus, Unreadable};
-use crate::output::{counted, date};
+use crate::output::{counted, date, on_one_line};
 use anyhow::Result;
 use darkslide_client::backup::Named;
 use darkslide_client::backup::explain::explain_blocked;
 use darkslide_client::backup::standing::Standing;
-use darkslide_client::catalog::Catalog;
+use darkslide_client::catalog::{Catalog, DamagedFile, Part};
 use darkslide_client::session::AccountSummary;
 use serde::Serialize;
+
+/// Files that are named of those of which the same is said: `--json` names them all.
+const NAMED_MAX: usize = 3;
 
 /// What is left.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -25,6 +29,8 @@ pub(crate) struct Left {
     pub(crate) unreadable: u64,
     /// What found no room in the vault when it was last tried.
     pub(crate) without_room: WithoutRoom,
+    /// Files whose copy on the server is known to be damaged.
+    pub(crate) damaged: Vec<DamagedFile>,
 }
 
 /// Files that found no room in the vault when they were last tried.
@@ -44,7 +50,7 @@ impl Left {
         account: Option<&AccountSummary>,
     ) -> Result<Self> {
         let free = account.map(|account| account.quota_bytes.saturating_sub(account.used_bytes));
-        let mut left = Self::default();
+        let mut left = Self { damaged: catalog.damaged_files().await?, ..Self::default() };
         for (path, standing) in explain_blocked(catalog, &standing_of(agent)).await? {
             if let Some(bytes) = standing.bytes_without_room() {
                 left.without_room.files += 1;
@@ -69,12 +75,49 @@ impl Left {
 
     /// What an agent with nothing to do has to say, if something is left.
     pub(crate) fn sentence(&self) -> Option<String> {
-        let files = self.blocked + self.without_room.files;
+        let files = self.blocked + self.without_room.files + self.to_be_mended().count() as u64;
         let told = |(count, text): (u64, String)| (count > 0).then_some(text);
         let unreadable = format!("what lies in {} that cannot be read", counted(self.unreadable, "place"));
         let left = [(files, counted(files, "file")), (self.unreadable, unreadable)];
         let left: Vec<String> = left.into_iter().filter_map(told).collect();
         (!left.is_empty()).then(|| format!("all that is there is backed up but for {}", left.join(" and ")))
+    }
+
+    /// Those that the next backup sends again.
+    fn to_be_mended(&self) -> impl Iterator<Item = &DamagedFile> {
+        self.damaged.iter().filter(|file| file.is_here)
+    }
+
+    /// What is damaged on the server, and what becomes of it; nothing where nothing is.
+    pub(crate) fn describe_damaged(&self) -> String {
+        let mut text = String::new();
+        let mut tell = |what: &str, is_meant: &dyn Fn(&DamagedFile) -> bool| {
+            let meant: Vec<&DamagedFile> = self.damaged.iter().filter(|file| is_meant(file)).collect();
+            if meant.is_empty() {
+                return;
+            }
+            text += &format!("  {}: {what}\n", counted(meant.len() as u64, "file"));
+            for DamagedFile { file, name, .. } in meant.iter().take(NAMED_MAX) {
+                let name = name.as_deref().unwrap_or("a file whose name does not open");
+                text += &format!("    {} (file {file})\n", on_one_line(name));
+            }
+            if let Some(more) = meant.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
+                text += &format!("    … and {more} more; --json names them all\n");
+            }
+        };
+        let is_original = |file: &DamagedFile| file.part == Part::Original;
+        tell("sent again by the next backup, for they are on this computer", &|file| {
+            is_original(file) && file.is_here
+        });
+        tell(
+            "not on this computer; another device that has them and runs `darkslide verify` sends them again, or whoever runs the server brings them back from a backup",
+            &|file| is_original(file) && !file.is_here,
+        );
+        tell("only the thumbnail, made again by the next backup", &|file| !is_original(file) && file.is_here);
+        tell("only the thumbnail, and the picture is not on this computer", &|file| {
+            !is_original(file) && !file.is_here
+        });
+        if text.is_empty() { text } else { format!("\nDamaged on the server:\n{text}") }
     }
 
     /// When an agent tries them.
@@ -89,6 +132,7 @@ impl Left {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use darkslide_client::FileId;
 
     #[test]
     fn what_is_left_is_told_with_its_next_try() {
@@ -101,6 +145,21 @@ mod tests {
         assert!(
             unreadable.sentence().unwrap().ends_with("3 files and what lies in 1 place that cannot be read")
         );
+        let damaged = |file, part, is_here| DamagedFile {
+            file: FileId(file),
+            name: Some(format!("{file}.jpg")),
+            part,
+            problem: "damaged".to_owned(),
+            found: 0,
+            is_here,
+        };
+        let mut files: Vec<_> = (1..6).map(|file| damaged(file, Part::Original, true)).collect();
+        files.push(damaged(6, Part::Original, false));
+        files.push(damaged(7, Part::Thumbnail, true));
+        let broken = Left { damaged: files, ..Left::default() };
+        assert!(broken.sentence().unwrap().ends_with("but for 6 files"));
+        insta::assert_snapshot!(broken.describe_damaged());
+        assert_eq!(left.describe_damaged(), "");
         let paused = Left { blocked_next_try: Some(1_700_000_000_000_000), ..left };
         assert!(paused.next_try().ends_with("after 2023-11-14 22:13"), "{}", paused.next_try());
     }

@@ -14,7 +14,7 @@ use darkslide_client::list::list_files;
 use darkslide_client::receipt::{ReceiptSummary, ask_for_receipts};
 use darkslide_client::restore::{RestoreScope, RestoreSummary, restore};
 use darkslide_client::session::Session;
-use darkslide_client::verify::{VerifyScope, VerifySummary, verify};
+use darkslide_client::verify::{VerifyFailure, VerifyScope, VerifySummary, verify};
 
 /// `restore`.
 pub(crate) async fn run(output: Output, general: &General, arguments: Restore) -> Result<Ending> {
@@ -105,10 +105,7 @@ fn vouched(summary: &ReceiptSummary) -> String {
         counted(summary.vouched_for, "file"),
         bytes(summary.bytes)
     );
-    for failure in &summary.failed {
-        text += &failed(failure.file, failure.name.as_deref(), &failure.reason);
-    }
-    text
+    text + &checked(&summary.failed)
 }
 
 fn verified(summary: &VerifySummary) -> String {
@@ -123,8 +120,17 @@ fn verified(summary: &VerifySummary) -> String {
             counted(summary.without_hash, "file")
         );
     }
-    for failure in &summary.failed {
-        text += &failed(failure.file, failure.name.as_deref(), &failure.reason);
+    text + &checked(&summary.failed)
+}
+
+/// What is not whole, and what becomes of it.
+fn checked(failures: &[VerifyFailure]) -> String {
+    let mut text: String = failures
+        .iter()
+        .map(|failure| failed(failure.file, failure.name.as_deref(), &failure.reason))
+        .collect();
+    if failures.iter().any(|failure| failure.damaged) {
+        text += "What is damaged on the server and still on this computer is sent again by the next backup; `darkslide status` lists it.\n";
     }
     text
 }

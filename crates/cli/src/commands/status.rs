@@ -212,8 +212,9 @@ fn describe(status: &Status, reader: Reader) -> String {
     if !status.sync_folders.is_empty() {
         folders += &format!("\n{}", show::stand(&status.sync_folders));
     }
-    let left =
-        describe_without_room(&status.left.without_room) + &describe_blocked(&status.left.blocked_files);
+    let left = describe_without_room(&status.left.without_room)
+        + &status.left.describe_damaged()
+        + &describe_blocked(&status.left.blocked_files);
     match reader {
         Reader::Scrolls => text + &folders + &left,
         Reader::Watches => text + &left + &folders,
@@ -469,6 +470,7 @@ mod tests {
                 }],
                 without_room: WithoutRoom { files: 39, fit_now: 12 },
                 unreadable: 0,
+                damaged: Vec::new(),
             },
             agent: Some(agent()),
             agent_problem: None,

@@ -54,7 +54,11 @@ fn the_server_proves_what_it_holds_and_admits_what_it_lost() {
     let failed = lost["failed"].as_array().unwrap();
     assert!(!failed.is_empty() && failed.iter().all(|file| file["damaged"] == true), "{lost}");
     assert!(lost.to_string().contains("altered"), "{lost}");
-    assert!(!explain().contains("read it back"), "{}", explain());
+    assert!(explain().contains("the server's copy was found to be damaged"), "{}", explain());
+    let damaged = |machine: &Machine| machine.json(&["status"])["damaged"].as_array().unwrap().clone();
+    let known = damaged(&machine);
+    assert!(!known.is_empty() && known.iter().all(|file| file["isHere"] == true), "{known:?}");
+    assert!(machine.says(&["status"]).contains("sent again by the next backup"));
     let health = incomplete(&machine, &status);
     assert!(health["objects"]["damaged"].as_i64().unwrap() >= 1, "{health}");
     assert_eq!(health["notWhole"][0]["damage"], "altered");
@@ -76,6 +80,7 @@ fn the_server_proves_what_it_holds_and_admits_what_it_lost() {
     }
     machine.says(&["verify", "--server"]);
     machine.says(&status);
+    assert_eq!(damaged(&machine), [Value::Null; 0], "what is whole again is known to be");
     let error = machine.fails(&["server", "status", "--data-dir", "nowhere"]);
     assert!(error.contains("nowhere") && !machine.path("nowhere").exists(), "{error}");
 }

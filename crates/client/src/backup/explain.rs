@@ -17,7 +17,7 @@ use darkslide_protocol::FileId;
 use super::again::row_paused_until;
 use super::standing::{Absence, Agent, Cause, Kept, KeptAs, Next, Standing};
 use crate::catalog::{
-    AssetRow, AssetState, Catalog, CatalogError, FileRow, SyncFolderRow, WatchFolderRow, still_of,
+    AssetRow, AssetState, Catalog, CatalogError, FileRow, Part, SyncFolderRow, WatchFolderRow, still_of,
 };
 use crate::folder::marker;
 use crate::library::folder::fingerprint;
@@ -200,7 +200,17 @@ pub async fn explain_file(catalog: &Catalog, file: FileId) -> Result<Option<Stri
     } else {
         format!("On this device: {}", paths.join(", "))
     };
-    Ok(Some(format!("{title}: {place}. {here}.")))
+    let damaged = match catalog.damage_of(file).await? {
+        None => "",
+        Some(known) => match (known.part, known.is_here) {
+            (Part::Thumbnail, _) => " Its thumbnail is damaged on the server.",
+            (Part::Original, true) => " It is damaged on the server; it is sent again by the next backup.",
+            (Part::Original, false) => {
+                " It is damaged on the server; whoever still has it sends it again with the next backup."
+            }
+        },
+    };
+    Ok(Some(format!("{title}: {place}. {here}.{damaged}")))
 }
 
 /// The names of the live albums that a file is in.
@@ -249,6 +259,12 @@ async fn of_row(
         AssetState::NotMedia => Standing::left_alone(reason),
         AssetState::Skipped => Standing::Skipped(reason),
         AssetState::BackedUp => match kept(catalog, row).await? {
+            Some(kept @ Kept { how: KeptAs::Damaged(_), file: Some(file), .. }) => {
+                match catalog.damage_of(file).await?.filter(|known| known.is_here) {
+                    Some(known) => pending(Cause::Damaged { found: known.found }),
+                    None => Standing::Safe { kept, next },
+                }
+            }
             Some(kept) => Standing::Safe { kept, next },
             None => pending(Cause::Displaced),
         },
@@ -301,6 +317,10 @@ async fn kept(catalog: &Catalog, row: &AssetRow) -> Result<Option<Kept>, Catalog
     // A still that has lost its video is in the Live Photo that it was.
     let has = |stored| [stored, still_of(&stored)].map(Some).contains(&row.content_hash);
     if live.any(|membership| membership.content_hash.is_some_and(has)) {
+        let known = catalog.damage_of(file).await?;
+        if known.is_some_and(|known| known.part == Part::Original) {
+            return Ok(kept(Some(file), None, KeptAs::Damaged(albums)));
+        }
         return Ok(kept(Some(file), catalog.receipt(file).await?, KeptAs::It(albums)));
     }
     let Some(content) = &row.content_hash else { return Ok(None) };

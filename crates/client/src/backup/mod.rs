@@ -34,6 +34,7 @@ mod listing;
 mod magic;
 pub mod marks;
 mod memory;
+mod mend;
 mod names;
 pub mod offer;
 mod opening;

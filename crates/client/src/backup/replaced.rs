@@ -15,12 +15,15 @@ use crate::library::raw;
 use crate::versions::has_chosen_earlier;
 
 impl Run {
-    /// Everything but sending, for which it says `None`.
+    /// Everything but sending, for which it says `None`: also where the server has it, and damaged.
     pub(super) async fn settle_known(
         &self,
         place: &Place<'_>,
         content: &ContentHash,
     ) -> Result<Option<Settled>, AssetError> {
+        if self.catalog.damaged_with_content(self.session.account, content).await?.is_some() {
+            return Ok(None);
+        }
         let decision = self.decide(place, content, false).await?;
         self.settle_decided(place, content, false, decision).await
     }

@@ -73,6 +73,8 @@ fn named(path: &Path, reason: &str) -> Named {
 pub struct BackupReport {
     /// Sent and committed.
     pub uploaded: u64,
+    /// Of these, those of which the server's copy was damaged, and which were sent again.
+    pub mended: u64,
     /// In the vault already, from elsewhere or another folder; nothing was sent.
     pub linked: u64,
     /// Taken out of the vault's trash; nothing was sent.

@@ -20,6 +20,7 @@ use super::error::{AssetError, BackupError};
 use super::hash::{Hashed, hash, is_kept};
 use super::head_start::Head;
 use super::identify::Asset;
+use super::mend::Mended;
 use super::plan::{self, ContentDecision, decide_content, deleted_reason};
 use super::run::{GONE, Run};
 use crate::appearance::Appearance;
@@ -229,12 +230,14 @@ impl Run {
             return Err(AssetError::Stopped);
         }
         if !job.is_new {
+            let mended = self.mend(job).await?;
             let place = job.place();
             let settled = match self.settle_job(job, &place).await {
                 Err(AssetError::Api(failure)) if !failure.conflicts().is_empty() => return Ok(Step::Anew),
                 settled => settled?,
             };
             if let Some(settled) = settled {
+                let settled = self.settled_as_mended(job, settled, mended).await?;
                 self.forget_head_start(&job.asset, &job.content).await?;
                 self.pass_on(&job.asset, settled.file, false).await?;
                 return Ok(Step::Settled(settled));
@@ -245,6 +248,23 @@ impl Run {
             return Ok(updated.map_or(Step::Anew, Step::Settled));
         }
         self.send(job).await.map(Step::Sent)
+    }
+
+    /// What was mended was sent, wherever else it went. What its thumbnail is made of stands in the catalog before that is due.
+    async fn settled_as_mended(
+        &self,
+        job: &Job,
+        settled: Settled,
+        mended: Option<Mended>,
+    ) -> Result<Settled, AssetError> {
+        let Some(Mended { file, needs_thumbnail }) = mended else { return Ok(settled) };
+        let settled = Settled { outcome: Outcome::Uploaded, ..settled };
+        if needs_thumbnail {
+            self.record(&job.place(), Some(job.content), &settled).await?;
+            self.catalog.make_thumbnail_again(file, &job.asset.catalogued()).await?;
+            self.thumbnails_are_due();
+        }
+        Ok(settled)
     }
 
     pub(super) async fn decide(

@@ -74,6 +74,8 @@ pub enum KeptAs {
     It(Vec<String>),
     /// As a version that its owner replaced by an earlier one, which is in these albums.
     Replaced(Vec<String>),
+    /// As it is here, in these albums, and the server's copy is known to be damaged.
+    Damaged(Vec<String>),
     /// Its owner deleted it there.
     Deleted,
 }
@@ -105,6 +107,11 @@ pub enum Cause {
     },
     /// The vault has another version of its file now, and it was not looked yet whether this one is kept there.
     Displaced,
+    /// The server's copy of it is damaged.
+    Damaged {
+        /// When that was found, µs since the epoch.
+        found: i64,
+    },
     /// There was no room.
     NoRoom {
         /// In these words.
@@ -254,6 +261,11 @@ impl fmt::Display for Kept {
                 ", in {}. An earlier version was brought back there, so what lies here is not sent again; `darkslide versions {file}` lists what can be had.",
                 albums.join(", ")
             ),
+            KeptAs::Damaged(albums) => write!(
+                formatter,
+                ", in {}. The server's copy is damaged: whoever still has it sends it again with the next backup.",
+                albums.join(", ")
+            ),
             KeptAs::Deleted => formatter.write_str(", and deleted from the vault since."),
         }
     }
@@ -301,6 +313,10 @@ fn write_pending(formatter: &mut fmt::Formatter<'_>, cause: &Cause, next: &Next)
             "the vault has another version of it now".to_owned(),
             "the next backup looks whether this one is kept there",
         ),
+        Cause::Damaged { found } => (
+            format!("the server's copy was found to be damaged on {}", day(*found)),
+            "it is sent again by the next backup",
+        ),
         Cause::Back => {
             ("it was removed to free space, and is back".to_owned(), "the next backup looks at it")
         }
@@ -322,7 +338,13 @@ mod tests {
         let told = |cause: &Cause, next: &Next| {
             Standing::Pending { cause: cause.clone(), next: next.clone() }.to_string()
         };
-        let causes = [Cause::New, Cause::Changed { since: 0 }, Cause::Displaced, Cause::Back];
+        let causes = [
+            Cause::New,
+            Cause::Changed { since: 0 },
+            Cause::Displaced,
+            Cause::Damaged { found: 0 },
+            Cause::Back,
+        ];
         let mut text = String::new();
         for next in [
             Next::Run,
@@ -388,6 +410,7 @@ mod tests {
             safe(KeptAs::It(albums()), Next::Run),
             safe(KeptAs::It(albums()), excluded),
             safe(KeptAs::Replaced(albums()), Next::Run),
+            safe(KeptAs::Damaged(albums()), Next::Run),
             safe(KeptAs::Deleted, Next::Run),
             Standing::Absent {
                 why: Absence::Offline("it is empty".to_owned()),

@@ -139,7 +139,7 @@ impl Run {
         let key = Arc::new(file_key(&collection, before)?);
         let thumbnail_is_due = self.settings.thumbnailer.may_make(&job.asset().subject());
         let album = Album { id: before.collection, key: collection };
-        let [original, thumbnail] = self.send_contents(job, &album, &key).await?;
+        let [original, thumbnail] = self.send_contents(job, &album, &key, PLACEHOLDER).await?;
         let supersedes = superseded(job, before).await;
         let objects = [&original, &thumbnail];
         let request = self.update_request(job, &edited, &key, objects, !thumbnail_is_due, supersedes);
@@ -188,12 +188,13 @@ impl Run {
         Ok(false)
     }
 
-    /// Sends the original under its file's key, and the placeholder: together where one request takes both.
-    async fn send_contents(
+    /// Sends the original under its file's key, and a thumbnail: together where one request takes both.
+    pub(super) async fn send_contents(
         &self,
         job: &Job,
         album: &Album,
         key: &Arc<FileKey>,
+        jpeg: &[u8],
     ) -> Result<[StoredObject; 2], AssetError> {
         loop {
             let mut objects = Vec::with_capacity(2);
@@ -210,7 +211,7 @@ impl Run {
                 }
                 None => self.send_original(job, album, Some(Arc::clone(key))).await?.1,
             };
-            let thumbnail = blob::seal(&**key, PLACEHOLDER);
+            let thumbnail = blob::seal(&**key, jpeg);
             let (header, bytes) = (thumbnail.header, thumbnail.ciphertext.into());
             let thumbnail = stored(self.session.account, header, bytes, &mut objects);
             match self.send_objects(job, &objects).await {

@@ -14,6 +14,7 @@ mod assets;
 mod changes;
 mod contents;
 mod cursor;
+mod damaged;
 mod files;
 mod full_disk;
 mod head_starts;
@@ -43,6 +44,7 @@ pub use assets::{AlbumMark, AssetRow, AssetState, Failing, Fingerprint, SettledR
 pub use changes::ChangedRows;
 pub use contents::{content_mark, still_of};
 pub use cursor::{Feed, Spans};
+pub use damaged::{DamagedFile, LookedAt, Part, SAID_BY_THE_SERVER};
 pub use files::{FileFilter, FileRow};
 pub use full_disk::{FullDisk, SqlFailure, full_disk};
 pub(crate) use head_starts::LARGE_OBJECT_MIN;

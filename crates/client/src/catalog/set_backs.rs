@@ -306,7 +306,7 @@ const TO_BE_SENT: &str = "UPDATE assets SET state = 'blocked', reason = $1, file
                  AND (files.content_hash = assets.content_hash OR before.file IS NOT NULL)))";
 
 /// What is only of use with what is not there any more.
-const LET_GO: [&str; 11] = [
+const LET_GO: [&str; 12] = [
     "DELETE FROM thumbnails_due WHERE NOT EXISTS (SELECT 1 FROM files JOIN files_before AS before
          ON before.file = files.file AND before.collection = files.collection
              AND before.encrypted_key = files.encrypted_key
@@ -316,6 +316,7 @@ const LET_GO: [&str; 11] = [
              AND before.encrypted_key = files.encrypted_key
          WHERE files.file = sync_detached_files.file)",
     "DELETE FROM receipts WHERE file NOT IN (SELECT file FROM files)",
+    "DELETE FROM damaged_files WHERE file NOT IN (SELECT file FROM files)",
     "DELETE FROM device_albums WHERE NOT EXISTS (SELECT 1 FROM collections JOIN collections_before AS before
          ON before.id = collections.id AND before.encrypted_key = collections.encrypted_key
          WHERE collections.id = device_albums.collection)",

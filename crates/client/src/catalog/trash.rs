@@ -6,6 +6,7 @@ use sqlx::{FromRow, Row, SqliteConnection, sqlite::SqliteRow};
 use std::collections::BTreeSet;
 
 use super::changes::{ROWS, statement};
+use super::damaged::TO_BE_MENDED;
 use super::{Catalog, CatalogError, Feed, cursor, files::content_hash_of};
 
 /// One entry of the trash feed, opened.
@@ -96,9 +97,9 @@ impl Catalog {
 
     /// The files that are no longer what this device has of them under a root: their owner deleted them, whether they can still be taken out of the trash
     /// or not, or somebody edited them since; a still is in the Live Photo that it became. What an asset holds of such a file may be nowhere else, unless its owner replaced it
-    /// by an earlier version.
+    /// by an earlier version. With them come those that are what this device has, and whose copy on the server is damaged.
     pub async fn displaced_files(&self, root: &[u8]) -> Result<BTreeSet<FileId>, CatalogError> {
-        let ids: Vec<i64> = sqlx::query_scalar(
+        let mut ids: Vec<i64> = sqlx::query_scalar(
             "SELECT file FROM trash WHERE restored = 0
              UNION SELECT assets.file FROM assets JOIN files ON files.file = assets.file
              WHERE assets.root = $1 AND assets.state = 'backed_up' AND files.deleted = 0
@@ -110,6 +111,7 @@ impl Catalog {
         .bind(root)
         .fetch_all(&self.pool)
         .await?;
+        ids.extend(sqlx::query_scalar::<_, i64>(TO_BE_MENDED).bind(root).fetch_all(&self.pool).await?);
         Ok(ids.into_iter().map(FileId).collect())
     }
 
