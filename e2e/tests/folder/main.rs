@@ -10,6 +10,7 @@ mod edits;
 mod faults;
 mod gate;
 mod live;
+mod mending;
 mod names;
 mod on_the_way;
 mod passes;

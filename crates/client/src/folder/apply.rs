@@ -6,6 +6,7 @@
 //! longer holds is left to the next pass. A crash anywhere leaves effects without their notes, which the next pass finds as they are.
 
 mod bringing;
+mod mending;
 mod news;
 mod removals;
 mod sending;
@@ -137,6 +138,7 @@ impl Hands<'_> {
         }
         self.send(sent).await?;
         self.bring(brought).await?;
+        self.mend().await?;
         if !noted.is_empty() {
             self.must_be_healthy().await?;
         }

@@ -201,7 +201,7 @@ impl Hands<'_> {
         Ok(())
     }
 
-    fn tell(&mut self, done: BackupReport) {
+    pub(super) fn tell(&mut self, done: BackupReport) {
         self.report.uploaded += done.uploaded;
         self.report.linked += done.linked;
         self.report.restored += done.untrashed;

@@ -1,0 +1,78 @@
+//! What the server is known to have damaged, and the folder has as both agreed on it, is sent again.
+//!
+//! Each file is read first: what is something else by now is nobody's replacement, and what changed is for the plan.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use darkslide_crypto::ContentHash;
+
+use super::Hands;
+use crate::backup::offer::{Offer, offer};
+use crate::download::blocking;
+use crate::feed;
+use crate::folder::SyncError;
+use crate::folder::reconcile::{Base, RelativePath};
+use crate::folder::scan::{Stat, content_of};
+use crate::library::path_of;
+
+impl Hands<'_> {
+    /// Sends it again, as the same files.
+    pub(super) async fn mend(&mut self) -> Result<(), SyncError> {
+        let damaged = self.catalog.damaged_in_folder(self.row.id).await?;
+        if damaged.is_empty() || self.is_stopped() {
+            return Ok(());
+        }
+        self.must_be_healthy().await?;
+        let (mut offers, mut contents) = (Vec::new(), HashSet::new());
+        for (path, row) in self.catalog.sync_base_at(self.row.id, &damaged).await? {
+            let Base::Synced(agreed) = row.base else { continue };
+            // One copy is enough.
+            if contents.contains(&agreed.content) {
+                continue;
+            }
+            let whole = self.whole(&path);
+            let read = blocking(move || read_as_agreed(&whole, &row.stat)).await;
+            match read {
+                Ok(Some(content)) if content == agreed.content => {
+                    contents.insert(content);
+                    offers.push(Offer { path: path_of(&path), replaces: None, restores: None });
+                }
+                Ok(Some(_)) => self.is_no_replacement(&path, "it is not what it was when it was sent"),
+                // It changed: the plan deals with that.
+                Ok(None) => {}
+                Err(error) => self.is_no_replacement(&path, &error.to_string()),
+            }
+        }
+        if offers.is_empty() {
+            return Ok(());
+        }
+        let (session, catalog) = (Arc::clone(self.session), self.catalog.clone());
+        let root = &self.row.folder.path;
+        let done = Box::pin(offer(session, catalog, root, offers, self.settings, self.events, self.stop));
+        let done = done.await?;
+        feed::pull(self.session, self.catalog).await?;
+        self.tell(done);
+        Ok(())
+    }
+
+    fn is_no_replacement(&mut self, path: &RelativePath, why: &str) {
+        let reason = format!("the server's copy is damaged, and this one cannot be sent again: {why}");
+        self.report.fails(path_of(path).display().to_string(), &reason);
+    }
+}
+
+/// What is in a file that still is as it was when both sides agreed on it; none where it is not.
+fn read_as_agreed(path: &Path, agreed: &Stat) -> io::Result<Option<ContentHash>> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let before = file.metadata()?;
+    let is_as_agreed = before.is_file() && Stat::of(&before) == *agreed;
+    if is_as_agreed { content_of(&mut file, &before, |_| {}) } else { Ok(None) }
+}
