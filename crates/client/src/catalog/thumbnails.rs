@@ -47,6 +47,8 @@ pub struct SentThumbnail {
     pub version: Option<Version>,
 }
 
+const DUE: &str = "SELECT * FROM thumbnails_due WHERE number > $1 ORDER BY number LIMIT $2";
+
 impl FromRow<'_, SqliteRow> for DueRow {
     fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
         Ok(Self {
@@ -61,11 +63,7 @@ impl FromRow<'_, SqliteRow> for DueRow {
 impl Catalog {
     /// The next thumbnails to be made, behind the given place in the order.
     pub async fn thumbnails_due(&self, after: i64, limit: u32) -> Result<Vec<DueRow>, CatalogError> {
-        Ok(sqlx::query_as("SELECT * FROM thumbnails_due WHERE number > $1 ORDER BY number LIMIT $2")
-            .bind(after)
-            .bind(limit)
-            .fetch_all(&self.pool)
-            .await?)
+        Ok(sqlx::query_as(DUE).bind(after).bind(limit).fetch_all(&self.pool).await?)
     }
 
     /// The same, with what making them needs, in as many questions for all as for one.
@@ -76,7 +74,9 @@ impl Catalog {
         limit: usize,
     ) -> Result<Vec<DueThumbnail>, CatalogError> {
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        let rows = self.thumbnails_due(after, limit).await?;
+        // One look: what becomes due anew between two would seem to have neither file nor asset.
+        let mut look = self.pool.begin().await?;
+        let rows: Vec<DueRow> = sqlx::query_as(DUE).bind(after).bind(limit).fetch_all(&mut *look).await?;
         let Some(until) = rows.last().map(|row| row.number) else { return Ok(Vec::new()) };
         let memberships: Vec<FileRow> = sqlx::query_as(
             "SELECT files.* FROM thumbnails_due JOIN files ON files.file = thumbnails_due.file
@@ -88,7 +88,7 @@ impl Catalog {
         .bind(after)
         .bind(until)
         .bind(owner.0)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *look)
         .await?;
         let assets: Vec<AssetRow> = sqlx::query_as(
             "SELECT assets.* FROM thumbnails_due
@@ -97,8 +97,9 @@ impl Catalog {
         )
         .bind(after)
         .bind(until)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *look)
         .await?;
+        drop(look);
         let mut of_file: HashMap<FileId, Vec<FileRow>> = HashMap::new();
         for membership in memberships {
             of_file.entry(membership.id).or_default().push(membership);
