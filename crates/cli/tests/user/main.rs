@@ -30,6 +30,7 @@ mod sync_accounts;
 mod sync_chaos;
 #[cfg(target_os = "linux")]
 mod sync_faults;
+mod sync_ledger;
 mod sync_trash;
 mod takeout;
 mod vault;
