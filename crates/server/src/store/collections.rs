@@ -33,8 +33,7 @@ impl Store {
         request: &CreateCollectionRequest,
     ) -> Result<Collection, ChangeError> {
         check_new(request)?;
-        let id = CollectionId(self.next_id().await?);
-        let mut tx = self.begin_for(account, Reach::default()).await?;
+        let (mut tx, ids) = self.begin_making(account, 1).await?;
         must_have_keys(&mut tx, account).await?;
         let singular = request.kind.is_singular().then(|| format!("{account}/{}", request.kind.as_str()));
         if let Some(singular) = &singular {
@@ -48,10 +47,15 @@ impl Store {
             }
         }
         let version = self.allocate_versions(&mut tx, 1).await?;
-        let new = NewCollection { id, version, singular, request };
-        let mut made = insert_collections(&mut tx, account, &[new], self.now()).await?;
+        let new = ids.into_iter().map(|id| NewCollection {
+            id: CollectionId(id),
+            version,
+            singular: singular.clone(),
+            request,
+        });
+        let made = insert_collections(&mut tx, account, &new.collect::<Vec<_>>(), self.now()).await?;
         tx.commit().await?;
-        Ok(made.remove(&id).ok_or(StoreError::Malformed("collection"))?)
+        Ok(made.into_values().next().ok_or(StoreError::Malformed("collection"))?)
     }
 
     /// Makes collections of the kinds of which an account may have several, all or none; those that are there already are returned. They
@@ -71,8 +75,7 @@ impl Store {
         if keys.len() < requests.len() {
             return Err(ChangeError::Malformed("a collection's key comes twice"));
         }
-        let ids = self.next_ids(requests.len()).await?;
-        let mut tx = self.begin_for(account, Reach::default()).await?;
+        let (mut tx, ids) = self.begin_making(account, requests.len()).await?;
         must_have_keys(&mut tx, account).await?;
         let after = tx.clock_of(account);
         let mut known =
@@ -101,6 +104,21 @@ impl Store {
         let collections = requests.iter().map(|request| known.remove(&request.encrypted_key.0));
         let collections: Option<Vec<Collection>> = collections.collect();
         Ok(CreatedCollections { collections: collections.ok_or(StoreError::Malformed("collection"))?, span })
+    }
+
+    /// Begins a transaction that makes collections, with a number for each. They are later than those of all collections that the account has, whoever
+    /// drew a number first: of two devices that make an album of one name at the same moment, the one that has the higher number sees the other's.
+    async fn begin_making(&self, account: AccountId, count: usize) -> Result<(Tx, Vec<i64>), StoreError> {
+        let mut newest = 0;
+        loop {
+            let ids = self.next_ids_after(newest, count).await?;
+            let mut tx = self.begin_for(account, Reach::default()).await?;
+            newest = newest_collection(&mut tx, account).await?;
+            if ids.first().is_none_or(|first| *first > newest) {
+                return Ok((tx, ids));
+            }
+            tx.undo().await?;
+        }
     }
 
     /// The account's collections that changed after `since`, tombstones included, oldest change first; at most `limit`.
@@ -286,6 +304,12 @@ async fn must_have_keys(tx: &mut Tx, account: AccountId) -> Result<(), ChangeErr
         .fetch_optional(&mut **tx)
         .await?;
     if row.is_some() { Ok(()) } else { Err(ChangeError::Malformed("the account has no keys yet")) }
+}
+
+/// The highest number of a collection of the account, tombstones included; 0 where it has none.
+async fn newest_collection(tx: &mut Tx, account: AccountId) -> Result<i64, StoreError> {
+    let text = "SELECT COALESCE(MAX(id), 0) FROM collections WHERE owner_id = $1";
+    Ok(sqlx::query(text).bind(account.0).fetch_one(&mut **tx).await?.try_get(0)?)
 }
 
 /// A collection that is about to be made.

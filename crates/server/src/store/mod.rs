@@ -264,11 +264,16 @@ impl Store {
         Ok(id)
     }
 
-    /// As many ids as are asked for, which nothing else has. Not inside a transaction: on SQLite nobody else can write then.
+    /// As many ids as are asked for, which nothing else has, in order. Not inside a transaction: on SQLite nobody else can write then.
     pub(crate) async fn next_ids(&self, count: usize) -> Result<Vec<i64>, StoreError> {
+        self.next_ids_after(0, count).await
+    }
+
+    /// The same, all of them later than one that was given out, whoever drew that.
+    pub(crate) async fn next_ids_after(&self, after: i64, count: usize) -> Result<Vec<i64>, StoreError> {
         let mut ids = Vec::with_capacity(count);
-        for _ in 0..count {
-            ids.push(self.next_id().await?);
+        while ids.len() < count {
+            ids.extend(Some(self.next_id().await?).filter(|id| *id > after));
         }
         Ok(ids)
     }
