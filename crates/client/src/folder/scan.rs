@@ -15,7 +15,7 @@ use darkslide_media::file_type::{FileType, HEAD_LEN, classify};
 
 use super::mounts::Mounts;
 use super::reconcile::{Base, DiskId, Local, Present, RelativePath, Step};
-use super::still::Tree;
+use super::still::{Since, Tree};
 use super::{aside, marker};
 use crate::catalog::BaseRow;
 use crate::error::quoted;
@@ -25,6 +25,9 @@ use crate::library::{PassReason, PassedOver, raw};
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 1 << 20;
+
+/// Bytes of text at least that are no beginning of a picture: what formats begin with is shorter, or no text.
+const TEXT_LEN: usize = 64;
 
 /// All that one `stat` says of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,49 +108,17 @@ pub fn scan(
     mounts: &Mounts,
     settling: Settling,
     now: SystemTime,
-    mut progress: impl FnMut(&Path, u64),
+    progress: impl FnMut(&Path, u64),
 ) -> io::Result<Scan> {
     let mut scan = Scan { is_listed: true, ..Scan::default() };
     let mut found = Vec::new();
-    let (tree, passed_over) = Tree::walk(root, |path, stat| found.push((path, stat)))?;
-    let (mut seen, mut no_pictures) = (HashMap::new(), Vec::new());
+    let (tree, mut passed_over) = Tree::walk(root, |path, stat| found.push((path, stat)))?;
+    let before = std::mem::take(&mut memory.seen);
+    let (seen, unknown, no_pictures) = (HashMap::new(), HashMap::new(), Vec::new());
+    let mut eyes = Eyes { root, base, before, settling, now, progress, seen, unknown, no_pictures };
     for (path, stat) in found {
-        let key = raw(&path);
-        let row = base.get(&key);
-        if let Some(BaseRow { base: Base::Synced(agreed), stat: before }) = row
-            && *before == stat
-        {
-            let here = Present { content: agreed.content, disk: stat.disk, size: stat.size };
-            scan.local.insert(key, Local::Present(here));
-            continue;
-        }
-        let known = match memory.seen.get(&key) {
-            Some((before, known)) if *before == stat => Some(*known),
-            _ => scan.look(root, &path, &key, settling, now, &mut progress),
-        };
-        let is_agreed = matches!(row, Some(BaseRow { base: Base::Synced(_), .. }));
-        match known {
-            Some(Known::Content(content)) => {
-                if let Some(row) = row
-                    && let Base::Synced(agreed) = row.base
-                    && agreed.content == content
-                {
-                    scan.touched.push((key.clone(), *row));
-                }
-                scan.put(key.clone(), Present { content, disk: stat.disk, size: stat.size }, stat);
-            }
-            // A picture was agreed on here, and what is there now is none: nothing is concluded.
-            Some(Known::NotMedia) if is_agreed => {
-                scan.local.insert(key.clone(), Local::Unknown { size: stat.size, grows: false });
-            }
-            Some(Known::NotMedia) => no_pictures.push(stat),
-            None => {}
-        }
-        if let Some(known) = known {
-            seen.insert(key, (stat, known));
-        }
+        scan.meet(&path, stat, &mut eyes);
     }
-    memory.seen = seen;
     let mut hidden = Vec::new();
     for passed in &passed_over {
         let below = passed.path.strip_prefix(root).map(Path::to_owned).unwrap_or_default();
@@ -160,9 +131,38 @@ pub fn scan(
         }
         hidden.push(below);
     }
-    scan.tell_absent((root, &tree), base, &hidden, (&passed_over, &no_pictures));
+    scan.tell_absent(&tree, &hidden, &mut passed_over, &mut eyes);
+    memory.seen = eyes.seen;
     scan.tell_hidden(root, base, mounts);
     Ok(scan)
+}
+
+/// What files are looked at with.
+struct Eyes<'a, P> {
+    root: &'a Path,
+    base: &'a BTreeMap<RelativePath, BaseRow>,
+    /// What was found out at earlier looks.
+    before: HashMap<RelativePath, (Stat, Known)>,
+    settling: Settling,
+    now: SystemTime,
+    progress: P,
+    /// What is found out at this one.
+    seen: HashMap<RelativePath, (Stat, Known)>,
+    /// Files of which nothing was found out.
+    unknown: HashMap<RelativePath, Stat>,
+    /// Files that are no pictures.
+    no_pictures: Vec<Stat>,
+}
+
+impl<P> Eyes<'_, P> {
+    /// Whether a file with this path was met already, and was what it is.
+    fn has_met(&self, scan: &Scan, key: &RelativePath, stat: Stat) -> bool {
+        let is_agreed = self.base.get(key).is_some_and(|row| row.stat == stat);
+        match scan.local.get(key) {
+            Some(Local::Present(here)) if is_agreed => here.disk == stat.disk,
+            _ => self.seen.get(key).map(|(seen, _)| seen).or(self.unknown.get(key)) == Some(&stat),
+        }
+    }
 }
 
 impl Scan {
@@ -181,20 +181,56 @@ impl Scan {
         self.local.insert(path, Local::Present(here));
     }
 
+    /// Notes what a file is that was met.
+    fn meet<P: FnMut(&Path, u64)>(&mut self, path: &Path, stat: Stat, eyes: &mut Eyes<'_, P>) {
+        let key = raw(path);
+        let row = eyes.base.get(&key);
+        if let Some(BaseRow { base: Base::Synced(agreed), stat: before }) = row
+            && *before == stat
+        {
+            let here = Present { content: agreed.content, disk: stat.disk, size: stat.size };
+            self.local.insert(key, Local::Present(here));
+            return;
+        }
+        let known = match eyes.before.get(&key) {
+            Some((before, known)) if *before == stat => Some(*known),
+            _ => self.look(path, &key, eyes),
+        };
+        let is_agreed = matches!(row, Some(BaseRow { base: Base::Synced(_), .. }));
+        match known {
+            Some(Known::Content(content)) => {
+                if let Some(row) = row
+                    && let Base::Synced(agreed) = row.base
+                    && agreed.content == content
+                {
+                    self.touched.push((key.clone(), *row));
+                }
+                self.put(key.clone(), Present { content, disk: stat.disk, size: stat.size }, stat);
+            }
+            // A picture was agreed on here, and what is there now is none: nothing is concluded.
+            Some(Known::NotMedia) if is_agreed => {
+                self.local.insert(key.clone(), Local::Unknown { size: stat.size, grows: false });
+            }
+            Some(Known::NotMedia) => eyes.no_pictures.push(stat),
+            None => {}
+        }
+        match known {
+            Some(known) => drop(eyes.seen.insert(key, (stat, known))),
+            None => drop(eyes.unknown.insert(key, stat)),
+        }
+    }
+
     /// Finds out what a file is that is new, or not what it was. None where that is not known for now.
-    fn look(
+    fn look<P: FnMut(&Path, u64)>(
         &mut self,
-        root: &Path,
         path: &Path,
         key: &RelativePath,
-        settling: Settling,
-        now: SystemTime,
-        progress: &mut impl FnMut(&Path, u64),
+        eyes: &mut Eyes<'_, P>,
     ) -> Option<Known> {
-        let whole = root.join(path);
-        let (size, looked) = match look(&whole, settling, now, |bytes| {
+        let whole = eyes.root.join(path);
+        let (size, looked) = match look(&whole, eyes.settling, eyes.now, |bytes| {
             self.bytes_read += bytes;
-            progress(&whole, bytes);
+            (eyes.progress)(&whole, bytes);
         }) {
             Ok(looked) => looked,
             // It went away between two looks.
@@ -219,23 +255,23 @@ impl Scan {
     }
 
     /// Of what was agreed on and was not met: what is only hidden is unknown, and so is what the system says anything else of but that
-    /// there is no such file, and everything if anything moved meanwhile. What has only another name, one that is passed over or that makes no picture of it, lies aside.
-    fn tell_absent(
+    /// there is no such file, and whatever may have moved meanwhile. What has only another name, one that is passed over or that makes no picture of it, lies aside.
+    fn tell_absent<P: FnMut(&Path, u64)>(
         &mut self,
-        (root, tree): (&Path, &Tree),
-        base: &BTreeMap<RelativePath, BaseRow>,
+        tree: &Tree,
         hidden: &[PathBuf],
-        (passed_over, no_pictures): (&[PassedOver], &[Stat]),
+        passed_over: &mut Vec<PassedOver>,
+        eyes: &mut Eyes<'_, P>,
     ) {
         let mut missing = Vec::new();
-        for (path, row) in base {
+        for (path, row) in eyes.base {
             let Base::Synced(agreed) = row.base else { continue };
             if self.local.contains_key(path) {
                 continue;
             }
             let below = crate::library::path_of(path);
             let is_hidden = hidden.iter().any(|hidden| below.starts_with(hidden));
-            if is_hidden || !is_absent(&root.join(&below)) {
+            if is_hidden || !is_absent(&eyes.root.join(&below)) {
                 self.local.insert(path.clone(), Local::Unknown { size: agreed.size, grows: false });
             } else {
                 missing.push((path, agreed.disk, row.stat));
@@ -244,14 +280,24 @@ impl Scan {
         if missing.is_empty() {
             return;
         }
-        if !tree.is_still(root) {
-            let unknown = |(path, _, stat): (&RelativePath, _, Stat)| {
-                (path.clone(), Local::Unknown { size: stat.size, grows: false })
-            };
-            self.local.extend(missing.into_iter().map(unknown));
-            self.is_moving = true;
-            return;
-        }
+        let since = tree.since(eyes.root);
+        let came: Option<HashSet<DiskId>> =
+            since.as_ref().map(|since| since.files.iter().map(|(_, stat)| stat.disk).collect());
+        // Under whichever name it came: what becomes of it, the next look tells.
+        let mut unsure = HashSet::new();
+        missing.retain(|(path, disk, stat)| {
+            let may_be_there = came.as_ref().is_none_or(|came| came.contains(disk));
+            if may_be_there {
+                self.local.insert((*path).clone(), Local::Unknown { size: stat.size, grows: false });
+                unsure.insert(*disk);
+            }
+            !may_be_there
+        });
+        self.is_moving |= !unsure.is_empty();
+        let Some(mut since) = since else { return };
+        since.files.retain(|(_, stat)| !unsure.contains(&stat.disk));
+        self.tell_since(&since, eyes);
+        passed_over.extend(since.passed_over);
         missing.retain(|(_, disk, _)| *disk != DiskId::default());
         // What is met under a name of its own was renamed or copied to there, whatever else leads to it.
         let met: HashSet<DiskId> = self.stats.values().map(|stat| stat.disk).collect();
@@ -259,9 +305,29 @@ impl Scan {
         let missed: HashMap<_, _> = missing.iter().map(|(_, disk, stat)| (*disk, *stat)).collect();
         let mut aside = aside::find(passed_over, &missed);
         // What only its old name said to be a picture is there still.
-        aside.extend(aside::among(no_pictures.iter().copied(), &missed));
+        aside.extend(aside::among(eyes.no_pictures.iter().copied(), &missed));
         let lie_aside = missing.into_iter().filter(|(_, disk, _)| aside.contains(disk));
         self.local.extend(lie_aside.map(|(path, ..)| (path.clone(), Local::Aside)));
+    }
+
+    /// Of the one folder in which something came or went since: what came may be a copy of what is missing, and what went is no other place of it.
+    fn tell_since<P: FnMut(&Path, u64)>(&mut self, since: &Since, eyes: &mut Eyes<'_, P>) {
+        let Some(folder) = &since.folder else { return };
+        let there: HashSet<RelativePath> = since.files.iter().map(|(path, _)| raw(path)).collect();
+        for (path, local) in &mut self.local {
+            if let Local::Present(here) = *local
+                && crate::library::path_of(path).parent() == Some(folder)
+                && !there.contains(path)
+            {
+                self.stats.remove(path);
+                *local = Local::Unknown { size: here.size, grows: false };
+            }
+        }
+        for (path, stat) in &since.files {
+            if !eyes.has_met(self, &raw(path), *stat) {
+                self.meet(path, *stat, eyes);
+            }
+        }
     }
 
     /// Of what was agreed on where a disk was mounted and is not, or the other way round, nothing is known, whatever is there now.
@@ -305,6 +371,9 @@ fn look(
     (&mut file).take(HEAD_LEN as u64).read_to_end(&mut head)?;
     let media = match classify(path.file_name().unwrap_or_default(), &head) {
         FileType::Media(media) => media,
+        FileType::NotMedia(_) if is_text(&head) => {
+            return Ok((before.len(), Looked::Known(Known::NotMedia)));
+        }
         // Something that is being written may have no head yet.
         FileType::NotMedia(_) => {
             let kind = darkslide_media::file_type::MediaKind::Image;
@@ -327,6 +396,20 @@ fn look(
         return Ok((before.len(), Looked::Unsettled(wait)));
     };
     Ok((before.len(), Looked::Known(Known::Content(content))))
+}
+
+/// Whether a file that is no picture begins with text: of a log that a program goes on writing to it need not be waited for that it settles. Anything else may
+/// be a picture whose head is still to be filled in, or that only its name makes one.
+fn is_text(head: &[u8]) -> bool {
+    let whole = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        // A character at its end may be cut.
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(head.get(..error.valid_up_to()).unwrap_or_default()).unwrap_or_default()
+        }
+        Err(_) => return false,
+    };
+    whole.len() >= TEXT_LEN && whole.chars().all(|one| !one.is_control() || one.is_ascii_whitespace())
 }
 
 /// What a file has from here on; none if it was written to since `before`.
@@ -360,58 +443,134 @@ mod tests {
     use std::fs;
     use std::time::Duration;
 
+    fn picture(number: u8) -> Vec<u8> {
+        [&[0xFF, 0xD8, 0xFF, 0xE0, 0, 2][..], b"picture", &[number, 0xFF, 0xD9]].concat()
+    }
+
+    /// A folder with pictures, of which all but `2025/new.jpg` are agreed on, and one that was deleted. `meanwhile` is done while a look reads what is new.
+    fn look_while(meanwhile: impl Fn(&Path)) -> Scan {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let mut base = BTreeMap::new();
+        for (number, name) in (0_u8..).zip(["Inbox/Trip/a.jpg", "2025/b.jpg", "2025/c.jpg"]) {
+            let path = root.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, picture(number)).unwrap();
+            let stat = Stat::of(&path.symlink_metadata().unwrap());
+            let agreed = Synced {
+                content: ContentHash::of(&picture(number)),
+                disk: stat.disk,
+                size: stat.size,
+                file: FileId(1),
+                version: Version(1),
+                absent_since: None,
+            };
+            base.insert(raw(Path::new(name)), BaseRow { base: Base::Synced(agreed), stat });
+        }
+        fs::write(root.join("2025/new.jpg"), picture(9)).unwrap();
+        // The clock of a file system ticks a few hundred times a second.
+        std::thread::sleep(Duration::from_millis(20));
+        fs::remove_file(root.join("2025/b.jpg")).unwrap();
+        let mut is_done = false;
+        let scan = scan(
+            &root,
+            &base,
+            &mut Memory::default(),
+            &Mounts::default(),
+            Settling { photos: Duration::ZERO, videos: Duration::ZERO, incomplete: Duration::ZERO },
+            SystemTime::now() + Duration::from_mins(1),
+            |path, _| {
+                if !std::mem::replace(&mut is_done, true) {
+                    assert!(path.ends_with("2025/new.jpg"));
+                    std::thread::sleep(Duration::from_millis(20));
+                    meanwhile(&root);
+                }
+            },
+        );
+        assert!(is_done);
+        scan.unwrap()
+    }
+
+    fn at<'s>(scan: &'s Scan, path: &str) -> Option<&'s Local> {
+        scan.local.get(&raw(Path::new(path)))
+    }
+
     /// A look reads what is new, and meanwhile somebody tidies up.
     #[test]
     fn what_moves_during_a_look_is_not_gone() {
         for moves in [false, true] {
-            let folder = tempfile::tempdir().unwrap();
-            let root = folder.path().canonicalize().unwrap();
-            let old = root.join("Inbox/Trip/a.jpg");
-            for path in [&old, &root.join("2025/b.jpg"), &root.join("2025/new.jpg")] {
-                fs::create_dir_all(path.parent().unwrap()).unwrap();
-                fs::write(path, [&[0xFF, 0xD8, 0xFF, 0xE0, 0, 2][..], b"picture", &[0xFF, 0xD9]].concat())
-                    .unwrap();
-            }
-            let agreed = |path: &Path| {
-                let stat = Stat::of(&path.symlink_metadata().unwrap());
-                let base = Base::Synced(Synced {
-                    content: ContentHash::of(&fs::read(path).unwrap()),
-                    disk: stat.disk,
-                    size: stat.size,
-                    file: FileId(1),
-                    version: Version(1),
-                    absent_since: None,
-                });
-                (raw(path.strip_prefix(&root).unwrap()), BaseRow { base, stat })
-            };
-            let base = BTreeMap::from([agreed(&old), agreed(&root.join("2025/b.jpg"))]);
-            // The clock of a file system ticks a few hundred times a second.
-            std::thread::sleep(Duration::from_millis(20));
-            fs::remove_file(root.join("2025/b.jpg")).unwrap();
-            let mut has_moved = false;
-            let none = Duration::ZERO;
-            let scan = scan(
-                &root,
-                &base,
-                &mut Memory::default(),
-                &Mounts::default(),
-                Settling { photos: none, videos: none, incomplete: none },
-                SystemTime::now() + Duration::from_mins(1),
-                |path, _| {
-                    assert!(path.ends_with("2025/new.jpg"));
-                    if moves && !has_moved {
-                        std::thread::sleep(Duration::from_millis(20));
-                        fs::rename(root.join("Inbox/Trip"), root.join("2025/Trip")).unwrap();
-                        has_moved = true;
-                    }
-                },
-            )
-            .unwrap();
-            assert_eq!((scan.is_moving, has_moved), (moves, moves));
-            let is_known = |path: &str| scan.local.contains_key(&raw(Path::new(path)));
-            assert!(is_known("Inbox/Trip/a.jpg") && is_known("2025/new.jpg"));
+            let scan = look_while(|root| {
+                if moves {
+                    fs::rename(root.join("Inbox/Trip"), root.join("2025/Trip")).unwrap();
+                }
+            });
+            assert_eq!(scan.is_moving, moves);
+            assert!(at(&scan, "Inbox/Trip/a.jpg").is_some() && at(&scan, "2025/new.jpg").is_some());
             // It is gone indeed, which is known as soon as all is still.
-            assert_eq!(is_known("2025/b.jpg"), moves);
+            assert_eq!(at(&scan, "2025/b.jpg").is_some(), moves);
+        }
+    }
+
+    /// A program writes its log anew.
+    fn log(root: &Path, folder: &str) {
+        let staged = root.join(folder).join("staged");
+        fs::write(&staged, "2026-11-30 all is well\n".repeat(9)).unwrap();
+        fs::rename(staged, root.join(folder).join("app.log")).unwrap();
+    }
+
+    /// A camera uploads, or a program writes, at every look.
+    #[test]
+    fn what_comes_and_goes_in_one_folder_puts_off_only_what_it_may_be() {
+        type Change = fn(&Path);
+        let changes: [(Change, bool, bool); 7] = [
+            (|root| log(root, "2025"), true, false),
+            (|root| log(root, ""), true, false),
+            (|root| fs::write(root.join("Inbox/d.jpg"), picture(8)).unwrap(), true, false),
+            (|root| fs::write(root.join("Inbox/d.jpg"), picture(1)).unwrap(), true, true),
+            (|root| fs::remove_file(root.join("2025/new.jpg")).unwrap(), true, true),
+            (|root| fs::write(root.join("Inbox/copy"), picture(1)).unwrap(), true, true),
+            (
+                |root| {
+                    log(root, "");
+                    log(root, "2025");
+                },
+                false,
+                true,
+            ),
+        ];
+        for (number, (change, is_known, may_be_it)) in changes.into_iter().enumerate() {
+            let scan = look_while(change);
+            assert_eq!(scan.is_moving, !is_known, "{number}");
+            assert_eq!(at(&scan, "2025/b.jpg").is_none(), is_known, "{number}");
+            let content = Some(ContentHash::of(&picture(1)));
+            let is_it = |local: &Local| matches!(local, Local::Unknown { .. }) || local.content() == content;
+            assert_eq!(scan.local.values().any(is_it), may_be_it, "{number}: {scan:?}");
+        }
+    }
+
+    #[test]
+    fn text_is_not_waited_for() {
+        let text = "2026-11-30 über all is well\n".repeat(50).into_bytes();
+        for (bytes, is_known) in [
+            (&b""[..], false),
+            (&b"{\"state\": 1}"[..], false),
+            (&text[..TEXT_LEN - 1], false),
+            (&text[..=TEXT_LEN], true),
+            // In the middle of a character.
+            (&text[..text.iter().rposition(|byte| *byte == 0xbc).unwrap()], true),
+            (&text[..], true),
+            (&[&[0; HEAD_LEN][..], &text].concat(), false),
+            (&[&text[..100], &[0; HEAD_LEN]].concat(), false),
+            (&[&[0xbc][..], &text].concat(), false),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("file");
+            fs::write(&path, bytes).unwrap();
+            let fresh = Duration::from_hours(1);
+            let settling = Settling { photos: fresh, videos: fresh, incomplete: fresh };
+            let (_, looked) = look(&path, settling, SystemTime::now(), |_| ()).unwrap();
+            let has_settled = matches!(looked, Looked::Known(Known::NotMedia));
+            assert_eq!(has_settled, is_known, "{} bytes", bytes.len());
         }
     }
 }
