@@ -7,6 +7,7 @@
 //!     catalog.sqlite           what this device knows of the vault
 //!     keys, keys.key           the keys, where the system has no keyring
 //!     lock                     held while a run changes the profile
+//!     catalog.removals         held while something is removed from a sync folder, or one is taken over
 //! ```
 //!
 //! It decides where things are and who is remembered; it signs nobody in.

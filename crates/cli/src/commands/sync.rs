@@ -14,7 +14,8 @@ use darkslide_client::folder::reconcile::Direction;
 use darkslide_client::folder::report::PassReport;
 use darkslide_client::folder::trash::TrashedFile;
 use darkslide_client::folder::{
-    Memories, PassSettings, Share, choose, marker, pass, preview, restore_from_trash, trash,
+    self, Memories, PassSettings, ReadoptError, Share, choose, marker, pass, preview, restore_from_trash,
+    trash,
 };
 use darkslide_client::library::settle::Settling;
 use darkslide_client::profile::{Profile, ProfileName};
@@ -297,9 +298,22 @@ async fn readopt(output: Output, profile: &Profile, catalog: &Catalog, row: &Syn
         marker::probe(path)?;
     }
     let id = marker::new_id();
-    // Nothing is agreed on before the root says so: a crash in between leaves it unhealthy, and this is asked again.
-    catalog.readopt_sync_folder(row.id, &id).await?;
-    marker::write(path, &id).with_context(|| unmarked(path, direction, &id))?;
+    let mut busy = 0;
+    loop {
+        match folder::readopt(catalog, row, &id).await {
+            Ok(()) => break,
+            Err(ReadoptError::Busy) if busy < BUSY_MAX => {
+                busy += 1;
+                tokio::time::sleep(BUSY).await;
+            }
+            Err(ReadoptError::Marker(error)) => {
+                return Err(error).with_context(|| unmarked(path, direction, &id));
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("{} is not taken over", path.display()));
+            }
+        }
+    }
     tell_agent(profile).await?;
     output.notice(format!(
         "{} is taken over as it is: it is merged with the vault, and nothing is deleted.",

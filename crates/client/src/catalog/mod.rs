@@ -165,6 +165,11 @@ impl Catalog {
         run_lock::take(self.path.with_extension("lock"))
     }
 
+    /// What is locked while something is removed from a sync folder, or one is taken over.
+    pub(crate) fn removals_lock(&self) -> PathBuf {
+        self.path.with_extension("removals")
+    }
+
     /// A transaction that has the write lock from its start, so that it cannot fail half-way for want of it.
     async fn write(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, CatalogError> {
         Ok(self.pool.begin_with("PRAGMA temp_store = FILE; BEGIN IMMEDIATE").await?)

@@ -23,6 +23,7 @@ pub mod report;
 pub mod scan;
 mod still;
 pub mod trash;
+mod turn;
 pub mod waiting;
 mod within;
 
@@ -51,6 +52,7 @@ use reconcile::{Direction, RelativePath, SyncPlan};
 pub use recovery::{RecoveryError, restore_from_trash};
 use report::PassReport;
 use scan::{Memory, Scan};
+pub use turn::{ReadoptError, readopt};
 pub use within::NoWay;
 
 /// Why a pass ended before its end.

@@ -11,13 +11,14 @@ use darkslide_protocol::server::Extension;
 use darkslide_protocol::trash::{TrashRequest, TrashRequestItem};
 
 use super::{Hands, content_of, tombstone};
-use crate::catalog::BaseChanges;
+use crate::catalog::{BaseChanges, SyncFolderRow};
 use crate::download::blocking;
 use crate::error::VaultError;
 use crate::feed;
 use crate::folder::breaker::Removed;
 use crate::folder::reconcile::{Action, Cause, Deleted, RelativePath, Remote, Step};
 use crate::folder::scan::is_absent;
+use crate::folder::turn::{self, Turn};
 use crate::folder::{SyncError, trash};
 use crate::library::path_of;
 use crate::versions::versions_with;
@@ -35,6 +36,13 @@ impl Hands<'_> {
     /// What removes, counted for the [breaker](crate::folder::breaker) right before: neither a crash nor a lost answer makes it less. What the owner was asked
     /// about is not counted, nor what comes back as it was edited elsewhere.
     pub(super) async fn remove(&mut self, remote: Vec<Step>, local: Vec<Step>) -> Result<(), SyncError> {
+        if remote.is_empty() && local.is_empty() {
+            return Ok(());
+        }
+        let Some(_turn) = self.turn().await? else {
+            self.put_off();
+            return Ok(());
+        };
         let is_counted = |step: &&Step| {
             step.cause != Cause::EditedThere && !self.approved.is_some_and(|list| list.has(step))
         };
@@ -52,6 +60,14 @@ impl Hands<'_> {
             self.catalog.record_removed(self.row.id, Removed { count: done, ..removed }).await?;
         }
         Ok(())
+    }
+
+    /// The turn to remove. None while somebody else has it, and once the folder was taken over: what was planned is of what it was before.
+    async fn turn(&self) -> Result<Option<Turn>, SyncError> {
+        let Some(turn) = turn::wait(self.catalog).await? else { return Ok(None) };
+        let is_it =
+            |known: &SyncFolderRow| known.id == self.row.id && known.folder.marker == self.row.folder.marker;
+        Ok(self.catalog.sync_folders().await?.iter().any(is_it).then_some(turn))
     }
 
     /// From the folder into the local trash, of what the vault has in its trash, whole, or was told to purge.
