@@ -6,7 +6,7 @@
 //!     device.toml              which device this is to the account, and its name
 //!     catalog.sqlite           what this device knows of the vault
 //!     keys, keys.key           the keys, where the system has no keyring
-//!     lock                     held while a run changes the profile
+//!     catalog.lock             held while a run backs the profile up
 //!     catalog.removals         held while something is removed from a sync folder, or one is taken over
 //! ```
 //!
@@ -20,12 +20,13 @@ use crate::api::{Api, ConnectionError, Limits};
 use crate::catalog::{Catalog, CatalogError, SyncPlace, sync_places};
 use crate::download::blocking;
 use crate::keychain::{FileKeychain, Keychain, KeychainError, Protection, StoredKeys, SystemKeychain};
+use crate::machine::Machine;
 use crate::session::Session;
 use darkslide_protocol::Opaque;
 use etcetera::BaseStrategy as _;
 use serde::Serialize;
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -63,9 +64,6 @@ pub enum ProfileError {
         /// Where and why.
         source: Box<toml::de::Error>,
     },
-    /// Another run is changing the profile.
-    #[error("another run is using the profile {0}; wait until it is done")]
-    Busy(ProfileName),
     /// Nobody is signed in.
     #[error("nobody is logged in with the profile {0}; run `darkslide login` or `darkslide signup`")]
     NotLoggedIn(ProfileName),
@@ -181,12 +179,6 @@ pub struct Profile {
     folder: PathBuf,
 }
 
-/// Held by the one run that may change a profile; released when dropped, or when its process dies.
-#[derive(Debug)]
-pub struct ProfileLock {
-    _file: File,
-}
-
 /// What came of remembering a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remembered {
@@ -220,18 +212,6 @@ impl Profile {
         &self.folder
     }
 
-    /// Makes this run the one that may change the profile.
-    pub fn lock(&self) -> Result<ProfileLock, ProfileError> {
-        let path = self.folder.join("lock");
-        let failed = |source| ProfileError::File { path: path.clone(), source };
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => Ok(ProfileLock { _file: file }),
-            Err(fs::TryLockError::WouldBlock) => Err(ProfileError::Busy(self.name.clone())),
-            Err(fs::TryLockError::Error(source)) => Err(failed(source)),
-        }
-    }
-
     /// What it remembers; `None` before the first login.
     pub fn config(&self) -> Result<Option<ProfileConfig>, ProfileError> {
         let path = self.folder.join(CONFIG);
@@ -259,9 +239,9 @@ impl Profile {
         self.write_toml(&self.folder.join(DEVICE), device)
     }
 
-    /// Opens the profile's catalog.
+    /// Opens the profile's catalog. Other profiles of this user, in this home and in others, may be of the same account.
     pub async fn catalog(&self) -> Result<Catalog, ProfileError> {
-        Ok(Catalog::open(&self.catalog_path()).await?)
+        Ok(Catalog::open(&self.catalog_path()).await?.on(Machine::of_this_user()))
     }
 
     /// Where its sync folders are. Writes nothing: another profile's catalog is brought up to date by who uses it.
@@ -549,16 +529,6 @@ mod tests {
         assert_eq!(remember(&session("http://localhost:2", 7)).await, (false, 1));
         watch().await;
         assert_eq!(remember(&session("http://localhost:2", 8)).await, (false, 1));
-    }
-
-    #[test]
-    fn one_run_at_a_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let profile = home(&folder).profile(&ProfileName::default()).unwrap();
-        let held = profile.lock().unwrap();
-        assert!(matches!(profile.lock(), Err(ProfileError::Busy(_))));
-        drop(held);
-        profile.lock().unwrap();
     }
 
     #[cfg(unix)]

@@ -27,7 +27,7 @@ pub(super) enum Attempt {
     Offline(Offline),
     /// A run came to its end, whatever it could do.
     Ran(Box<BackupReport>),
-    /// Another process backs this profile up.
+    /// Another process backs this profile up, or its account with another one.
     Busy(String),
     /// The session has ended.
     SignedOut,
@@ -126,9 +126,9 @@ pub(super) async fn run(
     match backup::backup(session, catalog.clone(), &[folder.path], &settings, &events, &stop).await {
         Ok(report) => Attempt::Ran(Box::new(report)),
         Err(BackupError::Root { source, .. }) => Attempt::Offline(Offline::Unusable(source.to_string())),
-        Err(BackupError::Vault(VaultError::Catalog(busy @ CatalogError::Busy(_)))) => {
-            Attempt::Busy(busy.to_string())
-        }
+        Err(BackupError::Vault(VaultError::Catalog(
+            busy @ (CatalogError::Busy(_) | CatalogError::BusyElsewhere(_)),
+        ))) => Attempt::Busy(busy.to_string()),
         Err(error) if is_signed_out(&error) => Attempt::SignedOut,
         Err(error) if error.is_unreachable() => {
             let mut causes = causes_on(&error, catalog.folder());

@@ -62,9 +62,8 @@ impl Agent {
                 }
                 self.retry(folder, scope, what, Failure::Unreachable, now);
             }
-            (Attempt::Busy(what) | Attempt::Failed(what), scope) => {
-                self.retry(folder, scope, what, Failure::Other, now);
-            }
+            (Attempt::Busy(what), scope) => self.retry(folder, scope, what, Failure::Busy, now),
+            (Attempt::Failed(what), scope) => self.retry(folder, scope, what, Failure::Other, now),
             (Attempt::Ran(_), None) => {}
         }
         self.check_account()

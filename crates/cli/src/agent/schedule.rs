@@ -24,7 +24,7 @@ pub(crate) struct Timing {
     pub(crate) retry_first: Duration,
     /// The longest pause.
     pub(crate) retry_last: Duration,
-    /// The same where nothing but the server was missing: asking for that costs nothing.
+    /// The same where nothing but the server was missing, or another process was at work: asking for that costs nothing.
     pub(crate) reach_last: Duration,
 }
 
@@ -33,6 +33,8 @@ pub(crate) struct Timing {
 pub(crate) enum Failure {
     /// The server could not be reached, and nothing else was tried.
     Unreachable,
+    /// Another process is at work, and nothing was tried.
+    Busy,
     /// Anything else.
     Other,
 }
@@ -279,7 +281,7 @@ impl Lane {
 
 fn pause(timing: Timing, failure: Failure, failures: u32, chance: f64) -> Duration {
     let last = match failure {
-        Failure::Unreachable => timing.reach_last,
+        Failure::Unreachable | Failure::Busy => timing.reach_last,
         Failure::Other => timing.retry_last,
     };
     backoff((timing.retry_first.min(last), last), failures, chance)
@@ -402,8 +404,10 @@ mod tests {
         assert!(pauses[9..].iter().all(|pause| *pause == 900));
         assert_eq!(pause(Timing::default(), Failure::Other, 3, 0.0), SECOND * 20);
         // Nothing but the server is missing.
-        let away = |failures| pause(Timing::default(), Failure::Unreachable, failures, 1.0).as_secs();
-        assert_eq!([0, 1, 2, 3, 4, 50].map(away), [5, 10, 20, 30, 30, 30]);
+        for failure in [Failure::Unreachable, Failure::Busy] {
+            let away = |failures| pause(Timing::default(), failure, failures, 1.0).as_secs();
+            assert_eq!([0, 1, 2, 3, 4, 50].map(away), [5, 10, 20, 30, 30, 30]);
+        }
         // The server is back: at once, and all of it.
         schedule.failed(1, Scope::Everything, Failure::Other, 1.0, now);
         assert_eq!(runs(&mut schedule, now), []);

@@ -38,7 +38,7 @@ const FLOCK: Duration = Duration::from_millis(250);
 /// The first pause after a failure, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
 
-/// How soon a pass is tried again while another process is sending.
+/// How soon a pass is tried again while another process of this profile is sending.
 const BUSY: Duration = Duration::from_secs(2);
 
 /// How often the list is read where nobody tells that it has changed.
@@ -273,7 +273,7 @@ impl Keeper {
         settings.polled.clone_from(&folder.polled);
         let first = self.attempt(catalog, session, &folder.row, memories, &settings).await;
         let Err(error) = &first else { return first };
-        if !error.is_busy() {
+        if !error.is_busy() || error.is_busy_elsewhere() {
             return first;
         }
         // The agent is backing watch folders up: it stands back for this, and goes on.
@@ -342,7 +342,7 @@ impl Keeper {
                 self.shared.sign_in.send_replace(SignIn::Out(SESSION_ENDED.into()));
                 return;
             }
-            Err(error) if error.is_busy() => {
+            Err(error) if error.is_busy() && !error.is_busy_elsewhere() => {
                 folder.due = now + BUSY;
                 return;
             }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -12,6 +13,9 @@ pub(crate) const PASSWORD: &str = "a fine password";
 
 /// Whose account it is where it matters to nobody.
 pub(crate) const EMAIL: &str = "anna@example.org";
+
+/// The folders in which the programs of one user find each other.
+const SHARED: [&str; 2] = ["run", "temporary"];
 
 /// A folder that stands for a computer.
 pub(crate) struct Machine {
@@ -26,7 +30,21 @@ impl Machine {
     /// The same in a folder of one's own.
     pub(crate) fn within(folder: tempfile::TempDir) -> Self {
         let machine = Self { folder };
+        for name in SHARED {
+            std::fs::create_dir(machine.path(name)).unwrap();
+            std::fs::set_permissions(machine.path(name), Permissions::from_mode(0o700)).unwrap();
+        }
         std::fs::write(machine.path("password"), format!("{PASSWORD}\n")).unwrap();
+        machine
+    }
+
+    /// Another home of profiles, of the same user on the same computer.
+    pub(crate) fn sharing(other: &Self) -> Self {
+        let machine = Self::new();
+        for name in SHARED {
+            std::fs::remove_dir(machine.path(name)).unwrap();
+            symlink(other.path(name), machine.path(name)).unwrap();
+        }
         machine
     }
 
@@ -42,6 +60,7 @@ impl Machine {
             command.env_remove(name);
         }
         command.env("DARKSLIDE_HOME", self.path("home")).env("TZ", "UTC");
+        command.env("XDG_RUNTIME_DIR", self.path("run")).env("TMPDIR", self.path("temporary"));
         command
     }
 

@@ -18,6 +18,7 @@ mod crash;
 mod machine;
 #[cfg(target_os = "linux")]
 mod names;
+mod one_engine;
 mod operator;
 mod pair;
 mod proof;

@@ -103,7 +103,7 @@ async fn run_over(
     stop: &CancellationToken,
 ) -> Result<(DeviceReport, bool), BackupError> {
     let began = Instant::now();
-    let _lock = catalog.lock_run()?;
+    let _lock = catalog.lock_run(session.keys.key_pair.public_key())?;
     let conditions = *outlook.conditions.borrow();
     let cache_room = room_in(&device.cache, conditions.free_bytes);
     let cache = TemporaryCache::open(&device.cache, cache_room)

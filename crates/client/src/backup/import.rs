@@ -31,7 +31,7 @@ pub async fn import(
     stop: &CancellationToken,
 ) -> Result<ImportReport, BackupError> {
     let began = Instant::now();
-    let _lock = catalog.lock_run()?;
+    let _lock = catalog.lock_run(session.keys.key_pair.public_key())?;
     let settings = Settings { albums: export.rule(), ..settings.clone() };
     let now = micros_of(SystemTime::now());
     feed::pull(&session, &catalog).await?;

@@ -153,7 +153,7 @@ pub async fn backup(
     stop: &CancellationToken,
 ) -> Result<BackupReport, BackupError> {
     let began = Instant::now();
-    let _lock = catalog.lock_run()?;
+    let _lock = catalog.lock_run(session.keys.key_pair.public_key())?;
     let now = micros_of(SystemTime::now());
     let run = Run::new(session, catalog, settings.clone(), events.clone(), stop, now);
     // What the vault has must be known before anything is sent to it.

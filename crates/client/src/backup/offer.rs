@@ -49,7 +49,7 @@ pub async fn offer(
     stop: &CancellationToken,
 ) -> Result<BackupReport, BackupError> {
     let began = Instant::now();
-    let _lock = catalog.lock_run()?;
+    let _lock = catalog.lock_run(session.keys.key_pair.public_key())?;
     let now = micros_of(SystemTime::now());
     let clock = VaultClock::read(&session, &catalog, now).await?;
     let run = Run::new(session, catalog, settings.clone(), events.clone(), stop, now);

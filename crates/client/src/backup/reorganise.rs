@@ -47,7 +47,7 @@ pub async fn reorganise(
     stop: &CancellationToken,
 ) -> Result<Reorganised, BackupError> {
     let began = Instant::now();
-    let _lock = catalog.lock_run()?;
+    let _lock = catalog.lock_run(session.keys.key_pair.public_key())?;
     let now = micros_of(SystemTime::now());
     let run = Arc::new(Run::new(session, catalog, settings.clone(), events.clone(), stop, now));
     feed::pull(&run.session, &run.catalog).await?;

@@ -35,8 +35,11 @@ mod watch_folders;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use darkslide_crypto::keys::PublicKey;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, SqlitePool};
+
+use crate::machine::Machine;
 
 pub use absent::{Came, Holder};
 pub use albums::{CollectionRow, DeviceAlbumKey, FolderId, LinkedFolder};
@@ -102,6 +105,9 @@ pub enum CatalogError {
     /// Another process is backing this profile up.
     #[error("another backup of this profile is running{}", run_lock::described(.0))]
     Busy(Owner),
+    /// Another process is backing the account up, with another profile.
+    #[error("another program backs this account up{}", run_lock::described(.0))]
+    BusyElsewhere(Owner),
 }
 
 impl From<sqlx::Error> for CatalogError {
@@ -115,10 +121,11 @@ impl From<sqlx::Error> for CatalogError {
 pub struct Catalog {
     pool: SqlitePool,
     path: PathBuf,
+    machine: Machine,
 }
 
 impl Catalog {
-    /// Opens the database, making or upgrading it as needed.
+    /// Opens the database, making or upgrading it as needed. Whoever backs it up looks for no other programs: [`on`](Self::on) says where.
     pub async fn open(path: &Path) -> Result<Self, CatalogError> {
         let io = |source| CatalogError::Io { path: path.to_owned(), source };
         if let Some(folder) = path.parent() {
@@ -147,7 +154,13 @@ impl Catalog {
             .run(&pool)
             .await
             .map_err(|source| CatalogError::Migrate { path: path.to_owned(), source })?;
-        Ok(Self { pool, path: path.to_owned() })
+        Ok(Self { pool, path: path.to_owned(), machine: Machine::default() })
+    }
+
+    /// The same on a machine where other catalogs may be of the same account: one of them is backed up at a time.
+    #[must_use]
+    pub fn on(self, machine: Machine) -> Self {
+        Self { machine, ..self }
     }
 
     /// The folder that it is in.
@@ -160,9 +173,9 @@ impl Catalog {
         self.pool.close().await;
     }
 
-    /// Makes this process the one that backs the profile up.
-    pub fn lock_run(&self) -> Result<RunLock, CatalogError> {
-        run_lock::take(self.path.with_extension("lock"))
+    /// Makes this process the one that backs the profile up, and the account with this public key on this machine.
+    pub fn lock_run(&self, account: &PublicKey) -> Result<RunLock, CatalogError> {
+        run_lock::take(self.path.with_extension("lock"), &self.machine, account)
     }
 
     /// What is locked while something is removed from a sync folder, or one is taken over.

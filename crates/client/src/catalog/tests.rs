@@ -7,6 +7,7 @@ use crate::folder::scan::Stat;
 use crate::library::AlbumRule;
 use crate::library::selection::Reach;
 use darkslide_crypto::ContentHash;
+use darkslide_crypto::keys::PublicKey;
 use darkslide_protocol::collection::CollectionType;
 use darkslide_protocol::{AccountId, CollectionId, FileId, ObjectKey, Opaque, Version};
 use std::slice;
@@ -443,12 +444,12 @@ async fn albums_are_linked_by_id() {
 #[tokio::test]
 async fn one_run_at_a_time() {
     let (_folder, catalog) = catalog().await;
-    let lock = catalog.lock_run().unwrap();
-    assert!(
-        matches!(catalog.lock_run(), Err(CatalogError::Busy(owner)) if owner.process == Some(std::process::id()))
-    );
+    let account = PublicKey::from_slice(&[1; 32]).unwrap();
+    let lock = catalog.lock_run(&account).unwrap();
+    let refused = catalog.lock_run(&account);
+    assert!(matches!(refused, Err(CatalogError::Busy(owner)) if owner.process == Some(std::process::id())));
     drop(lock);
-    assert!(catalog.lock_run().is_ok());
+    assert!(catalog.lock_run(&account).is_ok());
 }
 
 #[tokio::test]

@@ -85,13 +85,22 @@ impl SyncError {
         }
     }
 
-    /// Whether another process of this profile is sending now.
+    /// Whether another process is sending now what is this account's.
     pub fn is_busy(&self) -> bool {
-        matches!(
-            self,
-            Self::Backup(BackupError::Vault(VaultError::Catalog(CatalogError::Busy { .. })))
-                | Self::Vault(VaultError::Catalog(CatalogError::Busy { .. }))
-        )
+        matches!(self.of_the_catalog(), Some(CatalogError::Busy(_) | CatalogError::BusyElsewhere(_)))
+    }
+
+    /// Whether that is one with another profile, which gives no turns to this one.
+    pub fn is_busy_elsewhere(&self) -> bool {
+        matches!(self.of_the_catalog(), Some(CatalogError::BusyElsewhere(_)))
+    }
+
+    fn of_the_catalog(&self) -> Option<&CatalogError> {
+        match self {
+            Self::Vault(VaultError::Catalog(error))
+            | Self::Backup(BackupError::Vault(VaultError::Catalog(error))) => Some(error),
+            _ => None,
+        }
     }
 }
 
@@ -182,8 +191,8 @@ pub async fn pass(
             }
             PassReport { unhealthy: Some(why.to_string()), hold: row.hold, ..PassReport::default() }
         }
-        // Somebody else is at work: that says nothing of the folder.
-        Err(error) if error.is_busy() => return Err(error),
+        // Somebody else is at work, and gives turns: that says nothing of the folder.
+        Err(error) if error.is_busy() && !error.is_busy_elsewhere() => return Err(error),
         Err(error) if error.is_signed_out() => {
             signed_out(catalog, micros_of(began), SESSION_ENDED).await?;
             return Err(error);
