@@ -81,6 +81,8 @@ impl Agent {
             State::SignedOut
         } else if self.running.as_ref().is_some_and(|running| running.scope.is_some()) {
             State::BackingUp
+        } else if !self.folders.is_empty() && self.folders.values().all(|folder| folder.row.paused) {
+            State::AllPaused
         } else if self.schedule.not_before(now).is_some() {
             State::Retrying
         } else if self.folders.iter().all(is_at_rest) {

@@ -37,6 +37,8 @@ pub(crate) enum State {
     BackingUp,
     /// Its owner said so.
     Paused,
+    /// Its owner said so of every watch folder.
+    AllPaused,
     /// Another command is using the profile.
     Yielding,
     /// Trying again in a while.
@@ -170,6 +172,9 @@ impl State {
             Self::Waiting => "waiting for files to settle",
             Self::BackingUp => "backing up",
             Self::Paused => "paused; `darkslide agent resume` goes on",
+            Self::AllPaused => {
+                "every watch folder is paused; `darkslide watch resume FOLDER` goes on with it"
+            }
             Self::Yielding => "standing back for another command",
             Self::Retrying => "trying again in a while",
             Self::SignedOut => "signed out",

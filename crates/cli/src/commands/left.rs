@@ -31,6 +31,8 @@ pub(crate) struct Left {
     pub(crate) without_room: WithoutRoom,
     /// Files whose copy on the server is known to be damaged.
     pub(crate) damaged: Vec<DamagedFile>,
+    /// Watch folders and sync folders that are paused: nobody knows what is new in them.
+    pub(crate) paused_folders: u64,
 }
 
 /// Files that found no room in the vault when they were last tried.
@@ -50,7 +52,10 @@ impl Left {
         account: Option<&AccountSummary>,
     ) -> Result<Self> {
         let free = account.map(|account| account.quota_bytes.saturating_sub(account.used_bytes));
-        let mut left = Self { damaged: catalog.damaged_files().await?, ..Self::default() };
+        let watched = catalog.watch_folders().await?.into_iter().filter(|row| row.paused).count();
+        let synced = catalog.sync_folders().await?.into_iter().filter(|row| row.paused).count();
+        let (damaged, paused_folders) = (catalog.damaged_files().await?, (watched + synced) as u64);
+        let mut left = Self { damaged, paused_folders, ..Self::default() };
         for (path, standing) in explain_blocked(catalog, &standing_of(agent)).await? {
             if let Some(bytes) = standing.bytes_without_room() {
                 left.without_room.files += 1;
@@ -78,7 +83,9 @@ impl Left {
         let files = self.blocked + self.without_room.files + self.to_be_mended().count() as u64;
         let told = |(count, text): (u64, String)| (count > 0).then_some(text);
         let unreadable = format!("what lies in {} that cannot be read", counted(self.unreadable, "place"));
-        let left = [(files, counted(files, "file")), (self.unreadable, unreadable)];
+        let paused = format!("what is new in {}", counted(self.paused_folders, "paused folder"));
+        let left =
+            [(files, counted(files, "file")), (self.unreadable, unreadable), (self.paused_folders, paused)];
         let left: Vec<String> = left.into_iter().filter_map(told).collect();
         (!left.is_empty()).then(|| format!("all that is there is backed up but for {}", left.join(" and ")))
     }
@@ -120,12 +127,14 @@ impl Left {
         if text.is_empty() { text } else { format!("\nDamaged on the server:\n{text}") }
     }
 
-    /// When an agent tries them.
-    pub(crate) fn next_try(&self) -> String {
-        match self.blocked_next_try {
+    /// When an agent tries what it can, if there is something.
+    pub(crate) fn next_try(&self) -> Option<String> {
+        let is_tried = self.blocked + self.without_room.files + self.unreadable > 0
+            || self.to_be_mended().next().is_some();
+        is_tried.then(|| match self.blocked_next_try {
             Some(until) => format!("Next try: when all is looked at again after {}", date(until)),
             None => "Next try: when all is looked at again".to_owned(),
-        }
+        })
     }
 }
 
@@ -140,7 +149,7 @@ mod tests {
         let without_room = WithoutRoom { files: 2, fit_now: 0 };
         let left = Left { blocked: 1, without_room, ..Left::default() };
         assert_eq!(left.sentence().unwrap(), "all that is there is backed up but for 3 files");
-        assert_eq!(left.next_try(), "Next try: when all is looked at again");
+        assert_eq!(left.next_try().unwrap(), "Next try: when all is looked at again");
         let unreadable = Left { unreadable: 1, ..left.clone() };
         assert!(
             unreadable.sentence().unwrap().ends_with("3 files and what lies in 1 place that cannot be read")
@@ -160,7 +169,11 @@ mod tests {
         assert!(broken.sentence().unwrap().ends_with("but for 6 files"));
         insta::assert_snapshot!(broken.describe_damaged());
         assert_eq!(left.describe_damaged(), "");
-        let paused = Left { blocked_next_try: Some(1_700_000_000_000_000), ..left };
-        assert!(paused.next_try().ends_with("after 2023-11-14 22:13"), "{}", paused.next_try());
+        let later = Left { blocked_next_try: Some(1_700_000_000_000_000), ..left.clone() };
+        assert!(later.next_try().unwrap().ends_with("after 2023-11-14 22:13"), "{later:?}");
+        let paused = Left { paused_folders: 2, ..left };
+        assert!(paused.sentence().unwrap().ends_with("3 files and what is new in 2 paused folders"));
+        // Nobody tries those.
+        assert_eq!(Left { paused_folders: 1, ..Left::default() }.next_try(), None);
     }
 }

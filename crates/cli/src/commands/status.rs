@@ -252,8 +252,8 @@ pub(crate) fn describe_agent(agent: &AgentStatus, needs_somebody: bool, left: &L
         (state, None) => state.words(),
     };
     let mut text = format!("Agent: {state} (process {}, since {})\n", agent.process, date(agent.since));
-    if all_but.is_some() {
-        text += &format!("  {}\n", left.next_try());
+    if let Some(next) = all_but.and_then(|_| left.next_try()) {
+        text += &format!("  {next}\n");
     }
     if let Some(problem) = &agent.problem {
         text += &format!("  {}\n", problem.what);
@@ -471,6 +471,7 @@ mod tests {
                 without_room: WithoutRoom { files: 39, fit_now: 12 },
                 unreadable: 0,
                 damaged: Vec::new(),
+                paused_folders: 0,
             },
             agent: Some(agent()),
             agent_problem: None,
@@ -519,5 +520,16 @@ mod tests {
             "{told}"
         );
         assert!(told.contains("\n  Next try: "), "{told}");
+        let left = Left { paused_folders: 1, ..Left::default() };
+        let told = describe_agent(&idle, false, &left);
+        assert!(
+            told.starts_with(
+                "Agent: all that is there is backed up but for what is new in 1 paused folder (process 7"
+            ),
+            "{told}"
+        );
+        assert!(!told.contains("Next try"), "{told}");
+        let told = describe_agent(&AgentStatus { state: State::AllPaused, ..idle }, false, &left);
+        assert!(told.starts_with("Agent: every watch folder is paused; `darkslide watch resume"), "{told}");
     }
 }

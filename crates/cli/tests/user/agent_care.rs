@@ -79,3 +79,47 @@ fn an_agent_without_a_server_knows_that_its_owner_signed_out() {
     machine.says(&["agent", "scan"]);
     agent.until("signed out", |status| status["state"] == "signed-out");
 }
+
+/// It said that all that is there is backed up.
+#[test]
+fn an_agent_whose_folders_are_paused_says_so() {
+    let machine = Machine::new();
+    let folder = machine.pictures();
+    let _server = machine.with_account();
+    machine.says(&["watch", "add", folder.to_str().unwrap()]);
+    let agent = Agent::start(&machine, &[]);
+    agent.until_done(3, 0);
+    assert_eq!(machine.json(&["status"])["pausedFolders"], 0);
+    machine.says(&["watch", "pause", folder.to_str().unwrap()]);
+    write(&folder.join("new.jpg"), &picture(90));
+    agent.until("nothing is looked at", |status| status["state"] == "all-paused");
+    let told = machine.json(&["status"]);
+    assert_eq!(
+        (&told["agent"]["state"], &told["pausedFolders"], &told["folders"][0]["state"]),
+        (&"all-paused".into(), &1.into(), &"paused".into()),
+        "{told}"
+    );
+    for words in [&["status"][..], &["agent", "status"]] {
+        let told = machine.says(words);
+        let says_so = told.contains("every watch folder is paused; `darkslide watch resume");
+        assert!(says_so && !told.contains("all that is there is backed up"), "{told}");
+    }
+    // Of some of several it says that, too.
+    write(&machine.path("more/e.jpg"), &picture(91));
+    machine.says(&["watch", "add", "more"]);
+    agent.until_done(4, 0);
+    let told = machine.says(&["status"]);
+    assert!(told.contains("backed up but for what is new in 1 paused folder (process"), "{told}");
+    machine.says(&["watch", "resume", folder.to_str().unwrap()]);
+    agent.until_done(5, 0);
+    assert_eq!(machine.json(&["agent", "status"])["pausedFolders"], 0);
+    // The only one is a sync folder.
+    machine.says(&["watch", "remove", folder.to_str().unwrap()]);
+    machine.says(&["watch", "remove", "more"]);
+    write(&machine.path("Phone/f.jpg"), &picture(92));
+    machine.says(&["sync", "add", "Phone"]);
+    machine.says(&["sync", "pause", "Phone"]);
+    agent.until("no watch folder is left", |status| status["folders"].as_array().is_some_and(Vec::is_empty));
+    let told = machine.says(&["agent", "status"]);
+    assert!(told.contains("but for what is new in 1 paused folder"), "{told}");
+}
