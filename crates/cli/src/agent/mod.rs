@@ -11,6 +11,8 @@ pub(crate) mod control;
 mod listen;
 pub(crate) mod log;
 mod notices;
+mod obey;
+mod pause;
 mod publish;
 mod room;
 mod schedule;
@@ -51,9 +53,10 @@ use crate::pace::Pace;
 use crate::profile::{self, own_folders};
 use alone::be_alone;
 use attempt::Attempt;
-use control::{Command, Door, Request};
+use control::{Command, Door};
 use log::{Log, moment};
 use notices::Notices;
+use pause::Pause;
 use room::{Room, Waited};
 use schedule::{Schedule, Step, Timing};
 use signals::Signals;
@@ -103,8 +106,10 @@ pub(crate) async fn run(
 ) -> Result<()> {
     let profile = profile::open(general)?;
     let mut room = Room::of(&profile, output);
+    let pause = Pause::of(&profile);
     loop {
-        let ended = attend(output, general, profile.clone(), settings, sync_root.clone()).await;
+        let (profile, pause) = (profile.clone(), pause.clone());
+        let ended = attend(output, general, profile, pause, settings, sync_root.clone()).await;
         let Err(error) = &ended else { return ended };
         match room.wait(error.as_ref()).await? {
             Waited::ForRoom => {}
@@ -118,6 +123,7 @@ async fn attend(
     output: Output,
     general: &General,
     profile: Profile,
+    pause: Pause,
     settings: AgentSettings,
     sync_root: Option<PathBuf>,
 ) -> Result<()> {
@@ -136,9 +142,13 @@ async fn attend(
     // Ends with this function, and the socket with it.
     let mut serving = JoinSet::new();
     serving.spawn(door.serve(told, sender.clone()));
-    let mut agent = Agent::new(output, general, profile, settings, status).await?;
+    let mut agent = Agent::new(output, general, profile, pause, settings, status).await?;
     agent.serves_others = sync_root.is_some();
-    agent.say("the agent has started");
+    agent.say(if agent.pause.is_set() {
+        "the agent has started, and is paused"
+    } else {
+        "the agent has started"
+    });
     if is_walled_up {
         agent.say("no other command can talk to it: the profile's path is too long for a socket; DARKSLIDE_HOME chooses another");
     }
@@ -243,7 +253,7 @@ struct Agent {
     guests: Vec<Guest>,
     /// For them nobody has to be signed in here.
     serves_others: bool,
-    is_paused: bool,
+    pause: Pause,
     is_ending: bool,
     problem: Option<Problem>,
     done: Done,
@@ -269,6 +279,7 @@ impl Agent {
         output: Output,
         general: &General,
         profile: Profile,
+        pause: Pause,
         settings: AgentSettings,
         status: watch::Sender<AgentStatus>,
     ) -> Result<Self> {
@@ -292,7 +303,7 @@ impl Agent {
             running: None,
             guests: Vec::new(),
             serves_others: false,
-            is_paused: false,
+            pause,
             is_ending: false,
             problem: None,
             done: Done::default(),
@@ -301,6 +312,9 @@ impl Agent {
             published: Instant::now(),
             sync: sync::Shared::default(),
         };
+        agent.record_pause(agent.pause.record());
+        // Before anybody begins with sync folders.
+        agent.sync.paused.send_replace(agent.pause.is_set());
         agent.read_folders().await?;
         Ok(agent)
     }
@@ -366,7 +380,7 @@ impl Agent {
         }
         self.guests.retain(|guest| !guest.line.is_cancelled());
         // A pass that is under way is not interrupted: one that asked for this turn is one.
-        let stands_back = self.is_paused || !self.guests.is_empty();
+        let stands_back = self.pause.is_set() || !self.guests.is_empty();
         self.sync.paused.send_if_modified(|paused| std::mem::replace(paused, stands_back) != stands_back);
         self.overtake(now);
         self.count_on(now).await?;
@@ -394,7 +408,7 @@ impl Agent {
             // Whoever hung up has no use for it.
             let _told = guest.waits.take().map(|waits| waits.send(()));
         }
-        if self.is_paused || !self.guests.is_empty() {
+        if self.pause.is_set() || !self.guests.is_empty() {
             return Ok(now + self.settings.timing.look);
         }
         self.look_at_sign_in();
@@ -477,54 +491,6 @@ impl Agent {
                 running.shown.take(event);
             }
             None => running.events = None,
-        }
-    }
-
-    async fn obey(&mut self, command: Command) -> Result<()> {
-        match command.request {
-            Request::Pause => {
-                self.is_paused = true;
-                self.interrupt();
-                self.say("paused");
-            }
-            Request::Resume => {
-                self.is_paused = false;
-                self.tried = None;
-                self.say("resumed");
-            }
-            Request::Scan => {
-                self.tried = None;
-                self.folders.values_mut().for_each(|folder| folder.is_asked = true);
-                self.schedule.everything_now(Instant::now());
-                self.sync.look.notify_one();
-            }
-            Request::Reload => {
-                self.read_folders().await?;
-                self.sync.look.notify_one();
-            }
-            Request::Stop => self.is_ending = true,
-            Request::Yield => {
-                self.interrupt();
-                let (line, news) = (command.line.clone(), Arc::clone(&self.news));
-                tokio::spawn(async move {
-                    line.cancelled().await;
-                    news.notify_one();
-                });
-                self.guests.push(Guest { line: command.line, waits: Some(command.done) });
-                return Ok(());
-            }
-            // Answered where they came in.
-            Request::Status | Request::Follow => {}
-        }
-        self.publish_now(Instant::now());
-        // Whoever hung up has no use for it.
-        let _told = command.done.send(());
-        Ok(())
-    }
-
-    fn interrupt(&self) {
-        if let Some(running) = &self.running {
-            running.stop.cancel();
         }
     }
 

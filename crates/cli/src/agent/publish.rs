@@ -75,7 +75,7 @@ impl Agent {
         };
         if !self.guests.is_empty() {
             State::Yielding
-        } else if self.is_paused {
+        } else if self.pause.is_set() {
             State::Paused
         } else if self.session.is_none() {
             State::SignedOut

@@ -70,7 +70,7 @@ impl<'a> Agent<'a> {
         })
     }
 
-    fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }

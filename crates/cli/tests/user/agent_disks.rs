@@ -82,6 +82,53 @@ fn an_agent_whose_disk_is_full_waits_for_room() {
     assert_eq!(said().matches("is full").count(), 1, "once: {}", said());
 }
 
+/// Once, it went on with the first room there was, and after every start.
+#[test]
+fn a_pause_outlasts_a_full_disk_and_a_restart() {
+    let machine = Machine::new();
+    let folder = machine.pictures();
+    let _server = machine.with_account();
+    fs::rename(machine.path("home"), machine.path("moved")).unwrap();
+    let Some(_disk) = Disk::mount(&machine.path("home")) else { return };
+    let mut copying = Command::new("cp");
+    assert!(
+        copying.arg("-a").args([machine.path("moved/."), machine.path("home")]).status().unwrap().success()
+    );
+    machine.says(&["watch", "add", folder.to_str().unwrap()]);
+    write(&machine.path("Phone/a.jpg"), &picture(90));
+    machine.says(&["sync", "add", "Phone"]);
+    let agent = Agent::start(&machine, &[]);
+    agent.until_done(3, 0);
+    machine.says(&["agent", "pause"]);
+    write(&folder.join("new.jpg"), &picture(91));
+    agent.kill();
+    // The last one that closes the catalog takes what lies beside it away, for which there is no room afterwards.
+    fs::create_dir(machine.path("more")).unwrap();
+    machine.says(&["watch", "add", "more"]);
+    let filling = machine.path("home/filling");
+    let mut file = fs::File::create(&filling).unwrap();
+    while file.write_all(&[0; 4096]).is_ok() {}
+    drop(file);
+    let log = fs::File::create(machine.path("agent.log")).unwrap();
+    let mut command = machine.command(&["agent", "run", "--no-notifications", "--settle-photos", "100"]);
+    let _agent = Ends(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
+    let said = || fs::read_to_string(machine.path("agent.log")).unwrap();
+    until("it says why it waits", &machine, || said().contains("is full"));
+    fs::remove_file(&filling).unwrap();
+    until("it has started", &machine, || said().contains("the agent has started"));
+    assert!(said().contains("the agent has started, and is paused"), "{}", said());
+    let told = machine.json(&["agent", "status"]);
+    assert_eq!(told["agent"]["state"], "paused", "{told}");
+    // It stays so until it is told otherwise, and then goes on.
+    machine.says(&["agent", "scan"]);
+    assert_eq!(machine.json(&["agent", "status"])["agent"]["state"], "paused");
+    machine.says(&["agent", "resume"]);
+    until("all is safe", &machine, || machine.json(&["list"])["files"].as_array().unwrap().len() == 5);
+    machine.says(&["agent", "stop"]);
+    let agent = Agent::start(&machine, &[]);
+    agent.until("what was resumed is not paused", |status| status["state"] == "idle");
+}
+
 /// Once, one such folder had all of it looked at every five minutes in place of being watched, for as long as the agent lived.
 #[test]
 fn a_folder_that_may_not_be_entered_keeps_no_other_from_being_watched() {
