@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 
 /// Debian packages, each with a path (or a program) that shows that it is there.
-const DEBIAN: [(&str, &str); 8] = [
+const DEBIAN: [(&str, &str); 9] = [
     ("postgresql", "/usr/lib/postgresql"),
     ("python3-venv", "/usr/share/doc/python3-venv"),
     ("pkg-config", "/usr/bin/pkg-config"),
@@ -17,6 +17,7 @@ const DEBIAN: [(&str, &str); 8] = [
     ("nodejs", "/usr/bin/node"),
     ("npm", "/usr/bin/npm"),
     ("syncthing", "/usr/bin/syncthing"),
+    ("dbus-daemon", "/usr/bin/dbus-daemon"),
 ];
 
 /// Python packages, pinned: libsodium to check our ciphers against, a real SMTP server, what tries the API against its document,

@@ -33,8 +33,13 @@ impl<'a> Agent<'a> {
         let words =
             ["agent", "run", "--no-notifications", "--settle-photos", "100", "--settle-videos", "200"];
         let mut command = machine.command(&[&words[..], further].concat());
-        command.env("PATH", programs).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().unwrap();
+        command.env("PATH", programs);
+        Self::begin(machine, command)
+    }
+
+    /// One that was told all that it needs.
+    pub(crate) fn begin(machine: &'a Machine, mut command: Command) -> Self {
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let agent = Self { machine, child };
         agent.until("it answers", |_| true);
         agent

@@ -18,6 +18,8 @@ mod crash;
 mod machine;
 #[cfg(target_os = "linux")]
 mod names;
+#[cfg(target_os = "linux")]
+mod notices;
 mod one_engine;
 mod operator;
 mod pair;
