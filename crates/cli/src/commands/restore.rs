@@ -99,7 +99,7 @@ async fn check_by_receipts(
 }
 
 fn vouched(summary: &ReceiptSummary) -> String {
-    let mut text = format!(
+    let text = format!(
         "{} read back by the server and as they were uploaded ({}).\nThis is the server's word for its own disk; nothing was downloaded. \
          `darkslide verify` downloads, decrypts and compares.\n",
         counted(summary.vouched_for, "file"),
