@@ -14,7 +14,7 @@ mod support;
 
 use darkslide_protocol::collection::CollectionType;
 use darkslide_protocol::file::{FileKey, FileMagic};
-use darkslide_protocol::{AccountId, CollectionId, FileId};
+use darkslide_protocol::{AccountId, CollectionId, FileId, Version};
 use darkslide_server::store::Store;
 use darkslide_server::store::change::ChangeError;
 use darkslide_server::store::magic::Envelope;
@@ -355,6 +355,30 @@ async fn a_file_that_is_edited_in_the_trash_shows_in_the_trash_feed() {
         store.update_magic(owner, Envelope::Private, &[magic(id, 0)], true).await.unwrap();
         reader.must_be_up_to_date(&store).await;
         reader.must_be_sound(&store).await;
+    }
+}
+
+/// It was purged a month early.
+#[tokio::test]
+async fn what_is_trashed_again_while_the_trash_is_purged_has_its_time_anew() {
+    for (_folder, store) in stores().await {
+        let owner = account(&store, "a@example.org").await;
+        let shelf = album(&store, owner).await;
+        let id = file(&store, owner, shelf).await;
+        let delete_by = async || {
+            store.trash_files(owner, &[(id, shelf)]).await.unwrap();
+            store.trash_diff(owner, Version(0), true).await.unwrap().diff[0].delete_by
+        };
+        let first = delete_by().await;
+        let overdue = store.overdue_trash(first).await.unwrap();
+        assert_eq!(overdue[&owner], [id]);
+        store.restore_files(owner, shelf, &[key(id)]).await.unwrap();
+        assert_eq!(store.purge_files_due(owner, &overdue[&owner], first).await.unwrap(), 0, "restored");
+        let second = delete_by().await;
+        assert!(second > first);
+        assert_eq!(store.purge_files_due(owner, &overdue[&owner], first).await.unwrap(), 0);
+        assert_eq!(store.purge_overdue(first).await.unwrap(), 0);
+        assert_eq!(store.purge_overdue(second).await.unwrap(), 1);
     }
 }
 

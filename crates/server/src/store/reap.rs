@@ -30,6 +30,15 @@ pub struct Garbage {
 impl Store {
     /// Purges trash whose time is up at `now`, a step of it. Returns how many files.
     pub async fn purge_overdue(&self, now: i64) -> Result<usize, ChangeError> {
+        let mut purged = 0;
+        for (account, files) in self.overdue_trash(now).await? {
+            purged += self.purge_files_due(account, &files, now).await?;
+        }
+        Ok(purged)
+    }
+
+    /// The files whose time is up at `now`, by their accounts, a step of them.
+    pub async fn overdue_trash(&self, now: i64) -> Result<BTreeMap<AccountId, Vec<FileId>>, StoreError> {
         let rows = sqlx::query(
             "SELECT account_id, file_id FROM trash WHERE delete_by <= $1 AND is_restored = 0 AND is_purged = 0
              ORDER BY delete_by LIMIT $2",
@@ -42,11 +51,7 @@ impl Store {
         for row in rows {
             due.entry(AccountId(row.try_get(0)?)).or_default().push(FileId(row.try_get(1)?));
         }
-        let mut purged = 0;
-        for (account, files) in due {
-            purged += self.purge_files(account, &files).await?;
-        }
-        Ok(purged)
+        Ok(due)
     }
 
     /// Gives up objects that nobody committed in time, and those of earlier contents that nobody brought back. From here on nobody can.

@@ -137,7 +137,26 @@ impl Store {
         let files: Vec<FileId> = distinct.into_iter().collect();
         let mut purged = 0;
         for chunk in files.chunks(LIST_MAX) {
-            let due = in_trash_of(&mut tx, account, chunk).await?;
+            let due = in_trash_of(&mut tx, account, chunk, i64::MAX).await?;
+            self.purge_in(&mut tx, account, &due).await?;
+            purged += due.len();
+        }
+        tx.commit().await?;
+        Ok(purged)
+    }
+
+    /// Purges those of the files whose time is up at `now` (µs since the epoch). One that has been restored and trashed again since they were
+    /// [listed](Self::overdue_trash) has its time before it. Returns how many.
+    pub async fn purge_files_due(
+        &self,
+        account: AccountId,
+        files: &[FileId],
+        now: i64,
+    ) -> Result<usize, ChangeError> {
+        let mut purged = 0;
+        let mut tx = self.begin_for(account, Reach::default()).await?;
+        for chunk in files.chunks(LIST_MAX) {
+            let due = in_trash_of(&mut tx, account, chunk, now).await?;
             self.purge_in(&mut tx, account, &due).await?;
             purged += due.len();
         }
@@ -218,13 +237,20 @@ pub(super) async fn in_trash(tx: &mut Tx, files: &[FileId]) -> Result<Vec<FileId
     Ok(found)
 }
 
-async fn in_trash_of(tx: &mut Tx, account: AccountId, files: &[FileId]) -> Result<Vec<FileId>, ChangeError> {
+/// Those of the files that wait in the account's trash and are to be purged until then (µs since the epoch).
+async fn in_trash_of(
+    tx: &mut Tx,
+    account: AccountId,
+    files: &[FileId],
+    until: i64,
+) -> Result<Vec<FileId>, ChangeError> {
     let text = format!(
-        "SELECT file_id FROM trash WHERE account_id = $1 AND is_restored = 0 AND is_purged = 0
-         AND file_id IN ({})",
-        list(2, files.len())
+        "SELECT file_id FROM trash WHERE account_id = $1 AND delete_by <= $2 AND is_restored = 0
+         AND is_purged = 0 AND file_id IN ({})",
+        list(3, files.len())
     );
-    let query = files.iter().fold(statement(text).bind(account.0), |query, file| query.bind(file.0));
+    let query = statement(text).bind(account.0).bind(until);
+    let query = files.iter().fold(query, |query, file| query.bind(file.0));
     Ok(file_ids(&query.fetch_all(&mut **tx).await?)?)
 }
 
