@@ -112,6 +112,11 @@ impl BlobName {
         &self.0
     }
 
+    /// Whether it was made for this object, and has no other's bytes. A pack was made for none.
+    pub fn is_of(&self, object: Uuid) -> bool {
+        self.0.split('.').next() == Some(object.to_string().as_str())
+    }
+
     /// The folder that it lies in, below the objects' folder: the first two hex digits.
     fn shard(&self) -> &str {
         self.0.get(..2).expect("a blob's name begins with a UUID")
@@ -130,7 +135,9 @@ mod tests {
     fn only_blobs_names_are_names() {
         let name = BlobName::generate(Uuid::new_v4(), 7);
         assert_eq!(BlobName::parse(name.as_str()), Some(name.clone()));
-        assert_ne!(name, BlobName::generate(Uuid::parse_str(&name.0[..36]).unwrap(), 7));
+        let object = Uuid::parse_str(&name.0[..36]).unwrap();
+        assert_ne!(name, BlobName::generate(object, 7));
+        assert!(name.is_of(object) && !name.is_of(Uuid::new_v4()));
         for text in
             ["", "lost+found", "../../etc/passwd", "x.00001.00000000", &format!("{}.x", name.as_str())]
         {

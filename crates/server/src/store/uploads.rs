@@ -67,7 +67,7 @@ pub enum Kept {
     },
     /// The same bytes were there already; the new blob can go.
     Already,
-    /// The object is complete with other bytes; the new blob must go.
+    /// The object is complete with other bytes, or a batch brought other ones, which lie in a pack; the new blob must go.
     Refused,
     /// The object has expired; the new blob must go.
     Gone,
@@ -99,9 +99,23 @@ pub struct ReadableObject {
 struct Locked {
     state: String,
     etag: Option<String>,
+    digest: Option<String>,
     length: Option<i64>,
     blob: Option<BlobName>,
     part_count: Option<i64>,
+}
+
+impl Locked {
+    /// Whether it has these bytes. Those that came in a batch have an ETag that is not their MD5.
+    fn is_same(&self, body: &StoredBody) -> bool {
+        let is_named = self.etag.as_ref() == Some(&body.md5) || self.digest.as_ref() == Some(&body.digest);
+        is_named && self.length == Some(body.length)
+    }
+
+    /// Whether its bytes are all that is in its blob. A pack has others' too.
+    fn has_a_blob_of_its_own(&self, at: ObjectAddress) -> bool {
+        self.blob.as_ref().is_some_and(|blob| blob.is_of(at.object))
+    }
 }
 
 impl Store {
@@ -139,10 +153,9 @@ impl Store {
             return Ok(Kept::Stored { replaced: None });
         }
         let Some(old) = lock_object(tx, at).await? else { return Ok(Kept::Gone) };
-        let same = old.etag.as_ref() == Some(&body.md5) && old.length == Some(body.length);
         match old.state.as_str() {
-            "stored" | "committed" | "earlier" if same => Ok(Kept::Already),
-            "stored" if old.part_count.is_none() => {
+            "stored" | "committed" | "earlier" if old.is_same(body) => Ok(Kept::Already),
+            "stored" if old.part_count.is_none() && old.has_a_blob_of_its_own(at) => {
                 replace_whole(tx, at, body).await?;
                 Ok(Kept::Stored { replaced: old.blob })
             }
@@ -268,7 +281,7 @@ impl Store {
 
 async fn lock_object(tx: &mut Tx, at: ObjectAddress) -> Result<Option<Locked>, StoreError> {
     let row = sqlx::query(
-        "UPDATE objects SET state = state WHERE key = $1 RETURNING state, etag, length, blob, part_count",
+        "UPDATE objects SET state = state WHERE key = $1 RETURNING state, etag, digest, length, blob, part_count",
     )
     .bind(at.key().0)
     .fetch_optional(&mut **tx)
@@ -278,6 +291,7 @@ async fn lock_object(tx: &mut Tx, at: ObjectAddress) -> Result<Option<Locked>, S
     Ok(Some(Locked {
         state: row.try_get("state")?,
         etag: row.try_get("etag")?,
+        digest: row.try_get("digest")?,
         length: row.try_get("length")?,
         blob: blob.as_deref().map(parse_blob).transpose()?,
         part_count: row.try_get("part_count")?,
@@ -285,14 +299,16 @@ async fn lock_object(tx: &mut Tx, at: ObjectAddress) -> Result<Option<Locked>, S
 }
 
 async fn replace_whole(tx: &mut Tx, at: ObjectAddress, body: &StoredBody) -> Result<(), StoreError> {
-    sqlx::query("UPDATE objects SET length = $1, etag = $2, digest = $3, blob = $4 WHERE key = $5")
-        .bind(body.length)
-        .bind(&body.md5)
-        .bind(&body.digest)
-        .bind(body.blob.as_str())
-        .bind(at.key().0)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query(
+        "UPDATE objects SET length = $1, etag = $2, digest = $3, blob = $4, blob_offset = 0 WHERE key = $5",
+    )
+    .bind(body.length)
+    .bind(&body.md5)
+    .bind(&body.digest)
+    .bind(body.blob.as_str())
+    .bind(at.key().0)
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 

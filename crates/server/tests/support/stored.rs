@@ -46,7 +46,7 @@ pub fn body(at: ObjectAddress, part: u32, length: i64, md5: u8) -> StoredBody {
         blob: BlobName::generate(at.object, part),
         length,
         md5: format!("{md5:02x}").repeat(16),
-        digest: "00".repeat(32),
+        digest: format!("{md5:02x}").repeat(32),
     }
 }
 
