@@ -3,16 +3,62 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "what a test needs and does not get fails the test"
 )]
 
 mod support;
 
+use darkslide_protocol::upload::ObjectReference;
+use darkslide_protocol::{AccountId, CollectionId, FileId, Opaque};
+use darkslide_server::jobs::expire;
+use darkslide_server::objects::{BlobName, Digest, Packed};
+use darkslide_server::store::Store;
+use darkslide_server::store::batch::{BatchRequest, Committed, NewObject};
+use darkslide_server::store::uploads::ObjectAddress;
 use serde_json::Value;
-use support::TestServer;
 use support::batch::{Batch, Picture, send};
+use support::stored::{QUOTA, account, album, commit_of};
 use support::vault::{Vault, bytes_below, commit_body, noise};
+use support::{TestServer, stores};
 use uuid::Uuid;
+
+/// Bytes of each object of [`pack`].
+const LENGTH: u64 = 10;
+
+/// Places for the objects of a new pack: all of the same bytes.
+fn places(count: u64) -> Vec<Packed> {
+    let digest = Digest::of(b"ten bytes.");
+    let place = |n| Packed { id: Uuid::new_v4(), offset: n * LENGTH, length: LENGTH, digest };
+    (0..count).map(place).collect()
+}
+
+/// A pack with files in it.
+async fn pack(
+    store: &Store,
+    account: AccountId,
+    album: CollectionId,
+    count: usize,
+) -> (BlobName, Vec<FileId>) {
+    let blob = BlobName::generate(Uuid::new_v4(), 0);
+    let places = places(2 * count as u64);
+    let at = |place: &Packed| ObjectAddress { account, object: place.id };
+    let objects: Vec<_> = places.iter().map(|place| NewObject::packed(at(place), &blob, place)).collect();
+    let reference = |place: &Packed| ObjectReference {
+        object_key: at(place).key(),
+        decryption_header: Opaque("aA==".into()),
+        size: Some(10),
+    };
+    let commits: Vec<_> =
+        places.chunks(2).map(|pair| commit_of(album, reference(&pair[0]), reference(&pair[1]))).collect();
+    let request = BatchRequest { objects: &objects, commits: &commits, thumbnails: &[] };
+    let outcome = store.commit_batch(account, request, QUOTA).await.unwrap();
+    let file = |committed| match committed {
+        Ok(Committed::Created(created)) => created.id,
+        other => panic!("{other:?}"),
+    };
+    (blob, outcome.commits.into_iter().map(file).collect())
+}
 
 fn ids(answer: &Value) -> Vec<i64> {
     answer["commits"].as_array().unwrap().iter().map(|one| one["id"].as_i64().unwrap()).collect()
@@ -48,4 +94,95 @@ async fn a_put_does_not_replace_what_a_batch_brought() {
         let file = vault.post("/files", commit).await.ok()["id"].as_i64().unwrap();
         assert_eq!(vault.download(file).await, early);
     }
+}
+
+/// What two purges had in one pack at once was copied with what one of them had purged, and no row said that it was to be looked at.
+#[tokio::test]
+async fn what_is_purged_while_its_pack_is_compacted_is_remembered() {
+    for (_folder, store) in stores().await {
+        let owner = account(&store, "anna@example.org").await;
+        let album = album(&store, owner).await;
+        let due = async || store.packs_to_compact(i64::MAX, 100).await.unwrap();
+        for is_forgotten_first in [true, false] {
+            let (from, files) = pack(&store, owner, album, 4).await;
+            let to = BlobName::generate(Uuid::new_v4(), 0);
+            store.trash_files(owner, &[(files[0], album)]).await.unwrap();
+            store.purge_files(owner, &files[..1]).await.unwrap();
+            // Both have looked: one for what it purged, the other for what it has to move.
+            let garbage = store.due_garbage(i64::MAX).await.unwrap();
+            assert_eq!((garbage.keys.len(), garbage.blobs.len()), (2, 0));
+            let objects = store.objects_in(&from).await.unwrap().unwrap();
+            let mut moved = None;
+            if is_forgotten_first {
+                assert_eq!(store.forget_garbage(&garbage).await.unwrap(), std::slice::from_ref(&from));
+            } else {
+                moved = Some(store.move_objects(&from, &to, &objects, &places(8)).await.unwrap());
+                assert!(!due().await.contains(&to), "all was needed, and has moved");
+                assert_eq!(store.forget_garbage(&garbage).await.unwrap(), std::slice::from_ref(&to));
+            }
+            if moved.is_none() {
+                moved = Some(store.move_objects(&from, &to, &objects, &places(8)).await.unwrap());
+            }
+            assert_eq!(moved, Some(if is_forgotten_first { 6 } else { 8 }));
+            assert!(due().await.contains(&to));
+            assert_eq!(store.objects_in(&to).await.unwrap().unwrap().len(), 6);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pack_that_loses_more_while_it_is_looked_at_is_looked_at_again() {
+    for (_folder, store) in stores().await {
+        let owner = account(&store, "anna@example.org").await;
+        let album = album(&store, owner).await;
+        let (blob, files) = pack(&store, owner, album, 3).await;
+        assert_eq!(store.noting_of(&blob).await.unwrap(), None);
+        let mut seen: Option<String> = None;
+        for file in &files[..2] {
+            store.trash_files(owner, &[(*file, album)]).await.unwrap();
+            store.purge_files(owner, &[*file]).await.unwrap();
+            store.forget_garbage(&store.due_garbage(i64::MAX).await.unwrap()).await.unwrap();
+            if let Some(seen) = &seen {
+                // Somebody looked at it before.
+                store.was_looked_at(&blob, seen).await.unwrap();
+            }
+            assert_eq!(store.packs_to_compact(i64::MAX, 100).await.unwrap(), std::slice::from_ref(&blob));
+            seen = store.noting_of(&blob).await.unwrap();
+        }
+        store.was_looked_at(&blob, &seen.unwrap()).await.unwrap();
+        assert_eq!(store.packs_to_compact(i64::MAX, 100).await.unwrap(), []);
+    }
+}
+
+/// It lay there until the orphans were swept.
+#[tokio::test]
+async fn a_pack_that_was_written_for_what_is_purged_meanwhile_goes() {
+    let server = TestServer::start().await;
+    let (vault, store) = (Vault::new(&server, "anna@example.org").await, &server.shared.store);
+    let album = vault.album().await;
+    let picture = Picture::new(album, 1);
+    let files = ids(&send(&vault, Batch::default().picture(&vault, &picture)).await.ok());
+    vault.trash(&[(files[0], album)]).await.ok();
+    store.purge_files(vault.person.id, &[FileId(files[0])]).await.unwrap();
+    let garbage = store.due_garbage(i64::MAX).await.unwrap();
+    let [from] = &garbage.blobs[..] else { panic!("{garbage:?}") };
+    // Before the pack is removed, somebody writes it anew.
+    let objects = store.objects_in(from).await.unwrap().unwrap();
+    let to = BlobName::generate(Uuid::new_v4(), 0);
+    let path =
+        |blob: &BlobName| server.folder().join("objects").join(&blob.as_str()[..2]).join(blob.as_str());
+    std::fs::copy(path(from), path(&to)).unwrap();
+    let place = |offset, bytes: &[u8]| Packed {
+        id: Uuid::nil(),
+        offset,
+        length: bytes.len() as u64,
+        digest: Digest::of(bytes),
+    };
+    let places = [place(0, &picture.bytes), place(5000, b"tiny")];
+    assert_eq!(store.move_objects(from, &to, &objects, &places).await.unwrap(), 2);
+    server.shared.objects.remove(garbage.blobs.clone()).await.unwrap();
+    store.forget_garbage(&garbage).await.unwrap();
+    expire::expire(&server.shared, i64::MAX / 2).await.unwrap();
+    assert_eq!(bytes_below(&server.folder().join("objects")), 0);
+    assert_eq!(store.packs_to_compact(i64::MAX, 100).await.unwrap(), []);
 }

@@ -2,7 +2,7 @@
 //!
 //! The new pack is durable before a row names it, and the old one goes after no row names it any more; killed in between, one of
 //! the two is an orphan, and is swept. A reader that was told of the old place asks again (`routes/downloads.rs`). A pack that has lost
-//! objects stands in the database until this is done, so that neither a full disk nor a kill leaves what was purged where it is.
+//! objects stands in the database until this is done, also one that loses them while it is done, so that neither a full disk nor a kill leaves what was purged where it is.
 
 use super::expire::ExpireError;
 use crate::Server;
@@ -36,31 +36,39 @@ pub async fn compact(server: &Server, packs: &[BlobName], now: i64) -> Result<us
     let mut rewritten = 0;
     let _turn = server.compacting.lock().await;
     for pack in packs {
+        let noting = server.store.noting_of(pack).await?;
         match compact_one(server, pack).await {
             Err(ExpireError::Objects(error)) if !matches!(error, ObjectError::Stopping) => {
                 tracing::error!(pack = pack.as_str(), error = %error, cause = ?error.source(), "a pack cannot be compacted");
-                server.store.look_at_pack(pack, Some(now.saturating_add(AGAIN_MICROS))).await?;
+                server.store.put_off(pack, now.saturating_add(AGAIN_MICROS)).await?;
                 if error.is_disk_full() {
                     break;
                 }
             }
             outcome => {
                 rewritten += usize::from(outcome?);
-                server.store.look_at_pack(pack, None).await?;
+                if let Some(noting) = noting {
+                    server.store.was_looked_at(pack, &noting).await?;
+                }
             }
         }
     }
     Ok(rewritten)
 }
 
+/// Whether the pack was rewritten. One that nothing names any more goes: rows name a pack when it is new, and never again once they do not.
 async fn compact_one(server: &Server, pack: &BlobName) -> Result<bool, ExpireError> {
     let Some(needed) = server.store.objects_in(pack).await? else {
         tracing::error!(pack = pack.as_str(), "a row of a pack makes no sense: the pack stays as it is");
         return Ok(false);
     };
+    if needed.is_empty() {
+        server.objects.remove(server.store.unnamed_blobs(std::slice::from_ref(pack)).await?).await?;
+        return Ok(false);
+    }
     let bytes = needed.iter().fold(0_u64, |sum, object| sum.saturating_add(object.length));
     let Some(length) = server.objects.length_of(pack).await? else { return Ok(false) };
-    if needed.is_empty() || bytes.saturating_mul(WASTE_FACTOR) >= length {
+    if bytes.saturating_mul(WASTE_FACTOR) >= length {
         return Ok(false);
     }
     let mut writer = server.objects.pack();

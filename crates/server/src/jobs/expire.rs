@@ -87,14 +87,14 @@ async fn forget_uploads(server: &Server, now: i64) -> Result<usize, ExpireError>
 pub async fn remove_garbage(server: &Server, now: i64) -> Result<usize, ExpireError> {
     let mut removed = 0;
     loop {
-        let mut garbage = server.store.due_garbage(now).await?;
+        let garbage = server.store.due_garbage(now).await?;
         if garbage.keys.is_empty() {
             return Ok(removed);
         }
-        server.objects.remove(std::mem::take(&mut garbage.blobs)).await?;
-        server.store.forget_garbage(&garbage).await?;
+        server.objects.remove(garbage.blobs.clone()).await?;
+        let packs = server.store.forget_garbage(&garbage).await?;
         removed += garbage.keys.len();
-        compact(server, &garbage.shared, now).await?;
+        compact(server, &packs, now).await?;
     }
 }
 

@@ -17,6 +17,8 @@ use super::clocks::Reach;
 use super::commit::{Contents, Sizes, StoredFile, agreed_size, check_envelope, claim, stored_file};
 use super::files::magic_text;
 use super::lookup::{TAG_START, tag_start};
+use super::packs::remember_waste;
+use super::reap::blobs_in;
 use super::sql::{LIST_MAX, ROWS_AT_ONCE, list, long_statement, padded, padded_list, rows};
 use super::thumbnails::mark_of;
 use super::uploads::{ObjectAddress, UNCOMMITTED_MICROS};
@@ -573,15 +575,19 @@ pub(super) async fn tagged_files(
 }
 
 /// Removes the rows of objects that were given up and have come again. The reaper, which may have read them before, forgets only what is
-/// garbage still, and the bytes that it removes are the old ones.
+/// garbage still, and the bytes that it removes are the old ones. Where it had not, their packs are looked at.
 async fn forget_given_up(tx: &mut Tx, world: &World, fresh: &[&NewObject]) -> Result<(), StoreError> {
     let keys = fresh.iter().map(|object| object.at.key().0);
     let given_up: Vec<String> = keys.filter(|key| world.objects.contains_key(key)).collect();
     for chunk in given_up.chunks(LIST_MAX) {
-        let text =
-            format!("DELETE FROM objects WHERE state = 'garbage' AND key IN ({})", list(1, chunk.len()));
+        let text = format!(
+            "DELETE FROM objects WHERE state = 'garbage' AND key IN ({}) RETURNING blob",
+            list(1, chunk.len())
+        );
         let query = long_statement(tx.engine(), text, false);
-        chunk.iter().fold(query, |query, key| query.bind(key.clone())).execute(&mut **tx).await?;
+        let query = chunk.iter().fold(query, |query, key| query.bind(key.clone()));
+        let packs = blobs_in(&query.fetch_all(&mut **tx).await?)?;
+        remember_waste(tx, &packs.into_iter().collect()).await?;
     }
     Ok(())
 }

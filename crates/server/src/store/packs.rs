@@ -5,6 +5,8 @@ use super::uploads::parse_blob;
 use super::{Store, StoreError, Tx};
 use crate::objects::{BlobName, Packed};
 use sqlx::Row as _;
+use std::collections::BTreeSet;
+use uuid::Uuid;
 
 /// An object in a pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +44,9 @@ impl Store {
     }
 
     /// Says that objects of pack `from` are now in `to`, each at its place, as far as they still were in `from` and are what they
-    /// were. An object whose copy has another digest stays where it is: it is damaged, and its damage must not be vouched for.
+    /// were. An object whose copy has another digest stays where it is: it is damaged, and its damage must not be vouched for. What
+    /// did not move, because it was purged meanwhile, say, has been copied for nothing: then `to` is [to be looked
+    /// at](Self::packs_to_compact). Returns how many moved.
     pub async fn move_objects(
         &self,
         from: &BlobName,
@@ -70,6 +74,9 @@ impl Store {
             }
             moved += query.execute(&mut *tx).await?.rows_affected();
         }
+        if usize::try_from(moved) != Ok(objects.len()) {
+            remember_waste(&mut tx, &BTreeSet::from([to.clone()])).await?;
+        }
         tx.commit().await?;
         Ok(moved)
     }
@@ -85,28 +92,48 @@ impl Store {
         Ok(names.iter().filter_map(|name| parse_blob(name).ok()).collect())
     }
 
-    /// Has a pack looked at at that time (µs since the epoch) and not before; `None`: not again, until it loses more.
-    pub async fn look_at_pack(&self, pack: &BlobName, due_at: Option<i64>) -> Result<(), StoreError> {
+    /// What a pack's newest loss is known by; `None` where it is not to be looked at. To be asked before it is looked at.
+    pub async fn noting_of(&self, pack: &BlobName) -> Result<Option<String>, StoreError> {
+        let row = sqlx::query("SELECT noting FROM wasteful_packs WHERE blob = $1")
+            .bind(pack.as_str())
+            .fetch_optional(self.reader())
+            .await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    /// Has a pack that is to be looked at left alone until then (µs since the epoch).
+    pub async fn put_off(&self, pack: &BlobName, due_at: i64) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        let query = match due_at {
-            Some(due_at) => sqlx::query("UPDATE wasteful_packs SET due_at = $1 WHERE blob = $2").bind(due_at),
-            None => sqlx::query("DELETE FROM wasteful_packs WHERE blob = $1"),
-        };
+        let query = sqlx::query("UPDATE wasteful_packs SET due_at = $1 WHERE blob = $2").bind(due_at);
         query.bind(pack.as_str()).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Forgets that a pack is to be looked at, unless it has lost more since its loss was [known](Self::noting_of) by that.
+    pub async fn was_looked_at(&self, pack: &BlobName, noting: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let query = sqlx::query("DELETE FROM wasteful_packs WHERE blob = $1 AND noting = $2");
+        query.bind(pack.as_str()).bind(noting).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(())
     }
 }
 
-/// Has packs looked at that have just lost some of their objects.
-pub(super) async fn remember_waste(tx: &mut Tx, packs: &[BlobName]) -> Result<(), StoreError> {
+/// Has packs looked at that have just lost some of their objects, and once more those that somebody is looking at. They come in order:
+/// of two who name the same ones, neither waits for what the other has locked while that one waits too.
+pub(super) async fn remember_waste(tx: &mut Tx, packs: &BTreeSet<BlobName>) -> Result<(), StoreError> {
+    let noting = Uuid::new_v4().to_string();
+    let packs: Vec<&BlobName> = packs.iter().collect();
     for chunk in packs.chunks(LIST_MAX) {
         let text = format!(
-            "INSERT INTO wasteful_packs (blob) VALUES {} ON CONFLICT (blob) DO NOTHING",
-            rows(1, chunk.len(), 1)
+            "INSERT INTO wasteful_packs (blob, noting) VALUES {}
+             ON CONFLICT (blob) DO UPDATE SET noting = excluded.noting",
+            rows(1, chunk.len(), 2)
         );
-        let bind =
-            |query: sqlx::query::Query<'static, _, _>, pack: &BlobName| query.bind(pack.as_str().to_owned());
+        let bind = |query: sqlx::query::Query<'static, _, _>, pack: &&BlobName| {
+            query.bind(pack.as_str().to_owned()).bind(noting.clone())
+        };
         chunk.iter().fold(statement(text), bind).execute(&mut **tx).await?;
     }
     Ok(())

@@ -11,6 +11,7 @@ use super::{Store, StoreError, flag};
 use crate::objects::BlobName;
 use darkslide_protocol::{AccountId, FileId, ObjectKey};
 use sqlx::Row as _;
+use sqlx::any::AnyRow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many rows one step takes.
@@ -21,10 +22,8 @@ const STEP: i64 = 500;
 pub struct Garbage {
     /// The rows to forget once the bytes are gone.
     pub keys: Vec<ObjectKey>,
-    /// The bytes.
+    /// The bytes, in order, but for those in packs that hold others too.
     pub blobs: Vec<BlobName>,
-    /// Packs that hold some of the bytes and others that are still needed.
-    pub shared: Vec<BlobName>,
 }
 
 impl Store {
@@ -85,43 +84,47 @@ impl Store {
         .bind(STEP)
         .fetch_all(self.reader())
         .await?;
-        let (mut keys, mut blobs, mut shared) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let (mut keys, mut blobs) = (BTreeSet::new(), BTreeSet::new());
         for row in rows {
             keys.insert(row.try_get::<String, _>("key")?);
+            if flag(&row, "is_shared")? {
+                continue;
+            }
             for column in ["blob", "part_blob"] {
                 if let Some(blob) = row.try_get::<Option<String>, _>(column)? {
-                    let among = if flag(&row, "is_shared")? { &mut shared } else { &mut blobs };
                     // What is no blob's name names no bytes: the row goes, and nothing else waits for it.
-                    among.extend(parse_blob(&blob).ok());
+                    blobs.extend(parse_blob(&blob).ok());
                 }
             }
         }
-        Ok(Garbage {
-            keys: keys.into_iter().map(ObjectKey).collect(),
-            blobs: blobs.into_iter().collect(),
-            shared: shared.into_iter().collect(),
-        })
+        Ok(Garbage { keys: keys.into_iter().map(ObjectKey).collect(), blobs: blobs.into_iter().collect() })
     }
 
-    /// Forgets garbage whose bytes are gone, and the earlier contents that it was. Its packs are to be [looked at](Self::packs_to_compact)
-    /// from then on, whatever becomes of this process.
-    pub async fn forget_garbage(&self, garbage: &Garbage) -> Result<(), StoreError> {
+    /// Forgets garbage whose bytes are gone, and the earlier contents that it was. Returns the packs that have lost some of their objects
+    /// by it: where these lie now, which may be elsewhere than they did when they were found to be due. These packs are to be [looked
+    /// at](Self::packs_to_compact) from then on, whatever becomes of this process.
+    pub async fn forget_garbage(&self, garbage: &Garbage) -> Result<Vec<BlobName>, StoreError> {
+        let mut packs = BTreeSet::new();
         let mut tx = self.begin().await?;
-        remember_waste(&mut tx, &garbage.shared).await?;
         for chunk in garbage.keys.chunks(LIST_MAX) {
             let keys = list(1, chunk.len());
+            let bind =
+                |text: String| chunk.iter().fold(statement(text), |query, key| query.bind(key.0.clone()));
             for text in [
                 format!("DELETE FROM file_versions WHERE file_object IN ({keys})"),
                 format!("DELETE FROM file_versions WHERE thumbnail_object IN ({keys})"),
                 format!("DELETE FROM object_parts WHERE object_key IN ({keys})"),
-                format!("DELETE FROM objects WHERE state = 'garbage' AND key IN ({keys})"),
             ] {
-                let query = chunk.iter().fold(statement(text), |query, key| query.bind(key.0.clone()));
-                query.execute(&mut *tx).await?;
+                bind(text).execute(&mut *tx).await?;
             }
+            let text =
+                format!("DELETE FROM objects WHERE state = 'garbage' AND key IN ({keys}) RETURNING blob");
+            packs.extend(blobs_in(&bind(text).fetch_all(&mut *tx).await?)?);
         }
+        packs.retain(|blob| garbage.blobs.binary_search(blob).is_err());
+        remember_waste(&mut tx, &packs).await?;
         tx.commit().await?;
-        Ok(())
+        Ok(packs.into_iter().collect())
     }
 
     /// Those of the blobs that no row names.
@@ -140,4 +143,14 @@ impl Store {
         }
         Ok(blobs.iter().filter(|blob| !named.contains(blob.as_str())).cloned().collect())
     }
+}
+
+/// The blobs that rows name in their first column. What is no blob's name names no bytes.
+pub(super) fn blobs_in(rows: &[AnyRow]) -> Result<Vec<BlobName>, StoreError> {
+    let mut blobs = Vec::with_capacity(rows.len());
+    for row in rows {
+        let blob: Option<String> = row.try_get(0)?;
+        blobs.extend(blob.and_then(|blob| parse_blob(&blob).ok()));
+    }
+    Ok(blobs)
 }
