@@ -1,6 +1,6 @@
 //! Resumable uploads over HTTP: every way to be cut, overtaken or stopped, and what is durable then.
 
-#![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what a test needs and does not get fails the test")]
 
 mod support;
 
@@ -9,12 +9,13 @@ use darkslide_protocol::limits::DAY_MICROS;
 use darkslide_protocol::tus::chunk_digest;
 use darkslide_server::config::RawConfig;
 use darkslide_server::jobs::expire::sweep_orphans;
-use darkslide_server::objects::{Objects, Reached};
+use darkslide_server::objects::{Growing, Objects, Opening, Reached};
 use sqlx::Row as _;
 use support::tus::{Tus, database, now, until};
 use support::vault::noise;
 use support::{TestServer, raw_config};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_util::sync::CancellationToken;
 
 #[tokio::test]
 async fn a_cut_connection_loses_nothing_that_came() {
@@ -145,7 +146,7 @@ async fn two_processes_over_one_folder_never_write_one_upload_together() {
     let bytes = noise(9, 1_000_000);
     let url = tus.begin(bytes.len()).await;
     let other = Objects::open(server.folder()).unwrap();
-    let held = other.open_growing(tus.at(&url).object, reached(&[]), None).await.unwrap();
+    let held = open(&other, &tus, &url, &[]).await;
     tus.append(&url, 0, &bytes).await.failed(423, Some("LOCKED"));
     drop(held);
     assert_eq!(tus.append(&url, 0, &bytes[..500_000]).await.status, 204);
@@ -173,17 +174,47 @@ async fn a_file_is_cut_only_by_who_knows_that_it_may() {
     let url = tus.begin(bytes.len()).await;
     assert_eq!(tus.append(&url, 0, &bytes[..900_000]).await.status, 204);
     let other = Objects::open(server.folder()).unwrap();
-    let held = other.open_growing(tus.at(&url).object, reached(&bytes[..500_000]), None).await.unwrap();
+    let held = open(&other, &tus, &url, &bytes[..500_000]).await;
     assert_eq!(tus.file(&url).metadata().unwrap().len(), 900_000, "to open it cuts nothing off");
     drop(held);
-    let held = other.open_growing(tus.at(&url).object, reached(&bytes[..500_000]), None).await.unwrap();
+    let held = open(&other, &tus, &url, &bytes[..500_000]).await;
     drop(held.cut().await.unwrap());
     assert_eq!(tus.file(&url).metadata().unwrap().len(), 500_000);
 }
 
-fn reached(before: &[u8]) -> Reached {
+/// Opens an upload's file, in which these bytes are recorded to be.
+async fn open(objects: &Objects, tus: &Tus<'_>, url: &str, before: &[u8]) -> Growing {
     let digest = (!before.is_empty()).then(|| *blake3::hash(before).as_bytes());
-    Reached { offset: before.len() as u64, digest, running: None }
+    let reached = Reached { offset: before.len() as u64, digest, running: None };
+    match objects.open_growing(tus.at(url).object, reached, None, &CancellationToken::new()).await.unwrap() {
+        Opening::Open(growing) => *growing,
+        Opening::Stopped(_) => panic!("nobody stopped it"),
+    }
+}
+
+/// What is recorded is read again where its hash is not kept, and may be gigabytes: whoever came meanwhile waited for all of it.
+#[tokio::test]
+async fn who_is_overtaken_before_it_begins_reads_nothing() {
+    let server = TestServer::start().await;
+    let tus = Tus::new(&server, "tus@example.org").await;
+    let bytes = noise(16, 1_000_000);
+    let url = tus.begin(bytes.len()).await;
+    assert_eq!(tus.append(&url, 0, &bytes[..500_000]).await.status, 204);
+    let mut harmed = bytes[..500_000].to_vec();
+    harmed[7] ^= 1;
+    std::fs::write(tus.file(&url), harmed).unwrap();
+    let turns = &server.shared.turns;
+    turns.forget(tus.at(&url).object);
+    let held = turns.take(tus.at(&url)).await;
+    let (answer, ()) = tokio::join!(tus.append(&url, 500_000, &bytes[500_000..]), async {
+        held.stop.cancelled().await;
+        // It waits for its turn, and somebody newer comes.
+        turns.interrupt(tus.account);
+        drop(held);
+    });
+    answer.failed(409, Some("CONFLICT"));
+    assert_eq!(tus.offset(&url).await, 500_000);
+    assert_eq!(tus.append(&url, 500_000, &bytes[500_000..]).await.status, 410, "who is not reads it");
 }
 
 async fn writer(server: &TestServer) -> Option<String> {

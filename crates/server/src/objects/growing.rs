@@ -25,6 +25,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// How far an upload is recorded.
@@ -34,7 +35,7 @@ pub struct Reached {
     pub offset: u64,
     /// BLAKE3 of them, as they were sent; `None` where nothing was recorded yet, and where an earlier version recorded without one.
     pub digest: Option<[u8; 32]>,
-    /// The hash of them, kept between requests so that they need not be read again.
+    /// The hash of them, or of as many as were read again before somebody stopped: kept between requests so that these need not be read again.
     pub running: Option<blake3::Hasher>,
 }
 
@@ -72,8 +73,22 @@ pub struct Recovered {
     _locked: File,
 }
 
+/// What became of opening a file.
+#[derive(Debug)]
+pub enum Opening {
+    /// It is open.
+    Open(Box<Growing>),
+    /// Nobody waits for it any more. This is the hash of what was read of it until then, for whoever comes next.
+    Stopped(Box<blake3::Hasher>),
+}
+
 impl Growing {
-    fn open(path: PathBuf, reached: Reached, announced: Option<Announced>) -> Result<Self, ObjectError> {
+    fn open(
+        path: PathBuf,
+        reached: Reached,
+        announced: Option<Announced>,
+        stop: &CancellationToken,
+    ) -> Result<Opening, ObjectError> {
         let offset = reached.offset;
         let mut options = File::options();
         let opened = options.read(true).write(true).create(offset == 0).truncate(false).open(&path);
@@ -89,13 +104,18 @@ impl Growing {
         if length < offset {
             return Err(ObjectError::Lost(path));
         }
-        let whole = hash_before(reached, &mut file, &path)?;
+        let whole = match hash_before(reached, &mut file, &path, stop)? {
+            Hashed::All(whole) => whole,
+            Hashed::Stopped(part) => return Ok(Opening::Stopped(Box::new(part))),
+        };
         file.seek(SeekFrom::Start(offset)).map_err(ObjectError::disk("seek in", &path))?;
         let chunk = (offset > 0).then(blake3::Hasher::new);
         let behind = Arc::new(File::open(&path).map_err(ObjectError::disk("open", &path))?);
         let is_new = offset == 0;
         let file = Writer::new(file, offset);
-        Ok(Self { path, file, offset, whole, chunk, behind, announced, is_new, began: offset, mark: None })
+        let began = offset;
+        let growing = Self { path, file, offset, whole, chunk, behind, announced, is_new, began, mark: None };
+        Ok(Opening::Open(Box::new(growing)))
     }
 
     /// Cuts off what lies behind the offset, and begins a mark. To be done once it is sure that the offset is the recorded one: while the
@@ -231,9 +251,10 @@ impl Objects {
         id: Uuid,
         reached: Reached,
         announced: Option<Announced>,
-    ) -> Result<Growing, ObjectError> {
-        let path = self.growing_path(id);
-        blocking(move || Growing::open(path, reached, announced)).await?
+        stop: &CancellationToken,
+    ) -> Result<Opening, ObjectError> {
+        let (path, stop) = (self.growing_path(id), stop.clone());
+        blocking(move || Growing::open(path, reached, announced, &stop)).await?
     }
 
     /// What of an upload of `length` bytes was written behind the recorded `offset` before its writer was killed, as far as it can be
@@ -359,19 +380,56 @@ fn read_mark(mark: &[u8]) -> Option<(u64, u64, [u8; 32], [u8; 32])> {
     Some((u64::from_le_bytes(*from), u64::from_le_bytes(*to), *chunk_digest, digest.try_into().ok()?))
 }
 
+/// How many bytes are read and hashed between two looks whether somebody has stopped it: some hundredths of a second on a slow disk.
+const HASHED_AT_ONCE: u64 = 4 * 1024 * 1024;
+
+/// The hash of bytes on the disk.
+enum Hashed {
+    All(blake3::Hasher),
+    Stopped(blake3::Hasher),
+}
+
 /// The hash of the bytes before the offset, which are those that were sent.
-fn hash_before(reached: Reached, file: &mut File, path: &Path) -> Result<blake3::Hasher, ObjectError> {
+fn hash_before(
+    reached: Reached,
+    file: &mut File,
+    path: &Path,
+    stop: &CancellationToken,
+) -> Result<Hashed, ObjectError> {
     let Reached { offset, digest, running } = reached;
-    if offset == 0 {
-        return Ok(blake3::Hasher::new());
+    let is_recorded = |hasher: &blake3::Hasher| offset == 0 || Some(*hasher.finalize().as_bytes()) == digest;
+    let kept = running.filter(|running| running.count() <= offset);
+    // What was kept of other bytes says nothing against those on the disk.
+    for mut hasher in kept.into_iter().chain([blake3::Hasher::new()]) {
+        if !hash_on(&mut hasher, offset, file, stop).map_err(ObjectError::disk("read", path))? {
+            return Ok(Hashed::Stopped(hasher));
+        }
+        if is_recorded(&hasher) {
+            return Ok(Hashed::All(hasher));
+        }
     }
-    let is_recorded = |hasher: &blake3::Hasher| Some(*hasher.finalize().as_bytes()) == digest;
-    if let Some(running) = running.filter(is_recorded) {
-        return Ok(running);
+    Err(ObjectError::Lost(path.to_owned()))
+}
+
+/// Reads on from where a hash is, up to the offset; false when it was stopped before.
+fn hash_on(
+    hasher: &mut blake3::Hasher,
+    offset: u64,
+    file: &mut File,
+    stop: &CancellationToken,
+) -> io::Result<bool> {
+    file.seek(SeekFrom::Start(hasher.count()))?;
+    while hasher.count() < offset {
+        if stop.is_cancelled() {
+            return Ok(false);
+        }
+        let (before, left) = (hasher.count(), offset - hasher.count());
+        hasher.update_reader((&*file).take(left.min(HASHED_AT_ONCE)))?;
+        if hasher.count() == before {
+            break;
+        }
     }
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(file.take(offset)).map_err(ObjectError::disk("read", path))?;
-    if is_recorded(&hasher) { Ok(hasher) } else { Err(ObjectError::Lost(path.to_owned())) }
+    Ok(true)
 }
 
 /// Fails when the bytes of a flushed file are not all there.

@@ -10,8 +10,19 @@ fn reached(before: &[u8]) -> Reached {
     Reached { offset: before.len() as u64, digest, running: None }
 }
 
+async fn open(
+    objects: &Objects,
+    reached: Reached,
+    announced: Option<Announced>,
+) -> Result<Growing, ObjectError> {
+    match objects.open_growing(ID, reached, announced, &CancellationToken::new()).await? {
+        Opening::Open(growing) => Ok(*growing),
+        Opening::Stopped(_) => panic!("nobody stopped it"),
+    }
+}
+
 async fn grown(objects: &Objects, before: &[u8], bytes: &'static [u8]) -> Growing {
-    let growing = objects.open_growing(ID, reached(before), None).await.unwrap().cut().await.unwrap();
+    let growing = open(objects, reached(before), None).await.unwrap().cut().await.unwrap();
     let (growing, appended) = growing.append_batch(vec![Bytes::from_static(bytes)], true).await.unwrap();
     appended.unwrap();
     let (growing, flushed) = objects.flush_growing(growing).await.unwrap();
@@ -26,9 +37,10 @@ async fn what_was_not_recorded_is_cut_off_and_what_was_lost_is_noticed() {
     drop(grown(&objects, b"", b"recorded, and not").await);
     drop(grown(&objects, b"recorded", b"!").await);
     assert_eq!(fs::read(objects.growing_path(ID)).unwrap(), b"recorded!");
-    let error = objects.open_growing(ID, reached(b"recorded!!"), None).await.unwrap_err();
+    let error = open(&objects, reached(b"recorded!!"), None).await.unwrap_err();
     assert!(matches!(error, ObjectError::Lost(_)), "{error}");
-    let error = objects.open_growing(Uuid::from_u128(8), reached(b"r"), None).await.unwrap_err();
+    let stop = CancellationToken::new();
+    let error = objects.open_growing(Uuid::from_u128(8), reached(b"r"), None, &stop).await.unwrap_err();
     assert!(matches!(error, ObjectError::Lost(_)), "{error}");
 }
 
@@ -42,14 +54,14 @@ async fn what_was_recorded_is_what_was_sent_or_is_lost() {
     drop(growing);
     fs::write(objects.growing_path(ID), b"rec0rded").unwrap();
     // Whoever has the hash of what was sent need not read it, and is not misled either.
-    let growing = objects.open_growing(ID, Reached { running, ..reached(b"recorded") }, None).await.unwrap();
+    let growing = open(&objects, Reached { running, ..reached(b"recorded") }, None).await.unwrap();
     assert_eq!(growing.digest(), *blake3::hash(b"recorded").as_bytes());
     drop(growing);
     let of_other_bytes = Some(blake3::Hasher::new());
     for running in [None, of_other_bytes] {
         for digest in [reached(b"recorded").digest, None] {
             let reached = Reached { offset: 8, digest, running: running.clone() };
-            let error = objects.open_growing(ID, reached, None).await.unwrap_err();
+            let error = open(&objects, reached, None).await.unwrap_err();
             assert!(matches!(error, ObjectError::Lost(_)), "{error}");
         }
     }
@@ -58,12 +70,39 @@ async fn what_was_recorded_is_what_was_sent_or_is_lost() {
     assert_eq!(growing.digest(), *blake3::hash(b"recorded!").as_bytes());
 }
 
+/// Whoever asked for the turn waited until all was read, and who was stopped again and again began anew each time.
+#[tokio::test]
+async fn who_is_stopped_reads_no_more_and_whoever_comes_next_reads_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let objects = Objects::open(folder.path()).unwrap();
+    drop(grown(&objects, b"", b"recorded").await);
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let mut part = blake3::Hasher::new();
+    part.update(b"reco");
+    for (running, read) in [(None, 0), (Some(part.clone()), 4)] {
+        let reached = Reached { running, ..reached(b"recorded") };
+        let opening = objects.open_growing(ID, reached, None, &stop).await.unwrap();
+        assert!(matches!(opening, Opening::Stopped(part) if part.count() == read));
+    }
+    let whole = Some(grown(&objects, b"", b"recorded").await.running());
+    let reached = |running| Reached { running, ..reached(b"recorded") };
+    let opening = objects.open_growing(ID, reached(whole), None, &stop).await.unwrap();
+    assert!(matches!(opening, Opening::Open(_)), "nothing is to be read");
+    drop(opening);
+    // What was read already is not read again.
+    fs::write(objects.growing_path(ID), b"RECOrded").unwrap();
+    assert!(open(&objects, reached(Some(part)), None).await.is_ok());
+    let error = open(&objects, reached(None), None).await.unwrap_err();
+    assert!(matches!(error, ObjectError::Lost(_)), "{error}");
+}
+
 #[tokio::test]
 async fn what_a_kill_left_counts_if_it_is_what_was_sent() {
     let folder = tempfile::tempdir().unwrap();
     let objects = Objects::open(folder.path()).unwrap();
     drop(grown(&objects, b"", b"recorded").await);
-    let growing = objects.open_growing(ID, reached(b"recorded"), None).await.unwrap().cut().await.unwrap();
+    let growing = open(&objects, reached(b"recorded"), None).await.unwrap().cut().await.unwrap();
     assert!(objects.recover_growing(ID, 8, 100).await.unwrap().is_none(), "it is being written");
     let (growing, _) = growing.append_batch(vec![Bytes::from_static(b", and not")], true).await.unwrap();
     drop(growing);
@@ -101,7 +140,7 @@ async fn what_was_announced_counts_only_together_on_a_full_disk_too() {
     let objects = Objects::open(folder.path()).unwrap();
     std::os::unix::fs::symlink("/dev/full", objects.growing_path(ID)).unwrap();
     let announced = Announced::parse("sha1 qvTGHdzF6KLavt4PO0gs2a6pQ00=").unwrap();
-    let growing = objects.open_growing(ID, reached(b""), Some(announced)).await.unwrap();
+    let growing = open(&objects, reached(b""), Some(announced)).await.unwrap();
     let (growing, appended) = growing.append_batch(vec![vec![7; 9000].into()], true).await.unwrap();
     assert!(appended.unwrap_err().is_disk_full());
     assert!(growing.is_announced() && !growing.is_as_announced());
@@ -117,10 +156,8 @@ async fn batches_of_any_length_are_one_file_and_one_hash() {
     // Each request begins where the one before ended, wherever in a sector that is.
     for lengths in [&[1, 2, 4093][..], &[7, 300_000, 4096, 0, 500_001], &[600_000, 600_000, 1]] {
         let began = from;
-        let opened = objects
-            .open_growing(ID, Reached { running: running.take(), ..reached(&all[..from]) }, None)
-            .await
-            .unwrap();
+        let reached = Reached { running: running.take(), ..reached(&all[..from]) };
+        let opened = open(&objects, reached, None).await.unwrap();
         let mut growing = opened.cut().await.unwrap();
         for (number, length) in lengths.iter().enumerate() {
             let batch = all[from..from + length].chunks(70_001).map(Bytes::copy_from_slice).collect();
@@ -147,7 +184,7 @@ async fn a_file_has_one_writer() {
     let folder = tempfile::tempdir().unwrap();
     let (one, other) = (Objects::open(folder.path()).unwrap(), Objects::open(folder.path()).unwrap());
     let growing = grown(&one, b"", b"mine").await;
-    let error = other.open_growing(ID, reached(b""), None).await.unwrap_err();
+    let error = open(&other, reached(b""), None).await.unwrap_err();
     assert!(matches!(error, ObjectError::Locked(_)), "{error}");
     drop(growing);
     drop(grown(&other, b"mine", b", then yours").await);

@@ -16,7 +16,7 @@ mod read_back;
 pub use checksum::Announced;
 pub use digest::{Digest, Hasher};
 pub use disk::{Objects, SHARDS};
-pub use growing::{Growing, Reached, Recovered};
+pub use growing::{Growing, Opening, Reached, Recovered};
 pub use incoming::{Incoming, ReceiveLimits};
 pub use pack::{IncomingPack, PackWriter, Packed};
 pub use read::Segment;

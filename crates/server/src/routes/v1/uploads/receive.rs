@@ -5,7 +5,7 @@
 
 use super::super::super::blobs;
 use super::{ApiError, ApiResult, find, finish, lost};
-use crate::objects::{Announced, Growing, ObjectError, Reached};
+use crate::objects::{Announced, Growing, ObjectError, Opening, Reached};
 use crate::store::resumable::{Chunk, Recorded, Upload};
 use crate::store::uploads::ObjectAddress;
 use crate::turns::Turn;
@@ -187,10 +187,15 @@ impl<'s> Inflow<'s> {
         let Recorded::Until(expires_at) = taken else { return Err(overtaken()) };
         let running = turn.running.clone();
         let reached = Reached { offset: upload.offset, digest: upload.digest, running };
-        let opened = server.objects.open_growing(upload.at.object, reached, announced).await;
+        let opened = server.objects.open_growing(upload.at.object, reached, announced, &turn.stop).await;
         let growing = match opened {
             Err(ObjectError::Locked(_)) => return Err(locked()),
-            other => other?,
+            Ok(Opening::Stopped(part)) => {
+                *turn.running = Some(*part);
+                return Err(stopped(server));
+            }
+            Ok(Opening::Open(growing)) => growing,
+            Err(error) => return Err(error.into()),
         };
         // Before the file was locked, another process may have recorded what a killed one left in it.
         if server.store.upload(upload.at).await?.is_none_or(|now| now.offset != upload.offset) {
@@ -358,8 +363,7 @@ impl<'s> Inflow<'s> {
                 let (digest, chunk_digest) = (Some(growing.digest()), growing.chunk_digest());
                 Ok(Received { offset: self.recorded, digest, chunk_digest, expires_at: self.expires_at })
             }
-            Ending::Stopped if self.server.turns.is_stopping() => Err(ObjectError::Stopping.into()),
-            Ending::Stopped => Err(overtaken()),
+            Ending::Stopped => Err(stopped(self.server)),
             Ending::TooLong => Err(ApiError::TOO_LARGE),
             Ending::Cut(error) => Err(cut(&error)),
             Ending::Ours(error) => Err(error),
@@ -480,6 +484,11 @@ fn conflict(what: &'static str) -> ApiError {
 /// 409: a newer request, here or at another process, has taken the upload over.
 fn overtaken() -> ApiError {
     conflict("a newer request has taken this upload over")
+}
+
+/// Why a request was told to make way.
+fn stopped(server: &Server) -> ApiError {
+    if server.turns.is_stopping() { ObjectError::Stopping.into() } else { overtaken() }
 }
 
 /// 423: another process has the file still open; it lets go when its own client has gone, or at its next record.
