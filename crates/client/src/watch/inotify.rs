@@ -210,8 +210,9 @@ impl Watches {
     /// Watches folders that come, and no longer those that go. The watch of one that is removed ends by itself.
     fn follow(&mut self, folder: &Path, what: ReadFlags) -> Result<(), Why> {
         if what.contains(ReadFlags::MOVED_FROM) {
-            self.forget(folder);
-        } else if what.contains(ReadFlags::DELETE) {
+            return self.leave(folder);
+        }
+        if what.contains(ReadFlags::DELETE) {
             self.closed.remove(folder);
         }
         let comes = what.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO);
@@ -227,17 +228,22 @@ impl Watches {
         self.closed.range(folder.to_owned()..).next().is_some_and(|closed| closed.starts_with(folder))
     }
 
-    fn forget(&mut self, folder: &Path) {
+    /// No longer watches a folder where it was. Another one may have come there since, which has a watch already where two were exchanged.
+    fn leave(&mut self, folder: &Path) -> Result<(), Why> {
         self.closed.retain(|closed| !closed.starts_with(folder));
-        let notices = &self.notices;
-        self.paths.retain(|watch, path| {
-            let stays = !path.starts_with(folder);
-            if !stays {
-                // It may have ended.
-                let _removed = remove_watch(notices, *watch);
-            }
-            stays
-        });
+        let before: Vec<i32> =
+            self.paths.extract_if(|_, path| path.starts_with(folder)).map(|(watch, _)| watch).collect();
+        let watched = if self.ground.enters(folder) { self.watch_from(folder.to_owned()) } else { Ok(()) };
+        self.end(before);
+        watched
+    }
+
+    /// Ends those of these watches that are nowhere any more.
+    fn end(&self, watches: impl IntoIterator<Item = i32>) {
+        for watch in watches.into_iter().filter(|watch| !self.paths.contains_key(watch)) {
+            // It may have ended.
+            let _removed = remove_watch(&self.notices, watch);
+        }
     }
 
     /// Nobody knows which folders have come, gone and been renamed.
@@ -245,9 +251,7 @@ impl Watches {
         let before: HashSet<i32> = std::mem::take(&mut self.paths).into_keys().collect();
         self.closed.clear();
         let watched = self.watch_from(self.ground.root.clone());
-        for watch in before.into_iter().filter(|watch| !self.paths.contains_key(watch)) {
-            let _removed = remove_watch(&self.notices, watch);
-        }
+        self.end(before);
         watched
     }
 }
@@ -343,6 +347,31 @@ mod tests {
             }
         }
         assert_eq!(dirty, Dirty::folder("b/a/deep".into(), crate::library::selection::Reach::Itself));
+    }
+
+    /// The second of two folders that are exchanged leaves its place after the first has come there.
+    #[test]
+    fn folders_that_are_exchanged_are_watched_where_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        for inside in ["a/first", "b/second"] {
+            fs::create_dir_all(root.join(inside)).unwrap();
+        }
+        let mut watches = watches(&root, Removals::AreNothing);
+        let exchange = rustix::fs::RenameFlags::EXCHANGE;
+        rustix::fs::renameat_with(rustix::fs::CWD, root.join("a"), rustix::fs::CWD, root.join("b"), exchange)
+            .unwrap();
+        drain(&mut watches);
+        assert_eq!(watched(&watches), set(&["", "a", "a/second", "b", "b/first"]));
+        for (inside, name) in [("a", "1.jpg"), ("a/second", "2.jpg"), ("b", "3.jpg"), ("b/first", "4.jpg")] {
+            fs::write(root.join(inside).join(name), b"x").unwrap();
+            let told = drain(&mut watches);
+            let is_told = |told: &Told| match told {
+                Told::Change(notice) => notice.paths.contains(&root.join(inside).join(name)),
+                _ => false,
+            };
+            assert!(told.iter().any(is_told), "{inside}");
+        }
     }
 
     /// What came, went and was renamed while nobody was told is watched where it is.
