@@ -69,6 +69,7 @@ pub(super) async fn look(
     if is_watched && refused.is_none() {
         return Attempt::Online { device, watcher: None };
     }
+    // Where they cannot be read, it is offline.
     let exclude = Exclusions::parse(&folder.exclude).unwrap_or_default().and_own(own_folders());
     let path = folder.path;
     let beginning =

@@ -418,7 +418,7 @@ impl Agent {
         match self.schedule.next(now) {
             Step::Wait(until) => return Ok(until),
             Step::Look { folder } => self.look(folder),
-            Step::Run { folder, scope } => self.start(folder, scope)?,
+            Step::Run { folder, scope } => self.start(folder, scope),
         }
         Ok(now + self.settings.timing.look)
     }
@@ -444,18 +444,18 @@ impl Agent {
         });
     }
 
-    fn start(&mut self, folder: i64, scope: Scope) -> Result<()> {
-        let (Some(watched), Some(session)) = (self.folders.get_mut(&folder), &self.session) else {
-            return Ok(());
-        };
+    fn start(&mut self, folder: i64, scope: Scope) {
+        let (Some(watched), Some(session)) = (self.folders.get_mut(&folder), &self.session) else { return };
         let row = watched.row.clone();
+        let Ok(exclude) = Exclusions::parse(&row.exclude) else {
+            // A look says why.
+            self.schedule.offline(folder);
+            return self.schedule.look_by(folder, Instant::now());
+        };
         let settings = Settings {
             albums: row.albums.clone(),
             patience: RUN_PATIENCE,
-            selection: Selection {
-                scope: scope.clone(),
-                exclude: Exclusions::parse(&row.exclude)?.and_own(own_folders()),
-            },
+            selection: Selection { scope: scope.clone(), exclude: exclude.and_own(own_folders()) },
             is_asked: std::mem::take(&mut watched.is_asked),
             settling: Some(self.settings.settling),
             // Nobody waits for it, and it is there all day.
@@ -480,7 +480,6 @@ impl Agent {
             is_overtaken: false,
             counts_due: Instant::now(),
         });
-        Ok(())
     }
 
     fn show(&mut self, event: Option<Event>) {

@@ -107,7 +107,7 @@ struct Keepers<'a> {
 impl<'a> Keepers<'a> {
     async fn read(catalog: &'a Catalog, agent: &'a Agent) -> Result<Self, CatalogError> {
         let watched = catalog.watch_folders().await?.into_iter().map(|folder| {
-            // Patterns were read when they were added.
+            // Where they cannot be read, the folder is offline.
             let exclude = Exclusions::parse(&folder.exclude).unwrap_or_default();
             (folder, exclude)
         });

@@ -7,7 +7,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::catalog::{Catalog, CatalogError, WatchFolderRow};
+use crate::error::quoted;
 use crate::library::raw;
+use crate::library::selection::Exclusions;
 
 /// Known assets that are looked for on a disk with another number.
 const SAMPLE: i64 = 64;
@@ -75,6 +77,17 @@ pub enum Offline {
          the right one"
     )]
     OtherDisk,
+    /// What its owner wants left out of it cannot be told from the rest.
+    #[error(
+        "{what}. Nothing of it is sent while that is so: `darkslide watch remove {place}`, then `darkslide watch add {place}` with \
+         patterns that can be read"
+    )]
+    Patterns {
+        /// Which pattern, and why.
+        what: String,
+        /// The folder, as a shell reads it.
+        place: String,
+    },
     /// No answer for long: a network disk whose server is away.
     #[error("its disk does not answer")]
     Silent,
@@ -130,7 +143,18 @@ pub async fn examine(catalog: &Catalog, folder: &WatchFolderRow) -> Result<Exami
     let judging = tokio::task::spawn_blocking(move || judge(known, seen, is_familiar));
     let health = judging.await.expect("a judgement does not panic");
     let is_away = is_elsewhere && matches!(health, Health::Offline(_));
-    Ok(Examined { health, is_away })
+    Ok(Examined { health: health_by_patterns(health, folder), is_away })
+}
+
+/// Patterns may be of a version that read them otherwise: what they may leave out is not sent.
+fn health_by_patterns(health: Health, folder: &WatchFolderRow) -> Health {
+    match (&health, Exclusions::parse(&folder.exclude)) {
+        (Health::Online { .. }, Err(why)) => Health::Offline(Offline::Patterns {
+            what: why.to_string(),
+            place: quoted(&folder.path.display().to_string()),
+        }),
+        _ => health,
+    }
 }
 
 /// The disk that a folder would be on which is not there: that of the nearest one around it.
@@ -250,6 +274,22 @@ mod tests {
         };
         assert_eq!(freed("a.jpg").await, Health::Offline(Offline::Empty), "the other one should be there");
         assert!(matches!(freed("b.jpg").await, Health::Online { .. }));
+    }
+
+    /// What an earlier version took for a pattern may leave anything out.
+    #[tokio::test]
+    async fn a_folder_whose_patterns_cannot_be_read_is_left_alone() {
+        let (folder, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let root = folder.path().canonicalize().unwrap();
+        let (catalog, row) = watching(home.path(), &root, &[]).await;
+        let health = async |pattern: &str| {
+            let row = WatchFolderRow { exclude: vec![pattern.to_owned()], ..row.clone() };
+            examine(&catalog, &row).await.unwrap().health
+        };
+        assert!(matches!(health("[äö]*.jpg").await, Health::Online { .. }));
+        let Health::Offline(why) = health("[ä").await else { panic!("it is looked at") };
+        let told = why.to_string();
+        assert!(told.contains("[ä") && told.contains("darkslide watch remove"), "{told}");
     }
 
     #[test]
