@@ -39,6 +39,9 @@ pub(crate) enum Request {
     Reload,
     /// Leave the profile to the caller for as long as it holds the line.
     Yield,
+    /// The same for the agent's own passes over sync folders: nobody from outside asks for it.
+    #[serde(skip)]
+    Turn,
     /// End.
     Stop,
 }

@@ -8,6 +8,7 @@ mod alone;
 mod attempt;
 mod conclude;
 pub(crate) mod control;
+mod folders;
 mod listen;
 pub(crate) mod log;
 mod notices;
@@ -223,6 +224,8 @@ struct Running {
 #[derive(Debug)]
 struct Guest {
     line: CancellationToken,
+    /// It is a pass of the agent's own over a sync folder.
+    is_own: bool,
     /// Told when nothing is under way any more.
     waits: Option<oneshot::Sender<()>>,
 }
@@ -379,8 +382,8 @@ impl Agent {
             self.schedule.set_polled(*id, matches!(watcher.how(), How::Polled(_)), now);
         }
         self.guests.retain(|guest| !guest.line.is_cancelled());
-        // A pass that is under way is not interrupted: one that asked for this turn is one.
-        let stands_back = self.pause.is_set() || !self.guests.is_empty();
+        // A pass that is under way is not interrupted. One that has the turn is no reason for passes to stand back, or to be made anew.
+        let stands_back = self.pause.is_set() || self.has_visitors();
         self.sync.paused.send_if_modified(|paused| std::mem::replace(paused, stands_back) != stands_back);
         self.overtake(now);
         self.count_on(now).await?;
@@ -390,6 +393,11 @@ impl Agent {
         };
         let next_publication = self.publish(now);
         Ok(until.min(next_publication))
+    }
+
+    /// Whether another command is using the profile.
+    fn has_visitors(&self) -> bool {
+        self.guests.iter().any(|guest| !guest.is_own)
     }
 
     /// Stops a run that only makes thumbnails any more when originals wait: the next run makes them.
@@ -491,49 +499,6 @@ impl Agent {
             }
             None => running.events = None,
         }
-    }
-
-    /// Reads the list of watch folders: others change it.
-    async fn read_folders(&mut self) -> Result<()> {
-        let rows = self.catalog.watch_folders().await?;
-        self.folders.retain(|id, _| rows.iter().any(|row| row.id == *id));
-        let listed: Vec<(i64, bool)> = rows.iter().map(|row| (row.id, row.paused)).collect();
-        for row in rows {
-            let counts = self.catalog.root_counts(&row.path).await?;
-            match self.folders.get_mut(&row.id) {
-                Some(known) => {
-                    if known.offline.is_some() && row.device.is_none() {
-                        // Its owner says that it is the right disk.
-                        self.schedule.look_by(row.id, Instant::now());
-                    }
-                    (known.row, known.counts) = (row, counts);
-                }
-                None => {
-                    let new = Watched {
-                        row,
-                        watcher: None,
-                        offline: None,
-                        counts,
-                        waiting: Vec::new(),
-                        skipped: 0,
-                        unreadable: Vec::new(),
-                        is_asked: false,
-                    };
-                    self.folders.insert(new.row.id, new);
-                }
-            }
-        }
-        self.schedule.set_folders(&listed, Instant::now());
-        let is_wanted = |id: &i64| self.folders.get(id).is_some_and(|folder| !folder.row.paused);
-        if let Some(running) = self.running.as_ref().filter(|running| !is_wanted(&running.folder)) {
-            running.stop.cancel();
-        }
-        if self.session.is_some() && !self.folders.keys().any(is_wanted) {
-            // Nothing is tried any more, so nothing is in its way.
-            self.schedule.succeeded();
-            self.problem = None;
-        }
-        Ok(())
     }
 
     /// Ends what is under way.

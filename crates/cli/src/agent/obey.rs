@@ -35,14 +35,15 @@ impl Agent {
                 self.sync.look.notify_one();
             }
             Request::Stop => self.is_ending = true,
-            Request::Yield => {
+            Request::Yield | Request::Turn => {
                 self.interrupt();
                 let (line, news) = (command.line.clone(), Arc::clone(&self.news));
                 tokio::spawn(async move {
                     line.cancelled().await;
                     news.notify_one();
                 });
-                self.guests.push(Guest { line: command.line, waits: Some(command.done) });
+                let is_own = command.request == Request::Turn;
+                self.guests.push(Guest { line: command.line, is_own, waits: Some(command.done) });
                 return Ok(());
             }
             // Answered where they came in.

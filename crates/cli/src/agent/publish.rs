@@ -73,7 +73,7 @@ impl Agent {
             let can_run = !folder.row.paused && folder.offline.is_none();
             !can_run || (folder.waiting.is_empty() && self.schedule.dirty(*id, now) == Some(0))
         };
-        if !self.guests.is_empty() {
+        if self.has_visitors() {
             State::Yielding
         } else if self.pause.is_set() {
             State::Paused

@@ -93,6 +93,9 @@ struct InStep {
     /// When it is seen whether what is watched is still what lies there.
     look_due: Instant,
     failures: u32,
+    /// Until when what failed is not tried again where somebody would have to stand back for it: whatever wakes the loop, nobody is interrupted
+    /// for the same failure again and again.
+    not_before: Instant,
     /// What was last said of it.
     said: Option<String>,
     /// Why the system does not tell what changes in it, as that was last said.
@@ -110,6 +113,7 @@ impl InStep {
             due: now,
             look_due: now,
             failures: 0,
+            not_before: now,
             said: None,
             polled: None,
             looked_at: 0,
@@ -135,11 +139,16 @@ impl InStep {
         }
     }
 
-    /// How long to wait after one more failure.
-    fn pause(&mut self) -> Duration {
+    /// Until when to wait after one more failure.
+    fn pause(&mut self, now: Instant) -> Instant {
         let pause = backoff(RETRY, self.failures, chance());
         self.failures += 1;
-        pause
+        now + pause
+    }
+
+    /// Looks at it now, whatever failed.
+    fn begin_anew(&mut self, now: Instant) {
+        (self.due, self.not_before) = (now, now);
     }
 }
 
@@ -170,7 +179,8 @@ impl Keeper {
                 () = vault.notified() => self.vault_changed(&catalog, &mut folders).await,
                 () = look.notified() => {
                     self.read(&catalog, &mut folders).await;
-                    due_now(&mut folders);
+                    let now = Instant::now();
+                    folders.values_mut().for_each(|folder| folder.begin_anew(now));
                 }
                 changed = sign_in.changed() => {
                     if changed.is_ok() {
@@ -178,7 +188,7 @@ impl Keeper {
                         due_now(&mut folders);
                     }
                 }
-                changed = paused.changed() => { if changed.is_ok() { due_now(&mut folders); } }
+                changed = paused.changed() => { if changed.is_ok() { due_but_for_failures(&mut folders); } }
             }
         }
     }
@@ -277,6 +287,9 @@ impl Keeper {
             return first;
         }
         // The agent is backing watch folders up: it stands back for this, and goes on.
+        if folder.not_before > Instant::now() {
+            return first;
+        }
         let Some(line) = self.turn().await else { return first };
         let again = self.attempt(catalog, session, &folder.row, memories, &settings).await;
         line.cancel();
@@ -315,7 +328,7 @@ impl Keeper {
     async fn turn(&self) -> Option<CancellationToken> {
         let line = CancellationToken::new();
         let (done, answer) = oneshot::channel();
-        let command = Command { request: Request::Yield, line: line.clone(), done };
+        let command = Command { request: Request::Turn, line: line.clone(), done };
         self.turns.as_ref()?.send(command).await.ok()?;
         let answer = tokio::time::timeout(TURN, answer).await;
         if !matches!(answer, Ok(Ok(()))) {
@@ -343,7 +356,7 @@ impl Keeper {
                 return;
             }
             Err(error) if error.is_busy() && !error.is_busy_elsewhere() => {
-                folder.due = now + BUSY;
+                folder.due = folder.not_before.max(now + BUSY);
                 return;
             }
             Err(error) => {
@@ -353,7 +366,11 @@ impl Keeper {
                     self.say(&what);
                     folder.said = Some(what);
                 }
-                folder.due = now + folder.pause();
+                folder.due = folder.pause(now);
+                if !error.is_unreachable() && !error.is_busy_elsewhere() {
+                    // A server that is back says so, and is asked at once.
+                    folder.not_before = folder.due;
+                }
                 return;
             }
         };
@@ -389,9 +406,10 @@ impl Keeper {
             None => notices.forget(Cause::Hold(id)),
         }
         if report.failed_count > 0 {
-            folder.due = folder.due.min(now + folder.pause());
+            folder.not_before = folder.pause(now);
+            folder.due = folder.due.min(folder.not_before);
         } else {
-            folder.failures = 0;
+            (folder.failures, folder.not_before) = (0, now);
         }
         if report.has_more || report.did_something() {
             // What was done may lead to more; a large folder is not looked at without a pause.
@@ -430,6 +448,14 @@ fn due_now(folders: &mut BTreeMap<i64, InStep>) {
     }
 }
 
+/// The same, but what failed keeps its pause: that somebody came and went mends nothing.
+fn due_but_for_failures(folders: &mut BTreeMap<i64, InStep>) {
+    let now = Instant::now();
+    for folder in folders.values_mut() {
+        folder.due = folder.due.min(folder.not_before.max(now));
+    }
+}
+
 /// Takes a list of folders over. What its owner has changed of one is looked at.
 fn take_over(rows: Vec<SyncFolderRow>, folders: &mut BTreeMap<i64, InStep>) {
     folders.retain(|id, _| rows.iter().any(|row| row.id == *id));
@@ -438,7 +464,7 @@ fn take_over(rows: Vec<SyncFolderRow>, folders: &mut BTreeMap<i64, InStep>) {
             Some(known) => {
                 let chosen = |row: &SyncFolderRow| (row.folder.clone(), row.paused, row.approval.clone());
                 if chosen(&known.row) != chosen(&row) {
-                    known.due = Instant::now();
+                    known.begin_anew(Instant::now());
                 }
                 known.row = row;
             }
@@ -460,4 +486,53 @@ fn wrong(report: &PassReport) -> Option<String> {
     }
     let first = report.failed.first()?;
     Some(format!("{} failed; {}", counted(report.failed_count, "file"), sentence(first)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use darkslide_client::catalog::NewSyncFolder;
+    use darkslide_client::folder::reconcile::Direction;
+
+    fn row() -> SyncFolderRow {
+        let folder = NewSyncFolder {
+            path: "/synced".into(),
+            marker: "m".to_owned(),
+            album: "synced".to_owned(),
+            direction: Direction::Both,
+            keep_older_than: None,
+            trash: "/trash".into(),
+        };
+        SyncFolderRow {
+            id: 1,
+            folder,
+            paused: false,
+            added: 0,
+            hold: None,
+            held: None,
+            approval: None,
+            last_pass: None,
+        }
+    }
+
+    /// Once, whoever had stood back for a folder woke it as that was over, and it asked for the next turn at once.
+    #[test]
+    fn what_failed_keeps_its_pause_when_somebody_has_come_and_gone() {
+        let now = Instant::now();
+        let mut folders: BTreeMap<i64, InStep> = [(1, InStep::new(row()))].into();
+        let folder = folders.get_mut(&1).unwrap();
+        folder.not_before = now + Duration::from_mins(1);
+        folder.due = folder.not_before;
+        due_but_for_failures(&mut folders);
+        assert_eq!(folders[&1].due, now + Duration::from_mins(1));
+        // Nothing failed.
+        let folder = folders.get_mut(&1).unwrap();
+        folder.not_before = now;
+        due_but_for_failures(&mut folders);
+        assert!(folders[&1].due <= Instant::now());
+        let folder = folders.get_mut(&1).unwrap();
+        folder.not_before = now + Duration::from_mins(1);
+        folder.begin_anew(now);
+        assert_eq!((folder.due, folder.not_before), (now, now));
+    }
 }

@@ -85,6 +85,15 @@ impl SyncError {
         }
     }
 
+    /// Whether the server could not be reached.
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Unhealthy(_) => false,
+            Self::Vault(error) => error.is_unreachable(),
+            Self::Backup(error) => error.is_unreachable(),
+        }
+    }
+
     /// Whether another process is sending now what is this account's.
     pub fn is_busy(&self) -> bool {
         matches!(self.of_the_catalog(), Some(CatalogError::Busy(_) | CatalogError::BusyElsewhere(_)))
