@@ -285,7 +285,7 @@ impl Profile {
         if let Some(before) = before {
             if !before.is_of(&config) {
                 let_go = self.folders_looked_after().await;
-                self.forget_catalog()?;
+                Catalog::remove(&self.catalog_path()).await?;
             }
             if (&before.server, before.account) != (&config.server, config.account) {
                 // Before there are other keys: a token must never be sent to the server of before.
@@ -346,7 +346,7 @@ impl Profile {
     /// Forgets everything: keys, catalog, configuration.
     pub async fn forget_all(&self) -> Result<(), ProfileError> {
         self.forget().await?;
-        self.forget_catalog()?;
+        Catalog::remove(&self.catalog_path()).await?;
         remove(&self.folder.join(DEVICE))?;
         remove(&self.folder.join(CONFIG))
     }
@@ -380,15 +380,6 @@ impl Profile {
 
     fn keys_path(&self) -> PathBuf {
         self.folder.join("keys")
-    }
-
-    fn forget_catalog(&self) -> Result<(), ProfileError> {
-        for suffix in ["", "-wal", "-shm"] {
-            let mut path = self.catalog_path().into_os_string();
-            path.push(suffix);
-            remove(Path::new(&path))?;
-        }
-        Ok(())
     }
 
     fn write_config(&self, config: &ProfileConfig) -> Result<(), ProfileError> {

@@ -3,9 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Result, bail};
-use darkslide_client::AccountId;
-use darkslide_client::api::ServerUrl;
+use anyhow::Result;
 use darkslide_client::backup::{BackupReport, Named, Waiting};
 use darkslide_client::library::selection::{Reach, Scope};
 use darkslide_client::watch::health::Offline;
@@ -67,26 +65,6 @@ impl Agent {
             (Attempt::Ran(_), None) => {}
         }
         self.check_account()
-    }
-
-    /// The profile may have been given to another account, with another catalog.
-    fn check_account(&mut self) -> Result<()> {
-        if self.session.is_none() {
-            return Ok(());
-        }
-        match self.profile.config()? {
-            Some(config) => self.must_belong_to((config.account, config.server)),
-            None => Ok(()),
-        }
-    }
-
-    /// Fails unless this is whose catalog the agent has.
-    pub(super) fn must_belong_to(&mut self, account: (AccountId, ServerUrl)) -> Result<()> {
-        if self.owner.as_ref().is_some_and(|owner| *owner != account) {
-            bail!("the profile belongs to another account now; start the agent again");
-        }
-        self.owner = Some(account);
-        Ok(())
     }
 
     async fn online(

@@ -6,6 +6,7 @@
 
 mod alone;
 mod attempt;
+mod belonging;
 mod conclude;
 pub(crate) mod control;
 mod folders;
@@ -32,13 +33,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 use darkslide_client::backup::{Memory, Settings, Waiting};
-use darkslide_client::catalog::{Catalog, RootCounts, WatchFolderRow, full_disk};
+use darkslide_client::catalog::{Catalog, RootCounts, WatchFolderRow};
 use darkslide_client::error::causes_on;
 use darkslide_client::event::{Event, Events};
 use darkslide_client::library::selection::{Exclusions, Scope, Selection};
 use darkslide_client::library::settle::Settling;
 use darkslide_client::micros_of;
-use darkslide_client::profile::Profile;
+use darkslide_client::profile::{Profile, ProfileConfig};
 use darkslide_client::session::Session;
 use darkslide_client::watch::health::Offline;
 use darkslide_client::watch::{How, Watcher};
@@ -54,11 +55,12 @@ use crate::pace::Pace;
 use crate::profile::{self, own_folders};
 use alone::be_alone;
 use attempt::Attempt;
+use belonging::Anew;
 use control::{Command, Door};
 use log::{Log, moment};
 use notices::Notices;
 use pause::Pause;
-use room::{Room, Waited};
+use room::{Room, Waited, in_the_way};
 use schedule::{Schedule, Step, Timing};
 use signals::Signals;
 use status::{AgentStatus, Done, Problem, RunStatus, State, Unreadable};
@@ -98,7 +100,8 @@ impl AgentSettings {
     }
 }
 
-/// Runs until it is told to stop, by a signal or by a caller. Where the profile's disk is full it waits for room, and begins anew.
+/// Runs until it is told to stop, by a signal or by a caller. Where the profile's disk is full, or its catalog locked, it waits; it begins anew after
+/// that, and where the profile has got another catalog.
 pub(crate) async fn run(
     output: Output,
     general: &General,
@@ -112,10 +115,13 @@ pub(crate) async fn run(
         let (profile, pause) = (profile.clone(), pause.clone());
         let ended = attend(output, general, profile, pause, settings, sync_root.clone()).await;
         let Err(error) = &ended else { return ended };
+        if error.is::<Anew>() {
+            continue;
+        }
         match room.wait(error.as_ref()).await? {
-            Waited::ForRoom => {}
+            Waited::ForIt => {}
             Waited::NotWanted => return Ok(()),
-            Waited::NotForRoom => return ended,
+            Waited::NotAtAll => return ended,
         }
     }
 }
@@ -177,8 +183,9 @@ async fn attend(
     let folder = agent.profile.folder();
     let told = match &ended {
         Ok(()) => Some("the agent has ended".to_owned()),
-        // It waits for room, and says so.
-        Err(error) if full_disk(error.as_ref(), folder).is_some() => None,
+        // It waits, and says so.
+        Err(error) if in_the_way(error.as_ref(), &agent.profile).is_some() => None,
+        Err(error) if error.is::<Anew>() => Some(error.to_string()),
         Err(error) => Some(format!("the agent has ended: {}", causes_on(error.as_ref(), folder).join(": "))),
     };
     if let Some(told) = told {
@@ -242,7 +249,7 @@ struct Agent {
     folders: BTreeMap<i64, Watched>,
     session: Option<Arc<Session>>,
     /// Whose catalog this is: nobody else's session goes with it.
-    owner: Option<(darkslide_client::AccountId, darkslide_client::api::ServerUrl)>,
+    owner: Option<ProfileConfig>,
     /// When the profile's configuration was last written, as far as it was tried.
     tried: Option<SystemTime>,
     /// When the keys are asked for again that could not be read.
@@ -322,8 +329,18 @@ impl Agent {
         Ok(agent)
     }
 
+    /// Works until it is to end, or something fails; nothing is under way any more then.
+    async fn live(&mut self, commands: Receiver<Command>) -> Result<()> {
+        let ended = self.work(commands).await;
+        if ended.is_ok() {
+            service::tell_stopping();
+        }
+        self.end().await;
+        ended
+    }
+
     /// The loop.
-    async fn live(&mut self, mut commands: Receiver<Command>) -> Result<()> {
+    async fn work(&mut self, mut commands: Receiver<Command>) -> Result<()> {
         let mut signals = Signals::listen()?;
         service::tell_ready();
         let mut alive = service::watchdog();
@@ -346,7 +363,6 @@ impl Agent {
             };
             self.take(woken).await?;
         }
-        self.end().await;
         Ok(())
     }
 
@@ -419,7 +435,7 @@ impl Agent {
         if self.pause.is_set() || !self.guests.is_empty() {
             return Ok(now + self.settings.timing.look);
         }
-        self.look_at_sign_in();
+        self.look_at_sign_in()?;
         if self.session.is_none() && !self.sign_in().await? {
             return Ok(now + SIGN_IN_LOOK);
         }
@@ -503,7 +519,6 @@ impl Agent {
 
     /// Ends what is under way.
     async fn end(&mut self) {
-        service::tell_stopping();
         self.interrupt();
         if let Some(running) = self.running.take() {
             drop(running.events);

@@ -31,6 +31,11 @@ impl Agent {
                 self.sync.look.notify_one();
             }
             Request::Reload => {
+                if let Err(error) = self.check_account() {
+                    // Where it begins anew, that is the list it reads.
+                    let _told = command.done.send(());
+                    return Err(error);
+                }
                 self.read_folders().await?;
                 self.sync.look.notify_one();
             }

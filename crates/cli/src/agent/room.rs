@@ -1,9 +1,9 @@
-//! What the agent does while the disk that its profile is on is full: it waits, and says so once.
+//! What the agent does while the disk that its profile is on is full, or its catalog locked by another program: it waits, and says so once.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use darkslide_client::catalog::full_disk;
+use darkslide_client::catalog::{full_disk, is_locked};
 use darkslide_client::profile::Profile;
 
 use super::log::{Log, moment};
@@ -20,12 +20,12 @@ const NEWS: Duration = Duration::from_mins(1);
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waited {
-    /// There may be room now.
-    ForRoom,
+    /// What was in the way may have passed.
+    ForIt,
     /// Somebody wants the agent to end.
     NotWanted,
     /// It did not wait: something else is wrong.
-    NotForRoom,
+    NotAtAll,
 }
 
 /// The room of one profile.
@@ -42,13 +42,12 @@ impl<'a> Room<'a> {
         Self { profile, output, waited: None }
     }
 
-    /// Waits for room, if it is for want of that that the agent failed.
+    /// Waits a while, if the agent failed for want of room, or because its catalog is locked.
     pub(super) async fn wait(&mut self, error: &(dyn std::error::Error + 'static)) -> Result<Waited> {
-        let Some(full) = full_disk(error, self.profile.folder()) else { return Ok(Waited::NotForRoom) };
+        let Some(what) = in_the_way(error, self.profile) else { return Ok(Waited::NotAtAll) };
         let now = Instant::now();
         if self.waited.is_none_or(|waited| now.duration_since(waited) > NEWS) {
-            let text = format!("{full}; the agent goes on by itself when there is room");
-            Log::open(self.profile.folder(), self.output.quiet).write(&moment(), &text);
+            Log::open(self.profile.folder(), self.output.quiet).write(&moment(), &what);
         }
         let mut signals = Signals::listen()?;
         service::tell_ready();
@@ -57,10 +56,21 @@ impl<'a> Room<'a> {
             tokio::select! {
                 () = signals.next() => break Waited::NotWanted,
                 () = alive.tick() => {}
-                () = tokio::time::sleep_until((now + EVERY).into()) => break Waited::ForRoom,
+                () = tokio::time::sleep_until((now + EVERY).into()) => break Waited::ForIt,
             }
         };
         self.waited = Some(Instant::now());
         Ok(waited)
     }
+}
+
+/// What the agent waits for, in words for people; none where waiting is of no use.
+pub(super) fn in_the_way(error: &(dyn std::error::Error + 'static), profile: &Profile) -> Option<String> {
+    if let Some(full) = full_disk(error, profile.folder()) {
+        return Some(format!("{full}; the agent goes on by itself when there is room"));
+    }
+    is_locked(error).then(|| {
+        let folder = profile.folder().display();
+        format!("another program keeps the catalog in {folder} locked; the agent goes on by itself when it does not")
+    })
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Result, anyhow};
 use darkslide_client::folder::SESSION_ENDED;
 use darkslide_client::keychain::KeychainError;
-use darkslide_client::profile::ProfileError;
+use darkslide_client::profile::{ProfileConfig, ProfileError};
 use darkslide_client::session::Session;
 
 use super::Agent;
@@ -74,7 +74,16 @@ impl Agent {
         let asked = tokio::time::timeout(KEYS_TIME, profile::session(&self.general, &self.profile)).await;
         match asked.unwrap_or_else(|_| Err(anyhow!("the keyring does not answer"))) {
             Ok(session) => {
-                self.must_belong_to((session.account, session.api.server().clone()))?;
+                let config = self.profile.config().ok().flatten();
+                let is_of_session = |config: &ProfileConfig| {
+                    (&config.server, config.account) == (session.api.server(), session.account)
+                };
+                let Some(config) = config.filter(is_of_session) else {
+                    // Somebody is signing in.
+                    self.tried = None;
+                    return Ok(false);
+                };
+                self.must_belong_to(&config)?;
                 self.notices.forget(Cause::SignedOut);
                 self.problem = None;
                 let session = Arc::new(session);
@@ -100,18 +109,16 @@ impl Agent {
         }
     }
 
-    /// Sees whether the profile's owner has signed out here: the server may not be there to say so.
-    pub(super) fn look_at_sign_in(&mut self) {
-        let is_gone = || {
-            self.profile
-                .folder()
-                .join("config.toml")
-                .metadata()
-                .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
-        };
-        if self.session.is_some() && is_gone() {
+    /// Sees whether the profile's owner has signed out here: the server may not be there to say so. Or in, with another account.
+    pub(super) fn look_at_sign_in(&mut self) -> Result<()> {
+        if self.session.is_none() {
+            return Ok(());
+        }
+        let metadata = self.profile.folder().join("config.toml").metadata();
+        if metadata.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
             self.session_ended();
         }
+        self.check_account()
     }
 
     /// The server knows the session no longer.

@@ -152,6 +152,7 @@ async fn keep_account(
     let ended = stop.child_token();
     let mut tasks = JoinSet::new();
     tasks.spawn(stay_signed_in(general.clone(), profile.clone(), output, shared.clone(), ended.clone()));
+    tasks.spawn(end_with(catalog.clone(), ended.clone()));
     tasks.spawn(find_folders(
         path.to_owned(),
         profile.clone(),
@@ -166,6 +167,19 @@ async fn keep_account(
     ended.cancel();
     while tasks.join_next().await.is_some() {}
     Ok(())
+}
+
+/// Ends what works with a catalog that a login has put another one in the place of.
+async fn end_with(catalog: Catalog, ended: CancellationToken) {
+    while !ended.is_cancelled() {
+        if catalog.is_replaced() {
+            ended.cancel();
+        }
+        tokio::select! {
+            () = ended.cancelled() => {}
+            () = tokio::time::sleep(SIGN_IN_LOOK) => {}
+        }
+    }
 }
 
 /// Signs in as often as need be, and rings when the vault has changed.

@@ -5,6 +5,7 @@
 use crate::agent::{Agent, at_a_thumbnail, picture};
 use crate::machine::{EMAIL, Machine, write};
 use serde_json::Value;
+use std::os::unix::fs::PermissionsExt as _;
 
 /// Once, the folder was shown as paused, and the rest of it was sent.
 #[test]
@@ -122,4 +123,87 @@ fn an_agent_whose_folders_are_paused_says_so() {
     agent.until("no watch folder is left", |status| status["folders"].as_array().is_some_and(Vec::is_empty));
     let told = machine.says(&["agent", "status"]);
     assert!(told.contains("but for what is new in 1 paused folder"), "{told}");
+}
+
+/// Once, each pass over the sync folder led to the next one, and the run that stood back for all of them never came to its end.
+#[test]
+fn what_cannot_be_sent_of_a_sync_folder_keeps_no_watch_folder_waiting() {
+    let machine = Machine::new();
+    // A run takes longer than a pass, and less than the pauses between failures grow to.
+    let tool = machine.path("tools/ffmpeg");
+    write(&tool, b"#!/bin/sh\nsleep 2\n");
+    std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let programs = format!("{}:/usr/bin:/bin", machine.path("tools").display());
+    let _server = machine.with_account();
+    machine.says(&["account", "--data-dir", "server", "quota", EMAIL, "1MB"]);
+    let (synced, watched) = (machine.path("synced"), machine.path("watched"));
+    // One megabyte and the grace of 50 MiB have no room for this.
+    std::fs::create_dir_all(&synced).unwrap();
+    std::fs::File::create(synced.join("long.mov")).unwrap().set_len(80_000_000).unwrap();
+    write(&watched.join("small.jpg"), &picture(2));
+    machine.says(&["sync", "add", synced.to_str().unwrap()]);
+    let agent = Agent::start_with(&machine, &["--settle-incomplete", "100"], &programs);
+    agent.until("it could not be sent", |_| {
+        machine.json(&["sync", "status"]).to_string().contains("the vault takes no more")
+    });
+    machine.says(&["watch", "add", watched.to_str().unwrap()]);
+    agent.until("a run has come to its end", |status| {
+        let (runs, sent) = (&status["done"]["runs"], &status["done"]["uploaded"]);
+        runs.as_u64().is_some_and(|runs| runs > 0) && *sent == 1
+    });
+}
+
+/// Once, the agent ended, and said that the profile belongs to another account.
+#[test]
+fn an_agent_goes_on_where_its_server_has_another_address() {
+    let machine = Machine::new();
+    let folder = machine.pictures();
+    let server = machine.with_account();
+    machine.says(&["watch", "add", folder.to_str().unwrap()]);
+    let agent = Agent::start(&machine, &[]);
+    let before = agent.until_done(3, 0);
+    let other = server.url.replace("127.0.0.1", "localhost");
+    machine.says(&["login", &other, "--email", EMAIL, "--password-file", "password", "--keys", "key-file"]);
+    write(&folder.join("c.jpg"), &picture(4));
+    agent.until_done(4, 0);
+    write(&folder.join("d.jpg"), &picture(5));
+    let after = agent.until_done(5, 0);
+    assert_eq!((&after["process"], &after["since"]), (&before["process"], &before["since"]));
+}
+
+/// Once, it went on with the catalog that the login had thrown away, and nobody else saw what it did.
+#[test]
+fn an_agent_begins_anew_with_another_account_on_a_server_that_began_anew() {
+    let machine = Machine::new();
+    let folder = machine.pictures();
+    let server = machine.with_account();
+    machine.says(&["watch", "add", folder.to_str().unwrap()]);
+    let agent = Agent::start(&machine, &[]);
+    let before = agent.until_done(3, 0);
+    let address = server.url.trim_start_matches("http://").to_owned();
+    drop(server);
+    std::fs::rename(machine.path("server"), machine.path("server before")).unwrap();
+    // It gives the numbers of before again.
+    let server = machine.serve_at(&address);
+    machine.sign_up(&server, EMAIL, "default");
+    write(&folder.join("c.jpg"), &picture(4));
+    machine.says(&["watch", "add", folder.to_str().unwrap()]);
+    let after = agent.until_done(4, 0);
+    assert_eq!(before["process"], after["process"]);
+    let known = machine.json(&["list"]);
+    assert_eq!(known["files"].as_array().unwrap().len(), 4, "{known}");
+    let told = machine.says(&["explain", folder.join("c.jpg").to_str().unwrap()]);
+    assert!(told.contains("Backed up"), "{told}");
+    agent.stop();
+}
+
+/// Once, no folder was backed up where one had such a pattern.
+#[test]
+fn patterns_may_have_letters_of_all_kinds_between_brackets() {
+    let machine = Machine::new();
+    let folder = machine.pictures();
+    let _server = machine.with_account();
+    machine.says(&["watch", "add", folder.to_str().unwrap(), "--exclude", "[äöü]*.jpg"]);
+    let agent = Agent::start(&machine, &[]);
+    agent.until_done(2, 0);
 }

@@ -10,10 +10,12 @@ use crate::disk_space::Space;
 use sqlx::migrate::MigrateError;
 
 /// SQLite's primary result codes, the lowest bytes of the extended ones (<https://www.sqlite.org/rescode.html>): an operation of the disk failed, the
-/// disk is full, a file cannot be opened.
+/// disk is full, a file cannot be opened; and another process, or another connection, has it locked.
 const IO_ERROR: u32 = 10;
 const FULL: u32 = 13;
 const CANNOT_OPEN: u32 = 14;
+const BUSY: u32 = 5;
+const LOCKED: u32 = 6;
 
 /// Bytes without which nothing goes on: the index of SQLite's log takes 32 KiB, and a batch of files some hundred more.
 const BYTES_LEAST: u64 = 1 << 20;
@@ -58,6 +60,19 @@ pub fn full_disk(error: &(dyn Error + 'static), folder: &Path) -> Option<FullDis
     judge(said, Space::around(folder), folder)
 }
 
+/// Whether somebody else had the catalog locked for longer than is waited for it: sooner or later it is free again.
+pub fn is_locked(error: &(dyn Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |&cause| cause.source());
+    causes.any(|cause| match (cause.downcast_ref(), cause.downcast_ref()) {
+        (Some(SqlFailure(error)), _)
+        | (_, Some(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _))) => {
+            // Whoever waits for it has a connection, and leaves none to others.
+            matches!(error, sqlx::Error::PoolTimedOut) || matches!(code_of(error), Some(BUSY | LOCKED))
+        }
+        _ => false,
+    })
+}
+
 fn judge(said: Said, space: Option<Space>, folder: &Path) -> Option<FullDisk> {
     let is_full = |space: Space| space.bytes < BYTES_LEAST || !space.takes_files;
     let is_why = said == Said::Full || space.is_some_and(is_full);
@@ -79,12 +94,17 @@ fn said_by(cause: &(dyn Error + 'static)) -> Option<Said> {
 }
 
 fn said_by_sqlite(error: &sqlx::Error) -> Option<Said> {
-    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
-    match code & 0xff {
+    match code_of(error)? {
         FULL => Some(Said::Full),
         IO_ERROR | CANNOT_OPEN => Some(Said::Failed),
         _ => None,
     }
+}
+
+/// SQLite's primary result code.
+fn code_of(error: &sqlx::Error) -> Option<u32> {
+    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(code & 0xff)
 }
 
 #[cfg(test)]
@@ -117,6 +137,22 @@ mod tests {
         }
         let other = CatalogError::Damaged { what: "path" };
         assert_eq!(causes_on(&other, folder.path()), ["the catalog holds an unreadable path"]);
+    }
+
+    #[tokio::test]
+    async fn a_catalog_that_is_locked_is_no_full_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = Catalog::open(&folder.path().join("catalog.sqlite")).await.unwrap();
+        let holds = catalog.write().await.unwrap();
+        let mut other = catalog.pool.acquire().await.unwrap();
+        sqlx::query("PRAGMA busy_timeout = 0").execute(&mut *other).await.unwrap();
+        let write = "DELETE FROM watch_folders";
+        let refused = CatalogError::from(sqlx::query(write).execute(&mut *other).await.unwrap_err());
+        let refused = BackupError::Asset(AssetError::Catalog(refused));
+        assert!(is_locked(&refused) && full_disk(&refused, folder.path()).is_none(), "{refused:?}");
+        drop(holds);
+        assert!(!is_locked(&CatalogError::Damaged { what: "path" }));
+        assert!(is_locked(&CatalogError::from(sqlx::Error::PoolTimedOut)));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod damaged;
 mod files;
 mod full_disk;
 mod head_starts;
+mod identity;
 mod in_vault;
 mod libraries;
 mod library_assets;
@@ -40,6 +41,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection as _, SqlitePool};
 
 use crate::machine::Machine;
+use identity::Identity;
 
 pub use absent::{Came, Holder};
 pub use albums::{CollectionRow, DeviceAlbumKey, FolderId, LinkedFolder};
@@ -49,7 +51,7 @@ pub use contents::{content_mark, still_of};
 pub use cursor::{Feed, Spans};
 pub use damaged::{DamagedFile, LookedAt, Part, SAID_BY_THE_SERVER};
 pub use files::{FileFilter, FileRow};
-pub use full_disk::{FullDisk, SqlFailure, full_disk};
+pub use full_disk::{FullDisk, SqlFailure, full_disk, is_locked};
 pub(crate) use head_starts::LARGE_OBJECT_MIN;
 pub use head_starts::{AssetPlace, HeadStart};
 pub use in_vault::InVault;
@@ -122,6 +124,8 @@ pub struct Catalog {
     pool: SqlitePool,
     path: PathBuf,
     machine: Machine,
+    /// Which file was opened, where the system tells.
+    identity: Option<Identity>,
 }
 
 impl Catalog {
@@ -154,7 +158,12 @@ impl Catalog {
             .run(&pool)
             .await
             .map_err(|source| CatalogError::Migrate { path: path.to_owned(), source })?;
-        Ok(Self { pool, path: path.to_owned(), machine: Machine::default() })
+        Ok(Self {
+            pool,
+            path: path.to_owned(),
+            machine: Machine::default(),
+            identity: identity::of(path).ok(),
+        })
     }
 
     /// The same on a machine where other catalogs may be of the same account: one of them is backed up at a time.
@@ -166,6 +175,34 @@ impl Catalog {
     /// The folder that it is in.
     pub fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
+    }
+
+    /// Removes the database at this path, if there is one. Not while somebody opens it: what SQLite keeps beside it belongs to one and the
+    /// same file.
+    pub async fn remove(path: &Path) -> Result<(), CatalogError> {
+        let io = |source| CatalogError::Io { path: path.to_owned(), source };
+        if path.parent().is_none_or(|folder| !folder.exists()) {
+            return Ok(());
+        }
+        let _alone = alone(&path.with_extension("migrate")).await.map_err(io)?;
+        for beside in ["", "-wal", "-shm"] {
+            let mut path = path.as_os_str().to_owned();
+            path.push(beside);
+            match std::fs::remove_file(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether another file lies where it was opened, or none: nobody else sees what is written to it.
+    pub fn is_replaced(&self) -> bool {
+        match (self.identity, identity::of(&self.path)) {
+            (Some(opened), Ok(now)) => opened != now,
+            (Some(_), Err(error)) => error.kind() == std::io::ErrorKind::NotFound,
+            (None, _) => false,
+        }
     }
 
     /// Closes every connection, so that the write-ahead log is folded in.

@@ -30,7 +30,7 @@ pub struct ProfileConfig {
 impl ProfileConfig {
     /// Whether it is of the same account on the same server. Addresses change, and a server that begins anew gives the numbers of before
     /// again; nobody else has the account's key pair. Without one that was written down, the address counts.
-    pub(super) fn is_of(&self, other: &Self) -> bool {
+    pub fn is_of(&self, other: &Self) -> bool {
         let is_same_key = match &self.public_key {
             Some(known) => Some(known) == other.public_key.as_ref(),
             None => self.server == other.server,
