@@ -14,7 +14,7 @@
 use crate::change::Span;
 use crate::file::File;
 use crate::upload::ObjectReference;
-use crate::{AccountId, FileId, ObjectKey, Problem, Version};
+use crate::{AccountId, CollectionId, FileId, ObjectKey, Opaque, Problem, Version};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -105,6 +105,9 @@ pub struct ThumbnailRequest {
     pub file_id: FileId,
     /// The new thumbnail.
     pub thumbnail: ObjectReference,
+    /// What it is a thumbnail of: the `decryptionHeader` of the file's original. Refused (409) where the file has another one by now.
+    #[serde(rename = "ifOriginal", default, skip_serializing_if = "Option::is_none")]
+    pub if_original: Option<Opaque>,
 }
 
 /// What a batch answers.
@@ -154,6 +157,9 @@ pub enum ThumbnailAnswer {
         /// The version of the file's membership, where it has one and no more.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         updation_time: Option<Version>,
+        /// The collection of that membership.
+        #[serde(rename = "collectionID", default, skip_serializing_if = "Option::is_none")]
+        collection_id: Option<CollectionId>,
     },
     /// It could not be replaced.
     Refused {

@@ -83,7 +83,7 @@ impl From<ChangeError> for ApiError {
             ChangeError::CollectionNotEmpty => {
                 Self::Coded(StatusCode::CONFLICT, code::COLLECTION_NOT_EMPTY, "the collection is not empty")
             }
-            ChangeError::VersionConflict => Self::CONFLICT,
+            ChangeError::VersionConflict | ChangeError::OtherOriginal => Self::CONFLICT,
             ChangeError::Unseen(conflicts) => Self::Unseen(conflicts),
             ChangeError::ObjectMissing => Self::Coded(
                 StatusCode::SERVICE_UNAVAILABLE,

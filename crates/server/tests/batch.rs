@@ -348,6 +348,7 @@ async fn a_batch_replaces_thumbnails() {
     expected(&send(&vault, batch).await.ok());
     let diff = vault.get(&format!("/collections/v2/diff?collectionID={album}&sinceTime=0")).await.ok();
     assert_eq!(answer["thumbnails"][0]["updationTime"], diff["diff"][0]["updationTime"]);
+    assert_eq!(answer["thumbnails"][0]["collectionID"], json!(album));
     assert_eq!(answer["span"]["after"], made["span"]["until"]);
     assert_eq!(diff["diff"][0]["info"]["thumbSize"], json!(300));
     let redirect = vault.get(&format!("/files/preview/{id}")).await;

@@ -269,6 +269,14 @@ async fn a_thumbnail_may_be_replaced() {
     assert_eq!(vault.usage().await, 1060);
     let url = vault.location(&format!("/files/preview/{file}")).await;
     assert_eq!(server.http.get(url).send().await.unwrap().bytes().await.unwrap(), noise(5, 60));
+    // Of what the file is, and of something else.
+    let diff = vault.diff(album, 0).await;
+    let mut of = body(70).await;
+    of["ifOriginal"] = json!("b3RoZXI=");
+    vault.put("/files/thumbnail", of.clone()).await.failed(409, None);
+    of["ifOriginal"] = diff[0]["file"]["decryptionHeader"].clone();
+    vault.put("/files/thumbnail", of).await.ok();
+    assert_eq!(vault.usage().await, 1070);
 }
 
 #[tokio::test]

@@ -124,7 +124,7 @@ async fn sent_and_due(scene: &Scene, name: &str, root: &Path) -> FileRow {
     let asset = scene.catalog.asset(&raw(&scene.pictures()), name.as_bytes()).await.unwrap().unwrap();
     let asset = AssetRow { root: raw(root), ..asset };
     let [file] = scene.catalog.memberships(asset.file.unwrap()).await.unwrap().try_into().unwrap();
-    let thumbnails_due = [file.id].into();
+    let thumbnails_due = [(file.id, file.object_header.clone())].into();
     let rows = UploadedRows { files: vec![file.clone()], assets: vec![asset], thumbnails_due };
     scene.catalog.record_uploads(&rows, &mut Spans::default()).await.unwrap();
     file

@@ -28,6 +28,8 @@ pub(crate) enum Oddity {
     Held,
     /// Once the server has answered so many of them, it is away, for every path.
     AwayAfter(u64),
+    /// From this call on, counted from 0, the server is away for this path.
+    AwayFrom(u64),
     /// The server is an older one, that does not know this member of what it is asked.
     Without(&'static str),
 }
@@ -132,6 +134,9 @@ async fn pass_on(shared: Arc<Shared>, request: Request) -> Response<Body> {
         }
         Oddity::LostAnswers(lost) if number < *lost => {
             forward().await.bytes().await.unwrap();
+            Response::builder().status(StatusCode::BAD_GATEWAY).body(Body::empty()).unwrap()
+        }
+        Oddity::AwayFrom(turn) if number >= *turn => {
             Response::builder().status(StatusCode::BAD_GATEWAY).body(Body::empty()).unwrap()
         }
         Oddity::Twice => {

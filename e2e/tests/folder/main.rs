@@ -17,4 +17,5 @@ mod passes;
 mod put_off;
 mod roots;
 mod scene;
+mod thumbnails;
 mod ways;

@@ -399,11 +399,11 @@ impl Courier {
                 Read::Created(created) => {
                     let Created { file, asset, thumbnail_is_due } = *created;
                     let id = file.id;
+                    if thumbnail_is_due {
+                        rows.thumbnails_due.insert(id, file.object_header.clone());
+                    }
                     rows.files.push(file);
                     rows.assets.push(asset);
-                    if thumbnail_is_due {
-                        rows.thumbnails_due.insert(id);
-                    }
                     Ok(Delivered::Created(id))
                 }
                 Read::Existing => Ok(Delivered::Existing),

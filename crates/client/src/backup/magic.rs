@@ -4,7 +4,7 @@
 
 use darkslide_crypto::keys::{CollectionKey, FileKey};
 use darkslide_crypto::stream::blob::{self, Blob};
-use darkslide_protocol::file::{FileMagic, MagicUpdateRequest};
+use darkslide_protocol::file::{File, FileMagic, MagicUpdateRequest};
 use darkslide_protocol::{CollectionId, FileId, MagicMetadata, Opaque};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
@@ -27,12 +27,12 @@ impl Run {
         Ok(keys::collection_key(&self.session.keys, &collection)?)
     }
 
-    /// Changes the public metadata of a file of the account's own, if `change` says that it did, and whatever other devices do at
-    /// the same time. A file that is no longer there is left alone, and so is what does not open.
+    /// Changes the public metadata of a file of the account's own, as the vault has it now, if `change` says that it did, and whatever other
+    /// devices do at the same time. A file that is no longer there is left alone, and so is what does not open.
     pub(super) async fn change_public(
         &self,
         file: FileId,
-        change: impl Fn(&mut Map<String, Value>) -> bool,
+        change: impl Fn(&File, &mut Map<String, Value>) -> bool,
     ) -> Result<(), AssetError> {
         let change = &change;
         match self.change_magic(|| self.try_change_public(file, change)).await {
@@ -47,7 +47,7 @@ impl Run {
     pub(super) async fn change_public_of_all(
         &self,
         files: &[FileId],
-        change: impl Fn(&mut Map<String, Value>) -> bool,
+        change: impl Fn(&File, &mut Map<String, Value>) -> bool,
     ) -> Result<bool, AssetError> {
         let change = &change;
         let changed = futures_util::stream::iter(files.to_vec())
@@ -73,7 +73,7 @@ impl Run {
     async fn try_change_public(
         &self,
         file: FileId,
-        change: &impl Fn(&mut Map<String, Value>) -> bool,
+        change: &impl Fn(&File, &mut Map<String, Value>) -> bool,
     ) -> Result<(), AssetError> {
         let Some(changed) = self.changed_public(file, change).await? else { return Ok(()) };
         let request = MagicUpdateRequest { metadata_list: vec![changed], skip_version: None };
@@ -84,7 +84,7 @@ impl Run {
     async fn changed_public(
         &self,
         file: FileId,
-        change: &impl Fn(&mut Map<String, Value>) -> bool,
+        change: &impl Fn(&File, &mut Map<String, Value>) -> bool,
     ) -> Result<Option<FileMagic>, AssetError> {
         let memberships = self.catalog.own_memberships(self.session.account, file).await?;
         let Some(membership) = memberships.first() else {
@@ -100,7 +100,7 @@ impl Run {
         }
         let known = known.and_then(|text| serde_json::from_str::<Map<String, Value>>(&text).ok());
         let mut keys = known.unwrap_or_default();
-        if !change(&mut keys) {
+        if !change(&file, &mut keys) {
             return Ok(None);
         }
         let version = file.pub_magic_metadata.map_or(1, |magic| magic.version);

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use darkslide_crypto::keys::{CollectionKey, FileKey};
 use darkslide_crypto::stream::blob;
 use darkslide_protocol::batch::{FrameKind, ThumbnailAnswer, ThumbnailRequest};
+use darkslide_protocol::file::File;
 use darkslide_protocol::upload::ObjectReference;
 use darkslide_protocol::{CollectionId, FileId, Opaque};
 use futures_util::StreamExt as _;
@@ -25,7 +26,7 @@ use super::batch::{SealedObject, append_record};
 use super::error::AssetError;
 use super::identify::{Surroundings, subject_of};
 use super::run::Run;
-use crate::catalog::{CatalogError, DueRow, DueThumbnail, SentThumbnail};
+use crate::catalog::{CatalogError, DueRow, DueThumbnail, FileRow, SentThumbnail};
 use crate::event::Event;
 use crate::keys::file_key;
 use crate::library::device::{AssetId, AssetKind};
@@ -68,6 +69,8 @@ enum Made {
     Jpeg(Vec<u8>, FileKey),
     /// There will never be one.
     Never,
+    /// The file is not what it was to be a thumbnail of any more, or is gone: another device, or another thumbnail, has the say.
+    Over,
     /// The file is in the trash, or cannot be looked at: it, or its disk, may be back in another run.
     NotNow,
 }
@@ -161,9 +164,23 @@ async fn page_behind(run: &Run, after: i64) -> Result<VecDeque<Due>, AssetError>
     Ok(due.into_iter().map(|due| (due, Arc::clone(&keys))).collect())
 }
 
-async fn make_in_turn(run: &Run, signals: &Signals, (due, keys): Due) -> Result<(Made, DueRow), AssetError> {
+async fn make_in_turn(
+    run: &Run,
+    signals: &Signals,
+    (mut due, keys): Due,
+) -> Result<(Made, DueRow), AssetError> {
     let _turn = signals.turns.acquire().await.expect("the semaphore is never closed");
+    if let Some(original) = original_of(&due) {
+        due.row.original = Some(original);
+    }
     Ok((make(run, &due, &keys).await?, due.row))
+}
+
+/// What the file is, if that is what this device has: also where it was sent anew since, and where nobody wrote down what was sent.
+fn original_of(due: &DueThumbnail) -> Option<Opaque> {
+    let (membership, asset) = (due.memberships.first()?, due.asset.as_ref()?);
+    let is_it = asset.content_hash.is_some() && asset.content_hash == membership.content_hash;
+    is_it.then(|| membership.object_header.clone())
 }
 
 /// Sends what was made, until no more comes.
@@ -176,6 +193,7 @@ async fn send_all(run: &Run, mut made: mpsc::Receiver<(Made, DueRow)>) -> Result
             match made {
                 Made::Jpeg(jpeg, key) => ready.sealed.push(Sealed::new(row, &jpeg, &key)),
                 Made::Never => ready.never.push(row),
+                Made::Over => ready.over.push(row),
                 Made::NotNow => {}
             }
         }
@@ -191,11 +209,12 @@ async fn send_all(run: &Run, mut made: mpsc::Receiver<(Made, DueRow)>) -> Result
 struct Ready {
     sealed: Vec<Sealed>,
     never: Vec<DueRow>,
+    over: Vec<DueRow>,
 }
 
 impl Ready {
     fn count(&self) -> usize {
-        self.sealed.len() + self.never.len()
+        self.sealed.len() + self.never.len() + self.over.len()
     }
 }
 
@@ -226,10 +245,20 @@ async fn make(
     let DueThumbnail { row, memberships, asset } = due;
     let Some(membership) = memberships.first() else {
         let may_return = run.catalog.is_in_trash(row.file).await?;
-        return Ok(if may_return { Made::NotNow } else { Made::Never });
+        return Ok(if may_return { Made::NotNow } else { Made::Over });
     };
-    let Some(asset) = asset.clone() else { return Ok(Made::Never) };
-    if asset.file != Some(row.file) || asset.content_hash != membership.content_hash {
+    let Some(original) = &row.original else { return Ok(Made::Over) };
+    let Some(asset) = asset.clone().filter(|asset| asset.file == Some(row.file)) else {
+        return Ok(Made::Never);
+    };
+    if *original != membership.object_header {
+        // This device's own edit, which the feed has not told yet, or another's: the vault knows.
+        match run.original_in(membership).await? {
+            None => return Ok(Made::NotNow),
+            Some(now) if now != *original => return Ok(Made::Over),
+            Some(_) => {}
+        }
+    } else if asset.content_hash != membership.content_hash {
         return Ok(Made::Never);
     }
     let Some(album) = keys.get(&membership.collection) else { return Ok(Made::NotNow) };
@@ -294,6 +323,7 @@ impl Sealed {
                 decryption_header: self.header.clone(),
                 size: i64::try_from(self.object.bytes.len()).ok(),
             },
+            if_original: self.row.original.clone(),
         };
         self.object.frame(pieces);
         let mut frame = Vec::new();
@@ -319,6 +349,9 @@ impl Run {
             }
         }
         self.give_up(&ready.never).await?;
+        if !ready.over.is_empty() {
+            self.catalog.end_thumbnails_due(&ready.over).await?;
+        }
         Ok(self.tell_thumbnails_left().await?)
     }
 
@@ -344,21 +377,30 @@ impl Run {
         if answer.thumbnails.len() != sealed.len() {
             return Err(AssetError::Damaged);
         }
-        let span = answer.span;
+        // A server of an earlier release does not say whose the versions are: then the feed has to tell.
+        let is_told = |answer: &ThumbnailAnswer| {
+            matches!(
+                answer,
+                ThumbnailAnswer::Refused { .. } | ThumbnailAnswer::Replaced { collection_id: Some(_), .. }
+            )
+        };
+        let span = answer.span.filter(|_| answer.thumbnails.iter().all(is_told));
         let sent = sealed.into_iter().zip(answer.thumbnails).filter_map(|(sealed, answer)| {
             let Sealed { row, object, header } = sealed;
-            let version = match answer {
-                ThumbnailAnswer::Replaced { updation_time } => updation_time,
+            let membership = match answer {
+                ThumbnailAnswer::Replaced { updation_time, collection_id } => {
+                    collection_id.zip(updation_time)
+                }
                 ThumbnailAnswer::Refused { problem } => {
                     tracing::debug!(file = %row.file, code = %problem.code, "a thumbnail was refused");
-                    // Deleted meanwhile, or somebody else's: it is nobody's any more. Anything else may pass.
+                    // Deleted meanwhile, something else, or somebody else's: it is nobody's any more. Anything else may pass.
                     let is_over = matches!(problem.status, 403 | 404 | 409 | 410);
                     is_over.then_some(())?;
                     None
                 }
             };
             let size = i64::try_from(object.bytes.len()).unwrap_or(i64::MAX);
-            Some(SentThumbnail { row, header, size, version })
+            Some(SentThumbnail { row, header, size, membership })
         });
         let sent: Vec<SentThumbnail> = sent.collect();
         let mut spans = self.spans.lock().await;
@@ -367,14 +409,27 @@ impl Run {
         Ok(None)
     }
 
-    /// Marks files as having no thumbnail, as stock clients mark theirs.
+    /// The stream header of what the file is in the vault now; `None` where it is not in this album any more.
+    async fn original_in(&self, membership: &FileRow) -> Result<Option<Opaque>, AssetError> {
+        let ask = || async { Ok(self.session.api.file_in(membership.collection, membership.id).await?) };
+        match self.patience.persist(ask).await {
+            Ok(file) => Ok(Some(file.file.decryption_header)),
+            Err(AssetError::Api(failure)) if failure.is_missing() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Marks files as having no thumbnail, as stock clients mark theirs; not those that are something else by now.
     async fn give_up(&self, rows: &[DueRow]) -> Result<(), AssetError> {
         if rows.is_empty() {
             return Ok(());
         }
         self.tally().placeholders += rows.len() as u64;
-        let mark = |keys: &mut Map<String, Value>| {
-            keys.insert("noThumb".to_owned(), true.into()) != Some(true.into())
+        let originals: HashMap<FileId, &Opaque> =
+            rows.iter().filter_map(|row| Some((row.file, row.original.as_ref()?))).collect();
+        let mark = |file: &File, keys: &mut Map<String, Value>| {
+            originals.get(&file.id).is_some_and(|original| file.file.decryption_header == **original)
+                && keys.insert("noThumb".to_owned(), true.into()) != Some(true.into())
         };
         let files: Vec<FileId> = rows.iter().map(|row| row.file).collect();
         if !self.change_public_of_all(&files, mark).await? {

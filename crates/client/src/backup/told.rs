@@ -8,6 +8,7 @@ use std::sync::PoisonError;
 use darkslide_media::dates::DateSource;
 use darkslide_media::metadata::FileMetadata;
 use darkslide_protocol::FileId;
+use darkslide_protocol::file::File;
 use serde_json::{Map, Value};
 
 use super::describe::appearance;
@@ -75,7 +76,7 @@ impl Run {
         if lacking.is_empty() {
             return Ok(());
         }
-        let add = |keys: &mut Map<String, Value>| {
+        let add = |_: &File, keys: &mut Map<String, Value>| {
             let before = keys.len();
             for (key, value) in &lacking {
                 keys.entry(key.clone()).or_insert_with(|| value.clone());

@@ -12,7 +12,7 @@ use darkslide_crypto::keys::FileKey;
 use darkslide_crypto::stream::{OVERHEAD, StreamEncryptor, StreamHeader, blob};
 use darkslide_media::dates::DateSource;
 use darkslide_media::thumbnail::PLACEHOLDER;
-use darkslide_protocol::file::{Metadata, UpdateRequest};
+use darkslide_protocol::file::{File, Metadata, UpdateRequest};
 use darkslide_protocol::{FileId, Opaque, Version};
 use serde_json::{Map, Value};
 
@@ -150,14 +150,14 @@ impl Run {
             return Ok(None);
         }
         let asset = self.uploaded_row(job, Some(before.id)).await?;
-        let thumbnails_due = thumbnail_is_due.then_some(before.id).into_iter().collect();
+        let sent = Opaque::encode(original.header.as_bytes());
+        let thumbnails_due = thumbnail_is_due.then_some((before.id, sent)).into_iter().collect();
         let rows = UploadedRows { files: Vec::new(), assets: vec![asset], thumbnails_due };
         self.catalog.record_uploads(&rows, &mut *self.spans.lock().await).await?;
         if let [still, video] = job.halves().as_slice() {
             // It was an asset of its own before.
             self.catalog.forget_half(video, still).await?;
         }
-        self.thumbnails_are_due();
         if let Err(error) = self.say_anew(job, before.id, !thumbnail_is_due).await {
             // It is safe; how large it is in pixels can be told another time.
             tracing::debug!(%error, file = %before.id, "what is said of an edited picture stays as it was");
@@ -166,6 +166,8 @@ impl Run {
             // It is safe; the next run reads what the feed says of it.
             tracing::debug!(%error, file = %before.id, "the catalog hears of an edited picture later");
         }
+        // Behind what is said anew, which would take back that there is none.
+        self.thumbnails_are_due();
         Ok(Some(Settled::recorded(Outcome::Uploaded, before.id)))
     }
 
@@ -268,7 +270,7 @@ impl Run {
     async fn say_anew(&self, job: &Job, file: FileId, is_placeholder: bool) -> Result<(), AssetError> {
         let public = describe::public_metadata(job.asset(), is_placeholder).to_json();
         let public: Map<String, Value> = serde_json::from_slice(&public).expect("metadata are a JSON object");
-        let change = |keys: &mut Map<String, Value>| {
+        let change = |_: &File, keys: &mut Map<String, Value>| {
             let before = keys.clone();
             keys.remove("noThumb");
             keys.extend(public.clone());

@@ -1,10 +1,10 @@
 //! The assets of the folder libraries: what each was when it was last dealt with, and how that ended.
 
 use darkslide_crypto::ContentHash;
-use darkslide_protocol::FileId;
+use darkslide_protocol::{FileId, Opaque};
 use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, FromRow, Row, SqliteConnection, sqlite::SqliteRow};
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::slice;
 
@@ -113,8 +113,8 @@ pub struct UploadedRows {
     pub files: Vec<FileRow>,
     /// The assets.
     pub assets: Vec<AssetRow>,
-    /// Those of the files whose thumbnails are still to be made.
-    pub thumbnails_due: HashSet<FileId>,
+    /// Those of the files whose thumbnails are still to be made, and the stream headers of the originals that these are to be of.
+    pub thumbnails_due: HashMap<FileId, Opaque>,
 }
 
 impl AssetRow {
@@ -389,8 +389,9 @@ impl Catalog {
         files::put_all(&mut transaction, &uploaded.files).await?;
         put_all(&mut transaction, &uploaded.assets).await?;
         for asset in &uploaded.assets {
-            if let Some(file) = asset.file.filter(|file| uploaded.thumbnails_due.contains(file)) {
-                thumbnails::put(&mut transaction, file, asset).await?;
+            let due = asset.file.and_then(|file| Some((file, uploaded.thumbnails_due.get(&file)?)));
+            if let Some((file, original)) = due {
+                thumbnails::put(&mut transaction, file, original, asset).await?;
             }
         }
         cursor::advance(&mut transaction, spans).await?;

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use darkslide_protocol::{AccountId, FileId, Opaque, Version};
+use darkslide_protocol::{AccountId, CollectionId, FileId, Opaque, Version};
 use sqlx::{FromRow, QueryBuilder, Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::changes::ROWS;
@@ -21,6 +21,8 @@ pub struct DueRow {
     pub root: Vec<u8>,
     /// The path of the picture or video under the root, raw bytes.
     pub path: Vec<u8>,
+    /// What it is to be a thumbnail of: the stream header of the original that this device sent; `None` in rows of earlier releases.
+    pub original: Option<Opaque>,
 }
 
 /// One thumbnail that is to be made, and what is known of the file that waits for it.
@@ -43,8 +45,8 @@ pub struct SentThumbnail {
     pub header: Opaque,
     /// Ciphertext bytes.
     pub size: i64,
-    /// The file's only membership's version with it; `None` where the feed has to tell.
-    pub version: Option<Version>,
+    /// The file's only membership, and its version with it; `None` where the feed has to tell.
+    pub membership: Option<(CollectionId, Version)>,
 }
 
 const DUE: &str = "SELECT * FROM thumbnails_due WHERE number > $1 ORDER BY number LIMIT $2";
@@ -56,6 +58,7 @@ impl FromRow<'_, SqliteRow> for DueRow {
             file: FileId(row.try_get("file")?),
             root: row.try_get("root")?,
             path: row.try_get("path")?,
+            original: row.try_get::<Option<String>, _>("original")?.map(Opaque),
         })
     }
 }
@@ -128,7 +131,9 @@ impl Catalog {
         Ok(count.cast_unsigned())
     }
 
-    /// Records thumbnails that are in the vault now, ahead of the feed.
+    /// Records thumbnails that are in the vault now, ahead of the feed. A version is that of one membership, and no other's: another one of
+    /// the file may have ended meanwhile, at an earlier version, which the feed must still be able to tell. Where the catalog has not heard yet
+    /// what the file's original is, all is for the feed to tell.
     pub async fn record_thumbnails(
         &self,
         sent: &[SentThumbnail],
@@ -138,21 +143,25 @@ impl Catalog {
         for some in sent.chunks(ROWS) {
             let numbers: Vec<i64> = some.iter().map(|thumbnail| thumbnail.row.number).collect();
             end_due(&mut transaction, &numbers).await?;
-            let told: Vec<(&SentThumbnail, Version)> =
-                some.iter().filter_map(|thumbnail| Some((thumbnail, thumbnail.version?))).collect();
+            let told: Vec<(&SentThumbnail, (CollectionId, Version))> =
+                some.iter().filter_map(|thumbnail| Some((thumbnail, thumbnail.membership?))).collect();
             if told.is_empty() {
                 continue;
             }
-            let mut query = QueryBuilder::new("WITH sent (file, header, size, version) AS (");
-            query.push_values(told, |mut row, (thumbnail, version)| {
-                row.push_bind(thumbnail.row.file.0)
+            let mut query =
+                QueryBuilder::new("WITH sent (collection, file, original, header, size, version) AS (");
+            query.push_values(told, |mut row, (thumbnail, (collection, version))| {
+                row.push_bind(collection.0)
+                    .push_bind(thumbnail.row.file.0)
+                    .push_bind(thumbnail.row.original.as_ref().map(|original| original.0.clone()))
                     .push_bind(thumbnail.header.0.clone())
                     .push_bind(thumbnail.size)
                     .push_bind(version.0);
             });
             query.push(
                 ") UPDATE files SET thumbnail_header = sent.header, thumbnail_size = sent.size, version = sent.version
-                 FROM sent WHERE files.file = sent.file AND files.deleted = 0 AND files.version < sent.version",
+                 FROM sent WHERE files.collection = sent.collection AND files.file = sent.file
+                     AND files.object_header = sent.original AND files.deleted = 0 AND files.version < sent.version",
             );
             query.build().execute(&mut *transaction).await?;
         }
@@ -184,15 +193,17 @@ async fn end_due(connection: &mut SqliteConnection, numbers: &[i64]) -> Result<(
 pub(super) async fn put(
     connection: &mut SqliteConnection,
     file: FileId,
+    original: &Opaque,
     asset: &AssetRow,
 ) -> Result<(), CatalogError> {
     sqlx::query(
         // Under a new number: the thumbnail of what the file was before, if it is on its way, settles nothing.
-        "INSERT OR REPLACE INTO thumbnails_due (file, root, path) VALUES ($1, $2, $3)",
+        "INSERT OR REPLACE INTO thumbnails_due (file, root, path, original) VALUES ($1, $2, $3, $4)",
     )
     .bind(file.0)
     .bind(&asset.root)
     .bind(&asset.path)
+    .bind(&original.0)
     .execute(connection)
     .await?;
     Ok(())
@@ -223,8 +234,8 @@ mod tests {
     }
 
     async fn sent(catalog: &Catalog, file: FileId) {
-        let rows =
-            UploadedRows { files: Vec::new(), assets: vec![asset_of(file)], thumbnails_due: [file].into() };
+        let thumbnails_due = [(file, Opaque("original".into()))].into();
+        let rows = UploadedRows { files: Vec::new(), assets: vec![asset_of(file)], thumbnails_due };
         catalog.record_uploads(&rows, &mut Spans::default()).await.unwrap();
     }
 
@@ -240,7 +251,7 @@ mod tests {
         };
         let first = due().await;
         let later = due().await;
-        let sent = SentThumbnail { row: first, header: Opaque("header".into()), size: 1, version: None };
+        let sent = SentThumbnail { row: first, header: Opaque("header".into()), size: 1, membership: None };
         catalog.record_thumbnails(&[sent], &mut Spans::default()).await.unwrap();
         assert_eq!(catalog.thumbnails_due(0, 9).await.unwrap(), [later]);
     }

@@ -20,7 +20,7 @@ use super::lookup::{TAG_START, tag_start};
 use super::packs::remember_waste;
 use super::reap::blobs_in;
 use super::sql::{LIST_MAX, ROWS_AT_ONCE, list, long_statement, padded, padded_list, rows};
-use super::thumbnails::mark_of;
+use super::thumbnails::{OnlyMembership, mark_of};
 use super::uploads::{ObjectAddress, UNCOMMITTED_MICROS};
 use super::{Store, StoreError, Tx};
 use crate::objects::{BlobName, Packed};
@@ -105,7 +105,7 @@ pub struct BatchOutcome {
     /// One for each commit, in their order.
     pub commits: Vec<Result<Committed, ChangeError>>,
     /// One for each thumbnail, in their order: its file's membership's version, if it has one and no more.
-    pub thumbnails: Vec<Result<Option<Version>, ChangeError>>,
+    pub thumbnails: Vec<Result<Option<OnlyMembership>, ChangeError>>,
     /// What the feed says of it, where that is all told here.
     pub span: Option<Span>,
     /// Whether a row names the blob of the new objects; if not, it can go.

@@ -40,6 +40,9 @@ pub enum ChangeError {
     /// Another device changed it first.
     #[error("the version that the client saw is not the stored one")]
     VersionConflict,
+    /// A thumbnail of something else than what the file is by now.
+    #[error("the file's original is not the one that the thumbnail is of")]
+    OtherOriginal,
     /// Files are not as the client of a conditional call has seen them: all such, with their versions.
     #[error("files have changed since the client saw them")]
     Unseen(Vec<VersionConflict>),

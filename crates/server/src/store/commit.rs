@@ -35,7 +35,7 @@ pub(super) struct StoredFile {
     pub(super) id: FileId,
     pub(super) owner: AccountId,
     file_object: String,
-    file_header: String,
+    pub(super) file_header: String,
     pub(super) file_size: i64,
     pub(super) thumbnail_object: String,
     thumbnail_header: String,

@@ -12,9 +12,18 @@ use super::uploads::ObjectAddress;
 use super::{Store, StoreError, Tx};
 use darkslide_protocol::batch::ThumbnailRequest;
 use darkslide_protocol::limits::DAY_MICROS;
-use darkslide_protocol::{AccountId, FileId, Version};
+use darkslide_protocol::{AccountId, CollectionId, FileId, Version};
 use sqlx::Row as _;
 use std::collections::{HashMap, HashSet};
+
+/// The live membership of a file that has no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnlyMembership {
+    /// Where the file is.
+    pub collection: CollectionId,
+    /// The membership's version.
+    pub version: Version,
+}
 
 /// What is to be written for one.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,15 +54,15 @@ impl Store {
         Ok(())
     }
 
-    /// The same inside a transaction that has the files in its reach. Says of each the version of its file's live membership, `None`
-    /// where that has several or none. The thumbnails before go after a day: whoever was just told where one is may still read it.
+    /// The same inside a transaction that has the files in its reach. Says of each its file's live membership, `None` where that has
+    /// several or none. The thumbnails before go after a day: whoever was just told where one is may still read it.
     pub(super) async fn replace_thumbnails(
         &self,
         tx: &mut Tx,
         account: AccountId,
         requests: &[ThumbnailRequest],
         default_quota: i64,
-    ) -> Result<Vec<Result<Option<Version>, ChangeError>>, ChangeError> {
+    ) -> Result<Vec<Result<Option<OnlyMembership>, ChangeError>>, ChangeError> {
         let mut replaced = Vec::with_capacity(requests.len());
         for together in distinct(requests) {
             replaced.extend(self.replace_distinct(tx, account, together, default_quota).await?);
@@ -68,7 +77,7 @@ impl Store {
         account: AccountId,
         requests: &[ThumbnailRequest],
         default_quota: i64,
-    ) -> Result<Vec<Result<Option<Version>, ChangeError>>, ChangeError> {
+    ) -> Result<Vec<Result<Option<OnlyMembership>, ChangeError>>, ChangeError> {
         let mut usage = locked_usage(tx, account).await?;
         let files: Vec<FileId> = requests.iter().map(|request| request.file_id).collect();
         let keys: Vec<String> =
@@ -88,8 +97,8 @@ impl Store {
         let chosen: Vec<&Replacement<'_>> =
             decisions.iter().filter_map(|decision| decision.as_ref().ok()?.as_ref()).collect();
         self.write_replacements(tx, account, &chosen).await?;
-        let versions = only_memberships(tx, &files).await?;
-        let answer = |(decision, file): (Result<_, _>, _)| decision.map(|_| versions.get(&file).copied());
+        let only = only_memberships(tx, &files).await?;
+        let answer = |(decision, file): (Result<_, _>, _)| decision.map(|_| only.get(&file).copied());
         Ok(decisions.into_iter().zip(files).map(answer).collect())
     }
 
@@ -157,6 +166,9 @@ fn decide<'r>(
     if stored.thumbnail_object == thumbnail.object_key.0 {
         return Ok(None);
     }
+    if is_of_another(request, stored) {
+        return Err(ChangeError::OtherOriginal);
+    }
     let object = object.ok_or(ChangeError::ObjectMissing)?;
     let size = unclaimed_size(&object.state, object.length, thumbnail)?;
     let more = size - stored.thumbnail_size;
@@ -164,6 +176,11 @@ fn decide<'r>(
         return Err(ChangeError::QuotaExceeded);
     }
     Ok(Some(Replacement { request, size, more, before: stored.thumbnail_object.clone() }))
+}
+
+/// Whether it was made of something else than what the file is now. Stock clients do not say what theirs are of.
+fn is_of_another(request: &ThumbnailRequest, stored: &StoredFile) -> bool {
+    request.if_original.as_ref().is_some_and(|original| original.0 != stored.file_header)
 }
 
 /// What an object's key is known by where no more of it need be kept: 64 bits of its BLAKE3.
@@ -199,7 +216,7 @@ async fn rewrite(tx: &mut Tx, chosen: &[&Replacement<'_>], version: Version) -> 
         chosen.len() * 5 + 1
     );
     let mut query = long_statement(tx.engine(), text, chosen.len() == ROWS_AT_ONCE);
-    for Replacement { request: ThumbnailRequest { file_id, thumbnail }, size, before, .. } in chosen {
+    for Replacement { request: ThumbnailRequest { file_id, thumbnail, .. }, size, before, .. } in chosen {
         query = query
             .bind(file_id.0)
             .bind(thumbnail.object_key.0.clone())
@@ -211,22 +228,27 @@ async fn rewrite(tx: &mut Tx, chosen: &[&Replacement<'_>], version: Version) -> 
     Ok(())
 }
 
-/// The version of each file's live membership, of those that have one and no more.
-async fn only_memberships(tx: &mut Tx, files: &[FileId]) -> Result<HashMap<FileId, Version>, StoreError> {
-    let mut versions = HashMap::new();
+/// Each file's live membership, of those that have one and no more.
+async fn only_memberships(
+    tx: &mut Tx,
+    files: &[FileId],
+) -> Result<HashMap<FileId, OnlyMembership>, StoreError> {
+    let mut only = HashMap::new();
     for chunk in files.chunks(LIST_MAX) {
         let text = format!(
-            "SELECT file_id, max(version) FROM memberships WHERE is_deleted = 0 AND file_id IN ({})
+            "SELECT file_id, max(collection_id), max(version) FROM memberships WHERE is_deleted = 0 AND file_id IN ({})
              GROUP BY file_id HAVING count(*) = 1",
             padded_list(1, chunk)
         );
         let query = long_statement(tx.engine(), text, true);
         let query = padded(chunk).fold(query, |query, file| query.bind(file.0));
         for row in query.fetch_all(&mut **tx).await? {
-            versions.insert(FileId(row.try_get(0)?), Version(row.try_get(1)?));
+            let collection = CollectionId(row.try_get(1)?);
+            let membership = OnlyMembership { collection, version: Version(row.try_get(2)?) };
+            only.insert(FileId(row.try_get(0)?), membership);
         }
     }
-    Ok(versions)
+    Ok(only)
 }
 
 #[cfg(test)]
@@ -244,6 +266,7 @@ mod tests {
                 decryption_header: Opaque("header".to_owned()),
                 size: None,
             },
+            if_original: None,
         };
         let lengths = |requests: &[(i64, &str)]| -> Vec<usize> {
             let requests: Vec<_> = requests.iter().map(|(file, object)| request(*file, object)).collect();

@@ -443,7 +443,8 @@ impl Family {
             commits.push(commit);
         }
         for file_id in dice.some(&seen.files()) {
-            thumbnails.push(ThumbnailRequest { file_id, thumbnail: packed(account, &blob, 2, &mut objects) });
+            let thumbnail = packed(account, &blob, 2, &mut objects);
+            thumbnails.push(ThumbnailRequest { file_id, thumbnail, if_original: None });
         }
         let request = BatchRequest { objects: &objects, commits: &commits, thumbnails: &thumbnails };
         let done = store.commit_batch(account, request, QUOTA).await?;

@@ -184,7 +184,10 @@ async fn answer(server: &Server, account: AccountId, outcome: BatchOutcome) -> A
     }
     for replaced in outcome.thumbnails {
         answer.thumbnails.push(match replaced {
-            Ok(updation_time) => ThumbnailAnswer::Replaced { updation_time },
+            Ok(only) => ThumbnailAnswer::Replaced {
+                updation_time: only.map(|only| only.version),
+                collection_id: only.map(|only| only.collection),
+            },
             Err(error) => ThumbnailAnswer::Refused { problem: problem_of(error)? },
         });
     }
