@@ -79,7 +79,8 @@ fn own_folder(folder: &Path) -> std::io::Result<()> {
     // Of a link, its own: where it leads to is for whoever made it to say.
     let found = folder.symlink_metadata()?;
     let is_own = found.uid() == rustix::process::geteuid().as_raw();
-    if found.is_dir() && is_own && found.mode() & 0o077 == 0 {
+    // Nobody else may do anything in it: six bits of rights, of the group and of all others.
+    if found.is_dir() && is_own && found.mode().trailing_zeros() >= 6 {
         return Ok(());
     }
     Err(Error::new(ErrorKind::PermissionDenied, "it is not a folder that is this user's alone"))
