@@ -2,7 +2,7 @@
 
 use darkslide_crypto::ContentHash;
 use darkslide_protocol::{AccountId, CollectionId, FileId, Opaque, Version};
-use sqlx::{FromRow, Row, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{FromRow, QueryBuilder, Row, SqliteConnection, sqlite::SqliteRow};
 use std::collections::BTreeSet;
 
 use super::changes::{ROWS, statement};
@@ -141,6 +141,24 @@ impl Catalog {
         let count: i64 =
             sqlx::query_scalar(text).bind(file.0).bind(content.to_string()).fetch_one(&self.pool).await?;
         Ok(count > 0)
+    }
+
+    /// When each of these files was taken out of the trash last, as the version of that; those that never were are not among them. While the feed has
+    /// not told of it, it is the version at which it was put there.
+    pub async fn restored(&self, files: &[FileId]) -> Result<Vec<(FileId, Version)>, CatalogError> {
+        let mut restored = Vec::new();
+        for chunk in files.chunks(ROWS) {
+            let mut query =
+                QueryBuilder::new("SELECT file, version FROM trash WHERE restored = 1 AND file IN (");
+            let mut list = query.separated(", ");
+            for file in chunk {
+                list.push_bind(file.0);
+            }
+            for row in query.push(")").build().fetch_all(&self.pool).await? {
+                restored.push((FileId(row.try_get("file")?), Version(row.try_get("version")?)));
+            }
+        }
+        Ok(restored)
     }
 
     /// When a file was deleted, µs since the epoch; `None` where it was not, or came back.

@@ -17,11 +17,13 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::details::only_details;
 use super::elsewhere::{agreed_elsewhere, look_elsewhere};
 use super::marker::Unhealthy;
 use super::mounts::Mounts;
 use super::reconcile::{
-    self, Base, Deleted, Direction, Local, Others, RelativePath, Remote, Snapshot, SyncPlan, reconcile,
+    self, Base, Deleted, Direction, Local, Others, RelativePath, Remote, Snapshot, SyncPlan, Synced,
+    reconcile,
 };
 use super::scan::{self, Scan, scan};
 use super::{Memories, PassSettings, SyncError, marker, mounts, names, waiting};
@@ -197,6 +199,8 @@ impl Sight {
         let now = micros_of(SystemTime::now());
         snapshot.others.unsettled.clone_from(&self.unsettled_elsewhere);
         look_elsewhere(catalog, row, &mut snapshot, |agreed| agreed.is_missed_twice(&wanted, now)).await?;
+        let is_gone = |agreed: &Synced| agreed.is_missed_twice(&wanted, now);
+        snapshot.details = only_details(session, catalog, &snapshot, is_gone).await?;
         let plan = reconcile(&snapshot, &wanted, now);
         let reasons = waiting::reasons(&row.folder.path, row.folder.direction, &plan, &scan.unsettled);
         Ok(Looked { scan, plan, agreed, vault: snapshot.vault, mounts, reasons })

@@ -8,6 +8,7 @@ mod apply;
 mod aside;
 pub mod breaker;
 pub mod choose;
+mod details;
 mod elsewhere;
 mod fetch;
 mod leftovers;

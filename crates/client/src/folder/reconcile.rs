@@ -157,6 +157,9 @@ pub struct Snapshot {
     pub deletions: HashMap<ContentHash, Version>,
     /// Files that were agreed on, have another content in the vault now, and what was agreed on as an earlier version.
     pub edited: HashMap<FileId, ContentHash>,
+    /// Files that were agreed on and have another version now, for nothing but what is said of them, or their thumbnail: since then nobody restored
+    /// or edited them.
+    pub details: HashSet<FileId>,
     /// Whether every folder below the root could be listed: otherwise nothing is absent.
     pub is_listed: bool,
     /// How far the vault was read.
@@ -675,8 +678,10 @@ fn absent(agreed: &Synced, around: &Surroundings<'_>, settings: &Settings, now: 
     }
     match around.remote(&content) {
         Some(Remote::Live { file, version, taken }) => {
-            // At whichever path: what one of them has seen, was not restored since.
-            let is_as_agreed = around.agreed.contains(&(&content, *file, *version));
+            // At whichever path: what one of them has seen, was not restored since. Whoever changes details, as this client does when it sends a
+            // thumbnail, restores nothing.
+            let is_as_agreed = around.agreed.contains(&(&content, *file, *version))
+                || around.snapshot.details.contains(file);
             let is_old = settings.keep_older_than.is_some_and(|age| now.saturating_sub(*taken) > age);
             let materialise = Action::Materialise { content, file: *file };
             match (settings.direction, is_as_agreed) {

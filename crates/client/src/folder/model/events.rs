@@ -49,7 +49,7 @@ pub(super) enum Event {
     WebDuplicate(Nth),
     /// Another content in the same file of the vault.
     WebEdit(Nth, u8),
-    /// Details only.
+    /// Details only, by whichever client: this one sends a thumbnail after it has noted that both sides have a picture, too.
     WebDetails(Nth),
     SaveVault,
     OldVault,
@@ -362,10 +362,7 @@ impl World {
                 self.believe(content);
                 self.given_there(to);
             }
-            E::WebDetails(_) => {
-                self.change(file, |_| ());
-                self.touch(content);
-            }
+            E::WebDetails(_) => drop(self.change_details(file)),
             _ => {}
         }
     }

@@ -66,6 +66,8 @@ enum Is {
 enum There {
     None,
     Live,
+    /// Somebody changed what is said of it since.
+    LiveDetails,
     LiveLater,
     OtherFile,
     OtherFileEarlier,
@@ -248,7 +250,7 @@ impl Case {
 
     /// Live as this path, or another one, has seen it.
     fn is_live_as_seen(self) -> bool {
-        self.there == There::Live
+        matches!(self.there, There::Live | There::LiveDetails)
     }
 
     /// A tombstone whose picture the vault has again.
@@ -382,7 +384,7 @@ const TABLE: [Row; 29] = [
                     | A::OtherAside
                     | A::OtherEdited
             );
-            let is_the_file = matches!(case.there, There::Live | There::LiveLater);
+            let is_the_file = matches!(case.there, There::Live | There::LiveDetails | There::LiveLater);
             up(
                 case,
                 match case.is_edited() {
@@ -431,7 +433,7 @@ const TABLE: [Row; 29] = [
         does: |_| Does(Kind::Detach, Cause::Elsewhere),
     },
     Row {
-        name: "S | absent, observed twice | Live, rev = base: server trash, or detach what is old",
+        name: "S | absent, observed twice | Live, rev = base, or later by details: server trash, or detach what is old",
         holds: |case| case.is_nowhere() && case.is_live_as_seen(),
         does: |case| match (case.direction, case.keep) {
             (Direction::Down, _) => Does(Kind::Materialise, Cause::VaultDecides),
@@ -510,7 +512,7 @@ fn remote(there: There, keep: Keep) -> Option<Remote> {
     match there {
         There::None | There::Replaced => None,
         There::Live => live(FILE, AGREED),
-        There::LiveLater => live(FILE, Version(9)),
+        There::LiveDetails | There::LiveLater => live(FILE, Version(9)),
         There::OtherFile => live(OTHER_FILE, Version(9)),
         There::OtherFileEarlier => live(OTHER_FILE, Version(3)),
         There::Trash => Some(Remote::Trash { file: FILE, version: Version(9) }),
@@ -565,6 +567,7 @@ impl Case {
                 .then(|| (FILE, ContentHash::of(b"fourth")))
                 .into_iter()
                 .collect(),
+            details: (self.there == There::LiveDetails).then_some(FILE).into_iter().collect(),
             is_listed: self.is_listed,
             vault,
             others: Others::default(),
@@ -681,8 +684,17 @@ fn every_state_of_a_path_is_decided_as_the_table_says() {
 
 fn each_case(mut check: impl FnMut(Case)) {
     use There as T;
-    let theres =
-        [T::None, T::Replaced, T::Live, T::LiveLater, T::OtherFile, T::OtherFileEarlier, T::Trash, T::Purged];
+    let theres = [
+        T::None,
+        T::Replaced,
+        T::Live,
+        T::LiveDetails,
+        T::LiveLater,
+        T::OtherFile,
+        T::OtherFileEarlier,
+        T::Trash,
+        T::Purged,
+    ];
     let edits = [T::None, T::OtherFile, T::Trash, T::Purged].map(Is::Edited);
     let missed = [Missed::Never, Missed::JustNow, Missed::LongAgo, Missed::Later, Missed::SeenAside];
     let missed = missed.map(Was::Synced);

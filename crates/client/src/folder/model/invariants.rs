@@ -111,11 +111,12 @@ fn has_cause(seen: &Snapshot, step: &Step, settings: &Settings, now: i64) -> boo
                 agreed.absent_since.is_some_and(|since| since <= now && now - since >= settings.absence);
             let is_there = matches!(remote, Some(Remote::Live { file: there, version: now, .. })
                 if there == file && now == version);
-            // This path or another one has seen that version.
-            let is_as_agreed = seen.base.values().any(|base| {
-                matches!(base, Base::Synced(other)
+            // This path or another one has seen that version, or one that differs from it by details.
+            let is_as_agreed = seen.details.contains(file)
+                || seen.base.values().any(|base| {
+                    matches!(base, Base::Synced(other)
                 if other.content == agreed.content && other.file == *file && other.version == *version)
-            });
+                });
             local.is_none() && is_missed_twice && is_there && is_as_agreed
         }
         (
@@ -181,7 +182,12 @@ pub(super) fn of_removal(world: &World, step: &Step) -> Result<(), Broken> {
                 format!("nobody deleted it in the folder: {step:?}")
             })?;
             let is_the_picture = world.vault.files.get(&file).is_some_and(|file| file.content == content);
-            require(is_the_picture, Rule::DestructionHasACause, || format!("another picture: {step:?}"))
+            require(is_the_picture, Rule::DestructionHasACause, || format!("another picture: {step:?}"))?;
+            // Unless another path's step has trashed it just now.
+            let is_live = world.vault.files[&file].state == State::Live;
+            require(!is_live || world.has_seen(content, file), Rule::DestructionHasACause, || {
+                format!("it was restored, or edited, since: {step:?}")
+            })
         }
         _ => Ok(()),
     }

@@ -114,7 +114,7 @@ impl World {
         self.is_noted(path)
             && !self.is_moving(content)
             && is_live_once
-            && self.vault.files[&agreed.file].version == agreed.version
+            && self.vault.files[&agreed.file].renewed <= agreed.version
             && !keeps_old
             && self.settings.direction == Direction::Both
     }

@@ -2,6 +2,8 @@
 //!
 //! They are made around the real ones, by what these are shown or by what becomes of their plans; nothing of them is in the engine.
 
+use std::collections::HashSet;
+
 use super::invariants::Rule;
 use super::random::search;
 use crate::folder::reconcile::{
@@ -22,6 +24,8 @@ pub(super) enum Mutant {
     AbsenceIsDelete,
     /// A deletion goes for whatever version the vault has.
     NoRevision,
+    /// Whatever moves a version restores what it is of, were it a thumbnail that this client sends.
+    NoDetails,
     /// A file is the one that it was, whatever its id.
     NoFileId,
     /// What has a name that is passed over is gone.
@@ -63,6 +67,10 @@ pub(super) fn plan(seen: &Snapshot, settings: &Settings, now: i64, mutant: Optio
                     agreed.version = *version;
                 }
             }
+            reconcile(&seen, settings, now)
+        }
+        Some(Mutant::NoDetails) => {
+            let seen = Snapshot { details: HashSet::new(), ..seen.clone() };
             reconcile(&seen, settings, now)
         }
         Some(Mutant::NoFileId) => {
@@ -107,11 +115,12 @@ fn check(mutant: Mutant, rules: &[Rule]) {
 /// Shows that the model looks: histories are made up until the one without a rule breaks a promise.
 #[test]
 fn a_planner_without_one_of_its_rules_is_caught() {
-    use Rule::{DestructionHasACause, KeptEndsLive, MovesAreNoDeletions, NothingIsLost};
+    use Rule::{DeletedEndsDeleted, DestructionHasACause, KeptEndsLive, MovesAreNoDeletions, NothingIsLost};
     check(Mutant::NoDuplicateCheck, &[MovesAreNoDeletions]);
     check(Mutant::NoRestore, &[KeptEndsLive]);
     check(Mutant::AbsenceIsDelete, &[DestructionHasACause]);
     check(Mutant::NoRevision, &[DestructionHasACause, KeptEndsLive]);
+    check(Mutant::NoDetails, &[DeletedEndsDeleted]);
     check(Mutant::NoFileId, &[DestructionHasACause, KeptEndsLive]);
     check(Mutant::NoAside, &[DestructionHasACause]);
     check(Mutant::NoRecheck, &[DestructionHasACause, NothingIsLost, KeptEndsLive]);

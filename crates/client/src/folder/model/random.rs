@@ -69,7 +69,7 @@ fn there() -> impl Strategy<Value = Event> {
             .prop_map(|(content, at, is_in_album)| Event::WebUpload(content, at, is_in_album)),
         1 => nth().prop_map(Event::WebDuplicate),
         1 => (nth(), content()).prop_map(|(nth, content)| Event::WebEdit(nth, content)),
-        1 => nth().prop_map(Event::WebDetails),
+        2 => nth().prop_map(Event::WebDetails),
     ]
 }
 

@@ -110,6 +110,8 @@ pub(super) enum State {
 pub(super) struct VaultFile {
     pub(super) content: Content,
     pub(super) version: Version,
+    /// The version at which it came, became what it is, or was restored: details move the other one alone.
+    pub(super) renewed: Version,
     pub(super) state: State,
     /// Whether it is in the folder's album.
     pub(super) is_in_album: bool,
@@ -243,17 +245,33 @@ impl World {
         self.vault.last += 1;
         let file = FileId(self.vault.last);
         let (state, title, earlier) = (State::Live, title.to_vec(), BTreeSet::new());
-        let uploaded = VaultFile { content, version, state, is_in_album, title, earlier };
+        let uploaded = VaultFile { content, version, renewed: version, state, is_in_album, title, earlier };
         self.vault.files.insert(file, uploaded);
         file
     }
 
     /// Changes a file of the vault, which moves its version.
     pub(super) fn change(&mut self, file: FileId, change: impl FnOnce(&mut VaultFile)) {
-        let version = self.next_version();
+        let version = self.change_details(file);
         let changed = self.vault.files.get_mut(&file).expect("only files that exist are changed");
-        changed.version = version;
+        changed.renewed = version;
         change(changed);
+    }
+
+    /// Changes what is said of a file, or its thumbnail, which moves its version as well.
+    pub(super) fn change_details(&mut self, file: FileId) -> Version {
+        let version = self.next_version();
+        self.vault.files.get_mut(&file).expect("only files that exist are changed").version = version;
+        version
+    }
+
+    /// Whether a path has seen a file as what it is.
+    pub(super) fn has_seen(&self, content: Content, file: FileId) -> bool {
+        let renewed = self.vault.files.get(&file).map(|file| file.renewed);
+        self.base.values().any(|base| {
+            matches!(base, Base::Synced(agreed)
+                if agreed.content == content.hash() && agreed.file == file && renewed.is_some_and(|renewed| renewed <= agreed.version))
+        })
     }
 
     /// What a client says that the vault has: the live file that was agreed on, or that a tombstone is of, else the first one; else what was
@@ -360,6 +378,11 @@ impl World {
             _ => None,
         });
         snapshot.edited = edited.collect();
+        let details = |(content, remote): (&ContentHash, &Remote)| match remote {
+            Remote::Live { file, .. } => self.has_seen(Content::of(*content), *file).then_some(*file),
+            _ => None,
+        };
+        snapshot.details = snapshot.remote.iter().filter_map(details).collect();
         snapshot
     }
 
