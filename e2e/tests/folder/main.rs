@@ -18,4 +18,5 @@ mod put_off;
 mod roots;
 mod scene;
 mod thumbnails;
+mod thumbnails_elsewhere;
 mod ways;

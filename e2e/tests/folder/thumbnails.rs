@@ -1,29 +1,31 @@
-//! Thumbnails that are on their way while other devices change what they are of, or where it is.
+//! Thumbnails follow their pictures, also those of which it is noted already that both sides have them: what this client does to a file itself
+//! neither restores it nor edits it, and whatever comes in between, each picture gets its thumbnail in the end.
 
 use crate::gate::{Gate, Oddity};
-use crate::scene::Scene;
+use crate::scene::{Scene, picture};
 use darkslide_client::FileId;
-use darkslide_client::albums::{add_to_album, create_album, find_album, remove_from_album};
-use darkslide_client::catalog::{Catalog, FileRow, Spans, UploadedRows};
+use darkslide_client::catalog::{Catalog, FileFilter, FileRow};
 use darkslide_client::feed;
-use darkslide_client::library::raw;
-use darkslide_client::session::Session;
+use darkslide_client::folder::reconcile::Direction;
+use darkslide_client::folder::{Memories, Share};
 use darkslide_client::thumbnail::Thumbnailer;
-use darkslide_client::versions::{files_named, list_versions, restore_version};
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
-use std::collections::HashMap;
+use darkslide_client::trash::trash_files;
+use darkslide_client::versions::{list_versions, restore_version};
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// Where thumbnails go, and what is small enough to go with others.
-const BATCHES: &str = "/v1/batch";
+/// Bytes of the ciphertext of what stands in for a thumbnail.
+const PLACEHOLDER_SIZE: i64 = 890;
 
-/// A picture of one colour in the simplest of all formats.
-fn bitmap(colour: u8) -> Vec<u8> {
-    let (side, head) = (60_u32, 54_u32);
+/// What does not happen by then does not happen.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A picture of one colour that everybody can decode.
+pub(crate) fn bitmap(colour: u8) -> Vec<u8> {
+    let side = 120_u32;
     let pixels = vec![colour; (side * side * 3) as usize];
-    let length = u32::try_from(pixels.len()).unwrap();
+    let (head, length) = (54_u32, u32::try_from(pixels.len()).unwrap());
     let mut bytes = b"BM".to_vec();
     for number in [head + length, 0, head, 40, side, side, 1 | 24 << 16, 0, length, 0, 0, 0, 0] {
         bytes.extend(number.to_le_bytes());
@@ -32,221 +34,189 @@ fn bitmap(colour: u8) -> Vec<u8> {
     bytes
 }
 
-/// What another device does, told its own session and catalog.
-fn elsewhere<F>(
-    scene: &Scene,
-    does: impl Fn(Arc<Session>, Catalog) -> F + Send + Sync + 'static,
-) -> Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let (session, catalog) = (Arc::clone(&scene.session), scene.elsewhere());
-    Box::new(move || does(Arc::clone(&session), catalog.clone()).boxed())
+/// Waits until so many pictures are noted.
+async fn noted(catalog: Catalog, folder: i64, count: usize) {
+    let noted = async {
+        while catalog.sync_counts(folder).await.unwrap().0 < i64::try_from(count).unwrap() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, noted).await.expect("it is noted while thumbnails are made");
 }
 
 impl Scene {
-    /// With one folder, and thumbnails; another device has an older album beside it.
-    async fn with_thumbnails() -> Self {
-        let mut scene = Self::new().await;
-        create_album(&scene.session, &scene.elsewhere(), "Best").await.unwrap();
+    /// A folder whose pictures get thumbnails, and one picture that is in step, thumbnail and all.
+    async fn with_thumbnails(direction: Direction) -> Self {
+        let mut scene = Self::bare().await;
+        scene.add("Phone", direction, None).await;
         scene.settings.sending.thumbnailer = Thumbnailer::without_tools();
+        scene.paint("old.bmp", 1);
+        assert_eq!(scene.settle().await.in_step, 1);
+        assert_eq!(scene.due().await, Vec::<String>::new());
+        scene.settings.share = Share { news: Duration::from_millis(1), ..Share::default() };
         scene
     }
 
-    fn draw(&self, path: &str, colour: u8) {
-        fs::write(self.path(path), bitmap(colour)).unwrap();
+    fn paint(&self, name: &str, colour: u8) {
+        fs::write(self.path(&format!("Phone/{name}")), bitmap(colour)).unwrap();
     }
 
-    /// More of them than are compared with the server in every pull, all newer than what there is.
-    async fn draw_others(&mut self) {
-        for number in 0..5 {
-            self.draw(&format!("Phone/b{number}.bmp"), 100 + number);
+    fn has(&self, name: &str) -> bool {
+        self.path(&format!("Phone/{name}")).exists()
+    }
+
+    /// The paths that wait for a thumbnail.
+    async fn due(&self) -> Vec<String> {
+        let due = self.catalog.thumbnails_due(0, 1000).await.unwrap();
+        due.into_iter().map(|row| String::from_utf8(row.path).unwrap()).collect()
+    }
+
+    /// One pass, in which a call of a path, counted from 0, waits until so many pictures are noted.
+    async fn pass_noting(&mut self, path: &str, call: u64, count: usize) {
+        let (folder, catalog) = (self.row("Phone").await.id, self.catalog.clone());
+        let happens = Box::new(move || Box::pin(noted(catalog.clone(), folder, count)) as _);
+        let gate = Gate::start(&self.server.base(), path, Oddity::Before(call, happens)).await;
+        let session = self.through(&gate.base());
+        self.pass_with(&session, "Phone").await.unwrap();
+        assert!(gate.calls() > call, "it was to wait for that");
+    }
+
+    /// One pass that sends one picture, and is killed when it has noted so many, before the new one has its thumbnail.
+    async fn pass_killed_before_thumbnails(&mut self, count: usize) {
+        let never = Box::new(|| Box::pin(std::future::pending()) as _);
+        let gate = Gate::start(&self.server.base(), "/v1/batch", Oddity::Before(1, never)).await;
+        let (session, folder) = (self.through(&gate.base()), self.row("Phone").await.id);
+        let noted = noted(self.catalog.clone(), folder, count);
+        tokio::select! {
+            report = self.pass_with(&session, "Phone") => panic!("it waits for the thumbnail: {report:?}"),
+            () = noted => {}
         }
-        self.settle().await;
+        // As after an agent that ended there.
+        self.memories = Memories::default();
     }
 
-    /// `a.bmp`, as another device has just heard of it.
-    async fn the_picture(&self) -> FileRow {
-        self.there("a.bmp").await
+    async fn rows(&self) -> Vec<FileRow> {
+        feed::pull(&self.session, &self.elsewhere()).await.unwrap();
+        self.elsewhere().files(&FileFilter::default()).await.unwrap()
     }
 
-    async fn there(&self, title: &str) -> FileRow {
-        let file = self.file(title).await;
-        let mut rows = self.elsewhere().memberships(file).await.unwrap();
-        rows.retain(|row| !row.deleted);
-        let [row] = rows.try_into().unwrap();
-        row
-    }
-
-    /// The albums that a device has a file in.
-    async fn albums(&self, catalog: &Catalog, file: FileId) -> Vec<String> {
-        let mut names = Vec::new();
-        for row in catalog.memberships(file).await.unwrap().into_iter().filter(|row| !row.deleted) {
-            names.push(catalog.collection(row.collection).await.unwrap().unwrap().name);
+    /// Each file of the vault has a thumbnail of its own, and none is said to have none.
+    async fn all_have_thumbnails(&self) {
+        for row in self.rows().await {
+            assert_ne!(row.thumbnail_size, PLACEHOLDER_SIZE, "{row:?}");
+            let is_marked = row.public_metadata.as_deref().is_some_and(|text| text.contains("noThumb"));
+            assert!(!is_marked, "{row:?}");
         }
-        names
+    }
+
+    async fn version(&self, file: FileId) -> i64 {
+        self.rows().await.into_iter().find(|row| row.id == file).unwrap().version.0
     }
 }
 
-fn is_marked(row: &FileRow) -> bool {
-    row.public_metadata.as_deref().is_some_and(|text| text.contains(r#""noThumb":true"#))
-}
-
-/// Another device moves `a.bmp` from one album to another.
-async fn move_away(session: &Session, catalog: &Catalog) {
-    feed::pull(session, catalog).await.unwrap();
-    let files = files_named(catalog, "a.bmp").await.unwrap();
-    let best = find_album(session, catalog, "Best").await.unwrap();
-    add_to_album(session, catalog, &best, &files).await.unwrap();
-    feed::pull(session, catalog).await.unwrap();
-    let phone = find_album(session, catalog, "Phone").await.unwrap();
-    remove_from_album(session, catalog, &phone, &files).await.unwrap();
-}
-
-async fn revert(session: &Session, catalog: &Catalog) {
-    feed::pull(session, catalog).await.unwrap();
-    let [file] = files_named(catalog, "a.bmp").await.unwrap().try_into().unwrap();
-    let earlier = list_versions(session, catalog, file).await.unwrap()[0].version;
-    restore_version(session, file, earlier).await.unwrap();
-}
-
-/// The place that it was moved away from is over for this device, too, although that was told at an earlier version than the thumbnail.
+/// The version that was noted is older than the thumbnail, or than what says that there will be none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_picture_that_is_moved_before_its_thumbnail_is_where_it_was_moved_to() {
-    let mut scene = Scene::with_thumbnails().await;
-    scene.draw("Phone/a.bmp", 1);
-    scene.settle().await;
-    scene.draw_others().await;
-    // As a killed run leaves them.
-    let (mut due, mut assets) = (HashMap::new(), Vec::new());
-    for asset in scene.catalog.assets(&raw(&scene.path("Phone"))).await.unwrap() {
-        let [row] = scene.catalog.memberships(asset.file.unwrap()).await.unwrap().try_into().unwrap();
-        due.insert(row.id, row.object_header);
-        assets.push(asset);
+async fn a_deletion_of_what_got_its_thumbnail_after_it_was_noted_arrives() {
+    for direction in [Direction::Both, Direction::Up] {
+        let mut scene = Scene::with_thumbnails(direction).await;
+        scene.paint("a.bmp", 2);
+        scene.pass_noting("/v1/batch", 1, 2).await;
+        // Nobody decodes this one.
+        fs::write(scene.path("Phone/b.jpg"), picture(9)).unwrap();
+        scene.pass_noting("/files/public-magic-metadata", 0, 3).await;
+        assert!(scene.due().await.is_empty());
+        for name in ["a.bmp", "b.jpg"] {
+            scene.remove(&format!("Phone/{name}"));
+        }
+        let report = scene.settle().await;
+        assert_eq!((report.trashed_remote, report.materialised), (2, 0), "{direction:?}: {report:?}");
+        assert_eq!(scene.vault_trash().await, ["a.bmp", "b.jpg"], "{direction:?}");
+        assert_eq!((scene.has("a.bmp"), scene.has("b.jpg"), scene.has("old.bmp")), (false, false, true));
     }
-    let rows = UploadedRows { files: Vec::new(), assets, thumbnails_due: due };
-    scene.catalog.record_uploads(&rows, &mut Spans::default()).await.unwrap();
-    // No decoder reads this one.
-    scene.write("Phone/new.jpg", 9);
-    let moves = elsewhere(&scene, |session, catalog| async move { move_away(&session, &catalog).await });
-    // The first brings the new one, the second the thumbnails.
-    let gate = Gate::start(&scene.server.base(), BATCHES, Oddity::Before(1, moves)).await;
-    let session = scene.through(&gate.base());
-    assert_eq!(scene.pass_with(&session, "Phone").await.unwrap().uploaded, 1);
-    assert_eq!((gate.calls(), scene.catalog.thumbnails_due(0, 9).await.unwrap()), (2, Vec::new()));
-    let summary = feed::pull(&scene.session, &scene.catalog).await.unwrap();
-    let there = scene.the_picture().await;
-    assert_eq!(
-        (scene.albums(&scene.catalog, there.id).await, summary.set_back),
-        (vec!["Best".to_owned()], None)
-    );
-    // It has the thumbnail all the same.
-    let here = scene.catalog.own_memberships(scene.session.account, there.id).await.unwrap();
-    assert_eq!((&here[0].thumbnail_header, here[0].version), (&there.thumbnail_header, there.version));
 }
 
-/// Catalogs of an earlier release have places that are over and look newer than their end. Everything is read once more.
+/// What is missed gets none, nor is it said that it has none; the others get theirs, whatever their names are now, although nothing is sent with them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_place_that_an_earlier_release_took_for_newer_than_its_end_ends() {
-    let mut scene = Scene::with_thumbnails().await;
-    scene.draw("Phone/a.bmp", 1);
-    scene.settle().await;
-    let (file, session) = (scene.file("a.bmp").await, Arc::clone(&scene.session));
-    move_away(&session, &scene.elsewhere()).await;
-    scene.settle().await;
-    // What was heard of last is compared with the server anyway.
-    scene.draw_others().await;
-    let path = scene.path("catalog.db");
-    let pool = sqlx::SqlitePool::connect(&format!("sqlite://{}", path.display())).await.unwrap();
-    for text in [
-        "UPDATE files SET deleted = 0, version = (SELECT max(version) FROM files AS o WHERE o.file = files.file)
-         WHERE deleted = 1",
-        "ALTER TABLE thumbnails_due DROP COLUMN original",
-        "DELETE FROM _sqlx_migrations WHERE version = 27",
-    ] {
-        sqlx::query(text).execute(&pool).await.unwrap();
+async fn what_waits_for_a_thumbnail_when_the_agent_is_killed_can_be_deleted_and_renamed() {
+    for is_sending in [true, false] {
+        let mut scene = Scene::with_thumbnails(Direction::Both).await;
+        for (count, name) in (2..).zip(["a.bmp", "b.bmp", "c.bmp", "d.bmp"]) {
+            scene.paint(name, 10 + count);
+            scene.pass_killed_before_thumbnails(count.into()).await;
+        }
+        assert_eq!(scene.due().await.len(), 4);
+        let file = scene.file("a.bmp").await;
+        let before = scene.version(file).await;
+        scene.remove("Phone/a.bmp");
+        scene.rename("Phone/b.bmp", "Phone/sorted/b.bmp");
+        if is_sending {
+            scene.paint("new.bmp", 20);
+            // A copy, and then the first one goes.
+            fs::copy(scene.path("Phone/c.bmp"), scene.path("Phone/copy.bmp")).unwrap();
+            scene.remove("Phone/c.bmp");
+        }
+        let first = scene.pass_over("Phone").await.unwrap();
+        assert_eq!(scene.version(file).await, before, "nobody has touched it: {first:?}");
+        let report = scene.settle().await;
+        assert_eq!((report.trashed_remote, report.materialised), (1, 0), "{report:?}");
+        assert_eq!(scene.vault_trash().await, ["a.bmp"]);
+        assert_eq!(scene.due().await, ["a.bmp"], "it may come back out of the trash");
+        scene.all_have_thumbnails().await;
     }
-    pool.close().await;
-    feed::pull(&session, &scene.catalog).await.unwrap();
-    assert_eq!(scene.albums(&scene.catalog, file).await.len(), 2);
-    let upgraded = Catalog::open(&path).await.unwrap();
-    let summary = feed::pull(&session, &upgraded).await.unwrap();
-    assert_eq!((scene.albums(&upgraded, file).await, summary.set_back), (vec!["Best".to_owned()], None));
-    scene.the_picture().await;
-    let known = async |catalog: &Catalog| {
-        let rows = catalog.memberships(file).await.unwrap();
-        rows.into_iter().map(|row| (row.collection, row.version, row.deleted)).collect::<Vec<_>>()
-    };
-    assert_eq!(known(&upgraded).await, known(&scene.elsewhere()).await);
-    // Once, and nothing is done in the vault because of it.
-    assert_eq!(feed::pull(&session, &upgraded).await.unwrap().set_back, None);
-    scene.settle().await;
-    assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (6, 0));
 }
 
-/// The thumbnail of an edit comes when another device has taken the edit back: the picture keeps the one that it had.
+/// What is trashed elsewhere while thumbnails are made leaves the folder, and they are made all the same, though nothing is sent with them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thumbnail_of_what_a_picture_is_no_longer_is_refused() {
-    let mut scene = Scene::with_thumbnails().await;
-    scene.draw("Phone/a.bmp", 1);
-    scene.settle().await;
-    let before = scene.the_picture().await;
-    scene.draw("Phone/a.bmp", 2);
-    let reverts = elsewhere(&scene, |session, catalog| async move { revert(&session, &catalog).await });
-    let gate = Gate::start(&scene.server.base(), BATCHES, Oddity::Before(1, reverts)).await;
+async fn a_trash_elsewhere_ends_no_thumbnail() {
+    let mut scene = Scene::with_thumbnails(Direction::Both).await;
+    scene.paint("a.bmp", 2);
+    scene.pass_killed_before_thumbnails(2).await;
+    let file = scene.file("old.bmp").await;
+    let (session, elsewhere, here) = (Arc::clone(&scene.session), scene.elsewhere(), scene.catalog.clone());
+    let happens = Box::new(move || {
+        let (session, elsewhere, here) = (Arc::clone(&session), elsewhere.clone(), here.clone());
+        let trashed = async move {
+            trash_files(&session, &elsewhere, &[file]).await.unwrap();
+            // The folder hears of it while this is under way.
+            while here.trash().await.unwrap().iter().all(|row| row.file != file) {
+                tokio::task::yield_now().await;
+            }
+        };
+        Box::pin(trashed) as _
+    });
+    let gate = Gate::start(&scene.server.base(), "/v1/batch", Oddity::Before(0, happens)).await;
     let session = scene.through(&gate.base());
-    assert_eq!(scene.pass_with(&session, "Phone").await.unwrap().uploaded, 1);
-    assert_eq!(gate.calls(), 2, "the contents, and the thumbnail");
-    let after = scene.the_picture().await;
-    assert_eq!((after.id, after.content_hash), (before.id, before.content_hash));
-    assert_eq!(after.thumbnail_header, before.thumbnail_header);
-    assert!(!is_marked(&after));
-    assert_eq!(scene.catalog.thumbnails_due(0, 9).await.unwrap(), []);
+    let first = scene.pass_with(&session, "Phone").await.unwrap();
+    assert_eq!((first.uploaded, first.failed_count, gate.calls()), (0, 0, 1), "{first:?}");
+    let report = scene.settle().await;
+    assert_eq!((report.trashed_local, report.failed_count), (1, 0), "{report:?}");
+    assert_eq!((scene.due().await.len(), scene.has("old.bmp")), (0, false));
+    scene.all_have_thumbnails().await;
 }
 
-/// The device does not hear of its own edit before the thumbnail is made.
+/// Others who take it out of the trash, or edit it, want it, and be it what it was before in the end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_edit_that_the_feed_has_not_told_has_its_thumbnail() {
-    let mut scene = Scene::with_thumbnails().await;
-    scene.draw("Phone/a.bmp", 1);
-    // No decoder reads this one.
-    scene.write("Phone/b.jpg", 1);
-    scene.settle().await;
-    let (before, without) = (scene.the_picture().await, scene.there("b.jpg").await);
-    scene.draw("Phone/a.bmp", 2);
-    // The first pull is the look's, the second the one before anything is sent, the third the edit's.
-    let gate = Gate::start(&scene.server.base(), "/v1/changes", Oddity::AwayFrom(2)).await;
-    let session = scene.through(&gate.base());
-    drop(scene.pass_with(&session, "Phone").await);
-    assert!(gate.calls() > 2);
-    let after = scene.the_picture().await;
-    assert_eq!((after.id, after.content_hash == before.content_hash), (before.id, false));
-    assert!(is_marked(&without) && !is_marked(&after));
-    assert_ne!(after.thumbnail_size, without.thumbnail_size, "it has the placeholder");
-    scene.settle().await;
-    assert_eq!(scene.catalog.thumbnails_due(0, 9).await.unwrap(), []);
-}
-
-/// A killed run left a thumbnail due of what another device has made something else since, with a thumbnail of its own.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_another_device_made_of_a_picture_is_not_marked_as_having_no_thumbnail() {
-    let mut scene = Scene::with_thumbnails().await;
-    scene.draw("Phone/a.bmp", 1);
-    scene.settle().await;
-    scene.draw("Phone/a.bmp", 2);
-    scene.settle().await;
-    let edited = scene.the_picture().await;
-    let root = raw(&scene.path("Phone"));
-    let asset = scene.catalog.asset(&root, b"a.bmp").await.unwrap().unwrap();
-    let due = [(edited.id, edited.object_header.clone())].into();
-    let rows = UploadedRows { files: Vec::new(), assets: vec![asset], thumbnails_due: due };
-    scene.catalog.record_uploads(&rows, &mut Spans::default()).await.unwrap();
-    revert(&scene.session, &scene.elsewhere()).await;
-    let before = scene.the_picture().await;
-    assert_ne!(before.thumbnail_header, edited.thumbnail_header);
-    scene.draw("Phone/b.bmp", 3);
-    scene.settle().await;
-    let after = scene.the_picture().await;
-    assert_eq!((after.thumbnail_header.clone(), is_marked(&after)), (before.thumbnail_header, false));
-    assert_eq!(scene.catalog.thumbnails_due(0, 9).await.unwrap(), []);
+async fn what_is_restored_or_edited_elsewhere_comes_back_whatever_thumbnails_did() {
+    for change in ["restore", "edit"] {
+        let mut scene = Scene::with_thumbnails(Direction::Both).await;
+        scene.paint("a.bmp", 2);
+        scene.pass_noting("/v1/batch", 1, 2).await;
+        let file = scene.file("a.bmp").await;
+        let mut tablet = scene.second_device("Tablet", "Phone").await;
+        tablet.settle(&scene).await;
+        scene.remove("Phone/a.bmp");
+        if change == "restore" {
+            scene.trash_elsewhere("a.bmp").await;
+            scene.restore_elsewhere(file).await;
+        } else {
+            fs::write(scene.path("Tablet/a.bmp"), bitmap(7)).unwrap();
+            tablet.settle(&scene).await;
+            let earlier = list_versions(&scene.session, &scene.elsewhere(), file).await.unwrap()[0].version;
+            restore_version(&scene.session, file, earlier).await.unwrap();
+        }
+        let report = scene.settle().await;
+        assert_eq!((report.trashed_remote, report.materialised), (0, 1), "{change}: {report:?}");
+        assert_eq!(fs::read(scene.path("Phone/a.bmp")).unwrap(), bitmap(2), "{change}");
+        assert!(scene.vault_trash().await.is_empty(), "{change}");
+    }
 }

@@ -285,6 +285,8 @@ async fn make(
     let subject = match looking.await.expect("looking at a file does not panic") {
         (Ok(Some(subject)), _) => subject,
         (Err(_), true) => return Ok(Made::NotNow),
+        // Renamed, or deleted: the folder's next pass tells.
+        (Err(_), false) if run.catalog.is_agreed_on(&row.root, &row.path).await? => return Ok(Made::NotNow),
         _ => return Ok(Made::Never),
     };
     let (path, entry) = (subject.path.clone(), subject.entry.clone());

@@ -11,7 +11,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::files::content_hash_of;
-use super::{Catalog, CatalogError, Fingerprint};
+use super::{Catalog, CatalogError, Fingerprint, thumbnails};
 use crate::folder::reconcile::{Base, Deleted, DiskId, RelativePath, Remote, Synced};
 use crate::folder::scan::Stat;
 use crate::library::path_of;
@@ -283,6 +283,7 @@ impl Catalog {
             }
             query.execute(&mut *transaction).await?;
         }
+        thumbnails::follow(&mut transaction, root, changes).await?;
         record_detached(&mut transaction, folder, changes).await?;
         Ok(transaction.commit().await?)
     }

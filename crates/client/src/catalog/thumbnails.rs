@@ -8,7 +8,7 @@ use darkslide_protocol::{AccountId, CollectionId, FileId, Opaque, Version};
 use sqlx::{FromRow, QueryBuilder, Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::changes::ROWS;
-use super::{AssetRow, Catalog, CatalogError, FileRow, Spans, cursor};
+use super::{AssetRow, BaseChanges, Catalog, CatalogError, FileRow, Spans, cursor};
 
 /// One thumbnail that is still to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,6 +131,24 @@ impl Catalog {
         Ok(count.cast_unsigned())
     }
 
+    /// Whether pictures of a sync folder wait for thumbnails that can be made, as far as is known: neither are they missed, nor in the vault's trash.
+    pub async fn are_thumbnails_due_in(&self, folder: i64, root: &[u8]) -> Result<bool, CatalogError> {
+        let text = "SELECT EXISTS (SELECT 1 FROM thumbnails_due AS due WHERE due.root = $2
+                 AND EXISTS (SELECT 1 FROM files JOIN collections ON collections.id = files.collection
+                     WHERE files.file = due.file AND files.deleted = 0 AND collections.deleted = 0)
+                 AND NOT EXISTS (SELECT 1 FROM sync_base
+                     WHERE folder = $1 AND sync_base.path = due.path AND absent_since IS NOT NULL))";
+        Ok(sqlx::query_scalar(text).bind(folder).bind(root).fetch_one(&self.pool).await?)
+    }
+
+    /// Whether a sync folder and the vault have agreed on a path. What is missed there may have another name, or is about to leave the vault.
+    pub async fn is_agreed_on(&self, root: &[u8], path: &[u8]) -> Result<bool, CatalogError> {
+        let text =
+            "SELECT EXISTS (SELECT 1 FROM sync_folders JOIN sync_base ON sync_base.folder = sync_folders.id
+             WHERE sync_folders.path = $1 AND sync_base.path = $2 AND state = 'synced')";
+        Ok(sqlx::query_scalar(text).bind(root).bind(path).fetch_one(&self.pool).await?)
+    }
+
     /// Records thumbnails that are in the vault now, ahead of the feed. A version is that of one membership, and no other's: another one of
     /// the file may have ended meanwhile, at an earlier version, which the feed must still be able to tell. Where the catalog has not heard yet
     /// what the file's original is, all is for the feed to tell.
@@ -178,6 +196,36 @@ impl Catalog {
         }
         Ok(transaction.commit().await?)
     }
+}
+
+/// What is due is made of the file under the name that it has now; where a path has it no more, of another copy that this device has, if there is one.
+/// The assets have been told of that already.
+pub(super) async fn follow(
+    connection: &mut SqliteConnection,
+    root: &[u8],
+    changes: &BaseChanges,
+) -> Result<(), CatalogError> {
+    if changes.moved.is_empty() && changes.dropped.is_empty() {
+        return Ok(());
+    }
+    let text = "SELECT * FROM thumbnails_due WHERE root = $1";
+    let due: Vec<DueRow> = sqlx::query_as(text).bind(root).fetch_all(&mut *connection).await?;
+    let now: HashMap<_, _> = changes.moved.iter().map(|(path, from)| (from, path)).collect();
+    for row in due {
+        let place: Option<(Vec<u8>, Vec<u8>)> = match now.get(&row.path) {
+            Some(path) => Some((row.root, (*path).clone())),
+            None if changes.dropped.contains(&row.path) => {
+                let text = "SELECT root, path FROM assets WHERE file = $1 AND state = 'backed_up' ORDER BY root <> $2 LIMIT 1";
+                sqlx::query_as(text).bind(row.file.0).bind(root).fetch_optional(&mut *connection).await?
+            }
+            None => None,
+        };
+        if let Some((root, path)) = place {
+            let text = "UPDATE thumbnails_due SET root = $2, path = $3 WHERE number = $1";
+            sqlx::query(text).bind(row.number).bind(root).bind(path).execute(&mut *connection).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn end_due(connection: &mut SqliteConnection, numbers: &[i64]) -> Result<(), CatalogError> {

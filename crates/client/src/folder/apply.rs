@@ -10,6 +10,7 @@ mod mending;
 mod news;
 mod removals;
 mod sending;
+mod thumbnails;
 mod vouching;
 
 use std::collections::{BTreeSet, HashMap};
@@ -87,6 +88,8 @@ pub(super) struct Hands<'a> {
     pub(super) is_removal_due: bool,
     /// This one puts some off.
     pub(super) is_put_off: bool,
+    /// What was sent has its thumbnails, and what waited for one before, as far as they can be made.
+    pub(super) has_thumbnails: bool,
     /// How many pictures are agreed on.
     pub(super) agreed: usize,
     /// What the owner was asked about, and wants.
@@ -144,7 +147,8 @@ impl Hands<'_> {
         }
         self.note(noted).await?;
         removed?;
-        self.remove(remote, local).await
+        self.remove(remote, local).await?;
+        self.make_thumbnails().await
     }
 
     /// How long a pass goes on adding once it has added as much as goes in one go.

@@ -322,6 +322,7 @@ async fn pass_over(
         looked_at,
         is_removal_due,
         is_put_off: false,
+        has_thumbnails: false,
         agreed,
         approved,
         report,

@@ -96,6 +96,7 @@ impl Hands<'_> {
         // Also where the line is down: whoever deletes any of it from now on deletes what both sides had.
         self.note_sent(&mut piece, assets).await?;
         let mut done = sent?;
+        self.has_thumbnails = !hurry.is_cancelled();
         self.report.has_more |= done.interrupted.is_some();
         pulled?;
         if hurry.is_cancelled() && !self.stop.is_cancelled() {
