@@ -102,8 +102,11 @@ impl<'p> Carrying<'p> {
             Action::Bury(buried) => note(world, Base::Deleted(buried)),
             Action::Forget | Action::Detach { .. } => {
                 if reach == Reach::Noted {
-                    world.base.remove(path);
+                    let before = world.base.remove(path);
                     if let Action::Detach { content } = step.action {
+                        if let Some(Base::Synced(agreed)) = before {
+                            world.detached_files.insert(agreed.file);
+                        }
                         world.detached.insert(Content::of(content));
                     }
                 }
@@ -230,6 +233,9 @@ impl World {
             let content = Content::of(agreed.content);
             if self.vault.holds(content) && agreed.absent_since.is_none() {
                 self.ledger.acknowledged.insert(content);
+            }
+            if agreed.absent_since.is_none() {
+                self.detached_files.remove(&agreed.file);
             }
         }
         self.base.insert(path.clone(), base);

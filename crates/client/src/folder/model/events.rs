@@ -118,7 +118,10 @@ impl World {
             | E::WebDetails(_) => self.happen_there(event),
             E::SaveVault => self.saved_vault = Some(self.vault.clone()),
             E::OldVault => self.old_vault(),
-            E::SaveBase => self.saved_base = Some((self.base.clone(), self.detached.clone())),
+            E::SaveBase => {
+                let detached = (self.detached.clone(), self.detached_files.clone());
+                self.saved_base = Some((self.base.clone(), detached.0, detached.1));
+            }
             E::OldBase => self.old_base(),
             E::LoseBase => self.lose_base(),
             E::LocalTrashExpires => self.local_trash.clear(),
@@ -355,8 +358,6 @@ impl World {
                     file.content = to;
                 });
                 self.touch(content);
-                // What the folder let go of is wanted again.
-                self.detached.remove(&to);
                 self.ledger.wanted_there.remove(&content);
                 self.leave_to_others(content);
                 self.believe(content);
@@ -393,6 +394,8 @@ impl World {
     fn old_vault(&mut self) {
         let Some(vault) = self.saved_vault.clone() else { return };
         self.vault = vault;
+        // Their numbers are given to others.
+        self.detached_files.retain(|file| self.vault.files.contains_key(file));
         self.ledger.is_tangled = true;
         self.ledger.wanted_there.clear();
         self.forget_what_is_gone();
@@ -409,6 +412,7 @@ impl World {
     fn lose_base(&mut self) {
         self.base.clear();
         self.detached.clear();
+        self.detached_files.clear();
         self.ledger.removed_here.clear();
         self.ledger.removed_there.clear();
         self.disk.values_mut().for_each(|file| file.is_wanted = true);
@@ -417,8 +421,8 @@ impl World {
 
     /// This side goes on with an old base. What the vault had deleted since, it takes for deleted there.
     fn old_base(&mut self) {
-        let Some((base, detached)) = self.saved_base.clone() else { return };
-        (self.base, self.detached) = (base, detached);
+        let Some(saved) = self.saved_base.clone() else { return };
+        (self.base, self.detached, self.detached_files) = saved;
         self.ledger.is_tangled = true;
         // What it says was there and is not, somebody removed, even if that was forgotten with a lost base.
         let rows = self.base.iter().map(|(path, base)| (path.clone(), content_of(base)));

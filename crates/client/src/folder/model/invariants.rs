@@ -258,17 +258,15 @@ fn of_content(world: &World, plan: &SyncPlan, content: Content) -> Result<(), Br
         format!("{content:?} was deleted in the vault, and is in the folder")
     })?;
     // A tombstone may be later than what is live, and its path may be taken.
-    let is_expected = world
-        .vault
-        .find(content, State::Live)
-        .next()
-        .is_some_and(|file| world.vault.files[&file].is_in_album)
-        && !world.detached.contains(&content)
-        && !world.ledger.is_tangled
-        && !plan
-            .waiting
-            .iter()
-            .any(|(path, _)| world.base.get(path).is_some_and(|base| content_of(base) == content));
+    let is_expected =
+        world.vault.find(content, State::Live).next().is_some_and(|file| {
+            world.vault.files[&file].is_in_album && !world.detached_files.contains(&file)
+        }) && !world.detached.contains(&content)
+            && !world.ledger.is_tangled
+            && !plan
+                .waiting
+                .iter()
+                .any(|(path, _)| world.base.get(path).is_some_and(|base| content_of(base) == content));
     require(is_here || !is_expected, Rule::KeptEndsLive, || {
         format!("{content:?} is live, and not in the folder")
     })

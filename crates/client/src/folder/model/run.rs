@@ -260,7 +260,7 @@ struct Outcome {
     base: BTreeMap<RelativePath, (Content, bool, bool)>,
     vault: Vec<(Content, State, Vec<Content>)>,
     local_trash: Vec<Content>,
-    detached: Vec<Content>,
+    detached: (Vec<Content>, usize),
 }
 
 impl Outcome {
@@ -282,7 +282,7 @@ impl Outcome {
             base: world.base.iter().map(|(path, base)| (path.clone(), row(base))).collect(),
             vault,
             local_trash,
-            detached: world.detached.iter().copied().collect(),
+            detached: (world.detached.iter().copied().collect(), world.detached_files.len()),
         }
     }
 }

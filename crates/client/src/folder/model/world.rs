@@ -155,6 +155,9 @@ impl Vault {
     }
 }
 
+/// What was agreed on, and what was detached, contents and files.
+pub(super) type SavedBase = (BTreeMap<RelativePath, Base>, BTreeSet<Content>, BTreeSet<FileId>);
+
 /// Everything.
 #[derive(Clone, Debug)]
 pub(super) struct World {
@@ -171,12 +174,14 @@ pub(super) struct World {
     pub(super) vault: Vault,
     pub(super) base: BTreeMap<RelativePath, Base>,
     pub(super) detached: BTreeSet<Content>,
+    /// Files that do not come into the folder whatever they are edited to, until it has them again.
+    pub(super) detached_files: BTreeSet<FileId>,
     /// What a pass has sent or brought, and has not noted yet.
     pub(super) arrived: BTreeMap<RelativePath, Synced>,
     pub(super) is_mounted: bool,
     pub(super) is_listed: bool,
     pub(super) saved_vault: Option<Vault>,
-    pub(super) saved_base: Option<(BTreeMap<RelativePath, Base>, BTreeSet<Content>)>,
+    pub(super) saved_base: Option<SavedBase>,
     pub(super) ledger: Ledger,
     /// The server's clock: an old database does not set it back.
     version: i64,
@@ -201,6 +206,7 @@ impl World {
             vault: Vault::default(),
             base: BTreeMap::new(),
             detached: BTreeSet::new(),
+            detached_files: BTreeSet::new(),
             arrived: BTreeMap::new(),
             is_mounted: true,
             is_listed: true,
@@ -397,7 +403,8 @@ impl World {
         };
         for (id, file) in &self.vault.files {
             let content = file.content;
-            let is_known = known.contains(&content) || self.detached.contains(&content);
+            let is_detached = self.detached.contains(&content) || self.detached_files.contains(id);
+            let is_known = known.contains(&content) || is_detached;
             if file.state != State::Live || !file.is_in_album || is_known || !coming.insert(content) {
                 continue;
             }
