@@ -180,7 +180,9 @@ impl Keeper {
                 () = look.notified() => {
                     self.read(&catalog, &mut folders).await;
                     let now = Instant::now();
-                    folders.values_mut().for_each(|folder| folder.begin_anew(now));
+                    for folder in folders.values_mut() {
+                        folder.begin_anew(now);
+                    }
                 }
                 changed = sign_in.changed() => {
                     if changed.is_ok() {

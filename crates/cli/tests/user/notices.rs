@@ -1,5 +1,10 @@
 //! What somebody at a screen is shown: the agent on a session bus of its own, with a program there that notes what it is asked to show.
 
+#![expect(
+    clippy::used_underscore_binding,
+    reason = "what implements the interface passes on all that the protocol has"
+)]
+
 use crate::agent::Agent;
 use crate::machine::{EMAIL, Machine, write};
 use std::collections::HashMap;
