@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+/// In every answer: the present by the clock that deletions are told by, µs since the epoch. `Date` is written by whoever passes an answer on.
+pub const TIME_HEADER: &str = "darkslide-time";
+
 /// `GET /v1/server`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

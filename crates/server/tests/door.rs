@@ -39,6 +39,8 @@ async fn every_failure_is_a_json_object_with_cors() {
     let server = TestServer::start().await;
     let anna = Person::sign_up(&server, "anna@example.org").await;
     let big = "x".repeat(17 * 1024 * 1024);
+    let begun = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let begun = i64::try_from(begun.as_micros()).unwrap();
     for (method, path, body, status) in [
         (GET, "/no/such/path", "", 404),
         (GET, "/", "", 404),
@@ -63,6 +65,7 @@ async fn every_failure_is_a_json_object_with_cors() {
         assert!(answer.header("content-type").starts_with("application/json"), "{method} {path}");
         assert_eq!(answer.header("access-control-allow-origin"), "https://web.example", "{method} {path}");
         assert!(!answer.header("x-request-id").is_empty(), "{method} {path}");
+        assert!(answer.header("darkslide-time").parse::<i64>().unwrap() >= begun, "{method} {path}");
     }
     let unsigned =
         Answer::of(server.request(GET, "/users/details/v2").header("Origin", "https://web.example")).await;

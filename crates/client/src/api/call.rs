@@ -2,15 +2,14 @@
 //! repetition of calls that may be repeated.
 
 use super::failure::REFUSAL_BYTES_MAX;
-use super::{Api, ApiFailure, CLIENT_PACKAGE, Reason, Refusal, ToldTime};
+use super::told_time::ToldTime;
+use super::{Api, ApiFailure, CLIENT_PACKAGE, Reason, Refusal};
 use backon::{ExponentialBuilder, Retryable};
 use http::{Method, StatusCode, header};
 use reqwest::{RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::time::{Duration, Instant};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc2822;
 
 /// The largest JSON answer that is read, in bytes. A page of the feed is a few MiB; the list of collections is not
 /// paged, and 100,000 of them stay below this.
@@ -173,8 +172,8 @@ impl Api {
             .header("X-Client-Version", env!("CARGO_PKG_VERSION"));
         let asked = Instant::now();
         let response = request.send().await.map_err(|error| self.unreachable(attempt, error))?;
-        if let Some(time) = date_of(&response) {
-            self.remember_time(ToldTime { time, asked, answered: Instant::now() });
+        if let Some(told) = ToldTime::of(&response, asked) {
+            self.remember_time(told);
         }
         let status = response.status();
         if status.is_success() || status.is_redirection() {
@@ -235,34 +234,7 @@ fn asked_to_wait(failure: &ApiFailure) -> Duration {
     asked.min(RETRY_AFTER_MAX)
 }
 
-/// When an answer was made, µs since the epoch (RFC 9110 §6.6.1).
-fn date_of(response: &Response) -> Option<i64> {
-    micros_of_date(response.headers().get(header::DATE)?.to_str().ok()?)
-}
-
-fn micros_of_date(text: &str) -> Option<i64> {
-    let date = OffsetDateTime::parse(text, &Rfc2822).ok()?;
-    date.unix_timestamp().checked_mul(1_000_000)
-}
-
 fn retry_after(response: &Response) -> Option<Duration> {
     let seconds = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::micros_of_date;
-
-    #[test]
-    fn a_server_s_clock_is_read() {
-        for (text, expected) in [
-            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(784_111_777_000_000)),
-            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
-            ("yesterday", None),
-            ("", None),
-        ] {
-            assert_eq!(micros_of_date(text), expected, "{text:?}");
-        }
-    }
 }

@@ -15,6 +15,7 @@ mod files;
 mod lookup;
 mod receipts;
 mod server;
+mod told_time;
 mod trash;
 mod tus;
 mod uploads;
@@ -22,6 +23,7 @@ mod uploads;
 pub use changes::NewsStream;
 pub use downloads::{Located, ObjectBody, ObjectKind};
 pub use failure::{ApiFailure, Reason, Refusal};
+use told_time::ToldTime;
 pub use tus::{BegunUpload, Standing, StandingChunk};
 pub use uploads::{AcknowledgedPart, ETag};
 
@@ -39,9 +41,6 @@ use url::Url;
 
 /// What stock servers tell apps apart by; anything that is not theirs counts as the photos app.
 const CLIENT_PACKAGE: &str = "io.darkslide";
-
-/// How far the time that an answer tells may be behind, µs: it has whole seconds (RFC 9110 §5.6.7), and proxies look at their clocks that rarely.
-const DATE_STEP: i64 = 2_000_000;
 
 /// Shown in the list of sessions.
 const USER_AGENT: &str = concat!("darkslide/", env!("CARGO_PKG_VERSION"));
@@ -230,17 +229,6 @@ struct Inner {
     time: Arc<Mutex<Option<ToldTime>>>,
 }
 
-/// What a server's clock said in an answer.
-#[derive(Clone, Copy, Debug)]
-struct ToldTime {
-    /// µs since the epoch, without what is less than a second.
-    time: i64,
-    /// When it was asked.
-    asked: Instant,
-    /// When it had answered.
-    answered: Instant,
-}
-
 impl Api {
     /// Prepares calls; connects to nothing yet.
     pub fn new(
@@ -281,11 +269,9 @@ impl Api {
         self.told_time().map(|told| told.time)
     }
 
-    /// Between which times the present lies by the server's clock, µs since the epoch, by its latest answer.
+    /// Between which times the present lies by the server's clock, µs since the epoch. Nothing where the server has not just said it itself.
     pub(crate) fn server_present(&self) -> Option<RangeInclusive<i64>> {
-        let told = self.told_time()?;
-        let later = |since: Instant| told.time.saturating_add_unsigned(micros_since(since));
-        Some(later(told.answered)..=later(told.asked).saturating_add(DATE_STEP))
+        self.told_time()?.present()
     }
 
     fn told_time(&self) -> Option<ToldTime> {
@@ -293,7 +279,8 @@ impl Api {
     }
 
     fn remember_time(&self, told: ToldTime) {
-        *self.0.time.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+        let mut time = self.0.time.lock().unwrap_or_else(PoisonError::into_inner);
+        *time = Some(told.after(*time));
     }
 
     /// The server that is called.

@@ -2,8 +2,8 @@
 //!
 //! Whether a picture was here before its owner deleted it from the vault is a question about two times, of which this device tells one and the
 //! server the other. A clock that goes wrong by minutes would undo deletions, or take what was saved again on purpose for what was deleted. So
-//! this device's times are translated, by what the server's latest answer said the time was. That is exact to two seconds: in doubt it is the earlier
-//! moment, so that what was deleted stays deleted.
+//! this device's times are translated, by what the server's latest answer said the time was. That is exact to the time which the answer took: in doubt it
+//! is the earlier moment, so that what was deleted stays deleted. Where the server did not say it, this device's clock is all there is.
 
 use std::ops::RangeInclusive;
 
@@ -34,8 +34,9 @@ impl VaultClock {
 
     /// The clock of this moment, which is `here` by this device. Ask the server for something before.
     pub(super) async fn read(session: &Session, catalog: &Catalog, here: i64) -> Result<Self, CatalogError> {
+        let there = session.api.server_present();
         let newest = catalog.cursor(Feed::Account).await?.0;
-        Ok(Self::of(here, session.api.server_present(), newest))
+        Ok(Self::of(here, there, newest))
     }
 
     /// `there` is what the moment may be by the server; nothing where it was not asked. `newest` is the latest change of the vault.

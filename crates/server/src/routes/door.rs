@@ -18,6 +18,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use darkslide_protocol::problem::PROBLEM_JSON;
+use darkslide_protocol::server::TIME_HEADER;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -31,7 +32,8 @@ const ALLOW_HEADERS: &str = "Content-Type, Content-Length, Accept-Encoding, X-CS
 
 const EXPOSE_HEADERS: &str = "X-Request-Id, X-Ente-Link-Device-Token, ETag, Content-Length, Content-Range, \
     Accept-Ranges, Location, Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm, \
-    Upload-Length, Upload-Offset, Upload-Expires, Darkslide-Object-Key, Darkslide-Chunk-Offset, Darkslide-Chunk-Digest";
+    Upload-Length, Upload-Offset, Upload-Expires, Darkslide-Object-Key, Darkslide-Chunk-Offset, Darkslide-Chunk-Digest, \
+    Darkslide-Time";
 
 /// How long browsers may remember the answer to a preflight, in seconds: 20 days.
 const MAX_AGE: &str = "1728000";
@@ -41,7 +43,7 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest request id that is taken over from a client.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// Before routing: one `/` where clients send several, none at the end, and the caller's address at hand.
+/// Before routing: one `/` where clients send several, none at the end, and the caller's address at hand. Last of all, the server's time.
 pub(super) async fn enter(State(server): State<Shared>, mut request: Request, next: Next) -> Response {
     if let Some(plain) = plain_uri(request.uri()) {
         *request.uri_mut() = plain;
@@ -58,7 +60,10 @@ pub(super) async fn enter(State(server): State<Shared>, mut request: Request, ne
         headers.insert(HOST, authority);
     }
     origin::stamp(headers, socket, server.config.trust_proxy);
-    next.run(request).await
+    let mut response = next.run(request).await;
+    // Not `Date`, which proxies write by clocks of their own.
+    response.headers_mut().insert(TIME_HEADER, server.store.now().into());
+    response
 }
 
 /// The URI with a plain path; `None` when it has one already.
