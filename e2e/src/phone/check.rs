@@ -6,6 +6,7 @@ use super::home::Home;
 use super::state::State;
 use darkslide_client::backup::rules::conditions::{App, CanRun, Grant, Network};
 use darkslide_client::backup::rules::explanation::{Explanation, Skip, Wait};
+use darkslide_client::catalog::AssetState;
 use darkslide_client::library::device::{AlbumChoice, AssetKind, DeviceAsset, Locality, Motion};
 
 impl Phone {
@@ -31,7 +32,11 @@ impl Phone {
                 }
                 Explanation::Skipped(Skip::Deleted(_)) => !is_there,
                 Explanation::Skipped(skip) => leaves_alone(skip, &choices),
-                Explanation::Waiting(wait) => waits_for(&self.state(), &asset, wait, home.has_quota()),
+                Explanation::Waiting(wait) => {
+                    let is_left_alone = self.is_left_alone(&asset).await && !is_there;
+                    waits_for(&self.state(), &asset, wait, home.has_quota())
+                        && !(is_left_alone && *wait == Wait::Turn)
+                }
                 // Nothing on a simulated phone is broken but files that are lost.
                 Explanation::Blocked { .. } => self.state().shelf.is_lost(&asset.id),
             };
@@ -40,6 +45,14 @@ impl Phone {
             assert!(told.to_string().ends_with('.'), "{told}");
         }
         safe
+    }
+}
+
+impl Phone {
+    /// Whether a run left it alone as it is: then it waits for no other.
+    async fn is_left_alone(&self, asset: &DeviceAsset) -> bool {
+        let row = self.catalog.asset(self.library_id(), &asset.id.0).await.unwrap();
+        row.is_some_and(|row| row.state == AssetState::Skipped && row.fingerprint == asset.fingerprint)
     }
 }
 

@@ -244,6 +244,30 @@ async fn deleted_elsewhere_while_it_waited_for_wifi() {
     other.check_explanations(&home).await;
 }
 
+/// What it was is edited on another device, and deleted there as that: it stays deleted, and waits for nothing. Once, it waited for its turn for ever.
+/// Shows E9, E12.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_edited_and_deleted_elsewhere_waits_for_nothing() {
+    let home = Home::new().await;
+    let (one, other) = (Phone::new(&home, "one").await, Phone::new(&home, "other").await);
+    let photos = one.take(1, 20_000);
+    let here = other.receive(&one, &photos[0]);
+    for phone in [&one, &other] {
+        phone.run(Trigger::Opened).await.report();
+    }
+    assert_eq!(home.files().await.len(), 1);
+    one.edit(&photos[0], 21_000);
+    one.run(Trigger::LibraryChanged).await.report();
+    home.trash(&home.files().await).await;
+    for _ in 0..2 {
+        let ran = other.run(Trigger::LibraryChanged).await.report();
+        assert_eq!((ran.report.bytes_sent, ran.report.untrashed), (0, 0), "{:?}", ran.report);
+        let told = other.explain(&here).await;
+        assert!(matches!(told, Explanation::Skipped(Skip::Deleted(_))), "{told}");
+        other.check_explanations(&home).await;
+    }
+}
+
 /// Two pictures were sent and deleted from the vault, and stay so.
 fn two_deleted() -> Day<'static> {
     Day {

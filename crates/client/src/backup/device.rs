@@ -235,10 +235,17 @@ async fn world(
     }
     let known = catalog.assets(library.id()).await?;
     let receipts = catalog.receipts().await?;
+    let deleted = catalog.deleted_assets(library.id()).await?;
     let conditions = *outlook.conditions.borrow();
     Ok(World {
         albums,
-        known: known.into_iter().map(|row| (AssetId(row.path.clone()), known_of(row, &receipts))).collect(),
+        known: known
+            .into_iter()
+            .map(|row| {
+                let deleted = deleted.get(&row.path).copied();
+                (AssetId(row.path.clone()), Known { deleted, ..known_of(row, &receipts) })
+            })
+            .collect(),
         displaced: catalog.displaced_files(library.id()).await?,
         deleted_contents: catalog.deleted_contents().await?,
         placed,
@@ -268,6 +275,7 @@ fn known_of(row: AssetRow, receipts: &HashMap<FileId, i64>) -> Known {
         is_whole: row.motion.is_some(),
         first_seen: row.first_seen,
         last_seen: row.last_seen,
+        deleted: None,
         failing: row.failing,
     }
 }

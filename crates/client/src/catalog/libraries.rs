@@ -145,6 +145,14 @@ impl Catalog {
         parsed.collect::<Option<_>>().ok_or(CatalogError::Damaged { what: "content hash" })
     }
 
+    /// Which assets of a library were left alone since their owner deleted from the vault the file that they were, their still or the Live Photo that
+    /// they are the video of, and when, µs since the epoch. Nothing of what the vault has in another file.
+    pub async fn deleted_assets(&self, library: &[u8]) -> Result<HashMap<Vec<u8>, i64>, CatalogError> {
+        let rows: Vec<(Vec<u8>, i64)> =
+            sqlx::query_as(DELETED_ASSETS).bind(library).fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().collect())
+    }
+
     /// The files that are, or ever were, in the collection of a device album.
     pub async fn placed(&self, album: &DeviceAlbumKey) -> Result<HashSet<FileId>, CatalogError> {
         let Some(collection) = self.linked_collection(album).await? else { return Ok(HashSet::new()) };
@@ -162,3 +170,34 @@ pub(super) const DELETED_CONTENTS: &str = "SELECT content_hash, max(trashed_at) 
          WHERE substr(files.content_hash, 1, 8) = substr(trash.content_hash, 1, 8)
            AND files.content_hash = trash.content_hash AND files.deleted = 0 AND collections.deleted = 0)
      GROUP BY content_hash";
+
+/// By the file, by the still and by the video.
+const DELETED_ASSETS: &str = "SELECT path, max(trashed_at) FROM (
+         SELECT assets.path, assets.content_hash, trash.trashed_at
+         FROM assets JOIN trash ON trash.file = assets.file
+         WHERE assets.root = $1 AND assets.state = 'skipped' AND trash.restored = 0
+         UNION ALL
+         SELECT assets.path, assets.content_hash, trash.trashed_at
+         FROM assets JOIN trash ON trash.content_hash >= substr(assets.content_hash, 1, 88)
+             AND trash.content_hash < substr(assets.content_hash, 1, 88) || ';'
+         WHERE assets.root = $1 AND assets.state = 'skipped' AND trash.restored = 0 AND NOT EXISTS (
+             SELECT 1 FROM files JOIN collections ON collections.id = files.collection
+             WHERE substr(files.content_hash, 1, 8) = substr(assets.content_hash, 1, 8)
+               AND substr(files.content_hash, 1, 88) = substr(assets.content_hash, 1, 88)
+               AND files.deleted = 0 AND collections.deleted = 0)
+         UNION ALL
+         SELECT assets.path, assets.content_hash, trash.trashed_at
+         FROM assets JOIN trash ON length(trash.content_hash) > 88
+             AND substr(trash.content_hash, 90, 8) = substr(assets.content_hash, 1, 8)
+             AND substr(trash.content_hash, 90) = assets.content_hash
+         WHERE assets.root = $1 AND assets.state = 'skipped' AND trash.restored = 0 AND NOT EXISTS (
+             SELECT 1 FROM files JOIN collections ON collections.id = files.collection
+             WHERE length(files.content_hash) > 88
+               AND substr(files.content_hash, 90, 8) = substr(assets.content_hash, 1, 8)
+               AND substr(files.content_hash, 90) = assets.content_hash
+               AND files.deleted = 0 AND collections.deleted = 0)) AS gone
+     WHERE NOT EXISTS (
+         SELECT 1 FROM files JOIN collections ON collections.id = files.collection
+         WHERE substr(files.content_hash, 1, 8) = substr(gone.content_hash, 1, 8)
+           AND files.content_hash = gone.content_hash AND files.deleted = 0 AND collections.deleted = 0)
+     GROUP BY path";

@@ -72,6 +72,9 @@ pub struct Known {
     pub first_seen: i64,
     /// When a run last dealt with it, µs since the epoch.
     pub last_seen: i64,
+    /// Of what was left alone, when its owner deleted from the vault what it goes by, a half of it or the file that it was, µs since the epoch. None
+    /// once that is no longer so.
+    pub deleted: Option<i64>,
     /// Of what is not worth trying in every run, since when it fails as it is.
     pub failing: Option<Failing>,
 }
@@ -350,9 +353,13 @@ fn not_media(case: Case<'_>) -> Option<Explanation> {
     Some(Explanation::Skipped(Skip::NotMedia(reason)))
 }
 
-/// It was here before the deletion. One that was first seen after it was brought back by its owner.
+/// It was here before the deletion. One that was first seen after it was brought back by its owner. What a run left alone, because what it goes by was
+/// deleted, is left alone for as long as that is so.
 fn deleted_from_the_vault(case: Case<'_>) -> Option<Explanation> {
     let known = case.as_known()?;
+    if let Some(at) = known.deleted.filter(|_| known.state == AssetState::Skipped) {
+        return Some(Explanation::Skipped(Skip::Deleted(at)));
+    }
     let at = *case.world.deleted_contents.get(&known.content?)?;
     (known.first_seen <= at).then_some(Explanation::Skipped(Skip::Deleted(at)))
 }

@@ -44,6 +44,7 @@ fn known() -> Known {
         is_whole: true,
         first_seen: NOW - 10 * DAY,
         last_seen: NOW - 5 * DAY,
+        deleted: None,
         failing: None,
     }
 }
@@ -155,6 +156,16 @@ fn what_was_deleted_from_the_vault_is_not_sent_again_unless_it_was_brought_back(
         (Known { fingerprint: print(2), ..known() }, works(Work::Changed)),
     ] {
         check(&asset("a"), &deleted(known), &expected);
+    }
+    // What was deleted is the file that it was, or a half of it; once, that waited for its turn for ever.
+    for (state, first_seen, expected) in [
+        (AssetState::Skipped, at - 1, skips(Skip::Deleted(at))),
+        (AssetState::Skipped, at + 1, skips(Skip::Deleted(at))),
+        (AssetState::BackedUp, at - 1, works(Work::Recheck(content))),
+    ] {
+        let known = Known { state, first_seen, file: Some(FileId(7)), deleted: Some(at), ..known() };
+        let world = World { deleted_contents: HashMap::new(), ..deleted(known) };
+        check(&asset("a"), &world, &expected);
     }
     // Another file of the vault has the same content.
     let elsewhere = World { deleted_contents: HashMap::new(), ..deleted(known()) };
@@ -728,6 +739,7 @@ fn carry_out(plan: &DevicePlan, world: &mut World, next_file: &mut i64) {
                 && !matches!(asset.motion, Motion::Promised { .. }),
             first_seen: before.map_or(world.now, |before| before.first_seen),
             last_seen: world.now,
+            deleted: None,
             failing: None,
         };
         world.known.insert(asset.id.clone(), known);
