@@ -1,7 +1,7 @@
 //! What is not sent: unchanged files, content that the vault has, content that its owner deleted.
 
 use crate::edits::{edit, taken};
-use crate::scene::{Scene, picture, settings};
+use crate::scene::{Scene, clip, picture, settings};
 use crate::thumbnails::bitmap;
 use darkslide_client::backup::standing::Agent;
 use darkslide_client::backup::{Memory, Settings, backup, explain};
@@ -348,4 +348,64 @@ async fn what_was_purged_stays_deleted_where_nothing_is_known_of_it() {
     let report = scene.back_up().await;
     assert_eq!((report.skipped.len(), report.uploaded), (3, 2), "{report:?}");
     assert_eq!(scene.titles().await, ["brought back.jpg", "new.jpg"]);
+}
+
+async fn purge_everything(scene: &Scene) {
+    trash_everything(scene).await;
+    feed::pull(&scene.session, &scene.catalog).await.unwrap();
+    let last_updated_at = scene.catalog.cursor(Feed::Trash).await.unwrap();
+    scene.session.api.empty_trash(&EmptyTrashRequest { last_updated_at }).await.unwrap();
+}
+
+/// Once, of two copies only the first was asked for, and the other was sent.
+/// Shows E9.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_purged_stays_deleted_however_often_it_is_here() {
+    let mut scene = Scene::new().await;
+    // A still that is alone as well as in a Live Photo, and copies in two folders and among many.
+    scene.write("x/a.jpg", &picture(1, 5000));
+    scene.write("x/a.mov", &clip(2));
+    scene.write("x/b.jpg", &picture(1, 5000));
+    for number in 10..90 {
+        let folder = if number < 50 { "y" } else { "z" };
+        scene.write(&format!("{folder}/{number}.jpg"), &picture(number, 3000));
+    }
+    for folder in ["w", "y", "z"] {
+        scene.write(&format!("{folder}/copy.jpg"), &picture(3, 3000));
+        scene.write(&format!("{folder}/large.jpg"), &picture(4, 6_000_000));
+    }
+    scene.back_up().await;
+    purge_everything(&scene).await;
+    for _ in 0..2 {
+        scene.forget().await;
+        let report = scene.back_up().await;
+        assert_eq!((report.uploaded, report.linked, report.failed.len()), (0, 0, 0), "{report:?}");
+    }
+    assert_eq!(scene.titles().await, [""; 0]);
+}
+
+/// Once, what this device had met, and had not sent for want of room, was not asked for.
+/// Shows E9.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_found_no_room_here_and_was_purged_elsewhere_stays_deleted() {
+    let mut scene = Scene::new().await;
+    scene.write("first.jpg", &picture(2, 5000));
+    scene.back_up().await;
+    scene.set_quota(1).await;
+    scene.write("a.jpg", &picture(1, 5000));
+    for _ in 0..2 {
+        let report = scene.back_up().await;
+        assert_eq!((report.uploaded, report.without_room), (0, 1), "{report:?}");
+    }
+    scene.set_quota(100_000_000).await;
+    let here = scene.catalog.clone();
+    scene.forget().await;
+    assert_eq!(scene.back_up().await.uploaded, 1);
+    purge_everything(&scene).await;
+    scene.catalog = here;
+    for _ in 0..2 {
+        let report = scene.back_up().await;
+        assert_eq!((report.uploaded, report.skipped.len()), (0, 2), "{report:?}");
+    }
+    assert_eq!(scene.titles().await, [""; 0]);
 }

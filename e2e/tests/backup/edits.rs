@@ -220,3 +220,19 @@ async fn an_edit_on_another_device_takes_nothing_from_this_one() {
     let again = scene.back_up().await;
     assert_eq!((again.bytes_sent, again.bytes_hashed), (0, 0));
 }
+
+/// Once, what was gone was looked for in every run, and its file with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_that_was_renamed_and_edited_is_left_alone_then() {
+    let scene = Scene::new().await;
+    let path = scene.write("a.jpg", &taken(18, 1));
+    scene.back_up().await;
+    let renamed = scene.pictures().join("b.jpg");
+    std::fs::rename(&path, &renamed).unwrap();
+    scene.back_up().await;
+    edit(&scene.write("b.jpg", &taken(18, 2)), 120);
+    scene.back_up().await;
+    assert_eq!(scene.vault().await.len(), 1, "a version");
+    let again = scene.back_up().await;
+    assert_eq!((again.unchanged, again.linked, again.bytes_hashed), (1, 0, 0), "{again:?}");
+}

@@ -194,3 +194,20 @@ async fn a_still_that_loses_its_video_is_in_the_vault() {
     assert_eq!(scene.back_up().await.uploaded, 1);
     assert_eq!(scene.vault().await.len(), 2);
 }
+
+/// Once it became a second Live Photo.
+/// Shows E2.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_video_that_is_edited_is_a_version_of_its_live_photo() {
+    let Some([still, video]) = pair() else { return };
+    let scene = Scene::new().await;
+    bring(&scene, &still, "train.jpg");
+    bring(&scene, &video, "train.mov");
+    scene.back_up().await;
+    let before = scene.vault().await.remove(0);
+    let mut bytes = fs::read(&video).unwrap();
+    bytes.extend_from_slice(b"\0\0\0\x10freeedited..");
+    edit(&scene.write("train.mov", &bytes), 120);
+    assert_eq!(scene.back_up().await.uploaded, 1);
+    is_one_live_photo(&scene, &before).await;
+}

@@ -10,6 +10,7 @@ mod corpus;
 mod dedup;
 mod edits;
 mod freeing;
+mod halves;
 mod head_start;
 mod interrupted;
 mod lanes;

@@ -26,6 +26,13 @@ impl Run {
     /// The jobs of assets that were hashed. None of one where that failed, or where the same content is being dealt with: whoever does takes
     /// it over.
     pub(super) async fn claimed(&self, hashed: Vec<Claim>) -> Vec<Job> {
+        let hashed = match self.parted(hashed).await {
+            Ok(hashed) => hashed,
+            Err(error) => {
+                self.fail(error);
+                return Vec::new();
+            }
+        };
         let (mut free, mut in_line) = (Vec::with_capacity(hashed.len()), Vec::new());
         for (asset, hashed, room) in hashed {
             match hashed {
@@ -49,9 +56,9 @@ impl Run {
     async fn claim_all(&self, free: Vec<Whole>, in_line: Vec<Whole>) -> Result<Vec<Job>, CatalogError> {
         let contents: Vec<ContentHash> = free.iter().map(|(_, hashed, _)| hashed.content).collect();
         let are_new = self.are_new(&contents).await?;
-        let new = free.iter().zip(&are_new).filter(|(_, is_new)| **is_new);
-        let new: Vec<_> = new.map(|((asset, hashed, _), _)| (asset, hashed.content)).collect();
-        let purged = self.were_purged(&new).await?;
+        // Also of what is not new: it may have been met a moment ago, and be asked for at this moment.
+        let all: Vec<_> = free.iter().map(|(asset, hashed, _)| (asset, hashed.content)).collect();
+        let purged = self.were_purged(&all).await?;
         let free = free.into_iter().zip(are_new).map(|(whole, is_new)| {
             let is_new = is_new && !purged.contains(&whole.1.content);
             (whole, is_new)
@@ -63,8 +70,8 @@ impl Run {
                 ticket.turn().await;
             }
             let content = whole.1.content;
-            let is_new = self.are_new(&[content]).await? == [true]
-                && self.were_purged(&[(&whole.0, content)]).await?.is_empty();
+            let is_new = self.are_new(&[content]).await? == [true];
+            let is_new = self.were_purged(&[(&whole.0, content)]).await?.is_empty() && is_new;
             jobs.extend(self.claim(whole, is_new));
             drop(ticket);
         }

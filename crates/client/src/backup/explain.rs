@@ -15,15 +15,17 @@ use darkslide_media::probe::micros_of;
 use darkslide_protocol::FileId;
 
 use super::again::row_paused_until;
+use super::plan::of_video;
 use super::standing::{Absence, Agent, Cause, Kept, KeptAs, Next, Standing};
 use crate::catalog::{
     AssetRow, AssetState, Catalog, CatalogError, FileRow, Part, SyncFolderRow, WatchFolderRow, still_of,
+    video_of,
 };
 use crate::folder::marker;
 use crate::library::folder::fingerprint;
 use crate::library::selection::Exclusions;
 use crate::library::settle::{self, Settling};
-use crate::library::{ours, path_of, raw};
+use crate::library::{ours, path_of, raw, text_of};
 use crate::watch::health::{Health, Offline, examine};
 
 /// How a file stands. Asks no server: it tells what the last run found, and what will become of the file with the agent as it is.
@@ -245,6 +247,7 @@ async fn of_row(
     };
     let at = row.last_seen;
     let reason = row.reason.clone().unwrap_or_else(|| "no reason was kept".to_owned());
+    let is_video = row.motion.as_ref().is_some_and(|(video, _)| *video == raw(relative));
     let changed = path.metadata().is_ok_and(|metadata| fingerprint(&metadata) != *known);
     let pending = |cause| Standing::Pending { cause, next: next.clone() };
     Ok(match row.state {
@@ -257,6 +260,10 @@ async fn of_row(
         AssetState::NoRoom => pending(Cause::NoRoom { reason, bytes: row.fingerprint.size }),
         _ if changed => pending(Cause::Changed { since: at }),
         AssetState::NotMedia => Standing::left_alone(reason),
+        AssetState::Skipped if is_video => {
+            let still = path_of(&row.path);
+            Standing::Skipped(of_video(&reason, &text_of(still.file_name().unwrap_or_default())))
+        }
         AssetState::Skipped => Standing::Skipped(reason),
         AssetState::BackedUp => match kept(catalog, row).await? {
             Some(kept @ Kept { how: KeptAs::Damaged(_), file: Some(file), .. }) => {
@@ -314,8 +321,8 @@ async fn kept(catalog: &Catalog, row: &AssetRow) -> Result<Option<Kept>, Catalog
         return Ok(kept(Some(file), None, KeptAs::Deleted));
     }
     let mut live = memberships.iter().filter(|membership| !membership.deleted);
-    // A still that has lost its video is in the Live Photo that it was.
-    let has = |stored| [stored, still_of(&stored)].map(Some).contains(&row.content_hash);
+    // A half that has lost the other is in the Live Photo that it was.
+    let has = |stored| [Some(stored), Some(still_of(&stored)), video_of(&stored)].contains(&row.content_hash);
     if live.any(|membership| membership.content_hash.is_some_and(has)) {
         let known = catalog.damage_of(file).await?;
         if known.is_some_and(|known| known.part == Part::Original) {

@@ -30,6 +30,10 @@ impl Run {
         file: FileId,
         places: Vec<AssetPlace>,
     ) -> Result<bool, CatalogError> {
+        let is_meant = |place: &AssetPlace| places.iter().any(|meant| whole(meant) == whole(place));
+        if !self.catalog.freed_places(file).await?.iter().all(is_meant) {
+            return Ok(true);
+        }
         let holders = self.catalog.holders(file).await?;
         let looking = tokio::task::spawn_blocking(move || stands(holders, &places));
         let stands = looking.await.expect("looking at files does not panic");
@@ -43,8 +47,7 @@ impl Run {
 
 /// What is so of each that is at another place than these. Blocks.
 fn stands(holders: Vec<Holder>, places: &[AssetPlace]) -> Vec<(AssetRow, Stand)> {
-    let whole = |root: &[u8], path: &[u8]| path_of(root).join(path_of(path));
-    let meant: HashSet<PathBuf> = places.iter().map(|place| whole(&place.root, &place.path)).collect();
+    let meant: HashSet<PathBuf> = places.iter().map(whole).collect();
     let (own, others): (Vec<_>, Vec<_>) =
         holders.into_iter().partition(|holder| meant.contains(&holder.asset.whole_path()));
     let is_own = |row: &AssetRow| {
@@ -56,6 +59,10 @@ fn stands(holders: Vec<Holder>, places: &[AssetPlace]) -> Vec<(AssetRow, Stand)>
         (holder.asset, stand)
     };
     others.into_iter().map(stand).collect()
+}
+
+fn whole(place: &AssetPlace) -> PathBuf {
+    path_of(&place.root).join(path_of(&place.path))
 }
 
 fn stand(holder: &Holder, is_own: impl Fn(&AssetRow) -> bool) -> Stand {

@@ -245,6 +245,13 @@ pub enum ContentDecision {
         /// When, µs since the epoch.
         at: i64,
     },
+    /// Its owner deleted the Live Photo from the vault that this is the video of.
+    DeletedWith {
+        /// When, µs since the epoch.
+        at: i64,
+        /// What that is called.
+        name: String,
+    },
 }
 
 /// Decides by what the vault has of this content: its memberships (a membership of a deleted collection counts as
@@ -288,6 +295,11 @@ pub fn deleted_reason(at: i64) -> String {
         Some(instant) => format!("you deleted it from the vault on {}; {BACK}", instant.date()),
         None => format!("you deleted it from the vault; {BACK}"),
     }
+}
+
+/// The same sentence for the video of a Live Photo, which goes by its still.
+pub(super) fn of_video(reason: &str, still: &str) -> String {
+    reason.replacen("you deleted it", &format!("you deleted {still}, whose video this is,"), 1)
 }
 
 #[cfg(test)]

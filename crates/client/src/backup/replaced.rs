@@ -50,7 +50,7 @@ impl Run {
         if decision != ContentDecision::Send || is_offered {
             return self.settle_unsent(place, decision).await;
         }
-        if let Some(decision) = self.without_video(place, content).await? {
+        if let Some(decision) = self.without_other_half(place, content).await? {
             return self.settle_unsent(place, decision).await;
         }
         self.settle_replaced(place, content).await

@@ -21,7 +21,7 @@ use super::hash::{Hashed, hash, is_kept};
 use super::head_start::Head;
 use super::identify::Asset;
 use super::mend::Mended;
-use super::plan::{self, ContentDecision, decide_content, deleted_reason};
+use super::plan::{self, ContentDecision, decide_content, deleted_reason, of_video};
 use super::run::{GONE, Run};
 use crate::appearance::Appearance;
 use crate::catalog::{AssetPlace, AssetRow, AssetState, CatalogError, FileRow, Fingerprint, TrashRow};
@@ -282,9 +282,9 @@ impl Run {
         let decision = decide_content(&memberships, &trash, album, first_seen);
         if decision == ContentDecision::Send
             && !is_offered
-            && let Some(at) = self.deleted_with_its_still(place, content).await?
+            && let Some(deleted) = self.deleted_with_other_half(place, content).await?
         {
-            return Ok(ContentDecision::Deleted { at });
+            return Ok(deleted);
         }
         Ok(decision)
     }
@@ -308,6 +308,9 @@ impl Run {
                 settled
             }
             ContentDecision::Deleted { at } => Settled::outside(Outcome::Skipped(deleted_reason(at))),
+            ContentDecision::DeletedWith { at, name } => {
+                Settled::outside(Outcome::Skipped(of_video(&deleted_reason(at), &name)))
+            }
         };
         Ok(Some(settled))
     }

@@ -2,7 +2,8 @@
 //!
 //! A device's library says itself that it is the same asset. In a folder, also in one that is a library, only the place is the same, and
 //! cameras use names again: there a picture counts as edited only if it also says that it was taken at the same moment, and was written a
-//! good while later, and nobody saw the place empty in between. Anything else is a picture of its own. But where the video of a Live Photo comes to its still, or the still to its video, both are as they were: then
+//! good while later, and nobody saw the place empty in between; a Live Photo also if it has the still that it had, and a video of the same
+//! identifier was written a good while later. Anything else is a picture of its own. But where the video of a Live Photo comes to its still, or the still to its video, both are as they were: then
 //! the file that the first one is becomes the Live Photo.
 
 use std::sync::Arc;
@@ -21,13 +22,13 @@ use super::batch::SealedObject;
 use super::commit::reference;
 use super::describe;
 use super::error::AssetError;
-use super::identify::Offered;
+use super::identify::{Asset, Offered};
 use super::packing::stored;
 use super::run::Run;
 use super::settle::{Job, OTHERS_FIRST_MAX, Settled};
 use super::superseded::superseded;
 use super::upload::StoredObject;
-use crate::catalog::{AssetPlace, CatalogError, FileRow, InVault, UploadedRows};
+use crate::catalog::{AssetPlace, CatalogError, FileRow, InVault, UploadedRows, still_of};
 use crate::event::Outcome;
 use crate::feed;
 use crate::keys::file_key;
@@ -79,7 +80,10 @@ impl Run {
             captured.source,
             DateSource::FileName | DateSource::ExifModified | DateSource::FileModified
         );
-        let is_edit = is_same_asset || is_completed || (is_told && later >= EDIT_DELAY_NS);
+        let is_edit = is_same_asset
+            || is_completed
+            || (is_told && later >= EDIT_DELAY_NS)
+            || has_edited_video(asset, &was, job.content());
         // The file must still be what this asset was: nobody else's edit is replaced.
         let is_this = |row: &FileRow| {
             (row.taken == captured.micros || is_completed)
@@ -278,4 +282,12 @@ impl Run {
         };
         self.change_public(file, change).await
     }
+}
+
+/// Whether it is the Live Photo that it was, by Apple's identifier and by its still, and its video was written a good while later.
+fn has_edited_video(asset: &Asset, was: &InVault, content: ContentHash) -> bool {
+    let (Some(video), Some(before)) = (&asset.motion, was.motion_modified_ns) else { return false };
+    asset.probe.live_identifier.is_some()
+        && still_of(&was.content) == still_of(&content)
+        && video.fingerprint.modified_ns.saturating_sub(before) >= EDIT_DELAY_NS
 }

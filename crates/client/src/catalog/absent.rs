@@ -10,8 +10,9 @@ use std::path::Path;
 
 use super::assets::Part;
 use super::changes::{ROWS, placeholders};
-use super::{AssetRow, Catalog, CatalogError, Fingerprint};
+use super::{AssetPlace, AssetRow, Catalog, CatalogError, Fingerprint};
 use crate::library::selection::Reach;
+use crate::library::settle::COARSE;
 
 /// Since when a file is on this disk, µs since the epoch by this device's own clock: none where that cannot be told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,7 +46,7 @@ impl FromRow<'_, SqliteRow> for Holder {
 
 impl Catalog {
     /// When this content was first seen at this path, or in this very file before it was moved here. `None` where
-    /// it never was, or what was seen was gone before this file came.
+    /// it never was, or what was seen was gone before this file came: a disk gives numbers of what is gone to what comes.
     pub async fn first_seen(
         &self,
         content: &ContentHash,
@@ -63,6 +64,7 @@ impl Catalog {
             .bind(fingerprint.modified_ns)
             .bind(came.here)
             .bind(came.made)
+            .bind(came.made.map(|made| made.saturating_sub(COARSE)))
             .fetch_one(&self.pool)
             .await?)
     }
@@ -70,6 +72,13 @@ impl Catalog {
     /// Whoever of this device is or was in the vault as this file.
     pub async fn holders(&self, file: FileId) -> Result<Vec<Holder>, CatalogError> {
         Ok(sqlx::query_as(HOLDERS).bind(file.0).fetch_all(&self.pool).await?)
+    }
+
+    /// The places from which this file was removed to free space and where it is not again, whatever lies there since.
+    pub async fn freed_places(&self, file: FileId) -> Result<Vec<AssetPlace>, CatalogError> {
+        let text = "SELECT root, path FROM freed_files WHERE file = $1";
+        let rows: Vec<(Vec<u8>, Vec<u8>)> = sqlx::query_as(text).bind(file.0).fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().map(|(root, path)| AssetPlace { root, path }).collect())
     }
 
     /// The paths of the next assets of a part of a root that are not [settled](super::SettledRow), in their order, and at most so many. What is no
@@ -132,7 +141,8 @@ pub(super) const FIRST_SEEN: &str = "SELECT min(first_seen) FROM assets
      WHERE substr(content_hash, 1, 8) = substr($1, 1, 8) AND content_hash = $1
        AND ((root = $2 AND path = $3 AND ($7 IS NULL OR absent_since IS NULL OR absent_since >= $7))
          OR (inode = $4 AND size = $5 AND modified_ns = $6 AND inode <> 0
-             AND ($8 IS NULL OR absent_since IS NULL OR absent_since >= $8)))";
+             AND ($8 IS NULL OR absent_since IS NULL OR absent_since >= $8)
+             AND ($9 IS NULL OR recorded_at IS NULL OR recorded_at >= $9)))";
 
 pub(super) const HOLDERS: &str = "SELECT assets.*, absent_since IS NOT NULL AS is_absent,
        CASE WHEN EXISTS (SELECT 1 FROM libraries WHERE library = assets.root) THEN
@@ -230,6 +240,43 @@ mod tests {
         ] {
             assert_eq!(seen(inode, came).await, expected, "{inode} {came:?}");
         }
+    }
+
+    /// Once, a copy that its owner saved as told stayed out for ever: the disk gave it the number of what was removed a moment before.
+    #[tokio::test]
+    async fn what_was_made_after_a_file_was_seen_is_not_that_file() {
+        let (_folder, catalog) = catalog().await;
+        let known = row("a.jpg", b"a", AssetState::BackedUp, 10);
+        catalog.put_asset(&known).await.unwrap();
+        let now = darkslide_media::probe::micros_of(std::time::SystemTime::now());
+        for (made, expected) in
+            [(None, Some(10)), (Some(now - 60_000_000), Some(10)), (Some(now + 60_000_000), None)]
+        {
+            let (content, came) = (ContentHash::of(b"a"), Came { here: made, made });
+            let seen = catalog.first_seen(&content, ROOT, b"b.jpg", &known.fingerprint, came).await.unwrap();
+            assert_eq!(seen, expected, "{made:?}");
+        }
+    }
+
+    /// What was freed is only in the vault, whatever takes its place here.
+    #[tokio::test]
+    async fn what_was_freed_is_remembered_until_it_is_back() {
+        let (_folder, catalog) = catalog().await;
+        let (known, paths) = (row("a.jpg", b"a", AssetState::BackedUp, 10), [b"a.jpg".to_vec()]);
+        let are_freed = async || catalog.freed_places(FileId(7)).await.unwrap().len();
+        catalog.put_asset(&known).await.unwrap();
+        catalog.mark_freed(ROOT, &paths).await.unwrap();
+        assert_eq!(are_freed().await, 1);
+        catalog.mark_not_freed(ROOT, &paths).await.unwrap();
+        assert_eq!(are_freed().await, 0);
+        catalog.mark_freed(ROOT, &paths).await.unwrap();
+        for state in [AssetState::Blocked, AssetState::BackedUp] {
+            let another = AssetRow { file: Some(FileId(8)), ..row("a.jpg", b"b", state, 20) };
+            catalog.put_asset(&another).await.unwrap();
+            assert_eq!(are_freed().await, 1);
+        }
+        catalog.put_asset(&known).await.unwrap();
+        assert_eq!(are_freed().await, 0);
     }
 
     #[tokio::test]

@@ -498,7 +498,7 @@ const IN_TROUBLE: &str = "SELECT * FROM assets WHERE state IN ('blocked', 'no_ro
 
 /// What is asked again and again, however much there is: none of it reads a table from one end to the other.
 #[cfg(test)]
-pub(super) const ASKED: [&str; 9] = [
+pub(super) const ASKED: [&str; 12] = [
     OF_FILE,
     HAS_NO_ROOM,
     IN_TROUBLE,
@@ -507,7 +507,10 @@ pub(super) const ASKED: [&str; 9] = [
     FIRST_SEEN,
     HOLDERS,
     super::in_vault::BEFORE_MOVE,
+    super::in_vault::PAIR_BEFORE_MOVE,
+    super::in_vault::AS_VIDEO,
     super::trash::WITH_STILL,
+    super::trash::WITH_VIDEO,
 ];
 
 /// One look for each root, however many assets it has.
@@ -516,13 +519,16 @@ const ROOTS: &str = "WITH RECURSIVE roots (root) AS (
     UNION ALL SELECT (SELECT min(root) FROM assets WHERE assets.root > roots.root) FROM roots WHERE roots.root IS NOT NULL)
     SELECT root FROM roots WHERE root IS NOT NULL";
 
-/// The columns that are written.
+/// The columns that are written as they are given.
 const COLUMNS: usize = 19;
 
 const INSERT: &str =
     "INSERT INTO assets (root, path, size, modified_ns, inode, motion_path, motion_size, motion_modified_ns,
     motion_inode, album_root, album_folder, content_hash, file, state, reason, first_seen, last_seen,
-    fails_since, failed_last) VALUES";
+    fails_since, failed_last, recorded_at) VALUES";
+
+/// The present, in whole milliseconds and never earlier than it is.
+const PRESENT: &str = ",CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000 + 1000)";
 
 /// An asset whose content could not be read this time keeps the content that was seen last, and since when: what its owner deleted
 /// from the vault must not come back because of a bad moment of the disk's. One that does not get into the vault keeps what it was there, and
@@ -552,11 +558,12 @@ const OR_UPDATE: &str = "ON CONFLICT (root, path) DO UPDATE SET
     failed_last = excluded.failed_last,
     absent_since = CASE WHEN excluded.state NOT IN ('blocked', 'no_room') THEN NULL
         WHEN assets.state = 'freed' THEN coalesce(assets.absent_since, assets.last_seen) ELSE assets.absent_since END,
-    last_seen = excluded.last_seen";
+    last_seen = excluded.last_seen, recorded_at = excluded.recorded_at";
 
 async fn put_all(connection: &mut SqliteConnection, rows: &[AssetRow]) -> Result<(), CatalogError> {
+    let values = placeholders(COLUMNS).replace(')', PRESENT);
     for chunk in rows.chunks(ROWS) {
-        let mut query = statement(INSERT, chunk.len(), &placeholders(COLUMNS), OR_UPDATE);
+        let mut query = statement(INSERT, chunk.len(), &values, OR_UPDATE);
         for row in chunk {
             let (motion_path, motion) = match &row.motion {
                 Some((path, fingerprint)) => (Some(path.clone()), Some(fingerprint)),

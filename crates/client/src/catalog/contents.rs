@@ -1,7 +1,7 @@
-//! Whether a content is new, or this device or the vault ever had it. A Live Photo and its still are one here: whichever of them came first,
+//! Whether a content is new, or this device or the vault ever had it. A Live Photo and its halves are one here: whichever of them came first,
 //! more must be asked.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use darkslide_crypto::ContentHash;
 use futures_util::TryStreamExt as _;
@@ -31,7 +31,7 @@ impl Catalog {
             let text = format!("SELECT content_hash FROM {table} WHERE content_hash IS NOT NULL");
             let mut rows = sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(text)).fetch(&self.pool);
             while let Some(text) = rows.try_next().await? {
-                marks.insert(mark_of(still_in(&text)));
+                marks.extend(text.split(':').map(mark_of));
             }
         }
         Ok(Some(marks))
@@ -48,6 +48,19 @@ impl Catalog {
         Ok(known.iter().map(|text| mark_of(text)).collect())
     }
 
+    /// Those of some contents of which the vault has told nothing: neither as a file, nor as something that was deleted.
+    pub async fn unlisted_contents(
+        &self,
+        contents: &[ContentHash],
+    ) -> Result<HashSet<ContentHash>, CatalogError> {
+        let of_text: HashMap<String, ContentHash> =
+            contents.iter().map(|content| (content.to_string(), *content)).collect();
+        let texts: Vec<&String> = of_text.keys().collect();
+        let query = sqlx::query_scalar::<_, String>(UNLISTED).bind(json!(texts).to_string());
+        let unlisted = query.fetch_all(&self.pool).await?;
+        Ok(unlisted.iter().filter_map(|text| of_text.get(text).copied()).collect())
+    }
+
     /// When a run first saw this content on this device, wherever that was, as [`first_seen`](Self::first_seen). `None` where none did.
     pub async fn first_had(&self, content: &ContentHash) -> Result<Option<i64>, CatalogError> {
         Ok(sqlx::query_scalar(FIRST_HAD).bind(content.to_string()).fetch_one(&self.pool).await?)
@@ -57,8 +70,14 @@ impl Catalog {
 const FIRST_HAD: &str = "SELECT min(first_seen) FROM assets
      WHERE substr(content_hash, 1, 8) = substr($1, 1, 8) AND content_hash = $1";
 
-/// Each still that is given in JSON and in a table, alone or with its video, found by its first letters, as the indices have them. A colon is between
-/// the two, and a semicolon comes next.
+const UNLISTED: &str = "WITH given (content_hash) AS (SELECT value FROM json_each($1))
+    SELECT content_hash FROM given WHERE
+        NOT EXISTS (SELECT 1 FROM files WHERE substr(files.content_hash, 1, 8) = substr(given.content_hash, 1, 8)
+                AND files.content_hash = given.content_hash)
+        AND NOT EXISTS (SELECT 1 FROM trash WHERE trash.content_hash = given.content_hash)";
+
+/// Each still that is given in JSON and in a table, alone or with its video, or as a video with its still, found by its first letters, as the
+/// indices have them. A colon is between the two, and a semicolon comes next.
 const KNOWN: &str = "WITH given (content_hash) AS (SELECT value FROM json_each($1))
     SELECT content_hash FROM given WHERE
         EXISTS (SELECT 1 FROM files WHERE substr(files.content_hash, 1, 8) = substr(given.content_hash, 1, 8)
@@ -66,7 +85,16 @@ const KNOWN: &str = "WITH given (content_hash) AS (SELECT value FROM json_each($
         OR EXISTS (SELECT 1 FROM assets WHERE substr(assets.content_hash, 1, 8) = substr(given.content_hash, 1, 8)
                 AND substr(assets.content_hash, 1, 88) = given.content_hash)
         OR EXISTS (SELECT 1 FROM trash
-                WHERE trash.content_hash >= given.content_hash AND trash.content_hash < given.content_hash || ';')";
+                WHERE trash.content_hash >= given.content_hash AND trash.content_hash < given.content_hash || ';')
+        OR EXISTS (SELECT 1 FROM files WHERE length(files.content_hash) > 88
+                AND substr(files.content_hash, 90, 8) = substr(given.content_hash, 1, 8)
+                AND substr(files.content_hash, 90) = given.content_hash)
+        OR EXISTS (SELECT 1 FROM assets WHERE length(assets.content_hash) > 88
+                AND substr(assets.content_hash, 90, 8) = substr(given.content_hash, 1, 8)
+                AND substr(assets.content_hash, 90) = given.content_hash)
+        OR EXISTS (SELECT 1 FROM trash WHERE length(trash.content_hash) > 88
+                AND substr(trash.content_hash, 90, 8) = substr(given.content_hash, 1, 8)
+                AND substr(trash.content_hash, 90) = given.content_hash)";
 
 /// The content of a Live Photo's still; of anything else, its own.
 pub fn still_of(content: &ContentHash) -> ContentHash {
@@ -76,13 +104,17 @@ pub fn still_of(content: &ContentHash) -> ContentHash {
     }
 }
 
+/// The content of a Live Photo's video.
+pub fn video_of(content: &ContentHash) -> Option<ContentHash> {
+    match *content {
+        ContentHash::LivePhoto { video, .. } => Some(ContentHash::Single(video)),
+        ContentHash::Single(_) => None,
+    }
+}
+
 /// A short mark of a content: equal contents have equal marks, and so has a Live Photo with its still.
 pub fn content_mark(content: &ContentHash) -> u64 {
     mark_of(&still_of(content).to_string())
-}
-
-fn still_in(text: &str) -> &str {
-    text.split_once(':').map_or(text, |(still, _)| still)
 }
 
 /// FNV-1a of 64 bits, over the text as it is stored.
@@ -104,7 +136,7 @@ mod tests {
         let catalog = Catalog::open(&folder.path().join("catalog.sqlite")).await.unwrap();
         let large = format!("object_size >= {}", super::super::LARGE_OBJECT_MIN);
         assert_eq!(HAS_OBJECT_OF.matches(&large).count(), 2);
-        let others = [KNOWN, FIRST_HAD, HAS_OBJECT_OF, set_backs::NEWEST, set_backs::BETWEEN];
+        let others = [KNOWN, UNLISTED, FIRST_HAD, HAS_OBJECT_OF, set_backs::NEWEST, set_backs::BETWEEN];
         for text in ASKED.into_iter().chain(others) {
             let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}")));
             let plan = plan.fetch_all(&catalog.pool).await.unwrap();

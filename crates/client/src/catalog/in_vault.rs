@@ -8,7 +8,8 @@ use sqlx::{Row as _, sqlite::SqliteRow};
 
 use super::files::content_hash_of;
 use super::head_starts::AssetPlace;
-use super::{Catalog, CatalogError, Fingerprint};
+use super::{Came, Catalog, CatalogError, Fingerprint};
+use crate::library::settle::COARSE;
 
 /// What an asset was when it was last in the vault, whatever has become of it since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,10 +22,23 @@ pub struct InVault {
     pub size: u64,
     /// When that was written, ns since the epoch.
     pub modified_ns: i64,
+    /// When a Live Photo's video was written, ns since the epoch; none where that is not kept.
+    pub motion_modified_ns: Option<i64>,
     /// Whether it was removed to free space, or seen to be gone, after that.
     pub was_gone: bool,
     /// Whether it was a Live Photo with its video.
     pub is_live: bool,
+}
+
+/// A Live Photo of which something was the video.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VideoOf {
+    /// Its content.
+    pub content: ContentHash,
+    /// The file that it was.
+    pub file: Option<FileId>,
+    /// When it was first seen, µs since the epoch by the vault's clock.
+    pub first_seen: i64,
 }
 
 impl Catalog {
@@ -40,6 +54,7 @@ impl Catalog {
             content,
             size: row.try_get::<i64, _>("size")?.cast_unsigned(),
             modified_ns: row.try_get("modified_ns")?,
+            motion_modified_ns: row.try_get("motion_modified_ns")?,
             was_gone: row.try_get("was_gone")?,
             is_live: row.try_get("is_live")?,
         }))
@@ -60,6 +75,50 @@ impl Catalog {
             .fetch_optional(&self.pool)
             .await?;
         Ok(file.map(FileId))
+    }
+
+    /// The same of a still that was a Live Photo with its video.
+    pub async fn pair_before_move(
+        &self,
+        still: &ContentHash,
+        fingerprint: &Fingerprint,
+    ) -> Result<Option<FileId>, CatalogError> {
+        let file: Option<i64> = sqlx::query_scalar(PAIR_BEFORE_MOVE)
+            .bind(still.to_string())
+            .bind(fingerprint.inode.cast_signed())
+            .bind(fingerprint.size.cast_signed())
+            .bind(fingerprint.modified_ns)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(file.map(FileId))
+    }
+
+    /// The Live Photos of which the file at this path was the video here, or this very file before it was moved, the latest first.
+    pub async fn known_as_video(
+        &self,
+        video: &ContentHash,
+        root: &[u8],
+        path: &[u8],
+        fingerprint: &Fingerprint,
+        came: Came,
+    ) -> Result<Vec<VideoOf>, CatalogError> {
+        let rows: Vec<SqliteRow> = sqlx::query(AS_VIDEO)
+            .bind(video.to_string())
+            .bind(root)
+            .bind(path)
+            .bind(fingerprint.inode.cast_signed())
+            .bind(fingerprint.size.cast_signed())
+            .bind(fingerprint.modified_ns)
+            .bind(came.made.map(|made| made.saturating_sub(COARSE)))
+            .fetch_all(&self.pool)
+            .await?;
+        let mut known = Vec::with_capacity(rows.len());
+        for row in rows {
+            let Some(content) = content_hash_of(&row)? else { continue };
+            let file = row.try_get::<Option<i64>, _>("file")?.map(FileId);
+            known.push(VideoOf { content, file, first_seen: row.try_get("first_seen")? });
+        }
+        Ok(known)
     }
 
     /// Forgets that a Live Photo's video was an asset of its own, which the Live Photo's file was.
@@ -84,10 +143,32 @@ pub(super) const BEFORE_MOVE: &str = "SELECT file FROM assets
        AND file IS NOT NULL AND state IN ('backed_up', 'skipped')
      ORDER BY last_seen DESC LIMIT 1";
 
+pub(super) const PAIR_BEFORE_MOVE: &str = "SELECT file FROM assets
+     WHERE substr(content_hash, 1, 8) = substr($1, 1, 8) AND substr(content_hash, 1, 89) = $1 || ':'
+       AND inode = $2 AND size = $3 AND modified_ns = $4 AND inode <> 0
+       AND file IS NOT NULL AND state IN ('backed_up', 'skipped')
+     ORDER BY last_seen DESC LIMIT 1";
+
+pub(super) const AS_VIDEO: &str = "SELECT content_hash, file, first_seen FROM (
+         SELECT root, motion_path, motion_size, motion_modified_ns, motion_inode, content_hash, file, first_seen,
+             last_seen, recorded_at
+         FROM assets WHERE length(content_hash) > 88 AND substr(content_hash, 90, 8) = substr($1, 1, 8)
+             AND substr(content_hash, 90) = $1
+         UNION ALL
+         SELECT root, motion_path, motion_size, motion_modified_ns, motion_inode, content_hash, file, first_seen,
+             last_seen, recorded_at
+         FROM parted_videos WHERE length(content_hash) > 88 AND substr(content_hash, 90, 8) = substr($1, 1, 8)
+             AND substr(content_hash, 90) = $1)
+     WHERE (root = $2 AND motion_path = $3)
+        OR (motion_inode = $4 AND motion_size = $5 AND motion_modified_ns = $6 AND motion_inode <> 0
+            AND ($7 IS NULL OR recorded_at IS NULL OR recorded_at >= $7))
+     ORDER BY last_seen DESC";
+
 const IN_VAULT: &str = "SELECT file,
        CASE WHEN state IN ('blocked', 'no_room') THEN vault_content ELSE content_hash END AS content_hash,
        CASE WHEN state IN ('blocked', 'no_room') THEN vault_size ELSE size END AS size,
        CASE WHEN state IN ('blocked', 'no_room') THEN vault_modified_ns ELSE modified_ns END AS modified_ns,
+       CASE WHEN state NOT IN ('blocked', 'no_room') THEN motion_modified_ns END AS motion_modified_ns,
        CASE WHEN state IN ('blocked', 'no_room') THEN vault_is_live ELSE motion_path IS NOT NULL END AS is_live,
        state = 'freed' OR absent_since IS NOT NULL AS was_gone
      FROM assets WHERE root = $1 AND path = $2";

@@ -95,16 +95,28 @@ impl Catalog {
         Ok(query.fetch_all(&self.pool).await?)
     }
 
+    /// What is in the trash or was purged from it and is a Live Photo with this video. Nothing if the account has one in a file besides.
+    pub async fn trashed_with_video(
+        &self,
+        owner: AccountId,
+        video: &ContentHash,
+    ) -> Result<Vec<TrashRow>, CatalogError> {
+        let query = sqlx::query_as(WITH_VIDEO).bind(video.to_string()).bind(owner.0);
+        Ok(query.fetch_all(&self.pool).await?)
+    }
+
     /// The files that are no longer what this device has of them under a root: their owner deleted them, whether they can still be taken out of the trash
-    /// or not, or somebody edited them since; a still is in the Live Photo that it became. What an asset holds of such a file may be nowhere else, unless its owner replaced it
+    /// or not, or somebody edited them since; a half is in the Live Photo that it became, and what is gone from here is not sought. What an asset holds of such a file may be nowhere else, unless its owner replaced it
     /// by an earlier version. With them come those that are what this device has, and whose copy on the server is damaged.
     pub async fn displaced_files(&self, root: &[u8]) -> Result<BTreeSet<FileId>, CatalogError> {
         let mut ids: Vec<i64> = sqlx::query_scalar(
             "SELECT file FROM trash WHERE restored = 0
              UNION SELECT assets.file FROM assets JOIN files ON files.file = assets.file
-             WHERE assets.root = $1 AND assets.state = 'backed_up' AND files.deleted = 0
+             WHERE assets.root = $1 AND assets.state = 'backed_up' AND assets.absent_since IS NULL
+               AND files.deleted = 0
                AND files.content_hash <> assets.content_hash
                AND substr(files.content_hash, 1, length(assets.content_hash) + 1) <> assets.content_hash || ':'
+               AND substr(files.content_hash, 90) <> assets.content_hash
                AND NOT EXISTS (SELECT 1 FROM replaced_contents WHERE replaced_contents.file = assets.file
                    AND replaced_contents.content_hash = assets.content_hash)",
         )
@@ -202,6 +214,14 @@ pub(super) const WITH_STILL: &str = "SELECT * FROM trash
      WHERE content_hash >= $1 AND content_hash < $1 || ';' AND restored = 0 AND NOT EXISTS (
          SELECT 1 FROM files JOIN collections ON collections.id = files.collection
          WHERE substr(files.content_hash, 1, 8) = substr($1, 1, 8) AND substr(files.content_hash, 1, 88) = $1
+           AND files.owner = $2 AND files.deleted = 0 AND collections.deleted = 0)";
+
+pub(super) const WITH_VIDEO: &str = "SELECT * FROM trash
+     WHERE length(content_hash) > 88 AND substr(content_hash, 90, 8) = substr($1, 1, 8)
+       AND substr(content_hash, 90) = $1 AND restored = 0 AND NOT EXISTS (
+         SELECT 1 FROM files JOIN collections ON collections.id = files.collection
+         WHERE length(files.content_hash) > 88 AND substr(files.content_hash, 90, 8) = substr($1, 1, 8)
+           AND substr(files.content_hash, 90) = $1
            AND files.owner = $2 AND files.deleted = 0 AND collections.deleted = 0)";
 
 const INSERT: &str =

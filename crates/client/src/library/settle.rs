@@ -113,7 +113,7 @@ pub(crate) fn changed_on_this_disk(metadata: &Metadata) -> SystemTime {
 }
 
 /// How far the clock of a file system may be behind, in µs: it ticks a hundred times a second at least.
-const COARSE: i64 = 20_000;
+pub(crate) const COARSE: i64 = 20_000;
 
 /// Since when a file lies on this disk as it is, µs since the epoch; none where that cannot be told, or is said to be in the future.
 pub(crate) fn arrived(path: &Path, now: i64) -> Option<i64> {
