@@ -4,6 +4,7 @@
 
 use crate::agent::{Agent, at_a_thumbnail, picture};
 use crate::machine::{EMAIL, Machine, write};
+use crate::sync::until;
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -143,8 +144,9 @@ fn what_cannot_be_sent_of_a_sync_folder_keeps_no_watch_folder_waiting() {
     write(&watched.join("small.jpg"), &picture(2));
     machine.says(&["sync", "add", synced.to_str().unwrap()]);
     let agent = Agent::start_with(&machine, &["--settle-incomplete", "100"], &programs);
-    agent.until("it could not be sent", |_| {
-        machine.json(&["sync", "status"]).to_string().contains("the vault takes no more")
+    until("it could not be sent", &machine, || {
+        let told = machine.run(&["sync", "status", "--json"]).stdout;
+        String::from_utf8(told).unwrap().contains("the vault takes no more")
     });
     machine.says(&["watch", "add", watched.to_str().unwrap()]);
     agent.until("a run has come to its end", |status| {

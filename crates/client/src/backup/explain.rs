@@ -41,7 +41,7 @@ pub async fn explain(catalog: &Catalog, asked: &Path, agent: &Agent) -> Result<S
         _ => {}
     }
     // Before anything else: it is not even opened.
-    if let Some(reason) = ours::database(&path) {
+    if let Some(reason) = ours::own_file(&path) {
         return Ok(Standing::left_alone(reason.to_string()));
     }
     let next = keepers.next(&path).await?;

@@ -289,7 +289,7 @@ impl Planner<'_> {
         let exclude = self.settings.selection.exclude.clone();
         let looking = tokio::task::spawn_blocking(move || {
             let is_looked_for =
-                |path: &PathBuf| exclude.matching(path).is_none() && ours::database(path).is_none();
+                |path: &PathBuf| exclude.matching(path).is_none() && ours::own_file(path).is_none();
             let paths = paths.iter().map(|path| path_of(path)).filter(is_looked_for);
             let found = |path: PathBuf| {
                 let metadata = root.join(&path).symlink_metadata().ok().filter(std::fs::Metadata::is_file)?;

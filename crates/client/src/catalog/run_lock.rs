@@ -23,6 +23,7 @@ use darkslide_media::dates::from_micros;
 use darkslide_media::probe::micros_of;
 
 use super::CatalogError;
+use crate::library::ours;
 use crate::machine::Machine;
 
 /// How often the owner says that it is alive.
@@ -62,7 +63,7 @@ pub(super) fn take(path: PathBuf, machine: &Machine, account: &PublicKey) -> Res
         Err(TryLockError::WouldBlock) => return Err(CatalogError::Busy(owner_of(&path))),
         Err(TryLockError::Error(source)) => return Err(io(source)),
     };
-    let name = format!("{}.lock", blake3::hash(account.as_bytes()).to_hex());
+    let name = ours::lock_name(&blake3::hash(account.as_bytes()).to_hex());
     let mut paths = vec![path];
     for path in machine.places().map(|place| place.join(&name)) {
         match locked(&path).and_then(|file| signed(file, &own).map_err(TryLockError::Error)) {
@@ -256,7 +257,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (place, file) = (folder.path().join("place"), folder.path().join("file"));
         std::fs::write(&file, "").unwrap();
-        let name = format!("{}.lock", blake3::hash(account(1).as_bytes()).to_hex());
+        let name = ours::lock_name(&blake3::hash(account(1).as_bytes()).to_hex());
         let machine = Machine::of(vec![place.clone(), file]);
         assert_eq!(machine.places().count(), 1);
         std::fs::create_dir(place.join(name)).unwrap();

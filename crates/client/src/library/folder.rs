@@ -166,7 +166,7 @@ fn walk_single(
 ) -> io::Result<Vec<PassedOver>> {
     let name = file.file_name().ok_or(io::ErrorKind::NotFound)?;
     let reason = if metadata.is_file() {
-        ours::database(file).or_else(|| ignored_file(name).map(PassReason::Ignored))
+        ours::own_file(file).or_else(|| ignored_file(name).map(PassReason::Ignored))
     } else {
         Some(PassReason::NotAFile)
     };
@@ -214,7 +214,7 @@ fn look_at(entry: DirEntry) -> Result<Seen, (PassedOver, Descend)> {
     if !kind.is_file() {
         return pass(PassReason::NotAFile, Descend::NotApplicable);
     }
-    if let Some(ours) = ours::database(entry.path()) {
+    if let Some(ours) = ours::own_file(entry.path()) {
         return pass(ours, Descend::NotApplicable);
     }
     if let Some(ignored) = ignored_file(entry.file_name()) {

@@ -12,12 +12,25 @@ use super::PassReason;
 const SERVER: &str = "darkslide.db";
 const PROFILE: &str = "catalog.sqlite";
 
+/// What the lock of an account is called, before and behind the hash of its key. It changes with each run: whoever watched it would run for ever.
+const LOCK: [&str; 2] = ["darkslide-account-", ".lock"];
+
 /// What SQLite puts behind the name of a database for the files beside it.
 const BESIDE: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
-/// Of a file's name that a database of ours may have, that.
-pub fn database(path: &Path) -> Option<PassReason> {
+/// The name of an account's lock.
+pub fn lock_name(hash: &str) -> String {
+    let [before, behind] = LOCK;
+    format!("{before}{hash}{behind}")
+}
+
+/// Of a file's name that a database or a lock of ours may have, that.
+pub fn own_file(path: &Path) -> Option<PassReason> {
     let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+    let [before, behind] = LOCK;
+    if name.starts_with(before) && name.ends_with(behind) {
+        return Some(PassReason::Own);
+    }
     let is_of = |database: &str| name.strip_prefix(database).is_some_and(|rest| BESIDE.contains(&rest));
     (is_of(SERVER) || is_of(PROFILE)).then_some(PassReason::Database)
 }
@@ -37,7 +50,7 @@ pub fn data_folder(folder: &Path) -> Option<PassReason> {
 /// itself decides nothing: somebody chose it.
 pub fn found_at(root: &Path, below: &Path) -> Option<PassReason> {
     let folders = below.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
-    database(below).or_else(|| folders.into_iter().find_map(|folder| data_folder(&root.join(folder))))
+    own_file(below).or_else(|| folders.into_iter().find_map(|folder| data_folder(&root.join(folder))))
 }
 
 #[cfg(test)]
@@ -46,7 +59,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn databases_are_known_by_their_names() {
+    fn databases_and_locks_are_known_by_their_names() {
         for (name, is_ours) in [
             ("darkslide.db", true),
             ("darkslide.db-wal", true),
@@ -57,8 +70,10 @@ mod tests {
             ("darkslide.db-walrus.jpg", false),
             ("my catalog.sqlite", false),
             ("..", false),
+            (&lock_name("00ff"), true),
+            ("darkslide-account-book.jpg", false),
         ] {
-            assert_eq!(database(Path::new(name)).is_some(), is_ours, "{name}");
+            assert_eq!(own_file(Path::new(name)).is_some(), is_ours, "{name}");
         }
     }
 

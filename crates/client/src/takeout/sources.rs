@@ -23,7 +23,7 @@ impl Listed {
     pub(super) fn add(&mut self, path: &Path, events: &Events) {
         match path.canonicalize().and_then(|root| Ok((root.metadata()?.is_dir(), root))) {
             Ok((true, root)) => self.add_folder(&root),
-            Ok((false, root)) => match ours::database(&root) {
+            Ok((false, root)) => match ours::own_file(&root) {
                 Some(reason) => self.left_out.push((root, reason.to_string())),
                 None => self.add_archive(&root),
             },

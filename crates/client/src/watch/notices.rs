@@ -34,7 +34,7 @@ impl Ground {
     fn is_quiet(&self, path: &Path, relative: &Path) -> bool {
         let mut folders = relative.ancestors().skip(1).filter_map(Path::file_name);
         self.exclude.is_own(path)
-            || ours::database(path).is_some()
+            || ours::own_file(path).is_some()
             || self.exclude.matching(relative).is_some()
             || (self.removals == Removals::AreNothing && folders.any(|name| ignored_folder(name).is_some()))
     }
