@@ -43,7 +43,7 @@ use darkslide_client::profile::{Profile, ProfileConfig};
 use darkslide_client::session::Session;
 use darkslide_client::watch::health::Offline;
 use darkslide_client::watch::{How, Watcher};
-use tokio::sync::mpsc::{Receiver, channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -145,11 +145,28 @@ async fn attend(
         ..AgentStatus::default()
     };
     let (status, told) = watch::channel(status);
-    let (sender, commands) = channel(16);
-    // Ends with this function, and the socket with it.
+    let calls = channel(16);
     let mut serving = JoinSet::new();
-    serving.spawn(door.serve(told, sender.clone()));
-    let mut agent = Agent::new(output, general, profile, pause, settings, status).await?;
+    serving.spawn(door.serve(told, calls.0.clone()));
+    let agent = Agent::new(output, general, profile, pause, settings, status).await;
+    let ended = match agent {
+        Ok(agent) => work(agent, calls, is_walled_up, output, sync_root).await,
+        Err(error) => Err(error),
+    };
+    // The socket goes before this function ends: whoever begins anew opens one at the same place.
+    serving.shutdown().await;
+    ended
+}
+
+/// What an agent does from its start to its end.
+async fn work(
+    mut agent: Agent,
+    (sender, commands): (Sender<Command>, Receiver<Command>),
+    is_walled_up: bool,
+    output: Output,
+    sync_root: Option<PathBuf>,
+) -> Result<()> {
+    let settings = agent.settings;
     agent.serves_others = sync_root.is_some();
     agent.say(if agent.pause.is_set() {
         "the agent has started, and is paused"
@@ -175,7 +192,7 @@ async fn attend(
             catalog: agent.catalog.clone(),
             shared: agent.sync.clone(),
         };
-        keeping.spawn(sync_root::keep(root, own, general.clone(), output, settings, stop.clone()));
+        keeping.spawn(sync_root::keep(root, own, agent.general.clone(), output, settings, stop.clone()));
     }
     let ended = agent.live(commands).await;
     stop.cancel();
