@@ -38,7 +38,6 @@ pub struct Commit<'a> {
 pub(super) fn request(commit: Commit<'_>) -> CommitRequest {
     let wrapped = commit.album.key.wrap_key(commit.key);
     let metadata = describe::metadata(commit.asset, commit.content, commit.is_placeholder);
-    let metadata = blob::seal(commit.key, &metadata.to_json());
     let public = describe::public_metadata(commit.asset, commit.is_placeholder);
     CommitRequest {
         id: None,
@@ -47,11 +46,7 @@ pub(super) fn request(commit: Commit<'_>) -> CommitRequest {
         key_decryption_nonce: Opaque::encode(wrapped.nonce.as_bytes()),
         file: reference(commit.original),
         thumbnail: reference(commit.thumbnail),
-        metadata: Metadata {
-            encrypted_data: Some(Opaque::encode(&metadata.ciphertext)),
-            decryption_header: Opaque::encode(metadata.header.as_bytes()),
-            size: 0,
-        },
+        metadata: sealed_metadata(commit.key, &metadata.to_json()),
         magic_metadata: magic(commit.key, &describe::private_metadata(commit.asset).to_json()),
         pub_magic_metadata: magic(commit.key, &public.to_json()),
         content_tag: Some(commit.tag.clone()),
@@ -63,6 +58,16 @@ pub(super) fn reference(object: &StoredObject) -> ObjectReference {
         object_key: object.object_key.clone(),
         decryption_header: Opaque::encode(object.header.as_bytes()),
         size: i64::try_from(object.size).ok(),
+    }
+}
+
+/// What is said of a file, under its key.
+pub(super) fn sealed_metadata(key: &FileKey, json: &[u8]) -> Metadata {
+    let metadata = blob::seal(key, json);
+    Metadata {
+        encrypted_data: Some(Opaque::encode(&metadata.ciphertext)),
+        decryption_header: Opaque::encode(metadata.header.as_bytes()),
+        size: 0,
     }
 }
 

@@ -7,13 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use darkslide_crypto::keys::FileKey;
-use darkslide_crypto::stream::blob;
 use darkslide_media::thumbnail::PLACEHOLDER;
-use darkslide_protocol::file::{Metadata, UpdateRequest};
+use darkslide_protocol::file::UpdateRequest;
 use darkslide_protocol::{FileId, Opaque, Version};
 
 use super::albums::Album;
-use super::commit::reference;
+use super::commit::{reference, sealed_metadata};
 use super::error::AssetError;
 use super::run::Run;
 use super::settle::{Job, OTHERS_FIRST_MAX};
@@ -124,16 +123,11 @@ impl Run {
         [original, thumbnail]: [&StoredObject; 2],
     ) -> UpdateRequest {
         let metadata = damaged.row.metadata.as_deref().expect("a content hash is known from metadata");
-        let metadata = blob::seal(key, metadata.as_bytes());
         UpdateRequest {
             id: damaged.row.id,
             file: reference(original),
             thumbnail: reference(thumbnail),
-            metadata: Metadata {
-                encrypted_data: Some(Opaque::encode(&metadata.ciphertext)),
-                decryption_header: Opaque::encode(metadata.header.as_bytes()),
-                size: 0,
-            },
+            metadata: sealed_metadata(key, metadata.as_bytes()),
             content_tag: Some(self.session.content_tag(&job.content())),
             if_version: damaged.version,
         }

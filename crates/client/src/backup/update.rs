@@ -13,13 +13,13 @@ use darkslide_crypto::keys::FileKey;
 use darkslide_crypto::stream::{OVERHEAD, StreamEncryptor, StreamHeader, blob};
 use darkslide_media::dates::DateSource;
 use darkslide_media::thumbnail::PLACEHOLDER;
-use darkslide_protocol::file::{File, Metadata, UpdateRequest};
+use darkslide_protocol::file::{File, UpdateRequest};
 use darkslide_protocol::{FileId, Opaque, Version};
 use serde_json::{Map, Value};
 
 use super::albums::Album;
 use super::batch::SealedObject;
-use super::commit::reference;
+use super::commit::{reference, sealed_metadata};
 use super::describe;
 use super::error::AssetError;
 use super::identify::{Asset, Offered};
@@ -255,16 +255,11 @@ impl Run {
         if let Some(before) = supersedes {
             describe::supersede(&mut metadata, &before);
         }
-        let metadata = blob::seal(key, &metadata.to_json());
         UpdateRequest {
             id: edited.before.id,
             file: reference(original),
             thumbnail: reference(thumbnail),
-            metadata: Metadata {
-                encrypted_data: Some(Opaque::encode(&metadata.ciphertext)),
-                decryption_header: Opaque::encode(metadata.header.as_bytes()),
-                size: 0,
-            },
+            metadata: sealed_metadata(key, &metadata.to_json()),
             content_tag: Some(self.session.content_tag(&job.content())),
             if_version: edited.version,
         }

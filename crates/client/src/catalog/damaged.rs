@@ -234,52 +234,22 @@ pub(super) const TO_BE_MENDED: &str = "SELECT damaged_files.file FROM damaged_fi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{CollectionRow, SAID_BY_THE_SERVER};
-    use darkslide_protocol::collection::CollectionType;
-    use darkslide_protocol::{CollectionId, Version};
-
-    const OWNER: AccountId = AccountId(7);
+    use crate::catalog::tests::{self, OWNER, collection};
+    use darkslide_protocol::Version;
 
     fn file(header: &str) -> FileRow {
         FileRow {
-            id: FileId(1),
-            collection: CollectionId(1),
-            owner: OWNER,
-            encrypted_key: Opaque("key".into()),
-            key_nonce: Opaque("nonce".into()),
-            title: Some("a.jpg".into()),
-            content_hash: Some(ContentHash::of(b"a")),
-            kind: 0,
-            taken: 5,
-            modified: 6,
-            object_size: 100,
-            thumbnail_size: 10,
             object_header: Opaque(header.into()),
             thumbnail_header: Opaque("small".into()),
-            metadata: Some("{}".into()),
-            public_metadata: None,
-            private_metadata: None,
-            version: Version(1),
-            deleted: false,
+            ..tests::file(1, 1, 1)
         }
     }
 
     /// What is known says something of the bytes that were looked at, of no others, and of nobody else's files.
     #[tokio::test]
     async fn damage_is_known_of_the_bytes_that_were_looked_at() {
-        let folder = tempfile::tempdir().unwrap();
-        let catalog = Catalog::open(&folder.path().join("catalog.db")).await.unwrap();
-        let album = CollectionRow {
-            id: CollectionId(1),
-            owner: OWNER,
-            name: "Trip".into(),
-            kind: CollectionType::Album,
-            encrypted_key: Opaque("key".into()),
-            key_nonce: None,
-            version: Version(1),
-            deleted: false,
-        };
-        catalog.apply_collections(&[album], Version(1)).await.unwrap();
+        let (_folder, catalog) = tests::catalog().await;
+        catalog.apply_collections(&[collection(1, "Trip", 1)], Version(1)).await.unwrap();
         catalog.put_file(&file("one")).await.unwrap();
         let looked = |header: &str, damage| LookedAt {
             file: FileId(1),

@@ -67,14 +67,7 @@ impl Catalog {
         content: &ContentHash,
         fingerprint: &Fingerprint,
     ) -> Result<Option<FileId>, CatalogError> {
-        let file: Option<i64> = sqlx::query_scalar(BEFORE_MOVE)
-            .bind(content.to_string())
-            .bind(fingerprint.inode.cast_signed())
-            .bind(fingerprint.size.cast_signed())
-            .bind(fingerprint.modified_ns)
-            .fetch_optional(&self.pool)
-            .await?;
-        Ok(file.map(FileId))
+        self.before_move(BEFORE_MOVE, content, fingerprint).await
     }
 
     /// The same of a still that was a Live Photo with its video.
@@ -83,8 +76,17 @@ impl Catalog {
         still: &ContentHash,
         fingerprint: &Fingerprint,
     ) -> Result<Option<FileId>, CatalogError> {
-        let file: Option<i64> = sqlx::query_scalar(PAIR_BEFORE_MOVE)
-            .bind(still.to_string())
+        self.before_move(PAIR_BEFORE_MOVE, still, fingerprint).await
+    }
+
+    async fn before_move(
+        &self,
+        question: &'static str,
+        content: &ContentHash,
+        fingerprint: &Fingerprint,
+    ) -> Result<Option<FileId>, CatalogError> {
+        let file: Option<i64> = sqlx::query_scalar(question)
+            .bind(content.to_string())
             .bind(fingerprint.inode.cast_signed())
             .bind(fingerprint.size.cast_signed())
             .bind(fingerprint.modified_ns)

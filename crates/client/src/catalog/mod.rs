@@ -33,6 +33,7 @@ mod trash;
 mod uploads;
 mod watch_folders;
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -215,9 +216,15 @@ impl Catalog {
         run_lock::take(self.path.with_extension("lock"), &self.machine, account)
     }
 
-    /// What is locked while something is removed from a sync folder, or one is taken over.
-    pub(crate) fn removals_lock(&self) -> PathBuf {
-        self.path.with_extension("removals")
+    /// The lock that is held while something is removed from a sync folder, or one is taken over, until it is dropped; none where somebody else
+    /// has it.
+    pub(crate) fn lock_removals(&self) -> Result<Option<File>, CatalogError> {
+        let path = self.path.with_extension("removals");
+        match run_lock::locked(&path) {
+            Ok(file) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(source)) => Err(CatalogError::Io { path, source }),
+        }
     }
 
     /// A transaction that has the write lock from its start, so that it cannot fail half-way for want of it.
@@ -233,10 +240,10 @@ impl Catalog {
 }
 
 /// Waits until nobody else holds this lock; it is let go of with the file.
-async fn alone(path: &Path) -> std::io::Result<std::fs::File> {
+async fn alone(path: &Path) -> std::io::Result<File> {
     let path = path.to_owned();
     let waiting = tokio::task::spawn_blocking(move || {
-        let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        let file = File::options().create(true).truncate(false).write(true).open(path)?;
         match file.lock() {
             // Some network file systems have no locks: better without than not at all.
             Err(error) if error.kind() != std::io::ErrorKind::Unsupported => Err(error),

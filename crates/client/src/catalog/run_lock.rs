@@ -91,7 +91,8 @@ pub(super) fn take(path: PathBuf, machine: &Machine, account: &PublicKey) -> Res
     Ok(RunLock { files, alive })
 }
 
-fn locked(path: &Path) -> Result<File, TryLockError> {
+/// A file that is locked until it is dropped, or its process dies.
+pub(super) fn locked(path: &Path) -> Result<File, TryLockError> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
     let file = file.map_err(TryLockError::Error)?;
     file.try_lock().map(|()| file)

@@ -12,15 +12,15 @@ use darkslide_protocol::collection::CollectionType;
 use darkslide_protocol::{AccountId, CollectionId, FileId, ObjectKey, Opaque, Version};
 use std::slice;
 
-const OWNER: AccountId = AccountId(7);
+pub(super) const OWNER: AccountId = AccountId(7);
 
-async fn catalog() -> (tempfile::TempDir, Catalog) {
+pub(super) async fn catalog() -> (tempfile::TempDir, Catalog) {
     let folder = tempfile::tempdir().unwrap();
     let catalog = Catalog::open(&folder.path().join("deep/catalog.db")).await.unwrap();
     (folder, catalog)
 }
 
-fn collection(id: i64, name: &str, version: i64) -> CollectionRow {
+pub(super) fn collection(id: i64, name: &str, version: i64) -> CollectionRow {
     CollectionRow {
         id: CollectionId(id),
         owner: OWNER,
@@ -33,7 +33,7 @@ fn collection(id: i64, name: &str, version: i64) -> CollectionRow {
     }
 }
 
-fn file(id: i64, collection: i64, version: i64) -> FileRow {
+pub(super) fn file(id: i64, collection: i64, version: i64) -> FileRow {
     FileRow {
         id: FileId(id),
         collection: CollectionId(collection),

@@ -3,7 +3,7 @@
 //!
 //! The lock is the system's, of all sync folders of a profile, and ends with its process.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::io;
 use std::time::Duration;
 
@@ -38,14 +38,7 @@ pub(super) struct Turn {
 
 /// Takes the turn; none where somebody else has it.
 fn take(catalog: &Catalog) -> Result<Option<Turn>, CatalogError> {
-    let path = catalog.removals_lock();
-    let io = |source| CatalogError::Io { path: path.clone(), source };
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(Turn { file })),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(source)) => Err(io(source)),
-    }
+    Ok(catalog.lock_removals()?.map(|file| Turn { file }))
 }
 
 /// Waits for the turn, for a moment: another folder's removals are soon done. None where they are not.
