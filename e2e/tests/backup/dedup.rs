@@ -2,13 +2,13 @@
 
 use crate::edits::{edit, taken};
 use crate::scene::{Scene, clip, picture, settings};
-use crate::thumbnails::bitmap;
 use darkslide_client::backup::standing::Agent;
 use darkslide_client::backup::{Memory, Settings, backup, explain};
 use darkslide_client::catalog::{Feed, FileFilter};
 use darkslide_client::event::Events;
 use darkslide_client::feed::{self, FeedSummary};
 use darkslide_client::library::AlbumRule;
+use darkslide_e2e::bitmap::bitmap;
 use darkslide_protocol::trash::{EmptyTrashRequest, TrashRequest, TrashRequestItem};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;

@@ -3,7 +3,6 @@
 use crate::edits::taken;
 use crate::freeing::candidates;
 use crate::scene::{Scene, picture};
-use crate::thumbnails::bitmap;
 use darkslide_client::FileId;
 use darkslide_client::backup::explain;
 use darkslide_client::backup::explain::explain_file;
@@ -14,6 +13,7 @@ use darkslide_client::feed;
 use darkslide_client::receipt::{ReceiptSummary, ask_for_receipts};
 use darkslide_client::verify::{VerifyScope, VerifySummary, verify};
 use darkslide_client::versions::list_versions;
+use darkslide_e2e::bitmap::bitmap;
 use darkslide_e2e::damage::{Object, flip, lose};
 
 impl Scene {

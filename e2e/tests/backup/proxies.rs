@@ -2,7 +2,6 @@
 
 use crate::edits::{edit, taken};
 use crate::scene::{Scene, picture, settings};
-use crate::thumbnails::bitmap;
 use darkslide_client::backup::standing::Agent;
 use darkslide_client::backup::{BackupReport, backup, explain};
 use darkslide_client::event::Events;
@@ -10,6 +9,7 @@ use darkslide_client::library::AlbumRule;
 use darkslide_client::thumbnail::Thumbnailer;
 use darkslide_client::trash::trash_files;
 use darkslide_client::versions::list_versions;
+use darkslide_e2e::bitmap::bitmap;
 use darkslide_e2e::narrow::NarrowProxy;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};

@@ -546,10 +546,10 @@ async fn a_run_that_vanished_goes_on() {
 async fn thumbnails_are_made_of_entries() {
     let scene = Scene::new().await;
     let folder = tempfile::tempdir().unwrap();
-    let bitmap = crate::thumbnails::bitmap(64, 1);
+    let bitmap = darkslide_e2e::bitmap::bitmap(64, 1);
     let paths = [Pack::default()
         .file(&format!("{YEAR}/a.bmp"), bitmap)
-        .stored(&format!("{YEAR}/b.bmp"), crate::thumbnails::bitmap(64, 2))
+        .stored(&format!("{YEAR}/b.bmp"), darkslide_e2e::bitmap::bitmap(64, 2))
         .zip(&folder.path().join("1.zip"))];
     let settings = darkslide_client::backup::Settings {
         thumbnailer: Thumbnailer::without_tools(),

@@ -8,20 +8,9 @@ use darkslide_client::event::{Event, Events, Outcome};
 use darkslide_client::keys::{collection_key, file_key, stream_header};
 use darkslide_client::library::{AlbumRule, raw};
 use darkslide_client::thumbnail::Thumbnailer;
+use darkslide_e2e::bitmap::bitmap;
 use std::path::Path;
 use tokio_util::sync::CancellationToken;
-
-/// A picture of one colour in the simplest of all formats.
-pub(crate) fn bitmap(side: u32, colour: u8) -> Vec<u8> {
-    let pixels = vec![colour; (side * side * 3) as usize];
-    let (head, length) = (54_u32, u32::try_from(pixels.len()).unwrap());
-    let mut bytes = b"BM".to_vec();
-    for number in [head + length, 0, head, 40, side, side, 1 | 24 << 16, 0, length, 0, 0, 0, 0] {
-        bytes.extend(number.to_le_bytes());
-    }
-    bytes.extend(pixels);
-    bytes
-}
 
 impl Scene {
     /// The JPEG that stands for a file in the vault.

@@ -5,8 +5,6 @@ use crate::scene::{Scene, tree_of};
 use darkslide_client::folder::breaker::Hold;
 use darkslide_client::folder::reconcile::Direction;
 use darkslide_client::folder::{Memories, Share};
-use darkslide_client::trash::trash_files;
-use std::sync::Arc;
 use std::time::Duration;
 
 impl Scene {
@@ -147,20 +145,8 @@ async fn what_is_trashed_elsewhere_while_others_are_sent_leaves_the_folder_befor
         let news = Duration::from_millis(1);
         scene.settings.share = Share { files, looks: u32::MAX, news, ..Share::default() };
         let file = scene.file("b.jpg").await;
-        let (session, elsewhere, here) =
-            (Arc::clone(&scene.session), scene.elsewhere(), scene.catalog.clone());
-        let happens = Box::new(move || {
-            let (session, elsewhere, here) = (Arc::clone(&session), elsewhere.clone(), here.clone());
-            let trashed = async move {
-                trash_files(&session, &elsewhere, &[file]).await.unwrap();
-                // The folder hears of it while this is under way.
-                while here.trash().await.unwrap().iter().all(|row| row.file != file) {
-                    tokio::task::yield_now().await;
-                }
-            };
-            Box::pin(trashed) as _
-        });
-        let gate = Gate::start(&scene.server.base(), "/v1/batch", Oddity::Before(0, happens)).await;
+        let gate =
+            Gate::start(&scene.server.base(), "/v1/batch", Oddity::Before(0, scene.trashes(file))).await;
         let session = scene.through(&gate.base());
         let first = scene.pass_with(&session, "Phone").await.unwrap();
         assert_eq!((first.trashed_local, first.failed_count, first.has_more), (0, 0, true), "{first:?}");

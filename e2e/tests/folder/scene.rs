@@ -12,9 +12,12 @@ use darkslide_client::folder::{Memories, PassSettings, Share, SyncError, choose,
 use darkslide_client::library::settle::Settling;
 use darkslide_client::session::Session;
 use darkslide_client::thumbnail::Thumbnailer;
+use darkslide_client::trash::trash_files;
 use darkslide_e2e::engine::Engine;
 use darkslide_e2e::owner;
 use darkslide_e2e::process::ServerProcess;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -183,6 +186,21 @@ impl Scene {
     /// What the other device knows.
     pub(crate) fn elsewhere(&self) -> Catalog {
         self.elsewhere.clone()
+    }
+
+    /// Trashes a file elsewhere, while something else is under way, and waits until the folder has heard of it.
+    pub(crate) fn trashes(&self, file: FileId) -> Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync> {
+        let (session, elsewhere, here) = (Arc::clone(&self.session), self.elsewhere(), self.catalog.clone());
+        Box::new(move || {
+            let (session, elsewhere, here) = (Arc::clone(&session), elsewhere.clone(), here.clone());
+            let trashed = async move {
+                trash_files(&session, &elsewhere, &[file]).await.unwrap();
+                while here.trash().await.unwrap().iter().all(|row| row.file != file) {
+                    tokio::task::yield_now().await;
+                }
+            };
+            trashed.boxed()
+        })
     }
 
     pub(crate) async fn restore_elsewhere(&self, file: FileId) {

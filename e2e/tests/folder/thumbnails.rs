@@ -9,10 +9,9 @@ use darkslide_client::feed;
 use darkslide_client::folder::reconcile::Direction;
 use darkslide_client::folder::{Memories, Share};
 use darkslide_client::thumbnail::Thumbnailer;
-use darkslide_client::trash::trash_files;
 use darkslide_client::versions::{list_versions, restore_version};
+use darkslide_e2e::bitmap::bitmap;
 use std::fs;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Bytes of the ciphertext of what stands in for a thumbnail.
@@ -21,18 +20,8 @@ const PLACEHOLDER_SIZE: i64 = 890;
 /// What does not happen by then does not happen.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A picture of one colour that everybody can decode.
-pub(crate) fn bitmap(colour: u8) -> Vec<u8> {
-    let side = 120_u32;
-    let pixels = vec![colour; (side * side * 3) as usize];
-    let (head, length) = (54_u32, u32::try_from(pixels.len()).unwrap());
-    let mut bytes = b"BM".to_vec();
-    for number in [head + length, 0, head, 40, side, side, 1 | 24 << 16, 0, length, 0, 0, 0, 0] {
-        bytes.extend(number.to_le_bytes());
-    }
-    bytes.extend(pixels);
-    bytes
-}
+/// Pixels of a picture's side.
+pub(crate) const SIDE: u32 = 120;
 
 /// Waits until so many pictures are noted.
 async fn noted(catalog: Catalog, folder: i64, count: usize) {
@@ -58,7 +47,7 @@ impl Scene {
     }
 
     fn paint(&self, name: &str, colour: u8) {
-        fs::write(self.path(&format!("Phone/{name}")), bitmap(colour)).unwrap();
+        fs::write(self.path(&format!("Phone/{name}")), bitmap(SIDE, colour)).unwrap();
     }
 
     fn has(&self, name: &str) -> bool {
@@ -172,19 +161,7 @@ async fn a_trash_elsewhere_ends_no_thumbnail() {
     scene.paint("a.bmp", 2);
     scene.pass_killed_before_thumbnails(2).await;
     let file = scene.file("old.bmp").await;
-    let (session, elsewhere, here) = (Arc::clone(&scene.session), scene.elsewhere(), scene.catalog.clone());
-    let happens = Box::new(move || {
-        let (session, elsewhere, here) = (Arc::clone(&session), elsewhere.clone(), here.clone());
-        let trashed = async move {
-            trash_files(&session, &elsewhere, &[file]).await.unwrap();
-            // The folder hears of it while this is under way.
-            while here.trash().await.unwrap().iter().all(|row| row.file != file) {
-                tokio::task::yield_now().await;
-            }
-        };
-        Box::pin(trashed) as _
-    });
-    let gate = Gate::start(&scene.server.base(), "/v1/batch", Oddity::Before(0, happens)).await;
+    let gate = Gate::start(&scene.server.base(), "/v1/batch", Oddity::Before(0, scene.trashes(file))).await;
     let session = scene.through(&gate.base());
     let first = scene.pass_with(&session, "Phone").await.unwrap();
     assert_eq!((first.uploaded, first.failed_count, gate.calls()), (0, 0, 1), "{first:?}");
@@ -209,14 +186,14 @@ async fn what_is_restored_or_edited_elsewhere_comes_back_whatever_thumbnails_did
             scene.trash_elsewhere("a.bmp").await;
             scene.restore_elsewhere(file).await;
         } else {
-            fs::write(scene.path("Tablet/a.bmp"), bitmap(7)).unwrap();
+            fs::write(scene.path("Tablet/a.bmp"), bitmap(SIDE, 7)).unwrap();
             tablet.settle(&scene).await;
             let earlier = list_versions(&scene.session, &scene.elsewhere(), file).await.unwrap()[0].version;
             restore_version(&scene.session, file, earlier).await.unwrap();
         }
         let report = scene.settle().await;
         assert_eq!((report.trashed_remote, report.materialised), (0, 1), "{change}: {report:?}");
-        assert_eq!(fs::read(scene.path("Phone/a.bmp")).unwrap(), bitmap(2), "{change}");
+        assert_eq!(fs::read(scene.path("Phone/a.bmp")).unwrap(), bitmap(SIDE, 2), "{change}");
         assert!(scene.vault_trash().await.is_empty(), "{change}");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::gate::{Gate, Oddity};
 use crate::scene::Scene;
-use crate::thumbnails::bitmap;
+use crate::thumbnails::SIDE;
 use darkslide_client::FileId;
 use darkslide_client::albums::{add_to_album, create_album, find_album, remove_from_album};
 use darkslide_client::catalog::{Catalog, FileRow, Spans, UploadedRows};
@@ -11,6 +11,7 @@ use darkslide_client::library::raw;
 use darkslide_client::session::Session;
 use darkslide_client::thumbnail::Thumbnailer;
 use darkslide_client::versions::{files_named, list_versions, restore_version};
+use darkslide_e2e::bitmap::bitmap;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use std::collections::HashMap;
@@ -42,7 +43,7 @@ impl Scene {
     }
 
     fn draw(&self, path: &str, colour: u8) {
-        fs::write(self.path(path), bitmap(colour)).unwrap();
+        fs::write(self.path(path), bitmap(SIDE, colour)).unwrap();
     }
 
     /// More of them than are compared with the server in every pull, all newer than what there is.

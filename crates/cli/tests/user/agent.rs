@@ -304,6 +304,16 @@ fn thumbnails_hold_nothing_up() {
     write(&machine.path("go"), b"");
 }
 
+/// A watch folder with three pictures, and an agent that has backed them up.
+pub(crate) fn at_rest(machine: &Machine) -> (PathBuf, Server, Agent<'_>) {
+    let folder = machine.pictures();
+    let server = machine.with_account();
+    machine.says(&["watch", "add", folder.to_str().unwrap()]);
+    let agent = Agent::start(machine, &[]);
+    agent.until_done(3, 0);
+    (folder, server, agent)
+}
+
 /// A watch folder with one picture, and an agent in the middle of its run: its thumbnail waits for the file `go`.
 pub(crate) fn at_a_thumbnail(machine: &Machine) -> (PathBuf, Server, Agent<'_>) {
     let programs = thumbnails_that_wait(machine);
@@ -335,11 +345,7 @@ fn an_import_has_its_turn_while_the_agent_works() {
 #[test]
 fn a_folder_whose_disk_is_gone_is_offline_and_nothing_else_happens() {
     let machine = Machine::new();
-    let folder = machine.pictures();
-    let _server = machine.with_account();
-    machine.says(&["watch", "add", folder.to_str().unwrap()]);
-    let agent = Agent::start(&machine, &[]);
-    agent.until_done(3, 0);
+    let (folder, _server, agent) = at_rest(&machine);
     // What an unmounted disk leaves behind: first nothing, then an empty folder.
     let disk = machine.path("disk");
     fs::rename(&folder, &disk).unwrap();
@@ -404,11 +410,7 @@ fn a_server_that_is_away_is_waited_for() {
 #[test]
 fn commands_and_the_agent_share_one_profile() {
     let machine = Machine::new();
-    let folder = machine.pictures();
-    let _server = machine.with_account();
-    machine.says(&["watch", "add", folder.to_str().unwrap()]);
-    let agent = Agent::start(&machine, &[]);
-    agent.until_done(3, 0);
+    let (folder, _server, agent) = at_rest(&machine);
     let error = machine.fails(&["agent", "run"]);
     assert!(error.contains("running already"), "{error}");
     // Paused, it leaves what arrives alone; a backup by hand does not mind.
@@ -454,11 +456,7 @@ fn a_profile_far_from_the_root_has_an_agent_too() {
 #[test]
 fn whoever_signs_out_is_told_and_goes_on_after_signing_in() {
     let machine = Machine::new();
-    let folder = machine.pictures();
-    let server = machine.with_account();
-    machine.says(&["watch", "add", folder.to_str().unwrap()]);
-    let agent = Agent::start(&machine, &[]);
-    agent.until_done(3, 0);
+    let (folder, server, agent) = at_rest(&machine);
     machine.says(&["logout"]);
     write(&folder.join("c.jpg"), &picture(9));
     let status = agent.until("signed out", |status| status["state"] == "signed-out");

@@ -2,7 +2,7 @@
 //!
 //! Nothing here sleeps: what is waited for is told by the agent itself, through its status.
 
-use crate::agent::{Agent, at_a_thumbnail, picture};
+use crate::agent::{Agent, at_a_thumbnail, at_rest, picture};
 use crate::machine::{EMAIL, Machine, write};
 use crate::sync::until;
 use serde_json::Value;
@@ -71,11 +71,7 @@ fn an_idle_agent_says_that_its_session_has_ended() {
 #[test]
 fn an_agent_without_a_server_knows_that_its_owner_signed_out() {
     let machine = Machine::new();
-    let folder = machine.pictures();
-    let server = machine.with_account();
-    machine.says(&["watch", "add", folder.to_str().unwrap()]);
-    let agent = Agent::start(&machine, &[]);
-    agent.until_done(3, 0);
+    let (_folder, server, agent) = at_rest(&machine);
     drop(server);
     std::fs::remove_file(machine.path("home/default/config.toml")).unwrap();
     machine.says(&["agent", "scan"]);
@@ -86,11 +82,7 @@ fn an_agent_without_a_server_knows_that_its_owner_signed_out() {
 #[test]
 fn an_agent_whose_folders_are_paused_says_so() {
     let machine = Machine::new();
-    let folder = machine.pictures();
-    let _server = machine.with_account();
-    machine.says(&["watch", "add", folder.to_str().unwrap()]);
-    let agent = Agent::start(&machine, &[]);
-    agent.until_done(3, 0);
+    let (folder, _server, agent) = at_rest(&machine);
     assert_eq!(machine.json(&["status"])["pausedFolders"], 0);
     machine.says(&["watch", "pause", folder.to_str().unwrap()]);
     write(&folder.join("new.jpg"), &picture(90));

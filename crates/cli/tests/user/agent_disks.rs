@@ -10,7 +10,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The system gives the number of a disk to the next one. Once, what was on that was sent unasked.
@@ -53,26 +53,41 @@ fn another_disk_with_the_same_number_is_another_disk() {
     agent.until("its owner says it is right", |status| is_back(status) && status["done"]["uploaded"] == 3);
 }
 
+/// Moves the home to a small disk of its own; none where nothing may be mounted.
+fn home_on_a_disk(machine: &Machine) -> Option<Disk> {
+    fs::rename(machine.path("home"), machine.path("moved")).unwrap();
+    let disk = Disk::mount(&machine.path("home"))?;
+    let mut copying = Command::new("cp");
+    copying.arg("-a").args([machine.path("moved/."), machine.path("home")]);
+    assert!(copying.status().unwrap().success());
+    Some(disk)
+}
+
+/// Fills the home's disk, with a file of which this is the path.
+fn fill_home(machine: &Machine) -> PathBuf {
+    let filling = machine.path("home/filling");
+    let mut file = fs::File::create(&filling).unwrap();
+    while file.write_all(&[0; 4096]).is_ok() {}
+    filling
+}
+
+/// An agent that says what it does in `agent.log`.
+fn logged_agent(machine: &Machine) -> Ends {
+    let log = fs::File::create(machine.path("agent.log")).unwrap();
+    let mut command = machine.command(&["agent", "run", "--no-notifications", "--settle-photos", "100"]);
+    Ends(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
+}
+
 /// Once, it ended, and `agent logs` said nothing.
 #[test]
 fn an_agent_whose_disk_is_full_waits_for_room() {
     let machine = Machine::new();
     let folder = machine.pictures();
     let _server = machine.with_account();
-    fs::rename(machine.path("home"), machine.path("moved")).unwrap();
-    let Some(_disk) = Disk::mount(&machine.path("home")) else { return };
-    let mut copying = Command::new("cp");
-    assert!(
-        copying.arg("-a").args([machine.path("moved/."), machine.path("home")]).status().unwrap().success()
-    );
+    let Some(_disk) = home_on_a_disk(&machine) else { return };
     machine.says(&["watch", "add", folder.to_str().unwrap()]);
-    let filling = machine.path("home/filling");
-    let mut file = fs::File::create(&filling).unwrap();
-    while file.write_all(&[0; 4096]).is_ok() {}
-    drop(file);
-    let log = fs::File::create(machine.path("agent.log")).unwrap();
-    let mut command = machine.command(&["agent", "run", "--no-notifications", "--settle-photos", "100"]);
-    let mut agent = Ends(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
+    let filling = fill_home(&machine);
+    let mut agent = logged_agent(&machine);
     let said = || fs::read_to_string(machine.path("agent.log")).unwrap();
     until("it says why it waits", &machine, || said().contains("is full"));
     assert!(said().contains("goes on by itself when there is room"), "{}", said());
@@ -88,12 +103,7 @@ fn a_pause_outlasts_a_full_disk_and_a_restart() {
     let machine = Machine::new();
     let folder = machine.pictures();
     let _server = machine.with_account();
-    fs::rename(machine.path("home"), machine.path("moved")).unwrap();
-    let Some(_disk) = Disk::mount(&machine.path("home")) else { return };
-    let mut copying = Command::new("cp");
-    assert!(
-        copying.arg("-a").args([machine.path("moved/."), machine.path("home")]).status().unwrap().success()
-    );
+    let Some(_disk) = home_on_a_disk(&machine) else { return };
     machine.says(&["watch", "add", folder.to_str().unwrap()]);
     write(&machine.path("Phone/a.jpg"), &picture(90));
     machine.says(&["sync", "add", "Phone"]);
@@ -105,13 +115,8 @@ fn a_pause_outlasts_a_full_disk_and_a_restart() {
     // The last one that closes the catalog takes what lies beside it away, for which there is no room afterwards.
     fs::create_dir(machine.path("more")).unwrap();
     machine.says(&["watch", "add", "more"]);
-    let filling = machine.path("home/filling");
-    let mut file = fs::File::create(&filling).unwrap();
-    while file.write_all(&[0; 4096]).is_ok() {}
-    drop(file);
-    let log = fs::File::create(machine.path("agent.log")).unwrap();
-    let mut command = machine.command(&["agent", "run", "--no-notifications", "--settle-photos", "100"]);
-    let _agent = Ends(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
+    let filling = fill_home(&machine);
+    let _agent = logged_agent(&machine);
     let said = || fs::read_to_string(machine.path("agent.log")).unwrap();
     let has_started = || said().contains("the agent has started");
     // A log of the database that somebody left behind has room for it to start.
