@@ -1,5 +1,6 @@
 //! A hundred thousand files: the second run beside a bare walk, the whole feed into a new catalog, and a lookup of all tags.
 
+use super::aside::set_aside;
 use super::corpus::Corpus;
 use super::measure::{measure, until_on_disk};
 use super::probe;
@@ -21,7 +22,7 @@ pub(crate) fn measure_many(corpus: &Corpus, work: &Path, runs: usize, figures: &
         let repository = work.join("repository");
         std::fs::create_dir_all(&repository)?;
         one_round(corpus, &source, &repository, figures)?;
-        std::fs::remove_dir_all(&repository)?;
+        set_aside(&repository)?;
     }
     println!("{}", Table::new(figures, corpus));
     for work in ["third run", "feed", "lookup"] {
@@ -29,7 +30,7 @@ pub(crate) fn measure_many(corpus: &Corpus, work: &Path, runs: usize, figures: &
         println!("{} entries, {work}: {:.2} s", corpus.files, seconds.unwrap_or(f64::NAN));
     }
     println!();
-    Ok(std::fs::remove_dir_all(&source)?)
+    set_aside(&source)
 }
 
 /// The run right after the first backup may have more to do than those after it, so a third is measured too.

@@ -2,8 +2,9 @@
 //!
 //! What it prints are ratios of medians, with the seconds behind them, and at the end every goal with what came of it. Nothing here
 //! passes or fails: a figure is looked at by people. Everything runs on 127.0.0.1 and in a folder of its own, which is removed at the
-//! end.
+//! end (`aside.rs` says why not before).
 
+mod aside;
 mod background;
 pub(crate) mod corpus;
 mod growth;

@@ -1,5 +1,7 @@
-//! First backup, second run and restore of one corpus: sides take turns, so that a slow minute of the machine hits all of them.
+//! First backup, second run and restore of one corpus: sides take turns, so that a slow minute of the machine hits all of them, and another begins each
+//! round, so that none always comes behind whoever tires the disk most.
 
+use super::aside::set_aside;
 use super::corpus::{Corpus, same_contents};
 use super::measure::until_on_disk;
 use super::report::{Figures, Table};
@@ -23,9 +25,10 @@ pub(crate) fn measure_corpus(
             // A side that lost something once would always lose it: the first round's restore is compared.
             round.run(work, run == 0)?;
         }
+        sides.rotate_left(1);
     }
     println!("{}", Table::new(figures, corpus));
-    Ok(std::fs::remove_dir_all(&source)?)
+    set_aside(&source)
 }
 
 /// One side's turn.
@@ -57,7 +60,7 @@ impl Round<'_> {
         if let Some(bytes) = self.side.finish()? {
             self.figures.add_server(self.corpus, &name, bytes);
         }
-        std::fs::remove_dir_all(&target)?;
-        Ok(std::fs::remove_dir_all(&repository)?)
+        set_aside(&target)?;
+        set_aside(&repository)
     }
 }

@@ -1,6 +1,7 @@
 //! First backup with thumbnails: how soon the originals are safe, and how long all of it takes, beside the same files without
 //! thumbnails, and beside the codec alone.
 
+use super::aside::set_aside;
 use super::corpus::Corpus;
 use super::measure::{measure_while, until_on_disk};
 use super::probe;
@@ -27,7 +28,7 @@ pub(crate) fn measure_thumbnails(
             let repository = work.join("repository");
             std::fs::create_dir_all(&repository)?;
             one_round(corpus, thumbnails, &source, &repository, figures)?;
-            std::fs::remove_dir_all(&repository)?;
+            set_aside(&repository)?;
         }
         let codec = probe::seconds(&["codec", &source.to_string_lossy()])?;
         figures.add_time(corpus.name, "codec alone", "all thumbnails", codec);
@@ -38,7 +39,7 @@ pub(crate) fn measure_thumbnails(
         println!("{side}: {work} after {:.2} s", seconds.unwrap_or(f64::NAN));
     }
     println!();
-    Ok(std::fs::remove_dir_all(&source)?)
+    set_aside(&source)
 }
 
 fn one_round(

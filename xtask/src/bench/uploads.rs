@@ -1,5 +1,6 @@
 //! The server's memory while many clients send at once.
 
+use super::aside::set_aside;
 use super::probe;
 use super::report::{Figures, Kind};
 use super::sides::{Darkslide, Options, Side};
@@ -27,7 +28,7 @@ pub(crate) fn measure_uploads(work: &Path, divide: usize, runs: usize, figures: 
         if let Some(bytes) = side.finish()? {
             figures.add_server("uploads", &name, bytes);
         }
-        std::fs::remove_dir_all(&repository)?;
+        set_aside(&repository)?;
     }
     let peak = figures.most("uploads", "darkslide", Kind::ServerMemory).unwrap_or(f64::NAN);
     println!(

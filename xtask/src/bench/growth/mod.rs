@@ -7,6 +7,7 @@ mod newcomers;
 
 pub(super) use newcomers::{BESIDE_FEW, BESIDE_MANY, WORK as NEWCOMERS};
 
+use super::aside::set_aside;
 use super::probe;
 use super::report::{Figures, Kind};
 use super::sides::{Account, Server};
@@ -32,7 +33,7 @@ pub(crate) fn measure_growth(work: &Path, divide: usize, runs: usize, figures: &
     for (side, files) in [("small account", SMALL), ("large account", LARGE / divide)] {
         let folder = work.join("growth");
         measure_account(&folder, side, files, runs, figures)?;
-        std::fs::remove_dir_all(&folder)?;
+        set_aside(&folder)?;
     }
     println!("**{} and {} files in an account**\n", SMALL, LARGE / divide);
     println!("| | small | large | large / small |\n|---|---|---|---|");

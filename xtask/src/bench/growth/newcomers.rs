@@ -3,6 +3,7 @@
 //! Both sides are filled by SQL: the server's database, and the catalog of the client, which otherwise would read a million entries first.
 //! The new files are real, and in a folder that nobody has seen.
 
+use super::super::aside::set_aside;
 use super::super::corpus::Corpus;
 use super::super::measure::{measure, until_on_disk};
 use super::super::report::{Figures, Kind};
@@ -41,7 +42,7 @@ pub(super) fn measure_newcomers(
             figures.add_server("growth", side.name, bytes);
         }
     }
-    std::fs::remove_dir_all(&folder)?;
+    set_aside(&folder)?;
     let seconds = |side| figures.median("growth", side, WORK, Kind::Seconds).unwrap_or(f64::NAN);
     let memory = |side| figures.median("growth", side, WORK, Kind::Memory).unwrap_or(f64::NAN) / 1e6;
     println!("**{} more files**\n", Corpus::newcomers(0).title);
@@ -80,7 +81,6 @@ impl Side {
         let backed_up = until_on_disk(&self.folder, || measure(&mut backup).map(Some))?;
         let backed_up = backed_up.context("a backup is always measured")?;
         figures.add_run("growth", self.name, WORK, &backed_up.measured);
-        std::fs::remove_dir_all(&corpus)?;
-        Ok(())
+        set_aside(&corpus)
     }
 }
