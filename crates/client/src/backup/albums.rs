@@ -138,9 +138,12 @@ impl Albums {
                 catch_up(session, catalog, patience).await?;
             }
             for (row, (name, keys)) in there {
+                let made = row.id;
                 let row = agreed(session, catalog, patience, &name, row).await?;
                 for key in keys {
-                    catalog.link_album(&key, row.id).await?;
+                    if row.id != made {
+                        catalog.link_album(&key, row.id).await?;
+                    }
                     self.keep(session, key, &row)?;
                 }
             }

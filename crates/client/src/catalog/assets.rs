@@ -1,12 +1,14 @@
 //! The assets of the folder libraries: what each was when it was last dealt with, and how that ended.
 
 use darkslide_crypto::ContentHash;
+use darkslide_media::probe::micros_of;
 use darkslide_protocol::{FileId, Opaque};
 use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, FromRow, Row, SqliteConnection, sqlite::SqliteRow};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::slice;
+use std::time::SystemTime;
 
 #[cfg(test)]
 use super::absent::{FIRST_SEEN, HOLDERS};
@@ -519,16 +521,12 @@ const ROOTS: &str = "WITH RECURSIVE roots (root) AS (
     UNION ALL SELECT (SELECT min(root) FROM assets WHERE assets.root > roots.root) FROM roots WHERE roots.root IS NOT NULL)
     SELECT root FROM roots WHERE root IS NOT NULL";
 
-/// The columns that are written as they are given.
-const COLUMNS: usize = 19;
+const COLUMNS: usize = 20;
 
 const INSERT: &str =
     "INSERT INTO assets (root, path, size, modified_ns, inode, motion_path, motion_size, motion_modified_ns,
     motion_inode, album_root, album_folder, content_hash, file, state, reason, first_seen, last_seen,
     fails_since, failed_last, recorded_at) VALUES";
-
-/// The present, in whole milliseconds and never earlier than it is.
-const PRESENT: &str = ",CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000 + 1000)";
 
 /// An asset whose content could not be read this time keeps the content that was seen last, and since when: what its owner deleted
 /// from the vault must not come back because of a bad moment of the disk's. One that does not get into the vault keeps what it was there, and
@@ -561,8 +559,10 @@ const OR_UPDATE: &str = "ON CONFLICT (root, path) DO UPDATE SET
     last_seen = excluded.last_seen, recorded_at = excluded.recorded_at";
 
 async fn put_all(connection: &mut SqliteConnection, rows: &[AssetRow]) -> Result<(), CatalogError> {
-    let values = placeholders(COLUMNS).replace(')', PRESENT);
+    let values = placeholders(COLUMNS);
     for chunk in rows.chunks(ROWS) {
+        // Bound and not asked of SQLite, which is slow to prepare rows that are more than values.
+        let recorded_at = micros_of(SystemTime::now());
         let mut query = statement(INSERT, chunk.len(), &values, OR_UPDATE);
         for row in chunk {
             let (motion_path, motion) = match &row.motion {
@@ -588,7 +588,8 @@ async fn put_all(connection: &mut SqliteConnection, rows: &[AssetRow]) -> Result
                 .bind(row.first_seen)
                 .bind(row.last_seen)
                 .bind(row.failing.map(|failing| failing.since))
-                .bind(row.failing.map(|failing| failing.last));
+                .bind(row.failing.map(|failing| failing.last))
+                .bind(recorded_at);
         }
         query.execute(&mut *connection).await?;
     }
