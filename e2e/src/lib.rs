@@ -8,6 +8,7 @@
     reason = "this crate is the tests' own: an expectation that does not hold fails the test right there"
 )]
 
+pub mod absent;
 pub mod bitmap;
 pub mod damage;
 pub mod engine;

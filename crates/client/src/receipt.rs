@@ -12,7 +12,6 @@ use darkslide_media::probe::micros_of;
 use darkslide_protocol::FileId;
 use darkslide_protocol::limits::RECEIPT_BYTES;
 use darkslide_protocol::receipt::{ObjectKind, ObjectReceipt, Receipt, ReceiptRequest, Verdict};
-use http::StatusCode;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
@@ -70,7 +69,7 @@ pub(crate) async fn receipts_of(
     while !left.is_empty() && fruitless < FRUITLESS_MAX {
         let request = ReceiptRequest { file_ids: next_files(&left), earlier: Vec::new() };
         let answer = match session.api.receipts(&request).await {
-            Err(failure) if failure.status() == Some(StatusCode::NOT_FOUND) => return Ok(None),
+            Err(failure) if failure.is_missing() => return Ok(None),
             answer => answer?,
         };
         let before = left.len();

@@ -1,16 +1,25 @@
-//! Behind a proxy that takes small requests only: pictures go in smaller batches, and what alone is too large for one in pieces.
+//! Behind a proxy that takes small requests only: pictures go in smaller batches, and what alone is too large for one in pieces. And behind one that
+//! answers in its server's place.
 
 use crate::edits::{edit, taken};
+use crate::interrupted::{SENT_TWICE_MAX, run, stopped_after};
 use crate::scene::{Scene, picture, settings};
 use darkslide_client::backup::standing::Agent;
 use darkslide_client::backup::{BackupReport, backup, explain};
 use darkslide_client::event::Events;
+use darkslide_client::feed;
 use darkslide_client::library::AlbumRule;
+use darkslide_client::session::Session;
 use darkslide_client::thumbnail::Thumbnailer;
 use darkslide_client::trash::trash_files;
+use darkslide_client::verify::{VerifyScope, verify};
 use darkslide_client::versions::list_versions;
+use darkslide_crypto::ContentHash;
+use darkslide_crypto::stream::ciphertext_len;
+use darkslide_e2e::absent::AbsentProxy;
 use darkslide_e2e::bitmap::bitmap;
 use darkslide_e2e::narrow::NarrowProxy;
+use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -85,22 +94,89 @@ async fn what_a_proxy_refuses_in_any_size_is_blocked_alone() {
     assert!(told.contains("refused a request of") && told.contains("client_max_body_size"), "{told}");
 }
 
-/// Passes everything on, and writes the date of every answer anew.
-async fn carry(mut client: TcpStream, mut server: TcpStream) {
-    const MARK: &[u8] = b"\r\ndate: ";
-    const DATE: &[u8] = b"Thu, 01 Jan 2099 00:00:00 GMT";
+/// Once, what had been sent of a large video was thrown away when a proxy said that there was no such upload, because the server was being started.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_has_lost_its_server_costs_nothing_that_was_sent() {
+    const LARGE: usize = 64_000_000;
+    let scene = Scene::new().await;
+    scene.write("large.jpg", &picture(1, LARGE));
+    let proxy = AbsentProxy::start(&scene.server.base(), 40_000_000, 3).await;
+    let session = scene.through(&proxy.base());
+    let report = run(&scene, &session, &Events::silent(), &CancellationToken::new()).await;
+    assert_eq!((report.uploaded, report.failed.len(), proxy.answers_left()), (1, 0, 0), "{report:?}");
+    let (up, len) = (proxy.bytes_up(), ciphertext_len(LARGE as u64).unwrap());
+    assert!(up < len + SENT_TWICE_MAX, "{up} bytes went up of {len}");
+    scene.verify_all(1).await;
+}
+
+/// One that writes its own page in the place of each error says what the server says.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_the_server_forgot_is_begun_anew_behind_a_proxy_with_pages_of_its_own() {
+    let scene = Scene::new().await;
+    let bytes = picture(1, 64_000_000);
+    scene.write("large.jpg", &bytes);
+    stopped_after(&scene, &scene.session, 20_000_000).await;
+    let row = scene.catalog.resumable_upload(&ContentHash::of(&bytes)).await.unwrap().unwrap();
+    scene.session.api.terminate_upload(&row.upload).await.unwrap();
+    let (session, _proxy) = behind(&scene, rewrite_errors).await;
+    let report = run(&scene, &session, &Events::silent(), &CancellationToken::new()).await;
+    assert_eq!((report.uploaded, report.failed.len()), (1, 0), "{report:?}");
+    scene.verify_all(1).await;
+}
+
+/// All pictures were sent again, because a proxy had said that they were not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_proxy_says_in_its_server_s_place_is_no_damage() {
+    let scene = Scene::new().await;
+    for seed in 1..4 {
+        scene.write(&format!("{seed}.jpg"), &picture(seed, 5000));
+    }
+    scene.back_up().await;
+    let proxy = AbsentProxy::start(&scene.server.base(), u64::MAX, u64::MAX).await;
+    let session = scene.through(&proxy.base());
+    feed::pull(&session, &scene.catalog).await.unwrap();
+    proxy.lose();
+    let summary = verify(&session, &scene.catalog, VerifyScope::Everything, &Events::silent()).await.unwrap();
+    assert_eq!((summary.intact, summary.failed.len()), (0, 3));
+    assert!(summary.failed.iter().all(|failure| !failure.damaged), "{:?}", summary.failed);
+    assert_eq!(scene.catalog.damaged_files().await.unwrap(), []);
+    assert_eq!(scene.back_up().await.bytes_sent, 0);
+}
+
+/// What a proxy does to each piece of an answer. The lengths stay.
+type Rewrite = fn(&mut [u8]);
+
+/// Another date in every answer.
+fn rewrite_dates(answer: &mut [u8]) {
+    replace(answer, b"\r\ndate: ", b"Thu, 01 Jan 2099 00:00:00 GMT");
+}
+
+/// What is not there is told in the proxy's own words: neither as JSON, nor with the server's time.
+fn rewrite_errors(answer: &mut [u8]) {
+    if answer.starts_with(b"HTTP/1.1 404 ") {
+        replace(answer, b"content-type: ", b"text/html;x=\"yy\"");
+        replace(answer, b"darkslide-tim", b"x");
+    }
+}
+
+/// Writes over what comes behind a mark, in whatever case that is.
+fn replace(answer: &mut [u8], mark: &[u8], with: &[u8]) {
+    let at = answer.windows(mark.len()).position(|window| window.eq_ignore_ascii_case(mark));
+    if let Some(at) = at {
+        answer[at + mark.len()..][..with.len()].copy_from_slice(with);
+    }
+}
+
+/// Passes everything on, and rewrites the answers.
+async fn carry(mut client: TcpStream, mut server: TcpStream, rewrite: Rewrite) {
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = server.split();
     let up = tokio::io::copy(&mut from_client, &mut to_server);
     let down = async {
         let mut answer = vec![0; 1 << 16];
         while let Ok(count @ 1..) = from_server.read(&mut answer).await {
-            let bytes = &mut answer[..count];
-            let at = bytes.windows(MARK.len()).position(|window| window.eq_ignore_ascii_case(MARK));
-            if let Some(at) = at {
-                bytes[at + MARK.len()..][..DATE.len()].copy_from_slice(DATE);
-            }
-            if to_client.write_all(bytes).await.is_err() {
+            rewrite(&mut answer[..count]);
+            if to_client.write_all(&answer[..count]).await.is_err() {
                 break;
             }
         }
@@ -108,11 +184,8 @@ async fn carry(mut client: TcpStream, mut server: TcpStream) {
     tokio::select! { _ = up => {}, () = down => {} }
 }
 
-/// Once, what was deleted came back where a proxy's clock was ahead.
-/// Shows E9.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_s_clock_brings_nothing_back_that_was_deleted() {
-    let scene = Scene::new().await;
+/// The account as it is seen through a proxy that rewrites answers, which ends with what comes beside it.
+async fn behind(scene: &Scene, rewrite: Rewrite) -> (Arc<Session>, JoinSet<()>) {
     let server = scene.server.base().strip_prefix("http://").unwrap().to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let session = scene.through(&format!("http://{}", listener.local_addr().unwrap()));
@@ -120,15 +193,19 @@ async fn a_proxy_s_clock_brings_nothing_back_that_was_deleted() {
     task.spawn(async move {
         let mut connections = JoinSet::new();
         while let Ok((client, _)) = listener.accept().await {
-            connections.spawn(carry(client, TcpStream::connect(&server).await.unwrap()));
+            connections.spawn(carry(client, TcpStream::connect(&server).await.unwrap(), rewrite));
         }
     });
-    let back_up = async || {
-        let (session, roots) = (std::sync::Arc::clone(&session), [scene.pictures()]);
-        let (events, stop) = (Events::silent(), CancellationToken::new());
-        let settings = settings(AlbumRule::PerRoot);
-        backup(session, scene.catalog.clone(), &roots, &settings, &events, &stop).await.unwrap()
-    };
+    (session, task)
+}
+
+/// Once, what was deleted came back where a proxy's clock was ahead.
+/// Shows E9.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_s_clock_brings_nothing_back_that_was_deleted() {
+    let scene = Scene::new().await;
+    let (session, _proxy) = behind(&scene, rewrite_dates).await;
+    let back_up = async || run(&scene, &session, &Events::silent(), &CancellationToken::new()).await;
     scene.write("a.jpg", &picture(1, 5000));
     assert_eq!(back_up().await.uploaded, 1);
     let file = scene.vault().await[0].id;

@@ -38,6 +38,7 @@ impl Api {
             code: Some(problem.code),
             message: problem.detail,
             is_own: true,
+            lacks_time: false,
             retry_after: None,
             conflicts: None,
         };

@@ -172,17 +172,27 @@ impl Api {
             .header("X-Client-Version", env!("CARGO_PKG_VERSION"));
         let asked = Instant::now();
         let response = request.send().await.map_err(|error| self.unreachable(attempt, error))?;
-        if let Some(told) = ToldTime::of(&response, asked) {
+        let told = ToldTime::of(&response, asked);
+        if let Some(told) = told {
             self.remember_time(told);
         }
+        // Whoever has told its time once does so with every answer.
+        let lacks_time = self.tells_its_time() && told.is_none_or(|told| !told.is_own());
         let status = response.status();
-        if status.is_success() || status.is_redirection() {
+        let is_answer = status.is_success() && !(lacks_time && is_page(&response));
+        if is_answer || status.is_redirection() {
             return Ok(response);
         }
-        Err(self.refused(attempt, status, response).await)
+        Err(self.refused(attempt, status, response, lacks_time).await)
     }
 
-    async fn refused(&self, attempt: &'static str, status: StatusCode, mut response: Response) -> ApiFailure {
+    async fn refused(
+        &self,
+        attempt: &'static str,
+        status: StatusCode,
+        mut response: Response,
+        lacks_time: bool,
+    ) -> ApiFailure {
         let (retry_after, headers) = (retry_after(&response), response.headers().clone());
         let mut body = Vec::new();
         // A refusal whose text is lost is still that refusal.
@@ -192,7 +202,10 @@ impl Api {
                 Ok(None) | Err(_) => break,
             }
         }
-        let refusal = Refusal::read(status, &headers, &body, retry_after);
+        let mut refusal = Refusal::read(status, &headers, &body, retry_after, lacks_time);
+        if refusal.may_be_rewritten() && self.was_said_by_server().await {
+            refusal.lacks_time = false;
+        }
         self.failure(attempt, Reason::Refused { refusal })
     }
 
@@ -232,6 +245,12 @@ impl Api {
 fn asked_to_wait(failure: &ApiFailure) -> Duration {
     let asked = failure.refusal().and_then(|refusal| refusal.retry_after).unwrap_or_default();
     asked.min(RETRY_AFTER_MAX)
+}
+
+/// Whether an answer is for people, as none of the server's is.
+fn is_page(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("text/html"))
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {

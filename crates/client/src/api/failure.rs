@@ -67,6 +67,8 @@ pub struct Refusal {
     /// Whether it is said as servers of this API say it. Otherwise something on the way to the server refused, such as a proxy or the
     /// sign-in page of a hotel.
     pub is_own: bool,
+    /// Whether the server itself would have told its time with it, as it does with every answer, and nothing else says that it is the server's.
+    pub lacks_time: bool,
     /// How long the server asks to be left alone.
     pub retry_after: Option<Duration>,
     /// What is not as this client has seen it, when the call was conditional.
@@ -80,6 +82,7 @@ impl Refusal {
         headers: &HeaderMap,
         body: &[u8],
         retry_after: Option<Duration>,
+        lacks_time: bool,
     ) -> Self {
         let parsed = serde_json::from_slice::<ErrorBody>(body).ok();
         let (code, message) = match parsed {
@@ -87,7 +90,7 @@ impl Refusal {
             None => (None, clipped_text(body)),
         };
         let conflicts = serde_json::from_slice(body).ok();
-        Self { status, code, message, is_own: is_own(headers, body), retry_after, conflicts }
+        Self { status, code, message, is_own: is_own(headers, body), lacks_time, retry_after, conflicts }
     }
 }
 
@@ -105,9 +108,21 @@ fn is_own(headers: &HeaderMap, body: &[u8]) -> bool {
 }
 
 impl Refusal {
-    /// Whether something on the way to the server wants a sign-in (401). It says nothing of the session: the server was not reached.
+    /// Whether something on the way to the server answered in its place, which was not reached: it wants a sign-in (401), has lost the way to
+    /// a server that is started anew (404, 410), or shows a page instead of what was asked for. It says nothing of the session, nor of what
+    /// the server has.
     fn is_by_another(&self) -> bool {
-        self.status == StatusCode::UNAUTHORIZED && !self.is_own
+        let is_elsewhere = match self.status {
+            StatusCode::UNAUTHORIZED => true,
+            StatusCode::NOT_FOUND | StatusCode::GONE => self.lacks_time,
+            status => self.lacks_time && status.is_success(),
+        };
+        is_elsewhere && !self.is_own
+    }
+
+    /// Whether it may be the server's all the same, written anew by something on the way.
+    pub(super) fn may_be_rewritten(&self) -> bool {
+        matches!(self.status, StatusCode::NOT_FOUND | StatusCode::GONE) && self.is_by_another()
     }
 
     /// Whether the server could not store because its own disk is full.
@@ -162,9 +177,13 @@ fn bad_certificate(cause: &str) -> Option<&'static str> {
 
 fn explain(refusal: &Refusal) -> String {
     let advice = match refusal.status.as_u16() {
-        401 if !refusal.is_own => {
+        401 if refusal.is_by_another() => {
             "something on the way to it wants a sign-in of its own, such as a proxy or the page of a hotel; this goes on by itself when the \
              server answers"
+        }
+        _ if refusal.is_by_another() => {
+            "something on the way to it answered in its place, such as a proxy whose server is being started, or the page of a hotel; this \
+             goes on by itself when the server answers"
         }
         401 => "you are not signed in there (any more), or the password or code is wrong",
         402 => "the account has no plan with that server",
@@ -187,9 +206,9 @@ fn explain(refusal: &Refusal) -> String {
 }
 
 impl ApiFailure {
-    /// The status of a refusal; `None` when there was no answer, or an unusable one.
+    /// The status of the server's refusal; `None` when there was no answer of its own, or an unusable one.
     pub fn status(&self) -> Option<StatusCode> {
-        self.refusal().map(|refusal| refusal.status)
+        self.refusal().filter(|refusal| !refusal.is_by_another()).map(|refusal| refusal.status)
     }
 
     /// The stock code of a refusal (`darkslide_protocol::error::code`).
@@ -283,7 +302,7 @@ mod tests {
     fn refused(status: u16, body: &str) -> ApiFailure {
         let status = StatusCode::from_u16(status).unwrap();
         let headers = [(header::CONTENT_TYPE, "application/json; charset=utf-8".parse().unwrap())];
-        let refusal = Refusal::read(status, &headers.into_iter().collect(), body.as_bytes(), None);
+        let refusal = Refusal::read(status, &headers.into_iter().collect(), body.as_bytes(), None, false);
         ApiFailure {
             server: "photos.example".into(),
             attempt: "list the collections",
@@ -316,7 +335,7 @@ mod tests {
         let said = |kind: Option<&str>, body: &str| {
             let kind = kind.map(|kind| (header::CONTENT_TYPE, kind.parse().unwrap()));
             let headers = kind.into_iter().collect();
-            let refusal = Refusal::read(StatusCode::UNAUTHORIZED, &headers, body.as_bytes(), None);
+            let refusal = Refusal::read(StatusCode::UNAUTHORIZED, &headers, body.as_bytes(), None, false);
             let reason = Reason::Refused { refusal };
             ApiFailure { server: "photos.example".into(), attempt: "list the collections", reason }
         };
@@ -342,6 +361,33 @@ mod tests {
             let failure = said(kind, body);
             let told = [failure.is_signed_out(), !failure.is_transient(), !failure.is_unreachable()];
             assert_eq!(told, [is_own; 3], "{kind:?} {body}");
+        }
+    }
+
+    /// Once, an upload was begun anew, and a picture was taken for lost, upon what a proxy said whose server was just being started.
+    #[test]
+    fn only_the_server_itself_says_what_it_does_not_have() {
+        let (json, page) = ("application/json", "text/plain; charset=utf-8");
+        for (status, kind, body, lacks_time, is_missing, is_elsewhere) in [
+            (404, json, "{}", true, true, false),
+            (404, json, "", false, true, false),
+            (404, page, "404 page not found", true, false, true),
+            (410, "text/html", "<html>Gone</html>", true, false, true),
+            // A server of others, or an earlier one of ours: nobody can tell.
+            (404, page, "404 page not found", false, true, false),
+            (200, "text/html", "<html>Welcome to the hotel</html>", true, false, true),
+            (403, "text/html", "<html>Forbidden</html>", true, false, false),
+            (413, "text/html", "<html>Too large</html>", true, false, false),
+        ] {
+            let headers = [(header::CONTENT_TYPE, kind.parse().unwrap())].into_iter().collect();
+            let status_code = StatusCode::from_u16(status).unwrap();
+            let refusal = Refusal::read(status_code, &headers, body.as_bytes(), None, lacks_time);
+            let reason = Reason::Refused { refusal };
+            let failure = ApiFailure { server: "photos.example".into(), attempt: "send a file", reason };
+            let told = (failure.is_missing(), failure.is_transient(), failure.is_unreachable());
+            assert_eq!(told, (is_missing, is_elsewhere, is_elsewhere), "{status} {body}");
+            assert_eq!(failure.status().is_none(), is_elsewhere);
+            assert_eq!(failure.to_string().contains("goes on by itself"), is_elsewhere, "{failure}");
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod batch;
+mod between;
 mod call;
 mod changes;
 mod collections;
@@ -168,6 +169,8 @@ pub struct Limits {
     pub first_delay: Duration,
     /// The longest wait between two repetitions.
     pub longest_delay: Duration,
+    /// How long a server that says nothing of itself is taken for one without extensions.
+    pub unknown_for: Duration,
     /// A PEM file of certificate authorities to trust besides the system's: for servers at home that signed
     /// their own certificate.
     pub extra_authorities: Option<PathBuf>,
@@ -181,6 +184,7 @@ impl Default for Limits {
             retries: 4,
             first_delay: Duration::from_millis(500),
             longest_delay: Duration::from_secs(20),
+            unknown_for: Duration::from_mins(1),
             extra_authorities: None,
         }
     }
@@ -223,8 +227,12 @@ struct Inner {
     uploads: reqwest::Client,
     token: Option<HeaderValue>,
     limits: Limits,
-    /// What the server said of itself; none if it knows no extensions.
-    info: OnceCell<Option<ServerInfo>>,
+    /// What the server said of itself.
+    info: OnceCell<ServerInfo>,
+    /// When it last said nothing of itself.
+    said_nothing: Mutex<Option<Instant>>,
+    /// Since when it answers, while something on the way says that what is asked for is not there.
+    answers_since: Mutex<Option<Instant>>,
     /// What its clock said in its latest answer.
     time: Arc<Mutex<Option<ToldTime>>>,
 }
@@ -246,6 +254,8 @@ impl Api {
             token,
             limits,
             info: OnceCell::new(),
+            said_nothing: Mutex::default(),
+            answers_since: Mutex::default(),
             time: Arc::default(),
         })))
     }
@@ -259,6 +269,8 @@ impl Api {
             token: Some(token_header(token)),
             limits: self.0.limits.clone(),
             info: self.0.info.clone(),
+            said_nothing: Mutex::default(),
+            answers_since: Mutex::default(),
             time: Arc::clone(&self.0.time),
         }))
     }
@@ -272,6 +284,11 @@ impl Api {
     /// Between which times the present lies by the server's clock, µs since the epoch. Nothing where the server has not just said it itself.
     pub(crate) fn server_present(&self) -> Option<RangeInclusive<i64>> {
         self.told_time()?.present()
+    }
+
+    /// Whether the server itself has told its time before: one of an earlier release, or of others, does not.
+    fn tells_its_time(&self) -> bool {
+        self.told_time().is_some_and(|told| told.is_own())
     }
 
     fn told_time(&self) -> Option<ToldTime> {

@@ -46,6 +46,11 @@ impl ToldTime {
         Some(Self { time: own.or_else(date)?, is_own: own.is_some(), asked, answered, answered_at })
     }
 
+    /// Whether the server itself says so.
+    pub(super) fn is_own(&self) -> bool {
+        self.is_own
+    }
+
     /// The one of the two that is to be remembered: the later, but for one that is not the server's own.
     pub(super) fn after(self, before: Option<Self>) -> Self {
         before.filter(|before| before.is_own && !self.is_own).unwrap_or(self)

@@ -61,6 +61,7 @@ mod tests {
             code: code.map(str::to_owned),
             message: Some("<html>".to_owned()),
             is_own: code.is_some(),
+            lacks_time: false,
             retry_after: None,
             conflicts: None,
         };
