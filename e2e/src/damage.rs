@@ -2,6 +2,7 @@
 
 use crate::process::ServerProcess;
 use darkslide_protocol::FileId;
+use darkslide_server::objects::Digest;
 use std::path::PathBuf;
 
 /// What of a file.
@@ -19,6 +20,17 @@ pub async fn flip(server: &ServerProcess, file: FileId, object: Object) {
     let mut bytes = std::fs::read(&blob).unwrap();
     bytes[offset + length / 2] ^= 1;
     std::fs::write(blob, bytes).unwrap();
+}
+
+/// Turns a byte of an original over, and has the server take that for what was uploaded.
+pub async fn forge(server: &ServerProcess, file: FileId) {
+    flip(server, file, Object::Original).await;
+    let (blob, offset, length) = stretch(server, file, Object::Original).await;
+    let bytes = std::fs::read(&blob).unwrap();
+    let digest = Digest::of(&bytes[offset..offset + length]).to_string();
+    let pool = sqlx::SqlitePool::connect(server.database_url()).await.unwrap();
+    let text = "UPDATE objects SET digest = $1 WHERE key = (SELECT file_object FROM files WHERE id = $2)";
+    sqlx::query(text).bind(digest).bind(file.0).execute(&pool).await.unwrap();
 }
 
 /// Removes the blob that an original lies in, with all else that does.

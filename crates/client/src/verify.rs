@@ -130,6 +130,18 @@ async fn remember(
     catalog.record_looked_at(&[subject.looked_at(damage)], micros_of(SystemTime::now())).await
 }
 
+/// Looks at a file once more, and remembers what is so of it now. Fails where nobody can tell.
+pub(crate) async fn look_again(session: &Session, catalog: &Catalog, row: FileRow) -> Result<(), VaultError> {
+    for subject in subjects_of(session, catalog, vec![row]).await? {
+        let result = match check(session, &subject, &Events::silent()).await {
+            Err(ContentError::Api(failure)) => return Err(failure.into()),
+            result => result,
+        };
+        remember(session, catalog, &BTreeSet::from([subject.row.id]), &subject, &result).await?;
+    }
+    Ok(())
+}
+
 fn outcome(result: &Result<(), ContentError>) -> Outcome {
     match result {
         Ok(()) => Outcome::Verified,

@@ -14,7 +14,7 @@ use darkslide_client::receipt::{ReceiptSummary, ask_for_receipts};
 use darkslide_client::verify::{VerifyScope, VerifySummary, verify};
 use darkslide_client::versions::list_versions;
 use darkslide_e2e::bitmap::bitmap;
-use darkslide_e2e::damage::{Object, flip, lose};
+use darkslide_e2e::damage::{Object, flip, forge, lose};
 
 impl Scene {
     async fn verified(&self) -> VerifySummary {
@@ -272,13 +272,8 @@ async fn what_a_download_found_damaged_stays_here_until_it_was_sent_again() {
     let path = scene.write("a.jpg", &picture(1, 5000));
     scene.back_up().await;
     let row = scene.file("a.jpg").await;
-    let found = LookedAt {
-        file: row.id,
-        object_header: row.object_header.clone(),
-        thumbnail_header: row.thumbnail_header.clone(),
-        damage: Some((Part::Original, "hashMismatch")),
-    };
-    scene.catalog.record_looked_at(&[found], 1).await.unwrap();
+    forge(&scene.server, row.id).await;
+    assert_eq!(scene.verified().await.failed.len(), 1);
     assert_eq!(scene.said_by_server().await.vouched_for, 1);
     assert_eq!(candidates(&scene).await, []);
     assert_eq!(scene.known().await.len(), 1);
@@ -291,4 +286,26 @@ async fn what_a_download_found_damaged_stays_here_until_it_was_sent_again() {
     assert!(path.exists());
     assert_eq!(scene.back_up().await.mended, 1);
     assert_eq!(candidates(&scene).await.len(), 1);
+}
+
+/// The line had made something else of it, and everything that was looked at over it was sent again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_download_finds_whole_is_not_sent() {
+    let scene = Scene::new().await;
+    scene.write("a.jpg", &picture(1, 5000));
+    scene.back_up().await;
+    let row = scene.file("a.jpg").await;
+    let found = LookedAt {
+        file: row.id,
+        object_header: row.object_header.clone(),
+        thumbnail_header: row.thumbnail_header.clone(),
+        damage: Some((Part::Original, "altered")),
+    };
+    scene.catalog.record_looked_at(&[found], 1).await.unwrap();
+    assert_eq!(scene.said_by_server().await.vouched_for, 1);
+    assert_eq!((scene.known().await.len(), candidates(&scene).await.len()), (1, 0));
+    let report = scene.back_up().await;
+    assert_eq!((report.uploaded, report.mended, report.bytes_sent), (0, 0, 0), "{report:?}");
+    assert_eq!((scene.known().await.len(), candidates(&scene).await.len()), (0, 1));
+    scene.nothing_is_done().await;
 }

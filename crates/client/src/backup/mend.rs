@@ -1,7 +1,8 @@
 //! What is known to be damaged on the server is sent again by whoever has it: an asset whose content is exactly that of the file becomes what the file
 //! is, under the same number and content tag, in the same albums, with the same name and dates.
 //!
-//! The server is asked first whether it still is so. Only an original that was read whole and hashed goes; files of others are theirs to mend.
+//! The server is asked first whether it still is so, and where it knows of no damage, what a download found is looked for by another one: the line, or
+//! what stands on it, may have made that of the bytes. Only an original that was read whole and hashed goes; files of others are theirs to mend.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use crate::event::Events;
 use crate::feed;
 use crate::keys::{file_key, stream_header};
 use crate::receipt::receipts_of;
-use crate::verify::subjects_of;
+use crate::verify::{look_again, subjects_of};
 
 /// How long the thumbnail that a file has is waited for: where it does not come, one is made.
 const THUMBNAIL_AT_MOST: Duration = Duration::from_secs(20);
@@ -49,7 +50,9 @@ impl Run {
     /// is settled as any other then.
     pub(super) async fn mend(&self, job: &Job) -> Result<Option<Mended>, AssetError> {
         let Some(damaged) = self.damaged(job).await? else { return Ok(None) };
-        self.ask_again(&damaged.row).await?;
+        if !self.says_damaged(&damaged.row).await? {
+            self.look_again(&damaged.row).await?;
+        }
         let Some(damaged) = self.damaged(job).await? else { return Ok(None) };
         let row = &damaged.row;
         let collection = self.collection_key(row.collection).await?;
@@ -97,13 +100,24 @@ impl Run {
         Ok(row.map(|row| Damaged { row, version }))
     }
 
-    /// Has the server look at its copy once more: whoever runs it may have brought it back. It is also how it learns of what a download found.
-    async fn ask_again(&self, row: &FileRow) -> Result<(), AssetError> {
+    /// Has the server look at its copy once more, and tells whether it says that it is damaged: whoever runs it may have brought it back. It is also how
+    /// it learns of what a download found.
+    async fn says_damaged(&self, row: &FileRow) -> Result<bool, AssetError> {
         let ask = || async {
             let subjects = subjects_of(&self.session, &self.catalog, vec![row.clone()]).await?;
             Ok(receipts_of(&self.session, &self.catalog, subjects, &Events::silent()).await?)
         };
-        self.patience.persist(ask).await.map(drop)
+        let said = self.patience.persist(ask).await?;
+        Ok(said.is_some_and(|(said, _)| said.failed.iter().any(|failed| failed.damaged)))
+    }
+
+    /// Downloads what is still known to be damaged once more. A video of gigabytes takes its time; sending it again takes more.
+    async fn look_again(&self, row: &FileRow) -> Result<(), AssetError> {
+        if self.catalog.damage_of(row.id).await?.is_none() {
+            return Ok(());
+        }
+        let look = || async { Ok(look_again(&self.session, &self.catalog, row.clone()).await?) };
+        self.patience.persist(look).await
     }
 
     /// The thumbnail that the file has, if it is whole and comes soon.
