@@ -137,8 +137,38 @@ async fn a_thumbnail_is_never_made_of_another_content() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thumbnail_waits_for_the_disk_that_its_picture_is_on() {
     let scene = Scene::new().await;
-    scene.write("a.bmp", &bitmap(12, 1));
+    scene.write("other.bmp", &bitmap(12, 2));
+    let copy = scene.write("a.bmp", &bitmap(12, 1));
     sent_and_due(&scene, "a.bmp", Path::new("/no/such/disk")).await;
+    std::fs::remove_file(copy).unwrap();
     assert_eq!(scene.back_up().await.thumbnails_left, 1);
     assert_eq!(scene.due().await, 1);
+}
+
+/// Once, it had none for ever: it was taken for deleted, or waited for a folder that was gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_moved_before_its_thumbnail_is_made_has_one() {
+    for (from, moved, to) in [
+        ("a.bmp", ("a.bmp", "b.bmp"), "b.bmp"),
+        ("a.bmp", ("a.bmp", "deep/a.bmp"), "deep/a.bmp"),
+        ("trip/a.bmp", ("trip", "journey"), "journey/a.bmp"),
+    ] {
+        let scene = Scene::new().await;
+        scene.write("other.bmp", &bitmap(12, 9));
+        scene.write("deep/other.bmp", &bitmap(12, 8));
+        scene.write(from, &bitmap(12, 1));
+        let sent = sent_and_due(&scene, from, &scene.pictures()).await;
+        let before = scene.thumbnail(&sent).await;
+        let path = |name: &str| scene.pictures().join(name);
+        std::fs::rename(path(moved.0), path(moved.1)).unwrap();
+        let report = scene.back_up().await;
+        assert_eq!(
+            (report.uploaded, report.thumbnails_left, report.placeholders),
+            (0, 0, 0),
+            "{to}: {report:?}"
+        );
+        let row = scene.vault().await.into_iter().find(|row| row.id == sent.id).unwrap();
+        assert_ne!(scene.thumbnail(&row).await, before, "{to}");
+        assert!(scene.catalog.asset(&raw(&scene.pictures()), to.as_bytes()).await.unwrap().is_some());
+    }
 }

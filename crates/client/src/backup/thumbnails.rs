@@ -1,8 +1,8 @@
 //! Thumbnails follow: a picture goes into the vault with the placeholder, so as to be safe early, and its thumbnail comes after it.
 //!
 //! What is due stands in the catalog, so that a run that was killed leaves nothing behind that the next one does not do. Thumbnails
-//! are made from the file on this device while it is the one that was sent; where that is over, or no decoder reads it, the file is
-//! marked as having none. Nothing here stops a backup.
+//! are made from the file on this device while it is the one that was sent, wherever it was moved to; where that is over, or no decoder reads it, the
+//! file is marked as having none. Nothing here stops a backup.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::Path;
@@ -26,7 +26,7 @@ use super::batch::{SealedObject, append_record};
 use super::error::AssetError;
 use super::identify::{Surroundings, subject_of};
 use super::run::Run;
-use crate::catalog::{CatalogError, DueRow, DueThumbnail, FileRow, SentThumbnail};
+use crate::catalog::{AssetState, CatalogError, DueRow, DueThumbnail, FileRow, SentThumbnail};
 use crate::event::Event;
 use crate::keys::file_key;
 use crate::library::device::{AssetId, AssetKind};
@@ -69,6 +69,8 @@ enum Made {
     Jpeg(Vec<u8>, FileKey),
     /// There will never be one.
     Never,
+    /// What it is to be made of is not where it was: it was moved, deleted, or is something else by now.
+    Gone,
     /// The file is not what it was to be a thumbnail of any more, or is gone: another device, or another thumbnail, has the say.
     Over,
     /// The file is in the trash, or cannot be looked at: it, or its disk, may be back in another run.
@@ -173,7 +175,40 @@ async fn make_in_turn(
     if let Some(original) = original_of(&due) {
         due.row.original = Some(original);
     }
-    Ok((make(run, &due, &keys).await?, due.row))
+    match make(run, &due, &keys).await? {
+        here @ (Made::Gone | Made::NotNow) if !due.memberships.is_empty() => {
+            make_elsewhere(run, due, &keys, matches!(here, Made::NotNow)).await
+        }
+        made => Ok((made, due.row)),
+    }
+}
+
+/// Makes it of another copy that this device has: most often the picture was moved since. `may_return` is whether what was looked for may be back in
+/// another run.
+async fn make_elsewhere(
+    run: &Run,
+    due: DueThumbnail,
+    keys: &HashMap<CollectionId, CollectionKey>,
+    mut may_return: bool,
+) -> Result<(Made, DueRow), AssetError> {
+    let place = (&due.row.root, &due.row.path);
+    for holder in run.catalog.holders(due.row.file).await? {
+        let asset = holder.asset;
+        let is_there =
+            asset.state == AssetState::BackedUp && !holder.is_absent && holder.is_listed != Some(false);
+        if !is_there || (&asset.root, &asset.path) == place {
+            continue;
+        }
+        let row = DueRow { root: asset.root.clone(), path: asset.path.clone(), ..due.row.clone() };
+        let mut there = DueThumbnail { row, memberships: due.memberships.clone(), asset: Some(asset) };
+        there.row.original = original_of(&there).or(there.row.original);
+        match make(run, &there, keys).await? {
+            Made::Gone => {}
+            Made::NotNow => may_return = true,
+            made => return Ok((made, there.row)),
+        }
+    }
+    Ok((if may_return { Made::NotNow } else { Made::Never }, due.row))
 }
 
 /// What the file is, if that is what this device has: also where it was sent anew since, and where nobody wrote down what was sent.
@@ -192,7 +227,7 @@ async fn send_all(run: &Run, mut made: mpsc::Receiver<(Made, DueRow)>) -> Result
         {
             match made {
                 Made::Jpeg(jpeg, key) => ready.sealed.push(Sealed::new(row, &jpeg, &key)),
-                Made::Never => ready.never.push(row),
+                Made::Never | Made::Gone => ready.never.push(row),
                 Made::Over => ready.over.push(row),
                 Made::NotNow => {}
             }
@@ -249,7 +284,7 @@ async fn make(
     };
     let Some(original) = &row.original else { return Ok(Made::Over) };
     let Some(asset) = asset.clone().filter(|asset| asset.file == Some(row.file)) else {
-        return Ok(Made::Never);
+        return Ok(Made::Gone);
     };
     if *original != membership.object_header {
         // This device's own edit, which the feed has not told yet, or another's: the vault knows.
@@ -259,7 +294,7 @@ async fn make(
             Some(_) => {}
         }
     } else if asset.content_hash != membership.content_hash {
-        return Ok(Made::Never);
+        return Ok(Made::Gone);
     }
     let Some(album) = keys.get(&membership.collection) else { return Ok(Made::NotNow) };
     let Ok(key) = file_key(album, membership) else { return Ok(Made::NotNow) };
@@ -287,7 +322,7 @@ async fn make(
         (Err(_), true) => return Ok(Made::NotNow),
         // Renamed, or deleted: the folder's next pass tells.
         (Err(_), false) if run.catalog.is_agreed_on(&row.root, &row.path).await? => return Ok(Made::NotNow),
-        _ => return Ok(Made::Never),
+        _ => return Ok(Made::Gone),
     };
     let (path, entry) = (subject.path.clone(), subject.entry.clone());
     let Some(jpeg) = run.settings.thumbnailer.make(subject).await else { return Ok(Made::Never) };
