@@ -8,6 +8,7 @@ use darkslide_protocol::{AccountId, FileId, Opaque};
 use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _, SqliteConnection};
+use std::collections::HashSet;
 
 use super::{AssetPlace, Catalog, CatalogError, FileRow};
 use crate::folder::reconcile::RelativePath;
@@ -87,8 +88,15 @@ impl Catalog {
         now: i64,
         is_said_by_server: bool,
     ) -> Result<(), CatalogError> {
+        if looked.is_empty() {
+            return Ok(());
+        }
         let mut transaction = self.write().await?;
-        for one in looked {
+        let text = "SELECT file FROM damaged_files";
+        let known: Vec<i64> = sqlx::query_scalar(text).fetch_all(&mut *transaction).await?;
+        let known: HashSet<i64> = known.into_iter().collect();
+        // Nearly always all is whole, and nothing to be written.
+        for one in looked.iter().filter(|one| one.damage.is_some() || known.contains(&one.file.0)) {
             record(&mut transaction, one, now, is_said_by_server).await?;
         }
         Ok(transaction.commit().await?)
