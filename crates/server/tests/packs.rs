@@ -9,6 +9,7 @@
 
 mod support;
 
+use darkslide_protocol::file::CommitRequest;
 use darkslide_protocol::upload::ObjectReference;
 use darkslide_protocol::{AccountId, CollectionId, FileId, Opaque};
 use darkslide_server::jobs::expire;
@@ -18,7 +19,7 @@ use darkslide_server::store::batch::{BatchRequest, Committed, NewObject};
 use darkslide_server::store::uploads::ObjectAddress;
 use serde_json::Value;
 use support::batch::{Batch, Picture, send};
-use support::stored::{QUOTA, account, album, commit_of};
+use support::stored::{QUOTA, account, album, commit_of, new_file, update_of};
 use support::vault::{Vault, bytes_below, commit_body, noise};
 use support::{TestServer, stores};
 use uuid::Uuid;
@@ -151,6 +152,40 @@ async fn a_pack_that_loses_more_while_it_is_looked_at_is_looked_at_again() {
         }
         store.was_looked_at(&blob, &seen.unwrap()).await.unwrap();
         assert_eq!(store.packs_to_compact(i64::MAX, 100).await.unwrap(), []);
+    }
+}
+
+/// An earlier version was forgotten with the object that its own had been before it came again.
+#[tokio::test]
+async fn what_came_again_while_it_was_reaped_keeps_its_earlier_versions() {
+    for (_folder, store) in stores().await {
+        let owner = account(&store, "anna@example.org").await;
+        let album = album(&store, owner).await;
+        let places = places(2);
+        let at = |place: &Packed| ObjectAddress { account: owner, object: place.id };
+        let objects_in = |blob: &BlobName| -> Vec<NewObject> {
+            places.iter().map(|place| NewObject::packed(at(place), blob, place)).collect()
+        };
+        let reference = |place: &Packed| ObjectReference {
+            object_key: at(place).key(),
+            decryption_header: Opaque("aA==".into()),
+            size: Some(10),
+        };
+        let commit = commit_of(album, reference(&places[0]), reference(&places[1]));
+        let send = async |commits: &[CommitRequest]| {
+            let objects = objects_in(&BlobName::generate(Uuid::new_v4(), 0));
+            let request = BatchRequest { objects: &objects, commits, thumbnails: &[] };
+            store.commit_batch(owner, request, QUOTA).await.unwrap().commits
+        };
+        send(&[]).await;
+        assert_eq!(store.give_up_overdue(i64::MAX).await.unwrap(), 2);
+        let garbage = store.due_garbage(i64::MAX).await.unwrap();
+        assert_eq!(garbage.keys.len(), 2);
+        let Some(Ok(Committed::Created(file))) = send(&[commit]).await.pop() else { panic!("not made") };
+        let other = new_file(&store, owner, album, 20).await;
+        store.update_file(owner, &update_of(file.id, other.file, other.thumbnail), QUOTA).await.unwrap();
+        store.forget_garbage(&garbage).await.unwrap();
+        assert_eq!(store.earlier_versions(owner, file.id).await.unwrap().versions.len(), 1);
     }
 }
 

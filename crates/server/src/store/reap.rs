@@ -107,19 +107,29 @@ impl Store {
         let mut packs = BTreeSet::new();
         let mut tx = self.begin().await?;
         for chunk in garbage.keys.chunks(LIST_MAX) {
-            let keys = list(1, chunk.len());
-            let bind =
-                |text: String| chunk.iter().fold(statement(text), |query, key| query.bind(key.0.clone()));
+            let bind = |text: String, keys: &[String]| {
+                keys.iter().fold(statement(text), |query, key| query.bind(key.clone()))
+            };
+            let listed: Vec<String> = chunk.iter().map(|key| key.0.clone()).collect();
+            let text = format!(
+                "DELETE FROM objects WHERE state = 'garbage' AND key IN ({}) RETURNING blob, key",
+                list(1, listed.len())
+            );
+            let rows = bind(text, &listed).fetch_all(&mut *tx).await?;
+            packs.extend(blobs_in(&rows)?);
+            // One that has come again since it was listed is somebody's by now.
+            let forgotten = rows.iter().map(|row| row.try_get("key")).collect::<Result<Vec<String>, _>>()?;
+            if forgotten.is_empty() {
+                continue;
+            }
+            let keys = list(1, forgotten.len());
             for text in [
                 format!("DELETE FROM file_versions WHERE file_object IN ({keys})"),
                 format!("DELETE FROM file_versions WHERE thumbnail_object IN ({keys})"),
                 format!("DELETE FROM object_parts WHERE object_key IN ({keys})"),
             ] {
-                bind(text).execute(&mut *tx).await?;
+                bind(text, &forgotten).execute(&mut *tx).await?;
             }
-            let text =
-                format!("DELETE FROM objects WHERE state = 'garbage' AND key IN ({keys}) RETURNING blob");
-            packs.extend(blobs_in(&bind(text).fetch_all(&mut *tx).await?)?);
         }
         packs.retain(|blob| garbage.blobs.binary_search(blob).is_err());
         remember_waste(&mut tx, &packs).await?;
