@@ -39,7 +39,7 @@ pub struct Server {
     pub signer: auth::signer::Signer,
     /// Whose turn it is to write a resumable upload.
     pub turns: turns::Turns,
-    /// Whose turn it is to compact packs.
+    /// Held by whoever compacts packs.
     pub compacting: tokio::sync::Mutex<()>,
     /// Rates that protect accounts and the machine.
     pub rates: auth::rates::Rates,

@@ -17,7 +17,8 @@ use darkslide_server::objects::{BlobName, Digest, Packed};
 use darkslide_server::store::Store;
 use darkslide_server::store::batch::{BatchRequest, Committed, NewObject};
 use darkslide_server::store::uploads::ObjectAddress;
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::time::Duration;
 use support::batch::{Batch, Picture, send};
 use support::stored::{QUOTA, account, album, commit_of, new_file, update_of};
 use support::vault::{Vault, bytes_below, commit_body, noise};
@@ -153,6 +154,27 @@ async fn a_pack_that_loses_more_while_it_is_looked_at_is_looked_at_again() {
         store.was_looked_at(&blob, &seen.unwrap()).await.unwrap();
         assert_eq!(store.packs_to_compact(i64::MAX, 100).await.unwrap(), []);
     }
+}
+
+/// Whoever purged a picture waited until all packs were written anew that a round of the jobs had found.
+#[tokio::test]
+async fn a_purge_waits_for_nobody_who_writes_packs_anew() {
+    let server = TestServer::start().await;
+    let (vault, store) = (Vault::new(&server, "anna@example.org").await, &server.shared.store);
+    let album = vault.album().await;
+    let pictures = [1, 2, 3].map(|seed| Picture::new(album, seed));
+    let batch = pictures.iter().fold(Batch::default(), |batch, picture| batch.picture(&vault, picture));
+    let files = ids(&send(&vault, batch).await.ok());
+    vault.trash(&[(files[0], album), (files[1], album)]).await.ok();
+    let on_disk = || bytes_below(&server.folder().join("objects"));
+    let held = server.shared.compacting.lock().await;
+    let purge = vault.post("/trash/delete", json!({ "fileIDs": &files[..2] }));
+    tokio::time::timeout(Duration::from_mins(1), purge).await.expect("nobody waits").ok();
+    assert_eq!((on_disk(), store.packs_to_compact(i64::MAX, 10).await.unwrap().len()), (3 * 5004, 1));
+    drop(held);
+    expire::expire(&server.shared, i64::MAX / 2).await.unwrap();
+    assert_eq!((on_disk(), store.packs_to_compact(i64::MAX, 10).await.unwrap().len()), (5004, 0));
+    assert_eq!(vault.download(files[2]).await, pictures[2].bytes);
 }
 
 /// An earlier version was forgotten with the object that its own had been before it came again.

@@ -30,11 +30,11 @@ pub async fn compact_due(server: &Server, now: i64) -> Result<usize, ExpireError
 
 /// Looks at packs that have lost some of their objects. Returns how many were rewritten. One that cannot be, for what is wrong with
 /// it or because the disk has no room for another, stays as it is, keeps nobody waiting, and is tried again an hour after `now` (µs since
-/// the epoch). When there is no room the others wait for another round. A purge and a round of the jobs take turns: each would write
-/// the same pack anew, and the disk would hold it thrice for a moment.
+/// the epoch). When there is no room the others wait for another round, and so do all of them while somebody else is at it: two would
+/// write the same pack anew, the disk would hold it thrice for a moment, and whoever purges would wait for the packs of others.
 pub async fn compact(server: &Server, packs: &[BlobName], now: i64) -> Result<usize, ExpireError> {
     let mut rewritten = 0;
-    let _turn = server.compacting.lock().await;
+    let Ok(_turn) = server.compacting.try_lock() else { return Ok(0) };
     for pack in packs {
         let noting = server.store.noting_of(pack).await?;
         match compact_one(server, pack).await {
