@@ -17,6 +17,7 @@ use super::checksum::Announced;
 use super::disk::remove_file;
 use super::flush::sync_folder;
 use super::incoming::blocking;
+use super::read_back::is_shortage;
 use super::{BlobName, ObjectError, Objects};
 use bytes::Bytes;
 use darkslide_disk::Writer;
@@ -397,11 +398,15 @@ fn hash_before(
     stop: &CancellationToken,
 ) -> Result<Hashed, ObjectError> {
     let Reached { offset, digest, running } = reached;
+    if offset > 0 && digest.is_none() {
+        // Nothing tells what they were, and reading gigabytes would not either.
+        return Err(ObjectError::Lost(path.to_owned()));
+    }
     let is_recorded = |hasher: &blake3::Hasher| offset == 0 || Some(*hasher.finalize().as_bytes()) == digest;
     let kept = running.filter(|running| running.count() <= offset);
     // What was kept of other bytes says nothing against those on the disk.
     for mut hasher in kept.into_iter().chain([blake3::Hasher::new()]) {
-        if !hash_on(&mut hasher, offset, file, stop).map_err(ObjectError::disk("read", path))? {
+        if !hash_on(&mut hasher, offset, file, stop).map_err(|error| unreadable(error, path))? {
             return Ok(Hashed::Stopped(hasher));
         }
         if is_recorded(&hasher) {
@@ -409,6 +414,16 @@ fn hash_before(
         }
     }
     Err(ObjectError::Lost(path.to_owned()))
+}
+
+/// What a disk cannot read is lost, and is sent anew: it would fail again and again. That this process has run out of something says nothing of
+/// the bytes.
+fn unreadable(error: io::Error, path: &Path) -> ObjectError {
+    if is_shortage(&error) {
+        return ObjectError::disk("read", path)(error);
+    }
+    tracing::error!(%error, path = %path.display(), "an upload's flushed bytes cannot be read");
+    ObjectError::Lost(path.to_owned())
 }
 
 /// Reads on from where a hash is, up to the offset; false when it was stopped before.

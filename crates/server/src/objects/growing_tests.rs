@@ -70,6 +70,15 @@ async fn what_was_recorded_is_what_was_sent_or_is_lost() {
     assert_eq!(growing.digest(), *blake3::hash(b"recorded!").as_bytes());
 }
 
+/// An upload that lay on a bad sector could neither go on nor begin anew for a week.
+#[test]
+fn what_cannot_be_read_is_lost_unless_the_process_has_run_out_of_something() {
+    for (errno, is_lost) in [(rustix::io::Errno::IO, true), (rustix::io::Errno::NOMEM, false)] {
+        let error = unreadable(io::Error::from_raw_os_error(errno.raw_os_error()), Path::new("x"));
+        assert_eq!(matches!(error, ObjectError::Lost(_)), is_lost, "{error}");
+    }
+}
+
 /// Whoever asked for the turn waited until all was read, and who was stopped again and again began anew each time.
 #[tokio::test]
 async fn who_is_stopped_reads_no_more_and_whoever_comes_next_reads_on() {

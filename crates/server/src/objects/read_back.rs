@@ -212,7 +212,7 @@ fn damage_of(error: io::Error, action: &'static str, path: &Path) -> Result<Dama
 }
 
 /// Whether there is no memory, or no file descriptor left.
-fn is_shortage(error: &io::Error) -> bool {
+pub(super) fn is_shortage(error: &io::Error) -> bool {
     #[cfg(unix)]
     if let Some(number) = error.raw_os_error() {
         use rustix::io::Errno;
