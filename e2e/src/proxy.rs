@@ -1,8 +1,9 @@
-//! A wire between client and server that counts what goes up, can be cut or held up, and can hide what stock servers lack.
+//! A wire between client and server that counts what goes up, can be cut, held up or slow, and can hide what stock servers lack.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -27,6 +28,11 @@ impl Proxy {
     /// In front of the server at `base`. A connection that carried more than `after` bytes up carries no more, until it is told to.
     pub async fn holding(base: &str, after: u64) -> Self {
         Self::begin(base, Wire { hold_after: after, ..Wire::PLAIN }, 0).await
+    }
+
+    /// In front of the server at `base`, on a line that carries so many bytes up in a millisecond.
+    pub async fn slow(base: &str, bytes_in_a_millisecond: u64) -> Self {
+        Self::begin(base, Wire { pace: bytes_in_a_millisecond, ..Wire::PLAIN }, 0).await
     }
 
     /// In front of the server at `base`. Every connection is cut after `cut_after` bytes went up through it, as long
@@ -82,10 +88,12 @@ struct Wire {
     cut_after: u64,
     hold_after: u64,
     hides: bool,
+    /// Bytes in a millisecond.
+    pace: u64,
 }
 
 impl Wire {
-    const PLAIN: Self = Self { cut_after: u64::MAX, hold_after: u64::MAX, hides: false };
+    const PLAIN: Self = Self { cut_after: u64::MAX, hold_after: u64::MAX, hides: false, pace: u64::MAX };
 }
 
 /// Asks for another path where the server would describe itself. Requests begin where a buffer does: clients wait for each answer.
@@ -126,6 +134,9 @@ async fn carry(
                     }
                     if to_server.write_all(&buffer[..count]).await.is_err() {
                         return;
+                    }
+                    if wire.pace < u64::MAX {
+                        tokio::time::sleep(Duration::from_micros(count as u64 * 1000 / wire.pace)).await;
                     }
                 }
             }

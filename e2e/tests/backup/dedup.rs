@@ -4,11 +4,12 @@ use crate::edits::{edit, taken};
 use crate::scene::{Scene, clip, picture, settings};
 use darkslide_client::backup::standing::Agent;
 use darkslide_client::backup::{Memory, Settings, backup, explain};
-use darkslide_client::catalog::{Feed, FileFilter};
+use darkslide_client::catalog::{Catalog, Feed, FileFilter};
 use darkslide_client::event::Events;
 use darkslide_client::feed::{self, FeedSummary};
 use darkslide_client::library::AlbumRule;
 use darkslide_e2e::bitmap::bitmap;
+use darkslide_e2e::proxy::Proxy;
 use darkslide_protocol::trash::{EmptyTrashRequest, TrashRequest, TrashRequestItem};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -408,4 +409,40 @@ async fn what_found_no_room_here_and_was_purged_elsewhere_stays_deleted() {
         assert_eq!((report.uploaded, report.skipped.len()), (0, 2), "{report:?}");
     }
     assert_eq!(scene.titles().await, [""; 0]);
+}
+
+/// Neither knows of the other when it sends: both commits are under way when the first is let through.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_devices_that_race_with_one_picture_end_with_one_file_in_both_albums() {
+    let scene = Scene::new().await;
+    scene.write("a.jpg", &picture(1, 200_000));
+    let device = tempfile::tempdir().unwrap();
+    let camera = device.path().join("Camera");
+    std::fs::create_dir(&camera).unwrap();
+    std::fs::write(camera.join("b.jpg"), picture(1, 200_000)).unwrap();
+    let other = Catalog::open(&device.path().join("catalog.db")).await.unwrap();
+    let mut proxies = Vec::new();
+    let mut running = tokio::task::JoinSet::new();
+    for (catalog, root) in [(scene.catalog.clone(), scene.pictures()), (other, camera)] {
+        let proxy = Proxy::holding(&scene.server.base(), 100_000).await;
+        let session = scene.through(&proxy.base());
+        proxies.push(proxy);
+        running.spawn(async move {
+            let settings = settings(AlbumRule::PerRoot);
+            backup(session, catalog, &[root], &settings, &Events::silent(), &CancellationToken::new()).await
+        });
+    }
+    while proxies.iter().any(|proxy| proxy.bytes_up() < 100_000) {
+        tokio::task::yield_now().await;
+    }
+    proxies.iter().for_each(Proxy::release);
+    let reports = running.join_all().await.into_iter().map(Result::unwrap);
+    let mut told: Vec<_> =
+        reports.map(|report| (report.uploaded, report.linked, report.failed.len())).collect();
+    told.sort_unstable();
+    assert_eq!(told, [(0, 1, 0), (1, 0, 0)]);
+    let memberships = scene.vault().await;
+    assert_eq!((memberships.len(), memberships[0].id), (2, memberships[1].id));
+    assert_ne!(memberships[0].collection, memberships[1].collection);
+    scene.verify_all(1).await;
 }
