@@ -1,5 +1,6 @@
 //! What the server has damaged is sent again from the folder that has it.
 
+use crate::gate::{Gate, Oddity};
 use crate::scene::{Scene, picture, tree_of};
 use darkslide_client::catalog::BaseChanges;
 use darkslide_client::event::Events;
@@ -7,9 +8,12 @@ use darkslide_client::feed;
 use darkslide_client::folder::scan::Stat;
 use darkslide_client::library::raw;
 use darkslide_client::receipt::ask_for_receipts;
+use darkslide_client::trash::{purge_files, trash_files};
 use darkslide_client::verify::VerifyScope;
 use darkslide_e2e::damage::{Object, flip};
+use futures_util::FutureExt as _;
 use std::fs;
+use std::sync::Arc;
 
 impl Scene {
     /// How many files the server vouches for, and how many it does not.
@@ -66,4 +70,61 @@ async fn what_is_damaged_there_and_here_is_left_as_it_is() {
     assert_eq!((report.uploaded, report.failed_count), (0, 1), "{report:?}");
     assert!(report.failed[0].reason.contains("cannot be sent again"), "{report:?}");
     assert_eq!(scene.vault().await, ["a.jpg"]);
+}
+
+/// Its owner gives it up instead, for good. What is sent again for being damaged is no new picture.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_purged_elsewhere_while_it_is_sent_again_does_not_come_back() {
+    let (mut scene, _tablet) = Box::pin(Scene::with_two_on_both()).await;
+    let file = scene.file("a.jpg").await;
+    flip(&scene.server, file, Object::Original).await;
+    assert_eq!(scene.vouched_for().await, (1, 1));
+    let (session, elsewhere, here) = (Arc::clone(&scene.session), scene.elsewhere(), scene.catalog.clone());
+    let purge = move || {
+        let (session, elsewhere, here) = (Arc::clone(&session), elsewhere.clone(), here.clone());
+        async move {
+            trash_files(&session, &elsewhere, &[file]).await.unwrap();
+            feed::pull(&session, &elsewhere).await.unwrap();
+            purge_files(&session, &elsewhere, &[file]).await.unwrap();
+            feed::pull(&session, &here).await.unwrap();
+        }
+        .boxed()
+    };
+    let gate = Gate::start(&scene.server.base(), "/v1/receipts", Oddity::Before(0, Box::new(purge))).await;
+    let session = scene.through(&gate.base());
+    let report = scene.pass_with(&session, "Phone").await.unwrap();
+    assert!(gate.calls() > 0);
+    assert_eq!((report.uploaded, report.failed_count, report.has_more), (0, 0, true), "{report:?}");
+    let report = scene.settle().await;
+    assert_eq!((report.uploaded, report.trashed_local), (0, 1), "{report:?}");
+    assert_eq!((scene.vault().await, scene.tree("Phone")), (vec!["b.jpg".into()], tree_of([("b.jpg", 2)])));
+}
+
+/// That takes long, too: what was missed before may be back by then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_back_while_others_are_sent_again_is_not_trashed() {
+    let mut scene = Scene::new().await;
+    for (path, number) in [("Phone/a.jpg", 1), ("Phone/b.jpg", 2), ("Phone/c.jpg", 3)] {
+        scene.write(path, number);
+    }
+    scene.settle().await;
+    let file = scene.file("b.jpg").await;
+    scene.rename("Phone/a.jpg", "away/a.jpg");
+    scene.pass_over("Phone").await.unwrap();
+    flip(&scene.server, file, Object::Original).await;
+    assert_eq!(scene.vouched_for().await, (2, 1));
+    let (from, to) = (scene.path("away/a.jpg"), scene.path("Phone/again.jpg"));
+    let happens = Box::new(move || {
+        // There are several calls.
+        let _there_already = fs::rename(&from, &to);
+        Box::pin(async {}) as _
+    });
+    let gate = Gate::start(&scene.server.base(), "/v1/receipts", Oddity::Before(0, happens)).await;
+    let session = scene.through(&gate.base());
+    let report = scene.pass_with(&session, "Phone").await.unwrap();
+    assert_eq!((report.uploaded, report.trashed_remote, report.has_more), (1, 0, true), "{report:?}");
+    let report = scene.settle().await;
+    assert_eq!((report.trashed_remote, report.restored), (0, 0), "{report:?}");
+    assert_eq!(scene.tree("Phone"), tree_of([("again.jpg", 1), ("b.jpg", 2), ("c.jpg", 3)]));
+    assert_eq!(scene.vault_trash().await.len(), 0);
 }

@@ -156,6 +156,8 @@ pub struct Offered {
     pub replaces: Option<(FileId, ContentHash)>,
     /// The file that is taken out of the trash, as long as this is the version of its deletion.
     pub restores: Option<(FileId, Version)>,
+    /// It is a file of the vault, and goes there as that one, or not at all.
+    pub mends: bool,
 }
 
 /// How a device's own library knows an asset.

@@ -35,6 +35,8 @@ pub struct Offer {
     pub replaces: Option<(FileId, ContentHash)>,
     /// The file that is taken out of the trash, as long as this is the version of its deletion.
     pub restores: Option<(FileId, Version)>,
+    /// The vault has it, and damaged, so that it goes there again as the same file. What others deleted or edited since is left as they left it.
+    pub mends: bool,
 }
 
 /// Sends, links or restores files. What became of each is in the catalog afterwards. The catalog says what the vault has: pull the feed first.
@@ -72,15 +74,21 @@ pub async fn offer(
 }
 
 impl Run {
-    /// What is done with what was offered: of deletions, only the one that it was offered to undo is undone.
+    /// What is done with what was offered: of deletions, only the one that it was offered to undo is undone. What is only to be mended goes nowhere
+    /// else.
     pub(super) async fn as_offered(
         &self,
         job: &Job,
         decision: ContentDecision,
     ) -> Result<ContentDecision, AssetError> {
-        let (ContentDecision::Untrash(_), Some(offered)) = (&decision, job.asset().offered) else {
-            return Ok(decision);
-        };
+        let Some(offered) = job.asset().offered else { return Ok(decision) };
+        match decision {
+            ContentDecision::Present(_) => return Ok(decision),
+            ContentDecision::Link(row) if offered.mends => return Ok(ContentDecision::Present(row.id)),
+            _ if offered.mends => return Err(AssetError::Overtaken),
+            ContentDecision::Untrash(_) => {}
+            _ => return Ok(decision),
+        }
         let trash = self.catalog.trashed_with_content(&job.content()).await?;
         let is_it = |row: &TrashRow| !row.purged && offered.restores == Some((row.file, row.version));
         let it = trash.into_iter().find(is_it).ok_or(AssetError::Overtaken)?;
@@ -95,7 +103,8 @@ impl Run {
             let alone = |offer: Offer| {
                 let paths = std::slice::from_ref(&offer.path);
                 let mut identified = identify(around, paths, |path| settings.albums.album_of(&root, path));
-                let offered = Offered { replaces: offer.replaces, restores: offer.restores };
+                let offered =
+                    Offered { replaces: offer.replaces, restores: offer.restores, mends: offer.mends };
                 for one in &mut identified {
                     if let Identified::Asset(asset) = one {
                         asset.offered = Some(offered);

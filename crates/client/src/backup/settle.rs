@@ -49,7 +49,7 @@ impl Job {
     pub(super) fn is_surely_new(&self) -> bool {
         self.is_new
             && !self.asset.is_changed
-            && self.asset.offered.is_none_or(|offered| offered.replaces.is_none())
+            && self.asset.offered.is_none_or(|offered| offered.replaces.is_none() && !offered.mends)
     }
 }
 
@@ -229,7 +229,7 @@ impl Run {
         if self.halt.is_cancelled() {
             return Err(AssetError::Stopped);
         }
-        if !job.is_new {
+        if !job.is_new || job.asset().offered.is_some_and(|offered| offered.mends) {
             let mended = self.mend(job).await?;
             let place = job.place();
             let settled = match self.settle_job(job, &place).await {

@@ -137,6 +137,7 @@ impl Catalog {
         Ok(sqlx::query_scalar(
             "SELECT DISTINCT sync_base.path FROM damaged_files
              JOIN files ON files.file = damaged_files.file AND files.object_header = damaged_files.header AND files.deleted = 0
+             JOIN collections ON collections.id = files.collection AND collections.deleted = 0
              JOIN sync_base INDEXED BY sync_base_by_content
                  ON sync_base.folder = $1 AND sync_base.content = files.content_hash AND sync_base.file = files.file
              WHERE damaged_files.part = 'original' AND sync_base.state = 'synced' AND sync_base.absent_since IS NULL

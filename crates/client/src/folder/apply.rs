@@ -141,7 +141,10 @@ impl Hands<'_> {
         }
         self.send(sent).await?;
         self.bring(brought).await?;
-        self.mend().await?;
+        if self.mend().await? && !(remote.is_empty() && local.is_empty()) {
+            self.put_off();
+            (remote, local) = (Vec::new(), Vec::new());
+        }
         if !noted.is_empty() {
             self.must_be_healthy().await?;
         }

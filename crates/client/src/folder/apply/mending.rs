@@ -1,6 +1,7 @@
 //! What the server is known to have damaged, and the folder has as both agreed on it, is sent again.
 //!
-//! Each file is read first: what is something else by now is nobody's replacement, and what changed is for the plan.
+//! Each file is read first: what is something else by now is nobody's replacement, and what changed is for the plan. What others have deleted or edited
+//! meanwhile is not sent.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use darkslide_crypto::ContentHash;
 
 use super::Hands;
+use super::sending::unharmed;
 use crate::backup::offer::{Offer, offer};
 use crate::download::blocking;
 use crate::feed;
@@ -20,11 +22,11 @@ use crate::folder::scan::{Stat, content_of};
 use crate::library::path_of;
 
 impl Hands<'_> {
-    /// Sends it again, as the same files.
-    pub(super) async fn mend(&mut self) -> Result<(), SyncError> {
+    /// Sends it again, as the same files, until others trash something: then the next pass goes on. Says whether there was any.
+    pub(super) async fn mend(&mut self) -> Result<bool, SyncError> {
         let damaged = self.catalog.damaged_in_folder(self.row.id).await?;
         if damaged.is_empty() || self.is_stopped() {
-            return Ok(());
+            return Ok(false);
         }
         self.must_be_healthy().await?;
         let (mut offers, mut contents) = (Vec::new(), HashSet::new());
@@ -39,7 +41,7 @@ impl Hands<'_> {
             match read {
                 Ok(Some(content)) if content == agreed.content => {
                     contents.insert(content);
-                    offers.push(Offer { path: path_of(&path), replaces: None, restores: None });
+                    offers.push(Offer { path: path_of(&path), replaces: None, restores: None, mends: true });
                 }
                 Ok(Some(_)) => self.is_no_replacement(&path, "it is not what it was when it was sent"),
                 // It changed: the plan deals with that.
@@ -48,15 +50,28 @@ impl Hands<'_> {
             }
         }
         if offers.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
-        let (session, catalog) = (Arc::clone(self.session), self.catalog.clone());
-        let root = &self.row.folder.path;
-        let done = Box::pin(offer(session, catalog, root, offers, self.settings, self.events, self.stop));
-        let done = done.await?;
         feed::pull(self.session, self.catalog).await?;
+        let (session, catalog, news) = (Arc::clone(self.session), self.catalog.clone(), self.news());
+        let (root, enough) = (&self.row.folder.path, self.stop.child_token());
+        let asking = async {
+            news.trashed().await;
+            enough.cancel();
+            std::future::pending::<()>().await;
+        };
+        let sending = Box::pin(offer(session, catalog, root, offers, self.settings, self.events, &enough));
+        let mut done = tokio::select! {
+            done = sending => done?,
+            () = asking => return Ok(true),
+        };
+        feed::pull(self.session, self.catalog).await?;
+        if enough.is_cancelled() && !self.is_stopped() {
+            self.put_off();
+            done = unharmed(done);
+        }
         self.tell(done);
-        Ok(())
+        Ok(true)
     }
 
     fn is_no_replacement(&mut self, path: &RelativePath, why: &str) {

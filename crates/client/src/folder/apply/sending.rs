@@ -79,7 +79,7 @@ impl Hands<'_> {
                 Action::Restore { file, version, .. } => Some((file, version)),
                 _ => None,
             };
-            Offer { path: path_of(&step.path), replaces, restores }
+            Offer { path: path_of(&step.path), replaces, restores, mends: false }
         });
         let offers = offers.collect();
         let (session, catalog, row) = (Arc::clone(self.session), self.catalog.clone(), self.row);
@@ -100,8 +100,7 @@ impl Hands<'_> {
         self.report.has_more |= done.interrupted.is_some();
         pulled?;
         if hurry.is_cancelled() && !self.stop.is_cancelled() {
-            // Nothing went wrong.
-            done.interrupted = done.interrupted.filter(|reason| *reason != AssetError::Stopped.to_string());
+            done = unharmed(done);
         }
         let is_trashed = hurry.is_cancelled() || self.news().is_trashed().await?;
         if is_trashed {
@@ -220,6 +219,12 @@ impl Hands<'_> {
             self.report.fails("", &reason);
         }
     }
+}
+
+/// Of a run that was told to end with what was on its way: nothing went wrong for that.
+pub(super) fn unharmed(done: BackupReport) -> BackupReport {
+    let is_wrong = |reason: &String| *reason != AssetError::Stopped.to_string();
+    BackupReport { interrupted: done.interrupted.filter(is_wrong), ..done }
 }
 
 /// Leaves out what one pass does not send, or bring, anyway, and says whether there was any: the next pass plans it anew, and until then nobody has to
