@@ -197,3 +197,17 @@ async fn what_is_restored_or_edited_elsewhere_comes_back_whatever_thumbnails_did
         assert!(scene.vault_trash().await.is_empty(), "{change}");
     }
 }
+
+/// However little time there is for them between two looks, and however long one takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thumbnails_that_were_left_over_are_made_although_there_is_no_time() {
+    let mut scene = Scene::with_thumbnails(Direction::Both).await;
+    scene.paint("a.bmp", 2);
+    scene.pass_killed_before_thumbnails(2).await;
+    let news = Duration::from_hours(1);
+    scene.settings.share = Share { looks: 0, thumbnails: Duration::ZERO, news, ..Share::default() };
+    assert_eq!(scene.due().await, ["a.bmp"]);
+    scene.settle().await;
+    assert!(scene.due().await.is_empty());
+    scene.all_have_thumbnails().await;
+}

@@ -49,6 +49,8 @@ pub struct Share {
     /// How often it is asked, while something is sent or brought, what others have trashed: that does not wait for all of it. As often it is noted what was
     /// sent.
     pub news: Duration,
+    /// How long thumbnails that were left over are made, at least, before the folder is looked at again.
+    pub thumbnails: Duration,
 }
 
 impl Share {
@@ -60,7 +62,13 @@ impl Share {
 
 impl Default for Share {
     fn default() -> Self {
-        Self { files: 5_000, bytes: 512 << 20, looks: 4, news: Duration::from_secs(2) }
+        Self {
+            files: 5_000,
+            bytes: 512 << 20,
+            looks: 4,
+            news: Duration::from_secs(2),
+            thumbnails: Duration::from_secs(10),
+        }
     }
 }
 

@@ -1,21 +1,23 @@
 //! Thumbnails that pictures of the folder still wait for, where nothing is sent any more that they would go along with: sending was ended for what others
-//! trashed, or the agent was killed. Nothing here keeps a removal waiting.
+//! trashed, or the agent was killed. Nothing here keeps a removal waiting that others want; and however long the next one takes, or all that go together, it
+//! is made and sent before anything is looked at again: what is cut off begins anew.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Hands;
-use crate::backup::AssetError;
+use super::sending::unharmed;
 use crate::backup::offer::offer;
+use crate::catalog::Catalog;
 use crate::folder::SyncError;
 use crate::folder::reconcile::Direction;
 use crate::library::raw;
 
-/// How long they are made before the folder is looked at again, if looking takes no time.
-const AT_LEAST: Duration = Duration::from_secs(10);
+/// How often it is seen whether one was settled, once the time is over.
+const PAUSE: Duration = Duration::from_millis(250);
 
 impl Hands<'_> {
-    /// Makes them, until others trash something, or the folder is to be looked at again: then the next pass goes on.
+    /// Makes them, until others trash something, or the folder is to be looked at again and one was settled: then the next pass goes on.
     pub(super) async fn make_thumbnails(&mut self) -> Result<(), SyncError> {
         let is_wanted = self.settings.thumbnailer.is_on() && self.row.folder.direction != Direction::Down;
         // Whatever is put off comes first.
@@ -26,10 +28,15 @@ impl Hands<'_> {
             return Ok(());
         }
         let (session, catalog, news) = (Arc::clone(self.session), self.catalog.clone(), self.news());
-        let (enough, time) = (self.stop.child_token(), self.time_to_add().max(AT_LEAST));
+        let (enough, time) = (self.stop.child_token(), self.time_to_add().max(self.share.thumbnails));
+        let before = self.catalog.count_thumbnails_due().await?;
+        let one_is_settled = async {
+            tokio::time::sleep(time).await;
+            settled_since(self.catalog, before).await;
+        };
         let asking = async {
             tokio::select! {
-                () = tokio::time::sleep(time) => {}
+                () = one_is_settled => {}
                 () = news.trashed() => {}
             }
             enough.cancel();
@@ -48,10 +55,16 @@ impl Hands<'_> {
         };
         if enough.is_cancelled() {
             self.report.has_more = true;
-            // Nothing went wrong.
-            done.interrupted = done.interrupted.filter(|reason| *reason != AssetError::Stopped.to_string());
+            done = unharmed(done);
         }
         self.tell(done);
         Ok(())
+    }
+}
+
+/// Waits until fewer are due. Where that cannot be told, there is nothing to wait for.
+async fn settled_since(catalog: &Catalog, before: u64) {
+    while catalog.count_thumbnails_due().await.is_ok_and(|now| now >= before) {
+        tokio::time::sleep(PAUSE).await;
     }
 }
