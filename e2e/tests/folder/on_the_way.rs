@@ -196,3 +196,28 @@ async fn what_is_trashed_elsewhere_while_others_are_brought_leaves_the_folder_be
     scene.settle().await;
     assert_eq!((scene.tree("Tablet").len(), scene.vault().await.len()), (31, 31));
 }
+
+/// As of an agent and of a command: the second one would take what is on its way for what somebody left, and remove it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_has_one_pass_at_a_time() {
+    let (scene, mut tablet) = Scene::with_some_to_come(10..12).await;
+    let gate = Gate::start(&scene.server.base(), DOWNLOADS, Oddity::Held).await;
+    let (session, settings, mut again) =
+        (scene.through(&gate.base()), scene.settings.clone(), tablet.again());
+    let others = async {
+        gate.first_was_answered().await;
+        let second = again.pass_with(&scene.session, &settings).await;
+        gate.release();
+        second
+    };
+    let (first, second) = tokio::join!(tablet.pass_with(&session, &settings), others);
+    let refused = second.unwrap_err();
+    assert!(refused.is_busy() && refused.is_another_pass(), "{refused:?}");
+    let told =
+        format!("another program keeps this sync folder in step just now (process {},", std::process::id());
+    assert!(refused.to_string().starts_with(&told), "{refused}");
+    let first = first.unwrap();
+    assert_eq!((first.materialised, first.failed_count), (2, 0), "{first:?}");
+    assert!(!again.pass_with(&scene.session, &settings).await.unwrap().did_something());
+    assert_eq!(scene.tree("Tablet"), tree_of([("10.jpg", 10), ("11.jpg", 11), ("a.jpg", 1), ("b.jpg", 2)]));
+}

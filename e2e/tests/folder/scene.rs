@@ -279,6 +279,11 @@ impl Scene {
 }
 
 impl Device {
+    /// The same device, as another program on it finds it.
+    pub(crate) fn again(&self) -> Self {
+        Self { catalog: self.catalog.clone(), memories: Memories::default() }
+    }
+
     /// What it knows.
     pub(crate) fn catalog(&self) -> Catalog {
         self.catalog.clone()

@@ -415,7 +415,7 @@ impl Agent {
             self.schedule.set_polled(*id, matches!(watcher.how(), How::Polled(_)), now);
         }
         self.guests.retain(|guest| !guest.line.is_cancelled());
-        // A pass that is under way is not interrupted. One that has the turn is no reason for passes to stand back, or to be made anew.
+        // A pass that is under way ends between two steps. One that has the turn is no reason for passes to stand back, or to be made anew.
         let stands_back = self.pause.is_set() || self.has_visitors();
         self.sync.paused.send_if_modified(|paused| std::mem::replace(paused, stands_back) != stands_back);
         self.overtake(now);

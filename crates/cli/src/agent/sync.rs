@@ -285,7 +285,7 @@ impl Keeper {
         settings.polled.clone_from(&folder.polled);
         let first = self.attempt(catalog, session, &folder.row, memories, &settings).await;
         let Err(error) = &first else { return first };
-        if !error.is_busy() || error.is_busy_elsewhere() {
+        if !error.is_busy() || error.is_busy_elsewhere() || error.is_another_pass() {
             return first;
         }
         // The agent is backing watch folders up: it stands back for this, and goes on.
@@ -298,7 +298,8 @@ impl Keeper {
         again
     }
 
-    /// One pass, which is stopped between two steps when its folder is paused or taken off the list meanwhile.
+    /// One pass, which is stopped between two steps when its folder is paused, taken over or taken off the list meanwhile, and when all is
+    /// to stand back.
     async fn attempt(
         &self,
         catalog: &Catalog,
@@ -309,15 +310,23 @@ impl Keeper {
     ) -> Result<PassReport, SyncError> {
         let (stop, silent) = (self.stop.child_token(), Events::silent());
         let mut passing = Box::pin(pass(session, catalog, row, memories, settings, &silent, &stop));
-        let mut was_rung = false;
+        let (mut was_rung, mut paused) = (false, self.shared.paused.subscribe());
         let passed = loop {
+            let stands_back = async { drop(paused.wait_for(|paused| *paused).await) };
             tokio::select! {
                 passed = &mut passing => break passed,
+                () = stands_back, if !stop.is_cancelled() => {
+                    stop.cancel();
+                    continue;
+                }
                 () = self.shared.look.notified() => was_rung = true,
                 () = tokio::time::sleep(LIST_LOOK) => {}
             }
             let Ok(rows) = catalog.sync_folders().await else { continue };
-            if rows.iter().all(|known| known.id != row.id || known.paused) {
+            let is_it = |known: &SyncFolderRow| {
+                known.id == row.id && !known.paused && known.folder.marker == row.folder.marker
+            };
+            if !rows.iter().any(is_it) {
                 stop.cancel();
             }
         };

@@ -60,6 +60,7 @@ pub use libraries::ServerSeen;
 pub use library_assets::LibraryToken;
 pub use receipts::GivenReceipt;
 pub use resumable::ResumableRow;
+pub(crate) use run_lock::Locked;
 pub use run_lock::{Owner, RunLock};
 pub use set_backs::{Place, SetBack, Witness};
 pub use sync_base::{Arrival, BaseChanges, BaseRow, CopyElsewhere};
@@ -108,6 +109,9 @@ pub enum CatalogError {
     /// Another process is backing this profile up.
     #[error("another backup of this profile is running{}", run_lock::described(.0))]
     Busy(Owner),
+    /// Another process makes a pass over a sync folder.
+    #[error("another program keeps this sync folder in step just now{}", run_lock::described(.0))]
+    BusyPassing(Owner),
     /// Another process is backing the account up, with another profile.
     #[error("another program backs this account up{}", run_lock::described(.0))]
     BusyElsewhere(Owner),
@@ -218,13 +222,18 @@ impl Catalog {
 
     /// The lock that is held while something is removed from a sync folder, or one is taken over, until it is dropped; none where somebody else
     /// has it.
-    pub(crate) fn lock_removals(&self) -> Result<Option<File>, CatalogError> {
+    pub(crate) fn lock_removals(&self) -> Result<Option<Locked>, CatalogError> {
         let path = self.path.with_extension("removals");
         match run_lock::locked(&path) {
             Ok(file) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(source)) => Err(CatalogError::Io { path, source }),
         }
+    }
+
+    /// The lock of the one pass over a sync folder that is under way, until it is dropped, or its process dies.
+    pub(crate) fn lock_sync_folder(&self, folder: i64) -> Result<Locked, CatalogError> {
+        run_lock::take_one(&self.path.with_extension(format!("folder-{folder}")))
     }
 
     /// A transaction that has the write lock from its start, so that it cannot fail half-way for want of it.

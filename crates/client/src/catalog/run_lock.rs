@@ -8,6 +8,8 @@
 //! <process>\n<since, µs since the epoch>\n<the folder of its profile>
 //! ```
 //!
+//! A pass over a sync folder has a lock of its own, beside the catalog, with the same text in it.
+//!
 //! The lock is the system's and ends with its process, so nothing has to be cleaned up behind a crash. The heartbeat is the time of the lock's
 //! file: it tells an owner that works from one that is suspended or hangs. Nobody takes a lock away because of it: two engines at once are worse
 //! than one that waits.
@@ -35,8 +37,8 @@ const SILENCE: Duration = Duration::from_mins(1);
 /// Held by the run; released when dropped, or when its process dies.
 #[derive(Debug)]
 pub struct RunLock {
-    #[expect(dead_code, reason = "kept open: closing them is what unlocks")]
-    files: Vec<File>,
+    #[expect(dead_code, reason = "kept: dropping them is what unlocks")]
+    files: Vec<Locked>,
     #[expect(dead_code, reason = "dropped, it ends the heartbeat")]
     alive: Sender<()>,
 }
@@ -91,18 +93,49 @@ pub(super) fn take(path: PathBuf, machine: &Machine, account: &PublicKey) -> Res
     Ok(RunLock { files, alive })
 }
 
+/// Takes the lock of one pass over a sync folder, at a path of its own. It has no heartbeat.
+pub(super) fn take_one(path: &Path) -> Result<Locked, CatalogError> {
+    let mut file = match locked(path) {
+        Ok(file) => file,
+        Err(TryLockError::WouldBlock) => {
+            return Err(CatalogError::BusyPassing(Owner { silent_for: None, ..owner_of(path) }));
+        }
+        Err(TryLockError::Error(source)) => return Err(CatalogError::Io { path: path.to_owned(), source }),
+    };
+    // On a full disk nobody is told who has it, and it is locked all the same.
+    if let Err(error) = sign(&mut file, &text_of(path)) {
+        tracing::debug!(path = %path.display(), %error, "nobody is told who has this lock");
+    }
+    Ok(file)
+}
+
 /// A file that is locked until it is dropped, or its process dies.
-pub(super) fn locked(path: &Path) -> Result<File, TryLockError> {
+#[derive(Debug)]
+pub(crate) struct Locked(File);
+
+impl Drop for Locked {
+    /// By a word of its own: a process that is being started has the file open, too, until it is another program.
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::debug!(%error, "a lock ends when its file is closed");
+        }
+    }
+}
+
+pub(super) fn locked(path: &Path) -> Result<Locked, TryLockError> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
     let file = file.map_err(TryLockError::Error)?;
-    file.try_lock().map(|()| file)
+    file.try_lock().map(|()| Locked(file))
 }
 
 /// What its owner says of itself, for whoever finds it locked.
-fn signed(mut file: File, own: &str) -> io::Result<File> {
+fn signed(mut file: Locked, own: &str) -> io::Result<Locked> {
+    sign(&mut file, own).map(|()| file)
+}
+
+fn sign(Locked(file): &mut Locked, own: &str) -> io::Result<()> {
     file.set_len(0)?;
-    file.write_all(own.as_bytes())?;
-    Ok(file)
+    file.write_all(own.as_bytes())
 }
 
 fn text_of(path: &Path) -> String {
@@ -179,6 +212,26 @@ mod tests {
         assert!(busy(again()).silent_for.unwrap() < Duration::from_secs(100));
         drop(lock);
         drop(again().unwrap());
+    }
+
+    #[test]
+    fn a_folder_has_one_pass_and_whoever_comes_second_hears_whose() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.folder-1");
+        let first = take_one(&path).unwrap();
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(200)).unwrap();
+        let refused = take_one(&path).unwrap_err();
+        let CatalogError::BusyPassing(owner) = &refused else { panic!("{refused:?}") };
+        assert_eq!((owner.process, owner.silent_for), (Some(std::process::id()), None));
+        let told = refused.to_string();
+        assert!(
+            told.starts_with("another program keeps this sync folder in step just now (process "),
+            "{told}"
+        );
+        drop(take_one(&folder.path().join("catalog.folder-2")).unwrap());
+        drop(first);
+        drop(take_one(&path).unwrap());
     }
 
     #[test]

@@ -18,8 +18,8 @@ fn is_left(name: &OsStr) -> bool {
     [ARRIVING, PROBE, FORMER_PROBE].into_iter().any(|temporary| temporary.is_name(name))
 }
 
-/// Removes it. Nothing may be on its way: whoever asks has the turn of the profile, and nobody else brings anything into its folders. What cannot be
-/// removed stays until the next time.
+/// Removes it. Nothing may be on its way: whoever asks makes the one pass over the folder that is under way. What cannot be removed stays until the next
+/// time.
 pub(super) fn remove(root: &Path) {
     let left =
         marker::entries(root).filter(|entry| entry.file_type().is_file() && is_left(entry.file_name()));

@@ -95,9 +95,16 @@ impl SyncError {
         }
     }
 
-    /// Whether another process is sending now what is this account's.
+    /// Whether another process is sending now what is this account's, or makes a pass over the folder.
     pub fn is_busy(&self) -> bool {
-        matches!(self.of_the_catalog(), Some(CatalogError::Busy(_) | CatalogError::BusyElsewhere(_)))
+        let is_busy_sending =
+            matches!(self.of_the_catalog(), Some(CatalogError::Busy(_) | CatalogError::BusyElsewhere(_)));
+        is_busy_sending || self.is_another_pass()
+    }
+
+    /// Whether another pass over the folder is under way: nobody who sends something has to stand back for that.
+    pub fn is_another_pass(&self) -> bool {
+        matches!(self.of_the_catalog(), Some(CatalogError::BusyPassing(_)))
     }
 
     /// Whether that is one with another profile, which gives no turns to this one.
@@ -180,7 +187,9 @@ impl Memories {
     }
 }
 
-/// Makes one pass over one folder, for whoever has the turn of its profile. Records how it went, also where it went nowhere because of the root.
+/// Makes one pass over one folder. Records how it went, also where it went nowhere because of the root. Two at once would take each other's files for
+/// leftovers, and remove twice what one may: while another one is under way, in whichever process, it fails as
+/// [busy](SyncError::is_another_pass).
 pub async fn pass(
     session: &Arc<Session>,
     catalog: &Catalog,
@@ -190,6 +199,7 @@ pub async fn pass(
     events: &Events,
     stop: &CancellationToken,
 ) -> Result<PassReport, SyncError> {
+    let _alone = catalog.lock_sync_folder(row.id)?;
     let (began, started) = (SystemTime::now(), Instant::now());
     let passed = pass_over(session, catalog, row, memories, settings, events, stop).await;
     let mut report = match passed {

@@ -3,12 +3,11 @@
 //!
 //! The lock is the system's, of all sync folders of a profile, and ends with its process.
 
-use std::fs::File;
 use std::io;
 use std::time::Duration;
 
 use super::marker;
-use crate::catalog::{Catalog, CatalogError, SyncFolderRow};
+use crate::catalog::{Catalog, CatalogError, Locked, SyncFolderRow};
 use crate::download::blocking;
 
 /// How often it is asked for the turn, and for how long.
@@ -32,8 +31,8 @@ pub enum ReadoptError {
 /// The turn, for as long as it is kept.
 #[derive(Debug)]
 pub(super) struct Turn {
-    #[expect(dead_code, reason = "kept open: closing it is what ends the turn")]
-    file: File,
+    #[expect(dead_code, reason = "kept: dropping it is what ends the turn")]
+    file: Locked,
 }
 
 /// Takes the turn; none where somebody else has it.
