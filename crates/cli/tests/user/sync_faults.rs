@@ -173,10 +173,19 @@ pub(crate) struct Disk(PathBuf);
 
 impl Disk {
     /// A small and empty one. `None` where nobody may mount.
-    #[expect(clippy::print_stderr, reason = "what is not tested must be seen")]
     pub(crate) fn mount(at: &Path) -> Option<Self> {
+        Self::by(&["-t", "tmpfs", "-o", "size=4m", "tmpfs"].map(Path::new), at)
+    }
+
+    /// A folder at a second place. `None` where nobody may mount.
+    fn bind(folder: &Path, at: &Path) -> Option<Self> {
+        Self::by(&[Path::new("--bind"), folder], at)
+    }
+
+    #[expect(clippy::print_stderr, reason = "what is not tested must be seen")]
+    fn by(words: &[&Path], at: &Path) -> Option<Self> {
         fs::create_dir_all(at).unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(at).output();
+        let mounted = Command::new("mount").args(words).arg(at).output();
         if !mounted.is_ok_and(|output| output.status.success()) {
             assert!(std::env::var_os("CI").is_none(), "CI may mount, and must");
             eprintln!("no right to mount: what is told of a disk of its own was NOT tested");
@@ -228,6 +237,28 @@ fn lost_and_found_at_the_root_of_a_disk_is_passed_over() {
     command.uid(NOBODY).gid(NOBODY);
     let second = report(command);
     assert!(second["failedCount"] == 1 || second["unhealthy"].is_string(), "{second}");
+}
+
+/// A folder that is mounted at a second place has another path there, and is the same one; so is what lies in it, and what it lies in.
+#[test]
+fn what_lies_in_a_sync_folder_through_a_mount_is_no_other_folder() {
+    let machine = Machine::new();
+    let server = machine.with_account();
+    machine.sign_up(&server, "bernd@example.org", "bernd");
+    write(&machine.path("Pictures/Phone/2024/a.jpg"), &jpeg(1));
+    machine.says(&["sync", "add", "Pictures/Phone"]);
+    let part = Disk::bind(&machine.path("Pictures/Phone/2024"), &machine.path("Part"));
+    let Some(_part) = part else { return };
+    let _whole = Disk::bind(&machine.path("Pictures"), &machine.path("Whole")).unwrap();
+    for folder in ["Part", "Whole", "Whole/Phone/2024"] {
+        let told = machine.fails(&["sync", "add", folder]);
+        assert!(told.contains("lie in each other"), "{folder}: {told}");
+        let told = machine.fails(&["--profile", "bernd", "sync", "add", folder]);
+        assert!(told.contains("of the profile default"), "{folder}: {told}");
+    }
+    assert!(machine.fails(&["sync", "add", "Whole/Phone"]).contains("under another path"));
+    fs::create_dir(machine.path("Camera")).unwrap();
+    machine.says(&["sync", "add", "Camera"]);
 }
 
 /// Who runs it where root may do anything.

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::identities::Folders;
 use super::marker::{self, NAME, Unhealthy};
 use super::reconcile::Direction;
 use super::scan::Stat;
@@ -106,6 +107,17 @@ pub enum ChooseError {
         /// The one above it.
         other: PathBuf,
     },
+    /// Somebody else's, below it.
+    #[error(
+        "{other} lies in {path} and has the marker of a sync folder, and no picture may be in two. If nobody keeps it in step any more, remove {NAME} from it",
+        path = path.display(), other = other.display()
+    )]
+    HoldsAnother {
+        /// The new one.
+        path: PathBuf,
+        /// The one below it.
+        other: PathBuf,
+    },
     /// Files cannot be made and removed there.
     #[error(transparent)]
     Unhealthy(#[from] Unhealthy),
@@ -146,6 +158,12 @@ pub fn admit(
     if let Some(row) = in_step.iter().find(is_it) {
         return Err(ChooseError::Twice { path: whole, other: row.folder.path.clone() });
     }
+    // What is mounted at a second place has a path there that says nothing.
+    let is_entwined = |folders: &Folders, row: &&SyncFolderRow| folders.meet(&Folders::of(&row.folder.path));
+    let folders = if in_step.is_empty() { Folders::default() } else { Folders::of(&whole) };
+    if let Some(row) = in_step.iter().find(|row| is_entwined(&folders, row)) {
+        return Err(ChooseError::Overlaps { path: whole, other: row.folder.path.clone() });
+    }
     if let Some(other) = watched.iter().map(|row| &row.path).find(|other| overlaps(other)) {
         return Err(ChooseError::Watched { path: whole, other: other.clone() });
     }
@@ -162,7 +180,7 @@ pub fn admit(
     Ok(whole)
 }
 
-/// Refuses a [folder that may be kept in step](admit) if another profile does so, or somebody whose marker lies above it. A folder has its
+/// Refuses a [folder that may be kept in step](admit) if another profile does so, or somebody whose marker lies above it or below. A folder has its
 /// marker wherever it is moved to, or mounted.
 pub fn admit_beside(
     whole: &Path,
@@ -179,19 +197,26 @@ pub fn admit_beside(
         return Err(ChooseError::TrashOfAnotherProfile { trash: trash.to_owned(), profile: profile.clone() });
     }
     let marker = marker::read(whole).ok().flatten();
+    let folders = if others.is_empty() { Folders::default() } else { Folders::of(whole) };
     let is_it = |place: &SyncPlace| {
         let other = &place.path;
         let is_marked = marker.as_ref() == Some(&place.marker);
         let is_copied = || marker::check(other, &place.marker).is_ok() && !is_same_folder(whole, other);
-        whole.starts_with(other) || other.starts_with(whole) || (is_marked && !is_copied())
+        whole.starts_with(other)
+            || other.starts_with(whole)
+            || (is_marked && !is_copied())
+            || folders.meet(&Folders::of(other))
     };
     if let Some((profile, place)) = others.iter().find(|(_, place)| is_it(place)) {
         let (path, other) = (whole.to_owned(), place.path.clone());
         return Err(ChooseError::OfAnotherProfile { path, other, profile: profile.clone() });
     }
     let above = whole.ancestors().skip(1).find(|above| above.join(NAME).symlink_metadata().is_ok());
-    match above {
-        Some(other) => Err(ChooseError::OfSomebodyElse { path: whole.to_owned(), other: other.to_owned() }),
+    if let Some(other) = above {
+        return Err(ChooseError::OfSomebodyElse { path: whole.to_owned(), other: other.to_owned() });
+    }
+    match marker::below(whole) {
+        Some(other) => Err(ChooseError::HoldsAnother { path: whole.to_owned(), other }),
         None => Ok(()),
     }
 }
@@ -275,6 +300,19 @@ mod tests {
         assert!(root.join(marker::NAME).exists());
         unmark(root, &id).unwrap();
         assert!(!root.join(marker::NAME).exists());
+    }
+
+    /// Whoever keeps it in step: it may be there through a mount, or be another user's.
+    #[test]
+    fn no_folder_is_above_one_that_has_a_marker() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, trash) = (folder.path().join("root"), folder.path().join("trash"));
+        std::fs::create_dir_all(root.join("2024/Phone")).unwrap();
+        marker::write(&root, "own").unwrap();
+        admit_beside(&root, &trash, &[]).unwrap();
+        marker::write(&root.join("2024/Phone"), "another").unwrap();
+        let refused = admit_beside(&root, &trash, &[]).unwrap_err();
+        assert!(matches!(&refused, ChooseError::HoldsAnother { other, .. } if other.ends_with("2024/Phone")));
     }
 
     #[test]

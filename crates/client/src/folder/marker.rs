@@ -98,6 +98,12 @@ pub fn is_above(path: &Path) -> bool {
     path.ancestors().skip(1).any(|folder| folder.join(NAME).symlink_metadata().is_ok())
 }
 
+/// A folder below a root that has a marker, if there is one.
+pub(super) fn below(root: &Path) -> Option<PathBuf> {
+    let marker = entries(root).find(|entry| entry.depth() > 1 && entry.file_name() == NAME)?;
+    marker.path().parent().map(Path::to_owned)
+}
+
 /// The id in a root's marker, if it has one.
 pub fn read(root: &Path) -> io::Result<Option<String>> {
     let file = match File::open(root.join(NAME)) {

@@ -11,6 +11,7 @@ pub mod choose;
 mod details;
 mod elsewhere;
 mod fetch;
+mod identities;
 mod leftovers;
 mod look;
 pub mod marker;
