@@ -487,3 +487,37 @@ pub(super) fn live_text(contents: usize) -> String {
          GROUP BY files.file ORDER BY agreed, files.file DESC"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{catalog, collection, file};
+    use super::super::{ChangedRows, Feed, FileRow};
+    use super::*;
+
+    /// An earlier release wrote contents down, and not which files they are of.
+    #[tokio::test]
+    async fn what_was_let_go_of_before_the_upgrade_is_known_by_its_file() {
+        let (_folder, catalog) = catalog().await;
+        let [gone, here, other] = [&b"gone"[..], b"here", b"other"].map(ContentHash::of);
+        let of = |id, content| FileRow { content_hash: Some(content), ..file(id, 1, 4) };
+        let ended = FileRow { deleted: true, ..of(4, gone) };
+        let files = vec![of(1, gone), of(2, here), of(3, other), ended];
+        let collections = vec![collection(1, "Phone", 3)];
+        let rows = ChangedRows { collections, files, trash: Vec::new() };
+        catalog.apply_changes(&rows, Feed::Account, Version(4)).await.unwrap();
+        let before = format!(
+            "INSERT INTO sync_folders (id, path, marker, album, direction, trash, paused, added)
+                 VALUES (1, CAST('/p' AS BLOB), 'm', 'a', 'both', CAST('/t' AS BLOB), 0, 0);
+             INSERT INTO sync_detached (folder, content) VALUES (1, '{gone}'), (1, '{here}');
+             INSERT INTO sync_base (folder, path, state, content, size, file, version, inode, born_ns, modified_ns, changed_ns)
+                 VALUES (1, CAST('again.jpg' AS BLOB), 'synced', '{here}', 1, 2, 4, 1, 1, 1, 1)"
+        );
+        let upgrade = include_str!("../../migrations/0030_files_of_what_was_let_go.sql");
+        for text in [before, upgrade.to_owned()] {
+            sqlx::raw_sql(AssertSqlSafe(text)).execute(&catalog.pool).await.unwrap();
+        }
+        let query = sqlx::query_as("SELECT folder, file FROM sync_detached_files");
+        let known: Vec<(i64, i64)> = query.fetch_all(&catalog.pool).await.unwrap();
+        assert_eq!(known, [(1, 1)]);
+    }
+}
