@@ -197,3 +197,43 @@ async fn what_is_kept_for_its_age_stays_out_of_the_folder_when_another_device_ed
         (vec!["a.jpg".into(), "b.jpg".into()], 0)
     );
 }
+
+/// Nobody said that it is to be deleted: it stays in the vault and in the other folder, and out of this one whatever it becomes, until it is copied into it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_picture_was_renamed_over_stays_out_of_the_folder_when_it_is_edited_elsewhere() {
+    let (mut scene, mut tablet) = Box::pin(Scene::with_two_on_both()).await;
+    scene.rename("Phone/a.jpg", "Phone/b.jpg");
+    scene.settle().await;
+    tablet.settle(&scene).await;
+    scene.write("Tablet/b.jpg", 9);
+    tablet.settle(&scene).await;
+    scene.settle().await;
+    assert_eq!(scene.tree("Phone"), tree_of([("b.jpg", 1)]));
+    assert_eq!(scene.tree("Tablet"), tree_of([("a.jpg", 1), ("b.jpg", 9)]));
+    assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (2, 0));
+    scene.write("Phone/c.jpg", 9);
+    scene.settle().await;
+    scene.write("Tablet/b.jpg", 8);
+    tablet.settle(&scene).await;
+    scene.settle().await;
+    assert_eq!(scene.tree("Phone"), tree_of([("b.jpg", 1), ("c.jpg", 8)]));
+    assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (2, 0));
+}
+
+/// Neither replaces the other, and whoever edits lets nothing go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_edited_on_both_sides_is_two_pictures_in_both_folders() {
+    let (mut scene, mut tablet) = Box::pin(Scene::with_two_on_both()).await;
+    scene.write("Tablet/a.jpg", 9);
+    tablet.settle(&scene).await;
+    scene.write("Phone/a.jpg", 8);
+    scene.settle().await;
+    tablet.settle(&scene).await;
+    for folder in ["Phone", "Tablet"] {
+        let has = scene.tree(folder);
+        let mut has: Vec<u8> = has.into_values().collect();
+        has.sort_unstable();
+        assert_eq!(has, [2, 8, 9], "{folder}");
+    }
+    assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (3, 0));
+}

@@ -65,8 +65,9 @@ pub struct BaseChanges {
     pub dropped: BTreeSet<RelativePath>,
     /// Contents that do not come back into the folder by themselves.
     pub detached: BTreeSet<ContentHash>,
-    /// Files that do not, whatever they are edited to, until the folder has them again.
-    pub detached_files: BTreeSet<FileId>,
+    /// Files that do not, whatever they are edited to, until the folder has them again; each with what it was there. One that the folder has at another path
+    /// stays.
+    pub detached_files: BTreeMap<FileId, ContentHash>,
     /// Paths that files have moved from, by those that they have now.
     pub moved: BTreeMap<RelativePath, RelativePath>,
 }
@@ -459,9 +460,12 @@ async fn record_detached(
         let text = "DELETE FROM sync_detached_files WHERE folder = $1 AND file = $2";
         sqlx::query(text).bind(folder).bind(file).execute(&mut *connection).await?;
     }
-    for file in &changes.detached_files {
-        let text = "INSERT OR IGNORE INTO sync_detached_files (folder, file) VALUES ($1, $2)";
-        sqlx::query(text).bind(folder).bind(file.0).execute(&mut *connection).await?;
+    for (file, content) in &changes.detached_files {
+        let text = "INSERT OR IGNORE INTO sync_detached_files (folder, file) SELECT $1, $2 WHERE NOT EXISTS (
+                 SELECT 1 FROM sync_base INDEXED BY sync_base_by_content
+                 WHERE folder = $1 AND content = $3 AND file = $2 AND state = 'synced')";
+        let query = sqlx::query(text).bind(folder).bind(file.0).bind(content.to_string());
+        query.execute(&mut *connection).await?;
     }
     for content in &changes.detached {
         let text = "INSERT OR IGNORE INTO sync_detached (folder, content) VALUES ($1, $2)";

@@ -295,7 +295,7 @@ impl Hands<'_> {
                 }
                 Action::Detach { content } => {
                     if let Some(Base::Synced(agreed)) = detached.get(&step.path).map(|row| row.base) {
-                        changes.detached_files.insert(agreed.file);
+                        changes.detached_files.insert(agreed.file, content);
                     }
                     changes.dropped.insert(step.path);
                     changes.detached.insert(content);
@@ -322,6 +322,14 @@ pub(super) fn as_agreed(there: Option<&Remote>, file: FileId) -> (FileId, Versio
         Some(Remote::Trash { file, .. }) => (*file, UNSEEN),
         Some(Remote::Purged) | None => (file, UNSEEN),
     }
+}
+
+/// The file of what was agreed on at a path before, where another one is there now and that one stays in the vault as it is. What it became, by this or by
+/// others, is for the folder.
+fn left_as_it_is(before: Option<&BaseRow>, there: Option<&Remote>, now: FileId) -> Option<FileId> {
+    let Some(BaseRow { base: Base::Synced(agreed), .. }) = before else { return None };
+    let is_there = matches!(there, Some(Remote::Live { file, .. }) if *file == agreed.file);
+    (is_there && agreed.file != now).then_some(agreed.file)
 }
 
 fn tombstone(buried: Deleted) -> BaseRow {

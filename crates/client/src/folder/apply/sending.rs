@@ -9,7 +9,7 @@ use darkslide_crypto::ContentHash;
 use darkslide_media::probe::micros_of;
 use tokio_util::sync::CancellationToken;
 
-use super::{Hands, as_agreed, content_of};
+use super::{Hands, as_agreed, content_of, left_as_it_is};
 use crate::backup::offer::{Offer, offer};
 use crate::backup::{AssetError, BackupReport};
 use crate::catalog::{AssetRow, BaseChanges, BaseRow};
@@ -173,8 +173,12 @@ impl Hands<'_> {
         if assets.is_empty() {
             return Ok(());
         }
-        let contents: BTreeSet<ContentHash> = assets.values().filter_map(|row| row.content_hash).collect();
+        let edited = || piece.steps.iter().filter(|step| step.lets_go.is_some());
+        let contents = assets.values().filter_map(|row| row.content_hash);
+        let contents = contents.chain(edited().filter_map(|step| step.lets_go)).collect::<BTreeSet<_>>();
         let remotes = self.remotes(contents).await?;
+        let paths: Vec<_> = edited().map(|step| step.path.clone()).collect();
+        let before = self.catalog.sync_base_at(self.row.id, &paths).await?;
         let mut changes = BaseChanges::default();
         for step in &piece.steps {
             let (Some(asset), Some(stat)) = (assets.get(&step.path), piece.stats.get(&step.path)) else {
@@ -191,7 +195,11 @@ impl Hands<'_> {
             let agreed =
                 Synced { content, disk: stat.disk, size: stat.size, file, version, absent_since: None };
             changes.put.insert(step.path.clone(), BaseRow { base: Base::Synced(agreed), stat: *stat });
-            changes.detached.extend(step.lets_go);
+            if let Some(old) = step.lets_go {
+                changes.detached.insert(old);
+                let left = left_as_it_is(before.get(&step.path), remotes.get(&old), file);
+                changes.detached_files.extend(left.map(|file| (file, old)));
+            }
         }
         self.record(&changes).await?;
         let is_noted = |step: &mut Step| changes.put.contains_key(&step.path);

@@ -231,6 +231,7 @@ impl World {
     fn note(&mut self, path: &RelativePath, base: Base, lets_go: Option<ContentHash>) {
         if let Base::Synced(agreed) = base {
             let content = Content::of(agreed.content);
+            self.let_go(path, lets_go, agreed.file);
             if self.vault.holds(content) && agreed.absent_since.is_none() {
                 self.ledger.acknowledged.insert(content);
             }
@@ -240,6 +241,22 @@ impl World {
         }
         self.base.insert(path.clone(), base);
         self.detached.extend(lets_go.map(Content::of));
+    }
+
+    /// The file of what was at a path before stays out of the folder, where it stays as it is in the vault and no other path has it.
+    fn let_go(&mut self, path: &RelativePath, lets_go: Option<ContentHash>, now: FileId) {
+        let Some(Base::Synced(before)) = self.base.get(path) else { return };
+        let has_it = |(other, base): (&RelativePath, &Base)| {
+            let is_it = |agreed: &Synced| (agreed.content, agreed.file) == (before.content, before.file);
+            other != path && matches!(base, Base::Synced(agreed) if is_it(agreed))
+        };
+        let is_left = lets_go == Some(before.content)
+            && before.file != now
+            && self.still_is(before.file, before.content)
+            && !self.base.iter().any(has_it);
+        if is_left {
+            self.detached_files.insert(before.file);
+        }
     }
 
     fn agreed(&self, here: &DiskFile, file: FileId) -> Synced {
