@@ -2,6 +2,7 @@
 
 use crate::gate::{Gate, Oddity};
 use crate::scene::{Scene, tree_of};
+use darkslide_client::feed;
 use darkslide_client::folder::breaker::Hold;
 use darkslide_client::folder::reconcile::Direction;
 use darkslide_client::folder::{Memories, Share};
@@ -155,4 +156,59 @@ async fn what_is_trashed_elsewhere_while_others_are_sent_leaves_the_folder_befor
         assert_eq!((second.trashed_local, second.has_more), (1, false), "{second:?}");
         assert_eq!((scene.tree("Phone").len(), scene.vault().await.len()), (7, 7));
     }
+}
+
+/// Whichever folder has it: there is one pass at a time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_trashed_elsewhere_of_another_folder_does_not_wait_for_all_that_is_sent() {
+    let mut scene = Scene::new().await;
+    scene.add("Camera", Direction::Both, None).await;
+    for (path, number) in [("Phone/a.jpg", 1), ("Camera/b.jpg", 2), ("Camera/c.jpg", 3)] {
+        scene.write(path, number);
+    }
+    scene.settle().await;
+    scene.settle_over("Camera").await;
+    for number in 10..15 {
+        scene.write(&format!("Phone/{number}.jpg"), number);
+    }
+    let news = Duration::from_millis(1);
+    scene.settings.share = Share { files: 1, looks: u32::MAX, news, ..Share::default() };
+    let file = scene.file("b.jpg").await;
+    let gate = Gate::start(&scene.server.base(), "/v1/batch", Oddity::Before(0, scene.trashes(file))).await;
+    let session = scene.through(&gate.base());
+    let first = scene.pass_with(&session, "Phone").await.unwrap();
+    assert!(first.uploaded <= 1 && first.failed_count == 0 && first.has_more, "{first:?}");
+    assert_eq!(scene.pass_over("Camera").await.unwrap().trashed_local, 1);
+    scene.settle().await;
+    assert_eq!(
+        (scene.tree("Phone").len(), scene.tree("Camera"), scene.vault().await.len()),
+        (6, tree_of([("c.jpg", 3)]), 7)
+    );
+}
+
+/// Reading takes long, and what is not read by then is for the next look.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_trashed_elsewhere_does_not_wait_for_all_that_is_to_be_read() {
+    let mut scene = Scene::new().await;
+    scene.add("Camera", Direction::Both, None).await;
+    for (path, number) in [("Phone/a.jpg", 1), ("Phone/b.jpg", 2), ("Camera/c.jpg", 3), ("Camera/d.jpg", 4)] {
+        scene.write(path, number);
+    }
+    scene.settle().await;
+    scene.settle_over("Camera").await;
+    scene.pass_over("Phone").await.unwrap();
+    for (name, number) in [("b.jpg", 10), ("d.jpg", 11)] {
+        scene.trash_elsewhere(name).await;
+        feed::pull(&scene.session, &scene.catalog).await.unwrap();
+        scene.write(&format!("Phone/{number}.jpg"), number);
+        let removed = u64::from(name == "b.jpg");
+        let first = scene.pass_over("Phone").await.unwrap();
+        assert_eq!((first.trashed_local, first.uploaded, first.has_more), (removed, 0, true), "{first:?}");
+        // It is not cut short for the same once more.
+        let second = scene.pass_over("Phone").await.unwrap();
+        assert_eq!((second.trashed_local, second.uploaded, second.has_more), (0, 1, false), "{second:?}");
+    }
+    assert_eq!(scene.settle_over("Camera").await.trashed_local, 1);
+    assert_eq!(scene.tree("Phone"), tree_of([("10.jpg", 10), ("11.jpg", 11), ("a.jpg", 1)]));
+    assert_eq!((scene.tree("Camera"), scene.vault().await.len()), (tree_of([("c.jpg", 3)]), 4));
 }

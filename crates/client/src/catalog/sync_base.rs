@@ -159,13 +159,16 @@ impl Catalog {
         Ok(copies)
     }
 
-    /// Whether something that a folder has agreed on went into the vault's trash, or was purged, after a version of the vault.
-    pub async fn is_agreed_trashed_since(&self, folder: i64, vault: Version) -> Result<bool, CatalogError> {
-        let text = "SELECT EXISTS (SELECT 1 FROM trash JOIN sync_base INDEXED BY sync_base_by_content
-                 ON sync_base.folder = $1 AND sync_base.content = trash.content_hash AND sync_base.file = trash.file
-             WHERE trash.version > $2 AND trash.restored = 0
+    /// Whether something that is to leave a sync folder went into the vault's trash, or was purged, after a version of the vault: one that is agreed on in a
+    /// folder that is kept in step, and not only upwards.
+    pub async fn is_agreed_trashed_since(&self, vault: Version) -> Result<bool, CatalogError> {
+        let text = "SELECT EXISTS (SELECT 1 FROM trash CROSS JOIN sync_folders
+                 CROSS JOIN sync_base INDEXED BY sync_base_by_content ON sync_base.folder = sync_folders.id
+                     AND sync_base.content = trash.content_hash AND sync_base.file = trash.file
+             WHERE sync_folders.paused = 0 AND sync_folders.direction <> 'up'
+               AND trash.version > $1 AND trash.restored = 0
                AND sync_base.state = 'synced' AND sync_base.absent_since IS NULL)";
-        Ok(sqlx::query_scalar(text).bind(folder).bind(vault.0).fetch_one(&self.pool).await?)
+        Ok(sqlx::query_scalar(text).bind(vault.0).fetch_one(&self.pool).await?)
     }
 
     /// Assets outside of a folder that were backed up with contents that it has lost sight of: where they were, and what they were.

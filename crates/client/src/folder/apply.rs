@@ -7,7 +7,6 @@
 
 mod bringing;
 mod mending;
-mod news;
 mod removals;
 mod sending;
 mod thumbnails;
@@ -25,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::SyncError;
 use super::breaker::HeldList;
 use super::marker::{self, Unhealthy};
+use super::news::News;
 use super::reconcile::{Action, Base, Cause, Deleted, DiskId, RelativePath, Remote, Step, Synced};
 use super::report::PassReport;
 use super::scan::{Scan, Stat, is_absent};
@@ -46,8 +46,8 @@ pub struct Share {
     pub bytes: u64,
     /// A pass goes on with the next ones until it has sent, or brought, for so many times as long as it had looked.
     pub looks: u32,
-    /// How often it is asked, while something is sent or brought, what others have trashed: that does not wait for all of it. As often it is noted what was
-    /// sent.
+    /// How often it is asked, while new files are read, or something is sent or brought, what others have trashed: that does not wait for all of it. As
+    /// often it is noted what was sent.
     pub news: Duration,
     /// How long thumbnails that were left over are made, at least, before the folder is looked at again.
     pub thumbnails: Duration,
@@ -160,6 +160,12 @@ impl Hands<'_> {
         removed?;
         self.remove(remote, local).await?;
         self.make_thumbnails().await
+    }
+
+    /// Where it is asked what others trash meanwhile.
+    fn news(&self) -> News {
+        let (session, catalog) = (Arc::clone(self.session), self.catalog.clone());
+        News { session, catalog, since: self.vault, every: self.share.news }
     }
 
     /// How long a pass goes on adding once it has added as much as goes in one go.

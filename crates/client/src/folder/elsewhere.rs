@@ -12,8 +12,9 @@ use std::path::Path;
 use darkslide_crypto::ContentHash;
 
 use super::marker::Unhealthy;
+use super::reading::content_of;
 use super::reconcile::{Base, Others, RelativePath, Snapshot, Synced};
-use super::scan::{Stat, content_of};
+use super::scan::Stat;
 use super::{SyncError, marker};
 use crate::catalog::{BaseRow, Catalog, SyncFolderRow};
 use crate::download::blocking;

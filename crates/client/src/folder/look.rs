@@ -15,12 +15,14 @@ use darkslide_media::probe::micros_of;
 use darkslide_protocol::{FileId, Version};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::details::only_details;
 use super::elsewhere::{agreed_elsewhere, look_elsewhere};
 use super::marker::Unhealthy;
 use super::mounts::Mounts;
+use super::news::News;
 use super::reconcile::{
     self, Base, Deleted, Direction, Local, Others, RelativePath, Remote, Snapshot, SyncPlan, Synced,
     reconcile,
@@ -99,6 +101,15 @@ impl Waiting {
     }
 }
 
+/// How long a look may read.
+#[derive(Clone, Debug)]
+pub(super) enum Patience {
+    /// Until others trash something, or this is cancelled. What is not read by then is for the next look: of that nothing is known.
+    Short(CancellationToken),
+    /// All there is.
+    Long,
+}
+
 /// What one look is about.
 struct Sight {
     session: Arc<Session>,
@@ -108,6 +119,10 @@ struct Sight {
     events: Events,
     /// Files of other folders of which nothing was known at their last look.
     unsettled_elsewhere: Vec<(u64, bool)>,
+    /// What cuts reading short; nothing where all is read.
+    news: Option<News>,
+    /// Reading is cut short.
+    enough: CancellationToken,
 }
 
 /// What a look leaves to the next one, however it ends.
@@ -115,6 +130,8 @@ struct Left {
     seen: scan::Memory,
     /// Files of which nothing is known; none where that was not found out.
     unsettled: Option<Vec<(u64, bool)>>,
+    /// Reading was cut short.
+    is_cut: bool,
 }
 
 /// Looks at everything that a plan is made of, and makes it.
@@ -125,7 +142,17 @@ pub(super) async fn look(
     memories: &mut Memories,
     settings: &PassSettings,
     events: &Events,
+    patience: Patience,
 ) -> Result<Looked, SyncError> {
+    let since = last_planned(catalog, row, memories).await?;
+    // Whatever is wrong with what is said to be trashed, reading goes on once it was cut short for that and no plan came of it.
+    let was_cut = memories.folders.get(&row.id).and_then(|memory| memory.cut) == Some(since);
+    let news =
+        || News { session: Arc::clone(session), catalog: catalog.clone(), since, every: settings.share.news };
+    let (stop, news) = match patience {
+        Patience::Short(stop) => (stop, (!was_cut).then(news)),
+        Patience::Long => (CancellationToken::new(), None),
+    };
     let sight = Sight {
         session: Arc::clone(session),
         catalog: catalog.clone(),
@@ -133,6 +160,8 @@ pub(super) async fn look(
         settings: settings.clone(),
         events: events.clone(),
         unsettled_elsewhere: memories.unsettled_elsewhere(catalog, row.id).await?,
+        news,
+        enough: stop.child_token(),
     };
     let looker = memories.looker.get_or_insert_with(Looker::begin);
     let memory = memories.folders.entry(row.id).or_default();
@@ -142,16 +171,47 @@ pub(super) async fn look(
     if let Some(unsettled) = left.unsettled {
         memory.unsettled = unsettled;
     }
+    // For what others have trashed, that is.
+    memory.cut = (left.is_cut && !stop.is_cancelled()).then_some(since);
+    if let Ok(looked) = &looked {
+        memory.planned = Some(looked.vault);
+    }
     looked
+}
+
+/// How far the vault was read for the last plan of a folder; where there was none, how far it was read by now.
+async fn last_planned(
+    catalog: &Catalog,
+    row: &SyncFolderRow,
+    memories: &Memories,
+) -> Result<Version, SyncError> {
+    let told = row.last_pass.as_ref().map(|pass| Version(pass.vault));
+    match memories.folders.get(&row.id).and_then(|memory| memory.planned).or(told) {
+        Some(planned) if planned > Version(0) => Ok(planned),
+        _ => Ok(catalog.cursor(Feed::Account).await?),
+    }
 }
 
 impl Sight {
     fn look(self, waiting: &Waiting, seen: scan::Memory) -> Option<(Left, Result<Looked, SyncError>)> {
         let (catalog, folder) = (&self.catalog, self.row.id);
         let agreed = async { Ok((catalog.sync_base(folder).await?, catalog.sync_mounts(folder).await?)) };
-        let mut left = Left { seen, unsettled: None };
+        let mut left = Left { seen, unsettled: None, is_cut: false };
+        let (enough, mut asking) = (self.enough.clone(), JoinSet::new());
+        if let Some(news) = self.news.clone() {
+            // Whoever heard of it may have woken this look.
+            if waiting.until(news.is_trashed())?.unwrap_or(false) {
+                enough.cancel();
+            }
+            let enough = enough.clone();
+            let trashed = async move {
+                news.trashed().await;
+                enough.cancel();
+            };
+            asking.spawn_on(trashed, &waiting.runtime);
+        }
         let looked = match waiting.until(agreed)? {
-            Ok((base, known)) => match self.see(base, &known, &mut left) {
+            Ok((base, known)) => match self.see(base, &known, &mut left, &enough) {
                 Ok((base, scan, mounts)) => waiting.until(self.plan(base, scan, mounts))?,
                 Err(unhealthy) => Err(unhealthy.into()),
             },
@@ -160,20 +220,28 @@ impl Sight {
         Some((left, looked))
     }
 
-    fn see(&self, base: Agreed, known: &BTreeSet<RelativePath>, left: &mut Left) -> Result<Seen, Unhealthy> {
+    fn see(
+        &self,
+        base: Agreed,
+        known: &BTreeSet<RelativePath>,
+        left: &mut Left,
+        enough: &CancellationToken,
+    ) -> Result<Seen, Unhealthy> {
         let root = &self.row.folder.path;
-        let progress = |path: &Path, bytes: u64| {
+        let goes_on = |path: &Path, bytes: u64| {
             self.events.send_blocking(Event::Moved { name: Arc::from(path), bytes });
+            !enough.is_cancelled()
         };
         let mounts = Mounts::among(known, &mounts::below(root), &base);
         let settling = self.settings.settling;
-        let scanned = scan(root, &base, &mut left.seen, &mounts, settling, SystemTime::now(), progress);
+        let scanned = scan(root, &base, &mut left.seen, &mounts, settling, SystemTime::now(), goes_on);
         let scan = scanned.map_err(|error| marker::unhealthy(root, error))?;
         let unknown = scan.local.values().filter_map(|local| match local {
             Local::Unknown { size, grows } => Some((*size, *grows)),
             Local::Present(_) | Local::Aside => None,
         });
         left.unsettled = Some(unknown.collect());
+        left.is_cut = scan.is_cut;
         Ok((base, scan, mounts.new))
     }
 

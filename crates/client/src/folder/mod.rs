@@ -19,6 +19,8 @@ pub mod marker;
 mod model;
 pub mod mounts;
 mod names;
+mod news;
+pub(crate) mod reading;
 pub mod reconcile;
 mod recovery;
 pub mod report;
@@ -35,6 +37,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use darkslide_media::probe::micros_of;
+use darkslide_protocol::Version;
 use tokio_util::sync::CancellationToken;
 
 use crate::backup::{AssetError, BackupError, Settings};
@@ -48,7 +51,7 @@ use crate::session::Session;
 use apply::Hands;
 pub use apply::Share;
 use breaker::Standing;
-use look::{Looked, Looker, look};
+use look::{Looked, Looker, Patience, look};
 use marker::Unhealthy;
 use reconcile::{Direction, RelativePath, SyncPlan};
 pub use recovery::{RecoveryError, restore_from_trash};
@@ -168,6 +171,10 @@ struct FolderMemory {
     closed: Option<Vec<PathBuf>>,
     /// The last pass put removals off, and has added what it had: the next one begins with them.
     is_removal_due: bool,
+    /// How far the vault was read for the last plan.
+    planned: Option<Version>,
+    /// Reading was cut short for what others had trashed since then.
+    cut: Option<Version>,
 }
 
 impl Memories {
@@ -281,7 +288,7 @@ async fn pass_over(
     let closed = enter(row, memories.folders.entry(row.id).or_default()).await?;
     let began = Instant::now();
     let Looked { mut scan, mut plan, agreed, vault, mounts, reasons } =
-        look(session, catalog, row, memories, settings, events).await?;
+        look(session, catalog, row, memories, settings, events, Patience::Short(stop.clone())).await?;
     let (looked_for, looked_at) = (began.elapsed(), Instant::now());
     if !mounts.is_empty() {
         catalog.add_sync_mounts(row.id, &mounts).await?;
@@ -306,6 +313,7 @@ async fn pass_over(
             report.fails(folder.display().to_string(), &why);
         }
     }
+    report.has_more |= scan.is_cut;
     tell(&mut report, &scan, (&plan, reasons), settings);
     if let (Some(held), Some(last)) = (&held, &row.last_pass) {
         tell_failures(&mut report, last, &held.list);
@@ -395,7 +403,8 @@ pub async fn preview(
         let (root, id) = (row.folder.path.clone(), row.folder.marker.clone());
         blocking(move || marker::check(&root, &id)).await?;
     }
-    let looked = look(session, catalog, row, &mut Memories::default(), settings, events).await?;
+    let mut memories = Memories::default();
+    let looked = look(session, catalog, row, &mut memories, settings, events, Patience::Long).await?;
     let approved = approved(catalog, row).await?;
     let removed = catalog.sync_removed(row.id).await?;
     let standing = Standing::of(looked.agreed, &removed, micros_of(SystemTime::now()));

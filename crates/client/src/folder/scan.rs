@@ -9,11 +9,12 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use darkslide_crypto::{ContentHash, ContentHasher};
+use darkslide_crypto::ContentHash;
 use darkslide_media::complete::is_complete;
 use darkslide_media::file_type::{FileType, HEAD_LEN, classify};
 
 use super::mounts::Mounts;
+use super::reading::content_while;
 use super::reconcile::{Base, DiskId, Local, Present, RelativePath, Step};
 use super::still::{Since, Tree};
 use super::{aside, marker};
@@ -22,9 +23,6 @@ use crate::error::quoted;
 use crate::library::folder::{fingerprint, nanoseconds};
 use crate::library::settle::{self, Settling, changed_on_this_disk};
 use crate::library::{PassReason, PassedOver, raw};
-
-/// Bytes that are read at once.
-const READ_BYTES: usize = 1 << 20;
 
 /// Bytes of text at least that are no beginning of a picture: what formats begin with is shorter, or no text.
 const TEXT_LEN: usize = 64;
@@ -90,6 +88,8 @@ pub struct Scan {
     pub is_listed: bool,
     /// Whether something came or went in the middle, so that nothing is known to be absent.
     pub is_moving: bool,
+    /// Whether reading was cut short: of what was not read by then nothing is known.
+    pub is_cut: bool,
     /// What is being written.
     pub unsettled: Vec<Unsettled>,
     /// What could not be read, and why.
@@ -100,7 +100,7 @@ pub struct Scan {
     pub bytes_read: u64,
 }
 
-/// Scans a root. `progress` is told how many bytes were read so far. Fails only if the root itself cannot be listed.
+/// Scans a root. `goes_on` is told how many bytes were read, and says whether more are to be. Fails only if the root itself cannot be listed.
 pub fn scan(
     root: &Path,
     base: &BTreeMap<RelativePath, BaseRow>,
@@ -108,14 +108,14 @@ pub fn scan(
     mounts: &Mounts,
     settling: Settling,
     now: SystemTime,
-    progress: impl FnMut(&Path, u64),
+    goes_on: impl FnMut(&Path, u64) -> bool,
 ) -> io::Result<Scan> {
     let mut scan = Scan { is_listed: true, ..Scan::default() };
     let mut found = Vec::new();
     let (tree, mut passed_over) = Tree::walk(root, |path, stat| found.push((path, stat)))?;
     let before = std::mem::take(&mut memory.seen);
     let (seen, unknown, no_pictures) = (HashMap::new(), HashMap::new(), Vec::new());
-    let mut eyes = Eyes { root, base, before, settling, now, progress, seen, unknown, no_pictures };
+    let mut eyes = Eyes { root, base, before, settling, now, goes_on, seen, unknown, no_pictures };
     for (path, stat) in found {
         scan.meet(&path, stat, &mut eyes);
     }
@@ -145,7 +145,7 @@ struct Eyes<'a, P> {
     before: HashMap<RelativePath, (Stat, Known)>,
     settling: Settling,
     now: SystemTime,
-    progress: P,
+    goes_on: P,
     /// What is found out at this one.
     seen: HashMap<RelativePath, (Stat, Known)>,
     /// Files of which nothing was found out.
@@ -182,7 +182,7 @@ impl Scan {
     }
 
     /// Notes what a file is that was met.
-    fn meet<P: FnMut(&Path, u64)>(&mut self, path: &Path, stat: Stat, eyes: &mut Eyes<'_, P>) {
+    fn meet<P: FnMut(&Path, u64) -> bool>(&mut self, path: &Path, stat: Stat, eyes: &mut Eyes<'_, P>) {
         let key = raw(path);
         let row = eyes.base.get(&key);
         if let Some(BaseRow { base: Base::Synced(agreed), stat: before }) = row
@@ -221,23 +221,36 @@ impl Scan {
     }
 
     /// Finds out what a file is that is new, or not what it was. None where that is not known for now.
-    fn look<P: FnMut(&Path, u64)>(
+    fn look<P: FnMut(&Path, u64) -> bool>(
         &mut self,
         path: &Path,
         key: &RelativePath,
         eyes: &mut Eyes<'_, P>,
     ) -> Option<Known> {
         let whole = eyes.root.join(path);
+        let unread = |whole: &Path| {
+            let size = whole.symlink_metadata().map_or(0, |metadata| metadata.len());
+            Local::Unknown { size, grows: false }
+        };
+        if self.is_cut {
+            self.local.insert(key.clone(), unread(&whole));
+            return None;
+        }
         let (size, looked) = match look(&whole, eyes.settling, eyes.now, |bytes| {
             self.bytes_read += bytes;
-            (eyes.progress)(&whole, bytes);
+            self.is_cut |= !(eyes.goes_on)(&whole, bytes);
+            !self.is_cut
         }) {
+            // Whatever else became of it: it is not read to its end.
+            Ok(_) if self.is_cut => {
+                self.local.insert(key.clone(), unread(&whole));
+                return None;
+            }
             Ok(looked) => looked,
             // It went away between two looks.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
-                let size = whole.symlink_metadata().map_or(0, |metadata| metadata.len());
-                self.local.insert(key.clone(), Local::Unknown { size, grows: false });
+                self.local.insert(key.clone(), unread(&whole));
                 let reason = marker::unreadable(&whole, &error);
                 self.unreadable.push((whole, reason));
                 return None;
@@ -256,7 +269,7 @@ impl Scan {
 
     /// Of what was agreed on and was not met: what is only hidden is unknown, and so is what the system says anything else of but that
     /// there is no such file, and whatever may have moved meanwhile. What has only another name, one that is passed over or that makes no picture of it, lies aside.
-    fn tell_absent<P: FnMut(&Path, u64)>(
+    fn tell_absent<P: FnMut(&Path, u64) -> bool>(
         &mut self,
         tree: &Tree,
         hidden: &[PathBuf],
@@ -311,7 +324,7 @@ impl Scan {
     }
 
     /// Of the one folder in which something came or went since: what came may be a copy of what is missing, and what went is no other place of it.
-    fn tell_since<P: FnMut(&Path, u64)>(&mut self, since: &Since, eyes: &mut Eyes<'_, P>) {
+    fn tell_since<P: FnMut(&Path, u64) -> bool>(&mut self, since: &Since, eyes: &mut Eyes<'_, P>) {
         let Some(folder) = &since.folder else { return };
         let there: HashSet<RelativePath> = since.files.iter().map(|(path, _)| raw(path)).collect();
         for (path, local) in &mut self.local {
@@ -363,7 +376,7 @@ fn look(
     path: &Path,
     settling: Settling,
     now: SystemTime,
-    progress: impl FnMut(u64),
+    goes_on: impl FnMut(u64) -> bool,
 ) -> io::Result<(u64, Looked)> {
     let mut file = File::open(path)?;
     let before = file.metadata()?;
@@ -391,7 +404,7 @@ fn look(
     }
     file.seek(SeekFrom::Start(0))?;
     // What was written to meanwhile is nothing in particular.
-    let Some(content) = content_of(&mut file, &before, progress)? else {
+    let Some(content) = content_while(&mut file, &before, goes_on)? else {
         let wait = settle::Wait { until: now + settling.photos, reason: settle::Unsettled::Fresh };
         return Ok((before.len(), Looked::Unsettled(wait)));
     };
@@ -410,29 +423,6 @@ fn is_text(head: &[u8]) -> bool {
         Err(_) => return false,
     };
     whole.len() >= TEXT_LEN && whole.chars().all(|one| !one.is_control() || one.is_ascii_whitespace())
-}
-
-/// What a file has from here on; none if it was written to since `before`.
-pub(crate) fn content_of(
-    file: &mut File,
-    before: &Metadata,
-    mut progress: impl FnMut(u64),
-) -> io::Result<Option<ContentHash>> {
-    let mut hasher = ContentHasher::new();
-    let mut buffer = vec![0; READ_BYTES.min(usize::try_from(before.len()).unwrap_or(READ_BYTES)).max(1)];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => {
-                hasher.update(buffer.get(..count).unwrap_or_default());
-                progress(count as u64);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    let is_what_it_was = Stat::of(&file.metadata()?) == Stat::of(before);
-    Ok(is_what_it_was.then(|| hasher.finish()))
 }
 
 #[cfg(test)]
@@ -485,6 +475,7 @@ mod tests {
                     std::thread::sleep(Duration::from_millis(20));
                     meanwhile(&root);
                 }
+                true
             },
         );
         assert!(is_done);
@@ -509,6 +500,30 @@ mod tests {
             // It is gone indeed, which is known as soon as all is still.
             assert_eq!(at(&scan, "2025/b.jpg").is_some(), moves);
         }
+    }
+
+    /// Others have trashed something, which does not wait for what is new.
+    #[test]
+    fn what_is_not_read_to_its_end_is_unknown_until_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        for (number, name) in [(1, "a.jpg"), (2, "b.jpg")] {
+            fs::write(root.join(name), picture(number)).unwrap();
+        }
+        let mut memory = Memory::default();
+        let settling =
+            Settling { photos: Duration::ZERO, videos: Duration::ZERO, incomplete: Duration::ZERO };
+        let mut look = |goes_on: bool| {
+            let (base, mounts, now) = (BTreeMap::new(), Mounts::default(), SystemTime::now());
+            let now = now + Duration::from_mins(1);
+            scan(&root, &base, &mut memory, &mounts, settling, now, |_, _| goes_on).unwrap()
+        };
+        let is_unknown = |local: &Local| matches!(local, Local::Unknown { grows: false, .. });
+        let scan = look(false);
+        assert!(scan.is_cut && scan.local.len() == 2 && scan.local.values().all(is_unknown), "{scan:?}");
+        let scan = look(true);
+        assert!(!scan.is_cut && !scan.local.values().any(is_unknown), "{scan:?}");
+        assert_eq!(at(&scan, "b.jpg").unwrap().content(), Some(ContentHash::of(&picture(2))));
     }
 
     /// A program writes its log anew.
@@ -568,7 +583,7 @@ mod tests {
             fs::write(&path, bytes).unwrap();
             let fresh = Duration::from_hours(1);
             let settling = Settling { photos: fresh, videos: fresh, incomplete: fresh };
-            let (_, looked) = look(&path, settling, SystemTime::now(), |_| ()).unwrap();
+            let (_, looked) = look(&path, settling, SystemTime::now(), |_| true).unwrap();
             let has_settled = matches!(looked, Looked::Known(Known::NotMedia));
             assert_eq!(has_settled, is_known, "{} bytes", bytes.len());
         }

@@ -20,7 +20,7 @@ use crate::download::blocking;
 use crate::error::VaultError;
 use crate::event::{Event, Events, Outcome};
 use crate::feed;
-use crate::folder::scan::content_of;
+use crate::folder::reading::content_of;
 use crate::library::folder::fingerprint;
 use crate::library::settle::changed_on_this_disk;
 use crate::receipt::receipts_of;

@@ -17,8 +17,9 @@ use crate::backup::offer::{Offer, offer};
 use crate::download::blocking;
 use crate::feed;
 use crate::folder::SyncError;
+use crate::folder::reading::content_of;
 use crate::folder::reconcile::{Base, RelativePath};
-use crate::folder::scan::{Stat, content_of};
+use crate::folder::scan::Stat;
 use crate::library::path_of;
 
 impl Hands<'_> {
