@@ -9,6 +9,7 @@
 mod corpus;
 mod dedup;
 mod edits;
+mod explained;
 mod freeing;
 mod halves;
 mod head_start;

@@ -1,6 +1,8 @@
 //! “Why is this picture not backed up?”, answered from the catalog, one `stat`, what the agent says of itself, and a look at a file that was
 //! not seen yet. The answer is a [value](Standing).
 
+mod file;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fs::File;
@@ -8,11 +10,12 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use darkslide_media::dates::from_micros;
 use darkslide_media::file_type::{FileType, HEAD_LEN, NotMedia, classify};
 use darkslide_media::names::{ignored_file, ignored_folder};
 use darkslide_media::probe::micros_of;
 use darkslide_protocol::FileId;
+
+pub use file::explain_file;
 
 use super::again::row_paused_until;
 use super::plan::of_video;
@@ -178,41 +181,6 @@ async fn offline<'k>(
         }),
     };
     Ok(health.as_ref())
-}
-
-/// The same for a file of the vault, by its number. `None` where the catalog knows none.
-pub async fn explain_file(catalog: &Catalog, file: FileId) -> Result<Option<String>, CatalogError> {
-    let memberships = catalog.memberships(file).await?;
-    let Some(first) = memberships.first() else { return Ok(None) };
-    let title = first.title.as_deref().unwrap_or("a file without a name");
-    let albums = albums_of(catalog, &memberships).await?;
-    let place = if albums.is_empty() {
-        let day = catalog.deleted_at(file).await?.and_then(from_micros).map(time::OffsetDateTime::date);
-        day.map_or_else(
-            || "deleted from the vault".to_owned(),
-            |day| format!("deleted from the vault on {day}"),
-        )
-    } else {
-        format!("in the vault, in {}", albums.join(", "))
-    };
-    let here = catalog.assets_of_file(file).await?;
-    let paths: Vec<String> = here.iter().map(|row| row.whole_path().display().to_string()).collect();
-    let here = if paths.is_empty() {
-        "No copy of it is known on this device".to_owned()
-    } else {
-        format!("On this device: {}", paths.join(", "))
-    };
-    let damaged = match catalog.damage_of(file).await? {
-        None => "",
-        Some(known) => match (known.part, known.is_here) {
-            (Part::Thumbnail, _) => " Its thumbnail is damaged on the server.",
-            (Part::Original, true) => " It is damaged on the server; it is sent again by the next backup.",
-            (Part::Original, false) => {
-                " It is damaged on the server; whoever still has it sends it again with the next backup."
-            }
-        },
-    };
-    Ok(Some(format!("{title}: {place}. {here}.{damaged}")))
 }
 
 /// The names of the live albums that a file is in.

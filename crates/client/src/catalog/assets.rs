@@ -335,11 +335,6 @@ impl Catalog {
             .await?)
     }
 
-    /// The assets that are in the vault as this file.
-    pub async fn assets_of_file(&self, file: FileId) -> Result<Vec<AssetRow>, CatalogError> {
-        Ok(sqlx::query_as(OF_FILE).bind(file.0).fetch_all(&self.pool).await?)
-    }
-
     /// Whether there are assets for which the vault had no room.
     pub async fn has_assets_without_room(&self) -> Result<bool, CatalogError> {
         Ok(sqlx::query_scalar(HAS_NO_ROOM).fetch_one(&self.pool).await?)
@@ -360,13 +355,13 @@ impl Catalog {
         Ok(sqlx::query_scalar(ROOTS).fetch_all(&self.pool).await?)
     }
 
-    /// How many assets are in each state; of what is backed up, how many files it is, under however many names it is or was met. What its owner
-    /// deleted from the vault counts as left alone.
+    /// How many assets are in each state; of what is backed up, how many files it is, under however many names it is met. What its owner
+    /// deleted from the vault counts as left alone, and what was seen to be gone from this device does not count.
     pub async fn asset_counts(&self) -> Result<Vec<(AssetState, i64)>, CatalogError> {
         let rows: Vec<(String, i64, i64)> = sqlx::query_as(
             "SELECT CASE WHEN state = 'backed_up' AND file IN (SELECT file FROM trash WHERE restored = 0)
                      THEN 'skipped' ELSE state END AS now, count(*), count(DISTINCT file)
-                 FROM assets GROUP BY now",
+                 FROM assets WHERE absent_since IS NULL GROUP BY now",
         )
         .fetch_all(&self.pool)
         .await?;
@@ -491,8 +486,6 @@ pub(super) const AT_PATH: &str = "SELECT * FROM (
          UNION ALL SELECT * FROM assets WHERE root = $1 AND motion_path = $2)
      ORDER BY last_seen DESC LIMIT 1";
 
-const OF_FILE: &str = "SELECT * FROM assets WHERE file = $1 AND state = 'backed_up' ORDER BY root, path";
-
 const HAS_NO_ROOM: &str =
     "SELECT EXISTS (SELECT 1 FROM assets WHERE state IN ('blocked', 'no_room') AND state = 'no_room')";
 
@@ -500,8 +493,7 @@ const IN_TROUBLE: &str = "SELECT * FROM assets WHERE state IN ('blocked', 'no_ro
 
 /// What is asked again and again, however much there is: none of it reads a table from one end to the other.
 #[cfg(test)]
-pub(super) const ASKED: [&str; 12] = [
-    OF_FILE,
+pub(super) const ASKED: [&str; 11] = [
     HAS_NO_ROOM,
     IN_TROUBLE,
     ROOTS,

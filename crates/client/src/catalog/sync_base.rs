@@ -11,7 +11,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::files::content_hash_of;
-use super::{Catalog, CatalogError, Fingerprint, thumbnails};
+use super::{AssetPlace, Catalog, CatalogError, Fingerprint, thumbnails};
 use crate::folder::reconcile::{Base, Deleted, DiskId, RelativePath, Remote, Synced};
 use crate::folder::scan::Stat;
 use crate::library::path_of;
@@ -157,6 +157,17 @@ impl Catalog {
             copies.push(CopyElsewhere { content, folder, is_same_file });
         }
         Ok(copies)
+    }
+
+    /// The places at which sync folders have what a file of the vault is, as far as is known.
+    pub async fn synced_places(&self, file: FileId) -> Result<Vec<AssetPlace>, CatalogError> {
+        let text = "SELECT DISTINCT sync_folders.path AS root, sync_base.path AS path FROM files
+             CROSS JOIN sync_folders CROSS JOIN sync_base INDEXED BY sync_base_by_content
+                 ON sync_base.folder = sync_folders.id AND sync_base.content = files.content_hash
+             WHERE files.file = $1 AND files.deleted = 0 AND sync_base.file = files.file
+               AND sync_base.state = 'synced' AND sync_base.absent_since IS NULL";
+        let rows: Vec<(Vec<u8>, Vec<u8>)> = sqlx::query_as(text).bind(file.0).fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().map(|(root, path)| AssetPlace { root, path }).collect())
     }
 
     /// Whether something that is to leave a sync folder went into the vault's trash, or was purged, after a version of the vault: one that is agreed on in a

@@ -237,6 +237,13 @@ async fn assets_come_back_as_they_went() {
     }
     let counts = catalog.asset_counts().await.unwrap();
     assert_eq!(counts, [(AssetState::BackedUp, 1), (AssetState::Blocked, 2)]);
+    // What is gone is not on this device, whatever the vault has of it.
+    let gone = [b"first.heic".to_vec(), b"tea.heic".to_vec()];
+    catalog.mark_absent(b"/pictures", &gone, 20).await.unwrap();
+    let counts = catalog.asset_counts().await.unwrap();
+    assert_eq!(counts, [(AssetState::BackedUp, 1), (AssetState::Blocked, 1)]);
+    catalog.mark_absent(b"/pictures", &[b"caf\xe9.heic".to_vec()], 20).await.unwrap();
+    assert_eq!(catalog.asset_counts().await.unwrap(), [(AssetState::Blocked, 1)]);
 }
 
 #[tokio::test]
