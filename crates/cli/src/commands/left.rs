@@ -5,12 +5,14 @@ use super::status::standing_of;
 use crate::agent::status::{AgentStatus, Unreadable};
 use crate::output::{counted, date, on_one_line};
 use anyhow::Result;
-use darkslide_client::backup::Named;
 use darkslide_client::backup::explain::explain_blocked;
 use darkslide_client::backup::standing::Standing;
+use darkslide_client::backup::{Named, fitting};
 use darkslide_client::catalog::{Catalog, DamagedFile, Part};
 use darkslide_client::session::AccountSummary;
 use serde::Serialize;
+use std::io::ErrorKind;
+use std::path::Path;
 
 /// Files that are named of those of which the same is said: `--json` names them all.
 const NAMED_MAX: usize = 3;
@@ -40,7 +42,7 @@ pub(crate) struct Left {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct WithoutRoom {
     pub(crate) files: u64,
-    /// Of these, what there is room for now, as far as the server says.
+    /// Of these, what there is room for now, as far as the server says: as many at least.
     pub(crate) fit_now: u64,
 }
 
@@ -51,15 +53,14 @@ impl Left {
         agent: Option<&AgentStatus>,
         account: Option<&AccountSummary>,
     ) -> Result<Self> {
-        let free = account.map(|account| account.quota_bytes.saturating_sub(account.used_bytes));
         let watched = catalog.watch_folders().await?.into_iter().filter(|row| row.paused).count();
         let synced = catalog.sync_folders().await?.into_iter().filter(|row| row.paused).count();
         let (damaged, paused_folders) = (catalog.damaged_files().await?, (watched + synced) as u64);
         let mut left = Self { damaged, paused_folders, ..Self::default() };
+        let mut without_room = Vec::new();
         for (path, standing) in explain_blocked(catalog, &standing_of(agent)).await? {
             if let Some(bytes) = standing.bytes_without_room() {
-                left.without_room.files += 1;
-                left.without_room.fit_now += u64::from(free.is_some_and(|free| bytes < free));
+                without_room.push(bytes);
                 continue;
             }
             if let Standing::Blocked { until: Some(until), .. } = standing {
@@ -68,9 +69,12 @@ impl Left {
             left.blocked += 1;
             left.blocked_files.push(Named { path: path.display().to_string(), reason: standing.reason() });
         }
-        for Unreadable { path, reason } in
-            agent.iter().flat_map(|agent| &agent.folders).flat_map(|one| &one.unreadable)
-        {
+        left.without_room.files = without_room.len() as u64;
+        if let Some(account) = account {
+            left.without_room.fit_now = fitting(account.quota_bytes, account.used_bytes, without_room);
+        }
+        let unreadable = agent.iter().flat_map(|agent| &agent.folders).flat_map(|one| &one.unreadable);
+        for Unreadable { path, reason } in unreadable.filter(|unreadable| !is_gone(&unreadable.path)) {
             left.unreadable += 1;
             let reason = format!("what lies there is not backed up: {reason}");
             left.blocked_files.push(Named { path: path.clone(), reason });
@@ -138,10 +142,38 @@ impl Left {
     }
 }
 
+/// Whether nothing is at a path any more, which is text: what of it is not UTF-8 is replaced, and nothing is known of that.
+fn is_gone(path: &str) -> bool {
+    let why = Path::new(path).symlink_metadata().err().map(|error| error.kind());
+    !path.contains(char::REPLACEMENT_CHARACTER)
+        && matches!(why, Some(ErrorKind::NotFound | ErrorKind::NotADirectory))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agent::status::FolderStatus;
     use darkslide_client::FileId;
+
+    /// Once, it stayed in the list until all of the folder was looked at again.
+    #[tokio::test]
+    async fn what_could_not_be_looked_into_and_is_gone_is_not_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = Catalog::open(&folder.path().join("catalog.sqlite")).await.unwrap();
+        let closed = folder.path().join("closed");
+        std::fs::create_dir(&closed).unwrap();
+        let unreadable =
+            |path: &Path| Unreadable { path: path.display().to_string(), reason: "why".to_owned() };
+        let unreadable = vec![unreadable(&closed), unreadable(&folder.path().join("caf\u{fffd}"))];
+        let agent = AgentStatus {
+            folders: vec![FolderStatus { unreadable, ..FolderStatus::default() }],
+            ..AgentStatus::default()
+        };
+        let left = async || Left::of(&catalog, Some(&agent), None).await.unwrap().unreadable;
+        assert_eq!(left().await, 2);
+        std::fs::remove_dir(&closed).unwrap();
+        assert_eq!(left().await, 1, "what cannot be named may be there");
+    }
 
     #[test]
     fn what_is_left_is_told_with_its_next_try() {

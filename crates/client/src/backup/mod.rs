@@ -83,6 +83,7 @@ pub use import::import;
 pub use memory::Memory;
 pub use reorganise::{Reorganised, reorganise};
 pub use report::{BackupReport, Named, OtherFiles, Waiting};
+pub use vault_room::fitting;
 
 use crate::catalog::Catalog;
 use crate::event::{Event, Events};

@@ -105,6 +105,23 @@ fn rounded_down(bytes: u64) -> String {
     format!("{} {name}", number.trim_end_matches('0').trim_end_matches('.'))
 }
 
+/// How many of some originals, given by their plaintext bytes, a run would begin that finds so many bytes of the quota left: as many at least, in
+/// whatever order they go.
+pub fn fitting(quota: u64, usage: u64, mut originals: Vec<u64>) -> u64 {
+    let whole = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
+    let mut left = whole(quota).saturating_sub(whole(usage));
+    // What takes most leaves least to the others.
+    originals.sort_unstable_by(|one, other| other.cmp(one));
+    let begun = originals.into_iter().filter(|bytes| match rest(left, *bytes) {
+        Some(behind) => {
+            left = behind;
+            true
+        }
+        None => false,
+    });
+    begun.count() as u64
+}
+
 /// What is left behind an original of so many plaintext bytes; none where it may not be begun.
 fn rest(left: i64, bytes: u64) -> Option<i64> {
     let needed = sealed(bytes);
@@ -147,6 +164,22 @@ mod tests {
             room.measured(quota, usage);
             assert_eq!(room.has(bytes), expected, "{bytes} of {quota} with {usage}");
             assert_eq!(room.take(bytes).is_ok(), expected);
+        }
+    }
+
+    /// Once, each was compared with all of the room: nine were told to fit where two did.
+    #[test]
+    fn what_fits_is_counted_down() {
+        for (quota, usage, originals, expected) in [
+            (150_000, 150_001, vec![1], 0),
+            (248_799, 182_799, vec![61_000; 9], 2),
+            (10 << 20, 0, vec![4 << 20, 3 << 20, 2 << 20], 3),
+            // What is larger than all of the room keeps nothing else out.
+            (10 << 20, 0, vec![1 << 20, 1 << 40, 2 << 20], 2),
+            (u64::MAX, 0, vec![1 << 40; 3], 3),
+            (0, 0, Vec::new(), 0),
+        ] {
+            assert_eq!(fitting(quota, usage, originals.clone()), expected, "{quota} {usage} {originals:?}");
         }
     }
 
