@@ -121,3 +121,25 @@ async fn a_half_that_loses_the_other_is_in_the_vault() {
         assert_eq!(scene.vault().await.len(), 0, "{renames:?}");
     }
 }
+
+/// Once it was left alone for ever, if nothing but the video came back.
+/// Shows E9.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_video_that_is_saved_again_after_its_live_photo_was_deleted_is_backed_up() {
+    for is_parted in [false, true] {
+        let scene = Scene::new().await;
+        scene.write("1.jpg", &taken(18, 1));
+        let video = scene.write("1.mov", &clip(2));
+        assert_eq!(scene.back_up().await.uploaded, 1);
+        delete_all(&scene).await;
+        fs::remove_file(scene.pictures().join("1.jpg")).unwrap();
+        if is_parted {
+            sends_nothing(&scene).await;
+        }
+        fs::remove_file(&video).unwrap();
+        sends_nothing(&scene).await;
+        scene.write("1.mov", &clip(2));
+        assert_eq!(scene.back_up().await.uploaded, 1, "{is_parted}");
+        assert_eq!(scene.vault().await[0].content_hash, Some(ContentHash::of(&clip(2))));
+    }
+}

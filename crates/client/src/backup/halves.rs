@@ -41,7 +41,8 @@ impl Run {
         let Some(latest) = latest(&trash) else { return Ok(None) };
         let at = latest.trashed_at;
         let mut seen = self.first_seen(place, content).await?;
-        for known in self.known_as_video(place, content).await? {
+        // One that was gone was brought back after that.
+        for known in self.known_as_video(place, content).await?.into_iter().filter(|known| !known.was_gone) {
             if trash.iter().any(|row| row.content_hash == Some(known.content)) {
                 seen = seen.min(known.first_seen);
             }

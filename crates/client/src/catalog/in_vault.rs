@@ -39,6 +39,8 @@ pub struct VideoOf {
     pub file: Option<FileId>,
     /// When it was first seen, µs since the epoch by the vault's clock.
     pub first_seen: i64,
+    /// Whether it was seen to be gone before the file that is asked about came.
+    pub was_gone: bool,
 }
 
 impl Catalog {
@@ -112,13 +114,15 @@ impl Catalog {
             .bind(fingerprint.size.cast_signed())
             .bind(fingerprint.modified_ns)
             .bind(came.made.map(|made| made.saturating_sub(COARSE)))
+            .bind(came.here)
             .fetch_all(&self.pool)
             .await?;
         let mut known = Vec::with_capacity(rows.len());
         for row in rows {
             let Some(content) = content_hash_of(&row)? else { continue };
             let file = row.try_get::<Option<i64>, _>("file")?.map(FileId);
-            known.push(VideoOf { content, file, first_seen: row.try_get("first_seen")? });
+            let (first_seen, was_gone) = (row.try_get("first_seen")?, row.try_get("was_gone")?);
+            known.push(VideoOf { content, file, first_seen, was_gone });
         }
         Ok(known)
     }
@@ -151,14 +155,15 @@ pub(super) const PAIR_BEFORE_MOVE: &str = "SELECT file FROM assets
        AND file IS NOT NULL AND state IN ('backed_up', 'skipped')
      ORDER BY last_seen DESC LIMIT 1";
 
-pub(super) const AS_VIDEO: &str = "SELECT content_hash, file, first_seen FROM (
+pub(super) const AS_VIDEO: &str = "SELECT content_hash, file, first_seen, coalesce(absent_since < $8, 0) AS was_gone FROM (
          SELECT root, motion_path, motion_size, motion_modified_ns, motion_inode, content_hash, file, first_seen,
-             last_seen, recorded_at
+             last_seen, recorded_at, absent_since
          FROM assets WHERE length(content_hash) > 88 AND substr(content_hash, 90, 8) = substr($1, 1, 8)
              AND substr(content_hash, 90) = $1
          UNION ALL
          SELECT root, motion_path, motion_size, motion_modified_ns, motion_inode, content_hash, file, first_seen,
-             last_seen, recorded_at
+             last_seen, recorded_at, (SELECT own.absent_since FROM assets AS own
+                 WHERE own.root = parted_videos.root AND own.path = parted_videos.motion_path)
          FROM parted_videos WHERE length(content_hash) > 88 AND substr(content_hash, 90, 8) = substr($1, 1, 8)
              AND substr(content_hash, 90) = $1)
      WHERE (root = $2 AND motion_path = $3)
