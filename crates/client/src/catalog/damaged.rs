@@ -118,34 +118,13 @@ impl Catalog {
         owner: AccountId,
         content: &ContentHash,
     ) -> Result<Option<FileRow>, CatalogError> {
-        Ok(sqlx::query_as(
-            "SELECT files.* FROM damaged_files JOIN files ON files.file = damaged_files.file
-             JOIN collections ON collections.id = files.collection
-             WHERE damaged_files.part = 'original' AND files.object_header = damaged_files.header
-               AND files.content_hash = $1 AND files.owner = $2 AND collections.owner = $2
-               AND files.deleted = 0 AND collections.deleted = 0
-             ORDER BY files.file, files.collection LIMIT 1",
-        )
-        .bind(content.to_string())
-        .bind(owner.0)
-        .fetch_optional(&self.pool)
-        .await?)
+        let query = sqlx::query_as(WITH_CONTENT).bind(content.to_string()).bind(owner.0);
+        Ok(query.fetch_optional(&self.pool).await?)
     }
 
     /// The paths at which a sync folder has what is damaged, as far as is known.
     pub async fn damaged_in_folder(&self, folder: i64) -> Result<Vec<RelativePath>, CatalogError> {
-        Ok(sqlx::query_scalar(
-            "SELECT DISTINCT sync_base.path FROM damaged_files
-             JOIN files ON files.file = damaged_files.file AND files.object_header = damaged_files.header AND files.deleted = 0
-             JOIN collections ON collections.id = files.collection AND collections.deleted = 0
-             JOIN sync_base INDEXED BY sync_base_by_content
-                 ON sync_base.folder = $1 AND sync_base.content = files.content_hash AND sync_base.file = files.file
-             WHERE damaged_files.part = 'original' AND sync_base.state = 'synced' AND sync_base.absent_since IS NULL
-             ORDER BY sync_base.path",
-        )
-        .bind(folder)
-        .fetch_all(&self.pool)
-        .await?)
+        Ok(sqlx::query_scalar(IN_FOLDER).bind(folder).fetch_all(&self.pool).await?)
     }
 
     /// Has the thumbnail of a file made anew from the asset at this place, if that is what was backed up as it; whatever was made of it before settles
@@ -222,13 +201,31 @@ const MAKE_AGAIN: &str = "INSERT OR IGNORE INTO thumbnails_due (file, root, path
        AND assets.state = 'backed_up' AND assets.absent_since IS NULL AND assets.content_hash = files.content_hash
      LIMIT 1";
 
+/// Hardly anything is damaged: what is goes first in each of these (`CROSS JOIN` keeps SQLite from another order), for they are asked of every
+/// file of a run, and of every run.
+const WITH_CONTENT: &str =
+    "SELECT files.* FROM damaged_files CROSS JOIN files ON files.file = damaged_files.file
+     CROSS JOIN collections ON collections.id = files.collection
+     WHERE damaged_files.part = 'original' AND files.object_header = damaged_files.header
+       AND files.content_hash = $1 AND files.owner = $2 AND collections.owner = $2
+       AND files.deleted = 0 AND collections.deleted = 0
+     ORDER BY files.file, files.collection LIMIT 1";
+
+const IN_FOLDER: &str = "SELECT DISTINCT sync_base.path FROM damaged_files
+     CROSS JOIN files ON files.file = damaged_files.file AND files.object_header = damaged_files.header AND files.deleted = 0
+     CROSS JOIN collections ON collections.id = files.collection AND collections.deleted = 0
+     CROSS JOIN sync_base INDEXED BY sync_base_by_content
+         ON sync_base.folder = $1 AND sync_base.content = files.content_hash AND sync_base.file = files.file
+     WHERE damaged_files.part = 'original' AND sync_base.state = 'synced' AND sync_base.absent_since IS NULL
+     ORDER BY sync_base.path";
+
 const KNOWN: &str = "SELECT damaged_files.*, files.title, EXISTS (
          SELECT 1 FROM assets WHERE assets.file = files.file AND assets.content_hash = files.content_hash
              AND assets.state = 'backed_up' AND assets.absent_since IS NULL)
-         OR EXISTS (SELECT 1 FROM sync_folders JOIN sync_base INDEXED BY sync_base_by_content
+         OR EXISTS (SELECT 1 FROM sync_folders CROSS JOIN sync_base INDEXED BY sync_base_by_content
              ON sync_base.folder = sync_folders.id AND sync_base.content = files.content_hash
              WHERE sync_base.file = files.file AND sync_base.state = 'synced' AND sync_base.absent_since IS NULL) AS is_here
-     FROM damaged_files JOIN files ON files.file = damaged_files.file AND files.deleted = 0
+     FROM damaged_files CROSS JOIN files ON files.file = damaged_files.file AND files.deleted = 0
          AND damaged_files.header
              = CASE damaged_files.part WHEN 'original' THEN files.object_header ELSE files.thumbnail_header END
      WHERE $1 IS NULL OR damaged_files.file = $1
@@ -236,14 +233,15 @@ const KNOWN: &str = "SELECT damaged_files.*, files.title, EXISTS (
 
 /// Files of which an asset below a root has the content that is damaged: whoever looks at it is to send it again.
 pub(super) const TO_BE_MENDED: &str = "SELECT damaged_files.file FROM damaged_files
-     JOIN files ON files.file = damaged_files.file AND files.object_header = damaged_files.header AND files.deleted = 0
-     JOIN assets ON assets.file = files.file AND assets.content_hash = files.content_hash
+     CROSS JOIN files ON files.file = damaged_files.file AND files.object_header = damaged_files.header AND files.deleted = 0
+     CROSS JOIN assets ON assets.file = files.file AND assets.content_hash = files.content_hash
      WHERE damaged_files.part = 'original' AND assets.root = $1 AND assets.state = 'backed_up'";
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::catalog::tests::{self, OWNER, collection};
+    use crate::catalog::watch_folders::SAFE_IN_ROOT;
     use darkslide_protocol::Version;
 
     fn file(header: &str) -> FileRow {
@@ -251,6 +249,21 @@ mod tests {
             object_header: Opaque(header.into()),
             thumbnail_header: Opaque("small".into()),
             ..tests::file(1, 1, 1)
+        }
+    }
+
+    /// Each looks from what is damaged at what belongs to that, and at nothing else of the vault and the device.
+    #[tokio::test]
+    async fn where_nothing_is_damaged_nothing_is_looked_at() {
+        let (_folder, catalog) = tests::catalog().await;
+        for text in [WITH_CONTENT, IN_FOLDER, KNOWN, TO_BE_MENDED, SAFE_IN_ROOT] {
+            let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}")));
+            let plan = plan.fetch_all(&catalog.pool).await.unwrap();
+            let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+            let scans = |table: &str| plan.iter().any(|line| line.starts_with(&format!("SCAN {table}")));
+            assert!(scans("damaged_files"), "{plan:?}");
+            let others = ["files", "assets", "collections", "sync_base"];
+            assert!(others.iter().all(|table| !scans(table)), "{text}: {plan:?}");
         }
     }
 

@@ -168,16 +168,14 @@ impl Catalog {
 
     /// What of a root is in the vault.
     pub async fn root_counts(&self, root: &Path) -> Result<RootCounts, CatalogError> {
-        let (safe, safe_at) = sqlx::query_as(
-            "SELECT count(DISTINCT file), max(last_seen) FROM assets WHERE root = $1 AND state = 'backed_up'
-                 AND file NOT IN (SELECT file FROM trash WHERE restored = 0)
-                 AND file NOT IN (SELECT damaged_files.file FROM damaged_files
-                     JOIN files ON files.file = damaged_files.file AND files.object_header = damaged_files.header
-                     WHERE damaged_files.part = 'original')",
-        )
-        .bind(raw(root))
-        .fetch_one(&self.pool)
-        .await?;
+        let (safe, safe_at) = sqlx::query_as(SAFE_IN_ROOT).bind(raw(root)).fetch_one(&self.pool).await?;
         Ok(RootCounts { safe, safe_at })
     }
 }
+
+pub(super) const SAFE_IN_ROOT: &str =
+    "SELECT count(DISTINCT file), max(last_seen) FROM assets WHERE root = $1 AND state = 'backed_up'
+         AND file NOT IN (SELECT file FROM trash WHERE restored = 0)
+         AND file NOT IN (SELECT damaged_files.file FROM damaged_files
+             CROSS JOIN files ON files.file = damaged_files.file AND files.object_header = damaged_files.header
+             WHERE damaged_files.part = 'original')";
