@@ -5,6 +5,8 @@
 //! (PKWARE APPNOTE.TXT 6.3.10): an entry is read to the size that the directory gives and no further, and what cannot be
 //! sought in is inflated again within a budget. Entries are stored or deflated; encryption is told and not broken.
 
+mod end;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Take};
@@ -17,6 +19,8 @@ use rawzip::{
     CompressionMethod, FileReader, MAX_CENTRAL_DIRECTORY_RECORD_SIZE, ZipFileHeaderRecord, ZipLocator,
 };
 use time::{Date, Month, Time};
+
+use end::behind_the_directory;
 
 use super::folder::fingerprint;
 use super::path_of;
@@ -33,9 +37,6 @@ const TIMES_INFLATED_MAX: u64 = 3;
 
 /// Bytes that any entry may be inflated again, however small.
 const INFLATED_AGAIN_MIN: u64 = 64 << 20;
-
-/// Bytes of the record at an archive's end, without its comment.
-const END_LEN: usize = 22;
 
 /// What stands before and behind the number of an entry whose name another had before it.
 const NUMBER_BEGIN: &str = "entry ";
@@ -491,24 +492,6 @@ fn told(error: &rawzip::Error) -> ArchiveError {
         IO(error) => ArchiveError::Read(io::Error::new(error.kind(), error.to_string())),
         other => ArchiveError::Damaged(other.to_string()),
     }
-}
-
-/// Where the record of an archive's end (4.3.16) ends: of the last one whose comment goes to the end of the file, because a comment may have in
-/// it what looks like one. Where there is none, something is behind the archive, or it has no end: then that of the file.
-fn behind_the_directory(mut file: &File) -> io::Result<u64> {
-    let len = file.metadata()?.len();
-    let begin = len.saturating_sub((END_LEN + usize::from(u16::MAX)) as u64);
-    file.seek(SeekFrom::Start(begin))?;
-    let mut tail = Vec::new();
-    file.take(len - begin).read_to_end(&mut tail)?;
-    let is_end = |(at, record): &(usize, &[u8])| match record {
-        [b'P', b'K', 5, 6, .., low, high] => {
-            at + END_LEN + usize::from(u16::from_le_bytes([*low, *high])) == tail.len()
-        }
-        _ => false,
-    };
-    let found = tail.windows(END_LEN).enumerate().rfind(is_end);
-    Ok(found.map_or(len, |(at, _)| begin + (at + END_LEN) as u64))
 }
 
 fn is_tar(path: &Path, mut file: &File) -> io::Result<bool> {

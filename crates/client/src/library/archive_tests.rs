@@ -199,8 +199,36 @@ fn a_comment_is_no_directory() {
     ] {
         assert!(with_comment(&comment, b"").unwrap() == bytes, "{:?}", &comment[..comment.len().min(50)]);
     }
-    // What a download put behind it does no harm.
-    assert!(with_comment(b"", &[0; 5000]).unwrap() == bytes);
+    // What a download put behind it does no harm, whatever the comment looks like.
+    for comment in
+        [&b""[..], b"hello", b"PK\x05\x06", [&b"PK\x05\x06"[..], &[0; 200]].concat().as_slice(), end]
+    {
+        for behind in [&[0; 5000][..], b"\r\n", &vec![b'x'; 40_000]] {
+            assert!(with_comment(comment, behind).unwrap() == bytes, "{comment:?}");
+        }
+    }
+}
+
+/// An archive in another one is part of it. Of two that are one behind the other nobody knows which is meant.
+#[test]
+fn of_several_ends_that_around_the_others_is_the_archives() {
+    let bytes = content(1000);
+    let (folder, path) = archive(&[("a.jpg", Stored, &bytes)]);
+    let inner = std::fs::read(&path).unwrap();
+    let (_outer_folder, outer_path) = archive(&[("in.zip", Stored, &inner), ("b.jpg", Stored, &bytes)]);
+    let outer = std::fs::read(outer_path).unwrap();
+    let open = |bytes: &[u8]| {
+        let path = folder.path().join("several.zip");
+        std::fs::write(&path, bytes).unwrap();
+        Archive::open(&path)
+    };
+    for before in [&b""[..], b"#!/bin/sh\n"] {
+        let found = open(&[before, &outer, b"behind"].concat()).unwrap();
+        let names: Vec<_> = found.entries().map(|(path, _)| path.to_str().unwrap()).collect();
+        assert_eq!(names, ["b.jpg", "in.zip"]);
+    }
+    let error = open(&[&inner[..], &inner, b"behind"].concat()).unwrap_err();
+    assert_eq!(error.to_string(), "it is damaged (another archive is behind its end); download it again");
 }
 
 #[test]

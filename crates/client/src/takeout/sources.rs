@@ -21,9 +21,13 @@ pub(super) struct Listed {
 impl Listed {
     /// Adds an archive, or a folder and the archives in it. One that was named already is not added again.
     pub(super) fn add(&mut self, path: &Path, events: &Events) {
-        match path.canonicalize().and_then(|root| Ok((root.metadata()?.is_dir(), root))) {
-            Ok((true, root)) => self.add_folder(&root),
-            Ok((false, root)) => match ours::own_file(&root) {
+        match path.canonicalize().and_then(|root| Ok((root.metadata()?.file_type(), root))) {
+            Ok((kind, root)) if kind.is_dir() => self.add_folder(&root),
+            // Whoever opens a pipe waits for somebody at its other end.
+            Ok((kind, root)) if !kind.is_file() => {
+                self.unreadable.push((root, "it is neither a file nor a folder".to_owned()));
+            }
+            Ok((_, root)) => match ours::own_file(&root) {
                 Some(reason) => self.left_out.push((root, reason.to_string())),
                 None => self.add_archive(&root),
             },
@@ -89,4 +93,22 @@ fn is_archive(path: &Path) -> bool {
 
 fn cannot_be_read(error: &io::Error) -> String {
     format!("it cannot be read: {error}")
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// Once, the import waited for ever.
+    #[test]
+    fn a_pipe_is_no_archive() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().canonicalize().unwrap().join("fifo.zip");
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from(0o600));
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+        let mut listed = Listed::default();
+        listed.add(&pipe, &Events::silent());
+        assert_eq!(listed.unreadable, [(pipe, "it is neither a file nor a folder".to_owned())]);
+        assert!(listed.sources.is_empty() && listed.items.is_empty());
+    }
 }
