@@ -8,6 +8,8 @@ use crate::library::path_of;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MountPoint {
     pub(crate) path: PathBuf,
+    /// The kind of its file system: `ext4`, `fuse.sshfs`.
+    pub(crate) kind: String,
     /// What is mounted there: its numbers, and what of it.
     what: Vec<u8>,
 }
@@ -22,8 +24,8 @@ pub(crate) fn mount_points() -> Vec<MountPoint> {
 }
 
 /// Reads a line of `/proc/self/mountinfo`, see `proc_pid_mountinfo(5)`: its fifth word is the place, in which blanks, line ends and backslashes
-/// are three octal digits behind a backslash.
-fn read(line: &[u8]) -> Option<MountPoint> {
+/// are three octal digits behind a backslash; behind a dash is the kind.
+pub(crate) fn read(line: &[u8]) -> Option<MountPoint> {
     let mut words = line.split(|byte| *byte == b' ');
     let what = words.by_ref().take(4).collect::<Vec<_>>().join(&b' ');
     let mut rest = words.next()?;
@@ -38,7 +40,8 @@ fn read(line: &[u8]) -> Option<MountPoint> {
         path.push(byte);
         rest = behind;
     }
-    Some(MountPoint { path: path_of(&path), what })
+    let kind = words.skip_while(|word| *word != b"-").nth(1).unwrap_or_default();
+    Some(MountPoint { path: path_of(&path), kind: String::from_utf8_lossy(kind).into_owned(), what })
 }
 
 #[cfg(test)]
@@ -63,6 +66,9 @@ mod tests {
         ] {
             assert_eq!(place(line), expected.map(PathBuf::from), "{}", String::from_utf8_lossy(line));
         }
+        let kind = |line: &[u8]| read(line).unwrap().kind;
+        assert_eq!(kind(br"36 35 98:0 / /a rw master:1 - fuse.sshfs me@there:/ rw"), "fuse.sshfs");
+        assert_eq!(kind(br"36 35 98:0 / /a rw -"), "");
         let other = read(br"37 35 98:1 /mnt1 /a rw").unwrap();
         assert_ne!(other, read(br"36 35 98:0 /mnt1 /a rw").unwrap(), "another disk at the same place");
     }

@@ -21,6 +21,31 @@ const SHARED: [(u64, &str); 13] = [
     (0xbacb_acbc, "a shared folder of VMware"),
 ];
 
+/// The same by what lists of mounted disks call them. `fuse.sshfs` and all others of its family are FUSE; not `fuseblk`, which is a disk of this
+/// machine.
+const SHARED_KINDS: [(&str, &str); 14] = [
+    ("nfs", "NFS"),
+    ("nfs4", "NFS"),
+    ("cifs", "SMB"),
+    ("smb3", "SMB"),
+    ("smbfs", "SMB"),
+    ("fuse", "FUSE"),
+    ("virtiofs", "FUSE"),
+    ("9p", "9P"),
+    ("ceph", "Ceph"),
+    ("afs", "AFS"),
+    ("coda", "Coda"),
+    ("ncpfs", "NCP"),
+    ("vboxsf", "a shared folder of VirtualBox"),
+    ("vmhgfs", "a shared folder of VMware"),
+];
+
+/// The name of a file system of this kind, if changes on it are not told. Asks no disk, which may not answer.
+pub(super) fn untold_kind(kind: &str) -> Option<&'static str> {
+    let family = kind.split('.').next().unwrap_or(kind);
+    SHARED_KINDS.iter().find(|(known, _)| *known == family).map(|(_, name)| *name)
+}
+
 /// The name of the file system that a folder is on, if changes on it are not told.
 #[cfg(target_os = "linux")]
 pub fn untold(path: &Path) -> io::Result<Option<&'static str>> {
@@ -49,6 +74,16 @@ mod tests {
         assert_eq!(name_of(0x6969), Some("NFS"));
         assert_eq!(name_of(0xffff_ffff_ff53_4d42), Some("SMB"));
         assert_eq!(name_of(0xef53), None, "ext4");
+        for (kind, name) in [
+            ("nfs4", Some("NFS")),
+            ("fuse.sshfs", Some("FUSE")),
+            ("fuseblk", None),
+            ("ext4", None),
+            ("tmpfs", None),
+            ("", None),
+        ] {
+            assert_eq!(untold_kind(kind), name, "{kind}");
+        }
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(untold(folder.path()).unwrap(), None);
         assert_eq!(untold(Path::new("/proc")).unwrap(), None);

@@ -39,6 +39,11 @@ impl Ground {
             || (self.removals == Removals::AreNothing && folders.any(|name| ignored_folder(name).is_some()))
     }
 
+    /// Whether nothing is looked at in this folder below the root, by its name alone.
+    pub(super) fn leaves_out(&self, folder: &Path) -> bool {
+        folder.strip_prefix(&self.root).is_ok_and(|relative| self.is_quiet(folder, relative))
+    }
+
     /// Whether it is looked at what happens in this folder below the root. A deletion from a sync folder may be one from anywhere.
     #[cfg(target_os = "linux")]
     pub(super) fn enters(&self, folder: &Path) -> bool {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use darkslide_media::names::ignored_folder;
 
+use super::file_system::untold_kind;
 use crate::mount_points::{MountPoint, mount_points};
 
 /// The root of one watch.
@@ -38,6 +39,16 @@ impl Root {
             ends: ends::Ends::watch(path, seen.iter().flat_map(|seen| &seen.mounts)),
             seen,
         }
+    }
+
+    /// A place below it where a disk is mounted whose changes are not told, and what that disk is. Those that `is_left_out` are not looked at.
+    pub(super) fn untold_below(
+        &self,
+        is_left_out: impl Fn(&Path) -> bool,
+    ) -> Option<(PathBuf, &'static str)> {
+        let mounts = self.seen.iter().flat_map(|seen| &seen.mounts);
+        let mut below = mounts.filter(|mount| mount.path != self.path && !is_left_out(&mount.path));
+        below.find_map(|mount| Some((mount.path.clone(), untold_kind(&mount.kind)?)))
     }
 
     /// Whether the disk that it is on was unmounted since, as far as the system has told.
@@ -185,6 +196,24 @@ mod tests {
         assert!(!gone.is_replaced());
         fs::create_dir(&path).unwrap();
         assert!(gone.is_replaced());
+    }
+
+    /// Once, only the root itself was asked what it is on.
+    #[test]
+    fn a_network_disk_below_the_root_is_known() {
+        let mount = |line: &str| crate::mount_points::read(line.as_bytes()).unwrap();
+        let mounts = vec![
+            mount("1 0 8:1 / /r rw - nfs server:/ rw"),
+            mount("2 1 8:2 / /r/card rw - vfat /dev/sdb1 rw"),
+            mount("3 1 0:9 / /r/nas rw - nfs4 nas:/photos rw"),
+            mount("4 1 0:8 / /r/there rw - fuse.sshfs me@there: rw"),
+        ];
+        let place = (1, 1);
+        let root = Root { seen: Some(Seen { place, mounts }), ..Root::look(Path::new("/r")) };
+        assert_eq!(root.untold_below(|_| false), Some(("/r/nas".into(), "NFS")));
+        assert_eq!(root.untold_below(|path| path.ends_with("nas")), Some(("/r/there".into(), "FUSE")));
+        assert_eq!(root.untold_below(|_| true), None);
+        assert_eq!(Root::look(Path::new("/nowhere/at/all")).untold_below(|_| false), None);
     }
 
     #[test]

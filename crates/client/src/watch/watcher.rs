@@ -3,7 +3,7 @@
 //! It collects which folders are dirty until somebody asks, in bounded memory; it never reads a file. A notice that was lost or
 //! an error means that everything is dirty.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -31,6 +31,14 @@ pub enum Why {
     /// Others may write to it.
     #[error("it is on {0}, where changes that other machines make are not told")]
     FileSystem(&'static str),
+    /// The same of a disk that is mounted in it.
+    #[error("{} in it is on {name}, where changes that other machines make are not told", .path.display())]
+    Mounted {
+        /// Where.
+        path: PathBuf,
+        /// What it is.
+        name: &'static str,
+    },
     /// Too many folders.
     #[error(
         "the system watches no more folders for this user; `sudo sysctl fs.inotify.max_user_watches=1048576` allows more (put \
@@ -102,8 +110,13 @@ impl Watcher {
         // Before the watch begins: what takes the root's place in between is seen.
         let root = Arc::new(Root::look(path));
         let ground = Ground { root: path.to_owned(), removals, exclude };
+        // What is told of the rest is heard all the same.
+        let how = match root.untold_below(|mounted| ground.leaves_out(mounted)) {
+            Some((path, name)) => How::Polled(Why::Mounted { path, name }),
+            None => How::Told,
+        };
         match listen(ground, Arc::clone(&shared), news) {
-            Ok(notices) => Self { shared, _notices: Some(notices), root: Some(root), how: How::Told },
+            Ok(notices) => Self { shared, _notices: Some(notices), root: Some(root), how },
             Err(why) => polled(why),
         }
     }
