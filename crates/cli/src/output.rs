@@ -3,6 +3,8 @@
 //! Answers go to standard output and nothing else does. Notices go to standard error, and not at all with `--quiet`.
 
 use anyhow::Result;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use std::io::Write;
 
@@ -71,14 +73,16 @@ pub(crate) fn counted(count: impl Into<u64>, noun: &str) -> String {
     format!("{count} {noun}{ending}")
 }
 
-/// Microseconds since the epoch as a date for people, in UTC.
+/// Microseconds since the epoch as a date for people, in the zone of this machine.
 pub(crate) fn date(micros: i64) -> String {
-    const FORMAT: &[time::format_description::BorrowedFormatItem<'_>] =
-        time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]");
-    time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000)
-        .ok()
-        .and_then(|moment| moment.format(FORMAT).ok())
-        .unwrap_or_else(|| "an unknown date".to_owned())
+    // Tests say the same on every machine.
+    date_in(micros, if cfg!(test) { TimeZone::UTC } else { TimeZone::system() })
+}
+
+fn date_in(micros: i64, zone: TimeZone) -> String {
+    let moment = Timestamp::from_microsecond(micros).ok();
+    let text = moment.map(|moment| moment.to_zoned(zone).strftime("%Y-%m-%d %H:%M").to_string());
+    text.unwrap_or_else(|| "an unknown date".to_owned())
 }
 
 /// Text without what would move a terminal's cursor or change its colours: names come from other devices, and from others.
@@ -130,6 +134,8 @@ mod tests {
     fn dates_and_counts_read_well() {
         assert_eq!(date(1_700_000_000_000_000), "2023-11-14 22:13");
         assert_eq!(date(i64::MAX), "an unknown date");
+        let zone = TimeZone::fixed(jiff::tz::offset(2));
+        assert_eq!(date_in(1_700_000_000_000_000, zone), "2023-11-15 00:13");
         assert_eq!(counted(1u64, "file"), "1 file");
         assert_eq!(counted(0u64, "file"), "0 files");
     }
