@@ -12,6 +12,9 @@
 //! one is hung up on. No secret ever crosses it. A folder whose path is longer than a socket's may be is reached through a descriptor of it, where the
 //! system has that (Linux); elsewhere an agent there runs without being talked to.
 
+#[cfg(not(unix))]
+mod elsewhere;
+
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -59,6 +62,8 @@ enum Answer<T> {
 pub(crate) struct Command {
     /// What.
     pub(crate) request: Request,
+    /// The caller's process, where the system tells.
+    pub(crate) caller: Option<u32>,
     /// Ends when the caller hangs up.
     pub(crate) line: CancellationToken,
     /// To be told when it is done.
@@ -190,6 +195,8 @@ mod on_unix {
         status: watch::Receiver<AgentStatus>,
         commands: mpsc::Sender<Command>,
     ) {
+        let process = caller.peer_cred().ok().and_then(|credentials| credentials.pid());
+        let process = process.and_then(|process| u32::try_from(process).ok());
         let (reader, mut writer) = caller.into_split();
         let mut lines = BufReader::new(reader);
         let line = CancellationToken::new();
@@ -208,10 +215,11 @@ mod on_unix {
                     let now = status.borrow().clone();
                     tell(&mut writer, &Answer::Ok(now)).await
                 }
-                Ok(Request::Follow) => follow(&mut writer, status.clone()).await,
+                Ok(Request::Follow) => follow(&mut lines, &mut writer, status.clone()).await,
                 Ok(request) => {
                     let (done, is_done) = oneshot::channel();
-                    let sent = commands.send(Command { request, line: line.clone(), done }).await;
+                    let sent =
+                        commands.send(Command { request, caller: process, line: line.clone(), done }).await;
                     let answer = match (sent, is_done.await) {
                         (Ok(()), Ok(())) => Answer::Ok(()),
                         _ => Answer::Error("the agent is ending".to_owned()),
@@ -225,11 +233,20 @@ mod on_unix {
         }
     }
 
-    async fn follow(writer: &mut OwnedWriteHalf, mut status: watch::Receiver<AgentStatus>) -> io::Result<()> {
+    /// Tells every change. Whoever follows says nothing more, so that the end of what it says is the end of the line: an agent at rest may have
+    /// nothing to tell for hours.
+    async fn follow(
+        lines: &mut BufReader<OwnedReadHalf>,
+        writer: &mut OwnedWriteHalf,
+        mut status: watch::Receiver<AgentStatus>,
+    ) -> io::Result<()> {
         loop {
             let now = status.borrow_and_update().clone();
             tell(writer, &Answer::Ok(now)).await?;
-            status.changed().await.map_err(|_| io::ErrorKind::BrokenPipe)?;
+            tokio::select! {
+                changed = status.changed() => changed.map_err(|_| io::ErrorKind::BrokenPipe)?,
+                _ = lines.read_u8() => return Err(io::ErrorKind::BrokenPipe.into()),
+            }
         }
     }
 
@@ -300,6 +317,18 @@ mod on_unix {
             }
         }
 
+        /// Leaves a request for an agent that does not answer: it does that when it goes on.
+        pub(crate) async fn leave(folder: &Path, request: Request) -> Result<()> {
+            let address = Address::of(folder)?;
+            let mut stream = UnixStream::connect(&address.path).await?;
+            if !is_owner(&stream, rustix::process::geteuid().as_raw()) {
+                bail!("it listens to nobody else");
+            }
+            let mut text = serde_json::to_vec(&request)?;
+            text.push(b'\n');
+            Ok(stream.write_all(&text).await?)
+        }
+
         /// Waits for a word of it, whatever that is: an agent of another version may still be asked to end.
         async fn hear(&mut self) -> Result<()> {
             self.send(Request::Status).await?;
@@ -323,7 +352,12 @@ mod on_unix {
 
         /// How things stand with the agent of the profile in this folder; none when no agent is running.
         pub(crate) async fn status_of(folder: &Path) -> Result<Option<AgentStatus>> {
-            match Self::call(folder).await? {
+            Self::status_within(folder, PATIENCE).await
+        }
+
+        /// The same for whoever has something to say without it.
+        pub(crate) async fn status_within(folder: &Path, patience: Duration) -> Result<Option<AgentStatus>> {
+            match Self::call_within(folder, patience).await? {
                 Some(mut line) => line.status().await.map(Some),
                 None => Ok(None),
             }
@@ -404,6 +438,24 @@ mod on_unix {
             assert_eq!(caller.news().await.unwrap().state, State::BackingUp);
         }
 
+        /// Once, each kept a descriptor until the next change, and an agent at rest ran out of them.
+        #[tokio::test]
+        async fn whoever_follows_and_hangs_up_is_let_go_of_although_nothing_changes() {
+            let agent = agent(None);
+            let followed = async {
+                let mut caller = line(&agent).await;
+                caller.follow().await.unwrap();
+                caller.news().await.unwrap();
+                assert!(agent.status.receiver_count() > 1);
+                drop(caller);
+                // The door has one.
+                while agent.status.receiver_count() > 1 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(30), followed).await.unwrap();
+        }
+
         #[tokio::test]
         async fn commands_are_done_before_they_are_answered_and_a_line_is_a_lease() {
             let mut agent = agent(None);
@@ -413,7 +465,7 @@ mod on_unix {
                 caller
             });
             let command = agent.commands.recv().await.unwrap();
-            assert_eq!(command.request, Request::Yield);
+            assert_eq!((command.request, command.caller), (Request::Yield, Some(std::process::id())));
             assert!(!asking.is_finished() && !command.line.is_cancelled());
             command.done.send(()).unwrap();
             drop(asking.await.unwrap());
@@ -460,6 +512,16 @@ mod on_unix {
             assert!(error.contains("does not answer") && error.contains("kill -CONT"), "{error}");
         }
 
+        /// What was left for one that hung is done when it goes on, by whoever is there then.
+        #[tokio::test]
+        async fn what_is_left_for_an_agent_is_done() {
+            let mut agent = agent(None);
+            Line::leave(agent.folder.path(), Request::Reload).await.unwrap();
+            assert_eq!(agent.commands.recv().await.unwrap().request, Request::Reload);
+            let nobody = tempfile::tempdir().unwrap();
+            assert!(Line::leave(nobody.path(), Request::Reload).await.is_err());
+        }
+
         #[cfg(target_os = "linux")]
         #[tokio::test]
         async fn a_folder_with_a_long_path_has_a_socket_too() {
@@ -486,70 +548,3 @@ mod on_unix {
 /// runs without being talked to.
 #[cfg(not(unix))]
 pub(crate) use elsewhere::{Door, Line};
-
-#[cfg(not(unix))]
-mod elsewhere {
-    use super::{AgentStatus, Command, Request};
-    use anyhow::{Result, bail};
-    use std::path::Path;
-    use tokio::sync::{mpsc, watch};
-
-    const NOT_HERE: &str = "the agent cannot be talked to on this system yet";
-
-    /// Nothing can come in.
-    #[derive(Debug)]
-    pub(crate) struct Door;
-
-    impl Door {
-        pub(crate) fn open(_folder: &Path) -> Result<Self> {
-            Ok(Self)
-        }
-
-        /// Nobody expects a door here.
-        pub(crate) fn is_walled_up(&self) -> bool {
-            false
-        }
-
-        pub(crate) async fn serve(
-            self,
-            _status: watch::Receiver<AgentStatus>,
-            _commands: mpsc::Sender<Command>,
-        ) {
-            std::future::pending().await
-        }
-    }
-
-    /// Nobody can be called.
-    #[derive(Debug)]
-    pub(crate) struct Line;
-
-    impl Line {
-        pub(crate) async fn call(_folder: &Path) -> Result<Option<Self>> {
-            Ok(None)
-        }
-
-        pub(crate) async fn status_of(_folder: &Path) -> Result<Option<AgentStatus>> {
-            Ok(None)
-        }
-
-        pub(crate) async fn ask(&mut self, _request: Request) -> Result<()> {
-            bail!(NOT_HERE)
-        }
-
-        pub(crate) async fn stop(self) -> Result<()> {
-            bail!(NOT_HERE)
-        }
-
-        pub(crate) async fn status(&mut self) -> Result<AgentStatus> {
-            bail!(NOT_HERE)
-        }
-
-        pub(crate) async fn follow(&mut self) -> Result<()> {
-            bail!(NOT_HERE)
-        }
-
-        pub(crate) async fn news(&mut self) -> Result<AgentStatus> {
-            bail!(NOT_HERE)
-        }
-    }
-}

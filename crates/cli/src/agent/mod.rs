@@ -24,6 +24,7 @@ mod signals;
 pub(crate) mod status;
 mod sync;
 mod sync_root;
+mod visitors;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -44,7 +45,7 @@ use darkslide_client::session::Session;
 use darkslide_client::watch::health::Offline;
 use darkslide_client::watch::{How, Watcher};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -64,6 +65,7 @@ use room::{Room, Waited, in_the_way};
 use schedule::{Schedule, Step, Timing};
 use signals::Signals;
 use status::{AgentStatus, Done, Problem, RunStatus, State, Unreadable};
+use visitors::Guest;
 
 /// How long the network may fail before a run ends and the agent waits by itself.
 const RUN_PATIENCE: Duration = Duration::from_mins(1);
@@ -244,16 +246,6 @@ struct Running {
     counts_due: Instant,
 }
 
-/// Somebody who uses the profile meanwhile.
-#[derive(Debug)]
-struct Guest {
-    line: CancellationToken,
-    /// It is a pass of the agent's own over a sync folder.
-    is_own: bool,
-    /// Told when nothing is under way any more.
-    waits: Option<oneshot::Sender<()>>,
-}
-
 #[derive(Debug)]
 struct Agent {
     general: General,
@@ -415,6 +407,7 @@ impl Agent {
             self.schedule.set_polled(*id, matches!(watcher.how(), How::Polled(_)), now);
         }
         self.guests.retain(|guest| !guest.line.is_cancelled());
+        self.look_at_visitors(now);
         // A pass that is under way ends between two steps. One that has the turn is no reason for passes to stand back, or to be made anew.
         let stands_back = self.pause.is_set() || self.has_visitors();
         self.sync.paused.send_if_modified(|paused| std::mem::replace(paused, stands_back) != stands_back);
@@ -426,11 +419,6 @@ impl Agent {
         };
         let next_publication = self.publish(now);
         Ok(until.min(next_publication))
-    }
-
-    /// Whether another command is using the profile.
-    fn has_visitors(&self) -> bool {
-        self.guests.iter().any(|guest| !guest.is_own)
     }
 
     /// Stops a run that only makes thumbnails any more when originals wait: the next run makes them.

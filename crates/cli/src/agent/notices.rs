@@ -9,6 +9,8 @@ pub(crate) enum Cause {
     SignedOut,
     /// The account or the server is full.
     StorageFull,
+    /// A command that the agent stands back for is suspended, or hangs.
+    Silent,
     /// A watch folder has not been there for long.
     Offline(i64),
     /// Removals of a sync folder wait for its owner.

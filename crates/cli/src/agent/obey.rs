@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use super::Agent;
 use super::control::{Command, Request};
-use super::{Agent, Guest};
+use super::visitors::Guest;
 
 impl Agent {
     /// Does it, and says so.
@@ -48,7 +49,7 @@ impl Agent {
                     news.notify_one();
                 });
                 let is_own = command.request == Request::Turn;
-                self.guests.push(Guest { line: command.line, is_own, waits: Some(command.done) });
+                self.guests.push(Guest::new(command, is_own));
                 return Ok(());
             }
             // Answered where they came in.

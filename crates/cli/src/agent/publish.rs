@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use darkslide_client::event::Event;
 use darkslide_client::watch::How;
 
-use super::status::{AgentStatus, FolderState, FolderStatus, RunStatus, State};
+use super::status::{AgentStatus, FolderState, FolderStatus, RunStatus, State, Visitor};
 use super::{Agent, Running, Watched};
 use crate::output::on_one_line;
 use crate::pace::Pace;
@@ -42,11 +42,13 @@ impl Agent {
 
     fn describe(&self, now: Instant) -> AgentStatus {
         let run = self.running.as_ref().filter(|running| running.scope.is_some());
+        let visitor = self.visitor(now);
         AgentStatus {
             process: std::process::id(),
             since: self.since,
             state: self.state(now),
-            problem: self.problem.clone(),
+            problem: visitor.as_ref().and_then(Visitor::problem).or_else(|| self.problem.clone()),
+            visitor,
             run: run.map(|running| running.describe(now)),
             folders: self
                 .folders

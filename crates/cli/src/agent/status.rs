@@ -14,6 +14,9 @@ pub(crate) struct AgentStatus {
     pub(crate) state: State,
     /// What it cannot do, and what to do about it.
     pub(crate) problem: Option<Problem>,
+    /// The command that it stands back for.
+    #[serde(default)]
+    pub(crate) visitor: Option<Visitor>,
     /// The run that is under way.
     pub(crate) run: Option<RunStatus>,
     /// The watch folders.
@@ -57,6 +60,34 @@ pub(crate) struct Problem {
     pub(crate) advice: Option<String>,
     /// When it is tried again, µs since the epoch.
     pub(crate) next_try: Option<i64>,
+}
+
+/// Another command that uses the profile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Visitor {
+    /// Its process, where the system tells.
+    pub(crate) process: Option<u32>,
+    /// Since when, µs since the epoch.
+    pub(crate) since: i64,
+    /// How long it has shown no sign of life, in seconds; none where it has.
+    pub(crate) silent_seconds: Option<u64>,
+}
+
+impl Visitor {
+    /// What is wrong with it, if something is.
+    pub(crate) fn problem(&self) -> Option<Problem> {
+        let (process, minutes) = (self.process?, self.silent_seconds? / 60);
+        Some(Problem {
+            what: format!(
+                "another command (process {process}) has the profile, and has shown no sign of life for {minutes} min: it is suspended, or hangs"
+            ),
+            advice: Some(format!(
+                "`fg` in its terminal, or `kill -CONT {process}`, lets it go on; `kill {process}; kill -CONT {process}` ends it"
+            )),
+            next_try: None,
+        })
+    }
 }
 
 /// A run that is under way.

@@ -339,7 +339,7 @@ impl Keeper {
     async fn turn(&self) -> Option<CancellationToken> {
         let line = CancellationToken::new();
         let (done, answer) = oneshot::channel();
-        let command = Command { request: Request::Turn, line: line.clone(), done };
+        let command = Command { request: Request::Turn, caller: None, line: line.clone(), done };
         self.turns.as_ref()?.send(command).await.ok()?;
         let answer = tokio::time::timeout(TURN, answer).await;
         if !matches!(answer, Ok(Ok(()))) {

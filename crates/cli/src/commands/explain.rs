@@ -9,12 +9,16 @@ use crate::profile;
 use anyhow::Result;
 use darkslide_client::FileId;
 use darkslide_client::backup::explain::{explain, explain_file};
-use darkslide_client::backup::standing::Standing;
+use darkslide_client::backup::standing::{Agent, Standing};
 use darkslide_client::catalog::Catalog;
 use darkslide_client::library::PassReason;
 use darkslide_client::library::selection::Exclusions;
 use serde::Serialize;
 use std::path::Path;
+use std::time::Duration;
+
+/// How long the agent may be silent: what it does is only part of the answer.
+const AGENT_PATIENCE: Duration = Duration::from_secs(3);
 
 /// One path and its sentence.
 #[derive(Debug, Serialize)]
@@ -33,8 +37,13 @@ fn is_own(path: &Path) -> bool {
 pub(crate) async fn run(output: Output, general: &General, arguments: Explain) -> Result<Ending> {
     let profile = profile::open(general)?;
     let catalog: Catalog = profile.catalog().await?;
-    let agent = Line::status_of(profile.folder()).await?;
-    let agent = standing_of(agent.as_ref());
+    let agent = match Line::status_within(profile.folder(), AGENT_PATIENCE).await {
+        Ok(agent) => standing_of(agent.as_ref()),
+        Err(error) => {
+            output.warn(format!("warning: {error:#}"));
+            Agent::Silent
+        }
+    };
     let mut answers = Vec::with_capacity(arguments.paths.len());
     let mut all_there = true;
     for path in arguments.paths {

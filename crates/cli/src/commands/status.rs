@@ -6,7 +6,7 @@ use super::left::{Left, WithoutRoom};
 use super::sync::show;
 use crate::Ending;
 use crate::agent::control::Line;
-use crate::agent::status::{AgentStatus, FolderState, FolderStatus, RunStatus, State};
+use crate::agent::status::{AgentStatus, FolderState, FolderStatus, RunStatus, State, Visitor};
 use crate::arguments::{General, Status as StatusArguments};
 use crate::output::{Output, bytes, counted, date, on_one_line};
 use crate::profile;
@@ -73,11 +73,16 @@ pub(crate) async fn run(output: Output, general: &General, arguments: StatusArgu
     if arguments.watch {
         return follow::run(output, &profile, &session, &catalog).await;
     }
-    let agent = Line::status_of(profile.folder()).await?;
+    let (agent, problem) = match Line::status_of(profile.folder()).await {
+        Ok(agent) => (agent, None),
+        // What is safe is known without it.
+        Err(error) => (None, Some(format!("{error:#}"))),
+    };
     let asked = patiently(output, &session).await;
-    let status = gather(&profile, &session, &catalog, Some(asked), agent).await?;
+    let mut status = gather(&profile, &session, &catalog, Some(asked), agent).await?;
+    status.agent_problem = problem;
     output.answer(&status, |status| describe(status, Reader::Scrolls))?;
-    Ok(Ending::unless(status.unreachable.is_some()))
+    Ok(Ending::unless(status.unreachable.is_some() || status.agent_problem.is_some()))
 }
 
 /// Asks the server, and says so where that takes long.
@@ -245,10 +250,12 @@ pub(crate) fn describe_agent(agent: &AgentStatus, needs_somebody: bool, left: &L
         "all that can be seen is backed up; {} offline, see below",
         counted(offline as u64, "folder")
     );
+    let stands_back = stands_back(agent.visitor.as_ref());
     let state = match (agent.state, &all_but) {
         (State::Idle, _) if needs_somebody => "a sync folder needs you, see below",
         (_, Some(all_but)) => all_but,
         (State::Idle, None) if offline > 0 => &but_offline,
+        (State::Yielding, None) => &stands_back,
         (state, None) => state.words(),
     };
     let mut text = format!("Agent: {state} (process {}, since {})\n", agent.process, date(agent.since));
@@ -268,6 +275,15 @@ pub(crate) fn describe_agent(agent: &AgentStatus, needs_somebody: bool, left: &L
         text += &describe_run(run);
     }
     text
+}
+
+/// For whom.
+fn stands_back(visitor: Option<&Visitor>) -> String {
+    let words = State::Yielding.words();
+    match visitor.and_then(|visitor| Some((visitor.process?, visitor.since))) {
+        Some((process, since)) => format!("{words}, process {process}, since {}", date(since)),
+        None => words.to_owned(),
+    }
 }
 
 fn describe_run(run: &RunStatus) -> String {
@@ -432,6 +448,7 @@ mod tests {
                 waiting: None,
             }),
             problem: None,
+            visitor: None,
             folders: Vec::new(),
             done: Done::default(),
         }
@@ -529,6 +546,12 @@ mod tests {
             "{told}"
         );
         assert!(!told.contains("Next try"), "{told}");
+        let visitor = Visitor { process: Some(9), since: 0, silent_seconds: Some(60) };
+        let problem = visitor.problem();
+        let yields = AgentStatus { state: State::Yielding, visitor: Some(visitor), problem, ..idle.clone() };
+        let told = describe_agent(&yields, false, &left);
+        assert!(told.starts_with("Agent: standing back for another command, process 9, since "), "{told}");
+        assert!(told.contains("(process 9)") && told.contains("What to do: `fg`"), "{told}");
         let told = describe_agent(&AgentStatus { state: State::AllPaused, ..idle }, false, &left);
         assert!(told.starts_with("Agent: every watch folder is paused; `darkslide watch resume"), "{told}");
     }

@@ -28,6 +28,7 @@ use show::{describe, show_plan, stand, summary, told};
 
 use super::backup::{my_turn, stop_on_interrupt};
 use super::status::{describe_set_back, recent_set_back};
+use super::watch::{Heard, tell_agent};
 use crate::Ending;
 use crate::agent::control::{Line, Request};
 use crate::arguments::{
@@ -61,11 +62,11 @@ pub(crate) async fn run(output: Output, general: &General, action: SyncAction) -
         }
         SyncAction::Pause { path } => {
             catalog.pause_sync_folder(choose::find(&path, &rows)?.id, true).await?;
-            tell_agent(&profile).await?;
+            tell_agent(output, &profile).await;
         }
         SyncAction::Resume { path } => {
             catalog.pause_sync_folder(choose::find(&path, &rows)?.id, false).await?;
-            tell_agent(&profile).await?;
+            tell_agent(output, &profile).await;
         }
         SyncAction::Remove { path } => {
             remove(output, &profile, &catalog, choose::find(&path, &rows)?).await?;
@@ -234,10 +235,12 @@ async fn add(
         progress.end().await;
         return show_plan(output, vec![(row.folder.path, shown?)]);
     }
-    let next = if tell_agent(profile).await? {
-        "the agent does it from now on"
-    } else {
-        "`darkslide agent run` or `darkslide agent install` does it from now on, `darkslide sync run` once"
+    let next = match tell_agent(output, profile).await {
+        Heard::Now => "the agent does it from now on",
+        Heard::NotYet => "the agent does it when it goes on",
+        Heard::ByNobody => {
+            "`darkslide agent run` or `darkslide agent install` does it from now on, `darkslide sync run` once"
+        }
     };
     output.notice(format!(
         "{} is kept in step with the album {:?}; {next}.",
@@ -248,16 +251,9 @@ async fn add(
     list(output, catalog).await
 }
 
-/// Says whether an agent heard it.
-async fn tell_agent(profile: &Profile) -> Result<bool> {
-    let Some(mut line) = Line::call(profile.folder()).await? else { return Ok(false) };
-    line.ask(Request::Reload).await?;
-    Ok(true)
-}
-
 async fn remove(output: Output, profile: &Profile, catalog: &Catalog, row: &SyncFolderRow) -> Result<()> {
     catalog.remove_sync_folder(row.id).await?;
-    tell_agent(profile).await?;
+    tell_agent(output, profile).await;
     if let Err(error) = choose::unmark(&row.folder.path, &row.folder.marker) {
         output.warn(format!("warning: the marker in {} stays: {error}", row.folder.path.display()));
     }
@@ -287,8 +283,8 @@ async fn approve(
     list: &str,
 ) -> Result<()> {
     catalog.approve_sync_folder(folder, list).await?;
-    let next = if tell_agent(profile).await? { "The agent goes on." } else { "The next pass goes on." };
-    output.notice(next);
+    let is_heard = tell_agent(output, profile).await == Heard::Now;
+    output.notice(if is_heard { "The agent goes on." } else { "The next pass goes on." });
     Ok(())
 }
 
@@ -314,7 +310,7 @@ async fn readopt(output: Output, profile: &Profile, catalog: &Catalog, row: &Syn
             }
         }
     }
-    tell_agent(profile).await?;
+    tell_agent(output, profile).await;
     output.notice(format!(
         "{} is taken over as it is: it is merged with the vault, and nothing is deleted.",
         path.display()

@@ -1,7 +1,7 @@
 //! `darkslide watch`: which folders the agent keeps backed up. A running agent hears of every change of the list.
 
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, bail};
 use darkslide_client::catalog::{Catalog, NewWatchFolder, WatchFolderRow};
@@ -43,20 +43,26 @@ pub(crate) async fn run(output: Output, general: &General, action: WatchAction) 
     match action {
         WatchAction::Add(arguments) => {
             let path = add(&catalog, &watched, arguments).await?;
-            let is_heard = tell_agent(&profile).await?;
-            let next = if is_heard {
-                "the agent backs it up now"
-            } else {
-                "`darkslide agent run` or `darkslide agent install` backs it up"
+            let next = match tell_agent(output, &profile).await {
+                Heard::Now => "the agent backs it up now",
+                Heard::NotYet => "the agent backs it up when it goes on",
+                Heard::ByNobody => "`darkslide agent run` or `darkslide agent install` backs it up",
             };
             output.notice(format!("{} is watched; {next}.", path.display()));
             profile::tell_if_nobody_is_logged_in(output, &profile)?;
         }
         WatchAction::List => {}
-        WatchAction::Pause { path } => change(&profile, &catalog, &watched, &path, Change::Pause).await?,
-        WatchAction::Resume { path } => change(&profile, &catalog, &watched, &path, Change::Resume).await?,
+        WatchAction::Pause { path } => {
+            change(&catalog, &watched, &path, Change::Pause).await?;
+            tell_agent(output, &profile).await;
+        }
+        WatchAction::Resume { path } => {
+            change(&catalog, &watched, &path, Change::Resume).await?;
+            tell_agent(output, &profile).await;
+        }
         WatchAction::Remove { path } => {
-            change(&profile, &catalog, &watched, &path, Change::Remove).await?;
+            change(&catalog, &watched, &path, Change::Remove).await?;
+            tell_agent(output, &profile).await;
             output.notice(format!(
                 "{} is not watched any more; what was backed up of it stays in the vault.",
                 path.display()
@@ -90,27 +96,46 @@ enum Change {
     Remove,
 }
 
-async fn change(
-    profile: &Profile,
-    catalog: &Catalog,
-    watched: &[WatchFolderRow],
-    path: &Path,
-    change: Change,
-) -> Result<()> {
+async fn change(catalog: &Catalog, watched: &[WatchFolderRow], path: &Path, change: Change) -> Result<()> {
     let id = watch::find(path, watched)?.id;
     match change {
         Change::Pause => catalog.pause_watch_folder(id, true).await?,
         Change::Resume => catalog.pause_watch_folder(id, false).await?,
         Change::Remove => catalog.remove_watch_folder(id).await?,
     }
-    tell_agent(profile).await.map(drop)
+    Ok(())
 }
 
-/// Says whether an agent heard it.
-async fn tell_agent(profile: &Profile) -> Result<bool> {
-    let Some(mut line) = Line::call(profile.folder()).await? else { return Ok(false) };
-    line.ask(Request::Reload).await?;
-    Ok(true)
+/// Who has heard that the list is another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// The agent has.
+    Now,
+    /// The agent will, when it goes on.
+    NotYet,
+    /// No agent is running.
+    ByNobody,
+}
+
+/// How long an agent may take to read the list.
+const RELOADS_WITHIN: Duration = Duration::from_secs(10);
+
+/// Tells the agent that the list of folders is another one, which is so whether it answers or not.
+pub(super) async fn tell_agent(output: Output, profile: &Profile) -> Heard {
+    let (why, then) = match Line::call(profile.folder()).await {
+        Ok(None) => return Heard::ByNobody,
+        Ok(Some(mut line)) => match tokio::time::timeout(RELOADS_WITHIN, line.ask(Request::Reload)).await {
+            Ok(Ok(())) => return Heard::Now,
+            Ok(Err(error)) => (format!("{error:#}"), "it reads the new list when it begins anew"),
+            Err(_) => ("the agent is kept waiting".to_owned(), "it reads the new list when it goes on"),
+        },
+        Err(error) => match Line::leave(profile.folder(), Request::Reload).await {
+            Ok(()) => (format!("{error:#}"), "it reads the new list when it goes on"),
+            Err(_) => (format!("{error:#}"), "it reads the new list when it is started again"),
+        },
+    };
+    output.warn(format!("warning: {why}. The change is made; {then}."));
+    Heard::NotYet
 }
 
 async fn list(output: Output, catalog: &Catalog) -> Result<()> {

@@ -7,6 +7,7 @@ use crate::machine::{EMAIL, Machine, write};
 use crate::sync::until;
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 
 /// Once, the folder was shown as paused, and the rest of it was sent.
 #[test]
@@ -200,4 +201,34 @@ fn patterns_may_have_letters_of_all_kinds_between_brackets() {
     machine.says(&["watch", "add", folder.to_str().unwrap(), "--exclude", "[äöü]*.jpg"]);
     let agent = Agent::start(&machine, &[]);
     agent.until_done(2, 0);
+}
+
+/// Once, they failed, and one of them had done what it was told to.
+#[test]
+fn an_agent_that_hangs_keeps_nobody_from_the_catalog() {
+    let machine = Machine::new();
+    let _server = machine.with_account();
+    let folder = machine.pictures();
+    let folder = folder.to_str().unwrap();
+    machine.says(&["backup", folder]);
+    // It is there, and says nothing.
+    let hangs = UnixListener::bind(machine.path("home/default/agent.sock")).unwrap();
+    let added = machine.run(&["watch", "add", folder]);
+    let told = String::from_utf8(added.stderr).unwrap();
+    assert!(added.status.success(), "{told}");
+    for part in
+        ["does not answer", "The change is made; it reads the new list when it goes on.", "is watched; "]
+    {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+    let picture = format!("{folder}/a.jpg");
+    let explained = machine.run(&["explain", &picture]);
+    let told = String::from_utf8([explained.stdout, explained.stderr].concat()).unwrap();
+    assert!(explained.status.success(), "{told}");
+    assert!(told.contains("Backed up on 20") && told.contains("does not answer"), "{told}");
+    let status = machine.run(&["status", "--json"]);
+    let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert!(status["agentProblem"].as_str().unwrap().contains("does not answer"), "{status}");
+    assert_eq!(status["backedUp"], 3, "{status}");
+    drop(hangs);
 }

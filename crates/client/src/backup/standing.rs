@@ -132,6 +132,8 @@ pub enum Agent {
     Paused,
     /// Nobody is signed in.
     SignedOut,
+    /// One is running and does not answer.
+    Silent,
     /// Something failed that passes, such as the server being away.
     Retries(String),
     /// It works, or would if there was something to do.
@@ -153,6 +155,8 @@ pub enum Next {
     Paused(&'static str),
     /// No agent is running.
     NoAgent,
+    /// The agent does not answer.
+    AgentSilent,
     /// The agent is paused.
     AgentPaused,
     /// Nobody is signed in.
@@ -168,6 +172,7 @@ impl Agent {
     pub fn next(&self) -> Next {
         match self {
             Self::Absent => Next::NoAgent,
+            Self::Silent => Next::AgentSilent,
             Self::Paused => Next::AgentPaused,
             Self::SignedOut => Next::SignedOut,
             Self::Retries(what) => Next::Retries(what.clone()),
@@ -187,6 +192,9 @@ impl Next {
             Self::Paused(resume) => format!("its folder is paused; `{resume}` goes on"),
             Self::NoAgent => {
                 "no agent is running; `darkslide agent run` or `darkslide backup` sends it".to_owned()
+            }
+            Self::AgentSilent => {
+                "the agent does not answer: it hangs, or was suspended; `darkslide agent status` says what to do".to_owned()
             }
             Self::AgentPaused => "the agent is paused; `darkslide agent resume` goes on".to_owned(),
             Self::SignedOut => "nobody is signed in; run `darkslide login`".to_owned(),
@@ -353,6 +361,7 @@ mod tests {
             Next::Offline("its disk does not answer".to_owned()),
             Next::Paused("darkslide watch resume"),
             Next::NoAgent,
+            Next::AgentSilent,
             Next::AgentPaused,
             Next::SignedOut,
             Next::Excluded("*.jpg".to_owned()),

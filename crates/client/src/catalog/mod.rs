@@ -35,7 +35,7 @@ mod watch_folders;
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use darkslide_crypto::keys::PublicKey;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -218,6 +218,12 @@ impl Catalog {
     /// Makes this process the one that backs the profile up, and the account with this public key on this machine.
     pub fn lock_run(&self, account: &PublicKey) -> Result<RunLock, CatalogError> {
         run_lock::take(self.path.with_extension("lock"), &self.machine, account)
+    }
+
+    /// The process that backs the profile up, as far as it said, and when it last showed that it is alive; none where nobody does. One that was killed
+    /// is told of until another begins.
+    pub fn sign_of_life(&self) -> Option<(u32, SystemTime)> {
+        run_lock::sign_of_life(&self.path.with_extension("lock"))
     }
 
     /// The lock that is held while something is removed from a sync folder, or one is taken over, until it is dropped; none where somebody else

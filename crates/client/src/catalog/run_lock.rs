@@ -37,10 +37,20 @@ const SILENCE: Duration = Duration::from_mins(1);
 /// Held by the run; released when dropped, or when its process dies.
 #[derive(Debug)]
 pub struct RunLock {
-    #[expect(dead_code, reason = "kept: dropping them is what unlocks")]
+    /// Kept: dropping them is what unlocks.
     files: Vec<Locked>,
     #[expect(dead_code, reason = "dropped, it ends the heartbeat")]
     alive: Sender<()>,
+}
+
+impl Drop for RunLock {
+    /// The account's go before the profile's: whoever finds one taken whose own profile is free would take it for another profile's.
+    fn drop(&mut self) {
+        while let Some(file) = self.files.pop() {
+            // Nobody has it any more. What cannot be written is what a crash leaves, too.
+            let _written = file.0.set_len(0);
+        }
+    }
 }
 
 /// Who has the lock, as far as it said.
@@ -148,6 +158,14 @@ fn beat(path: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).open(path)?.set_modified(SystemTime::now())
 }
 
+/// The process that has the lock at this path, as far as it said, and when it last showed that it is alive. That of one that was killed is told
+/// until another takes it.
+pub(super) fn sign_of_life(path: &Path) -> Option<(u32, SystemTime)> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let process = text.lines().next()?.trim().parse().ok()?;
+    Some((process, path.metadata().and_then(|metadata| metadata.modified()).ok()?))
+}
+
 fn owner_of(path: &Path) -> Owner {
     let modified = path.metadata().and_then(|metadata| metadata.modified());
     let text = std::fs::read_to_string(path).unwrap_or_default();
@@ -208,9 +226,13 @@ mod tests {
         file.set_modified(SystemTime::now() - Duration::from_secs(200)).unwrap();
         let silent = busy(again());
         assert!(silent.silent_for.unwrap() >= Duration::from_secs(199), "{silent:?}");
+        let before = sign_of_life(&path).unwrap();
+        assert_eq!(before.0, std::process::id());
         beat(&path).unwrap();
         assert!(busy(again()).silent_for.unwrap() < Duration::from_secs(100));
+        assert!(sign_of_life(&path).unwrap().1 > before.1);
         drop(lock);
+        assert_eq!(sign_of_life(&path), None, "nobody has it");
         drop(again().unwrap());
     }
 
