@@ -246,6 +246,8 @@ async fn world(
                 (AssetId(row.path.clone()), Known { deleted, ..known_of(row, &receipts) })
             })
             .collect(),
+        // What is told of now is recorded before anything is planned.
+        listed: HashMap::new(),
         displaced: catalog.displaced_files(library.id()).await?,
         deleted_contents: catalog.deleted_contents().await?,
         placed,
@@ -303,9 +305,10 @@ impl Hands<'_> {
         let passes = if device.mirror { PASSES } else { 1 };
         for pass in 0..passes {
             let world = world(&run.catalog, library, device, outlook, resumable, self.cache.bytes()).await?;
-            let world = World { rate: run.gate.rate(), ..world };
             let listing = list(&run.catalog, library, thoroughness, world.now).await?;
             run.catalog.record_library(library.id(), &listing.told, world.now, run.now).await?;
+            let listed = run.catalog.listed_unknown(library.id()).await?;
+            let world = World { rate: run.gate.rate(), listed, ..world };
             let assets = self.with_what_is_kept(listing.assets);
             let mut planned = plan(assets, &world);
             rest = planned.rest;

@@ -61,7 +61,7 @@ fn after(before: Vec<DeviceAsset>, told: &LibraryChanges) -> Vec<DeviceAsset> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{DeviceAlbumKey, Fingerprint};
+    use crate::catalog::{AssetRow, AssetState, DeviceAlbumKey, Fingerprint};
     use crate::library::device::{AssetKind, Locality, Motion};
     use std::collections::BTreeSet;
 
@@ -86,6 +86,34 @@ mod tests {
     fn told(changed: &[DeviceAsset], gone: &[&str], is_everything: bool, token: &str) -> LibraryChanges {
         let gone = gone.iter().map(|id| AssetId::new(id)).collect();
         LibraryChanges { changed: changed.to_vec(), gone, is_everything, token: token.as_bytes().to_vec() }
+    }
+
+    /// What waits for its turn does so since it was told of for the first time, however often that happens.
+    #[tokio::test]
+    async fn what_no_run_has_dealt_with_is_known_since_it_was_first_told_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = Catalog::open(&folder.path().join("catalog.db")).await.unwrap();
+        let assets = ["a", "b", "c"].map(|id| asset(id, AssetKind::Photo, Motion::None));
+        catalog.record_library(b"phone", &told(&assets[..2], &[], true, "1"), 10, 11).await.unwrap();
+        catalog.record_library(b"phone", &told(&assets, &[], true, "2"), 20, 21).await.unwrap();
+        let row = AssetRow {
+            root: b"phone".to_vec(),
+            path: b"b".to_vec(),
+            fingerprint: assets[1].fingerprint,
+            motion: None,
+            album: DeviceAlbumKey { root: b"phone".to_vec(), folder: Vec::new() },
+            content_hash: None,
+            file: None,
+            state: AssetState::NoRoom,
+            reason: None,
+            first_seen: 11,
+            last_seen: 21,
+            failing: None,
+        };
+        catalog.put_asset(&row).await.unwrap();
+        let expected = HashMap::from([(AssetId::new("a"), 11), (AssetId::new("c"), 21)]);
+        assert_eq!(catalog.listed_unknown(b"phone").await.unwrap(), expected);
+        assert_eq!(catalog.listed_unknown(b"another").await.unwrap(), HashMap::new());
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 //!
 //! Both are written in one transaction: a token without what was told before it would hide pictures from the backup.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _, SqliteConnection};
@@ -115,6 +115,14 @@ impl Catalog {
         let query =
             sqlx::query_scalar("SELECT first_listed FROM library_assets WHERE library = $1 AND id = $2");
         Ok(query.bind(library).bind(asset).fetch_optional(&self.pool).await?)
+    }
+
+    /// When a library first told of each of its assets that no run has dealt with yet, µs since the epoch.
+    pub async fn listed_unknown(&self, library: &[u8]) -> Result<HashMap<AssetId, i64>, CatalogError> {
+        let text = "SELECT id, first_listed FROM library_assets WHERE library = $1 AND NOT EXISTS (
+                SELECT 1 FROM assets WHERE assets.root = library_assets.library AND assets.path = library_assets.id)";
+        let rows: Vec<(Vec<u8>, i64)> = sqlx::query_as(text).bind(library).fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().map(|(id, listed)| (AssetId(id), listed)).collect())
     }
 
     /// Records what a library told now, µs since the epoch, and what to ask it with the next time. `seen` is the same moment, as the vault

@@ -95,6 +95,8 @@ pub struct World {
     pub albums: BTreeMap<DeviceAlbumKey, ChosenAlbum>,
     /// What the catalog knows.
     pub known: HashMap<AssetId, Known>,
+    /// When the library first told of what the catalog does not know, µs since the epoch.
+    pub listed: HashMap<AssetId, i64>,
     /// Files that are no longer what this device has of them: deleted by their owner, or edited elsewhere.
     pub displaced: BTreeSet<FileId>,
     /// Contents of which the vault has no live file because their owner deleted it, and when, µs since the epoch.

@@ -25,22 +25,34 @@ pub(super) fn arrange(work: &mut Vec<(DeviceAsset, Work)>, world: &World) {
         let size = if is_short && is_backlog { asset.fingerprint.size } else { 0 };
         (is_late_video(asset, world), is_backlog, size, Reverse(asset.taken), asset.id.clone())
     });
-    let mut oldest: Vec<(i64, usize)> = Vec::with_capacity(work.len());
+    let mut oldest: Vec<(i64, i64, usize)> = Vec::with_capacity(work.len());
     for (at, (asset, _)) in work.iter().enumerate() {
-        let since = waits_since(asset, world);
-        let is_kept_behind = is_late_video(asset, world) && world.now.saturating_sub(since) < BEHIND_PHOTOS;
-        oldest.extend((!is_kept_behind).then_some((since, at)));
+        let is_kept_behind = is_late_video(asset, world)
+            && world.now.saturating_sub(stands_behind_since(asset, world)) < BEHIND_PHOTOS;
+        oldest.extend((!is_kept_behind).then_some((waits_since(asset, world), asset.taken, at)));
     }
     oldest.sort_unstable();
-    interleave(work, oldest.into_iter().map(|(_, at)| at), world.turns);
+    interleave(work, oldest.into_iter().map(|(_, _, at)| at), world.turns);
 }
 
 fn is_late_video(asset: &DeviceAsset, world: &World) -> bool {
     world.photos_go_first() && asset.kind == AssetKind::Video
 }
 
-/// Since when it waits for its turn. What was tried in vain had one then.
-pub(super) fn waits_since(asset: &DeviceAsset, world: &World) -> i64 {
+/// Since when it waits for its turn: since the library first told of it, whenever it was taken; of what had a turn, since that, or since it was edited,
+/// if that is not said to be in the future. By the time that it was taken, scans of old pictures that keep coming would always be those that have
+/// waited longest.
+fn waits_since(asset: &DeviceAsset, world: &World) -> i64 {
+    let edited = asset.fingerprint.modified_ns / 1000;
+    match world.known.get(&asset.id) {
+        Some(known) if edited <= world.now => known.last_seen.max(edited),
+        Some(known) => known.last_seen,
+        None => world.listed.get(&asset.id).copied().unwrap_or(asset.taken),
+    }
+}
+
+/// Since when a video stands behind the photos. What was tried in vain had its turn then.
+fn stands_behind_since(asset: &DeviceAsset, world: &World) -> i64 {
     match world.known.get(&asset.id) {
         Some(known) if matches!(known.state, AssetState::Blocked | AssetState::NoRoom) => known.last_seen,
         Some(known) => known.first_seen.min(asset.taken),

@@ -60,6 +60,7 @@ fn world() -> World {
         ]
         .into(),
         known: HashMap::new(),
+        listed: HashMap::new(),
         displaced: BTreeSet::new(),
         deleted_contents: HashMap::new(),
         placed: HashMap::new(),
@@ -689,17 +690,20 @@ fn circumstances() -> impl Strategy<Value = World> {
 }
 
 fn worlds() -> impl Strategy<Value = (Vec<DeviceAsset>, World)> {
-    let library = (0..12_usize).map(|at| (device_asset(at), history())).collect::<Vec<_>>();
+    let listed = prop::option::of((0_i64..20).prop_map(|hours| NOW - hours * 3600 * SECOND));
+    let library = (0..12_usize).map(|at| (device_asset(at), history(), listed.clone())).collect::<Vec<_>>();
     let deleted = prop::collection::hash_map(0_i64..6, 0_i64..9, 0..3);
     (library, conditions(), permissions(), deleted, circumstances()).prop_map(
         |(library, conditions, permissions, deleted, circumstances)| {
             let known = library
                 .iter()
-                .filter_map(|(asset, known)| Some((asset.id.clone(), known.clone()?)))
+                .filter_map(|(asset, known, _)| Some((asset.id.clone(), known.clone()?)))
                 .collect();
+            let listed = library.iter().filter_map(|(asset, _, listed)| Some((asset.id.clone(), (*listed)?)));
             let at = |days: i64| NOW - days * DAY;
             let world = World {
                 known,
+                listed: listed.collect(),
                 displaced: deleted.keys().map(|file| FileId(*file)).collect(),
                 deleted_contents: deleted
                     .iter()
@@ -709,7 +713,7 @@ fn worlds() -> impl Strategy<Value = (Vec<DeviceAsset>, World)> {
                 permissions,
                 ..circumstances
             };
-            (library.into_iter().map(|(asset, _)| asset).collect(), world)
+            (library.into_iter().map(|(asset, ..)| asset).collect(), world)
         },
     )
 }
@@ -895,15 +899,121 @@ proptest! {
     }
 }
 
-/// Since when it may have the turn of what has waited longest; none for a video of the last day where photos go first.
-fn has_waited_since(asset: &DeviceAsset, world: &World) -> Option<i64> {
-    let since = match world.known.get(&asset.id) {
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    /// (e): before each run come as many pictures as it has turns for, newer than all that waits, and old ones that were scanned. All the same, of all
+    /// that ever came so many are safe as a fourth of all turns: those that came first, and of these the oldest. So neither stream keeps
+    /// anything back, the other one included.
+    #[test]
+    fn streams_that_fill_every_run_keep_nothing_back(
+        backlog in prop::collection::vec((any::<bool>(), 3_i64..90, 1_u64..9), 1..12),
+        runs in prop::collection::vec((1_usize..6, 0_usize..6, 0_usize..6, 1_i64..40, any::<bool>()), 48),
+        (is_behind, photos_first, is_late) in any::<(bool, bool, bool)>(),
+    ) {
+        let mut world = world();
+        world.permissions.photos_first = photos_first;
+        // Either is the backlog of a library that was never through, or it was taken before the last run that was.
+        world.last_completed = if is_late { NOW } else { 0 };
+        let kind = |is_video| if is_video { Video } else { Photo };
+        let mut library: Vec<DeviceAsset> = Vec::new();
+        for (at, (is_video, days, size)) in backlog.into_iter().enumerate() {
+            // No two at the same moment: which of them has waited longest is nobody's to say.
+            let taken = NOW - days * DAY - i64::try_from(at).unwrap();
+            library.push(DeviceAsset { kind: kind(is_video), taken, fingerprint: print(size), ..asset(&format!("old {at}")) });
+        }
+        let mut came: BTreeSet<(i64, i64, AssetId)> =
+            library.iter().map(|old| (NOW, old.taken, old.id.clone())).collect();
+        let (mut safe, mut turns, mut scans) = (HashSet::new(), 0, 0);
+        for (run, (fit, new, scanned, hours, is_short)) in runs.into_iter().enumerate() {
+            let before = world.now;
+            world.now += hours * 3600 * SECOND;
+            world.conditions = Conditions { app: if is_behind { App::Background } else { App::Foreground }, ..Conditions::HOME };
+            if is_short {
+                world.conditions.grant = Grant::Until(world.now + 30 * SECOND);
+            }
+            let news = (0..new).map(|at| (format!("new {run} {at}"), before + 1 + i64::try_from(at).unwrap()));
+            let mut arrivals: Vec<(String, i64)> = news.collect();
+            for at in 0..scanned {
+                scans += 1;
+                arrivals.push((format!("scan {run} {at}"), NOW - 9000 * DAY + scans));
+            }
+            for (id, taken) in arrivals {
+                let arrived = DeviceAsset { taken, ..asset(&id) };
+                came.insert((world.now, taken, arrived.id.clone()));
+                library.push(arrived);
+            }
+            world.listed = came.iter().map(|(listed, _, id)| (id.clone(), *listed)).collect();
+            let plan = plan(library.clone(), &world);
+            for (asset, _) in plan.work.into_iter().take(fit) {
+                safe.insert(asset.id.clone());
+                let known = Known { fingerprint: asset.fingerprint, last_seen: world.now, ..known() };
+                world.known.insert(asset.id, known);
+                (world.turns, turns) = (world.turns + 1, turns + 1);
+            }
+            library.retain(|asset| !safe.contains(&asset.id));
+            for (listed, taken, id) in came.iter().take(turns / 4) {
+                prop_assert!(safe.contains(id), "run {}, {:?}, listed {}, taken {}", run, id, listed, taken);
+            }
+        }
+    }
+}
+
+/// Since when it may have the turn of what has waited longest, and of what came at the same moment the older first; none for a video of the last day
+/// where photos go first.
+fn has_waited_since(asset: &DeviceAsset, world: &World) -> Option<(i64, i64)> {
+    let (known, listed) = (world.known.get(&asset.id), world.listed.get(&asset.id));
+    let edited = Some(asset.fingerprint.modified_ns / 1000).filter(|edited| *edited <= world.now);
+    let since = match (known, listed) {
+        (None, listed) => *listed.unwrap_or(&asset.taken),
+        (Some(known), _) => known.last_seen.max(edited.unwrap_or(0)),
+    };
+    let behind = match known {
         Some(known) if [AssetState::Blocked, AssetState::NoRoom].contains(&known.state) => known.last_seen,
         Some(known) => known.first_seen.min(asset.taken),
         None => asset.taken,
     };
-    let is_behind = asset.kind == Video && world.photos_go_first() && world.now - since < DAY;
-    (!is_behind).then_some(since)
+    let is_behind = asset.kind == Video && world.photos_go_first() && world.now - behind < DAY;
+    (!is_behind).then_some((since, asset.taken))
+}
+
+#[test]
+fn what_has_waited_longest_came_first_whenever_it_was_taken() {
+    let days = |days: i64| NOW - days * DAY;
+    let new = |id: &str, taken| DeviceAsset { taken, ..asset(id) };
+    let edited = |id: &str, at: i64| DeviceAsset {
+        fingerprint: Fingerprint { modified_ns: at * 1000, ..print(2) },
+        ..asset(id)
+    };
+    let known = |last_seen| Known { last_seen, state: AssetState::Blocked, ..known() };
+    let listed = [("early", days(6)), ("late", days(3)), ("old", days(3))];
+    let listed: HashMap<AssetId, i64> = listed.map(|(id, at)| (AssetId::new(id), at)).into();
+    let world = World {
+        known: HashMap::from([
+            (AssetId::new("edited"), known(days(9))),
+            (AssetId::new("tried"), known(days(4))),
+        ]),
+        listed,
+        // The next turn belongs to what has waited longest.
+        turns: 3,
+        ..world()
+    };
+    for (assets, first) in [
+        ([new("late", days(900)), new("early", days(7))], "early"),
+        ([new("late", days(4)), new("old", days(5))], "old"),
+        // What no listing is known of is as old as it is.
+        ([new("late", days(900)), new("unlisted", days(4))], "unlisted"),
+        ([new("tried", days(900)), new("early", days(7))], "early"),
+        ([new("tried", days(1)), new("late", days(900))], "tried"),
+        // An edit is new, however long ago the picture had its turn; whatever it says of itself.
+        ([edited("edited", days(2)), new("late", days(4))], "late"),
+        ([edited("edited", days(5)), new("late", days(4))], "edited"),
+        ([edited("edited", NOW), new("late", days(4))], "late"),
+        ([edited("edited", days(900)), new("early", days(7))], "edited"),
+        ([edited("edited", NOW + DAY), new("early", days(7))], "edited"),
+    ] {
+        assert_eq!(order(assets.to_vec(), &world)[0], first, "{assets:?}");
+    }
 }
 
 #[test]
