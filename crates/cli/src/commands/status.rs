@@ -140,6 +140,9 @@ async fn gather(
 
 /// What an agent says of itself, for explanations.
 pub(crate) fn standing_of(agent: Option<&AgentStatus>) -> Agent {
+    if let Some(problem) = agent.and_then(|agent| agent.visitor.as_ref()?.problem()) {
+        return Agent::StandsBack(problem.what);
+    }
     match agent {
         None => Agent::Absent,
         Some(AgentStatus { state: State::Paused, .. }) => Agent::Paused,
@@ -552,6 +555,7 @@ mod tests {
         let told = describe_agent(&yields, false, &left);
         assert!(told.starts_with("Agent: standing back for another command, process 9, since "), "{told}");
         assert!(told.contains("(process 9)") && told.contains("What to do: `fg`"), "{told}");
+        assert!(matches!(standing_of(Some(&yields)), Agent::StandsBack(_)));
         let told = describe_agent(&AgentStatus { state: State::AllPaused, ..idle }, false, &left);
         assert!(told.starts_with("Agent: every watch folder is paused; `darkslide watch resume"), "{told}");
     }

@@ -134,6 +134,8 @@ pub enum Agent {
     SignedOut,
     /// One is running and does not answer.
     Silent,
+    /// It stands back for another command that is suspended, or hangs: in these words.
+    StandsBack(String),
     /// Something failed that passes, such as the server being away.
     Retries(String),
     /// It works, or would if there was something to do.
@@ -157,6 +159,8 @@ pub enum Next {
     NoAgent,
     /// The agent does not answer.
     AgentSilent,
+    /// The agent waits for another command, which somebody has to see to: in these words.
+    AgentStandsBack(String),
     /// The agent is paused.
     AgentPaused,
     /// Nobody is signed in.
@@ -173,6 +177,7 @@ impl Agent {
         match self {
             Self::Absent => Next::NoAgent,
             Self::Silent => Next::AgentSilent,
+            Self::StandsBack(what) => Next::AgentStandsBack(what.clone()),
             Self::Paused => Next::AgentPaused,
             Self::SignedOut => Next::SignedOut,
             Self::Retries(what) => Next::Retries(what.clone()),
@@ -196,6 +201,7 @@ impl Next {
             Self::AgentSilent => {
                 "the agent does not answer: it hangs, or was suspended; `darkslide agent status` says what to do".to_owned()
             }
+            Self::AgentStandsBack(what) => format!("{what}; the agent goes on when that has ended"),
             Self::AgentPaused => "the agent is paused; `darkslide agent resume` goes on".to_owned(),
             Self::SignedOut => "nobody is signed in; run `darkslide login`".to_owned(),
             Self::Excluded(pattern) => PassReason::Excluded(pattern.clone()).to_string(),
@@ -362,6 +368,7 @@ mod tests {
             Next::Paused("darkslide watch resume"),
             Next::NoAgent,
             Next::AgentSilent,
+            Next::AgentStandsBack("another command hangs".to_owned()),
             Next::AgentPaused,
             Next::SignedOut,
             Next::Excluded("*.jpg".to_owned()),
