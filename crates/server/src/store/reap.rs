@@ -111,25 +111,26 @@ impl Store {
                 keys.iter().fold(statement(text), |query, key| query.bind(key.clone()))
             };
             let listed: Vec<String> = chunk.iter().map(|key| key.0.clone()).collect();
+            // One that has come again since it was listed is somebody's by now. The others stay locked.
             let text = format!(
-                "DELETE FROM objects WHERE state = 'garbage' AND key IN ({}) RETURNING blob, key",
+                "UPDATE objects SET state = state WHERE state = 'garbage' AND key IN ({}) RETURNING key",
                 list(1, listed.len())
             );
             let rows = bind(text, &listed).fetch_all(&mut *tx).await?;
-            packs.extend(blobs_in(&rows)?);
-            // One that has come again since it was listed is somebody's by now.
-            let forgotten = rows.iter().map(|row| row.try_get("key")).collect::<Result<Vec<String>, _>>()?;
-            if forgotten.is_empty() {
+            let due = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
+            if due.is_empty() {
                 continue;
             }
-            let keys = list(1, forgotten.len());
+            let keys = list(1, due.len());
             for text in [
                 format!("DELETE FROM file_versions WHERE file_object IN ({keys})"),
                 format!("DELETE FROM file_versions WHERE thumbnail_object IN ({keys})"),
                 format!("DELETE FROM object_parts WHERE object_key IN ({keys})"),
             ] {
-                bind(text, &forgotten).execute(&mut *tx).await?;
+                bind(text, &due).execute(&mut *tx).await?;
             }
+            let text = format!("DELETE FROM objects WHERE key IN ({keys}) RETURNING blob");
+            packs.extend(blobs_in(&bind(text, &due).fetch_all(&mut *tx).await?)?);
         }
         packs.retain(|blob| garbage.blobs.binary_search(blob).is_err());
         remember_waste(&mut tx, &packs).await?;
