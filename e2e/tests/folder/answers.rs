@@ -40,6 +40,35 @@ async fn a_deletion_of_what_was_changed_meanwhile_is_refused() {
     assert_eq!(scene.tree("Phone"), tree_of([("a.jpg", 1), ("c.jpg", 3)]));
 }
 
+/// Two copies are one file of the vault, which goes in one call. What somebody restores before this device hears that it went comes back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_restored_before_it_is_noted_that_it_was_trashed_comes_back() {
+    let mut scene = Scene::new().await;
+    for (path, number) in [("Phone/a.jpg", 1), ("Phone/copy.jpg", 1), ("Phone/b.jpg", 2)] {
+        scene.write(path, number);
+    }
+    scene.settle().await;
+    scene.remove("Phone/a.jpg");
+    scene.remove("Phone/copy.jpg");
+    scene.pass_over("Phone").await.unwrap();
+    let file = scene.file("a.jpg").await;
+    let gate = Gate::start(&scene.server.base(), "/files/trash", Oddity::Held).await;
+    let (session, elsewhere) = (Arc::clone(&scene.session), scene.elsewhere());
+    let meanwhile = async {
+        gate.first_was_answered().await;
+        feed::pull(&session, &elsewhere).await.unwrap();
+        restore_from_trash(&session, &elsewhere, &[file], None).await.unwrap();
+        gate.release();
+    };
+    let through = scene.through(&gate.base());
+    let (report, ()) = tokio::join!(scene.pass_with(&through, "Phone"), meanwhile);
+    assert_eq!((report.unwrap().trashed_remote, gate.calls()), (2, 1));
+    let whole = scene.settle().await;
+    assert_eq!((whole.materialised, whole.trashed_remote), (1, 0), "{whole:?}");
+    assert_eq!(scene.tree("Phone"), tree_of([("a.jpg", 1), ("b.jpg", 2)]));
+    assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (2, 0));
+}
+
 /// Another client takes a file out of the trash and deletes it once more, between the plan and the restoration: that deletion was not seen, and is not
 /// undone before it is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -156,8 +156,8 @@ pub(super) fn of_plan_in(world: &World, plan: &SyncPlan) -> Result<(), Broken> {
     Ok(())
 }
 
-/// What must hold just before something is destroyed.
-pub(super) fn of_removal(world: &World, step: &Step) -> Result<(), Broken> {
+/// What must hold of a step that destroys something: just before it, in `world`, and of what it changes, to `after`.
+pub(super) fn of_removal(world: &World, after: &World, step: &Step) -> Result<(), Broken> {
     require(world.is_mounted, Rule::Unhealthy, || format!("the root is not itself: {step:?}"))?;
     match step.action {
         Action::TrashLocal { content, buried, .. } => {
@@ -183,9 +183,10 @@ pub(super) fn of_removal(world: &World, step: &Step) -> Result<(), Broken> {
             })?;
             let is_the_picture = world.vault.files.get(&file).is_some_and(|file| file.content == content);
             require(is_the_picture, Rule::DestructionHasACause, || format!("another picture: {step:?}"))?;
-            // Unless another path's step has trashed it just now.
-            let is_live = world.vault.files[&file].state == State::Live;
-            require(!is_live || world.has_seen(content, file), Rule::DestructionHasACause, || {
+            // Unless another path's step has trashed it just now: then this one only notes that, whoever has restored it in between.
+            let is_live = |world: &World| world.vault.files[&file].state == State::Live;
+            let is_trashed = is_live(world) && !is_live(after);
+            require(!is_trashed || world.has_seen(content, file), Rule::DestructionHasACause, || {
                 format!("it was restored, or edited, since: {step:?}")
             })
         }

@@ -196,7 +196,7 @@ impl Run {
                 self.tally.steps += 1;
                 if step.action.is_destructive() {
                     self.tally.removals += 1;
-                    invariants::of_removal(&before, step)?;
+                    invariants::of_removal(&before, &self.world, step)?;
                 }
                 invariants::of_bytes(&held, &self.world, step)?;
             }

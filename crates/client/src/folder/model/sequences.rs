@@ -20,6 +20,11 @@ fn during(step: u8, event: Event) -> Next {
     Next::Pass(Pass { during: [Some((step, event)), None], ..QUIET })
 }
 
+/// What would be held is approved: here it is all that there is.
+fn approved(during: [Option<(u8, Event)>; 2]) -> Next {
+    Next::Pass(Pass { during, is_approved: true, ..QUIET })
+}
+
 fn check(nexts: &[Next]) {
     let (direction, nexts) = (Direction::Both, nexts.to_vec());
     let history = History { direction, keeps_old: false, reuses_numbers: false, nexts };
@@ -236,5 +241,29 @@ fn one_copy_is_deleted_the_edit_of_the_other_suspended_and_both_edited_there() {
         LOOK,
         E(Event::Delete(Nth(2))),
         E(Event::WebEdit(Nth(0), 1)),
+    ]);
+}
+
+/// Their one file was trashed, and somebody restored it before that was noted of the second. It was taken for trashed again.
+#[test]
+fn two_copies_are_deleted_and_restored_before_both_are_noted() {
+    let write = |at| E(Event::Write(At(at), 0, Whole));
+    let (delete, long) = (E(Event::Delete(Nth(0))), E(Event::Wait(true)));
+    let restored = approved([Some((1, Event::WebRestore(Nth(0)))), None]);
+    check(&[write(2), write(3), LOOK, delete, delete, LOOK, long, restored]);
+    // Of two files of one content one became something else while its path lay aside: both paths go with the other file.
+    check(&[
+        E(Event::WebUpload(2, At(3), true)),
+        E(Event::WebDuplicate(Nth(0))),
+        LOOK,
+        E(Event::Aside(Nth(0))),
+        E(Event::WebEdit(Nth(0), 0)),
+        E(Event::Write(At(1), 2, Whole)),
+        LOOK,
+        E(Event::Delete(Nth(1))),
+        E(Event::DeleteAside),
+        LOOK,
+        long,
+        restored,
     ]);
 }
