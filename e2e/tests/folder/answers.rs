@@ -4,8 +4,10 @@ use crate::gate::{Gate, Oddity};
 use crate::scene::{Scene, tree_of};
 use darkslide_client::FileId;
 use darkslide_client::feed;
+use darkslide_client::folder::reconcile::Direction;
 use darkslide_client::trash::{restore_from_trash, trash_files};
 use darkslide_e2e::engine;
+use std::fs;
 use std::sync::Arc;
 
 /// Another client changes a file between the plan and the deletion: the server refuses that one, and does the others.
@@ -67,6 +69,36 @@ async fn what_is_restored_before_it_is_noted_that_it_was_trashed_comes_back() {
     assert_eq!((whole.materialised, whole.trashed_remote), (1, 0), "{whole:?}");
     assert_eq!(scene.tree("Phone"), tree_of([("a.jpg", 1), ("b.jpg", 2)]));
     assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (2, 0));
+}
+
+/// Another folder gets the picture once it was looked for there: the deletion arrives, and that folder's own pass takes it back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_into_another_folder_while_it_is_trashed_is_restored() {
+    let mut scene = Scene::new().await;
+    scene.add("Other", Direction::Both, None).await;
+    for (path, number) in [("Phone/a.jpg", 1), ("Phone/b.jpg", 2), ("kept.jpg", 1)] {
+        scene.write(path, number);
+    }
+    scene.settle().await;
+    scene.remove("Phone/a.jpg");
+    scene.pass_over("Phone").await.unwrap();
+    let (from, to) = (scene.path("kept.jpg"), scene.path("Other/a.jpg"));
+    let happens = Box::new(move || {
+        fs::rename(&from, &to).unwrap();
+        Box::pin(std::future::ready(())) as _
+    });
+    let gate = Gate::start(&scene.server.base(), "/files/trash", Oddity::Before(0, happens)).await;
+    let through = scene.through(&gate.base());
+    let report = scene.pass_with(&through, "Phone").await.unwrap();
+    assert_eq!((report.trashed_remote, scene.vault_trash().await.len()), (1, 1), "{report:?}");
+    assert_eq!(scene.settle_over("Other").await.restored, 1);
+    scene.settle().await;
+    scene.settle_over("Other").await;
+    assert_eq!(scene.tree("Other"), tree_of([("a.jpg", 1)]));
+    assert_eq!(
+        (scene.vault().await, scene.vault_trash().await.len()),
+        (vec!["a.jpg".into(), "b.jpg".into()], 0)
+    );
 }
 
 /// Another client takes a file out of the trash and deletes it once more, between the plan and the restoration: that deletion was not seen, and is not

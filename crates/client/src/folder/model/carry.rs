@@ -217,6 +217,11 @@ impl<'p> Carrying<'p> {
             return None;
         }
         world.change(file, |file| file.state = State::Trash);
+        // What another folder has got since it was looked for there, that one's own pass restores.
+        let content = Content::of(buried.content);
+        if world.vault.live(content).is_none() {
+            world.leave_to_others(content);
+        }
         self.trashed.insert(file);
         Some(version_after(world))
     }

@@ -267,3 +267,11 @@ fn two_copies_are_deleted_and_restored_before_both_are_noted() {
         restored,
     ]);
 }
+
+/// What is put into another folder once it was looked for there is trashed, and that folder's own pass restores it.
+#[test]
+fn put_back_and_moved_into_another_folder_while_it_is_trashed() {
+    let write = Event::Write(At(0), 0, Whole);
+    let moved = approved([Some((0, write)), Some((0, Event::MoveToOther(Nth(0))))]);
+    check(&[E(write), LOOK, E(Event::Delete(Nth(0))), LOOK, E(Event::Wait(true)), moved]);
+}
