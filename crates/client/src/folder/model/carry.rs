@@ -129,9 +129,9 @@ impl<'p> Carrying<'p> {
                 note(world, Base::Deleted(buried));
             }
             Action::TrashRemote { file, version, buried } => {
-                let Some(buried) = self.trash_remote(world, file, version, buried, asks) else {
+                if !self.trash_remote(world, (file, version), buried, asks) {
                     return false;
-                };
+                }
                 note(world, Base::Deleted(buried));
             }
         }
@@ -190,31 +190,29 @@ impl<'p> Carrying<'p> {
         Some(world.agreed(&here, file))
     }
 
-    /// If all its paths still are absent and it is at the version that was seen.
+    /// If all its paths still are absent and it is at the version that was seen. They go in one call: what is noted of each is what was planned, whatever
+    /// others did since.
     fn trash_remote(
         &mut self,
         world: &mut World,
-        file: FileId,
-        version: Version,
+        (file, version): (FileId, Version),
         buried: Deleted,
         asks: bool,
-    ) -> Option<Deleted> {
+    ) -> bool {
         let of_file =
             |step: &&Step| matches!(step.action, Action::TrashRemote { file: other, .. } if other == file);
         let mut paths = self.plan.steps.iter().filter(of_file).map(|step| &step.path);
         if asks && paths.any(|path| world.at(path).is_some()) {
-            return None;
+            return false;
         }
-        let version_after =
-            |world: &World| Deleted { version: world.version().max(buried.version), ..buried };
         if self.trashed.contains(&file) {
-            return Some(version_after(world));
+            return true;
         }
-        let there = world.vault.files.get(&file)?;
+        let Some(there) = world.vault.files.get(&file) else { return false };
         let is_as_seen =
             there.version == version && world.is_remote(Content::of(buried.content), file, version);
         if there.state != State::Live || (asks && !is_as_seen) {
-            return None;
+            return false;
         }
         world.change(file, |file| file.state = State::Trash);
         // What another folder has got since it was looked for there, that one's own pass restores.
@@ -223,7 +221,7 @@ impl<'p> Carrying<'p> {
             world.leave_to_others(content);
         }
         self.trashed.insert(file);
-        Some(version_after(world))
+        true
     }
 }
 
