@@ -47,14 +47,20 @@ impl<'p> Carrying<'p> {
     /// Notes what is not noted yet, as what the vault has by then; unless the pass was killed.
     pub(super) fn finish(self, world: &mut World, is_killed: bool) {
         world.arrived.clear();
-        for (step, agreed) in self.late.into_iter().flatten() {
+        // Asked before any of it is noted.
+        let there = |(step, agreed): (Step, Synced)| {
+            let remote = world.remote(Content::of(agreed.content));
+            (step, agreed, remote)
+        };
+        let late: Vec<_> = self.late.into_iter().flatten().map(there).collect();
+        for (step, agreed, remote) in late {
             let content = Content::of(agreed.content);
             if is_killed || !world.is_mounted {
                 // Nobody knows that both sides had it.
                 world.touch(content);
                 continue;
             }
-            let (file, version) = as_agreed(world.remote(content).as_ref(), agreed.file);
+            let (file, version) = as_agreed(remote.as_ref(), agreed.file);
             world.note(&step.path, Base::Synced(Synced { file, version, ..agreed }), step.lets_go);
         }
     }
@@ -149,6 +155,12 @@ impl<'p> Carrying<'p> {
         let content = here.content;
         let file = match (world.remote(content), step.action) {
             (Some(Remote::Live { file, .. }), _) => {
+                // Of several the one that was seen: what is noted of others meanwhile does not make it another.
+                let seen = match self.seen.remote.get(&content.hash()) {
+                    Some(Remote::Live { file, .. }) if world.still_is(*file, content.hash()) => Some(*file),
+                    _ => None,
+                };
+                let file = seen.unwrap_or(file);
                 world.vault.files.get_mut(&file)?.is_in_album = true;
                 file
             }

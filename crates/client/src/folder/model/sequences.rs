@@ -275,3 +275,22 @@ fn put_back_and_moved_into_another_folder_while_it_is_trashed() {
     let moved = approved([Some((0, write)), Some((0, Event::MoveToOther(Nth(0))))]);
     check(&[E(write), LOOK, E(Event::Delete(Nth(0))), LOOK, E(Event::Wait(true)), moved]);
 }
+
+/// Which of two files of one content a copy was noted as hung on whether the other path that had it was noted first, and so did what is kept out of the
+/// folder.
+#[test]
+fn two_files_of_one_content_and_a_path_that_lets_go_of_one() {
+    let write = |at, content| E(Event::Write(At(at), content, Whole));
+    for order in 1..=4 {
+        check(&[
+            write(0, 1),
+            write(5, 0),
+            LOOK,
+            E(Event::WebEdit(Nth(1), 0)),
+            E(Event::Copy(Nth(0), At(1))),
+            E(Event::Rename(Nth(2), At(2))),
+            write(5, 2),
+            Next::Pass(Pass { order, ..QUIET }),
+        ]);
+    }
+}
