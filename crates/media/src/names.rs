@@ -187,6 +187,14 @@ pub fn split_extension(name: &str) -> (&str, &str) {
 /// Two names with the same key cannot stand in one folder on every file system: compared by NFC and full case
 /// folding (Unicode §3.13, canonical caseless matching).
 pub fn comparison_key(name: &str) -> String {
+    if name.is_ascii() {
+        // Nothing of it is composed, and a letter's small one is what it folds to.
+        return name.to_ascii_lowercase();
+    }
+    canonical_fold(name)
+}
+
+fn canonical_fold(name: &str) -> String {
     caseless::default_case_fold_str(&name.nfd().collect::<String>()).nfc().collect()
 }
 
@@ -297,6 +305,11 @@ mod tests {
             let tail = format!(" ({number}).jpeg");
             prop_assert!(name.len() <= MAX_LEN);
             prop_assert!(name.ends_with(&tail));
+        }
+
+        #[test]
+        fn what_every_system_can_write_folds_as_anything_else(name in "[\\x00-\\x7f]{0,20}") {
+            prop_assert_eq!(comparison_key(&name), canonical_fold(&name));
         }
 
         #[test]
