@@ -161,8 +161,7 @@ fn beat(path: &Path) -> io::Result<()> {
 /// The process that has the lock at this path, as far as it said, and when it last showed that it is alive. That of one that was killed is told
 /// until another takes it.
 pub(super) fn sign_of_life(path: &Path) -> Option<(u32, SystemTime)> {
-    let text = std::fs::read_to_string(path).ok()?;
-    let process = text.lines().next()?.trim().parse().ok()?;
+    let process = owner_of(path).process?;
     Some((process, path.metadata().and_then(|metadata| metadata.modified()).ok()?))
 }
 

@@ -1,9 +1,11 @@
 //! What others trash while a folder is looked at, or something is sent or brought: that does not wait for all of it, whichever sync folder has it.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use darkslide_protocol::Version;
+use tokio_util::sync::CancellationToken;
 
 use super::SyncError;
 use crate::catalog::Catalog;
@@ -44,5 +46,22 @@ impl News {
                 return;
             }
         }
+    }
+}
+
+/// Waits for some work, which is told that it is enough once this is so, and ends by itself then.
+pub(super) async fn until_enough<T>(
+    work: impl Future<Output = T>,
+    is_so: impl Future<Output = ()>,
+    enough: &CancellationToken,
+) -> T {
+    let telling = Box::pin(async {
+        is_so.await;
+        enough.cancel();
+        std::future::pending::<Infallible>().await
+    });
+    tokio::select! {
+        done = work => done,
+        never = telling => match never {},
     }
 }

@@ -16,6 +16,7 @@ use crate::error::VaultError;
 use crate::feed;
 use crate::folder::SyncError;
 use crate::folder::fetch::{FetchError, fetch, tidy};
+use crate::folder::news::until_enough;
 use crate::folder::reconcile::{Action, Base, Step, Synced};
 use crate::folder::scan::Stat;
 use crate::folder::trash::{self, TrashedFile};
@@ -87,15 +88,8 @@ impl Hands<'_> {
             }
             Ok::<_, SyncError>(())
         };
-        let asking = async {
-            news.trashed().await;
-            enough.cancel();
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            done = async { tokio::try_join!(fetching, noting) } => drop(done?),
-            () = asking => {}
-        }
+        let bringing = Box::pin(async { tokio::try_join!(fetching, noting) });
+        until_enough(bringing, news.trashed(), &enough).await?;
         self.report.has_more |= files < planned;
         if let Some(error) = ends {
             return Err(error.into());

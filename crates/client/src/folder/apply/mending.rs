@@ -17,6 +17,7 @@ use crate::backup::offer::{Offer, offer};
 use crate::download::blocking;
 use crate::feed;
 use crate::folder::SyncError;
+use crate::folder::news::until_enough;
 use crate::folder::reading::content_of;
 use crate::folder::reconcile::{Base, RelativePath};
 use crate::folder::scan::Stat;
@@ -56,16 +57,8 @@ impl Hands<'_> {
         feed::pull(self.session, self.catalog).await?;
         let (session, catalog, news) = (Arc::clone(self.session), self.catalog.clone(), self.news());
         let (root, enough) = (&self.row.folder.path, self.stop.child_token());
-        let asking = async {
-            news.trashed().await;
-            enough.cancel();
-            std::future::pending::<()>().await;
-        };
         let sending = Box::pin(offer(session, catalog, root, offers, self.settings, self.events, &enough));
-        let mut done = tokio::select! {
-            done = sending => done?,
-            () = asking => return Ok(true),
-        };
+        let mut done = until_enough(sending, news.trashed(), &enough).await?;
         feed::pull(self.session, self.catalog).await?;
         if enough.is_cancelled() && !self.is_stopped() {
             self.put_off();

@@ -10,6 +10,7 @@ use super::sending::unharmed;
 use crate::backup::offer::offer;
 use crate::catalog::Catalog;
 use crate::folder::SyncError;
+use crate::folder::news::until_enough;
 use crate::folder::reconcile::Direction;
 use crate::library::raw;
 
@@ -34,21 +35,15 @@ impl Hands<'_> {
             tokio::time::sleep(time).await;
             settled_since(self.catalog, before).await;
         };
-        let asking = async {
+        let is_so = async {
             tokio::select! {
                 () = one_is_settled => {}
                 () = news.trashed() => {}
             }
-            enough.cancel();
-            std::future::pending::<()>().await;
         };
         let (root, none) = (&self.row.folder.path, Vec::new());
         let making = Box::pin(offer(session, catalog, root, none, self.settings, self.events, &enough));
-        let made = tokio::select! {
-            made = making => made,
-            () = asking => return Ok(()),
-        };
-        let mut done = match made.map_err(SyncError::from) {
+        let mut done = match until_enough(making, is_so, &enough).await.map_err(SyncError::from) {
             // Whoever backs something up makes them, too.
             Err(error) if error.is_busy() => return Ok(()),
             made => made?,
