@@ -23,6 +23,17 @@ pub(crate) struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
 impl Buffers {
     /// An empty buffer with room for so many bytes.
     pub(crate) fn take(&self, length: usize) -> Buffer {
+        let mut buffer = self.take_used(length);
+        buffer.clear();
+        buffer
+    }
+
+    /// A buffer with room for so many bytes, to be written over: what was in it before is not filled with zeros.
+    pub(crate) fn take_slate(&self, length: usize) -> Slate {
+        Slate { buffer: self.take_used(length), end: 0 }
+    }
+
+    fn take_used(&self, length: usize) -> Buffer {
         if length < POOLED_LEAST {
             return Buffer { bytes: Vec::with_capacity(length), home: None };
         }
@@ -40,11 +51,10 @@ impl Buffers {
         Buffer { bytes, home: Some(self.clone()) }
     }
 
-    fn keep(&self, mut bytes: Vec<u8>) {
+    fn keep(&self, bytes: Vec<u8>) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let already: usize = kept.iter().map(Vec::capacity).sum();
         if bytes.capacity() <= POOLED_MOST && already + bytes.capacity() <= KEPT_BYTES_MAX {
-            bytes.clear();
             kept.push(bytes);
         }
     }
@@ -87,6 +97,42 @@ impl From<Buffer> for Bytes {
     }
 }
 
+/// A buffer that is written from front to back, over what was in it.
+#[derive(Debug)]
+pub(crate) struct Slate {
+    buffer: Buffer,
+    end: usize,
+}
+
+impl Slate {
+    /// Bytes that were written.
+    pub(crate) fn end(&self) -> usize {
+        self.end
+    }
+
+    /// The next so many, all of which are to be written: what is in them means nothing.
+    pub(crate) fn next(&mut self, count: usize) -> &mut [u8] {
+        let start = self.end;
+        self.end += count;
+        if self.buffer.len() < self.end {
+            self.buffer.resize(self.end, 0);
+        }
+        self.buffer.get_mut(start..self.end).expect("it is that long now")
+    }
+
+    /// Writes these.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        self.next(bytes.len()).copy_from_slice(bytes);
+    }
+}
+
+impl From<Slate> for Bytes {
+    /// What was written.
+    fn from(Slate { buffer, end }: Slate) -> Self {
+        Self::from(buffer).slice(..end)
+    }
+}
+
 impl Drop for Buffer {
     fn drop(&mut self) {
         if let Some(home) = self.home.take() {
@@ -113,6 +159,26 @@ mod tests {
         drop(part);
         let again = buffers.take(3_100_000);
         assert!(again.is_empty() && again.as_ptr() == place);
+    }
+
+    #[test]
+    fn of_a_slate_only_what_was_written_is_given_on() {
+        let buffers = Buffers::default();
+        let mut buffer = buffers.take(POOLED_LEAST);
+        buffer.resize(1000, 7);
+        let place = buffer.as_ptr();
+        drop(buffer);
+        let mut slate = buffers.take_slate(POOLED_LEAST);
+        slate.append(b"abc");
+        slate.next(2).copy_from_slice(b"de");
+        assert_eq!(slate.end(), 5);
+        let written = Bytes::from(slate);
+        assert_eq!((written.as_ref(), written.as_ptr()), (b"abcde".as_slice(), place));
+        drop(written);
+        assert!(buffers.take(POOLED_LEAST).is_empty(), "nobody reads what was there before");
+        let mut slate = buffers.take_slate(10);
+        slate.append(&[1; 2000]);
+        assert_eq!(Bytes::from(slate), vec![1; 2000], "also where there was less room");
     }
 
     #[test]

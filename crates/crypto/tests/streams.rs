@@ -267,6 +267,27 @@ fn files_cut_wrongly_by_the_caller_are_refused() {
 }
 
 #[test]
+fn what_is_sealed_over_other_bytes_is_what_is_appended() {
+    for length in [0, 1, 63, 64, 1000, CHUNK_LEN] {
+        let mut appended = Vec::new();
+        StreamEncryptor::new(&key(), &header()).finish(&content(length), &mut appended).unwrap();
+        let mut over = vec![0xA5; length + stream::OVERHEAD];
+        stream::seal_whole(&key(), &header(), &content(length), &mut over).unwrap();
+        assert_eq!(over, appended, "{length} bytes");
+    }
+    for (length, room) in [
+        (CHUNK_LEN + 1, CHUNK_LEN + 1 + stream::OVERHEAD),
+        (5, 4 + stream::OVERHEAD),
+        (5, 6 + stream::OVERHEAD),
+    ] {
+        let mut over = vec![0xA5; room];
+        let refused = stream::seal_whole(&key(), &header(), &content(length), &mut over);
+        assert_eq!(refused, Err(StreamError::ChunkLength { actual: length }));
+        assert!(over.iter().all(|byte| *byte == 0xA5), "nothing was written for what was refused");
+    }
+}
+
+#[test]
 fn a_stream_ends_before_its_counter_comes_round() {
     let mut bytes = [0; 12];
     bytes[..4].copy_from_slice(&stream::MAX_CHUNKS.to_le_bytes());

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use darkslide_crypto::ContentHash;
 use darkslide_crypto::keys::FileKey;
 use darkslide_crypto::secret::drawn_at_once;
-use darkslide_crypto::stream::{OVERHEAD, StreamEncryptor, StreamHeader, blob};
+use darkslide_crypto::stream::{OVERHEAD, StreamHeader, blob, seal_whole};
 use darkslide_media::thumbnail::PLACEHOLDER;
 use darkslide_protocol::batch::{FrameKind, object_head, object_key};
 use darkslide_protocol::{AccountId, ContentTag};
@@ -18,7 +18,7 @@ use super::batch::{Parcel, SealedObject, append_record, draw_id};
 use super::commit::{self, Commit};
 use super::identify::Asset;
 use super::upload::StoredObject;
-use crate::buffers::Buffers;
+use crate::buffers::{Buffers, Slate};
 use crate::catalog::AssetRow;
 
 /// All that a parcel is made of.
@@ -59,16 +59,16 @@ pub(super) fn pack_together(packings: Vec<Packing>, buffers: &Buffers) -> Vec<Pa
             bytes += next.bytes();
             group.push(next);
         }
-        let mut buffer = buffers.take(bytes);
+        let (mut frames, mut record) = (buffers.take_slate(bytes), Vec::new());
         let packed: Vec<_> = drawn_at_once(group.len() * RANDOM_BYTES, || {
             let pack = |packing: Packing| {
-                let start = buffer.len();
-                let parcel = packing.pack(&mut buffer);
-                (parcel, start..buffer.len())
+                let start = frames.end();
+                let parcel = packing.pack(&mut frames, &mut record);
+                (parcel, start..frames.end())
             };
             group.into_iter().map(pack).collect()
         });
-        let all = Bytes::from(buffer);
+        let all = Bytes::from(frames);
         parcels
             .extend(packed.into_iter().map(|(parcel, place)| Parcel { frames: all.slice(place), ..parcel }));
     }
@@ -81,16 +81,15 @@ impl Packing {
         self.plain.as_ref().map_or(0, Bytes::len) + BESIDE_BYTES
     }
 
-    /// Appends its frames, of which the parcel itself has none yet. The plaintext is dropped.
-    fn pack(self, frames: &mut Vec<u8>) -> Parcel {
+    /// Appends its frames, of which the parcel itself has none yet. The plaintext is dropped. `record` is memory for the commit.
+    fn pack(self, frames: &mut Slate, record: &mut Vec<u8>) -> Parcel {
         let mut bytes = 0;
         let plain = self.plain.unwrap_or_default();
         let (key, original) = self.original.unwrap_or_else(|| {
             let (key, header) = (FileKey::generate(), StreamHeader::generate());
             let size = plain.len() + OVERHEAD;
             let original = begin(self.account, header, size, frames);
-            StreamEncryptor::new(&key, &header)
-                .finish(&plain, frames)
+            seal_whole(&key, &header, &plain, frames.next(size))
                 .expect("what is kept in memory is at most one chunk");
             bytes += original.size;
             (key, original)
@@ -98,7 +97,7 @@ impl Packing {
         drop(plain);
         let placeholder = blob::seal(&key, PLACEHOLDER);
         let thumbnail = begin(self.account, placeholder.header, placeholder.ciphertext.len(), frames);
-        frames.extend_from_slice(&placeholder.ciphertext);
+        frames.append(&placeholder.ciphertext);
         bytes += thumbnail.size;
         let commit = commit::request(Commit {
             asset: &self.asset,
@@ -110,7 +109,9 @@ impl Packing {
             thumbnail: &thumbnail,
             is_placeholder: !self.thumbnail_is_due,
         });
-        append_record(FrameKind::Commit, &commit, frames);
+        record.clear();
+        append_record(FrameKind::Commit, &commit, record);
+        frames.append(record);
         let Self { album, row, thumbnail_is_due, room, .. } = self;
         let kind = self.asset.kind();
         Parcel { frames: Bytes::new(), bytes, commit, kind, album, row, thumbnail_is_due, room }
@@ -118,9 +119,9 @@ impl Packing {
 }
 
 /// The head of an object whose ciphertext comes next, under an id that is drawn here.
-fn begin(account: AccountId, header: StreamHeader, size: usize, frames: &mut Vec<u8>) -> StoredObject {
+fn begin(account: AccountId, header: StreamHeader, size: usize, frames: &mut Slate) -> StoredObject {
     let (id, size) = (draw_id(), size as u64);
-    frames.extend_from_slice(&object_head(&id, size));
+    frames.append(&object_head(&id, size));
     StoredObject { object_key: object_key(account, &id), header, size }
 }
 

@@ -96,6 +96,24 @@ fn push_onto(state: &mut State, tag: u8, chunk: &[u8], sealed: &mut Vec<u8>) -> 
     *target.last_chunk().expect("a sealed chunk ends in its MAC")
 }
 
+/// Seals a whole content of at most [`CHUNK_LEN`] bytes over `target`, whatever is in it: [`OVERHEAD`] bytes more than the content has. It is
+/// what a [`StreamEncryptor`] appends, where there is memory that need not be filled with zeros first.
+pub fn seal_whole(
+    key: &FileKey,
+    header: &StreamHeader,
+    content: &[u8],
+    target: &mut [u8],
+) -> Result<(), StreamError> {
+    if content.len() > CHUNK_LEN || target.len() != content.len() + OVERHEAD {
+        return Err(StreamError::ChunkLength { actual: content.len() });
+    }
+    let mut state = State::new();
+    start_at_header(&mut state, header.as_bytes(), key.expose());
+    push(&mut state, target, content, None, TAG_FINAL)
+        .expect("the memory has the length that the content needs");
+    Ok(())
+}
+
 impl std::fmt::Debug for StreamEncryptor {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("StreamEncryptor").field("position", &self.position).finish_non_exhaustive()

@@ -22,7 +22,7 @@ mod position;
 mod read;
 
 pub use decrypt::{ChunkKind, StreamDecryptor};
-pub use encrypt::StreamEncryptor;
+pub use encrypt::{StreamEncryptor, seal_whole};
 pub use position::{POSITION_LEN, StreamPosition};
 pub use read::{DecryptingReader, EncryptingReader};
 
