@@ -20,7 +20,7 @@ use super::plan::{self, Decision, Step, Why};
 use super::portions::Portion;
 use super::report::{OtherFiles, Waiting};
 use super::run::Run;
-use super::sift::{Sift, Sifted, gone_of};
+use super::sift::{self, Sift, Walked, gone_of};
 use super::to_read::FilesToRead;
 use crate::catalog::{AssetRow, Catalog, CatalogError, SettledRow};
 use crate::event::Events;
@@ -29,6 +29,9 @@ use crate::library::{Found, PassedOver, folder, ours, path_of, raw};
 
 /// Settled assets that are read from the catalog at once.
 const PAGE: u32 = 4000;
+
+/// Handfuls of files that are found ahead of who tells the settled ones.
+const FOUND_AHEAD: usize = 4;
 
 /// Files that are planned at once, as far as no folder has to be cut between the halves of a Live Photo.
 const PORTION: usize = 4096;
@@ -118,34 +121,39 @@ async fn look(
         let (pages, settled) = mpsc::channel(2);
         let (rest, portions) = mpsc::channel(1);
         let (gone, absent) = mpsc::channel(1);
+        let (found, met) = mpsc::channel(FOUND_AHEAD);
+        let selection = Selection { scope: only(folder, reach), exclude: settings.selection.exclude.clone() };
         let sift = Sift {
             root: planner.survey.root.clone(),
             rule: settings.albums.clone(),
-            selection: Selection { scope: only(folder, reach), exclude: settings.selection.exclude.clone() },
             displaced: displaced.clone(),
             settled,
+            met,
             rest,
             gone,
             is_all: !is_single,
             portion,
         };
         let (walked, events) = (path.to_owned(), events.clone());
-        let walking = tokio::task::spawn_blocking(move || sift.walk(&walked, seen, &events));
+        let walking =
+            tokio::task::spawn_blocking(move || sift::walk(&walked, &selection, seen, &events, &found));
+        let sifting = tokio::task::spawn_blocking(move || sift.take_all());
         let root = raw(&planner.survey.root);
         let feeding = feed(catalog, &root, (folder, reach), pages);
         let marking = mark_all(catalog, &root, absent);
         let (fed, planned, marked) = tokio::join!(feeding, planner.plan_all(portions), marking);
-        let sifted = walking.await.expect("a walk does not panic").map_err(|source| of_root(path, source))?;
+        let walked = walking.await.expect("a walk does not panic").map_err(|source| of_root(path, source))?;
+        let unchanged = sifting.await.expect("sifting does not panic");
         fed?;
         planned?;
         marked?;
         if has_rows && !is_single {
             mark_unsettled(catalog, &planner.survey.root, (folder, reach)).await?;
         }
-        let Sifted { unchanged, passed_over, .. } = sifted;
         planner.survey.unchanged += unchanged;
+        let Walked { passed_over, seen: seen_so_far } = walked;
         planner.survey.passed_over.extend(passed_over);
-        seen = sifted.seen;
+        seen = seen_so_far;
     }
     let Planner { mut survey, companions, .. } = planner;
     survey.unchanged = survey.unchanged.saturating_sub(companions);

@@ -142,8 +142,10 @@ fn walk_from(
 
 /// Stops at what is ours, and at what its owner excluded.
 fn admit(root: &Path, entry: DirEntry, exclude: &Exclusions) -> Result<DirEntry, (PassedOver, Descend)> {
-    let relative = entry.path().strip_prefix(root).unwrap_or(entry.path());
-    let reason = match exclude.matching(relative) {
+    let relative = || entry.path().strip_prefix(root).unwrap_or(entry.path());
+    // Most often there are none, and no path is taken apart.
+    let pattern = if exclude.patterns().is_empty() { None } else { exclude.matching(relative()) };
+    let reason = match pattern {
         _ if exclude.is_own(entry.path()) => PassReason::Own,
         Some(pattern) => PassReason::Excluded(pattern.to_owned()),
         None => return Ok(entry),
