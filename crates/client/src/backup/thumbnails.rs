@@ -32,8 +32,14 @@ use crate::keys::file_key;
 use crate::library::device::{AssetId, AssetKind};
 use crate::library::{folder, path_of};
 
-/// Thumbnails that go together: some megabytes at most. As many wait made, while those before them are being sent.
-const TOGETHER: usize = 32;
+/// Thumbnails that go together: what a request costs beside its bytes is shared by all of them.
+const TOGETHER: usize = 128;
+
+/// Bytes of them, from which on no more go with them.
+const TOGETHER_BYTES: u64 = 1 << 20;
+
+/// Thumbnails that wait made, while those before them are being sent, and that are looked up at once.
+const AHEAD: usize = 32;
 
 /// Thumbnails that are made at once: the thumbnailer has two turns of its own, for which the next is looked up meanwhile.
 const MADE_AT_ONCE: usize = 3;
@@ -119,7 +125,7 @@ pub(super) async fn follow(run: Arc<Run>, signals: Arc<Signals>) {
 
 /// Makes and sends all that is due behind `after`; says how far it came, or that there was nothing.
 async fn all_behind(run: &Run, signals: &Signals, after: i64) -> Result<Option<i64>, AssetError> {
-    let (out, made) = mpsc::channel(TOGETHER);
+    let (out, made) = mpsc::channel(AHEAD);
     let (reached, sent) = tokio::join!(make_all(run, signals, after, out), send_all(run, made));
     sent.and(reached)
 }
@@ -161,7 +167,7 @@ type Due = (DueThumbnail, Arc<HashMap<CollectionId, CollectionKey>>);
 
 /// The next ones.
 async fn page_behind(run: &Run, after: i64) -> Result<VecDeque<Due>, AssetError> {
-    let due = run.catalog.thumbnails_to_make(run.session.account, after, TOGETHER).await?;
+    let due = run.catalog.thumbnails_to_make(run.session.account, after, AHEAD).await?;
     let keys = Arc::new(album_keys(run, &due).await?);
     Ok(due.into_iter().map(|due| (due, Arc::clone(&keys))).collect())
 }
@@ -223,6 +229,7 @@ async fn send_all(run: &Run, mut made: mpsc::Receiver<(Made, DueRow)>) -> Result
     loop {
         let mut ready = Ready::default();
         while ready.count() < TOGETHER
+            && ready.bytes() < TOGETHER_BYTES
             && let Some((made, row)) = made.recv().await
         {
             match made {
@@ -250,6 +257,10 @@ struct Ready {
 impl Ready {
     fn count(&self) -> usize {
         self.sealed.len() + self.never.len() + self.over.len()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.sealed.iter().map(Sealed::bytes).sum()
     }
 }
 
