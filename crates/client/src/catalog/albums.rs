@@ -129,15 +129,7 @@ impl Catalog {
         owner: AccountId,
         name: &str,
     ) -> Result<Option<CollectionRow>, CatalogError> {
-        Ok(sqlx::query_as(
-            "SELECT * FROM collections
-             WHERE owner = $1 AND name = $2 AND deleted = 0 AND type IN ('album', 'folder')
-             ORDER BY id LIMIT 1",
-        )
-        .bind(owner.0)
-        .bind(name)
-        .fetch_optional(&self.pool)
-        .await?)
+        Ok(sqlx::query_as(NAMED).bind(owner.0).bind(name).fetch_optional(&self.pool).await?)
     }
 
     /// The collection that a device album was linked to, tombstone or not.
@@ -227,6 +219,10 @@ async fn link(
     .await?;
     Ok(())
 }
+
+pub(super) const NAMED: &str = "SELECT * FROM collections
+     WHERE owner = $1 AND name = $2 AND deleted = 0 AND type IN ('album', 'folder')
+     ORDER BY id LIMIT 1";
 
 /// The columns that are written.
 const COLUMNS: usize = 8;

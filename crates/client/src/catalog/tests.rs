@@ -525,6 +525,7 @@ async fn what_is_looked_for_is_found_through_an_index() {
     let (_folder, catalog) = catalog().await;
     let stills_of = format!("{}(?, ?)", assets::STILLS_OF);
     for (text, index) in [
+        (albums::NAMED, "collections_by_name (owner=? AND name=?)"),
         (files::WITH_CONTENT, "files_by_content"),
         (absent::FIRST_SEEN, "assets_by_content"),
         (in_vault::BEFORE_MOVE, "assets_by_content"),

@@ -308,9 +308,11 @@ async fn must_have_keys(tx: &mut Tx, account: AccountId) -> Result<(), ChangeErr
 
 /// The highest number of a collection of the account, tombstones included; 0 where it has none.
 async fn newest_collection(tx: &mut Tx, account: AccountId) -> Result<i64, StoreError> {
-    let text = "SELECT COALESCE(MAX(id), 0) FROM collections WHERE owner_id = $1";
-    Ok(sqlx::query(text).bind(account.0).fetch_one(&mut **tx).await?.try_get(0)?)
+    let row = sqlx::query(NEWEST).bind(account.0).fetch_optional(&mut **tx).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or(0))
 }
+
+const NEWEST: &str = "SELECT id FROM collections WHERE owner_id = $1 ORDER BY id DESC LIMIT 1";
 
 /// A collection that is about to be made.
 struct NewCollection<'r> {
@@ -363,7 +365,7 @@ async fn insert_collections(
     Ok(made)
 }
 
-/// Which of these wrapped keys own collections have. An account has few collections, so their keys need no index.
+/// Own collections that have one of these wrapped keys, or one that begins like it.
 async fn collections_with_keys(
     tx: &mut Tx,
     account: AccountId,
@@ -371,18 +373,29 @@ async fn collections_with_keys(
 ) -> Result<HashMap<String, Collection>, StoreError> {
     let mut found = Vec::new();
     for chunk in keys.chunks(LIST_MAX) {
-        let text = format!(
-            "SELECT {COLUMNS} FROM collections WHERE owner_id = $1 AND encrypted_key IN ({})",
-            padded_list(2, chunk)
-        );
-        let query = long_statement(tx.engine(), text, true).bind(account.0);
-        let query = padded(chunk).fold(query, |query, key| query.bind((*key).to_owned()));
+        let query = long_statement(tx.engine(), with_keys_text(chunk), true).bind(account.0);
+        let query = padded(chunk).fold(query, |query, key| query.bind(key_start(key).to_owned()));
         for row in query.fetch_all(&mut **tx).await? {
             found.push(collection_of(&row, String::new())?);
         }
     }
     fill_sharees(tx, &mut found).await?;
     Ok(found.into_iter().map(|collection| (collection.encrypted_key.0.clone(), collection)).collect())
+}
+
+fn with_keys_text(keys: &[&str]) -> String {
+    format!(
+        "SELECT {COLUMNS} FROM collections
+         WHERE owner_id = $1 AND substr(encrypted_key, 1, {KEY_START}) IN ({})",
+        padded_list(2, keys)
+    )
+}
+
+/// How many letters of a wrapped key the index has.
+const KEY_START: usize = 8;
+
+fn key_start(key: &str) -> &str {
+    key.get(..KEY_START).unwrap_or(key)
 }
 
 async fn is_singular(tx: &mut Tx, id: CollectionId) -> Result<bool, ChangeError> {
@@ -456,4 +469,28 @@ pub(super) fn collection_of(row: &AnyRow, owner_email: String) -> Result<Collect
         shared_magic_metadata: None,
         app: "photos".to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With thousands of folders, making an album for each read all that were there, again and again.
+    #[tokio::test]
+    async fn what_is_asked_before_collections_are_made_is_found_through_an_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&Store::sqlite_url(&folder.path().join("db"))).await.unwrap();
+        for (text, index) in [
+            (NEWEST.to_owned(), "SEARCH collections USING COVERING INDEX collections_by_id (owner_id=?)"),
+            (
+                with_keys_text(&["one", "two"]),
+                "SEARCH collections USING INDEX collections_by_key (owner_id=? AND <expr>=?)",
+            ),
+        ] {
+            let plan = statement(format!("EXPLAIN QUERY PLAN {text}"));
+            let plan = plan.bind(1_i64).bind("one").bind("two").fetch_all(store.reader()).await.unwrap();
+            let plan: Vec<String> = plan.iter().map(|row| row.try_get("detail").unwrap()).collect();
+            assert_eq!(plan, [index], "{text}");
+        }
+    }
 }
