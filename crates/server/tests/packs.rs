@@ -18,9 +18,12 @@ use darkslide_server::store::Store;
 use darkslide_server::store::batch::{BatchRequest, Committed, NewObject};
 use darkslide_server::store::uploads::ObjectAddress;
 use serde_json::{Value, json};
+use sqlx::Row as _;
 use std::time::Duration;
 use support::batch::{Batch, Picture, send};
+use support::damage::keys_of;
 use support::stored::{QUOTA, account, album, commit_of, new_file, update_of};
+use support::tus::database;
 use support::vault::{Vault, bytes_below, commit_body, noise};
 use support::{TestServer, stores};
 use uuid::Uuid;
@@ -113,7 +116,7 @@ async fn what_is_purged_while_its_pack_is_compacted_is_remembered() {
             // Both have looked: one for what it purged, the other for what it has to move.
             let garbage = store.due_garbage(i64::MAX).await.unwrap();
             assert_eq!((garbage.keys.len(), garbage.blobs.len()), (2, 0));
-            let objects = store.objects_in(&from).await.unwrap().unwrap();
+            let objects = store.objects_in(&from).await.unwrap();
             let mut moved = None;
             if is_forgotten_first {
                 assert_eq!(store.forget_garbage(&garbage).await.unwrap(), std::slice::from_ref(&from));
@@ -127,7 +130,7 @@ async fn what_is_purged_while_its_pack_is_compacted_is_remembered() {
             }
             assert_eq!(moved, Some(if is_forgotten_first { 6 } else { 8 }));
             assert!(due().await.contains(&to));
-            assert_eq!(store.objects_in(&to).await.unwrap().unwrap().len(), 6);
+            assert_eq!(store.objects_in(&to).await.unwrap().len(), 6);
         }
     }
 }
@@ -224,7 +227,7 @@ async fn a_pack_that_was_written_for_what_is_purged_meanwhile_goes() {
     let garbage = store.due_garbage(i64::MAX).await.unwrap();
     let [from] = &garbage.blobs[..] else { panic!("{garbage:?}") };
     // Before the pack is removed, somebody writes it anew.
-    let objects = store.objects_in(from).await.unwrap().unwrap();
+    let objects = store.objects_in(from).await.unwrap();
     let to = BlobName::generate(Uuid::new_v4(), 0);
     let path =
         |blob: &BlobName| server.folder().join("objects").join(&blob.as_str()[..2]).join(blob.as_str());
@@ -242,4 +245,58 @@ async fn a_pack_that_was_written_for_what_is_purged_meanwhile_goes() {
     expire::expire(&server.shared, i64::MAX / 2).await.unwrap();
     assert_eq!(bytes_below(&server.folder().join("objects")), 0);
     assert_eq!(store.packs_to_compact(i64::MAX, 100).await.unwrap(), []);
+}
+
+/// It kept all others where they were, and with them what was purged from between them.
+#[tokio::test]
+async fn what_is_damaged_keeps_nothing_else_from_moving() {
+    for is_cut in [false, true] {
+        let server = TestServer::start().await;
+        let (vault, store) = (Vault::new(&server, "anna@example.org").await, &server.shared.store);
+        let album = vault.album().await;
+        let pictures = [1, 2, 3, 4, 5, 6].map(|seed| Picture::new(album, seed));
+        let batch = pictures.iter().fold(Batch::default(), |batch, picture| batch.picture(&vault, picture));
+        let files = ids(&send(&vault, batch).await.ok());
+        let [damaged, _] = keys_of(store, vault.person.id, files[5]).await;
+        let blob_of = async |key: &str| {
+            let query = sqlx::query("SELECT blob FROM objects WHERE key = $1").bind(key);
+            query.fetch_one(&database(&server).await).await.unwrap().get::<String, _>(0)
+        };
+        let blob = blob_of(&damaged.0).await;
+        let path = server.folder().join("objects").join(&blob[..2]).join(&blob);
+        let mut bytes = std::fs::read(&path).unwrap();
+        // The last picture's thumbnail comes behind it, and is lost with its end.
+        if is_cut {
+            bytes.truncate(bytes.len() - 3000);
+        } else {
+            bytes[5 * 5004 + 2500] ^= 1;
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        let items: Vec<(i64, i64)> = files[..4].iter().map(|file| (*file, album)).collect();
+        vault.trash(&items).await.ok();
+        vault.post("/trash/delete", json!({ "fileIDs": &files[..4] })).await.ok();
+        let [whole, _] = keys_of(store, vault.person.id, files[4]).await;
+        assert_ne!(blob_of(&whole.0).await, blob);
+        assert_eq!(vault.download(files[4]).await, pictures[4].bytes);
+        // It lies where it lay, as it is, and is known for what it is.
+        let on_disk = || bytes_below(&server.folder().join("objects"));
+        let moved = if is_cut { 5004 } else { 5004 + 4 };
+        assert_eq!((blob_of(&damaged.0).await, std::fs::read(&path).unwrap()), (blob, bytes.clone()));
+        assert_eq!(on_disk(), bytes.len() as u64 + moved);
+        let known = store.damaged_objects(10).await.unwrap();
+        assert_eq!(known.len(), if is_cut { 2 } else { 1 }, "{known:?}");
+        assert!(known.iter().any(|known| known.key == damaged));
+        let said = vault.post("/v1/receipts", json!({ "fileIDs": &files[4..] })).await.ok();
+        let verdicts = [0, 1].map(|number| said["receipts"][number]["verdict"].clone());
+        assert_eq!(verdicts, ["verified", "damaged"]);
+        // Another look finds nothing to do, and writes nothing.
+        assert_eq!(store.packs_to_compact(i64::MAX, 10).await.unwrap(), []);
+        expire::expire(&server.shared, i64::MAX / 2).await.unwrap();
+        assert_eq!(on_disk(), bytes.len() as u64 + moved);
+        // Once nothing names it, it goes.
+        vault.trash(&[(files[5], album)]).await.ok();
+        vault.post("/trash/delete", json!({ "fileIDs": [files[5]] })).await.ok();
+        assert_eq!(on_disk(), moved);
+        assert_eq!(vault.download(files[4]).await, pictures[4].bytes);
+    }
 }

@@ -273,7 +273,7 @@ mod tests {
             send_or_ask_again(&server, at, place, &Method::GET, &HeaderMap::new()).await.map(|_| ())
         };
         let before = place().await;
-        let objects = server.store.objects_in(&here.blob).await.unwrap().unwrap();
+        let objects = server.store.objects_in(&here.blob).await.unwrap();
         let digest = crate::objects::Digest::of(b"here");
         let moved = crate::objects::Packed { id: uuid::Uuid::nil(), offset: 0, length: 4, digest };
         assert_eq!(server.store.move_objects(&here.blob, &there.blob, &objects, &[moved]).await.unwrap(), 1);

@@ -3,7 +3,7 @@
 use super::sql::{LIST_MAX, rows, statement};
 use super::uploads::parse_blob;
 use super::{Store, StoreError, Tx};
-use crate::objects::{BlobName, Packed};
+use crate::objects::{BlobName, Digest, Packed};
 use sqlx::Row as _;
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -17,13 +17,14 @@ pub struct ObjectInPack {
     pub offset: u64,
     /// Bytes.
     pub length: u64,
-    digest: String,
+    /// What they were when they came.
+    pub digest: Digest,
 }
 
 impl Store {
-    /// The objects of a pack, in their order in it; garbage too as long as it has a row. `None` when one of the rows makes no sense:
-    /// nobody can say which of the pack's bytes it means.
-    pub async fn objects_in(&self, pack: &BlobName) -> Result<Option<Vec<ObjectInPack>>, StoreError> {
+    /// The objects of a pack, in their order in it; garbage too as long as it has a row. Those whose rows make no sense are left out:
+    /// nobody can say which of the pack's bytes they mean, so that it stays while they name it.
+    pub async fn objects_in(&self, pack: &BlobName) -> Result<Vec<ObjectInPack>, StoreError> {
         let found = sqlx::query(
             "SELECT key, blob_offset, length, digest FROM objects WHERE blob = $1 ORDER BY blob_offset",
         )
@@ -35,12 +36,18 @@ impl Store {
             let (offset, length): (i64, Option<i64>) = (row.try_get(1)?, row.try_get(2)?);
             let (offset, length) =
                 (u64::try_from(offset).ok(), length.and_then(|length| length.try_into().ok()));
-            let (Some(offset), Some(length), Some(digest)) = (offset, length, row.try_get(3)?) else {
-                return Ok(None);
-            };
-            objects.push(ObjectInPack { key: row.try_get(0)?, offset, length, digest });
+            let digest = row.try_get::<Option<String>, _>(3)?.as_deref().and_then(Digest::parse);
+            let key: String = row.try_get(0)?;
+            match (offset, length, digest) {
+                (Some(offset), Some(length), Some(digest)) => {
+                    objects.push(ObjectInPack { key, offset, length, digest });
+                }
+                _ => {
+                    tracing::error!(%key, pack = pack.as_str(), "a row of a pack makes no sense: its object stays");
+                }
+            }
         }
-        Ok(Some(objects))
+        Ok(objects)
     }
 
     /// Says that objects of pack `from` are now in `to`, each at its place, as far as they still were in `from` and are what they
@@ -54,11 +61,8 @@ impl Store {
         objects: &[ObjectInPack],
         places: &[Packed],
     ) -> Result<u64, StoreError> {
-        let whole: Vec<(&ObjectInPack, &Packed)> = objects
-            .iter()
-            .zip(places)
-            .filter(|(object, place)| object.digest == place.digest.to_string())
-            .collect();
+        let whole: Vec<(&ObjectInPack, &Packed)> =
+            objects.iter().zip(places).filter(|(object, place)| object.digest == place.digest).collect();
         let mut moved = 0;
         let mut tx = self.begin().await?;
         for chunk in whole.chunks(LIST_MAX) {
