@@ -7,6 +7,7 @@ mod support;
 use darkslide_server::auth::session::Device;
 use reqwest::Method;
 use serde_json::{Value, json};
+use support::damage::execute;
 use support::{TestServer, vault::Vault};
 
 const LAPTOP: &str = "6a3c8f5e-0000-4000-8000-000000000001";
@@ -64,6 +65,26 @@ async fn devices_are_said_listed_and_revoked_at_once() {
     // One's own, by the session's id.
     assert_eq!(vault.delete(&format!("/v1/devices/{}", own.as_str().unwrap())).await.status, 204);
     vault.get("/v1/devices").await.failed(401, Some("UNAUTHORIZED"));
+}
+
+#[tokio::test]
+async fn a_device_was_last_seen_when_it_was_last_used() {
+    const HOUR: i64 = 3_600_000_000;
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "a@example.org").await;
+    let token = another_session(&vault, "darkslide/0.1.0").await;
+    server.send(Method::PUT, "/v1/devices/self", &token, &laptop()).await;
+    execute(&server, &format!("UPDATE sessions SET last_used_at = last_used_at - {HOUR}")).await;
+    let seen = async || {
+        let list = vault.get("/v1/devices").await.ok();
+        let device =
+            list["devices"].as_array().unwrap().iter().find(|device| device["id"] == LAPTOP).cloned();
+        device.unwrap()["lastSeenAt"].as_i64().unwrap()
+    };
+    let before = seen().await;
+    assert_eq!(seen().await, before, "others were here meanwhile");
+    server.get("/v1/changes", &token).await.ok();
+    assert!(seen().await >= before + HOUR);
 }
 
 #[tokio::test]

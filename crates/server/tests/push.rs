@@ -269,6 +269,39 @@ async fn a_push_service_in_trouble_is_asked_again_when_it_says() {
     assert!(can_be_woken(&vault.get("/v1/devices").await.ok(), PHONE));
 }
 
+/// Neither for what changes from then on, nor for what it was still owed.
+#[tokio::test]
+async fn a_revoked_device_is_not_woken_and_signed_out_at_once() {
+    let (server, mut service) = (server().await, PushService::start().await);
+    let vault = Vault::new(&server, "a@example.org").await;
+    let address = service.address;
+    let at = |path: &str| json!({ "endpoint": format!("http://{address}/{path}") });
+    let phone = device(&vault, PHONE, at("phone")).await;
+    let mut live =
+        server.request(Method::GET, "/v1/changes/live").header("X-Auth-Token", &phone).send().await.unwrap();
+    assert_eq!(live.status(), 200);
+    // Its wake is to be tried again in two seconds.
+    service.will_answer(429, &[("retry-after", "2")]);
+    change(&vault, &vault.person.token).await;
+    assert_eq!(service.next().await.path, "/phone");
+    device(&vault, TABLET, at("tablet")).await;
+    assert_eq!(vault.delete(&format!("/v1/devices/{PHONE}")).await.status, 204);
+    let revoked = Instant::now();
+    for path in ["/v1/changes?after=0", "/v1/devices", "/collections/v2?sinceTime=0"] {
+        assert_eq!(server.get(path, &phone).await.status, 401, "{path}");
+    }
+    while live.chunk().await.unwrap().is_some() {
+        assert!(revoked.elapsed() < Duration::from_secs(20), "its stream goes on");
+    }
+    // The other one is woken again and again, until these are long over.
+    while revoked.elapsed() < Duration::from_millis(3500) {
+        change(&vault, &vault.person.token).await;
+        assert_eq!(service.next().await.path, "/tablet");
+    }
+    assert!(service.wakes.try_recv().is_err());
+    assert!(!can_be_woken(&vault.get("/v1/devices").await.ok(), PHONE));
+}
+
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
     let (server, mut service) = (server().await, PushService::start().await);
