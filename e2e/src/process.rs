@@ -161,6 +161,16 @@ impl ServerProcess {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
+    /// The requests that were answered so far, each as its method and its route's template.
+    pub fn requests(&self) -> Vec<(String, String)> {
+        let log = self.log();
+        let field = |line: &str, name: &str| {
+            let (_, rest) = line.split_once(&format!(" {name}=\""))?;
+            rest.split_once('"').map(|(value, _)| value.to_owned())
+        };
+        log.lines().filter_map(|line| Some((field(line, "method")?, field(line, "route")?))).collect()
+    }
+
     fn append_to(&self, name: &str) -> File {
         OpenOptions::new().create(true).append(true).open(self.folder.path().join(name)).unwrap()
     }

@@ -25,3 +25,4 @@ mod takeout;
 mod takeout_again;
 mod takeout_rivals;
 mod thumbnails;
+mod ways;

@@ -171,18 +171,25 @@ fn shown((collections, mut files, trash): Mirror) -> Mirror {
     (collections, files, trash)
 }
 
+/// Files of a vault that a new device reads: `DARKSLIDE_TEST_FEED_FILES`, or more than two pages of them.
+fn feed_files() -> usize {
+    let said = std::env::var("DARKSLIDE_TEST_FEED_FILES").ok();
+    said.map_or(5600, |said| said.parse().expect("DARKSLIDE_TEST_FEED_FILES is a number"))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_device_is_complete_in_one_pass_over_many_pages() {
     let world = World::start().await;
     let ada = world.person("ada").await;
     let other = create_album(&ada.session, &ada.catalog, "Other").await.unwrap();
-    let mut files = world.record(&ada, &ada.album, 3000, 0).await;
-    files.extend(world.record(&ada, &other, 2600, 0).await);
-    let items = [(files[0], ada.album.id), (files[5000], other.id)];
+    let all = feed_files();
+    let mut files = world.record(&ada, &ada.album, all / 2, 0).await;
+    files.extend(world.record(&ada, &other, all - all / 2, 0).await);
+    let items = [(files[0], ada.album.id), (files[all - 1], other.id)];
     world.server.store.trash_files(ada.session.account, &items).await.unwrap();
     let new = world.catalog("new").await;
     let summary = pull(&ada.session, &new).await.unwrap();
-    assert_eq!((counts(&summary), summary.damaged), ((2, 5600, 2), vec![]));
+    assert_eq!((counts(&summary), summary.damaged), ((2, all as u64, 2), vec![]));
     let base = world.catalog("base").await;
     pull(&ada.over(StockLine::start(world.address).await), &base).await.unwrap();
     assert_eq!(mirror(&new, &files).await, mirror(&base, &files).await);
