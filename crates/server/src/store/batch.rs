@@ -19,7 +19,7 @@ use super::files::magic_text;
 use super::lookup::{TAG_START, tag_start};
 use super::packs::remember_waste;
 use super::reap::blobs_in;
-use super::sql::{LIST_MAX, ROWS_AT_ONCE, list, long_statement, padded, padded_list, rows};
+use super::sql::{LIST_MAX, ROWS_AT_ONCE, list, lock_in_order, long_statement, padded, padded_list, rows};
 use super::thumbnails::{OnlyMembership, mark_of};
 use super::uploads::{ObjectAddress, UNCOMMITTED_MICROS};
 use super::{Store, StoreError, Tx};
@@ -201,7 +201,9 @@ impl Store {
         let mut tx = self.begin_rows_for(account, reach).await?;
         let after = tx.clock_of(account);
         let usage = locked_usage(&mut tx, account).await?;
-        let world = read_world(&mut tx, account, usage, default_quota, objects, commits).await?;
+        let also = thumbnails.iter().map(|thumbnail| &thumbnail.thumbnail);
+        let keys = keys_of(objects, commits, also);
+        let world = read_world(&mut tx, account, usage, default_quota, &keys, commits).await?;
         let decisions = decide(account, &world, objects, commits);
         let (fresh, plan) = self.write(&mut tx, account, &world, objects, commits, &decisions, &ids).await?;
         let thumbnails = self.replace_thumbnails(&mut tx, account, thumbnails, default_quota).await?;
@@ -448,20 +450,30 @@ impl<'w> Bench<'w> {
     }
 }
 
+/// The keys of all objects that a batch brings or names, in order: they are locked together.
+fn keys_of<'r>(
+    objects: &[NewObject],
+    commits: &'r [CommitRequest],
+    also: impl Iterator<Item = &'r ObjectReference>,
+) -> Vec<String> {
+    let named = commits.iter().flat_map(|commit| [&commit.file, &commit.thumbnail]);
+    let keys: BTreeSet<String> = named
+        .chain(also)
+        .map(|reference| reference.object_key.0.clone())
+        .chain(objects.iter().map(|object| object.at.key().0))
+        .collect();
+    keys.into_iter().collect()
+}
+
 async fn read_world(
     tx: &mut Tx,
     account: AccountId,
     usage: Usage,
     default_quota: i64,
-    objects: &[NewObject],
+    keys: &[String],
     commits: &[CommitRequest],
 ) -> Result<World, ChangeError> {
-    let named = commits.iter().flat_map(|commit| [&commit.file, &commit.thumbnail]);
-    let keys: BTreeSet<String> = named
-        .map(|reference| reference.object_key.0.clone())
-        .chain(objects.iter().map(|object| object.at.key().0))
-        .collect();
-    let known = lock_objects(tx, &keys.into_iter().collect::<Vec<_>>()).await?;
+    let known = lock_objects(tx, keys).await?;
     let claimed: BTreeSet<FileId> =
         known.values().filter(|object| object.state != "stored").filter_map(|object| object.file).collect();
     let claimed: Vec<FileId> = claimed.into_iter().collect();
@@ -482,7 +494,7 @@ async fn read_world(
     })
 }
 
-/// The rows of these keys, locked until the transaction ends: the reaper must not give them up meanwhile.
+/// The rows of these keys, which come in order, locked until the transaction ends: the reaper must not give them up meanwhile.
 pub(super) async fn lock_objects(
     tx: &mut Tx,
     keys: &[String],
@@ -490,9 +502,9 @@ pub(super) async fn lock_objects(
     let mut known = HashMap::new();
     for chunk in keys.chunks(LIST_MAX) {
         let text = format!(
-            "UPDATE objects SET state = state WHERE key IN ({})
-             RETURNING key, state, length, digest, file_id",
-            padded_list(1, chunk)
+            "SELECT key, state, length, digest, file_id FROM objects WHERE key IN ({}){}",
+            padded_list(1, chunk),
+            lock_in_order(tx.engine())
         );
         let query = long_statement(tx.engine(), text, true);
         let query = padded(chunk).fold(query, |query, key| query.bind(key.clone()));

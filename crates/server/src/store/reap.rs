@@ -5,7 +5,7 @@
 
 use super::change::ChangeError;
 use super::packs::remember_waste;
-use super::sql::{LIST_MAX, list, statement};
+use super::sql::{LIST_MAX, list, lock_in_order, statement};
 use super::uploads::parse_blob;
 use super::{Store, StoreError, flag};
 use crate::objects::BlobName;
@@ -113,8 +113,9 @@ impl Store {
             let listed: Vec<String> = chunk.iter().map(|key| key.0.clone()).collect();
             // One that has come again since it was listed is somebody's by now. The others stay locked.
             let text = format!(
-                "UPDATE objects SET state = state WHERE state = 'garbage' AND key IN ({}) RETURNING key",
-                list(1, listed.len())
+                "SELECT key FROM objects WHERE state = 'garbage' AND key IN ({}){}",
+                list(1, listed.len()),
+                lock_in_order(tx.engine())
             );
             let rows = bind(text, &listed).fetch_all(&mut *tx).await?;
             let due = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;

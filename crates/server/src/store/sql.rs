@@ -65,6 +65,17 @@ pub(super) fn padded_statement(text: String) -> Query<'static, Any, AnyArguments
     sqlx::query(AssertSqlSafe(text)).persistent(true)
 }
 
+/// Ends a statement that selects objects' rows, so that they stay as they are until the transaction ends: locked in the order of their keys,
+/// so that of two who want the same ones neither waits for what the other has while that one waits too. On SQLite only one writes, and
+/// there is nothing to lock.
+pub(super) fn lock_in_order(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Sqlite => "",
+        // The order of bytes, in which they are cut into lists; the database may have another for words.
+        Engine::Postgres => " ORDER BY key COLLATE \"C\" FOR NO KEY UPDATE",
+    }
+}
+
 /// A [`statement`] with many placeholders, each used once and in order. SQLite looks a numbered one up among all the others, twice for
 /// each, so there they lose their numbers. `prepared`: the same text comes again and again, and is kept prepared.
 pub(super) fn long_statement(

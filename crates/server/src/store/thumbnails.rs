@@ -14,7 +14,7 @@ use darkslide_protocol::batch::ThumbnailRequest;
 use darkslide_protocol::limits::DAY_MICROS;
 use darkslide_protocol::{AccountId, CollectionId, FileId, Version};
 use sqlx::Row as _;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The live membership of a file that has no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +80,9 @@ impl Store {
     ) -> Result<Vec<Result<Option<OnlyMembership>, ChangeError>>, ChangeError> {
         let mut usage = locked_usage(tx, account).await?;
         let files: Vec<FileId> = requests.iter().map(|request| request.file_id).collect();
-        let keys: Vec<String> =
+        let keys: BTreeSet<String> =
             requests.iter().map(|request| request.thumbnail.object_key.0.clone()).collect();
+        let keys: Vec<String> = keys.into_iter().collect();
         let objects = lock_objects(tx, &keys).await?;
         let stored = stored_files(tx, &files).await?;
         let mut decisions = Vec::with_capacity(requests.len());
