@@ -7,7 +7,7 @@ use darkslide_client::FileId;
 use darkslide_client::backup::explain;
 use darkslide_client::backup::explain::explain_file;
 use darkslide_client::backup::standing::{Agent, Cause, Next, Standing};
-use darkslide_client::catalog::{FileRow, LookedAt, Part};
+use darkslide_client::catalog::{AssetRow, AssetState, FileRow, LookedAt, Part};
 use darkslide_client::event::Events;
 use darkslide_client::feed;
 use darkslide_client::receipt::{ReceiptSummary, ask_for_receipts};
@@ -15,6 +15,7 @@ use darkslide_client::verify::{VerifyScope, VerifySummary, verify};
 use darkslide_client::versions::list_versions;
 use darkslide_e2e::bitmap::bitmap;
 use darkslide_e2e::damage::{Object, flip, forge, lose};
+use std::os::unix::ffi::OsStrExt as _;
 
 impl Scene {
     async fn verified(&self) -> VerifySummary {
@@ -308,4 +309,37 @@ async fn what_another_download_finds_whole_is_not_sent() {
     assert_eq!((report.uploaded, report.mended, report.bytes_sent), (0, 0, 0), "{report:?}");
     assert_eq!((scene.known().await.len(), candidates(&scene).await.len()), (0, 1));
     scene.nothing_is_done().await;
+}
+
+/// It replaces bytes, and adds none. Also where there had been no room for it before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_damaged_is_mended_in_a_full_vault() {
+    for was_refused in [false, true] {
+        let scene = Scene::new().await;
+        let paths = [("a.jpg", 5000), ("b.jpg", 9 << 20), ("c.jpg", 5 << 20)];
+        for (seed, (path, length)) in (1..).zip(paths) {
+            scene.write(path, &picture(seed, length));
+        }
+        scene.back_up().await;
+        for path in ["a.jpg", "b.jpg"] {
+            flip(&scene.server, scene.file(path).await.id, Object::Original).await;
+        }
+        assert_eq!(scene.said_by_server().await.failed.len(), 2);
+        scene.set_quota(1).await;
+        if was_refused {
+            let root = scene.pictures().as_os_str().as_bytes().to_vec();
+            for path in ["a.jpg", "b.jpg"] {
+                let row = scene.catalog.asset(&root, path.as_bytes()).await.unwrap().unwrap();
+                let row = AssetRow { state: AssetState::NoRoom, ..row };
+                scene.catalog.put_asset(&row).await.unwrap();
+            }
+        }
+        scene.write("new.jpg", &picture(9, 5000));
+        let report = scene.back_up().await;
+        assert_eq!((report.mended, report.without_room, report.failed.len()), (2, 1, 0), "{report:?}");
+        scene.verify_all(3).await;
+        assert_eq!(scene.said_by_server().await.vouched_for, 3);
+        assert_eq!(scene.known().await, []);
+        assert_eq!(scene.titles().await, ["a.jpg", "b.jpg", "c.jpg"]);
+    }
 }

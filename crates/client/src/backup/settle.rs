@@ -164,7 +164,14 @@ impl Run {
                 && row.fingerprint == place.fingerprint
                 && row.content_hash.is_some()
         };
-        Ok(known.filter(was_hashed).map(|row| (row.content_hash, AssetError::NoRoom)))
+        let Some(row) = known.filter(was_hashed) else { return Ok(None) };
+        // What mends a file takes no room.
+        if let Some(content) = &row.content_hash
+            && self.catalog.damaged_with_content(self.session.account, content).await?.is_some()
+        {
+            return Ok(None);
+        }
+        Ok(Some((row.content_hash, AssetError::NoRoom)))
     }
 
     async fn hashed(&self, mut asset: Asset) -> (Asset, Result<Hashed, AssetError>) {

@@ -7,19 +7,20 @@ use super::request::{Body, StorageCaller};
 use crate::auth::rates::Route;
 use crate::error::{ApiError, ApiResult};
 use crate::objects::checksum::parse_md5;
+use crate::store::mending::Incoming;
 use crate::store::uploads::ObjectAddress;
 use crate::{Server, Shared};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use darkslide_protocol::AccountId;
 use darkslide_protocol::limits::{
     MINT_COUNT_MAX, OBJECT_BYTES_MAX, PART_BYTES_MAX, PART_BYTES_MIN, PARTS_MAX,
 };
 use darkslide_protocol::upload::{
     MintPartsRequest, MintRequest, PartUrls, UploadUrl, UploadUrls, WrappedPartUrls,
 };
+use darkslide_protocol::{AccountId, FileId};
 
 /// The routes of this file.
 pub(crate) fn routes() -> Router<Shared> {
@@ -106,12 +107,26 @@ async fn mint_parts_unsized(
 
 /// Refuses with 426 when the account is over its quota, or these bytes would take it there.
 pub(crate) async fn check_quota(server: &Server, account: AccountId, bytes: i64) -> ApiResult<()> {
+    if has_room(server, account, bytes).await? { Ok(()) } else { Err(ApiError::QUOTA) }
+}
+
+/// The same for what may mend a damaged file; says which, where that alone lets it in.
+pub(crate) async fn check_quota_or_damage(
+    server: &Server,
+    account: AccountId,
+    incoming: Incoming,
+) -> ApiResult<Option<FileId>> {
+    let (Incoming::Object(bytes) | Incoming::Batch(bytes)) = incoming;
+    if has_room(server, account, bytes).await? {
+        return Ok(None);
+    }
+    server.store.mendable(account, incoming).await?.map(Some).ok_or(ApiError::QUOTA)
+}
+
+async fn has_room(server: &Server, account: AccountId, bytes: i64) -> ApiResult<bool> {
     let usage = server.store.usage_of(account).await?;
     let default = default_quota(server);
-    if usage.is_exceeded(default) || !usage.has_room_for(bytes, default) {
-        return Err(ApiError::QUOTA);
-    }
-    Ok(())
+    Ok(!usage.is_exceeded(default) && usage.has_room_for(bytes, default))
 }
 
 /// Bytes for accounts without a quota of their own.

@@ -47,6 +47,8 @@ pub struct NewObject {
     pub digest: String,
     /// What HTTP calls its version, without quotes.
     pub etag: String,
+    /// The damaged file for which alone it was let in.
+    pub mends: Option<FileId>,
 }
 
 impl NewObject {
@@ -60,6 +62,7 @@ impl NewObject {
             length: number(object.length),
             digest: object.digest.to_string(),
             etag: object.digest.etag(),
+            mends: None,
         }
     }
 }
@@ -130,6 +133,11 @@ impl KnownObject {
     /// new: it was purged.
     fn is_given_up(&self, fresh: &NewObject) -> bool {
         self.state == "garbage" && self.file.is_none() && self.is_same(fresh)
+    }
+
+    /// Whether the quota had no room for it, and it was let in to mend a file. It adds to no account's usage, so nothing else is made of it.
+    pub(super) fn only_mends(&self) -> bool {
+        self.state == "stored" && self.file.is_some()
     }
 }
 
@@ -436,6 +444,9 @@ impl<'w> Bench<'w> {
         if claimed {
             return Err(ChangeError::Malformed("the object belongs to another file"));
         }
+        if known.is_some_and(KnownObject::only_mends) {
+            return Err(ChangeError::QuotaExceeded);
+        }
         let size = match (known, fresh) {
             (Some(known), Some(fresh)) if known.is_given_up(fresh) => fresh.length,
             (Some(known), _) if known.state != "stored" => return Err(ChangeError::ObjectMissing),
@@ -638,7 +649,7 @@ async fn insert_objects(
                 .bind(object.digest.clone())
                 .bind(object.blob.as_str().to_owned())
                 .bind(object.offset)
-                .bind(owner.map(|file| file.0))
+                .bind(owner.or(object.mends.as_ref()).map(|file| file.0))
                 .bind(expires)
                 .bind(now);
         }

@@ -3,7 +3,7 @@
 //! A commit is a batch of one (`batch`). A request that is repeated is answered as the first time; one that names the same objects
 //! for something else is refused.
 
-use super::batch::{BatchRequest, Committed, Created, tagged_files};
+use super::batch::{BatchRequest, Committed, Created, KnownObject, lock_objects, tagged_files};
 use super::change::{ChangeError, Touch, Where, change_usage, locked_usage};
 use super::clocks::Reach;
 use super::sql::{ROWS_AT_ONCE, long_statement, rows};
@@ -163,12 +163,13 @@ impl Store {
         if let Some(seen) = request.if_version {
             conditions::must_be_as_seen(&mut tx, request.id, seen).await?;
         }
-        let sizes = stored_sizes(&mut tx, contents).await?;
+        let (sizes, only_mends) = stored_sizes(&mut tx, contents).await?;
         let more = sizes.sum() - stored.file_size - stored.thumbnail_size;
-        if more > 0 && !usage.has_room_for(more, default_quota) {
+        let is_mended = is_mended(&mut tx, &stored, request).await?;
+        if (more > 0 && !usage.has_room_for(more, default_quota)) || (only_mends && !is_mended) {
             return Err(ChangeError::QuotaExceeded);
         }
-        if is_mended(&mut tx, &stored, request).await? {
+        if is_mended {
             discard(&mut tx, &[&stored.file_object, &stored.thumbnail_object], self.now()).await?;
         } else {
             keep_earlier(&mut tx, &stored, self.now()).await?;
@@ -236,20 +237,19 @@ fn answer(account: AccountId, request: &CommitRequest, created: Created) -> File
     }
 }
 
-/// The sizes of both objects, when both are stored, unclaimed, and as long as the client says.
-async fn stored_sizes(tx: &mut Tx, contents: Contents<'_>) -> Result<Sizes, ChangeError> {
-    let file = stored_size(tx, contents.file).await?;
-    let thumbnail = stored_size(tx, contents.thumbnail).await?;
-    Ok(Sizes { file, thumbnail })
-}
-
-async fn stored_size(tx: &mut Tx, reference: &ObjectReference) -> Result<i64, ChangeError> {
-    let row = sqlx::query("UPDATE objects SET state = state WHERE key = $1 RETURNING state, length")
-        .bind(&reference.object_key.0)
-        .fetch_optional(&mut **tx)
-        .await?
-        .ok_or(ChangeError::ObjectMissing)?;
-    unclaimed_size(&row.try_get::<String, _>("state")?, row.try_get("length")?, reference)
+/// The sizes of both objects, when both are stored, unclaimed, and as long as the client says; and whether one of them was let in to mend a
+/// file and for nothing else.
+async fn stored_sizes(tx: &mut Tx, contents: Contents<'_>) -> Result<(Sizes, bool), ChangeError> {
+    let references = [contents.file, contents.thumbnail];
+    let mut keys = references.map(|reference| reference.object_key.0.clone());
+    keys.sort_unstable();
+    let known = lock_objects(tx, &keys).await?;
+    let size_of = |reference: &ObjectReference| {
+        let object = known.get(&reference.object_key.0).ok_or(ChangeError::ObjectMissing)?;
+        unclaimed_size(&object.state, object.length, reference)
+    };
+    let sizes = Sizes { file: size_of(contents.file)?, thumbnail: size_of(contents.thumbnail)? };
+    Ok((sizes, known.values().any(KnownObject::only_mends)))
 }
 
 /// The size of an object in this state and of this length, when no file has it.

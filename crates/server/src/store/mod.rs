@@ -23,6 +23,7 @@ pub mod lookup;
 mod lost;
 pub mod magic;
 pub mod memberships;
+pub mod mending;
 pub mod news;
 pub mod operator;
 pub mod packs;

@@ -8,7 +8,7 @@ use super::uploads::{ObjectAddress, UNCOMMITTED_MICROS, parse_blob};
 use super::{Store, StoreError, Tx};
 use crate::objects::{BlobName, Digest};
 use darkslide_protocol::limits::DAY_MICROS;
-use darkslide_protocol::{AccountId, Opaque};
+use darkslide_protocol::{AccountId, FileId, Opaque};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
@@ -85,8 +85,13 @@ impl Upload {
 }
 
 impl Store {
-    /// Begins an upload of `length` bytes.
-    pub async fn begin_upload(&self, at: ObjectAddress, length: u64) -> Result<Upload, StoreError> {
+    /// Begins an upload of `length` bytes, perhaps for a damaged file and for nothing else.
+    pub async fn begin_upload(
+        &self,
+        at: ObjectAddress,
+        length: u64,
+        mends: Option<FileId>,
+    ) -> Result<Upload, StoreError> {
         let now = self.now();
         let upload = Upload {
             at,
@@ -100,8 +105,9 @@ impl Store {
         };
         let mut tx = self.begin().await?;
         sqlx::query(
-            "INSERT INTO uploads (id, account_id, state, length, durable_offset, chunk_offset, blob, expires_at, created_at)
-             VALUES ($1, $2, 'open', $3, 0, 0, $4, $5, $6)",
+            "INSERT INTO uploads (id, account_id, state, length, durable_offset, chunk_offset, blob, expires_at, created_at,
+                                  mends)
+             VALUES ($1, $2, 'open', $3, 0, 0, $4, $5, $6, $7)",
         )
         .bind(at.object.to_string())
         .bind(at.account.0)
@@ -109,6 +115,7 @@ impl Store {
         .bind(upload.blob.as_str())
         .bind(upload.expires_at)
         .bind(now)
+        .bind(mends.map(|file| file.0))
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
@@ -234,8 +241,9 @@ impl Store {
         let now = self.now();
         let digest = Digest::Blake3(*digest);
         let inserted = sqlx::query(
-            "INSERT INTO objects (key, account_id, state, length, etag, digest, blob, expires_at, created_at)
-             VALUES ($1, $2, 'stored', $3, $4, $5, $6, $7, $8) ON CONFLICT (key) DO NOTHING",
+            "INSERT INTO objects (key, account_id, state, length, etag, digest, blob, expires_at, created_at, file_id)
+             VALUES ($1, $2, 'stored', $3, $4, $5, $6, $7, $8, (SELECT mends FROM uploads WHERE id = $9))
+             ON CONFLICT (key) DO NOTHING",
         )
         .bind(upload.at.key().0)
         .bind(upload.at.account.0)
@@ -245,6 +253,7 @@ impl Store {
         .bind(upload.blob.as_str())
         .bind(now + UNCOMMITTED_MICROS)
         .bind(now)
+        .bind(upload.at.object.to_string())
         .execute(&mut **tx)
         .await?;
         Ok(inserted.rows_affected() == 1)

@@ -535,7 +535,15 @@ fn packed(account: AccountId, blob: &BlobName, length: i64, objects: &mut Vec<Ne
     let digest = Digest::of(at.object.as_bytes());
     let offset = objects.iter().map(|object| object.length).sum();
     let etag = digest.etag();
-    objects.push(NewObject { at, blob: blob.clone(), offset, length, digest: digest.to_string(), etag });
+    objects.push(NewObject {
+        at,
+        blob: blob.clone(),
+        offset,
+        length,
+        digest: digest.to_string(),
+        etag,
+        mends: None,
+    });
     ObjectReference { object_key: at.key(), decryption_header: Opaque("aA==".into()), size: Some(length) }
 }
 

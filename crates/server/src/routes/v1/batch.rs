@@ -5,13 +5,14 @@
 
 use super::super::blobs::drain;
 use super::super::request::StorageCaller;
-use super::super::uploads::{check_quota, default_quota};
+use super::super::uploads::{check_quota, check_quota_or_damage, default_quota};
 use super::problem::problem;
 use crate::error::{ApiError, ApiResult};
 use crate::objects::{BlobName, PackWriter, Packed};
 use crate::store::StoreError;
 use crate::store::batch::{BatchOutcome, BatchRequest, Committed, NewObject};
 use crate::store::change::ChangeError;
+use crate::store::mending::Incoming;
 use crate::store::uploads::ObjectAddress;
 use crate::{Server, Shared};
 use axum::Json;
@@ -23,7 +24,7 @@ use darkslide_protocol::batch::{
     BATCH_RECORDS_BYTES_MAX, BatchAnswer, CommitAnswer, FrameKind, ThumbnailAnswer, ThumbnailRequest,
 };
 use darkslide_protocol::file::CommitRequest;
-use darkslide_protocol::{AccountId, Problem};
+use darkslide_protocol::{AccountId, FileId, Problem};
 use futures_util::{Stream, StreamExt as _};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -62,7 +63,7 @@ async fn batch(
     let mut frames = Frames::new(body.into_data_stream(), server.config.limits.idle_timeout);
     let admitted = admit(&server, caller.account, &parts.headers).await;
     let received = match admitted {
-        Ok(()) => receive(&server, &mut frames).await,
+        Ok(mends) => receive(&server, &mut frames, mends).await,
         Err(refusal) => Err(refusal),
     };
     // Whoever waits for leave to send is not asked to.
@@ -74,17 +75,19 @@ async fn batch(
     answer(&server, caller.account, outcome).await.map(Json)
 }
 
-/// Refuses what can be refused before a byte of it is read.
-async fn admit(server: &Server, account: AccountId, headers: &HeaderMap) -> ApiResult<()> {
+/// Refuses what can be refused before a byte of it is read. Says which damaged file it may mend, where that alone lets it in.
+async fn admit(server: &Server, account: AccountId, headers: &HeaderMap) -> ApiResult<Option<FileId>> {
     if headers.get(header::CONTENT_TYPE).is_none_or(|kind| kind.as_bytes() != BATCH.as_bytes()) {
         return Err(ApiError::Status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
-    let said = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    check_quota(server, account, said.unwrap_or(0).min(BATCH_BYTES_MAX.cast_signed())).await?;
-    match said {
-        Some(length) if length.unsigned_abs() > BATCH_BYTES_MAX => Err(ApiError::TOO_LARGE),
-        _ => Ok(()),
-    }
+    let said =
+        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<i64>().ok());
+    let most = BATCH_BYTES_MAX.cast_signed();
+    let Some(said) = said else {
+        return check_quota(server, account, 0).await.map(|()| None);
+    };
+    let mends = check_quota_or_damage(server, account, Incoming::Batch(said.min(most))).await?;
+    if said > most { Err(ApiError::TOO_LARGE) } else { Ok(mends) }
 }
 
 /// A batch whose bytes are durable.
@@ -93,13 +96,19 @@ struct Received {
     objects: Vec<Packed>,
     commits: Vec<CommitRequest>,
     thumbnails: Vec<ThumbnailRequest>,
+    mends: Option<FileId>,
 }
 
-async fn receive(server: &Server, frames: &mut Frames<BodyDataStream>) -> ApiResult<Received> {
+async fn receive(
+    server: &Server,
+    frames: &mut Frames<BodyDataStream>,
+    mends: Option<FileId>,
+) -> ApiResult<Received> {
     let mut pack = server.objects.pack();
     let (mut commits, mut thumbnails, mut objects, mut records) = (Vec::new(), Vec::new(), 0, 0);
     while let Some(kind) = frames.kind().await? {
         match kind {
+            FrameKind::Commit | FrameKind::Thumbnail if mends.is_some() => return Err(ApiError::QUOTA),
             FrameKind::Object => {
                 objects += 1;
                 within(objects, BATCH_OBJECTS_MAX)?;
@@ -112,7 +121,7 @@ async fn receive(server: &Server, frames: &mut Frames<BodyDataStream>) -> ApiRes
     }
     let blob = BlobName::generate(Uuid::new_v4(), 0);
     if objects == 0 {
-        return Ok(Received { blob, objects: Vec::new(), commits, thumbnails });
+        return Ok(Received { blob, objects: Vec::new(), commits, thumbnails, mends });
     }
     let mut pack = pack.finish().await?;
     let objects = std::mem::take(&mut pack.objects);
@@ -123,7 +132,7 @@ async fn receive(server: &Server, frames: &mut Frames<BodyDataStream>) -> ApiRes
         return Err(ApiError::BAD_REQUEST);
     }
     server.objects.place_pack(pack, &blob).await?;
-    Ok(Received { blob, objects, commits, thumbnails })
+    Ok(Received { blob, objects, commits, thumbnails, mends })
 }
 
 fn within(count: usize, most: usize) -> ApiResult<()> {
@@ -147,11 +156,11 @@ where
 }
 
 async fn record(server: &Server, account: AccountId, received: &Received) -> ApiResult<BatchOutcome> {
-    let objects: Vec<NewObject> = received
-        .objects
-        .iter()
-        .map(|object| NewObject::packed(ObjectAddress { account, object: object.id }, &received.blob, object))
-        .collect();
+    let new = |object: &Packed| {
+        let at = ObjectAddress { account, object: object.id };
+        NewObject { mends: received.mends, ..NewObject::packed(at, &received.blob, object) }
+    };
+    let objects: Vec<NewObject> = received.objects.iter().map(new).collect();
     let request =
         BatchRequest { objects: &objects, commits: &received.commits, thumbnails: &received.thumbnails };
     let outcome = server.store.commit_batch(account, request, default_quota(server)).await;

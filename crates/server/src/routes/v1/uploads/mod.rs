@@ -10,10 +10,11 @@ pub(crate) use headers::{announce, intended_method, is_ours};
 
 use super::super::origin::origin_of;
 use super::super::request::StorageCaller;
-use super::super::uploads::check_quota;
+use super::super::uploads::check_quota_or_damage;
 use crate::auth::rates::Route;
 use crate::error::{ApiError, ApiResult};
 use crate::objects::{ObjectError, Recovered};
+use crate::store::mending::Incoming;
 use crate::store::news;
 use crate::store::resumable::{Chunk, Finished, Recorded, Upload};
 use crate::store::uploads::ObjectAddress;
@@ -102,8 +103,8 @@ async fn create(
         return Err(ApiError::TOO_LARGE);
     }
     let quota_bytes = i64::try_from(length).map_err(|_| ApiError::TOO_LARGE)?;
-    check_quota(&server, caller.account, quota_bytes).await?;
-    let upload = server.store.begin_upload(ObjectAddress::generate(caller.account), length).await?;
+    let mends = check_quota_or_damage(&server, caller.account, Incoming::Object(quota_bytes)).await?;
+    let upload = server.store.begin_upload(ObjectAddress::generate(caller.account), length, mends).await?;
     let location = format!("{}v1/uploads/{}", origin_of(&server, &parts.headers), upload.at.object);
     let answer = if asked.has_body {
         let received = first_bytes(&server, &upload, asked, body).await?;
