@@ -81,8 +81,8 @@ async fn what_was_reverted_there_comes_after_the_edited_one_was_deleted_here() {
     scene.restore_elsewhere(file).await;
     scene.revert_elsewhere(file).await;
     scene.settle().await;
-    // The name is that of what was deleted.
-    assert_eq!(scene.tree("Phone"), tree_of([("a (1).jpg", 1), ("b.jpg", 2), ("c.jpg", 3)]));
+    // The name was that of what was deleted, and is free.
+    assert_eq!(scene.tree("Phone"), tree_of([("a.jpg", 1), ("b.jpg", 2), ("c.jpg", 3)]));
 }
 
 /// What stays in the vault for its age stays out of the folder, whatever is written about it there.

@@ -194,3 +194,33 @@ async fn what_became_a_link_is_told_and_is_no_deletion() {
     assert!(told.contains("2024 is a link now") && told.contains("sync add"), "{told}");
     assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (2, 0));
 }
+
+/// Only what lies in the folder, or was deleted and is in the vault all the same, keeps others from their names.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_name_of_what_was_deleted_is_given_again() {
+    let (mut scene, mut tablet) = Box::pin(Scene::with_two_on_both()).await;
+    let file = scene.trash_elsewhere("a.jpg").await;
+    scene.settle().await;
+    tablet.settle(&scene).await;
+    scene.write("Phone/a.jpg", 3);
+    scene.settle().await;
+    tablet.settle(&scene).await;
+    let both = tree_of([("a.jpg", 3), ("b.jpg", 2)]);
+    assert_eq!((scene.tree("Tablet"), scene.tree("Phone")), (both.clone(), both));
+    // The first one has it no more.
+    scene.restore_elsewhere(file).await;
+    for _ in 0..2 {
+        scene.settle().await;
+        tablet.settle(&scene).await;
+        let all = tree_of([("a (1).jpg", 1), ("a.jpg", 3), ("b.jpg", 2)]);
+        assert_eq!((scene.tree("Tablet"), scene.tree("Phone")), (all.clone(), all));
+    }
+    // Under another way to write it nobody is suspended.
+    scene.remove("Phone/a.jpg");
+    scene.settle().await;
+    tablet.settle(&scene).await;
+    scene.write("Phone/A.JPG", 4);
+    scene.settle().await;
+    tablet.settle(&scene).await;
+    assert_eq!(scene.tree("Tablet"), tree_of([("A (2).JPG", 4), ("a (1).jpg", 1), ("b.jpg", 2)]));
+}

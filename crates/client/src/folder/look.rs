@@ -30,7 +30,7 @@ use super::reconcile::{
 use super::scan::{self, Scan, scan};
 use super::{Memories, PassSettings, SyncError, marker, mounts, names, waiting};
 use crate::backup::albums::Albums;
-use crate::catalog::{BaseRow, Catalog, Feed, Fingerprint, SyncFolderRow};
+use crate::catalog::{Arrival, BaseRow, Catalog, Feed, Fingerprint, SyncFolderRow};
 use crate::download::{NO_PANIC, blocking};
 use crate::event::{Event, Events};
 use crate::feed;
@@ -365,8 +365,9 @@ async fn arrive(
         return Ok(());
     }
     let here: HashSet<_> = snapshot.local.values().filter_map(Local::content).collect();
-    let mut taken: HashSet<String> =
-        snapshot.base.keys().chain(snapshot.local.keys()).map(|path| names::key(path)).collect();
+    let given_up = given_up(session, catalog, row, snapshot, &arrivals).await?;
+    let kept = snapshot.base.keys().filter(|path| !given_up.contains(*path));
+    let mut taken: HashSet<String> = kept.chain(snapshot.local.keys()).map(|path| names::key(path)).collect();
     let root = row.folder.path.clone();
     taken.extend(blocking(move || names_in(&root)).await);
     let mut coming = HashSet::new();
@@ -380,6 +381,27 @@ async fn arrive(
         snapshot.base.insert(path, Base::Deleted(buried));
     }
     Ok(())
+}
+
+/// Names of what is to come that only pictures have had that were deleted, and of which the vault has no live file: these come back as what is new does, if they do.
+async fn given_up(
+    session: &Session,
+    catalog: &Catalog,
+    row: &SyncFolderRow,
+    snapshot: &Snapshot,
+    arrivals: &[Arrival],
+) -> Result<HashSet<RelativePath>, SyncError> {
+    let buried = arrivals.iter().filter_map(|arrival| {
+        let path = raw(Path::new(&restored(&arrival.title, Rules::HERE)));
+        match snapshot.base.get(&path) {
+            Some(Base::Deleted(buried)) => Some((path, buried.content)),
+            _ => None,
+        }
+    });
+    let buried: HashMap<_, _> = buried.collect();
+    let remotes = catalog.remotes(session.account, row.id, buried.values().copied()).await?;
+    let is_live = |content: &ContentHash| matches!(remotes.get(content), Some(Remote::Live { .. }));
+    Ok(buried.into_iter().filter(|(_, content)| !is_live(content)).map(|(path, _)| path).collect())
 }
 
 /// What has a name in a folder, whatever it is: no picture goes to the place of a folder.

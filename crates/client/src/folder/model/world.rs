@@ -397,9 +397,16 @@ impl World {
         let known: BTreeSet<Content> =
             snapshot.base.values().map(content_of).chain(present(snapshot)).collect();
         let mut coming = BTreeSet::new();
-        let taken = |snapshot: &Snapshot, path: &[u8]| {
-            let mut paths = snapshot.base.keys().chain(snapshot.local.keys());
-            paths.any(|other| names::key(other) == names::key(path))
+        // What was deleted, and is live nowhere, gives its name up.
+        let gives_way = |base: &Base| {
+            matches!(base, Base::Deleted(buried)
+                if buried.version > Version(0) && self.vault.live(Content::of(buried.content)).is_none())
+        };
+        let taken = |snapshot: &Snapshot, path: &[u8], is_own: bool| {
+            let kept =
+                |(other, base): &(&RelativePath, &Base)| !(is_own && *other == path && gives_way(base));
+            let paths = snapshot.base.iter().filter(kept).map(|(path, _)| path);
+            paths.chain(snapshot.local.keys()).any(|other| names::key(other) == names::key(path))
         };
         for (id, file) in &self.vault.files {
             let content = file.content;
@@ -410,7 +417,9 @@ impl World {
             }
             let name = file.title.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
             let numbered = (1..100).map(|number| [format!("{number}-").as_bytes(), name].concat());
-            let free = std::iter::once(name.to_vec()).chain(numbered).find(|path| !taken(snapshot, path));
+            let own = std::iter::once(name.to_vec()).find(|path| !taken(snapshot, path, true));
+            let mut numbered = numbered.filter(|path| !taken(snapshot, path, false));
+            let free = own.or_else(|| numbered.next());
             let (content, size) = (content.hash(), content.size());
             let arrival = Deleted { content, size, file: *id, version: Version(0) };
             snapshot.base.extend(free.map(|path| (path, Base::Deleted(arrival))));
