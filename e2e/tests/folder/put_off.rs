@@ -212,3 +212,28 @@ async fn what_is_trashed_elsewhere_does_not_wait_for_all_that_is_to_be_read() {
     assert_eq!(scene.tree("Phone"), tree_of([("10.jpg", 10), ("11.jpg", 11), ("a.jpg", 1)]));
     assert_eq!((scene.tree("Camera"), scene.vault().await.len()), (tree_of([("c.jpg", 3)]), 4));
 }
+
+/// What is missed may have been moved into another sync folder. Looking for it there is reading, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_trashed_elsewhere_does_not_wait_for_what_is_read_in_another_folder() {
+    let mut scene = Scene::new().await;
+    scene.add("Camera", Direction::Both, None).await;
+    for (path, number) in [("Phone/a.jpg", 1), ("Phone/b.jpg", 2)] {
+        scene.write(path, number);
+    }
+    scene.settle().await;
+    scene.rename("Phone/a.jpg", "Camera/a.jpg");
+    scene.pass_over("Phone").await.unwrap();
+    scene.trash_elsewhere("b.jpg").await;
+    feed::pull(&scene.session, &scene.catalog).await.unwrap();
+    let first = scene.pass_over("Phone").await.unwrap();
+    assert_eq!((first.trashed_local, first.waiting_count, first.has_more), (1, 1, true), "{first:?}");
+    let second = scene.pass_over("Phone").await.unwrap();
+    assert_eq!((second.trashed_remote, second.waiting_count, second.has_more), (0, 0, false), "{second:?}");
+    scene.settle_over("Camera").await;
+    assert_eq!((scene.tree("Phone"), scene.tree("Camera")), (tree_of([]), tree_of([("a.jpg", 1)])));
+    assert_eq!(
+        (scene.vault().await, scene.vault_trash().await),
+        (vec!["a.jpg".into()], vec!["b.jpg".into()])
+    );
+}

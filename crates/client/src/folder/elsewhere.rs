@@ -10,9 +10,10 @@ use std::io;
 use std::path::Path;
 
 use darkslide_crypto::ContentHash;
+use tokio_util::sync::CancellationToken;
 
 use super::marker::Unhealthy;
-use super::reading::content_of;
+use super::reading::content_while;
 use super::reconcile::{Base, Others, RelativePath, Snapshot, Synced};
 use super::scan::Stat;
 use super::{SyncError, marker};
@@ -28,27 +29,38 @@ const READ_MAX: u64 = 8 << 30;
 /// Contents that a folder misses, by their lengths.
 type Missed = HashMap<u64, HashSet<ContentHash>>;
 
-/// Adds what other sync folders have of what this one misses.
+/// What was found of them.
+#[derive(Default)]
+struct Found {
+    others: Others,
+    /// Reading was cut short: what was not read is unknown.
+    is_cut: bool,
+}
+
+/// Adds what other sync folders have of what this one misses. Says whether reading was cut short, as it is once it is `enough`: what others have trashed does not
+/// wait for it.
 pub(super) async fn look_elsewhere(
     catalog: &Catalog,
     row: &SyncFolderRow,
     snapshot: &mut Snapshot,
     is_missed: impl Fn(&Synced) -> bool,
-) -> Result<(), SyncError> {
-    let missed = missed(snapshot, is_missed);
+    enough: &CancellationToken,
+) -> Result<bool, SyncError> {
+    let (missed, mut is_cut) = (missed(snapshot, is_missed), false);
     // Nothing counts as deleted anyway.
     if missed.is_empty() || !snapshot.is_listed {
-        return Ok(());
+        return Ok(false);
     }
     for other in catalog.sync_folders().await?.into_iter().filter(|other| other.id != row.id) {
         let base = catalog.sync_base(other.id).await?;
         let (root, id, missed) = (other.folder.path, other.folder.marker, missed.clone());
-        let found = blocking(move || found_in(&root, &id, &base, &missed));
-        let Others { present, unsettled } = found.await;
-        snapshot.others.present.extend(present);
-        snapshot.others.unsettled.extend(unsettled);
+        let enough = enough.clone();
+        let found = blocking(move || found_in(&root, &id, &base, &missed, &|| !enough.is_cancelled())).await;
+        snapshot.others.present.extend(found.others.present);
+        snapshot.others.unsettled.extend(found.others.unsettled);
+        is_cut |= found.is_cut;
     }
-    Ok(())
+    Ok(is_cut)
 }
 
 /// What was agreed on in other sync folders, of what this one has lost sight of. A disk that is away has its pictures still; but where the file
@@ -95,16 +107,22 @@ fn missed(snapshot: &Snapshot, is_missed: impl Fn(&Synced) -> bool) -> Missed {
 }
 
 /// What another folder has of it. Nothing is concluded from what cannot be looked at.
-fn found_in(root: &Path, id: &str, base: &BTreeMap<RelativePath, BaseRow>, missed: &Missed) -> Others {
+fn found_in(
+    root: &Path,
+    id: &str,
+    base: &BTreeMap<RelativePath, BaseRow>,
+    missed: &Missed,
+    goes_on: &dyn Fn() -> bool,
+) -> Found {
     match is_there(root, id) {
         Some(true) => {}
-        Some(false) => return Others::default(),
-        None => return unknown(missed),
+        Some(false) => return Found::default(),
+        None => return Found { others: unknown(missed), is_cut: false },
     }
-    let mut found = found_below(root, base, missed, READ_MAX);
+    let mut found = found_below(root, base, missed, READ_MAX, goes_on);
     // It may have gone in the middle.
     if marker::check(root, id).is_err() {
-        found.unsettled.extend(unknown(missed).unsettled);
+        found.others.unsettled.extend(unknown(missed).unsettled);
     }
     found
 }
@@ -119,8 +137,9 @@ fn found_below(
     base: &BTreeMap<RelativePath, BaseRow>,
     missed: &Missed,
     read_max: u64,
-) -> Others {
-    let mut found = Others::default();
+    goes_on: &dyn Fn() -> bool,
+) -> Found {
+    let (mut found, mut is_cut) = (Others::default(), false);
     let mut left = read_max;
     let walked = walk_files(root, &Selection::default(), |path, metadata| {
         let Some(contents) = missed.get(&metadata.len()) else { return };
@@ -132,9 +151,12 @@ fn found_below(
         let content = match agreed {
             Some(Base::Synced(agreed)) => Some(agreed.content),
             _ if stat.size > left => None,
+            _ if is_cut => None,
             _ => {
                 left -= stat.size;
-                read(&root.join(path)).ok().flatten()
+                let content = read(&root.join(path), goes_on).ok().flatten();
+                is_cut = content.is_none() && !goes_on();
+                content
             }
         };
         match content {
@@ -146,14 +168,14 @@ fn found_below(
     if !is_whole {
         found.unsettled.extend(unknown(missed).unsettled);
     }
-    found
+    Found { others: found, is_cut }
 }
 
-/// What is in a file; none if somebody writes to it.
-fn read(path: &Path) -> io::Result<Option<ContentHash>> {
+/// What is in a file; none if somebody writes to it, or it was not to go on.
+fn read(path: &Path, goes_on: &dyn Fn() -> bool) -> io::Result<Option<ContentHash>> {
     let mut file = File::open(path)?;
     let before = file.metadata()?;
-    content_of(&mut file, &before, |_| {})
+    content_while(&mut file, &before, |_| goes_on())
 }
 
 #[cfg(test)]
@@ -196,7 +218,7 @@ mod tests {
         assert_eq!(WANTED.len(), AS_LONG.len());
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
-        let look = |base: &BTreeMap<_, _>, most| found_below(root, base, &missed(), most);
+        let look = |base: &BTreeMap<_, _>, most| found_below(root, base, &missed(), most, &|| true).others;
         let nothing = BTreeMap::new();
         fs::write(root.join("other.jpg"), AS_LONG).unwrap();
         let found = look(&nothing, READ_MAX);
@@ -209,6 +231,12 @@ mod tests {
         assert_eq!(look(&nothing, READ_MAX).present, HashSet::from([content(WANTED)]));
         let agreed = BTreeMap::from([row(root, "2024/it.jpg", WANTED), row(root, "other.jpg", AS_LONG)]);
         assert_eq!(look(&agreed, 0).present, HashSet::from([content(WANTED)]), "without reading");
+        // Others have trashed something, which does not wait for what is to be read.
+        let cut = found_below(root, &nothing, &missed(), READ_MAX, &|| false);
+        assert!(cut.is_cut && cut.others.present.is_empty(), "{:?}", cut.others);
+        assert_eq!(cut.others.unsettled, [(WANTED.len() as u64, false); 2]);
+        let cut = found_below(root, &agreed, &missed(), READ_MAX, &|| false);
+        assert!(!cut.is_cut && cut.others.unsettled.is_empty(), "nothing was to be read");
         fs::write(root.join("2024/it.jpg"), AS_LONG).unwrap();
         let written = fs::File::options().write(true).open(root.join("2024/it.jpg")).unwrap();
         written.set_modified(std::time::UNIX_EPOCH).unwrap();
@@ -219,11 +247,11 @@ mod tests {
     #[test]
     fn a_folder_whose_disk_is_not_there_is_not_asked_and_one_that_cannot_be_read_says_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let away = found_in(&folder.path().join("away"), "id", &BTreeMap::new(), &missed());
-        assert!(away.unsettled.is_empty());
+        let away = found_in(&folder.path().join("away"), "id", &BTreeMap::new(), &missed(), &|| true);
+        assert!(away.others.unsettled.is_empty());
         // A file where a folder should be.
         fs::write(folder.path().join("file"), b"").unwrap();
-        let broken = found_in(&folder.path().join("file"), "id", &BTreeMap::new(), &missed());
-        assert_eq!(broken.unsettled, [(WANTED.len() as u64, false)]);
+        let broken = found_in(&folder.path().join("file"), "id", &BTreeMap::new(), &missed(), &|| true);
+        assert_eq!(broken.others.unsettled, [(WANTED.len() as u64, false)]);
     }
 }

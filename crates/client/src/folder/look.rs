@@ -217,6 +217,7 @@ impl Sight {
             },
             Err(error) => Err(error),
         };
+        left.is_cut |= looked.as_ref().is_ok_and(|looked| looked.scan.is_cut);
         Some((left, looked))
     }
 
@@ -266,8 +267,8 @@ impl Sight {
         };
         let now = micros_of(SystemTime::now());
         snapshot.others.unsettled.clone_from(&self.unsettled_elsewhere);
-        look_elsewhere(catalog, row, &mut snapshot, |agreed| agreed.is_missed_twice(&wanted, now)).await?;
         let is_gone = |agreed: &Synced| agreed.is_missed_twice(&wanted, now);
+        scan.is_cut |= look_elsewhere(catalog, row, &mut snapshot, is_gone, &self.enough).await?;
         snapshot.details = only_details(session, catalog, &snapshot, is_gone).await?;
         let plan = reconcile(&snapshot, &wanted, now);
         let reasons = waiting::reasons(&row.folder.path, row.folder.direction, &plan, &scan.unsettled);
