@@ -168,28 +168,22 @@ async fn removals_do_not_wait_for_all_that_is_brought() {
     assert_eq!(scene.vault_trash().await, ["a.jpg", "b.jpg"]);
 }
 
+/// Neither does a trash wait for pictures that are on their way just then, of which four on a slow line take a quarter of a minute: these come with the next pass.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_trashed_elsewhere_while_others_are_brought_leaves_the_folder_before_all_is_brought() {
+async fn what_is_trashed_elsewhere_while_others_are_brought_leaves_the_folder_before_any_other_is_brought() {
     let (mut scene, mut tablet) = Scene::with_some_to_come(10..40).await;
     let mut settings = scene.settings.clone();
     settings.share = Share { news: Duration::from_millis(1), ..Share::default() };
     let gate = Gate::start(&scene.server.base(), DOWNLOADS, Oddity::Held).await;
-    let (session, catalog) = (scene.through(&gate.base()), tablet.catalog());
+    let session = scene.through(&gate.base());
     let others = async {
         gate.first_was_answered().await;
-        let file = scene.trash_elsewhere("a.jpg").await;
-        let heard = async {
-            while catalog.trash().await.unwrap().iter().all(|row| row.file != file) {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, heard).await.expect("it is asked while these are on their way");
-        gate.release();
+        scene.trash_elsewhere("a.jpg").await;
     };
-    let (first, ()) = tokio::join!(tablet.pass_with(&session, &settings), others);
-    let first = first.unwrap();
-    assert_eq!((first.trashed_local, first.failed_count, first.has_more), (0, 0, true), "{first:?}");
-    assert!((1..30).contains(&first.materialised), "the others wait: {first:?}");
+    let passing = async { tokio::join!(tablet.pass_with(&session, &settings), others).0 };
+    let first = tokio::time::timeout(PATIENCE, passing).await.expect("it does not wait for them").unwrap();
+    assert_eq!((first.materialised, first.failed_count, first.has_more), (0, 0, true), "{first:?}");
+    assert_eq!(scene.tree("Tablet"), tree_of([("a.jpg", 1), ("b.jpg", 2)]), "nothing is left behind");
     let second = tablet.pass_with(&scene.session, &settings).await.unwrap();
     assert_eq!((second.trashed_local, second.failed_count), (1, 0), "{second:?}");
     tablet.settle(&scene).await;

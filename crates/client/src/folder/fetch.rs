@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use darkslide_crypto::ContentHash;
 use darkslide_protocol::FileId;
+use tokio_util::sync::CancellationToken;
 
 use super::scan::Stat;
 use super::trash::{self, TrashedFile};
@@ -21,6 +22,9 @@ use crate::restore::place::{ARRIVING, remove_leftovers, settle, temporary};
 use crate::restore::plan::time_of;
 use crate::session::Session;
 
+/// Ciphertext bytes of the largest file that is given up on its way: what is larger takes too long to begin anew.
+const GIVEN_UP_MAX: i64 = 32 << 20;
+
 /// Why a file was not brought.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
@@ -33,6 +37,9 @@ pub(super) enum FetchError {
     /// It is not in the vault any more.
     #[error("it is no longer in the vault")]
     Gone,
+    /// It was enough before it had come.
+    #[error("it was given up on its way, and comes later")]
+    GivenUp,
     /// Its name is taken.
     #[error("there is another file or folder of its name now")]
     Taken,
@@ -65,15 +72,15 @@ impl From<NoWay> for FetchError {
     }
 }
 
-/// Brings one file to `target`, below `root`. Says what `stat` says of it then.
+/// Brings one file to `target`, below `root`. Says what `stat` says of it then. Once it is `enough`, what is not large does not come to its end.
 pub(super) async fn fetch(
     session: &Session,
     catalog: &Catalog,
     (file, content): (FileId, ContentHash),
-    root: &Path,
-    target: &Path,
+    (root, target): (&Path, &Path),
     trashed: Option<TrashedFile>,
     events: &Events,
+    enough: &CancellationToken,
 ) -> Result<Stat, FetchError> {
     let (path, root) = (target.to_owned(), root.to_owned());
     // Asked once more when it is named: this is for nothing to be brought that has no place.
@@ -117,7 +124,12 @@ pub(super) async fn fetch(
     let (entered, staged) = staging.await?;
     let source = Source { file, key: &key, header };
     let progress = Progress { events, name: Arc::from(path.as_path()) };
-    let found = download_into(&session.api, &source, staged.as_file(), &progress).await?;
+    let downloading = download_into(&session.api, &source, staged.as_file(), &progress);
+    let found = if row.object_size > GIVEN_UP_MAX {
+        downloading.await?
+    } else {
+        enough.run_until_cancelled(downloading).await.ok_or(FetchError::GivenUp)??
+    };
     if found != content {
         return Err(ContentError::HashMismatch.into());
     }

@@ -48,14 +48,15 @@ impl Hands<'_> {
         let jobs = self.jobs(steps).await;
         let (session, catalog, events, root) =
             (self.session, self.catalog, self.events, self.root().to_owned());
-        let (began, planned, enough) = (Instant::now(), jobs.len(), self.stop.child_token());
+        let (began, planned, hurry) = (Instant::now(), jobs.len(), self.stop.child_token());
+        let enough = hurry.child_token();
         let mut running = futures_util::stream::iter(jobs)
             .take_while(|_| std::future::ready(!enough.is_cancelled()))
             .map(|(trashed, step, content, file)| {
-                let (target, root) = (root.join(path_of(&step.path)), &root);
+                let (target, root, hurry) = (root.join(path_of(&step.path)), &root, &hurry);
                 async move {
-                    let fetched =
-                        fetch(session, catalog, (file, content), root, &target, trashed, events).await;
+                    let (picture, place) = ((file, content), (root.as_path(), target.as_path()));
+                    let fetched = fetch(session, catalog, picture, place, trashed, events, hurry).await;
                     (step, content, fetched)
                 }
             })
@@ -77,7 +78,7 @@ impl Hands<'_> {
             while coming.recv_many(&mut brought, FETCHED_AT_ONCE).await > 0 {
                 files += brought.len();
                 bytes += brought.iter().filter_map(size_of).sum::<u64>();
-                // What is on its way comes to its end: it may have its name already.
+                // What is on its way comes to its end then.
                 if let Some(error) = self.record_brought(std::mem::take(&mut brought)).await? {
                     ends.get_or_insert(error);
                     enough.cancel();
@@ -89,7 +90,7 @@ impl Hands<'_> {
             Ok::<_, SyncError>(())
         };
         let bringing = Box::pin(async { tokio::try_join!(fetching, noting) });
-        until_enough(bringing, news.trashed(), &enough).await?;
+        until_enough(bringing, news.trashed(), &hurry).await?;
         self.report.has_more |= files < planned;
         if let Some(error) = ends {
             return Err(error.into());
@@ -145,6 +146,10 @@ impl Hands<'_> {
                         }
                         error => self.report.fails(told, &error),
                     }
+                    continue;
+                }
+                Err(FetchError::GivenUp) => {
+                    self.report.has_more = true;
                     continue;
                 }
                 // Nothing that is tried again ends that.
