@@ -9,8 +9,8 @@ use darkslide_client::folder::scan::Stat;
 use darkslide_client::library::raw;
 use darkslide_client::receipt::ask_for_receipts;
 use darkslide_client::trash::{purge_files, trash_files};
-use darkslide_client::verify::VerifyScope;
-use darkslide_e2e::damage::{Object, flip};
+use darkslide_client::verify::{VerifyScope, verify};
+use darkslide_e2e::damage::{Object, flip, forge};
 use futures_util::FutureExt as _;
 use std::fs;
 use std::sync::Arc;
@@ -127,4 +127,28 @@ async fn what_comes_back_while_others_are_sent_again_is_not_trashed() {
     assert_eq!((report.trashed_remote, report.restored), (0, 0), "{report:?}");
     assert_eq!(scene.tree("Phone"), tree_of([("again.jpg", 1), ("b.jpg", 2), ("c.jpg", 3)]));
     assert_eq!(scene.vault_trash().await.len(), 0);
+}
+
+/// The server knows of no damage that a download found, and keeps what was damaged as an earlier version. It is deleted in the folder before the next look.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_right_behind_what_was_sent_again_arrives() {
+    let (mut scene, mut tablet) = Box::pin(Scene::with_two_on_both()).await;
+    let file = scene.file("a.jpg").await;
+    forge(&scene.server, file).await;
+    let verified = verify(&scene.session, &scene.catalog, VerifyScope::Everything, &Events::silent()).await;
+    assert_eq!(verified.unwrap().failed.len(), 1);
+    let report = scene.pass_over("Phone").await.unwrap();
+    assert_eq!((report.uploaded, report.failed_count), (1, 0), "{report:?}");
+    scene.remove("Phone/a.jpg");
+    let report = scene.settle().await;
+    assert_eq!((report.trashed_remote, report.materialised), (1, 0), "{report:?}");
+    assert_eq!(
+        (scene.vault().await, scene.vault_trash().await),
+        (vec!["b.jpg".into()], vec!["a.jpg".into()])
+    );
+    tablet.settle(&scene).await;
+    assert_eq!(
+        (scene.tree("Phone"), scene.tree("Tablet")),
+        (tree_of([("b.jpg", 2)]), tree_of([("b.jpg", 2)]))
+    );
 }

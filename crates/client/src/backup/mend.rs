@@ -73,11 +73,12 @@ impl Run {
             self.catalog.make_thumbnail_again(row.id, &job.asset().catalogued()).await?;
         }
         let thumbnail = Some(&row.thumbnail_header).filter(|_| !needs_thumbnail);
-        let is_mended = self.mend_as_seen(job, request, thumbnail).await?;
+        let mended = self.mend_as_seen(job, request, thumbnail).await?;
         // Committed, or never to be: this key and header are not used again.
         self.catalog.end_upload(&job.content()).await?;
-        if !is_mended {
-            return Ok(None);
+        let Some(versions) = mended else { return Ok(None) };
+        if let (Some(before), after) = versions {
+            self.catalog.follow_mending(row.id, &job.content(), (before, after)).await?;
         }
         self.catalog.forget_damage(row.id).await?;
         if let Err(error) = feed::pull(&self.session, &self.catalog).await {
@@ -147,20 +148,21 @@ impl Run {
         }
     }
 
-    /// Makes the new bytes the file's, if it still has those that are damaged; says whether it did. What others said of it meanwhile is no reason
-    /// against that, but another thumbnail than the one that goes along is: the next run takes it along.
+    /// Makes the new bytes the file's, if it still has those that are damaged. Gives its version right before, where that was asked for, and the one that
+    /// it has for this; none where it did not. What others said of it meanwhile is no reason against that, but another thumbnail than the one that goes along is:
+    /// the next run takes it along.
     async fn mend_as_seen(
         &self,
         job: &Job,
         mut request: UpdateRequest,
         thumbnail: Option<&Opaque>,
-    ) -> Result<bool, AssetError> {
+    ) -> Result<Option<(Option<Version>, Version)>, AssetError> {
         for _ in 0..OTHERS_FIRST_MAX {
             let updated =
                 self.patience.persist(|| async { Ok(self.session.api.update_file(&request).await?) }).await;
             match updated {
                 Err(AssetError::Api(failure)) if failure.is_conflict() || failure.is_missing() => {}
-                updated => return updated.map(|_| true),
+                updated => return updated.map(|now| Some((request.if_version, now.updation_time))),
             }
             self.patience.persist(|| async { Ok(feed::pull(&self.session, &self.catalog).await?) }).await?;
             match self.damaged(job).await? {
@@ -170,9 +172,9 @@ impl Run {
                 {
                     request.if_version = version;
                 }
-                _ => return Ok(false),
+                _ => return Ok(None),
             }
         }
-        Ok(false)
+        Ok(None)
     }
 }

@@ -4,7 +4,7 @@
 //! It is written where somebody looked and had a reason: a receipt, or a download that does not open. What could not be looked at is not in here.
 
 use darkslide_crypto::ContentHash;
-use darkslide_protocol::{AccountId, FileId, Opaque};
+use darkslide_protocol::{AccountId, FileId, Opaque, Version};
 use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _, SqliteConnection};
@@ -139,6 +139,21 @@ impl Catalog {
         .bind(file.0)
         .execute(&self.pool)
         .await?;
+        Ok(())
+    }
+
+    /// Sync folders that had a file at the version `before` have it at the one that it has for being sent again: nobody else did anything to it in between.
+    /// Whoever deletes it there right after that would otherwise seem not to have seen it.
+    pub async fn follow_mending(
+        &self,
+        file: FileId,
+        content: &ContentHash,
+        (before, after): (Version, Version),
+    ) -> Result<(), CatalogError> {
+        let text = "UPDATE sync_base SET version = $4
+             WHERE file = $1 AND content = $2 AND state = 'synced' AND version = $3";
+        let query = sqlx::query(text).bind(file.0).bind(content.to_string()).bind(before.0).bind(after.0);
+        query.execute(&self.pool).await?;
         Ok(())
     }
 
