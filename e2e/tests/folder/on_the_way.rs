@@ -198,13 +198,18 @@ async fn a_folder_has_one_pass_at_a_time() {
     let gate = Gate::start(&scene.server.base(), DOWNLOADS, Oddity::Held).await;
     let (session, settings, mut again) =
         (scene.through(&gate.base()), scene.settings.clone(), tablet.again());
+    let catalog = tablet.catalog();
+    let row = catalog.sync_folders().await.unwrap().remove(0);
     let others = async {
         gate.first_was_answered().await;
         let second = again.pass_with(&scene.session, &settings).await;
+        assert!(catalog.is_passing(row.id));
         gate.release();
         second
     };
+    assert!(!catalog.is_passing(row.id));
     let (first, second) = tokio::join!(tablet.pass_with(&session, &settings), others);
+    assert!(!catalog.is_passing(row.id));
     let refused = second.unwrap_err();
     assert!(refused.is_busy() && refused.is_another_pass(), "{refused:?}");
     let told =

@@ -239,7 +239,16 @@ impl Catalog {
 
     /// The lock of the one pass over a sync folder that is under way, until it is dropped, or its process dies.
     pub(crate) fn lock_sync_folder(&self, folder: i64) -> Result<Locked, CatalogError> {
-        run_lock::take_one(&self.path.with_extension(format!("folder-{folder}")))
+        run_lock::take_one(&self.pass_lock(folder))
+    }
+
+    /// Whether a pass over a sync folder is under way, in whichever process.
+    pub fn is_passing(&self, folder: i64) -> bool {
+        run_lock::is_taken(&self.pass_lock(folder))
+    }
+
+    fn pass_lock(&self, folder: i64) -> PathBuf {
+        self.path.with_extension(format!("folder-{folder}"))
     }
 
     /// A transaction that has the write lock from its start, so that it cannot fail half-way for want of it.

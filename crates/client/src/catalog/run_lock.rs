@@ -47,8 +47,7 @@ impl Drop for RunLock {
     /// The account's go before the profile's: whoever finds one taken whose own profile is free would take it for another profile's.
     fn drop(&mut self) {
         while let Some(file) = self.files.pop() {
-            // Nobody has it any more. What cannot be written is what a crash leaves, too.
-            let _written = file.0.set_len(0);
+            drop(file);
         }
     }
 }
@@ -126,6 +125,8 @@ pub(crate) struct Locked(File);
 impl Drop for Locked {
     /// By a word of its own: a process that is being started has the file open, too, until it is another program.
     fn drop(&mut self) {
+        // Nobody has it any more. What cannot be written is what a crash leaves, too.
+        let _written = self.0.set_len(0);
         if let Err(error) = self.0.unlock() {
             tracing::debug!(%error, "a lock ends when its file is closed");
         }
@@ -163,6 +164,13 @@ fn beat(path: &Path) -> io::Result<()> {
 pub(super) fn sign_of_life(path: &Path) -> Option<(u32, SystemTime)> {
     let process = owner_of(path).process?;
     Some((process, path.metadata().and_then(|metadata| metadata.modified()).ok()?))
+}
+
+/// Whether somebody has the lock at this path. It is tried only where somebody has signed it: whoever is about to take a free one is not kept from that.
+pub(super) fn is_taken(path: &Path) -> bool {
+    let is_signed = path.metadata().is_ok_and(|metadata| metadata.len() > 0);
+    let tried = || File::open(path).map(|file| file.try_lock_shared());
+    is_signed && matches!(tried(), Ok(Err(TryLockError::WouldBlock)))
 }
 
 fn owner_of(path: &Path) -> Owner {
@@ -251,7 +259,12 @@ mod tests {
             "{told}"
         );
         drop(take_one(&folder.path().join("catalog.folder-2")).unwrap());
+        assert!(is_taken(&path));
         drop(first);
+        assert!(!is_taken(&path) && !is_taken(&folder.path().join("none")));
+        // As one leaves it that is killed.
+        std::fs::write(&path, "7\n").unwrap();
+        assert!(!is_taken(&path));
         drop(take_one(&path).unwrap());
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct Told {
     pub(super) keep_deleted_older_than: Option<i64>,
     pub(super) local_trash: String,
     pub(super) paused: bool,
+    /// A pass over it is under way.
+    pub(super) is_at_work: bool,
     /// Pictures that folder and vault have in common.
     pub(super) in_step: i64,
     pub(super) hold: Option<Hold>,
@@ -67,6 +69,7 @@ pub(crate) async fn told(catalog: &Catalog) -> Result<Vec<Told>> {
             keep_deleted_older_than: row.folder.keep_older_than.map(|micros| micros / 86_400_000_000),
             local_trash: row.folder.trash.display().to_string(),
             paused: row.paused,
+            is_at_work: catalog.is_passing(row.id),
             in_step,
             hold: row.hold,
             held: row.held,
@@ -90,6 +93,7 @@ fn state(folder: &Told) -> String {
             format!("not in step since {}", date(pass.failing_since.unwrap_or(pass.began)))
         }
         Some(pass) if pass.failed_count > 0 => format!("{} failed", pass.failed_count),
+        _ if folder.is_at_work => "at work".to_owned(),
         Some(pass) if pass.waiting_count > pass.lasting_count || pass.has_more => "at work".to_owned(),
         Some(pass) if pass.lasting_count > 0 => {
             format!("in step {}, {} left out", date(pass.began), pass.lasting_count)
@@ -334,6 +338,37 @@ fn name_of(action: &Action) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What the last pass found says nothing of one that is under way: the first one of a large folder takes minutes.
+    #[test]
+    fn a_folder_over_which_a_pass_is_under_way_is_at_work() {
+        let mut folder = Told {
+            path: "/Phone".to_owned(),
+            album: "Phone".to_owned(),
+            direction: Direction::Both,
+            keep_deleted_older_than: None,
+            local_trash: "/trash".to_owned(),
+            paused: false,
+            is_at_work: false,
+            in_step: 0,
+            hold: None,
+            held: None,
+            is_approved: false,
+            last_pass: None,
+        };
+        let failed = PassReport { failed_count: 2, ..PassReport::default() };
+        for (last_pass, before, during) in [
+            (None, "not looked at yet", "at work"),
+            (Some(PassReport::default()), "in step 1970-01-01", "at work"),
+            (Some(failed), "2 failed", "2 failed"),
+        ] {
+            folder.last_pass = last_pass;
+            for (is_at_work, said) in [(false, before), (true, during)] {
+                folder.is_at_work = is_at_work;
+                assert!(state(&folder).starts_with(said), "{}", state(&folder));
+            }
+        }
+    }
 
     #[test]
     fn it_is_said_why_a_folder_is_only_looked_at_now_and_then() {
