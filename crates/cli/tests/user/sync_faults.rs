@@ -257,6 +257,15 @@ fn what_lies_in_a_sync_folder_through_a_mount_is_no_other_folder() {
         assert!(told.contains("of the profile default"), "{folder}: {told}");
     }
     assert!(machine.fails(&["sync", "add", "Whole/Phone"]).contains("under another path"));
+    // Nor one that is watched, or is to be.
+    for folder in ["Part", "Whole"] {
+        let told = machine.fails(&["watch", "add", folder]);
+        assert!(told.contains("lie in each other"), "{folder}: {told}");
+    }
+    machine.says(&["sync", "remove", "Pictures/Phone"]);
+    machine.says(&["watch", "add", "Part"]);
+    let told = machine.fails(&["sync", "add", "Pictures/Phone"]);
+    assert!(told.contains("/Part lie in each other") && told.contains("watch remove"), "{told}");
     fs::create_dir(machine.path("Camera")).unwrap();
     machine.says(&["sync", "add", "Camera"]);
 }

@@ -160,11 +160,13 @@ pub fn admit(
     }
     // What is mounted at a second place has a path there that says nothing.
     let is_entwined = |folders: &Folders, row: &&SyncFolderRow| folders.meet(&Folders::of(&row.folder.path));
-    let folders = if in_step.is_empty() { Folders::default() } else { Folders::of(&whole) };
+    let is_first = in_step.is_empty() && watched.is_empty();
+    let folders = if is_first { Folders::default() } else { Folders::of(&whole) };
     if let Some(row) = in_step.iter().find(|row| is_entwined(&folders, row)) {
         return Err(ChooseError::Overlaps { path: whole, other: row.folder.path.clone() });
     }
-    if let Some(other) = watched.iter().map(|row| &row.path).find(|other| overlaps(other)) {
+    let is_watched = |other: &&PathBuf| overlaps(other) || folders.meet(&Folders::of(other));
+    if let Some(other) = watched.iter().map(|row| &row.path).find(is_watched) {
         return Err(ChooseError::Watched { path: whole, other: other.clone() });
     }
     let others = in_step.iter().map(|row| &row.folder.path).chain(watched.iter().map(|row| &row.path));

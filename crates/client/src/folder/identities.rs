@@ -9,20 +9,20 @@ use super::reconcile::DiskId;
 
 /// A root, and the folders below it that a pass looks into. On systems that give folders no numbers there are none, and only paths tell what lies in what.
 #[derive(Debug, Default)]
-pub(super) struct Folders(HashSet<Identity>);
+pub(crate) struct Folders(HashSet<Identity>);
 
 /// A disk, and a folder on it.
 type Identity = (u64, DiskId);
 
 impl Folders {
     /// As they are now. What cannot be looked at is left out.
-    pub(super) fn of(root: &Path) -> Self {
+    pub(crate) fn of(root: &Path) -> Self {
         let folders = marker::entries(root).filter(|entry| entry.file_type().is_dir());
         Self(folders.filter_map(|entry| identity(entry.path())).collect())
     }
 
     /// Whether one folder lies in both trees.
-    pub(super) fn meet(&self, other: &Self) -> bool {
+    pub(crate) fn meet(&self, other: &Self) -> bool {
         !self.0.is_disjoint(&other.0)
     }
 }

@@ -11,7 +11,7 @@ pub mod choose;
 mod details;
 mod elsewhere;
 mod fetch;
-mod identities;
+pub(crate) mod identities;
 mod leftovers;
 mod look;
 pub mod marker;

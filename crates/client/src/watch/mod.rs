@@ -23,6 +23,7 @@ pub use root::Root;
 pub use watcher::{How, Removals, Watcher, Why};
 
 use crate::catalog::{SyncFolderRow, WatchFolderRow};
+use crate::folder::identities::Folders;
 
 /// Why a folder cannot be watched.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +101,12 @@ pub fn admit(
     }
     whole.read_dir().map_err(unusable)?;
     let mut others = in_step.iter().map(|row| &row.folder.path);
-    if let Some(other) = others.find(|other| whole.starts_with(other) || other.starts_with(&whole)) {
+    // What is mounted at a second place has a path there that says nothing.
+    let folders = if in_step.is_empty() { Folders::default() } else { Folders::of(&whole) };
+    let lies_in = |other: &&PathBuf| {
+        whole.starts_with(other) || other.starts_with(&whole) || folders.meet(&Folders::of(other))
+    };
+    if let Some(other) = others.find(lies_in) {
         return Err(WatchError::InStep { path: whole, other: other.clone() });
     }
     outside_trashes(&whole, in_step)?;
