@@ -452,3 +452,22 @@ async fn a_clock_that_jumps_between_two_looks_deletes_nothing_that_is_there() {
     assert_eq!(scene.pass_over("Phone").await.unwrap().trashed_remote, 1);
     assert_eq!((scene.vault().await.len(), scene.vault_trash().await), (2, vec!["a.jpg".to_owned()]));
 }
+
+/// Nobody deleted it in the vault, which has no record of it, as after a disaster there: nothing is done about that, and it is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_neither_side_has_any_more_is_told() {
+    let mut scene = Scene::new().await;
+    for (path, number) in [("Phone/a.jpg", 1), ("Phone/b.jpg", 2)] {
+        scene.write(path, number);
+    }
+    scene.settle().await;
+    let pool = sqlx::SqlitePool::connect(scene.path("catalog.db").to_str().unwrap()).await.unwrap();
+    sqlx::query("DELETE FROM files WHERE title = 'a.jpg'").execute(&pool).await.unwrap();
+    scene.remove("Phone/a.jpg");
+    scene.pass_over("Phone").await.unwrap();
+    let report = scene.pass_over("Phone").await.unwrap();
+    assert!(!report.did_something(), "{report:?}");
+    let told: Vec<_> = report.notices.iter().map(|told| (&*told.path, &*told.reason)).collect();
+    assert_eq!(told, [("a.jpg", "it is gone from the folder, and the vault has no record of it")]);
+    assert_eq!(scene.pass_over("Phone").await.unwrap().notices.len(), 0, "once");
+}

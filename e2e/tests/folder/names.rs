@@ -1,9 +1,10 @@
 //! Names that are one elsewhere, that are no text, or that are as long as they can be; and names that are passed over.
 
 use crate::scene::{Scene, picture, tree_of};
-use darkslide_client::catalog::NewSyncFolder;
+use darkslide_client::catalog::{BaseChanges, NewSyncFolder};
 use darkslide_client::folder::Memories;
 use darkslide_client::folder::reconcile::Direction;
+use darkslide_client::library::raw;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
@@ -223,4 +224,32 @@ async fn the_name_of_what_was_deleted_is_given_again() {
     scene.settle().await;
     tablet.settle(&scene).await;
     assert_eq!(scene.tree("Tablet"), tree_of([("A (2).JPG", 4), ("a (1).jpg", 1), ("b.jpg", 2)]));
+}
+
+/// As after an upgrade to a release that passes over more: of what was in step under such names that says nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_passed_over_from_now_on_was_not_deleted() {
+    let mut scene = Scene::new().await;
+    for (path, number) in [("Phone/a.jpg", 1), ("Phone/2024/b.jpg", 2), ("Phone/c.jpg", 3)] {
+        scene.write(path, number);
+    }
+    scene.settle().await;
+    let row = scene.row("Phone").await;
+    let base = scene.catalog.sync_base(row.id).await.unwrap();
+    let mut changes = BaseChanges::default();
+    for (before, now) in [("a.jpg", "a.jpg.part"), ("2024/b.jpg", ".2024/b.jpg")] {
+        scene.rename(&format!("Phone/{before}"), &format!("Phone/{now}"));
+        changes.dropped.insert(before.into());
+        changes.put.insert(now.into(), base[before.as_bytes()]);
+    }
+    let owner = (row.id, row.folder.marker.as_str());
+    scene.catalog.record_sync(owner, &raw(&row.folder.path), &changes).await.unwrap();
+    for _ in 0..3 {
+        let report = scene.pass_over("Phone").await.unwrap();
+        assert!(!report.did_something() && report.waiting_count == 2, "{report:?}");
+    }
+    assert_eq!((scene.vault().await.len(), scene.vault_trash().await.len()), (3, 0));
+    scene.rename("Phone/a.jpg.part", "Phone/a.jpg");
+    fs::rename(scene.path("Phone/.2024"), scene.path("Phone/2024")).unwrap();
+    assert_eq!(scene.settle().await.renamed, 2);
 }

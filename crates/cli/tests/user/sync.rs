@@ -232,7 +232,9 @@ fn what_is_on_hold_waits_for_its_owner() {
     assert!(shown.contains("24.jpg: into the vault's trash") && shown.contains(list), "{shown}");
     let other = machine.fails(&["sync", "approve", "Phone", "--list", "another", "--yes"]);
     assert!(other.contains(list) && other.contains("--dry-run"), "{other}");
-    machine.says(&["sync", "approve", "Phone", "--list", list, "--yes"]);
+    // The agent's own command is the same.
+    assert_eq!(machine.json(&["agent", "approve", "Phone", "--dry-run"]), held);
+    machine.says(&["agent", "approve", "Phone", "--list", list, "--yes"]);
     assert_eq!(run(&machine)[0]["report"]["trashedRemote"], 25);
     assert_eq!(names(&machine, "default").len(), 5);
     assert!(machine.fails(&["sync", "approve", "Phone", "--yes"]).contains("nothing is on hold"));

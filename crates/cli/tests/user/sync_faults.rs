@@ -7,7 +7,7 @@
 )]
 
 use crate::machine::{Machine, jpeg, write};
-use crate::sync::{give, is_root};
+use crate::sync::{Agent, give, is_root, until};
 use darkslide_e2e::strace;
 use serde_json::Value;
 use std::fs;
@@ -49,11 +49,18 @@ fn pass(machine: &Machine) -> Value {
 
 /// The same, where these calls fail at this path.
 fn pass_while(machine: &Machine, calls: &str, path: &Path) -> Value {
+    let (inject, path) = (format!("--inject={calls}:error=EIO"), path.to_str().unwrap());
+    let (report, log) = pass_under_strace(machine, calls, &["-P", path, &inject]);
+    assert!(log.contains("(INJECTED)"), "nothing failed: {log}");
+    report
+}
+
+/// One pass, and the log of these calls of it.
+fn pass_under_strace(machine: &Machine, calls: &str, further: &[&str]) -> (Value, String) {
     let log = machine.path("strace.log");
     let healthy = pass_command(machine);
     let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-o"]).arg(&log).arg("-P").arg(path);
-    command.arg(format!("--trace={calls}")).arg(format!("--inject={calls}:error=EIO"));
+    command.args(["-f", "-qq", "-o"]).arg(&log).arg(format!("--trace={calls}")).args(further);
     command.arg(healthy.get_program()).args(healthy.get_args()).current_dir(machine.folder.path());
     for (name, value) in healthy.get_envs() {
         match value {
@@ -61,10 +68,7 @@ fn pass_while(machine: &Machine, calls: &str, path: &Path) -> Value {
             None => command.env_remove(name),
         };
     }
-    let report = report(command);
-    let log = fs::read_to_string(log).unwrap();
-    assert!(log.contains("(INJECTED)"), "nothing failed: {log}");
-    report
+    (report(command), fs::read_to_string(log).unwrap())
 }
 
 fn report(mut command: Command) -> Value {
@@ -166,6 +170,36 @@ fn a_disk_that_moves_nothing_loses_nothing() {
     assert_eq!(pass(&machine)["materialised"], 1);
     assert_eq!(fs::read(&place).unwrap(), jpeg(1));
     assert_eq!(names(&machine), ["a.jpg", "b.jpg"]);
+}
+
+/// What a power cut could take: bytes are flushed before they have their name, no name is taken from another file, and then the name is flushed.
+#[test]
+fn what_comes_into_the_folder_is_flushed_before_it_has_its_name_and_so_is_that() {
+    if !strace::is_there("the order of flushes") {
+        return;
+    }
+    let machine = Machine::new();
+    let _server = machine.with_account();
+    write(&machine.path("Phone/a.jpg"), &jpeg(1));
+    write(&machine.path("Phone/b.jpg"), &jpeg(2));
+    machine.says(&["sync", "add", "Phone", "--local-trash", "bin"]);
+    assert_eq!(pass(&machine)["uploaded"], 2);
+    let listed = machine.json(&["list", "files", "--name", "a.jpg"]);
+    let file = listed["files"][0]["id"].to_string();
+    machine.says(&["trash", "add", &file]);
+    assert_eq!(pass(&machine)["trashedLocal"], 1);
+    fs::remove_dir_all(machine.path("bin")).unwrap();
+    machine.says(&["trash", "restore", &file]);
+    let (report, log) = pass_under_strace(&machine, &format!("{MOVING},fsync,fdatasync"), &["-y"]);
+    assert_eq!(report["materialised"], 1, "{report}");
+    let find = |words: &[&str]| {
+        let found = log.lines().position(|call| words.iter().all(|word| call.contains(word)));
+        found.unwrap_or_else(|| panic!("no call with {words:?}: {log}"))
+    };
+    let bytes = find(&["sync(", ".syncthing.darkslide-"]);
+    let named = find(&["renameat2(", ".syncthing.darkslide-", "a.jpg", "RENAME_NOREPLACE"]);
+    let flushed = find(&["sync(", "/Phone>"]);
+    assert!(bytes < named && named < flushed, "{log}");
 }
 
 /// A disk that is mounted until this is dropped.
@@ -361,4 +395,20 @@ fn a_folder_that_only_goes_up_need_not_be_written() {
     for path in [folder.join("2024"), folder] {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
+}
+
+/// No system tells what comes with a disk that is mounted below the root: all is looked at now and then, whatever is told.
+#[test]
+fn what_nobody_tells_is_found_when_all_is_looked_at() {
+    let machine = Machine::new();
+    let _server = machine.with_account();
+    write(&machine.path("Phone/a.jpg"), &jpeg(1));
+    write(&machine.path("disk/b.jpg"), &jpeg(2));
+    let card = machine.path("Phone/DCIM");
+    fs::create_dir(&card).unwrap();
+    machine.says(&["sync", "add", "Phone"]);
+    let _agent = Agent::start(&machine, &["--rescan", "500"]);
+    until("the first", &machine, || names(&machine) == ["a.jpg"]);
+    let Some(_disk) = Disk::bind(&machine.path("disk"), &card) else { return };
+    until("what is on the disk", &machine, || names(&machine) == ["a.jpg", "b.jpg"]);
 }
