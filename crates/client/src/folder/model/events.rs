@@ -274,10 +274,10 @@ impl World {
         self.disk.insert(path.clone(), file);
         self.ledger.removed_here.remove(&(path.clone(), file.content));
         self.touch(file.content);
-        // What was there before, and was deleted, was edited.
-        if let Some(base) = self.base.get(path) {
-            self.touch(content_of(base));
-        }
+        // What was there before, and was deleted, was edited; so was what will have been there once that is noted.
+        let noted = self.base.get(path).map(content_of);
+        let arrived = self.arrived.get(path).map(|agreed| Content::of(agreed.content));
+        noted.into_iter().chain(arrived).for_each(|content| self.touch(content));
     }
 
     fn remove(&mut self, path: &RelativePath) -> Option<DiskFile> {

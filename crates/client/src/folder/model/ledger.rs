@@ -97,12 +97,17 @@ impl World {
         }
     }
 
-    /// Whether a row of a content is of a path where it is not, or somebody is writing it.
+    /// Whether a row of a content, or one that is still to be noted, is of a path where it is not, or somebody is writing it.
     fn is_moving(&self, content: Content) -> bool {
-        self.base.iter().any(|(path, base)| match base {
+        let is_moving = self.base.iter().any(|(path, base)| match base {
             Base::Synced(agreed) => agreed.content == content.hash() && !self.is_noted(path),
             Base::Deleted(_) => false,
-        })
+        });
+        let is_there = |path: &RelativePath, agreed: &Synced| {
+            self.disk.get(path).is_some_and(|file| file.disk == agreed.disk && file.content == content)
+        };
+        let mut arrived = self.arrived.iter().filter(|(_, agreed)| agreed.content == content.hash());
+        is_moving || arrived.any(|(path, agreed)| !is_there(path, agreed))
     }
 
     /// Whether a deletion of this path must arrive, if it was the last copy.

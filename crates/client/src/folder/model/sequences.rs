@@ -294,3 +294,39 @@ fn two_files_of_one_content_and_a_path_that_lets_go_of_one() {
         ]);
     }
 }
+
+/// What was sent and not noted yet was put aside, and its other copy deleted; or it was moved out, and another one written to its place. Neither is a deletion
+/// that must arrive: the first may come back, and the second is an edit.
+#[test]
+fn put_aside_or_edited_before_it_was_noted_that_it_was_sent() {
+    let write = |at, content| Event::Write(At(at), content, Whole);
+    let late = |events: [Event; 2]| {
+        let during = events.map(|event| Some((1, event)));
+        Next::Pass(Pass { during, is_noted_late: true, ..QUIET })
+    };
+    check(&[
+        E(write(0, 2)),
+        E(write(2, 0)),
+        E(write(3, 0)),
+        LOOK,
+        E(Event::Edit(Nth(4), 2)),
+        late([Event::Aside(Nth(1)), Event::Delete(Nth(0))]),
+    ]);
+    check(&[
+        E(Event::WebDuplicate(Nth(0))),
+        Next::Pass(Pass { during: [Some((0, write(2, 2))), Some((0, Event::Copy(Nth(0), At(0))))], ..QUIET }),
+        E(write(2, 0)),
+        LOOK,
+        E(write(3, 2)),
+        E(write(0, 2)),
+        E(Event::WebTrash(Nth(0))),
+        E(Event::WebUpload(0, At(0), false)),
+        E(Event::WebTrash(Nth(0))),
+        E(write(3, 0)),
+        E(Event::MoveOut(Nth(2))),
+        LOOK,
+        LOOK,
+        E(write(2, 1)),
+        late([Event::MoveOut(Nth(1)), write(2, 0)]),
+    ]);
+}
