@@ -9,6 +9,7 @@ use super::clocks::Reach;
 use super::sql::{ROWS_AT_ONCE, long_statement, rows};
 use super::thumbnails::discard;
 use super::uploads::ObjectAddress;
+use super::versions::MARGIN_MICROS;
 use super::{Store, StoreError, Tx, conditions};
 use darkslide_protocol::file::{
     CommitRequest, File, FileInfo, FileObject, Metadata, UpdateRequest, UpdateResponse,
@@ -19,7 +20,7 @@ use darkslide_protocol::{AccountId, ContentTag, FileId, Opaque, Version};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-/// How long the earlier contents of an updated file are kept: 30 days.
+/// How long the earlier contents of an updated file can be brought back: 30 days.
 pub const EARLIER_CONTENTS_MICROS: i64 = 30 * DAY_MICROS;
 
 /// What a commit or an update brings.
@@ -137,7 +138,7 @@ impl Store {
         }
     }
 
-    /// Replaces a file's contents. The earlier ones are kept for [`EARLIER_CONTENTS_MICROS`], unless they are known to be damaged and
+    /// Replaces a file's contents. The earlier ones are there for [`EARLIER_CONTENTS_MICROS`], unless they are known to be damaged and
     /// the new ones are the same.
     pub async fn update_file(
         &self,
@@ -385,7 +386,8 @@ async fn is_mended(tx: &mut Tx, stored: &StoredFile, request: &UpdateRequest) ->
 pub(super) async fn keep_earlier(tx: &mut Tx, stored: &StoredFile, now: i64) -> Result<(), ChangeError> {
     keep_row(tx, stored, now).await?;
     sqlx::query("UPDATE objects SET state = 'earlier', expires_at = $1 WHERE key IN ($2, $3)")
-        .bind(now + EARLIER_CONTENTS_MICROS)
+        // They are there for as long as they are offered, and a little longer.
+        .bind(now + EARLIER_CONTENTS_MICROS + MARGIN_MICROS)
         .bind(&stored.file_object)
         .bind(&stored.thumbnail_object)
         .execute(&mut **tx)

@@ -22,7 +22,7 @@ use sqlx::{Any, Executor, Row as _};
 
 /// How long before its bytes may go an earlier version is no longer offered, in microseconds: ten minutes, more than clocks of several
 /// servers differ and than a removal that has begun may take.
-const MARGIN_MICROS: i64 = 10 * 60 * 1_000_000;
+pub(super) const MARGIN_MICROS: i64 = 10 * 60 * 1_000_000;
 
 /// Earlier contents with when their bytes go (those that are still somebody's never do) and what is known against them. An object
 /// without a row is lost, for rows go together.
@@ -258,7 +258,7 @@ fn expiry(row: &AnyRow, now: i64) -> Result<Option<i64>, ChangeError> {
     }
     // Where neither ever goes, the row itself is bounded as all earlier versions are.
     let replaced_at: i64 = row.try_get("replaced_at")?;
-    let expires_at = expires_at.min(replaced_at + super::commit::EARLIER_CONTENTS_MICROS - MARGIN_MICROS);
+    let expires_at = expires_at.min(replaced_at + super::commit::EARLIER_CONTENTS_MICROS);
     Ok((expires_at > now).then_some(expires_at))
 }
 
