@@ -17,6 +17,7 @@ pub mod keychain;
 pub mod keys;
 pub mod library;
 pub mod list;
+mod local_time;
 pub mod machine;
 mod mount_points;
 pub mod profile;

@@ -6,13 +6,13 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use darkslide_crypto::ContentHash;
-use darkslide_media::dates::from_micros;
 use darkslide_media::file_type::{MediaKind, classify};
 use darkslide_media::names::{comparison_key, split_extension};
 use darkslide_protocol::{CollectionId, FileId};
 
 use crate::catalog::{AlbumMark, AssetRow, AssetState, FileRow, Fingerprint, SettledRow, TrashRow};
 use crate::library::{AlbumRule, Found, raw};
+use crate::local_time::day;
 
 /// Why a file has to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -291,10 +291,7 @@ pub(super) const BACK: &str = "save a copy of it, and it comes back";
 
 /// The sentence for a picture that its owner deleted.
 pub fn deleted_reason(at: i64) -> String {
-    match from_micros(at) {
-        Some(instant) => format!("you deleted it from the vault on {}; {BACK}", instant.date()),
-        None => format!("you deleted it from the vault; {BACK}"),
-    }
+    format!("you deleted it from the vault on {}; {BACK}", day(at))
 }
 
 /// The same sentence for the video of a Live Photo, which goes by its still.

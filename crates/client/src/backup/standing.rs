@@ -5,9 +5,10 @@ use std::fmt;
 
 use darkslide_protocol::FileId;
 
-use super::rules::explanation::{blocked_until, day, read_back};
+use super::rules::explanation::{blocked_until, read_back};
 use crate::library::PassReason;
 use crate::library::settle::Unsettled;
+use crate::local_time::day;
 
 /// What can be said of a file of a folder: exactly one of these.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,11 +21,11 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, SystemTime};
 
 use darkslide_crypto::keys::PublicKey;
-use darkslide_media::dates::from_micros;
 use darkslide_media::probe::micros_of;
 
 use super::CatalogError;
 use crate::library::ours;
+use crate::local_time::minute;
 use crate::machine::Machine;
 
 /// How often the owner says that it is alive.
@@ -189,10 +189,7 @@ fn owner_of(path: &Path) -> Owner {
 pub(super) fn described(owner: &Owner) -> String {
     let process = owner.process.map(|process| format!("process {process}"));
     let profile = owner.profile.as_ref().map(|profile| format!("with the profile in {}", profile.display()));
-    let since = owner
-        .since
-        .and_then(from_micros)
-        .map(|since| format!("since {} {:02}:{:02} UTC", since.date(), since.hour(), since.minute()));
+    let since = owner.since.map(|since| format!("since {}", minute(since)));
     let told: Vec<String> = [process, profile, since].into_iter().flatten().collect();
     let told = if told.is_empty() { String::new() } else { format!(" ({})", told.join(", ")) };
     match owner.silent_for.filter(|silent| *silent >= SILENCE) {
@@ -286,7 +283,7 @@ mod tests {
             ),
             (
                 whole,
-                " (process 7, with the profile in /home/me/darkslide/default, since 2023-11-14 22:13 UTC); wait until it is done",
+                " (process 7, with the profile in /home/me/darkslide/default, since 2023-11-14 22:13); wait until it is done",
             ),
         ] {
             assert_eq!(described(&owner), expected);

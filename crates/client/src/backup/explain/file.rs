@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use darkslide_media::dates::from_micros;
 use darkslide_protocol::FileId;
 
 use super::{Keepers, albums_of, located};
-use crate::backup::rules::explanation::{day, read_back};
+use crate::backup::rules::explanation::read_back;
 use crate::backup::standing::Agent;
 use crate::catalog::{AssetState, Catalog, CatalogError, DamagedFile, FileRow, Fingerprint, Holder, Part};
 use crate::library::folder::fingerprint;
 use crate::library::path_of;
+use crate::local_time::day;
 
 /// The same for a file of the vault, by its number. `None` where the catalog knows none.
 pub async fn explain_file(catalog: &Catalog, file: FileId) -> Result<Option<String>, CatalogError> {
@@ -36,10 +36,10 @@ async fn in_vault(
     let Some(file) = memberships.first().map(|membership| membership.id) else { return Ok(String::new()) };
     let albums = albums_of(catalog, memberships).await?;
     if albums.is_empty() {
-        let day = catalog.deleted_at(file).await?.and_then(from_micros).map(time::OffsetDateTime::date);
-        return Ok(day.map_or_else(
+        let at = catalog.deleted_at(file).await?;
+        return Ok(at.map_or_else(
             || "deleted from the vault".to_owned(),
-            |day| format!("deleted from the vault on {day}"),
+            |at| format!("deleted from the vault on {}", day(at)),
         ));
     }
     let is_damaged = damage.is_some_and(|damage| damage.part == Part::Original);

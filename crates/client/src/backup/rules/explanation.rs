@@ -4,11 +4,11 @@
 
 use std::fmt;
 
-use darkslide_media::dates::from_micros;
 use darkslide_protocol::FileId;
 
 use crate::backup::plan::BACK;
 use crate::library::device::AssetKind;
+use crate::local_time::{day, minute};
 
 /// What can be said of an asset: exactly one of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,10 +131,6 @@ impl Wait {
     }
 }
 
-pub(crate) fn day(at: i64) -> String {
-    from_micros(at).map_or_else(|| "an unknown day".to_owned(), |instant| instant.date().to_string())
-}
-
 /// What a receipt adds to a sentence.
 pub(crate) fn read_back(receipt: Option<i64>) -> String {
     receipt.map_or_else(String::new, |at| format!("; the server read it back whole on {}", day(at)))
@@ -149,14 +145,6 @@ pub(crate) fn blocked_until(until: Option<i64>) -> String {
         ),
         None => "The next backup tries again.".to_owned(),
     }
-}
-
-fn minute(at: i64) -> String {
-    let text = from_micros(at).map(|instant| {
-        let (date, time) = (instant.date(), instant.time());
-        format!("{date} {:02}:{:02} UTC", time.hour(), time.minute())
-    });
-    text.unwrap_or_else(|| "an unknown time".to_owned())
 }
 
 impl fmt::Display for Explanation {
