@@ -17,7 +17,7 @@ mod state;
 pub use app::Ran;
 
 use darkslide_client::backup::rules::conditions::{App, CanRun, Conditions, Grant, Network, Permissions};
-use darkslide_client::catalog::{Catalog, DeviceAlbumKey, Fingerprint};
+use darkslide_client::catalog::{Catalog, DeviceAlbumKey, FileFilter, Fingerprint};
 use darkslide_client::event::Events;
 use darkslide_client::free_up::{FreeUpRule, plan_free_up_library, record_freed};
 use darkslide_client::library::Library;
@@ -86,6 +86,12 @@ impl Phone {
 
     fn key(&self, album: &str) -> DeviceAlbumKey {
         self.library.key(album)
+    }
+
+    /// Contents of the vault that its catalog knows of.
+    pub async fn knows_of(&self) -> BTreeSet<String> {
+        let files = self.catalog.files(&FileFilter::default()).await.unwrap();
+        files.iter().filter_map(|row| Some(row.content_hash?.to_string())).collect()
     }
 
     // The owner.

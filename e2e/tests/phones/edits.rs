@@ -7,7 +7,7 @@ use darkslide_client::versions::list_versions;
 use darkslide_e2e::phone::day::{Day, Told};
 use darkslide_e2e::phone::home::Home;
 use darkslide_e2e::phone::iphone::IPhone;
-use darkslide_e2e::phone::{HOUR, MINUTE, Phone};
+use darkslide_e2e::phone::{DAY, HOUR, MINUTE, Phone};
 use std::collections::BTreeSet;
 
 /// Edits become new versions of the same file, small and large; what each was before can still be had.
@@ -446,5 +446,33 @@ async fn two_phones_edit_one_picture_at_once() {
     home.verify(4).await;
     for phone in [&one, &other.phone] {
         assert_eq!(phone.run(Trigger::Opened).await.report().report.bytes_sent, 0);
+    }
+}
+
+/// Before each push its owner edits it once more, and takes what the push is long enough for: it has waited since its first edit, and has its turn.
+/// Shows E2, E6.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_that_is_edited_before_each_run_has_its_turn() {
+    let home = Home::new().await;
+    let iphone = IPhone::new(&home, "iphone").await;
+    let phone = &iphone.phone;
+    let photo = phone.record(AssetKind::Photo, 1_200_000);
+    phone.run(Trigger::Opened).await.report();
+    let before = home.files().await.remove(0);
+    phone.wait(DAY);
+    phone.run(Trigger::Opened).await.report();
+    // Nine seconds a picture.
+    phone.network(Network::Unmetered, 130_000);
+    let mut pushes = 0;
+    let version =
+        async || home.files().await.into_iter().find(|row| row.id == before.id).unwrap().content_hash;
+    while version().await == before.content_hash {
+        phone.edit(&photo, 1_200_001 + pushes);
+        phone.take(3, 1_200_000);
+        iphone.push().await.unwrap().report();
+        phone.check_explanations(&home).await;
+        phone.wait(HOUR);
+        pushes += 1;
+        assert!(pushes < 24, "it waits behind what is new");
     }
 }

@@ -147,6 +147,33 @@ async fn a_part_that_the_line_does_not_carry_within_the_grant_is_not_begun() {
     assert!(iphone.process().await.unwrap().report().is_complete);
 }
 
+/// A push is spent on sending first: what others did is asked for behind that. Where there is time, it is asked for first.
+/// Shows M7, E6.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_is_spent_on_sending_first() {
+    let home = Home::new().await;
+    let mut iphone = IPhone::new(&home, "iphone").await;
+    let other = Phone::new(&home, "other").await;
+    for is_push in [true, false] {
+        let elsewhere = other.take(1, 10_000).remove(0);
+        other.run(Trigger::Opened).await.report();
+        iphone.phone.take(40, 50_000);
+        iphone.phone.network(Network::Unmetered, 1_000_000);
+        let before = iphone.phone.sent_over(Network::Unmetered);
+        iphone.phone.kill_after(500_000);
+        let ran = if is_push { iphone.push().await.unwrap() } else { iphone.open().await };
+        assert!(matches!(ran, Ran::Killed), "{ran:?}");
+        assert!(iphone.phone.sent_over(Network::Unmetered) >= before + 500_000);
+        let content = other.content_of(&elsewhere);
+        assert_eq!(iphone.phone.knows_of().await.contains(&content), !is_push);
+        iphone.phone.wait(HOUR);
+        // There is time for it behind all that is sent.
+        iphone.push().await.unwrap().report();
+        assert!(iphone.phone.knows_of().await.contains(&content));
+    }
+    assert_eq!(iphone.phone.check_explanations(&home).await, 80);
+}
+
 /// When a grant is nearly over no video begins; it goes on the next time.
 /// Shows M7, E6.
 #[tokio::test(flavor = "multi_thread")]

@@ -247,7 +247,7 @@ async fn world(
             })
             .collect(),
         // What is told of now is recorded before anything is planned.
-        listed: HashMap::new(),
+        waiting: HashMap::new(),
         displaced: catalog.displaced_files(library.id()).await?,
         deleted_contents: catalog.deleted_contents().await?,
         placed,
@@ -307,8 +307,8 @@ impl Hands<'_> {
             let world = world(&run.catalog, library, device, outlook, resumable, self.cache.bytes()).await?;
             let listing = list(&run.catalog, library, thoroughness, world.now).await?;
             run.catalog.record_library(library.id(), &listing.told, world.now, run.now).await?;
-            let listed = run.catalog.listed_unknown(library.id()).await?;
-            let world = World { rate: run.gate.rate(), listed, ..world };
+            let waiting = run.catalog.waiting_assets(library.id()).await?;
+            let world = World { rate: run.gate.rate(), waiting, ..world };
             let assets = self.with_what_is_kept(listing.assets);
             let mut planned = plan(assets, &world);
             rest = planned.rest;

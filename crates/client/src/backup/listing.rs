@@ -88,32 +88,51 @@ mod tests {
         LibraryChanges { changed: changed.to_vec(), gone, is_everything, token: token.as_bytes().to_vec() }
     }
 
-    /// What waits for its turn does so since it was told of for the first time, however often that happens.
+    /// What waits for its turn does so since it was told of for the first time, or edited, however often that happens.
     #[tokio::test]
-    async fn what_no_run_has_dealt_with_is_known_since_it_was_first_told_of() {
+    async fn what_no_run_has_dealt_with_waits_since_it_was_told_of_first() {
         let folder = tempfile::tempdir().unwrap();
         let catalog = Catalog::open(&folder.path().join("catalog.db")).await.unwrap();
-        let assets = ["a", "b", "c"].map(|id| asset(id, AssetKind::Photo, Motion::None));
-        catalog.record_library(b"phone", &told(&assets[..2], &[], true, "1"), 10, 11).await.unwrap();
-        catalog.record_library(b"phone", &told(&assets, &[], true, "2"), 20, 21).await.unwrap();
-        let row = AssetRow {
-            root: b"phone".to_vec(),
-            path: b"b".to_vec(),
-            fingerprint: assets[1].fingerprint,
-            motion: None,
-            album: DeviceAlbumKey { root: b"phone".to_vec(), folder: Vec::new() },
-            content_hash: None,
-            file: None,
-            state: AssetState::NoRoom,
-            reason: None,
-            first_seen: 11,
-            last_seen: 21,
-            failing: None,
+        let tell = async |assets: &[DeviceAsset], now| {
+            catalog.record_library(b"phone", &told(assets, &[], true, "1"), 0, now).await.unwrap();
+            let mut waiting: Vec<_> = catalog.waiting_assets(b"phone").await.unwrap().into_iter().collect();
+            waiting.sort();
+            let text = |(id, since): (AssetId, i64)| format!("{} {since}", String::from_utf8(id.0).unwrap());
+            waiting.into_iter().map(text).collect::<Vec<_>>().join(", ")
         };
-        catalog.put_asset(&row).await.unwrap();
-        let expected = HashMap::from([(AssetId::new("a"), 11), (AssetId::new("c"), 21)]);
-        assert_eq!(catalog.listed_unknown(b"phone").await.unwrap(), expected);
-        assert_eq!(catalog.listed_unknown(b"another").await.unwrap(), HashMap::new());
+        let deal_with = async |asset: &DeviceAsset| {
+            let row = AssetRow {
+                root: b"phone".to_vec(),
+                path: asset.id.0.clone(),
+                fingerprint: asset.fingerprint,
+                motion: None,
+                album: DeviceAlbumKey { root: b"phone".to_vec(), folder: Vec::new() },
+                content_hash: None,
+                file: None,
+                state: AssetState::NoRoom,
+                reason: None,
+                first_seen: 11,
+                last_seen: 21,
+                failing: None,
+            };
+            catalog.put_asset(&row).await.unwrap();
+        };
+        let edited = |asset: &DeviceAsset, modified_ns| DeviceAsset {
+            fingerprint: Fingerprint { modified_ns, ..asset.fingerprint },
+            ..asset.clone()
+        };
+        let [a, b, c] = ["a", "b", "c"].map(|id| asset(id, AssetKind::Photo, Motion::None));
+        assert_eq!(tell(&[a.clone(), b.clone()], 10).await, "a 10, b 10");
+        assert_eq!(tell(&[a.clone(), b.clone(), c.clone()], 20).await, "a 10, b 10, c 20");
+        deal_with(&b).await;
+        assert_eq!(tell(&[edited(&a, 1), b.clone(), c.clone()], 30).await, "a 10, c 20");
+        for (now, edit) in [(40, 1), (50, 2), (60, 2), (70, 3)] {
+            assert_eq!(tell(&[a.clone(), edited(&b, edit), c.clone()], now).await, "a 10, b 40, c 20");
+        }
+        deal_with(&edited(&b, 3)).await;
+        assert_eq!(tell(&[a.clone(), edited(&b, 3), c.clone()], 80).await, "a 10, c 20");
+        assert_eq!(tell(&[a.clone(), edited(&b, 4), c.clone()], 90).await, "a 10, b 90, c 20");
+        assert_eq!(catalog.waiting_assets(b"another").await.unwrap(), HashMap::new());
     }
 
     #[tokio::test]

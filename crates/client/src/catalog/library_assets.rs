@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row as _, SqliteConnection};
+use sqlx::{AssertSqlSafe, FromRow, Row as _, SqliteConnection};
 
 use super::absent;
 use super::assets::{bytes_of_hex, hex};
@@ -117,12 +117,13 @@ impl Catalog {
         Ok(query.bind(library).bind(asset).fetch_optional(&self.pool).await?)
     }
 
-    /// When a library first told of each of its assets that no run has dealt with yet, µs since the epoch.
-    pub async fn listed_unknown(&self, library: &[u8]) -> Result<HashMap<AssetId, i64>, CatalogError> {
-        let text = "SELECT id, first_listed FROM library_assets WHERE library = $1 AND NOT EXISTS (
-                SELECT 1 FROM assets WHERE assets.root = library_assets.library AND assets.path = library_assets.id)";
-        let rows: Vec<(Vec<u8>, i64)> = sqlx::query_as(text).bind(library).fetch_all(&self.pool).await?;
-        Ok(rows.into_iter().map(|(id, listed)| (AssetId(id), listed)).collect())
+    /// Since when each of a library's assets waits that no run has dealt with as it is, µs since the epoch.
+    pub async fn waiting_assets(&self, library: &[u8]) -> Result<HashMap<AssetId, i64>, CatalogError> {
+        let text =
+            format!("SELECT id, waits_since FROM library_assets WHERE library = $1 AND NOT {IS_DEALT_WITH}");
+        let query = sqlx::query_as(AssertSqlSafe(text));
+        let rows: Vec<(Vec<u8>, i64)> = query.bind(library).fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().map(|(id, since)| (AssetId(id), since)).collect())
     }
 
     /// Records what a library told now, µs since the epoch, and what to ask it with the next time. `seen` is the same moment, as the vault
@@ -195,10 +196,17 @@ async fn remove(
 }
 
 const INSERT: &str = "INSERT INTO library_assets (library, id, name, kind, size, modified_ns, version, taken,
-    albums, favourite, in_cloud, motion, motion_until, first_listed) VALUES";
+    albums, favourite, in_cloud, motion, motion_until, first_listed, waits_since) VALUES";
 
-/// Whatever became of it, it was first told of when it was.
+/// Whether a run has dealt with an asset as it was told of last.
+const IS_DEALT_WITH: &str = "EXISTS (SELECT 1 FROM assets
+    WHERE assets.root = library_assets.library AND assets.path = library_assets.id
+      AND assets.size = library_assets.size AND assets.modified_ns = library_assets.modified_ns
+      AND assets.inode = library_assets.version)";
+
+/// Whatever became of it, it was first told of when it was. What waits goes on waiting since then, whatever else becomes of it.
 const OR_UPDATE: &str = "ON CONFLICT (library, id) DO UPDATE SET
+    waits_since = CASE WHEN {IS_DEALT_WITH} THEN excluded.waits_since ELSE waits_since END,
     name = excluded.name, kind = excluded.kind, size = excluded.size, modified_ns = excluded.modified_ns,
     version = excluded.version, taken = excluded.taken, albums = excluded.albums,
     favourite = excluded.favourite, in_cloud = excluded.in_cloud, motion = excluded.motion,
@@ -210,7 +218,8 @@ async fn put(
     assets: &[DeviceAsset],
     seen: i64,
 ) -> Result<(), CatalogError> {
-    let mut query = statement(INSERT, assets.len(), &placeholders(14), OR_UPDATE);
+    let or_update = OR_UPDATE.replace("{IS_DEALT_WITH}", IS_DEALT_WITH);
+    let mut query = statement(INSERT, assets.len(), &placeholders(15), &or_update);
     for asset in assets {
         let folders: Vec<String> = asset.albums.iter().map(|album| hex(&album.folder)).collect();
         let (motion, until) = asset.motion.columns();
@@ -228,6 +237,7 @@ async fn put(
             .bind(asset.locality == Locality::Cloud)
             .bind(motion)
             .bind(until)
+            .bind(seen)
             .bind(seen);
     }
     query.execute(connection).await?;

@@ -95,8 +95,8 @@ pub struct World {
     pub albums: BTreeMap<DeviceAlbumKey, ChosenAlbum>,
     /// What the catalog knows.
     pub known: HashMap<AssetId, Known>,
-    /// When the library first told of what the catalog does not know, µs since the epoch.
-    pub listed: HashMap<AssetId, i64>,
+    /// Since when what no run has dealt with as it is waits for that, µs since the epoch: since the library first told of it, or that it was edited.
+    pub waiting: HashMap<AssetId, i64>,
     /// Files that are no longer what this device has of them: deleted by their owner, or edited elsewhere.
     pub displaced: BTreeSet<FileId>,
     /// Contents of which the vault has no live file because their owner deleted it, and when, µs since the epoch.

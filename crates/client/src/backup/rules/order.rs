@@ -39,16 +39,15 @@ fn is_late_video(asset: &DeviceAsset, world: &World) -> bool {
     world.photos_go_first() && asset.kind == AssetKind::Video
 }
 
-/// Since when it waits for its turn: since the library first told of it, whenever it was taken; of what had a turn, since that, or since it was edited,
-/// if that is not said to be in the future. By the time that it was taken, scans of old pictures that keep coming would always be those that have
-/// waited longest.
+/// Since when it waits for its turn: since the library first told of it as something that had none, whenever it was taken, and however often it was
+/// edited after that; of what had a turn as it is, since that. By the time that it was taken, scans of old pictures that keep coming would always be
+/// those that have waited longest; by the time of its last edit, what is edited before each run would never be.
 fn waits_since(asset: &DeviceAsset, world: &World) -> i64 {
-    let edited = asset.fingerprint.modified_ns / 1000;
-    match world.known.get(&asset.id) {
-        Some(known) if edited <= world.now => known.last_seen.max(edited),
-        Some(known) => known.last_seen,
-        None => world.listed.get(&asset.id).copied().unwrap_or(asset.taken),
-    }
+    let known = world.known.get(&asset.id);
+    let had_a_turn =
+        known.filter(|known| known.fingerprint == asset.fingerprint).map(|known| known.last_seen);
+    let told = || world.waiting.get(&asset.id).copied();
+    had_a_turn.or_else(told).or_else(|| Some(known?.last_seen)).unwrap_or(asset.taken)
 }
 
 /// Since when a video stands behind the photos. What was tried in vain had its turn then.
