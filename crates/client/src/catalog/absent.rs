@@ -159,6 +159,9 @@ pub(super) const UNSETTLED: &str = "SELECT path FROM assets
 mod tests {
     use super::*;
     use crate::catalog::{AssetState, DeviceAlbumKey, Failing};
+    use crate::library::LibraryChanges;
+    use crate::library::device::{AssetId, AssetKind, DeviceAsset, Locality, Motion};
+    use std::collections::BTreeSet;
 
     const ROOT: &[u8] = b"/pictures";
 
@@ -277,6 +280,42 @@ mod tests {
         }
         catalog.put_asset(&known).await.unwrap();
         assert_eq!(are_freed().await, 0);
+    }
+
+    /// Once, for a file that found no room and was gone since nobody was ever told again that the vault is full.
+    #[tokio::test]
+    async fn what_is_gone_lacks_no_room() {
+        let (_folder, catalog) = catalog().await;
+        let lacks = async || catalog.has_assets_without_room().await.unwrap();
+        let (known, paths) = (row("a.jpg", b"a", AssetState::NoRoom, 10), [b"a.jpg".to_vec()]);
+        catalog.put_asset(&known).await.unwrap();
+        assert!(lacks().await);
+        catalog.mark_absent(ROOT, &paths, 20).await.unwrap();
+        assert!(!lacks().await);
+        // What was in the vault before and was gone in between is there again.
+        let paths = [b"b.jpg".to_vec()];
+        catalog.put_asset(&row("b.jpg", b"b", AssetState::BackedUp, 10)).await.unwrap();
+        catalog.mark_absent(ROOT, &paths, 20).await.unwrap();
+        catalog.put_asset(&row("b.jpg", b"c", AssetState::NoRoom, 30)).await.unwrap();
+        assert!(lacks().await);
+        // A library says itself what it has.
+        let told =
+            |changed| LibraryChanges { changed, gone: Vec::new(), is_everything: true, token: Vec::new() };
+        let asset = DeviceAsset {
+            id: AssetId::new("b.jpg"),
+            name: "b.jpg".to_owned(),
+            kind: AssetKind::Photo,
+            fingerprint: known.fingerprint,
+            taken: 0,
+            albums: BTreeSet::new(),
+            favourite: false,
+            locality: Locality::Here,
+            motion: Motion::None,
+        };
+        for (changed, expected) in [(vec![asset.clone()], true), (Vec::new(), false), (vec![asset], true)] {
+            catalog.record_library(ROOT, &told(changed), 40, 40).await.unwrap();
+            assert_eq!(lacks().await, expected);
+        }
     }
 
     #[tokio::test]

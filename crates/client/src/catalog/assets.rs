@@ -335,7 +335,7 @@ impl Catalog {
             .await?)
     }
 
-    /// Whether there are assets for which the vault had no room.
+    /// Whether there are assets for which the vault had no room, and which are still there as far as anybody has looked.
     pub async fn has_assets_without_room(&self) -> Result<bool, CatalogError> {
         Ok(sqlx::query_scalar(HAS_NO_ROOM).fetch_one(&self.pool).await?)
     }
@@ -486,8 +486,12 @@ pub(super) const AT_PATH: &str = "SELECT * FROM (
          UNION ALL SELECT * FROM assets WHERE root = $1 AND motion_path = $2)
      ORDER BY last_seen DESC LIMIT 1";
 
+/// What was in the vault before may have been gone in between, and be there again.
 const HAS_NO_ROOM: &str =
-    "SELECT EXISTS (SELECT 1 FROM assets WHERE state IN ('blocked', 'no_room') AND state = 'no_room')";
+    "SELECT EXISTS (SELECT 1 FROM assets WHERE state IN ('blocked', 'no_room') AND state = 'no_room'
+         AND CASE WHEN EXISTS (SELECT 1 FROM libraries WHERE library = assets.root)
+             THEN EXISTS (SELECT 1 FROM library_assets WHERE library = assets.root AND id = assets.path)
+             ELSE absent_since IS NULL OR vault_content IS NOT NULL END)";
 
 const IN_TROUBLE: &str = "SELECT * FROM assets WHERE state IN ('blocked', 'no_room') ORDER BY root, path";
 
