@@ -1,10 +1,11 @@
 //! Halves of a Live Photo that come, go and get other names, where only their names say that they are one.
 
-use crate::edits::taken;
-use crate::scene::{Scene, clip};
+use crate::edits::{edit, taken};
+use crate::scene::{Scene, clip, clip_of};
 use darkslide_client::backup::explain;
 use darkslide_client::backup::standing::Agent;
 use darkslide_client::trash::trash_files;
+use darkslide_client::versions::list_versions;
 use darkslide_crypto::ContentHash;
 use std::fs;
 
@@ -142,4 +143,34 @@ async fn a_video_that_is_saved_again_after_its_live_photo_was_deleted_is_backed_
         assert_eq!(scene.back_up().await.uploaded, 1, "{is_parted}");
         assert_eq!(scene.vault().await[0].content_hash, Some(ContentHash::of(&clip(2))));
     }
+}
+
+/// Once it became a second Live Photo, unless both halves had Apple's identifier.
+/// Shows E2.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clip_that_is_edited_is_a_version_where_it_was_taken_with_its_still() {
+    // Seconds since 1904 of what the still says: 2019-07-20 16:17:18.
+    const TAKEN: u32 = 3_646_484_238;
+    for (made, files) in [(TAKEN - 2, 1), (TAKEN + 5, 1), (TAKEN + 6, 2), (TAKEN - 86_400, 2), (0, 2)] {
+        let scene = Scene::new().await;
+        scene.write("1.jpg", &taken(18, 1));
+        scene.write("1.mov", &clip_of(TAKEN - 2, 2));
+        assert_eq!(scene.back_up().await.uploaded, 1);
+        let before = scene.vault().await.remove(0);
+        edit(&scene.write("1.mov", &clip_of(made, 3)), 120);
+        assert_eq!(scene.back_up().await.uploaded, 1);
+        let vault = scene.vault().await;
+        assert_eq!(vault.len(), files, "{made}: {vault:?}");
+        let versions = list_versions(&scene.session, &scene.catalog, before.id).await.unwrap();
+        assert_eq!(versions.len(), 2 - files, "{made}");
+        sends_nothing(&scene).await;
+    }
+    // Written a moment later, it may be of the same burst.
+    let scene = Scene::new().await;
+    scene.write("1.jpg", &taken(18, 1));
+    scene.write("1.mov", &clip_of(TAKEN, 2));
+    scene.back_up().await;
+    edit(&scene.write("1.mov", &clip_of(TAKEN, 3)), 2);
+    scene.back_up().await;
+    assert_eq!(scene.vault().await.len(), 2);
 }

@@ -149,13 +149,17 @@ pub(crate) fn picture(seed: u8, length: usize) -> Vec<u8> {
 
 /// A QuickTime film of two seconds, unlike those of any other seed, which says nothing of a picture that it belongs to.
 pub(crate) fn clip(seed: u8) -> Vec<u8> {
+    clip_of(3_600_000_000, seed)
+}
+
+/// One that says that it was made then, in seconds since 1904.
+pub(crate) fn clip_of(made: u32, seed: u8) -> Vec<u8> {
     let boxed = |kind: &[u8; 4], body: &[u8]| {
         let length = u32::try_from(body.len() + 8).unwrap();
         [&length.to_be_bytes(), &kind[..], body].concat()
     };
     // Version and flags, made, modified, units in a second, length; then what every film has alike.
-    let mut header: Vec<u8> =
-        [0_u32, 3_600_000_000, 3_600_000_000, 1000, 2000].map(u32::to_be_bytes).concat();
+    let mut header: Vec<u8> = [0_u32, made, made, 1000, 2000].map(u32::to_be_bytes).concat();
     header.resize(100, 0);
     let media = boxed(b"mdat", &picture(seed, 3000));
     [boxed(b"ftyp", b"qt  \0\0\x02\0qt  "), boxed(b"moov", &boxed(b"mvhd", &header)), media].concat()

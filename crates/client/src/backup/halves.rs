@@ -4,6 +4,7 @@
 //! beside a still that was deleted is looked at by itself.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use darkslide_crypto::ContentHash;
 
@@ -94,7 +95,7 @@ impl Run {
         let came = match self.since {
             Since::Arrival => {
                 let path = place.root.join(place.relative);
-                let looking = tokio::task::spawn_blocking(move || came(&path));
+                let looking = tokio::task::spawn_blocking(move || came(&path, SystemTime::now()));
                 looking.await.expect("looking at a file does not panic")
             }
             Since::Seen | Since::Listing | Since::Had => Came::default(),
@@ -133,7 +134,7 @@ impl Run {
     }
 
     /// The video of a pair as an asset of its own; none where it cannot be looked at now.
-    async fn video_alone(&self, pair: &Asset) -> Option<Asset> {
+    pub(super) async fn video_alone(&self, pair: &Asset) -> Option<Asset> {
         let (place, video) = (pair.motion_catalogued()?, pair.motion.clone()?);
         let (root, relative) = (Arc::from(path_of(&place.root)), path_of(&place.path));
         let (zone, now) = (Arc::clone(&self.settings.zone), self.now);

@@ -3,7 +3,7 @@
 //! A device's library says itself that it is the same asset. In a folder, also in one that is a library, only the place is the same, and
 //! cameras use names again: there a picture counts as edited only if it also says that it was taken at the same moment, and was written a
 //! good while later, and nobody saw the place empty in between; a Live Photo also if it has the still that it had, and a video of the same
-//! identifier was written a good while later. Anything else is a picture of its own. But where the video of a Live Photo comes to its still, or the still to its video, both are as they were: then
+//! identifier, or which says that it was taken with that still, was written a good while later. Anything else is a picture of its own. But where the video of a Live Photo comes to its still, or the still to its video, both are as they were: then
 //! the file that the first one is becomes the Live Photo.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use darkslide_crypto::ContentHash;
 use darkslide_crypto::keys::FileKey;
 use darkslide_crypto::stream::{OVERHEAD, StreamEncryptor, StreamHeader, blob};
-use darkslide_media::dates::DateSource;
+use darkslide_media::dates::{CaptureTime, DateSource};
 use darkslide_media::thumbnail::PLACEHOLDER;
 use darkslide_protocol::file::{File, UpdateRequest};
 use darkslide_protocol::{FileId, Opaque, Version};
@@ -36,6 +36,9 @@ use crate::keys::file_key;
 /// How much later an edit is written than what it was made of. Pictures of one burst say the same second, and take each other's names
 /// when their owner tidies up; they were written within moments.
 const EDIT_DELAY_NS: i64 = 60_000_000_000;
+
+/// How far apart the two halves of a Live Photo say that they were taken, at most, µs: the video begins before the still, and lasts three seconds.
+const TAKEN_TOGETHER: i64 = 5_000_000;
 
 /// A file that is to get new contents.
 pub(super) struct Edited {
@@ -76,14 +79,11 @@ impl Run {
         let memberships = self.catalog.own_memberships(self.session.account, was.file).await?;
         let captured = &asset.probe.captured;
         let later = asset.main.fingerprint.modified_ns.saturating_sub(was.modified_ns);
-        let is_told = !matches!(
-            captured.source,
-            DateSource::FileName | DateSource::ExifModified | DateSource::FileModified
-        );
+        let is_told = is_told(captured);
         let is_edit = is_same_asset
             || is_completed
             || (is_told && later >= EDIT_DELAY_NS)
-            || has_edited_video(asset, &was, job.content());
+            || self.has_edited_video(asset, &was, job.content()).await;
         // The file must still be what this asset was: nobody else's edit is replaced.
         let is_this = |row: &FileRow| {
             (row.taken == captured.micros || is_completed)
@@ -92,6 +92,25 @@ impl Run {
         };
         let before = memberships.into_iter().find(|row| is_edit && is_this(row));
         Ok(before.map(|before| Edited { before, version }))
+    }
+
+    /// Whether it is the Live Photo that it was by its still, and its video was written a good while later. Where only their names make them one, and not
+    /// Apple's identifier, the video must say that it was taken with that still: cameras use names again.
+    async fn has_edited_video(&self, asset: &Asset, was: &InVault, content: ContentHash) -> bool {
+        let (Some(video), Some(before)) = (&asset.motion, was.motion_modified_ns) else { return false };
+        let is_later = video.fingerprint.modified_ns.saturating_sub(before) >= EDIT_DELAY_NS;
+        if !is_later || still_of(&was.content) != still_of(&content) {
+            return false;
+        }
+        if asset.probe.live_identifier.is_some() {
+            return true;
+        }
+        let still = &asset.probe.captured;
+        let alone = self.video_alone(asset).await;
+        alone.map(|video| video.probe.captured).is_some_and(|video| {
+            let apart = video.micros.saturating_sub(still.micros).saturating_abs();
+            is_told(still) && is_told(&video) && apart <= TAKEN_TOGETHER
+        })
     }
 
     /// What was in the vault at this place, or of a Live Photo whose still is new, what its video was.
@@ -279,10 +298,8 @@ impl Run {
     }
 }
 
-/// Whether it is the Live Photo that it was, by Apple's identifier and by its still, and its video was written a good while later.
-fn has_edited_video(asset: &Asset, was: &InVault, content: ContentHash) -> bool {
-    let (Some(video), Some(before)) = (&asset.motion, was.motion_modified_ns) else { return false };
-    asset.probe.live_identifier.is_some()
-        && still_of(&was.content) == still_of(&content)
-        && video.fingerprint.modified_ns.saturating_sub(before) >= EDIT_DELAY_NS
+/// Whether it says itself when it was taken.
+fn is_told(captured: &CaptureTime) -> bool {
+    use DateSource::{ExifModified, FileModified, FileName};
+    !matches!(captured.source, FileName | ExifModified | FileModified)
 }

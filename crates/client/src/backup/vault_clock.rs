@@ -6,6 +6,7 @@
 //! is the earlier moment, so that what was deleted stays deleted. Where the server did not say it, this device's clock is all there is.
 
 use std::ops::RangeInclusive;
+use std::time::SystemTime;
 
 use darkslide_crypto::ContentHash;
 
@@ -79,7 +80,9 @@ impl Run {
             Since::Listing => (self.catalog.first_listed(&root, &path).await?, Came::default()),
             Since::Arrival => {
                 let (path, now) = (place.root.join(place.relative), self.now);
-                let looking = tokio::task::spawn_blocking(move || (arrived(&path, now), came(&path)));
+                let looking = tokio::task::spawn_blocking(move || {
+                    (arrived(&path, now), came(&path, SystemTime::now()))
+                });
                 let (arrived, came) = looking.await.expect("looking at a file does not panic");
                 (arrived.map(|arrived| self.clock.translated(arrived)), came)
             }

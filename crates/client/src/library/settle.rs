@@ -122,12 +122,13 @@ pub(crate) fn arrived(path: &Path, now: i64) -> Option<i64> {
 }
 
 /// Since when a file lies where it does, and since when there is such a file at all. Its first time tells, which nothing moves, where the disk
-/// keeps one; elsewhere the change time.
-pub(crate) fn came(path: &Path) -> Came {
+/// keeps one; elsewhere the change time. What is said to be in the future was written while the clock was wrong, or it is now: that tells nothing.
+pub(crate) fn came(path: &Path, now: SystemTime) -> Came {
     let Ok(metadata) = path.symlink_metadata() else { return Came::default() };
-    let moment = |time| micros_of(time).saturating_add(COARSE);
-    let made = metadata.created().ok().map(moment);
-    Came { here: Some(made.unwrap_or_else(|| moment(changed_on_this_disk(&metadata)))), made }
+    let latest = micros_of(now).saturating_add(COARSE);
+    let moment = |time| Some(micros_of(time)).filter(|at| *at <= latest).map(|at| at.saturating_add(COARSE));
+    let made = metadata.created().ok().and_then(moment);
+    Came { here: made.or_else(|| moment(changed_on_this_disk(&metadata))), made }
 }
 
 #[cfg(test)]
@@ -160,6 +161,16 @@ mod tests {
                 wait(Settling::default(), kind, at(changed), at(now), || Ok::<_, Infallible>(complete));
             assert_eq!(decided, Ok(expected), "{kind:?} changed at {changed}, seen at {now}, {complete}");
         }
+    }
+
+    /// Once, a clock that was set back brought back what was deleted from the vault, if it was moved here.
+    #[test]
+    fn what_was_made_in_the_future_came_nobody_knows_when() {
+        let folder = tempfile::tempdir().unwrap();
+        let (now, day) = (SystemTime::now(), Duration::from_hours(24));
+        let Came { here, .. } = came(folder.path(), now + day);
+        assert!(here.is_some_and(|here| here <= micros_of(now) + COARSE), "{here:?}");
+        assert_eq!(came(folder.path(), now - day), Came::default());
     }
 
     #[test]
