@@ -8,7 +8,7 @@ use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use darkslide_media::file_type::{FileType, HEAD_LEN, NotMedia, classify};
 use darkslide_media::names::{ignored_file, ignored_folder};
@@ -29,10 +29,17 @@ use crate::library::folder::fingerprint;
 use crate::library::selection::Exclusions;
 use crate::library::settle::{self, Settling};
 use crate::library::{ours, path_of, raw, text_of};
+use crate::watch::disks;
 use crate::watch::health::{Health, Offline, examine};
+
+/// How long a network disk may take to answer whoever asks about a file on it.
+const DISK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a file stands. Asks no server: it tells what the last run found, and what will become of the file with the agent as it is.
 pub async fn explain(catalog: &Catalog, asked: &Path, agent: &Agent) -> Result<Standing, CatalogError> {
+    if let Some(path) = on_silent_disk(asked).await {
+        return out_of_sight(catalog, &path).await;
+    }
     let mut keepers = Keepers::read(catalog, agent).await?;
     let Some(path) = located(asked) else {
         return absent(&mut keepers, asked).await;
@@ -78,6 +85,11 @@ pub async fn explain_blocked(
     let mut told = Vec::new();
     for row in catalog.blocked_assets().await? {
         let path = row.whole_path();
+        if on_silent_disk(&path).await.is_some() {
+            let (reason, next) = (Offline::Silent.to_string(), Next::Offline(Offline::Silent.to_string()));
+            told.push((path, Standing::Blocked { at: row.last_seen, reason, until: None, next }));
+            continue;
+        }
         if path.symlink_metadata().is_ok() {
             let next = keepers.next(&path).await?;
             let standing = of_row(catalog, &path, &path_of(&row.path), &row, next).await?;
@@ -85,6 +97,24 @@ pub async fn explain_blocked(
         }
     }
     Ok(told)
+}
+
+/// The whole path of what is on a network disk that does not answer. Links are not followed: whoever does that asks the disk.
+async fn on_silent_disk(asked: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(asked).ok()?;
+    disks::asked().silent_at(&path, DISK_PATIENCE).await.map(|_| path)
+}
+
+/// What is known of a path at which nobody can look.
+async fn out_of_sight(catalog: &Catalog, path: &Path) -> Result<Standing, CatalogError> {
+    let why = Offline::Silent.to_string();
+    let known = known_at(catalog, path).await?.into_iter().filter_map(|(_, row)| row);
+    for row in known.filter(AssetRow::is_backed_up) {
+        if let Some(kept) = kept(catalog, &row).await? {
+            return Ok(Standing::Absent { why: Absence::Offline(why), kept });
+        }
+    }
+    Ok(Standing::Pending { cause: Cause::New, next: Next::Offline(why) })
 }
 
 /// For each root that a path lies under, the path below it, and what is known of that.

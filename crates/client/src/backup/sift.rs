@@ -12,7 +12,7 @@ use super::portions::{Portion, Portions};
 use super::settled::Settled;
 use crate::catalog::SettledRow;
 use crate::event::{Event, Events};
-use crate::library::selection::Selection;
+use crate::library::selection::{Exclusions, Selection};
 use crate::library::{AlbumRule, Found, PassedOver, folder, path_of};
 
 /// Often enough to see it move.
@@ -70,6 +70,8 @@ pub(super) fn walk(
 pub(super) struct Sift {
     pub(super) root: PathBuf,
     pub(super) rule: AlbumRule,
+    /// Also what is not asked for, since it does not answer.
+    pub(super) exclude: Exclusions,
     pub(super) displaced: BTreeSet<FileId>,
     /// What the catalog knows to be settled.
     pub(super) settled: mpsc::Receiver<Vec<SettledRow>>,
@@ -88,11 +90,12 @@ pub(super) struct Sift {
 impl Sift {
     /// Takes all that the walk finds; says how many files of it are settled.
     pub(super) fn take_all(self) -> u64 {
-        let Self { root, rule, displaced, settled: mut pages, mut met, rest, gone, is_all, portion } = self;
+        let Self { root, rule, exclude, displaced, settled: mut pages, mut met, rest, gone, is_all, portion } =
+            self;
         let place = root.clone();
         let mut settled = Settled::new(std::iter::from_fn(|| pages.blocking_recv()), root, rule, displaced);
         let tell_gone = |paths: Vec<Vec<u8>>| {
-            let gone_ones = gone_of(&place, paths);
+            let gone_ones = gone_of(&place, &exclude, paths);
             if is_all && !gone_ones.is_empty() {
                 drop(gone.blocking_send(gone_ones));
             }
@@ -132,9 +135,13 @@ impl Sift {
     }
 }
 
-/// Those of some paths below a root at which nothing lies. What a walk does not come to may be there all the same. Blocks.
-pub(super) fn gone_of(root: &Path, mut paths: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
-    paths.retain(|path| is_gone(&root.join(path_of(path))));
+/// Those of some paths below a root at which nothing lies. What a walk does not come to may be there all the same, and what is on a disk that does not
+/// answer is not asked for. Blocks.
+pub(super) fn gone_of(root: &Path, exclude: &Exclusions, mut paths: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    paths.retain(|path| {
+        let path = root.join(path_of(path));
+        !exclude.is_silent(&path) && is_gone(&path)
+    });
     paths
 }
 

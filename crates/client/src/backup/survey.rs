@@ -24,7 +24,7 @@ use super::sift::{self, Sift, Walked, gone_of};
 use super::to_read::FilesToRead;
 use crate::catalog::{AssetRow, Catalog, CatalogError, SettledRow};
 use crate::event::Events;
-use crate::library::selection::{Reach, Scope, Selection};
+use crate::library::selection::{Exclusions, Reach, Scope, Selection};
 use crate::library::{Found, PassedOver, folder, ours, path_of, raw};
 
 /// Settled assets that are read from the catalog at once.
@@ -126,6 +126,7 @@ async fn look(
         let sift = Sift {
             root: planner.survey.root.clone(),
             rule: settings.albums.clone(),
+            exclude: settings.selection.exclude.clone(),
             displaced: displaced.clone(),
             settled,
             met,
@@ -148,7 +149,8 @@ async fn look(
         planned?;
         marked?;
         if has_rows && !is_single {
-            mark_unsettled(catalog, &planner.survey.root, (folder, reach)).await?;
+            mark_unsettled(catalog, &planner.survey.root, &settings.selection.exclude, (folder, reach))
+                .await?;
         }
         planner.survey.unchanged += unchanged;
         let Walked { passed_over, seen: seen_so_far } = walked;
@@ -189,6 +191,7 @@ async fn mark_all(
 async fn mark_unsettled(
     catalog: &Catalog,
     root: &Path,
+    exclude: &Exclusions,
     (folder, reach): (&Path, Reach),
 ) -> Result<(), CatalogError> {
     let (place, mut after) = (raw(root), Vec::new());
@@ -196,8 +199,8 @@ async fn mark_unsettled(
         let paths = catalog.unsettled_paths(&place, (folder, reach), &after, PAGE).await?;
         let Some(last) = paths.last() else { return Ok(()) };
         after.clone_from(last);
-        let root = root.to_owned();
-        let looking = tokio::task::spawn_blocking(move || gone_of(&root, paths));
+        let (root, exclude) = (root.to_owned(), exclude.clone());
+        let looking = tokio::task::spawn_blocking(move || gone_of(&root, &exclude, paths));
         let gone = looking.await.expect("looking at files does not panic");
         if !gone.is_empty() {
             catalog.mark_absent(&place, &gone, here_now()).await?;

@@ -14,6 +14,7 @@ use walkdir::{DirEntry, WalkDir};
 use super::selection::{Exclusions, Reach, Selection};
 use super::{Found, PassReason, PassedOver, Scan, ours};
 use crate::catalog::Fingerprint;
+use crate::watch::health::Offline;
 
 /// The root that is walked when this path is given: absolute, links resolved. That of a single file is its folder.
 pub fn root_of(path: &Path) -> io::Result<PathBuf> {
@@ -98,7 +99,11 @@ fn is_walked(root: &Path, folder: &Path, exclude: &Exclusions) -> bool {
         };
         !is_ignored && !is_gone() && ours::data_folder(&root.join(above)).is_none()
     };
-    !exclude.is_own(&root.join(folder)) && exclude.matching(folder).is_none() && above.into_iter().all(enters)
+    let whole = root.join(folder);
+    !exclude.is_silent(&whole)
+        && !exclude.is_own(&whole)
+        && exclude.matching(folder).is_none()
+        && above.into_iter().all(enters)
 }
 
 fn walk_from(
@@ -147,6 +152,9 @@ fn admit(root: &Path, entry: DirEntry, exclude: &Exclusions) -> Result<DirEntry,
     let pattern = if exclude.patterns().is_empty() { None } else { exclude.matching(relative()) };
     let reason = match pattern {
         _ if exclude.is_own(entry.path()) => PassReason::Own,
+        _ if exclude.is_silent(entry.path()) => {
+            PassReason::Unreadable(io::Error::new(io::ErrorKind::TimedOut, Offline::Silent))
+        }
         Some(pattern) => PassReason::Excluded(pattern.to_owned()),
         None => return Ok(entry),
     };

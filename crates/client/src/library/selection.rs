@@ -68,6 +68,7 @@ pub struct Exclusions {
     patterns: Vec<String>,
     set: RegexSet,
     own: Vec<PathBuf>,
+    silent: Vec<PathBuf>,
 }
 
 /// A pattern that is none.
@@ -101,7 +102,7 @@ impl Exclusions {
             set.push(classes.put_into(glob.regex().replace("[^/]", "(?u:[^/])")));
         }
         let set = RegexSet::new(set).map_err(|error| not_a_pattern("", error.to_string()))?;
-        Ok(Self { patterns: patterns.to_vec(), set, own: Vec::new() })
+        Ok(Self { patterns: patterns.to_vec(), set, own: Vec::new(), silent: Vec::new() })
     }
 
     /// The same, and whatever lies in these folders of ours: whole paths, links resolved.
@@ -117,6 +118,16 @@ impl Exclusions {
     /// Whether this whole path is one of them, or lies in one.
     pub fn is_own(&self, path: &Path) -> bool {
         self.own.iter().any(|own| path.starts_with(own))
+    }
+
+    /// The same, and whatever lies on these disks, which do not answer: whole paths.
+    pub fn and_silent(self, silent: Vec<PathBuf>) -> Self {
+        Self { silent, ..self }
+    }
+
+    /// Whether this whole path is on a disk that does not answer: nobody can say what is there.
+    pub fn is_silent(&self, path: &Path) -> bool {
+        self.silent.iter().any(|disk| path.starts_with(disk))
     }
 
     /// The patterns as they were given.

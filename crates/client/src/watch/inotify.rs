@@ -284,7 +284,8 @@ mod tests {
 
     fn watches(root: &Path, removals: Removals) -> Watches {
         let exclude = Exclusions::parse(&["drafts".to_owned()]).unwrap().and_own(vec![root.join("ours")]);
-        Watches::begin(Arc::new(Ground { root: root.to_owned(), removals, exclude })).unwrap()
+        let apart = vec![root.join("nas")];
+        Watches::begin(Arc::new(Ground { root: root.to_owned(), removals, exclude, apart })).unwrap()
     }
 
     /// Takes all that the system has to tell by now.
@@ -314,7 +315,7 @@ mod tests {
     fn folders_that_are_looked_into_are_watched_and_no_others() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
-        for inside in ["a/deep", "drafts/deep", "ours", ".hidden", "server/objects"] {
+        for inside in ["a/deep", "drafts/deep", "ours", "nas/deep", ".hidden", "server/objects"] {
             fs::create_dir_all(root.join(inside)).unwrap();
         }
         fs::write(root.join("server/darkslide.db"), b"x").unwrap();

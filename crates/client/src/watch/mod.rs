@@ -5,6 +5,7 @@
 //! that is gone is *offline*, never *empty*.
 
 pub mod dirty;
+pub mod disks;
 pub mod file_system;
 pub mod health;
 #[cfg(target_os = "linux")]

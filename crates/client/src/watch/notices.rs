@@ -27,16 +27,24 @@ pub(super) struct Ground {
     pub(super) removals: Removals,
     /// What its owner excluded, and folders of ours, which may lie in it.
     pub(super) exclude: Exclusions,
+    /// Network disks that are mounted in it. They are looked at every now and then, and not watched: one that does not answer would keep whoever
+    /// begins that.
+    pub(super) apart: Vec<PathBuf>,
 }
 
 impl Ground {
     /// Whether nothing that happens at this path is to be looked at. `relative` is the same path under the root.
     fn is_quiet(&self, path: &Path, relative: &Path) -> bool {
         let mut folders = relative.ancestors().skip(1).filter_map(Path::file_name);
-        self.exclude.is_own(path)
+        self.is_apart(path)
             || ours::own_file(path).is_some()
             || self.exclude.matching(relative).is_some()
             || (self.removals == Removals::AreNothing && folders.any(|name| ignored_folder(name).is_some()))
+    }
+
+    /// Whether it lies in a folder of ours, or on a disk that is not watched.
+    fn is_apart(&self, path: &Path) -> bool {
+        self.exclude.is_own(path) || self.apart.iter().any(|disk| path.starts_with(disk))
     }
 
     /// Whether nothing is looked at in this folder below the root, by its name alone.
@@ -48,7 +56,7 @@ impl Ground {
     #[cfg(target_os = "linux")]
     pub(super) fn enters(&self, folder: &Path) -> bool {
         let Ok(relative) = folder.strip_prefix(&self.root) else { return false };
-        if self.exclude.is_own(folder) || self.exclude.matching(relative).is_some() {
+        if self.is_apart(folder) || self.exclude.matching(relative).is_some() {
             return false;
         }
         let is_ignored = || relative.file_name().is_some_and(|name| ignored_folder(name).is_some());
@@ -120,7 +128,7 @@ mod tests {
 
     fn ground(removals: Removals) -> Ground {
         let exclude = Exclusions::parse(&["*.raw".to_owned()]).unwrap().and_own(vec!["/r/ours".into()]);
-        Ground { root: "/r".into(), removals, exclude }
+        Ground { root: "/r".into(), removals, exclude, apart: vec!["/r/nas".into()] }
     }
 
     #[test]
@@ -147,6 +155,7 @@ mod tests {
             (EventKind::Create(CreateKind::File), "/elsewhere/1.jpg", Dirty::default()),
             (EventKind::Create(CreateKind::File), "/r/ours/catalog.sqlite-wal", Dirty::default()),
             (EventKind::Create(CreateKind::Folder), "/r/ours", Dirty::default()),
+            (EventKind::Create(CreateKind::File), "/r/nas/1.jpg", Dirty::default()),
             (EventKind::Create(CreateKind::File), "/r/data/darkslide.db-wal", Dirty::default()),
             (EventKind::Create(CreateKind::File), "/r/ours too/1.jpg", itself("ours too")),
             (EventKind::Create(CreateKind::File), "/r/.cache/deep/1.jpg", Dirty::default()),

@@ -29,6 +29,14 @@ struct Seen {
     mounts: Vec<MountPoint>,
 }
 
+impl Seen {
+    /// Network disks are not touched: one that does not answer keeps whoever does that. That one is gone is seen in the list.
+    #[cfg(target_os = "linux")]
+    fn mounts_of_this_machine(&self) -> impl Iterator<Item = &MountPoint> {
+        self.mounts.iter().filter(|mount| untold_kind(&mount.kind).is_none())
+    }
+}
+
 impl Root {
     /// As it is now. Asks the file system, and so may take as long as a disk takes to answer.
     pub(super) fn look(path: &Path) -> Self {
@@ -36,19 +44,21 @@ impl Root {
         Self {
             path: path.to_owned(),
             #[cfg(target_os = "linux")]
-            ends: ends::Ends::watch(path, seen.iter().flat_map(|seen| &seen.mounts)),
+            ends: ends::Ends::watch(path, seen.iter().flat_map(Seen::mounts_of_this_machine)),
             seen,
         }
     }
 
-    /// A place below it where a disk is mounted whose changes are not told, and what that disk is. Those that `is_left_out` are not looked at.
-    pub(super) fn untold_below(
-        &self,
-        is_left_out: impl Fn(&Path) -> bool,
-    ) -> Option<(PathBuf, &'static str)> {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The places below it where disks are mounted whose changes are not told, and what these disks are. Those that `is_left_out` are not looked at.
+    pub(super) fn untold_below(&self, is_left_out: impl Fn(&Path) -> bool) -> Vec<(PathBuf, &'static str)> {
         let mounts = self.seen.iter().flat_map(|seen| &seen.mounts);
-        let mut below = mounts.filter(|mount| mount.path != self.path && !is_left_out(&mount.path));
-        below.find_map(|mount| Some((mount.path.clone(), untold_kind(&mount.kind)?)))
+        let below = mounts.filter(|mount| mount.path != self.path && !is_left_out(&mount.path));
+        below.filter_map(|mount| Some((mount.path.clone(), untold_kind(&mount.kind)?))).collect()
     }
 
     /// Whether the disk that it is on was unmounted since, as far as the system has told.
@@ -210,10 +220,16 @@ mod tests {
         ];
         let place = (1, 1);
         let root = Root { seen: Some(Seen { place, mounts }), ..Root::look(Path::new("/r")) };
-        assert_eq!(root.untold_below(|_| false), Some(("/r/nas".into(), "NFS")));
-        assert_eq!(root.untold_below(|path| path.ends_with("nas")), Some(("/r/there".into(), "FUSE")));
-        assert_eq!(root.untold_below(|_| true), None);
-        assert_eq!(Root::look(Path::new("/nowhere/at/all")).untold_below(|_| false), None);
+        let (nas, there) = (("/r/nas".into(), "NFS"), ("/r/there".into(), "FUSE"));
+        assert_eq!(root.untold_below(|_| false), [nas, there.clone()]);
+        assert_eq!(root.untold_below(|path| path.ends_with("nas")), [there]);
+        assert_eq!(root.untold_below(|_| true), []);
+        assert_eq!(Root::look(Path::new("/nowhere/at/all")).untold_below(|_| false), []);
+        let untouched: Vec<_> = root.seen.iter().flat_map(Seen::mounts_of_this_machine).collect();
+        assert_eq!(
+            untouched.iter().map(|mount| mount.path.as_path()).collect::<Vec<_>>(),
+            [Path::new("/r/card")]
+        );
     }
 
     #[test]

@@ -109,12 +109,12 @@ impl Watcher {
         }
         // Before the watch begins: what takes the root's place in between is seen.
         let root = Arc::new(Root::look(path));
-        let ground = Ground { root: path.to_owned(), removals, exclude };
+        let mut ground = Ground { root: path.to_owned(), removals, exclude, apart: Vec::new() };
         // What is told of the rest is heard all the same.
-        let how = match root.untold_below(|mounted| ground.leaves_out(mounted)) {
-            Some((path, name)) => How::Polled(Why::Mounted { path, name }),
-            None => How::Told,
-        };
+        let untold = root.untold_below(|mounted| ground.leaves_out(mounted));
+        let mounted = untold.first().cloned().map(|(path, name)| Why::Mounted { path, name });
+        let how = mounted.map_or(How::Told, How::Polled);
+        ground.apart = untold.into_iter().map(|(path, _)| path).collect();
         match listen(ground, Arc::clone(&shared), news) {
             Ok(notices) => Self { shared, _notices: Some(notices), root: Some(root), how },
             Err(why) => polled(why),
