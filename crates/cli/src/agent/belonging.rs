@@ -1,11 +1,20 @@
 //! Whose catalog the agent has: logins may give the profile to another account, or the same account another server, while it works.
 
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use darkslide_client::profile::ProfileConfig;
 
 use super::Agent;
+
+/// How often an agent begins anew at most: on a disk that gives the catalog another number each time it would do nothing else.
+const ANEW_EVERY: Duration = Duration::from_secs(5);
+
+/// When an agent begins anew that last did so then, if it ever did.
+pub(super) fn anew_at(last: Option<Instant>, now: Instant) -> Instant {
+    last.map_or(now, |last| now.max(last + ANEW_EVERY))
+}
 
 /// The profile has another catalog than the one that was opened.
 #[derive(Clone, Copy, Debug)]
@@ -43,5 +52,21 @@ impl Agent {
         }
         self.owner = Some(config.clone());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_begins_anew_at_once_and_not_all_the_time() {
+        let last = Instant::now();
+        let seconds = Duration::from_secs;
+        assert_eq!(anew_at(None, last), last);
+        for (passed, waits) in [(0, 5), (1, 4), (5, 0), (6, 0)] {
+            let now = last + seconds(passed);
+            assert_eq!(anew_at(Some(last), now), now + seconds(waits), "{passed}");
+        }
     }
 }

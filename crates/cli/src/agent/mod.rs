@@ -56,12 +56,12 @@ use crate::pace::Pace;
 use crate::profile::{self, own_folders};
 use alone::be_alone;
 use attempt::Attempt;
-use belonging::Anew;
+use belonging::{Anew, anew_at};
 use control::{Command, Door};
 use log::{Log, moment};
 use notices::Notices;
 use pause::Pause;
-use room::{Room, Waited, in_the_way};
+use room::{Room, Waited, in_the_way, rest};
 use schedule::{Schedule, Step, Timing};
 use signals::Signals;
 use status::{AgentStatus, Done, Problem, RunStatus, State, Unreadable};
@@ -113,12 +113,19 @@ pub(crate) async fn run(
     let profile = profile::open(general)?;
     let mut room = Room::of(&profile, output);
     let pause = Pause::of(&profile);
+    let mut began_anew: Option<Instant> = None;
     loop {
         let (profile, pause) = (profile.clone(), pause.clone());
         let ended = attend(output, general, profile, pause, settings, sync_root.clone()).await;
         let Err(error) = &ended else { return ended };
         if error.is::<Anew>() {
-            continue;
+            let now = Instant::now();
+            let until = anew_at(began_anew, now);
+            began_anew = Some(until);
+            match rest(until).await? {
+                Waited::NotWanted => return Ok(()),
+                Waited::ForIt | Waited::NotAtAll => continue,
+            }
         }
         match room.wait(error.as_ref()).await? {
             Waited::ForIt => {}

@@ -49,18 +49,23 @@ impl<'a> Room<'a> {
         if self.waited.is_none_or(|waited| now.duration_since(waited) > NEWS) {
             Log::open(self.profile.folder(), self.output.quiet).write(&moment(), &what);
         }
-        let mut signals = Signals::listen()?;
-        service::tell_ready();
-        let mut alive = service::watchdog();
-        let waited = loop {
-            tokio::select! {
-                () = signals.next() => break Waited::NotWanted,
-                () = alive.tick() => {}
-                () = tokio::time::sleep_until((now + EVERY).into()) => break Waited::ForIt,
-            }
-        };
+        let waited = rest(now + EVERY).await?;
         self.waited = Some(Instant::now());
         Ok(waited)
+    }
+}
+
+/// Waits until then, unless somebody wants the agent to end.
+pub(super) async fn rest(until: Instant) -> Result<Waited> {
+    let mut signals = Signals::listen()?;
+    service::tell_ready();
+    let mut alive = service::watchdog();
+    loop {
+        tokio::select! {
+            () = signals.next() => return Ok(Waited::NotWanted),
+            () = alive.tick() => {}
+            () = tokio::time::sleep_until(until.into()) => return Ok(Waited::ForIt),
+        }
     }
 }
 
