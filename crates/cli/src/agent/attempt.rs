@@ -11,12 +11,18 @@ use darkslide_client::event::Events;
 use darkslide_client::library::selection::Exclusions;
 use darkslide_client::session::Session;
 use darkslide_client::watch::health::{Examined, Health, Offline, examine};
-use darkslide_client::watch::{How, Removals, Root, Watcher, Why};
+use darkslide_client::watch::{How, Removals, Root, Watcher, Why, disks};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// How long a disk may take to answer: those that sleep need some seconds to wake up.
 const DISK_PATIENCE: Duration = Duration::from_secs(30);
+
+/// The same for disks of other machines that are mounted in a folder: what is on one that is late is looked at with the next run.
+const MOUNT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often network disks are asked while a run reads from them.
+const ASK_DISKS_EVERY: Duration = Duration::from_mins(1);
 
 /// How an attempt ended.
 #[derive(Debug)]
@@ -96,11 +102,17 @@ fn is_refused(how: &How) -> bool {
 /// Whether something else lies there than what is watched. A disk that does not answer says nothing.
 pub(super) async fn is_replaced(root: Option<Arc<Root>>) -> bool {
     let Some(root) = root else { return false };
+    if !disks::asked().answers(root.path(), DISK_PATIENCE).await {
+        return false;
+    }
     let looking = tokio::task::spawn_blocking(move || root.is_replaced());
     matches!(tokio::time::timeout(DISK_PATIENCE, looking).await, Ok(Ok(true)))
 }
 
 async fn health(catalog: &Catalog, folder: &WatchFolderRow) -> Result<Health, CatalogError> {
+    if !disks::asked().answers(&folder.path, DISK_PATIENCE).await {
+        return Ok(Health::Offline(Offline::Silent));
+    }
     let examined = tokio::time::timeout(DISK_PATIENCE, examine(catalog, folder)).await;
     let Ok(examined) = examined else { return Ok(Health::Offline(Offline::Silent)) };
     let Examined { health, is_away } = examined?;
@@ -110,7 +122,8 @@ async fn health(catalog: &Catalog, folder: &WatchFolderRow) -> Result<Health, Ca
     Ok(health)
 }
 
-/// Backs part of a folder up, if it is there.
+/// Backs part of a folder up, if it is there: all but what is on network disks in it that do not answer. If one falls silent meanwhile, the run ends as if
+/// it was killed: nobody knows how long it would wait for that.
 pub(super) async fn run(
     session: Arc<Session>,
     catalog: Catalog,
@@ -124,7 +137,23 @@ pub(super) async fn run(
         Ok(Health::Offline(why)) => return Attempt::Offline(why),
         Err(error) => return failed(&error, &catalog),
     }
-    match backup::backup(session, catalog.clone(), &[folder.path], &settings, &events, &stop).await {
+    let (path, mut settings) = (folder.path, settings);
+    let silent = disks::asked().silent_below(&path, MOUNT_PATIENCE).await;
+    settings.selection.exclude = settings.selection.exclude.and_silent(silent.clone());
+    let roots = [path.clone()];
+    let backing_up = Box::pin(backup::backup(session, catalog.clone(), &roots, &settings, &events, &stop));
+    let ended = tokio::select! {
+        ended = backing_up => ended,
+        disk = disks::asked().falls_silent(&path, &silent, ASK_DISKS_EVERY, DISK_PATIENCE) => {
+            let silent = Offline::Silent;
+            return if path.starts_with(&disk) {
+                Attempt::Offline(silent)
+            } else {
+                Attempt::Failed(format!("{}: {silent}", disk.display()))
+            };
+        }
+    };
+    match ended {
         Ok(report) => Attempt::Ran(Box::new(report)),
         Err(BackupError::Root { source, .. }) => Attempt::Offline(Offline::Unusable(source.to_string())),
         Err(BackupError::Vault(VaultError::Catalog(

@@ -146,12 +146,12 @@ fn variables(general: &General) -> Result<Vec<(String, String)>> {
 }
 
 async fn status(output: Output, profile: &Profile) -> Result<Ending> {
-    let agent = Line::status_of(profile.folder()).await?;
+    let mut agent = Line::status_of(profile.folder()).await?;
     let name = profile.name().clone();
     let service = tokio::task::spawn_blocking(move || service::state(&name)).await?;
     let catalog = profile.catalog().await?;
     let (set_back, sync_folders) = (recent_set_back(&catalog).await?, show::told(&catalog).await?);
-    let left = Left::of(&catalog, agent.as_ref(), None).await?;
+    let left = Left::of(&catalog, agent.as_mut(), None).await?;
     let answer = Answer { service, agent, set_back, left, sync_folders };
     output.answer(&answer, describe)?;
     let needs_somebody = answer.sync_folders.iter().any(show::Told::needs_somebody);
@@ -168,9 +168,9 @@ async fn follow(output: Output, profile: &Profile) -> Result<Ending> {
     let catalog = profile.catalog().await?;
     let mut screen = Screen::new();
     // It ends when the agent does.
-    while let Ok(agent) = line.news().await {
+    while let Ok(mut agent) = line.news().await {
         let (set_back, sync_folders) = (recent_set_back(&catalog).await?, show::told(&catalog).await?);
-        let left = Left::of(&catalog, Some(&agent), None).await?;
+        let left = Left::of(&catalog, Some(&mut agent), None).await?;
         let answer = Answer { service: service.clone(), agent: Some(agent), set_back, left, sync_folders };
         if output.json {
             output.line(&answer)?;

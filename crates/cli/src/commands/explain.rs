@@ -9,7 +9,7 @@ use crate::profile;
 use anyhow::Result;
 use darkslide_client::FileId;
 use darkslide_client::backup::explain::{explain, explain_file};
-use darkslide_client::backup::standing::{Agent, Standing};
+use darkslide_client::backup::standing::{Agent, Next, Standing};
 use darkslide_client::catalog::Catalog;
 use darkslide_client::library::PassReason;
 use darkslide_client::library::selection::Exclusions;
@@ -47,7 +47,7 @@ pub(crate) async fn run(output: Output, general: &General, arguments: Explain) -
     let mut answers = Vec::with_capacity(arguments.paths.len());
     let mut all_there = true;
     for path in arguments.paths {
-        let number = path.to_str().filter(|_| !path.exists()).and_then(|text| text.parse().ok());
+        let number = path.to_str().and_then(|text| text.parse().ok()).filter(|_| !path.exists());
         let of_file = match number {
             Some(number) => explain_file(&catalog, FileId(number)).await?,
             None => None,
@@ -56,7 +56,10 @@ pub(crate) async fn run(output: Output, general: &General, arguments: Explain) -
             Some(told) => told,
             None => {
                 let standing = match explain(&catalog, &path, &agent).await? {
-                    Standing::Pending { .. } if is_own(&path) => {
+                    // What does not answer is asked no more.
+                    Standing::Pending { ref next, .. }
+                        if !matches!(next, Next::Offline(_)) && is_own(&path) =>
+                    {
                         Standing::LeftAlone(PassReason::Own.to_string())
                     }
                     standing => standing,

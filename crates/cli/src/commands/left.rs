@@ -10,12 +10,17 @@ use darkslide_client::backup::standing::Standing;
 use darkslide_client::backup::{Named, fitting};
 use darkslide_client::catalog::{Catalog, DamagedFile, Part};
 use darkslide_client::session::AccountSummary;
+use darkslide_client::watch::disks;
 use serde::Serialize;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::time::Duration;
 
 /// Files that are named of those of which the same is said: `--json` names them all.
 const NAMED_MAX: usize = 3;
+
+/// How long a network disk may take to answer.
+const DISK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is left.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -47,12 +52,17 @@ pub(crate) struct WithoutRoom {
 }
 
 impl Left {
-    /// Looks at each of them. `account` says how much room there is, where the server said so.
+    /// Looks at each of them, and takes from what the agent cannot look into what is gone. `account` says how much room there is, where the server
+    /// said so.
     pub(crate) async fn of(
         catalog: &Catalog,
-        agent: Option<&AgentStatus>,
+        mut agent: Option<&mut AgentStatus>,
         account: Option<&AccountSummary>,
     ) -> Result<Self> {
+        if let Some(agent) = agent.as_deref_mut() {
+            forget_gone(agent).await;
+        }
+        let agent = agent.as_deref();
         let watched = catalog.watch_folders().await?.into_iter().filter(|row| row.paused).count();
         let synced = catalog.sync_folders().await?.into_iter().filter(|row| row.paused).count();
         let (damaged, paused_folders) = (catalog.damaged_files().await?, (watched + synced) as u64);
@@ -74,7 +84,7 @@ impl Left {
             left.without_room.fit_now = fitting(account.quota_bytes, account.used_bytes, without_room);
         }
         let unreadable = agent.iter().flat_map(|agent| &agent.folders).flat_map(|one| &one.unreadable);
-        for Unreadable { path, reason } in unreadable.filter(|unreadable| !is_gone(&unreadable.path)) {
+        for Unreadable { path, reason } in unreadable {
             left.unreadable += 1;
             let reason = format!("what lies there is not backed up: {reason}");
             left.blocked_files.push(Named { path: path.clone(), reason });
@@ -142,6 +152,16 @@ impl Left {
     }
 }
 
+/// Takes what is gone from what an agent cannot look into. What is on a disk that does not answer is not looked at.
+async fn forget_gone(agent: &mut AgentStatus) {
+    for folder in &mut agent.folders {
+        for one in std::mem::take(&mut folder.unreadable) {
+            let is_silent = disks::asked().silent_at(Path::new(&one.path), DISK_PATIENCE).await.is_some();
+            folder.unreadable.extend(Some(one).filter(|one| is_silent || !is_gone(&one.path)));
+        }
+    }
+}
+
 /// Whether nothing is at a path any more, which is text: what of it is not UTF-8 is replaced, and nothing is known of that.
 fn is_gone(path: &str) -> bool {
     let why = Path::new(path).symlink_metadata().err().map(|error| error.kind());
@@ -165,14 +185,16 @@ mod tests {
         let unreadable =
             |path: &Path| Unreadable { path: path.display().to_string(), reason: "why".to_owned() };
         let unreadable = vec![unreadable(&closed), unreadable(&folder.path().join("caf\u{fffd}"))];
-        let agent = AgentStatus {
+        let mut agent = AgentStatus {
             folders: vec![FolderStatus { unreadable, ..FolderStatus::default() }],
             ..AgentStatus::default()
         };
-        let left = async || Left::of(&catalog, Some(&agent), None).await.unwrap().unreadable;
-        assert_eq!(left().await, 2);
+        let left =
+            async |agent: &mut AgentStatus| Left::of(&catalog, Some(agent), None).await.unwrap().unreadable;
+        assert_eq!(left(&mut agent).await, 2);
         std::fs::remove_dir(&closed).unwrap();
-        assert_eq!(left().await, 1, "what cannot be named may be there");
+        assert_eq!(left(&mut agent).await, 1, "what cannot be named may be there");
+        assert_eq!(agent.folders[0].unreadable.len(), 1, "nor is it told with --json");
     }
 
     #[test]

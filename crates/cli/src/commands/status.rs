@@ -108,13 +108,13 @@ async fn gather(
     session: &Session,
     catalog: &Catalog,
     asked: Option<Asked>,
-    agent: Option<AgentStatus>,
+    mut agent: Option<AgentStatus>,
 ) -> Result<Status> {
     let counts = catalog.asset_counts().await?;
     let of =
         |state: AssetState| counts.iter().find(|(other, _)| *other == state).map_or(0, |(_, count)| *count);
     let left =
-        Left::of(catalog, agent.as_ref(), asked.as_ref().and_then(|asked| asked.as_ref().ok())).await?;
+        Left::of(catalog, agent.as_mut(), asked.as_ref().and_then(|asked| asked.as_ref().ok())).await?;
     let folders = match &agent {
         Some(agent) => agent.folders.clone(),
         None => unattended(catalog).await?,

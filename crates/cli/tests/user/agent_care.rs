@@ -227,6 +227,7 @@ fn an_agent_that_hangs_keeps_nobody_from_the_catalog() {
     assert!(explained.status.success(), "{told}");
     assert!(told.contains("Backed up on 20") && told.contains("does not answer"), "{told}");
     let status = machine.run(&["status", "--json"]);
+    assert_eq!(status.status.code(), Some(1), "whoever asks in a script hears of it");
     let status: Value = serde_json::from_slice(&status.stdout).unwrap();
     assert!(status["agentProblem"].as_str().unwrap().contains("does not answer"), "{status}");
     assert_eq!(status["backedUp"], 3, "{status}");

@@ -192,3 +192,45 @@ fn a_folder_that_may_not_be_entered_keeps_no_other_from_being_watched() {
     may_enter(&closed, 0o000);
     may_enter(&excluded, 0o755);
 }
+
+/// Once, the agent waited for it, and backed nothing up any more.
+/// Shows E5, E12.
+#[test]
+fn a_network_disk_that_does_not_answer_keeps_nothing_else_waiting() {
+    let machine = Machine::new();
+    let folder = machine.pictures();
+    let _server = machine.with_account();
+    let (nas, other) = (folder.join("nas"), machine.path("other"));
+    let Some(silent) = Disk::silent(&nas) else { return };
+    write(&other.join("b.jpg"), &picture(20));
+    for folder in [&folder, &other] {
+        machine.says(&["watch", "add", folder.to_str().unwrap()]);
+    }
+    let agent = Agent::start(&machine, &[]);
+    let is_told = |status: &Value| {
+        let unreadable = &status["folders"][0]["unreadable"][0];
+        unreadable["path"] == nas.to_str().unwrap()
+            && unreadable["reason"].to_string().contains("does not answer")
+    };
+    agent.until("all else is safe", |status| {
+        status["state"] == "idle" && status["done"]["uploaded"] == 4 && is_told(status)
+    });
+    write(&folder.join("new.jpg"), &picture(21));
+    agent.until("what comes is told", |status| status["done"]["uploaded"] == 5);
+    let explained = machine.says(&[
+        "explain",
+        nas.join("a.jpg").to_str().unwrap(),
+        folder.join("new.jpg").to_str().unwrap(),
+    ]);
+    assert!(explained.contains("Waiting: its folder is offline: its disk does not answer"), "{explained}");
+    assert!(explained.contains("Backed up on 20"), "{explained}");
+    let status = machine.json(&["status"]);
+    assert_eq!((&status["unreadable"], &status["backedUp"]), (&1.into(), &5.into()), "{status}");
+    drop(silent);
+    write(&nas.join("a.jpg"), &picture(22));
+    machine.says(&["agent", "scan"]);
+    agent.until("it is seen that it is gone", |status| {
+        status["done"]["uploaded"] == 6
+            && status["folders"][0]["unreadable"].as_array().is_none_or(Vec::is_empty)
+    });
+}

@@ -17,6 +17,8 @@ mod corpus;
 mod crash;
 mod machine;
 #[cfg(target_os = "linux")]
+mod memory;
+#[cfg(target_os = "linux")]
 mod names;
 #[cfg(target_os = "linux")]
 mod notices;

@@ -203,34 +203,45 @@ fn what_comes_into_the_folder_is_flushed_before_it_has_its_name_and_so_is_that()
 }
 
 /// A disk that is mounted until this is dropped.
-pub(crate) struct Disk(PathBuf);
+pub(crate) struct Disk(PathBuf, Option<fs::File>);
 
 impl Disk {
     /// A small and empty one. `None` where nobody may mount.
     pub(crate) fn mount(at: &Path) -> Option<Self> {
-        Self::by(&["-t", "tmpfs", "-o", "size=4m", "tmpfs"].map(Path::new), at)
+        Self::by(&["-t", "tmpfs", "-o", "size=4m", "tmpfs"].map(Path::new), at, None)
+    }
+
+    /// A network disk that does not answer: whoever asks it anything waits until this is dropped. `None` where nobody may mount.
+    pub(crate) fn silent(at: &Path) -> Option<Self> {
+        let options = "fd=0,rootmode=40000,user_id=0,group_id=0,allow_other";
+        let words = ["-i", "-t", "fuse", "-o", options, "silent"].map(Path::new);
+        // Who would answer has it, and does not.
+        Self::by(&words, at, fs::File::options().read(true).write(true).open("/dev/fuse").ok())
     }
 
     /// A folder at a second place. `None` where nobody may mount.
     fn bind(folder: &Path, at: &Path) -> Option<Self> {
-        Self::by(&[Path::new("--bind"), folder], at)
+        Self::by(&[Path::new("--bind"), folder], at, None)
     }
 
     #[expect(clippy::print_stderr, reason = "what is not tested must be seen")]
-    fn by(words: &[&Path], at: &Path) -> Option<Self> {
+    fn by(words: &[&Path], at: &Path, behind: Option<fs::File>) -> Option<Self> {
         fs::create_dir_all(at).unwrap();
-        let mounted = Command::new("mount").args(words).arg(at).output();
+        let input = behind.as_ref().map_or(Stdio::null(), |file| file.try_clone().unwrap().into());
+        let mounted = Command::new("mount").args(words).arg(at).stdin(input).output();
         if !mounted.is_ok_and(|output| output.status.success()) {
             assert!(std::env::var_os("CI").is_none(), "CI may mount, and must");
             eprintln!("no right to mount: what is told of a disk of its own was NOT tested");
             return None;
         }
-        Some(Self(at.to_owned()))
+        Some(Self(at.to_owned(), behind))
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
+        // Whoever waits for an answer waits no longer.
+        drop(self.1.take());
         let _gone_with_the_namespace = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
