@@ -181,7 +181,8 @@ async fn what_is_trashed_elsewhere_while_others_are_brought_leaves_the_folder_be
         scene.trash_elsewhere("a.jpg").await;
     };
     let passing = async { tokio::join!(tablet.pass_with(&session, &settings), others).0 };
-    let first = tokio::time::timeout(PATIENCE, passing).await.expect("it does not wait for them").unwrap();
+    let first =
+        tokio::time::timeout(PATIENCE, Box::pin(passing)).await.expect("it does not wait for them").unwrap();
     assert_eq!((first.materialised, first.failed_count, first.has_more), (0, 0, true), "{first:?}");
     assert_eq!(scene.tree("Tablet"), tree_of([("a.jpg", 1), ("b.jpg", 2)]), "nothing is left behind");
     let second = tablet.pass_with(&scene.session, &settings).await.unwrap();
