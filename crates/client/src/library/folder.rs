@@ -4,12 +4,13 @@
 //! file or folder that it may not read: that is reported, and the walk goes on.
 
 use std::cmp::Ordering;
-use std::fs::Metadata;
+use std::ffi::OsString;
+use std::fs::{DirEntry, FileType, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::vec;
 
 use darkslide_media::names::{ignored_file, ignored_folder};
-use walkdir::{DirEntry, WalkDir};
 
 use super::selection::{Exclusions, Reach, Selection};
 use super::{Found, PassReason, PassedOver, Scan, ours};
@@ -114,59 +115,94 @@ fn walk_from(
     each: &mut impl FnMut(Met<'_>),
     passed: &mut Vec<PassedOver>,
 ) {
-    let depth = match reach {
-        Reach::Itself => 1,
-        Reach::Below => usize::MAX,
-    };
-    let start = root.join(folder);
-    let walk = WalkDir::new(&start).follow_links(false).max_depth(depth);
-    let mut walk = walk.sort_by(by_bytes_of_paths).into_iter();
-    // What goes wrong in the middle of a folder's list comes right behind the folder, and without a path.
-    let mut listed = start;
-    while let Some(entry) = walk.next() {
-        if let Some(folder) = entry.as_ref().ok().filter(|entry| entry.file_type().is_dir()) {
-            folder.path().clone_into(&mut listed);
-        }
-        let seen = entry.map_err(|error| unreadable(&listed, error));
+    let start = List::of(root.join(folder));
+    each(Met::Folder(&start.folder));
+    let mut open = vec![start];
+    while let Some(list) = open.last_mut() {
+        let Some(entry) = list.entries.next() else {
+            open.pop();
+            continue;
+        };
+        // What goes wrong in the middle of a folder's list comes right behind the folder.
+        let seen = entry
+            .map(|Named { name, kind }| Entry { path: list.folder.join(name), kind })
+            .map_err(|error| unreadable(&list.folder, error));
         match seen.and_then(|entry| admit(root, entry, exclude)).and_then(look_at) {
-            Ok(Seen::Root | Seen::Folder) => each(Met::Folder(&listed)),
+            Ok(Seen::Folder(path)) if reach == Reach::Below => {
+                let list = List::of(path);
+                each(Met::Folder(&list.folder));
+                open.push(list);
+            }
+            Ok(Seen::Folder(path)) => each(Met::Folder(&path)),
             Ok(Seen::File(path, metadata)) => {
                 let path = path.strip_prefix(root).expect("the walk stays under its root").to_owned();
                 each(Met::File(path, &metadata));
             }
-            Err((passed_over, descend)) => {
-                // What is not entered because of the depth cannot be left again.
-                if descend == Descend::No && reach == Reach::Below {
-                    walk.skip_current_dir();
-                }
-                passed.push(passed_over);
-            }
+            Err(passed_over) => passed.push(passed_over),
         }
     }
 }
 
-/// Stops at what is ours, and at what its owner excluded.
-fn admit(root: &Path, entry: DirEntry, exclude: &Exclusions) -> Result<DirEntry, (PassedOver, Descend)> {
-    let relative = || entry.path().strip_prefix(root).unwrap_or(entry.path());
+/// What a folder has, in the order of the paths' bytes, as its list said it. No folder is opened before it is known that it is to be entered: a disk
+/// that does not answer would keep whoever does that.
+struct List {
+    folder: PathBuf,
+    entries: vec::IntoIter<io::Result<Named>>,
+}
+
+/// What the list of a folder says of one thing in it.
+struct Named {
+    name: OsString,
+    kind: FileType,
+}
+
+/// The same, with where it is.
+struct Entry {
+    path: PathBuf,
+    kind: FileType,
+}
+
+impl List {
+    fn of(folder: PathBuf) -> Self {
+        let named = |entry: DirEntry| Ok(Named { kind: entry.file_type()?, name: entry.file_name() });
+        let mut entries: Vec<io::Result<Named>> = match folder.read_dir() {
+            Ok(list) => list.map(|one| one.and_then(named)).collect(),
+            Err(error) => vec![Err(error)],
+        };
+        entries.sort_by(|one, other| match (one, other) {
+            (Ok(one), Ok(other)) => by_bytes_of_paths(one, other),
+            (one, other) => one.is_ok().cmp(&other.is_ok()),
+        });
+        Self { folder, entries: entries.into_iter() }
+    }
+}
+
+/// Stops at what is ours, at what does not answer, and at what its owner excluded.
+fn admit(root: &Path, entry: Entry, exclude: &Exclusions) -> Result<Entry, PassedOver> {
+    let relative = || entry.path.strip_prefix(root).unwrap_or(&entry.path);
     // Most often there are none, and no path is taken apart.
     let pattern = if exclude.patterns().is_empty() { None } else { exclude.matching(relative()) };
     let reason = match pattern {
-        _ if exclude.is_own(entry.path()) => PassReason::Own,
-        _ if exclude.is_silent(entry.path()) => {
+        _ if exclude.is_own(&entry.path) => PassReason::Own,
+        _ if exclude.is_silent(&entry.path) => {
             PassReason::Unreadable(io::Error::new(io::ErrorKind::TimedOut, Offline::Silent))
         }
         Some(pattern) => PassReason::Excluded(pattern.to_owned()),
         None => return Ok(entry),
     };
-    let descend = if entry.file_type().is_dir() { Descend::No } else { Descend::NotApplicable };
-    Err((PassedOver { path: entry.path().to_owned(), reason }, descend))
+    Err(PassedOver { path: entry.path, reason })
 }
 
 /// What is in a folder follows its name and a separator, so that is how folders are compared.
-fn by_bytes_of_paths(one: &DirEntry, other: &DirEntry) -> Ordering {
-    let separator = |entry: &DirEntry| entry.file_type().is_dir().then_some(std::path::MAIN_SEPARATOR as u8);
-    let (name, other_name) = (one.file_name().as_encoded_bytes(), other.file_name().as_encoded_bytes());
-    name.iter().copied().chain(separator(one)).cmp(other_name.iter().copied().chain(separator(other)))
+fn by_bytes_of_paths(one: &Named, other: &Named) -> Ordering {
+    let separator = |named: &Named| named.kind.is_dir().then_some(std::path::MAIN_SEPARATOR as u8);
+    let (name, other_name) = (one.name.as_encoded_bytes(), other.name.as_encoded_bytes());
+    let common = name.len().min(other_name.len());
+    let ((start, rest), (other_start, other_rest)) = (name.split_at(common), other_name.split_at(common));
+    start.cmp(other_start).then_with(|| {
+        let rest = rest.iter().copied().chain(separator(one));
+        rest.cmp(other_rest.iter().copied().chain(separator(other)))
+    })
 }
 
 fn walk_single(
@@ -190,54 +226,36 @@ fn walk_single(
 }
 
 enum Seen {
-    Root,
-    Folder,
+    Folder(PathBuf),
     File(PathBuf, Metadata),
 }
 
-/// Whether the walk must be told not to enter what was just passed over.
-#[derive(PartialEq, Eq)]
-enum Descend {
-    No,
-    NotApplicable,
-}
-
-fn look_at(entry: DirEntry) -> Result<Seen, (PassedOver, Descend)> {
-    let kind = entry.file_type();
-    let pass = |reason, descend| Err((PassedOver { path: entry.path().to_owned(), reason }, descend));
-    if entry.depth() == 0 {
-        return Ok(Seen::Root);
-    }
-    if kind.is_symlink() {
-        return pass(PassReason::Link, Descend::NotApplicable);
-    }
-    if kind.is_dir() {
-        return match ignored_folder(entry.file_name()) {
-            Some(ignored) => pass(PassReason::Ignored(ignored), Descend::No),
-            None if is_lost_and_found(entry.path()) => pass(PassReason::LostAndFound, Descend::No),
-            None => match ours::data_folder(entry.path()) {
-                Some(ours) => pass(ours, Descend::No),
-                None => Ok(Seen::Folder),
+fn look_at(Entry { path, kind }: Entry) -> Result<Seen, PassedOver> {
+    let name = path.file_name().unwrap_or_default();
+    let reason = if kind.is_symlink() {
+        PassReason::Link
+    } else if kind.is_dir() {
+        match ignored_folder(name) {
+            Some(ignored) => PassReason::Ignored(ignored),
+            None if is_lost_and_found(&path) => PassReason::LostAndFound,
+            None => match ours::data_folder(&path) {
+                Some(ours) => ours,
+                None => return Ok(Seen::Folder(path)),
             },
-        };
-    }
-    if !kind.is_file() {
-        return pass(PassReason::NotAFile, Descend::NotApplicable);
-    }
-    if let Some(ours) = ours::own_file(entry.path()) {
-        return pass(ours, Descend::NotApplicable);
-    }
-    if let Some(ignored) = ignored_file(entry.file_name()) {
-        return pass(PassReason::Ignored(ignored), Descend::NotApplicable);
-    }
-    match entry.metadata() {
-        Ok(metadata) => Ok(Seen::File(entry.into_path(), metadata)),
-        Err(error) => {
-            let text = error.to_string();
-            let error = error.into_io_error().unwrap_or_else(|| io::Error::other(text));
-            pass(PassReason::Unreadable(error), Descend::NotApplicable)
         }
-    }
+    } else if !kind.is_file() {
+        PassReason::NotAFile
+    } else if let Some(ours) = ours::own_file(&path) {
+        ours
+    } else if let Some(ignored) = ignored_file(name) {
+        PassReason::Ignored(ignored)
+    } else {
+        match path.symlink_metadata() {
+            Ok(metadata) => return Ok(Seen::File(path, metadata)),
+            Err(error) => PassReason::Unreadable(error),
+        }
+    };
+    Err(PassedOver { path, reason })
 }
 
 /// Whether a folder is the one at the root of a disk where a check of it puts what it finds: of that name, the system's, and closed to everybody else.
@@ -261,12 +279,8 @@ pub(crate) fn is_lost_and_found(_folder: &Path) -> bool {
     false
 }
 
-fn unreadable(listed: &Path, error: walkdir::Error) -> (PassedOver, Descend) {
-    let path = error.path().unwrap_or(listed).to_owned();
-    // The path is told beside the reason, not once more in it.
-    let text = error.to_string();
-    let error = error.into_io_error().unwrap_or_else(|| io::Error::other(text));
-    (PassedOver { path, reason: PassReason::Unreadable(error) }, Descend::NotApplicable)
+fn unreadable(listed: &Path, error: io::Error) -> PassedOver {
+    PassedOver { path: listed.to_owned(), reason: PassReason::Unreadable(error) }
 }
 
 /// The fingerprint of a file that was just looked at.
