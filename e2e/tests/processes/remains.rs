@@ -47,7 +47,9 @@ async fn compare(server: &ServerProcess) {
     let stored: BTreeSet<String> = files_below(&server.data_dir().join("objects"));
     assert_eq!(stored.difference(&named).collect::<Vec<_>>(), Vec::<&String>::new(), "orphans on disk");
     assert_eq!(named.difference(&stored).collect::<Vec<_>>(), Vec::<&String>::new(), "rows without bytes");
-    let incoming = files_below(&server.data_dir().join("incoming"));
+    let mut incoming = files_below(&server.data_dir().join("incoming"));
+    // Of a server that was killed as it claimed its folder: an hour later the next one removes it.
+    incoming.remove("new-lock");
     assert_eq!(incoming, BTreeSet::new(), "half-written files");
     let uploads = files_below(&server.data_dir().join("uploads"));
     assert_eq!(uploads, BTreeSet::new(), "half-sent uploads");
