@@ -2,7 +2,7 @@
 //! none.
 //!
 //! The quota is asked when an upload begins and when its object is committed. What is let in here is as long as what it replaces, and its
-//! object is marked, so that it becomes that or nothing ([`only_mends`](super::batch::KnownObject::only_mends)): no account comes to
+//! object is marked, so that it becomes that or nothing (`only_mends` in `batch`): no account comes to
 //! more than its quota by it. Nothing is written here.
 
 use super::{Store, StoreError};
