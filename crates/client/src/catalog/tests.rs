@@ -526,6 +526,9 @@ async fn what_is_looked_for_is_found_through_an_index() {
     let stills_of = format!("{}(?, ?)", assets::STILLS_OF);
     for (text, index) in [
         (albums::NAMED, "collections_by_name (owner=? AND name=?)"),
+        (thumbnails::MEMBERSHIPS_OF_DUE, "thumbnails_due USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        (thumbnails::MEMBERSHIPS_OF_DUE, "files_by_file (file=?)"),
+        (thumbnails::MEMBERSHIPS_OF_DUE, "collections USING INTEGER PRIMARY KEY (rowid=?)"),
         (files::WITH_CONTENT, "files_by_content"),
         (absent::FIRST_SEEN, "assets_by_content"),
         (in_vault::BEFORE_MOVE, "assets_by_content"),

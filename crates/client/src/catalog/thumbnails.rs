@@ -51,6 +51,14 @@ pub struct SentThumbnail {
 
 const DUE: &str = "SELECT * FROM thumbnails_due WHERE number > $1 ORDER BY number LIMIT $2";
 
+/// From what is due to its files, and to their albums: in no other order, for there may be thousands of albums and a million files.
+pub(super) const MEMBERSHIPS_OF_DUE: &str = "SELECT files.* FROM thumbnails_due
+     CROSS JOIN files ON files.file = thumbnails_due.file
+     CROSS JOIN collections ON collections.id = files.collection
+     WHERE thumbnails_due.number > $1 AND thumbnails_due.number <= $2
+       AND files.owner = $3 AND collections.owner = $3 AND files.deleted = 0 AND collections.deleted = 0
+     ORDER BY files.collection";
+
 impl FromRow<'_, SqliteRow> for DueRow {
     fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
         Ok(Self {
@@ -81,18 +89,12 @@ impl Catalog {
         let mut look = self.pool.begin().await?;
         let rows: Vec<DueRow> = sqlx::query_as(DUE).bind(after).bind(limit).fetch_all(&mut *look).await?;
         let Some(until) = rows.last().map(|row| row.number) else { return Ok(Vec::new()) };
-        let memberships: Vec<FileRow> = sqlx::query_as(
-            "SELECT files.* FROM thumbnails_due JOIN files ON files.file = thumbnails_due.file
-             JOIN collections ON collections.id = files.collection
-             WHERE thumbnails_due.number > $1 AND thumbnails_due.number <= $2
-               AND files.owner = $3 AND collections.owner = $3 AND files.deleted = 0 AND collections.deleted = 0
-             ORDER BY files.collection",
-        )
-        .bind(after)
-        .bind(until)
-        .bind(owner.0)
-        .fetch_all(&mut *look)
-        .await?;
+        let memberships: Vec<FileRow> = sqlx::query_as(MEMBERSHIPS_OF_DUE)
+            .bind(after)
+            .bind(until)
+            .bind(owner.0)
+            .fetch_all(&mut *look)
+            .await?;
         let assets: Vec<AssetRow> = sqlx::query_as(
             "SELECT assets.* FROM thumbnails_due
              JOIN assets ON assets.root = thumbnails_due.root AND assets.path = thumbnails_due.path

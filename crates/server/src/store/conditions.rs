@@ -184,19 +184,25 @@ pub(super) async fn file_versions(
 ) -> Result<BTreeMap<FileId, Version>, ChangeError> {
     let mut versions = BTreeMap::new();
     for chunk in files.chunks(LIST_MAX) {
-        let text = format!(
-            "SELECT memberships.file_id, {FILE_VERSION}
-             FROM memberships JOIN collections ON collections.id = memberships.collection_id
-             JOIN files ON files.id = memberships.file_id AND files.owner_id = collections.owner_id
-             WHERE memberships.file_id IN ({}) GROUP BY memberships.file_id",
-            list(1, chunk.len())
-        );
+        let text = file_versions_text(chunk.len());
         let query = chunk.iter().fold(statement(text), |query, file| query.bind(file.0));
         for row in query.fetch_all(&mut **tx).await? {
             versions.insert(FileId(row.try_get(0)?), Version(row.try_get(1)?));
         }
     }
     Ok(versions)
+}
+
+/// The statement that reads the versions of so many files. In it, as wherever the collections of files are joined, a `+` keeps their owner from
+/// being what they are looked up by: he may have thousands.
+pub(super) fn file_versions_text(files: usize) -> String {
+    format!(
+        "SELECT memberships.file_id, {FILE_VERSION}
+         FROM memberships JOIN collections ON collections.id = memberships.collection_id
+         JOIN files ON files.id = memberships.file_id AND files.owner_id = +collections.owner_id
+         WHERE memberships.file_id IN ({}) GROUP BY memberships.file_id",
+        list(1, files)
+    )
 }
 
 /// A file's version, of its memberships joined with those of their collections that are its owner's.

@@ -101,14 +101,7 @@ impl Store {
 
     /// One of the live memberships of the account's own file in its own collections, the earliest; `None` when it has none.
     pub async fn any_membership(&self, account: AccountId, file: FileId) -> Result<Option<File>, StoreError> {
-        let text = format!(
-            "SELECT {FILE_COLUMNS} FROM memberships
-             JOIN files ON files.id = memberships.file_id
-             JOIN collections ON collections.id = memberships.collection_id
-             WHERE memberships.file_id = $1 AND memberships.is_deleted = 0 AND files.owner_id = $2
-               AND collections.owner_id = $2
-             ORDER BY memberships.added_at, memberships.collection_id LIMIT 1"
-        );
+        let text = any_membership_text();
         let row = statement(text).bind(file.0).bind(account.0).fetch_optional(self.reader()).await?;
         row.map(|row| file_of(&row, account)).transpose()
     }
@@ -221,6 +214,17 @@ fn seen_by(account: &str) -> String {
         "(collections.owner_id = {account} OR EXISTS
             (SELECT 1 FROM shares WHERE shares.collection_id = collections.id
                AND shares.account_id = {account} AND shares.is_deleted = 0))"
+    )
+}
+
+pub(super) fn any_membership_text() -> String {
+    format!(
+        "SELECT {FILE_COLUMNS} FROM memberships
+         JOIN files ON files.id = memberships.file_id
+         JOIN collections ON collections.id = memberships.collection_id
+         WHERE memberships.file_id = $1 AND memberships.is_deleted = 0 AND files.owner_id = $2
+           AND +collections.owner_id = $2
+         ORDER BY memberships.added_at, memberships.collection_id LIMIT 1"
     )
 }
 

@@ -28,20 +28,7 @@ impl Store {
         let asked: HashSet<&str> = tags.iter().map(ContentTag::as_str).collect();
         let mut snapshot = self.begin_snapshot().await?;
         for chunk in tags.chunks(LIST_MAX) {
-            // One row of text: handing over a row of its own for each tag costs more than finding it.
-            let text = format!(
-                "SELECT string_agg(line, ',') FROM (
-                     SELECT files.content_tag || ' ' || files.id || ' ' || files.is_purged || ' ' || files.version
-                            || ' ' || coalesce(trash.is_restored, -1) || ' ' || coalesce(trash.created_at, -1)
-                            || ' ' || coalesce(trash.version, -1) || ' ' ||
-                            coalesce((SELECT {FILE_VERSION} FROM memberships
-                                      JOIN collections ON collections.id = memberships.collection_id
-                                      WHERE memberships.file_id = files.id
-                                        AND collections.owner_id = files.owner_id), -1) AS line
-                     FROM files LEFT JOIN trash ON trash.file_id = files.id
-                     WHERE files.owner_id = $1 AND substr(files.content_tag, 1, {TAG_START}) IN ({})) AS lines",
-                list(2, chunk.len())
-            );
+            let text = look_up_text(chunk.len());
             let query = long_statement(self.engine(), text, chunk.len() == LIST_MAX).bind(account.0);
             let query = chunk.iter().fold(query, |query, tag| query.bind(tag_start(tag.as_str()).to_owned()));
             let lines: Option<String> = query.fetch_one(&mut *snapshot).await?.try_get(0)?;
@@ -55,6 +42,24 @@ impl Store {
         snapshot.commit().await?;
         Ok(best.into_values().collect())
     }
+}
+
+/// The statement that finds what there is of so many tags. It gives one row of text: handing over a row of its own for each tag costs more
+/// than finding it.
+fn look_up_text(tags: usize) -> String {
+    format!(
+        "SELECT string_agg(line, ',') FROM (
+             SELECT files.content_tag || ' ' || files.id || ' ' || files.is_purged || ' ' || files.version
+                    || ' ' || coalesce(trash.is_restored, -1) || ' ' || coalesce(trash.created_at, -1)
+                    || ' ' || coalesce(trash.version, -1) || ' ' ||
+                    coalesce((SELECT {FILE_VERSION} FROM memberships
+                              JOIN collections ON collections.id = memberships.collection_id
+                              WHERE memberships.file_id = files.id
+                                AND +collections.owner_id = files.owner_id), -1) AS line
+             FROM files LEFT JOIN trash ON trash.file_id = files.id
+             WHERE files.owner_id = $1 AND substr(files.content_tag, 1, {TAG_START}) IN ({})) AS lines",
+        list(2, tags)
+    )
 }
 
 /// How many letters of a tag the index has: 48 bits of it.
@@ -119,4 +124,26 @@ pub(super) async fn yield_tags(tx: &mut Tx, restored: &[FileId]) -> Result<(), C
         query.execute(&mut **tx).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::conditions::file_versions_text;
+    use super::super::files::any_membership_text;
+    use super::*;
+
+    /// An account that mirrors its folders has thousands of collections.
+    #[tokio::test]
+    async fn a_file_is_found_without_looking_through_all_collections_of_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&Store::sqlite_url(&folder.path().join("db"))).await.unwrap();
+        for text in [look_up_text(2), file_versions_text(3), any_membership_text()] {
+            let plan = statement(format!("EXPLAIN QUERY PLAN {text}"));
+            let plan = plan.bind(1_i64).bind("two").bind("three").fetch_all(store.reader()).await.unwrap();
+            let plan: Vec<String> = plan.iter().map(|row| row.try_get("detail").unwrap()).collect();
+            let of = |table: &str| plan.iter().find(|step| step.contains(table)).unwrap().as_str();
+            assert!(of(" collections ").ends_with("(id=?)"), "{plan:?} of {text}");
+            assert!(of(" memberships ").ends_with("memberships_by_file (file_id=?)"), "{plan:?} of {text}");
+        }
+    }
 }
