@@ -5,7 +5,8 @@
 //! fraction of their size where that is enough. A picture that would need more than [`MAX_DECODED_LEN`] bytes is
 //! refused with [`ThumbnailError::TooLarge`] before it is decoded. HEIC, AVIF, raw pictures and video are not decoded
 //! here: whoever has a decoder for them hands its pixels to [`from_rgb`]; the small JPEG that a camera put inside is
-//! used where there is one. Colour profiles are not applied.
+//! used where there is one. Colour profiles are not applied. Colours have half the resolution of brightness (4:2:0), as
+//! cameras write them.
 
 mod placeholder;
 
@@ -13,9 +14,9 @@ use std::error::Error;
 use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 
 use fast_image_resize::{ResizeOptions, Resizer};
-use image::codecs::jpeg::JpegEncoder;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage, imageops};
+use jpeg_encoder::{ColorType, Encoder};
 
 use crate::file_type::Format;
 
@@ -248,10 +249,12 @@ fn flattened(image: &DynamicImage) -> RgbImage {
 }
 
 fn encode(image: &RgbImage) -> Result<Thumbnail, ThumbnailError> {
+    let [width, height] = [image.width(), image.height()].map(u16::try_from);
+    let (width, height) = (width.map_err(damaged)?, height.map_err(damaged)?);
     let mut jpeg = Vec::new();
     for quality in QUALITIES {
         jpeg.clear();
-        JpegEncoder::new_with_quality(&mut jpeg, quality).encode_image(image).map_err(damaged)?;
+        Encoder::new(&mut jpeg, quality).encode(image, width, height, ColorType::Rgb).map_err(damaged)?;
         if jpeg.len() <= TARGET_LEN {
             break;
         }

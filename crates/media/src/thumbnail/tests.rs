@@ -110,7 +110,7 @@ fn noise_is_lowered_in_quality() {
         image::Rgb([a, b, c])
     });
     let mut best = Vec::new();
-    JpegEncoder::new_with_quality(&mut best, 70).encode_image(&noise).unwrap();
+    Encoder::new(&mut best, 70).encode(&noise, 720, 720, ColorType::Rgb).unwrap();
     let thumbnail = from_rgb(noise.into_raw(), 720, 720, 1).unwrap();
     assert!(thumbnail.jpeg.len() < best.len());
 }
