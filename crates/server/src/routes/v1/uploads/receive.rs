@@ -308,9 +308,6 @@ impl<'s> Inflow<'s> {
 
     fn keep(&mut self, kept: Result<ApiResult<Kept>, JoinError>) -> ApiResult<()> {
         let Kept { offset, expires_at } = kept.map_err(|_| ObjectError::Stopping)??;
-        if let Some(growing) = &mut self.growing {
-            growing.is_flushed();
-        }
         metrics::counter!("darkslide_blob_bytes_received_total").increment(offset - self.recorded);
         (self.recorded, self.recorded_at, self.expires_at) = (offset, Instant::now(), expires_at);
         Ok(())
@@ -352,8 +349,11 @@ impl<'s> Inflow<'s> {
         let counts = !announced || (met && matches!(ending, Ending::Whole));
         let recorded = if counts { self.record().await } else { Ok(()) };
         let growing = self.growing.take();
-        if let Some(growing) = growing.as_ref().filter(|growing| growing.offset() == self.recorded) {
-            *turn.running = Some(growing.running());
+        match &growing {
+            // Whoever comes next reads what is recorded: the sector that it ends in was written again, and may be damaged.
+            Some(growing) if growing.is_doubtful() => *turn.running = None,
+            Some(growing) if growing.offset() == self.recorded => *turn.running = Some(growing.running()),
+            _ => {}
         }
         match ending {
             Ending::Whole if !counts => Err(mismatch()),
