@@ -36,7 +36,7 @@ pub mod header {
     pub const UPLOAD_EXPIRES: &str = "upload-expires";
     /// What the body must hash to: `<algorithm> <base64>`.
     pub const UPLOAD_CHECKSUM: &str = "upload-checksum";
-    /// What the client tells of the upload; accepted and forgotten.
+    /// What the client tells of the upload, and is told again.
     pub const UPLOAD_METADATA: &str = "upload-metadata";
     /// Lengths that are told later; refused.
     pub const UPLOAD_DEFER_LENGTH: &str = "upload-defer-length";

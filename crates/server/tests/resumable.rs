@@ -48,6 +48,7 @@ async fn an_upload_in_pieces_becomes_an_object_that_can_be_committed() {
     let told: Vec<String> =
         (0..metadata.len()).filter_map(|i| metadata.try_get::<String, _>(i).ok()).collect();
     assert!(told.len() > 2 && told.iter().all(|text| !text.contains("c2VjcmV0")), "{told:?}");
+    assert_eq!(tus.head(&url).await.header("upload-metadata"), "filename c2VjcmV0LmpwZw==");
     // The end again, as after an answer that was lost; and the beginning again, which is refused.
     let again = tus.append(&url, bytes.len(), &[]).await;
     assert_eq!((again.status.as_u16(), again.header("upload-offset")), (204, "3000000"));
@@ -57,7 +58,8 @@ async fn an_upload_in_pieces_becomes_an_object_that_can_be_committed() {
     let file = vault.post("/files", commit_body(album, (&key, bytes.len()), (&thumbnail, 100))).await.ok();
     assert_eq!(vault.download(file["id"].as_i64().unwrap()).await, bytes);
     // Termination comes too late, and harms nothing.
-    tus.delete(&url).await.failed(410, Some("GONE"));
+    assert_eq!(tus.delete(&url).await.status, 204);
+    assert_eq!(tus.head(&url).await.status, 404);
     assert_eq!(vault.download(file["id"].as_i64().unwrap()).await, bytes);
 }
 
@@ -257,6 +259,116 @@ async fn termination_removes_the_row_and_the_file_also_while_bytes_come() {
         tus.append(&url, 1000, &[7; 10]).await.failed(404, Some("NOT_FOUND"));
         tus.delete(&url).await.failed(404, Some("NOT_FOUND"));
     }
+}
+
+/// It was 410, while `HEAD` was 200.
+#[tokio::test]
+async fn termination_gives_up_an_object_that_no_commit_has_named() {
+    let server = TestServer::start().await;
+    let vault = Vault::new(&server, "tus@example.org").await;
+    let tus = Tus { server: &server, token: vault.person.token.clone(), account: vault.person.id };
+    let url = tus.begin(5).await;
+    assert_eq!(tus.append(&url, 0, b"hello").await.status, 204);
+    let (key, blob) = (tus.at(&url).key().0, tus.row(&url).await.blob);
+    let place = server.folder().join("objects").join(&blob.as_str()[..2]).join(blob.as_str());
+    assert!(place.exists());
+    assert_eq!(tus.delete(&url).await.status, 204);
+    assert_eq!(tus.head(&url).await.status, 404);
+    tus.append(&url, 5, b"").await.failed(404, Some("NOT_FOUND"));
+    tus.delete(&url).await.failed(404, Some("NOT_FOUND"));
+    let album = vault.album().await;
+    let thumbnail = vault.store(&noise(2, 100)).await;
+    let commit = vault.post("/files", commit_body(album, (&key, 5), (&thumbnail, 100))).await;
+    assert_eq!(commit.status, 503, "{commit:?}");
+    assert_eq!(expire(&server.shared, now()).await.unwrap().objects, 1);
+    assert!(!place.exists());
+}
+
+/// What is told of an upload is told again to the session that told it, also after a restart, and kept for nobody else to read.
+#[tokio::test]
+async fn what_is_told_of_an_upload_is_told_again() {
+    let server = TestServer::start().await;
+    let tus = Tus::new(&server, "tus@example.org").await;
+    let told = "filename c2VjcmV0LmpwZw==,is_confidential";
+    let url = Answer::of(tus.creation(5).header("Upload-Metadata", told)).await.header("location").to_owned();
+    assert_eq!(tus.head(&url).await.header("upload-metadata"), told);
+    let plain = tus.begin(5).await;
+    assert_eq!(tus.head(&plain).await.header("upload-metadata"), "");
+    let long = "x".repeat(4097);
+    Answer::of(tus.creation(5).header("Upload-Metadata", long)).await.failed(400, Some("BAD_REQUEST"));
+    let (token, account) = (tus.token.clone(), tus.account);
+    let id = url.rsplit('/').next().unwrap().to_owned();
+    let server = TestServer::start_in(server.stop().await, raw_config()).await;
+    let tus = Tus { server: &server, token, account };
+    let url = server.url(&format!("/v1/uploads/{id}"));
+    assert_eq!(tus.append(&url, 0, b"hello").await.status, 204);
+    assert_eq!(tus.head(&url).await.header("upload-metadata"), told);
+}
+
+/// A body that began at the end was neither read nor hashed: 204, whatever it was.
+#[tokio::test]
+async fn nothing_comes_behind_the_end() {
+    let server = TestServer::start().await;
+    let tus = Tus::new(&server, "tus@example.org").await;
+    let url = tus.begin(5).await;
+    assert_eq!(tus.append(&url, 0, b"hello").await.status, 204);
+    // It does not say how long it is.
+    let streamed = |bytes: &'static [u8]| {
+        let body = reqwest::Body::wrap_stream(futures_util::stream::iter([Ok::<_, std::io::Error>(bytes)]));
+        tus.patch(&url, 5, b"").body(body)
+    };
+    let sha1 = |bytes: &[u8]| format!("sha1 {}", STANDARD.encode(Sha1::digest(bytes)));
+    for announced in [None, Some(sha1(b" world")), Some(sha1(b"other"))] {
+        let mut request = streamed(b" world");
+        if let Some(announced) = announced {
+            request = request.header("Upload-Checksum", announced);
+        }
+        Answer::of(request).await.failed(413, Some("TOO_LARGE"));
+    }
+    for request in [streamed(b""), tus.patch(&url, 5, b"")] {
+        let request = request.header("Upload-Checksum", sha1(b"other"));
+        Answer::of(request).await.failed(460, Some("CHECKSUM_MISMATCH"));
+    }
+    for request in [streamed(b""), tus.patch(&url, 5, b"")] {
+        assert_eq!(Answer::of(request.header("Upload-Checksum", sha1(b""))).await.status, 204);
+    }
+    assert_eq!(tus.object(&url).await.unwrap(), b"hello");
+    // Nor over it, with a hash or without one.
+    let url = tus.begin(5).await;
+    for announced in ["", "sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA="] {
+        let body = futures_util::stream::iter([Ok::<_, std::io::Error>(&b"hello world"[..])]);
+        let mut request = tus.patch(&url, 0, b"").body(reqwest::Body::wrap_stream(body));
+        if !announced.is_empty() {
+            request = request.header("Upload-Checksum", announced);
+        }
+        Answer::of(request).await.failed(413, Some("TOO_LARGE"));
+        assert_eq!(tus.offset(&url).await, 0);
+    }
+}
+
+/// tus: "in every `PATCH` response if the upload is going to expire".
+#[tokio::test]
+async fn a_refusal_too_says_until_when_an_upload_lives() {
+    let server = TestServer::start().await;
+    let tus = Tus::new(&server, "tus@example.org").await;
+    let url = tus.begin(10).await;
+    let expires = tus.head(&url).await.header("upload-expires").to_owned();
+    assert!(expires.ends_with(" GMT"), "{expires}");
+    let hash = format!("sha1 {}", STANDARD.encode([0; 20]));
+    for (request, status) in [
+        (tus.patch(&url, 5, b"hello"), 409),
+        (tus.patch(&url, 0, &[0; 11]), 413),
+        (tus.patch(&url, 0, b"hello").header("Upload-Checksum", &hash), 460),
+        (tus.patch(&url, 0, b"hello").header("Upload-Checksum", "crc32 AAAAAA=="), 400),
+        (tus.request(Method::PATCH, &url).header("Upload-Offset", "0").body("hello"), 415),
+    ] {
+        let answer = Answer::of(request).await;
+        assert_eq!((answer.status.as_u16(), answer.header("upload-expires")), (status, expires.as_str()));
+    }
+    // Not to whoever may not see it, and not of one that is gone.
+    let stranger = Tus::new(&server, "stranger@example.org").await;
+    let answer = stranger.append(&url, 5, b"hello").await;
+    assert_eq!((answer.status.as_u16(), answer.header("upload-expires")), (404, ""));
 }
 
 #[tokio::test]

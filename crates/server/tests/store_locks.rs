@@ -13,7 +13,7 @@ use sqlx::Row as _;
 use sqlx::any::AnyPoolOptions;
 use std::sync::Arc;
 use support::database_urls;
-use support::stored::{QUOTA, account};
+use support::stored::{QUOTA, account, album, file};
 use support::tus::until;
 use uuid::Uuid;
 
@@ -48,30 +48,74 @@ async fn a_batch_and_the_reaper_lock_the_same_objects_in_the_same_order() {
             store.give_up_overdue(i64::MAX).await.unwrap();
             let garbage = store.due_garbage(i64::MAX).await.unwrap();
             assert_eq!(garbage.keys.len(), keys.len());
-            let mut held = beside.begin().await.unwrap();
-            let query = sqlx::query("SELECT 1 FROM objects WHERE key = $1 FOR UPDATE").bind(&keys[20]);
-            query.fetch_one(&mut *held).await.unwrap();
             let (working, objects) = (store.clone(), objects.clone());
-            let work = tokio::spawn(async move {
+            let work = async move {
                 if is_reaped {
                     working.forget_garbage(&garbage).await.unwrap();
                 } else {
                     send(&working, owner, &objects).await;
                 }
-            });
-            until("it waits for the one that is held", async || {
-                let text = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-                sqlx::query(text).fetch_one(&beside).await.unwrap().get::<i64, _>(0) == 1
-            })
-            .await;
-            // It has all that come before, and none that come behind.
-            let text = "SELECT key FROM objects ORDER BY key COLLATE \"C\" FOR UPDATE SKIP LOCKED";
-            let free = sqlx::query(text).fetch_all(&beside).await.unwrap();
-            let free: Vec<String> = free.iter().map(|row| row.get(0)).collect();
-            assert_eq!(free, keys[21..], "is reaped: {is_reaped}");
-            held.rollback().await.unwrap();
-            work.await.unwrap();
+            };
+            are_locked_in_order(&beside, &keys, work, &format!("is reaped: {is_reaped}")).await;
         }
         assert_eq!(store.due_garbage(i64::MAX).await.unwrap().keys, []);
     }
+}
+
+/// The same, between a batch and what gives its objects up.
+#[tokio::test]
+async fn what_gives_objects_up_locks_them_in_the_same_order() {
+    for is_purged in [false, true] {
+        for url in database_urls().await.into_iter().flatten() {
+            let store = Arc::new(Store::open(&url).await.unwrap());
+            let beside = AnyPoolOptions::new().max_connections(3).connect(&url).await.unwrap();
+            let owner = account(&store, "anna@example.org").await;
+            send(&store, owner, &objects(owner)).await;
+            let shelf = album(&store, owner).await;
+            let trashed = file(&store, owner, shelf).await;
+            store.trash_files(owner, &[(trashed, shelf)]).await.unwrap();
+            let all = if is_purged { "file_id = $1" } else { "file_id = $1, state = 'stored'" };
+            let text = format!("UPDATE objects SET {all}");
+            sqlx::query(sqlx::AssertSqlSafe(text)).bind(trashed.0).execute(&beside).await.unwrap();
+            let rows = sqlx::query("SELECT key FROM objects").fetch_all(&beside).await.unwrap();
+            let mut keys: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+            keys.sort_unstable();
+            let working = store.clone();
+            let work = async move {
+                if is_purged {
+                    assert_eq!(working.purge_files(owner, &[trashed]).await.unwrap(), 1);
+                } else {
+                    assert_eq!(working.give_up_overdue(i64::MAX).await.unwrap(), 42);
+                }
+            };
+            are_locked_in_order(&beside, &keys, work, &format!("is purged: {is_purged}")).await;
+            assert_eq!(store.due_garbage(i64::MAX).await.unwrap().keys.len(), 42);
+        }
+    }
+}
+
+/// Holds one of the objects, and sees what has those before it and none of those behind it while it waits.
+async fn are_locked_in_order(
+    beside: &sqlx::AnyPool,
+    keys: &[String],
+    work: impl Future<Output = ()> + Send + 'static,
+    what: &str,
+) {
+    let (middle, behind) = keys.get(20..).and_then(<[_]>::split_first).unwrap();
+    let mut held = beside.begin().await.unwrap();
+    let query = sqlx::query("SELECT 1 FROM objects WHERE key = $1 FOR UPDATE").bind(middle.clone());
+    query.fetch_one(&mut *held).await.unwrap();
+    let work = tokio::spawn(work);
+    until("it waits for the one that is held", async || {
+        let text =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        sqlx::query(text).fetch_one(beside).await.unwrap().get::<i64, _>(0) == 1
+    })
+    .await;
+    let text = "SELECT key FROM objects ORDER BY key COLLATE \"C\" FOR UPDATE SKIP LOCKED";
+    let free = sqlx::query(text).fetch_all(beside).await.unwrap();
+    let free: Vec<String> = free.iter().map(|row| row.get(0)).collect();
+    assert_eq!(free, behind, "{what}");
+    held.rollback().await.unwrap();
+    work.await.unwrap();
 }

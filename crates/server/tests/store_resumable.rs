@@ -26,7 +26,7 @@ async fn account(store: &Store) -> AccountId {
 
 async fn begun(store: &Store) -> ObjectAddress {
     let at = ObjectAddress::generate(account(store).await);
-    let upload = store.begin_upload(at, WHOLE, None).await.unwrap();
+    let upload = store.begin_upload(at, WHOLE, None, None).await.unwrap();
     assert_eq!(store.upload(at).await.unwrap(), Some(upload));
     at
 }

@@ -10,6 +10,7 @@
 
 mod crash;
 mod disk_full;
+mod failing_flush;
 mod leaks;
 mod memory;
 mod order;

@@ -1,7 +1,7 @@
 //! Seals what only the holder of an account's keys may read: session tokens and deletion challenges.
 //!
-//! libsodium's `crypto_box_seal`: `ephemeral public key 32 ‖ MAC 16 ‖ ciphertext`. This is the only encryption that the
-//! server does, and it cannot undo it.
+//! libsodium's `crypto_box_seal`: `ephemeral public key 32 ‖ MAC 16 ‖ ciphertext`. The server cannot undo it. It encrypts nothing else, but for
+//! what clients tell of uploads (`routes/v1/uploads/metadata.rs`).
 
 use darkslide_protocol::Opaque;
 use dryoc::classic::crypto_box::crypto_box_seal;

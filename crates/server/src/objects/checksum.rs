@@ -64,7 +64,7 @@ impl Announced {
     }
 
     /// Whether what has come is what was announced.
-    pub(super) fn is_met(&self) -> bool {
+    pub fn is_met(&self) -> bool {
         let seen = match &self.seen {
             Hashing::Sha1(hash) => hash.clone().finalize().to_vec(),
             Hashing::Sha256(hash) => hash.clone().finalize().to_vec(),

@@ -7,7 +7,9 @@
 //!
 //! Beside each lies its *mark*: how far the newest request's bytes are written, and their hash. It is written after them and flushed by
 //! nobody, so a killed process leaves it, and a power cut may leave anything. Bytes behind the recorded offset count again when they
-//! have the hash that the mark says: then they are what was sent, whatever happened.
+//! have the hash that the mark says: then they are what was sent, whatever happened. But for one thing: bytes that the disk refused are still
+//! in memory, have that hash, and would be flushed again with success and without being written ([`flush`](super::flush)). So the mark goes
+//! as soon as a flush has failed: what it spoke of is sent again, and cut off before.
 //!
 //! ```text
 //! mark = from (LE64) ‖ to (LE64) ‖ BLAKE3 of the bytes from `from` to `to` (32) ‖ BLAKE3 of all bytes before `to` (32)
@@ -15,9 +17,9 @@
 
 use super::checksum::Announced;
 use super::disk::remove_file;
-use super::flush::sync_folder;
+use super::flush::{Folder, sync_data, sync_folder};
 use super::incoming::blocking;
-use super::read_back::is_shortage;
+use super::read_back::{forget_cached, is_shortage};
 use super::{BlobName, ObjectError, Objects};
 use bytes::Bytes;
 use darkslide_disk::Writer;
@@ -25,6 +27,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -49,11 +52,8 @@ pub struct Growing {
     whole: blake3::Hasher,
     /// Of this request's bytes, where these are not the whole.
     chunk: Option<blake3::Hasher>,
-    /// The same file opened once more, without the lock: what is written is flushed through it while more is written.
-    behind: Arc<File>,
+    behind: Arc<FlushBehind>,
     announced: Option<Announced>,
-    /// Whether the file's name in its folder may not be flushed yet.
-    is_new: bool,
     /// Where this request's bytes begin.
     began: u64,
     /// `None` where it could not be opened, which makes a kill cost more, and where bytes count only together.
@@ -91,16 +91,14 @@ impl Growing {
         stop: &CancellationToken,
     ) -> Result<Opening, ObjectError> {
         let offset = reached.offset;
+        let folder = (offset == 0).then(|| Folder::of(&path)).transpose()?;
         let mut options = File::options();
         let opened = options.read(true).write(true).create(offset == 0).truncate(false).open(&path);
         let mut file = opened.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound if offset > 0 => ObjectError::Lost(path.clone()),
             _ => ObjectError::disk("open", &path)(error),
         })?;
-        file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => ObjectError::Locked(path.clone()),
-            TryLockError::Error(error) => ObjectError::disk("lock", &path)(error),
-        })?;
+        lock(&file, &path)?;
         let length = file.metadata().map_err(ObjectError::disk("look at", &path))?.len();
         if length < offset {
             return Err(ObjectError::Lost(path));
@@ -111,11 +109,10 @@ impl Growing {
         };
         file.seek(SeekFrom::Start(offset)).map_err(ObjectError::disk("seek in", &path))?;
         let chunk = (offset > 0).then(blake3::Hasher::new);
-        let behind = Arc::new(File::open(&path).map_err(ObjectError::disk("open", &path))?);
-        let is_new = offset == 0;
+        let behind = Arc::new(FlushBehind::open(&path, folder)?);
         let file = Writer::new(file, offset);
         let began = offset;
-        let growing = Self { path, file, offset, whole, chunk, behind, announced, is_new, began, mark: None };
+        let growing = Self { path, file, offset, whole, chunk, behind, announced, began, mark: None };
         Ok(Opening::Open(Box::new(growing)))
     }
 
@@ -187,24 +184,14 @@ impl Growing {
         }
     }
 
-    /// Makes what is written survive a power cut.
-    fn flush(&mut self) -> Result<(), ObjectError> {
-        self.file.file().sync_data().map_err(ObjectError::disk("flush", &self.path))?;
-        if self.is_new {
-            sync_folder(self.path.parent().expect("an upload lies in a folder"))?;
-            self.is_new = false;
-        }
-        Ok(())
+    /// What makes all that is written until it is asked survive a power cut, also while more is written.
+    pub fn flush_behind(&self) -> Arc<FlushBehind> {
+        Arc::clone(&self.behind)
     }
 
-    /// What makes all that is written until now survive a power cut, while more is written.
-    pub fn flush_behind(&self) -> FlushBehind {
-        FlushBehind { path: self.path.clone(), file: Arc::clone(&self.behind), is_new: self.is_new }
-    }
-
-    /// Remembers that such a flush has worked.
-    pub fn is_flushed(&mut self) {
-        self.is_new = false;
+    /// Whether a flush has failed: then nobody knows what the disk has of what was not recorded, nor of the sector where that begins.
+    pub fn is_doubtful(&self) -> bool {
+        self.behind.is_doubtful.load(Ordering::Acquire)
     }
 
     /// Writes bytes on a thread that may wait. The file comes back whatever became of them.
@@ -225,21 +212,53 @@ impl Growing {
     }
 }
 
-/// A flush of a file that somebody else goes on writing.
+/// A file that is open once more, without the lock: what is written is flushed through it, while more is written too.
 #[derive(Debug)]
 pub struct FlushBehind {
     path: PathBuf,
-    file: Arc<File>,
-    is_new: bool,
+    file: File,
+    /// Where the file's name in it may not be flushed.
+    folder: Option<Folder>,
+    is_named: AtomicBool,
+    is_doubtful: AtomicBool,
 }
 
 impl FlushBehind {
+    fn open(path: &Path, folder: Option<Folder>) -> Result<Self, ObjectError> {
+        let file = File::open(path).map_err(ObjectError::disk("open", path))?;
+        let is_named = AtomicBool::new(folder.is_none());
+        Ok(Self { path: path.to_owned(), file, folder, is_named, is_doubtful: AtomicBool::new(false) })
+    }
+
+    /// Fails for good once it has failed.
     fn flush(&self) -> Result<(), ObjectError> {
-        self.file.sync_data().map_err(ObjectError::disk("flush", &self.path))?;
-        if self.is_new {
-            sync_folder(self.path.parent().expect("an upload lies in a folder"))
-        } else {
-            Ok(())
+        if self.is_doubtful.load(Ordering::Acquire) {
+            let error = io::Error::other("an earlier flush of it has failed");
+            return Err(ObjectError::disk("flush", &self.path)(error));
+        }
+        self.try_flush().inspect_err(|_| self.doubt())
+    }
+
+    fn try_flush(&self) -> Result<(), ObjectError> {
+        sync_data(&self.file, &self.path)?;
+        if let Some(folder) = self.folder.as_ref().filter(|_| !self.is_named.load(Ordering::Acquire)) {
+            folder.flush()?;
+            self.is_named.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// From here on nobody believes what the memory shows of the file: not this request, nor the next one, nor another process. A file of which
+    /// nothing is recorded goes as a whole, and its name is written anew.
+    fn doubt(&self) {
+        self.is_doubtful.store(true, Ordering::Release);
+        let mut removed = remove_file(&mark_of(&self.path));
+        if !self.is_named.load(Ordering::Acquire) {
+            removed = removed.and(remove_file(&self.path));
+        }
+        if let Err(error) = removed {
+            // On a disk that takes nothing any more, nothing is flushed or recorded either.
+            tracing::error!(%error, path = %self.path.display(), "what could not be flushed cannot be removed");
         }
     }
 }
@@ -288,18 +307,18 @@ impl Objects {
     /// Makes what was written survive a power cut.
     pub async fn flush_growing(
         &self,
-        mut growing: Growing,
+        growing: Growing,
     ) -> Result<(Growing, Result<(), ObjectError>), ObjectError> {
         let _turn = self.flushes.acquire().await.map_err(|_| ObjectError::Stopping)?;
         blocking(move || {
-            let flushed = growing.flush();
+            let flushed = growing.behind.flush();
             (growing, flushed)
         })
         .await
     }
 
     /// Makes what was written until it was asked for survive a power cut.
-    pub async fn flush_behind(&self, flush: FlushBehind) -> Result<(), ObjectError> {
+    pub async fn flush_behind(&self, flush: Arc<FlushBehind>) -> Result<(), ObjectError> {
         let _turn = self.flushes.acquire().await.map_err(|_| ObjectError::Stopping)?;
         blocking(move || flush.flush()).await?
     }
@@ -316,6 +335,7 @@ impl Objects {
         let (from, to) = (self.growing_path(id), self.path_of(blob));
         blocking(move || {
             let digest = digest.ok_or_else(|| ObjectError::Lost(from.clone()))?;
+            let _alone = lock_either(&from, &to)?;
             must_have_length(if from.exists() { &from } else { &to }, length)?;
             move_durably(&from, &to)?;
             remove_file(&mark_of(&from))?;
@@ -363,14 +383,16 @@ fn recover(path: &Path, offset: u64, length: u64) -> io::Result<Option<Recovered
     if file.try_lock().is_err() {
         return Ok(None);
     }
+    // First, and then the disk is asked: the process may have been killed while a flush was failing.
+    sync_data(&file, path).map_err(io::Error::other)?;
+    sync_folder(path.parent().expect("an upload lies in a folder")).map_err(io::Error::other)?;
+    forget_cached(&file, from, to - from);
     file.seek(SeekFrom::Start(from))?;
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader((&file).take(to - from))?;
     if hasher.count() != to - from || *hasher.finalize().as_bytes() != chunk_digest {
         return Ok(None);
     }
-    file.sync_data()?;
-    sync_folder(path.parent().expect("an upload lies in a folder")).map_err(io::Error::other)?;
     Ok(Some(Recovered { from, to, chunk_digest, digest, _locked: file }))
 }
 
@@ -456,15 +478,45 @@ fn must_have_length(path: &Path, length: u64) -> Result<(), ObjectError> {
     if found.len() == length { Ok(()) } else { Err(ObjectError::Lost(path.to_owned())) }
 }
 
-/// Renames a file, unless somebody did already, and flushes the folder that it is in now.
+/// Locks a whole file, in whichever of its two places it is. It may be moved between two looks, and moved back.
+fn lock_either(from: &Path, to: &Path) -> Result<File, ObjectError> {
+    for path in [from, to, from, to] {
+        let file = match File::options().read(true).write(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened.map_err(ObjectError::disk("open", path))?,
+        };
+        lock(&file, path)?;
+        return Ok(file);
+    }
+    Err(ObjectError::Lost(from.to_owned()))
+}
+
+fn lock(file: &File, path: &Path) -> Result<(), ObjectError> {
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => ObjectError::Locked(path.to_owned()),
+        TryLockError::Error(error) => ObjectError::disk("lock", path)(error),
+    })
+}
+
+/// Renames a file, unless somebody did already, and flushes the folder that it is in now. Where that fails, it is moved back, so that whoever
+/// tries next writes the name anew: to flush the folder once more would say that all is well, and write nothing. The file is locked
+/// meanwhile: nobody finds it in its place, and makes an object of it, before it is moved back.
 fn move_durably(from: &Path, to: &Path) -> Result<(), ObjectError> {
-    match fs::rename(from, to) {
+    let folder = Folder::of(to)?;
+    let is_moved = match fs::rename(from, to) {
         Err(error) if error.kind() != io::ErrorKind::NotFound || !to.exists() => {
             return Err(ObjectError::disk("move a blob to", to)(error));
         }
-        _ => {}
+        renamed => renamed.is_ok(),
+    };
+    let flushed = folder.flush();
+    if flushed.is_err()
+        && is_moved
+        && let Err(error) = fs::rename(to, from)
+    {
+        tracing::error!(%error, path = %to.display(), "a name that could not be flushed cannot be taken back");
     }
-    sync_folder(to.parent().expect("a blob lies in a folder"))
+    flushed
 }
 
 fn list_older(folder: &Path, moment: SystemTime) -> Result<Vec<Uuid>, ObjectError> {

@@ -1,5 +1,6 @@
 //! Files that grow over several requests: what a kill left, who may write, and what they hash to.
 
+use super::super::flush::faults::fail_next;
 use super::*;
 
 const ID: Uuid = Uuid::from_u128(7);
@@ -140,6 +141,91 @@ async fn what_a_kill_left_counts_if_it_is_what_was_sent() {
     objects.remove_growing(vec![ID]).await.unwrap();
     assert_eq!(found(0, 17).await, None);
     assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
+}
+
+/// The page cache still had what the disk had refused, a second flush said that all is well, and the offset was acknowledged.
+#[tokio::test]
+async fn what_could_not_be_flushed_is_not_vouched_for_by_a_second_flush() {
+    for (before, is_behind) in [("recorded", false), ("recorded", true), ("", false), ("", true)] {
+        let before = before.as_bytes();
+        let folder = tempfile::tempdir().unwrap();
+        let objects = Objects::open(folder.path()).unwrap();
+        if !before.is_empty() {
+            drop(grown(&objects, b"", b"recorded").await);
+        }
+        let growing = open(&objects, reached(before), None).await.unwrap().cut().await.unwrap();
+        let (growing, _) = growing.append_batch(vec![Bytes::from_static(b", and not")], true).await.unwrap();
+        assert!(!growing.is_doubtful());
+        fail_next(&objects.growing_path(ID));
+        let growing = if is_behind {
+            objects.flush_behind(growing.flush_behind()).await.unwrap_err();
+            growing
+        } else {
+            let (growing, flushed) = objects.flush_growing(growing).await.unwrap();
+            flushed.unwrap_err();
+            growing
+        };
+        // Nor by this request, in whichever way it asks.
+        assert!(growing.is_doubtful());
+        objects.flush_behind(growing.flush_behind()).await.unwrap_err();
+        let (growing, flushed) = objects.flush_growing(growing).await.unwrap();
+        flushed.unwrap_err();
+        drop(growing);
+        // Another process has the same memory before its eyes.
+        for objects in [&objects, &Objects::open(folder.path()).unwrap()] {
+            let offset = before.len() as u64;
+            assert!(objects.recover_growing(ID, offset, 100).await.unwrap().is_none());
+        }
+        assert_eq!(objects.growing_path(ID).exists(), !before.is_empty(), "what is recorded stays");
+        let growing = grown(&objects, before, b", and now").await;
+        assert_eq!(growing.digest(), *blake3::hash(&[before, b", and now"].concat()).as_bytes());
+        drop(growing);
+        let recovered = objects.recover_growing(ID, before.len() as u64, 100).await.unwrap().unwrap();
+        assert_eq!(recovered.to, before.len() as u64 + 9);
+    }
+}
+
+/// The bytes were flushed, and the name of the new file was not: a second flush of the folder said that all is well.
+#[tokio::test]
+async fn a_new_file_whose_name_could_not_be_flushed_begins_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let objects = Objects::open(folder.path()).unwrap();
+    let growing = open(&objects, reached(b""), None).await.unwrap().cut().await.unwrap();
+    let (growing, _) = growing.append_batch(vec![Bytes::from_static(b"bytes")], true).await.unwrap();
+    let path = objects.growing_path(ID);
+    fail_next(path.parent().unwrap());
+    let (growing, flushed) = objects.flush_growing(growing).await.unwrap();
+    flushed.unwrap_err();
+    drop(growing);
+    assert!(!path.exists());
+    assert!(objects.recover_growing(ID, 0, 5).await.unwrap().is_none());
+    drop(grown(&objects, b"", b"bytes").await);
+    assert_eq!(fs::read(path).unwrap(), b"bytes");
+}
+
+/// The name in its place was not flushed, a second flush of the folder said that it was, and the object was acknowledged.
+#[tokio::test]
+async fn a_whole_file_whose_place_could_not_be_flushed_is_moved_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (objects, other) = (Objects::open(folder.path()).unwrap(), Objects::open(folder.path()).unwrap());
+    let growing = grown(&objects, b"", b"whole").await;
+    let (digest, blob) = (Some(growing.digest()), BlobName::generate(ID, 0));
+    let place = objects.path_of(&blob);
+    // Nobody moves it while somebody has it.
+    let error = other.place_growing(ID, 5, digest, &blob).await.unwrap_err();
+    assert!(matches!(error, ObjectError::Locked(_)), "{error}");
+    drop(growing);
+    fail_next(place.parent().unwrap());
+    let error = objects.place_growing(ID, 5, digest, &blob).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    assert!(!place.exists() && objects.growing_path(ID).exists());
+    other.place_growing(ID, 5, digest, &blob).await.unwrap();
+    assert!(!objects.growing_path(ID).exists());
+    assert_eq!(fs::read(&place).unwrap(), b"whole");
+    // One that somebody else has moved stays where it is: it may be an object by now.
+    fail_next(place.parent().unwrap());
+    objects.place_growing(ID, 5, digest, &blob).await.unwrap_err();
+    assert_eq!(fs::read(place).unwrap(), b"whole");
 }
 
 #[cfg(target_os = "linux")]

@@ -4,6 +4,7 @@
 //! the next is read from the network, and no third is begun. What is dropped half-way leaves no file behind.
 
 use super::digest::{Digest, Hasher};
+use super::flush::sync_data;
 use super::{ObjectError, Objects};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
@@ -81,9 +82,10 @@ impl NewFile {
 
     /// Flushes it, with all that was written, if anything was.
     pub(super) fn finish(mut self) -> Result<TemporaryFile, ObjectError> {
+        let path = self.path.path().clone();
         let file = self.made()?;
-        let ended = file.end::<Bytes>(&[], |_| ()).and_then(|()| file.file().sync_data());
-        ended.map_err(ObjectError::disk("flush", self.path.path()))?;
+        file.end::<Bytes>(&[], |_| ()).map_err(ObjectError::disk("flush", &path))?;
+        sync_data(file.file(), &path)?;
         Ok(self.path)
     }
 

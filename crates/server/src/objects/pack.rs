@@ -174,11 +174,45 @@ impl Objects {
 
 #[cfg(test)]
 mod tests {
+    use super::super::BlobName;
+    use super::super::flush::faults::fail_next;
     use super::*;
 
     #[test]
     fn many_packs_gather_no_more_than_a_few() {
         assert_eq!([1, 32, 64, 1000].map(share_of), [512, 512, 256, 128].map(|kib| kib * 1024));
+    }
+
+    async fn packed(objects: &Objects) -> PackWriter<'_> {
+        let mut pack = objects.pack();
+        pack.begin(Uuid::nil());
+        pack.write(Bytes::from_static(b"bytes")).await.unwrap();
+        pack.end();
+        pack
+    }
+
+    /// A batch that comes again is another file with another name: nothing vouches for the one that could not be flushed.
+    #[tokio::test]
+    async fn a_pack_that_could_not_be_flushed_is_neither_placed_nor_placed_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let objects = Objects::open(folder.path()).unwrap();
+        let name = BlobName::generate(Uuid::new_v4(), 0);
+        // Its bytes.
+        let pack = packed(&objects).await;
+        let next = objects.temporary_path();
+        let number: u64 = next.file_name().unwrap().to_str().unwrap().parse().unwrap();
+        let path = next.with_file_name((number - 1).to_string());
+        fail_next(&path);
+        pack.finish().await.unwrap_err();
+        assert!(!path.exists());
+        // Its name.
+        let pack = packed(&objects).await.finish().await.unwrap();
+        fail_next(objects.path_of(&name).parent().unwrap());
+        objects.place_pack(pack, &name).await.unwrap_err();
+        let again = BlobName::generate(Uuid::new_v4(), 0);
+        let pack = packed(&objects).await.finish().await.unwrap();
+        objects.place_pack(pack, &again).await.unwrap();
+        assert_eq!(std::fs::read(objects.path_of(&again)).unwrap(), b"bytes");
     }
 
     #[tokio::test]

@@ -223,11 +223,11 @@ pub(super) fn is_shortage(error: &io::Error) -> bool {
 
 /// Asks the kernel to drop what it has in memory of a range. It may decline; then it is memory that answers.
 #[cfg(target_os = "linux")]
-fn forget_cached(file: &File, offset: u64, length: u64) {
+pub(super) fn forget_cached(file: &File, offset: u64, length: u64) {
     let _ =
         rustix::fs::fadvise(file, offset, std::num::NonZeroU64::new(length), rustix::fs::Advice::DontNeed);
 }
 
 /// Elsewhere there is no such call.
 #[cfg(not(target_os = "linux"))]
-fn forget_cached(_: &File, _: u64, _: u64) {}
+pub(super) fn forget_cached(_: &File, _: u64, _: u64) {}

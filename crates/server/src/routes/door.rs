@@ -32,7 +32,7 @@ const ALLOW_HEADERS: &str = "Content-Type, Content-Length, Accept-Encoding, X-CS
 
 const EXPOSE_HEADERS: &str = "X-Request-Id, X-Ente-Link-Device-Token, ETag, Content-Length, Content-Range, \
     Accept-Ranges, Location, Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm, \
-    Upload-Length, Upload-Offset, Upload-Expires, Darkslide-Object-Key, Darkslide-Chunk-Offset, Darkslide-Chunk-Digest, \
+    Upload-Length, Upload-Offset, Upload-Expires, Upload-Metadata, Darkslide-Object-Key, Darkslide-Chunk-Offset, Darkslide-Chunk-Digest, \
     Darkslide-Time";
 
 /// How long browsers may remember the answer to a preflight, in seconds: 20 days.

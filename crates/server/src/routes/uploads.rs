@@ -125,8 +125,7 @@ pub(crate) async fn check_quota_or_damage(
 
 async fn has_room(server: &Server, account: AccountId, bytes: i64) -> ApiResult<bool> {
     let usage = server.store.usage_of(account).await?;
-    let default = default_quota(server);
-    Ok(!usage.is_exceeded(default) && usage.has_room_for(bytes, default))
+    Ok(usage.admits(bytes, default_quota(server)))
 }
 
 /// Bytes for accounts without a quota of their own.

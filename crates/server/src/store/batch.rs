@@ -135,7 +135,8 @@ impl KnownObject {
         self.state == "garbage" && self.file.is_none() && self.is_same(fresh)
     }
 
-    /// Whether the quota had no room for it, and it was let in to mend a file. It adds to no account's usage, so nothing else is made of it.
+    /// Whether the quota had no room for it, and it was let in to mend a file. It adds to no account's usage, so nothing else is made of it
+    /// unless there is room by now to begin it.
     pub(super) fn only_mends(&self) -> bool {
         self.state == "stored" && self.file.is_some()
     }
@@ -382,10 +383,20 @@ impl<'w> Bench<'w> {
         }
         let sizes = Sizes { file: self.size_of(&commit.file)?, thumbnail: self.size_of(&commit.thumbnail)? };
         let more = self.more.saturating_add(sizes.sum());
-        if !self.world.usage.has_room_for(more, self.world.default_quota) {
-            return Err(ChangeError::QuotaExceeded);
-        }
-        Ok(Decision::Create(sizes))
+        let (usage, default_quota) = (self.world.usage, self.world.default_quota);
+        let has_room = if self.only_mends(commit) {
+            usage.admits(more, default_quota)
+        } else {
+            usage.has_room_for(more, default_quota)
+        };
+        if has_room { Ok(Decision::Create(sizes)) } else { Err(ChangeError::QuotaExceeded) }
+    }
+
+    /// Whether one of its objects was let in to mend a file, when there was no room for it.
+    fn only_mends(&self, commit: &CommitRequest) -> bool {
+        [&commit.file, &commit.thumbnail].into_iter().any(|reference| {
+            self.world.objects.get(&reference.object_key.0).is_some_and(KnownObject::only_mends)
+        })
     }
 
     /// The file that an object was committed to before.
@@ -443,9 +454,6 @@ impl<'w> Bench<'w> {
         let claimed = self.claimed.contains(key) || known.is_some_and(|known| known.state == "committed");
         if claimed {
             return Err(ChangeError::Malformed("the object belongs to another file"));
-        }
-        if known.is_some_and(KnownObject::only_mends) {
-            return Err(ChangeError::QuotaExceeded);
         }
         let size = match (known, fresh) {
             (Some(known), Some(fresh)) if known.is_given_up(fresh) => fresh.length,

@@ -163,6 +163,11 @@ impl Usage {
         self.used > self.quota.unwrap_or(default_quota)
     }
 
+    /// Whether an upload of so many bytes may begin.
+    pub fn admits(self, more: i64, default_quota: i64) -> bool {
+        !self.is_exceeded(default_quota) && self.has_room_for(more, default_quota)
+    }
+
     /// Whether so many more bytes fit, with the grace that clients assume.
     pub fn has_room_for(self, more: i64, default_quota: i64) -> bool {
         let limit = self.quota.unwrap_or(default_quota).saturating_add(QUOTA_GRACE_BYTES);

@@ -167,7 +167,9 @@ impl Store {
         let (sizes, only_mends) = stored_sizes(&mut tx, contents).await?;
         let more = sizes.sum() - stored.file_size - stored.thumbnail_size;
         let is_mended = is_mended(&mut tx, &stored, request).await?;
-        if (more > 0 && !usage.has_room_for(more, default_quota)) || (only_mends && !is_mended) {
+        if (more > 0 && !usage.has_room_for(more, default_quota))
+            || (only_mends && !is_mended && !usage.admits(more, default_quota))
+        {
             return Err(ChangeError::QuotaExceeded);
         }
         if is_mended {

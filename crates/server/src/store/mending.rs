@@ -2,8 +2,8 @@
 //! none.
 //!
 //! The quota is asked when an upload begins and when its object is committed. What is let in here is as long as what it replaces, and its
-//! object is marked, so that it becomes that or nothing (`only_mends` in `batch`): no account comes to
-//! more than its quota by it. Nothing is written here.
+//! object is marked (`only_mends` in `batch`): it becomes that, or what else its client wanted once there is room for it to begin, so no
+//! account comes to more than its quota by it. Nothing is written here.
 
 use super::{Store, StoreError};
 use darkslide_protocol::batch::OBJECT_HEAD_LEN;

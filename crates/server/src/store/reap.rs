@@ -56,14 +56,13 @@ impl Store {
     /// Gives up objects that nobody committed in time, and those of earlier contents that nobody brought back. From here on nobody can.
     pub async fn give_up_overdue(&self, now: i64) -> Result<u64, StoreError> {
         let mut tx = self.begin().await?;
-        let given_up = sqlx::query(
-            "UPDATE objects SET state = 'garbage'
-             WHERE state IN ('open', 'stored', 'earlier') AND state <> 'committed' AND expires_at <= $1",
-        )
-        .bind(now)
-        .execute(&mut *tx)
-        .await?
-        .rows_affected();
+        let text = format!(
+            "UPDATE objects SET state = 'garbage' WHERE key IN
+                 (SELECT key FROM objects
+                  WHERE state IN ('open', 'stored', 'earlier') AND state <> 'committed' AND expires_at <= $1{})",
+            lock_in_order(tx.engine())
+        );
+        let given_up = statement(text).bind(now).execute(&mut *tx).await?.rows_affected();
         tx.commit().await?;
         Ok(given_up)
     }

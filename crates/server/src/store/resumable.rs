@@ -20,8 +20,7 @@ pub const UPLOAD_LIFETIME_MICROS: i64 = 7 * DAY_MICROS;
 const STEP: i64 = 500;
 
 /// The columns of an [`Upload`].
-const COLUMNS: &str =
-    "id, account_id, state, length, durable_offset, digest, chunk_offset, chunk_digest, blob, expires_at";
+const COLUMNS: &str = "id, account_id, state, length, durable_offset, digest, chunk_offset, chunk_digest, blob, expires_at, metadata";
 
 /// One upload as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +42,8 @@ pub struct Upload {
     pub blob: BlobName,
     /// µs since the epoch.
     pub expires_at: i64,
+    /// What its client told of it, sealed.
+    pub metadata: Option<String>,
 }
 
 /// What one request brought, as far as it is recorded.
@@ -85,12 +86,13 @@ impl Upload {
 }
 
 impl Store {
-    /// Begins an upload of `length` bytes, perhaps for a damaged file and for nothing else.
+    /// Begins an upload of `length` bytes, perhaps for a damaged file and for nothing else. `metadata` is sealed.
     pub async fn begin_upload(
         &self,
         at: ObjectAddress,
         length: u64,
         mends: Option<FileId>,
+        metadata: Option<String>,
     ) -> Result<Upload, StoreError> {
         let now = self.now();
         let upload = Upload {
@@ -102,12 +104,13 @@ impl Store {
             chunk: None,
             blob: BlobName::generate(at.object, 0),
             expires_at: now + UPLOAD_LIFETIME_MICROS,
+            metadata,
         };
         let mut tx = self.begin().await?;
         sqlx::query(
             "INSERT INTO uploads (id, account_id, state, length, durable_offset, chunk_offset, blob, expires_at, created_at,
-                                  mends)
-             VALUES ($1, $2, 'open', $3, 0, 0, $4, $5, $6, $7)",
+                                  mends, metadata)
+             VALUES ($1, $2, 'open', $3, 0, 0, $4, $5, $6, $7, $8)",
         )
         .bind(at.object.to_string())
         .bind(at.account.0)
@@ -116,6 +119,7 @@ impl Store {
         .bind(upload.expires_at)
         .bind(now)
         .bind(mends.map(|file| file.0))
+        .bind(upload.metadata.clone())
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
@@ -273,6 +277,26 @@ impl Store {
         Ok(forgotten == 1)
     }
 
+    /// Forgets an upload that has become an object, and gives that up where no commit has named it.
+    pub async fn terminate_stored_upload(&self, at: ObjectAddress) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        must_be_signed_in(&mut tx).await?;
+        sqlx::query("DELETE FROM uploads WHERE id = $1 AND account_id = $2 AND state = 'stored'")
+            .bind(at.object.to_string())
+            .bind(at.account.0)
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query(
+            "UPDATE objects SET state = 'garbage', expires_at = $1 WHERE key = $2 AND state = 'stored'",
+        )
+        .bind(self.now())
+        .bind(at.key().0)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// Forgets uploads whose time is up at `now` (µs since the epoch), a step of them, and tells which. The files of those that were
     /// not stored can go.
     pub async fn forget_expired_uploads(&self, now: i64) -> Result<Vec<Upload>, StoreError> {
@@ -318,6 +342,7 @@ fn upload_of(row: &AnyRow) -> Result<Upload, StoreError> {
         chunk: chunk_digest.map(|digest| Chunk { offset: chunk_offset, digest }),
         blob: parse_blob(&row.try_get::<String, _>("blob")?)?,
         expires_at: row.try_get("expires_at")?,
+        metadata: row.try_get("metadata")?,
     })
 }
 

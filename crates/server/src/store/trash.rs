@@ -3,6 +3,7 @@
 //! A trashed file is in no collection; a purged one is a tombstone without contents, whose bytes are garbage from the same
 //! transaction on.
 
+use super::batch::lock_objects;
 use super::change::{ChangeError, Touch, Where, change_usage, must_be_distinct, must_own_files};
 use super::clocks::Reach;
 use super::conditions::{Conditions, due_for_purge, due_for_trash, file_versions};
@@ -381,6 +382,16 @@ async fn purge_contents(tx: &mut Tx, files: &[FileId]) -> Result<i64, ChangeErro
 
 /// Everything that the files' contents were made of, earlier ones included, is garbage now.
 async fn discard_objects(tx: &mut Tx, files: &[FileId], now: i64) -> Result<(), ChangeError> {
+    let mut keys = BTreeSet::new();
+    for chunk in files.chunks(LIST_MAX) {
+        let text = format!("SELECT key FROM objects WHERE file_id IN ({})", list(1, chunk.len()));
+        let query = chunk.iter().fold(statement(text), |query, file| query.bind(file.0));
+        for row in query.fetch_all(&mut **tx).await? {
+            keys.insert(row.try_get::<String, _>(0)?);
+        }
+    }
+    // All of them before any is changed: who locks some of them in the order of their keys must not wait for this one while this one waits.
+    lock_objects(tx, &keys.into_iter().collect::<Vec<_>>()).await?;
     for chunk in files.chunks(LIST_MAX) {
         let text = format!(
             "UPDATE objects SET state = 'garbage', expires_at = $1 WHERE file_id IN ({})",

@@ -109,6 +109,7 @@ impl Asked {
         }
         let length = number(headers, header::UPLOAD_LENGTH)?;
         if length == Some(0) {
+            // tus would let it be; what is encrypted is never empty, so no commit could name it.
             return Err(malformed("an object has at least one byte"));
         }
         Ok(Self {
@@ -147,7 +148,7 @@ pub(super) fn wrong_type() -> ApiError {
     ApiError::Coded(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", what)
 }
 
-/// What the answer to a creation without a body tells.
+/// What the answer to a creation without a body tells, and one that refuses a body.
 pub(super) fn begun(upload: &Upload) -> [(&'static str, String); 1] {
     [(header::UPLOAD_EXPIRES, http_date(upload.expires_at))]
 }
@@ -221,6 +222,9 @@ mod tests {
                 if let Ok(value) = HeaderValue::from_bytes(&value) {
                     headers.append(names[name], value);
                 }
+            }
+            if let Ok(Some(sealed)) = super::super::metadata::seal(&headers, "token", uuid::Uuid::nil()) {
+                prop_assert!(super::super::metadata::open(&sealed, "token", uuid::Uuid::nil()).is_some());
             }
             if let Ok(asked) = Asked::of(&headers) {
                 prop_assert!(asked.length != Some(0));

@@ -1,15 +1,16 @@
 //! `/v1/uploads`: resumable uploads by tus 1.0, each of which becomes one object.
 //!
-//! An offset that was answered is durable. Names and other metadata are accepted and forgotten; uploads whose length is told later,
-//! or that come in pieces side by side, are refused. Only the account that began an upload sees it.
+//! An offset that was answered is durable. Names and other metadata are kept sealed, and mean nothing; uploads whose length is told
+//! later, or that come in pieces side by side, are refused, and so are empty ones. Only the account that began an upload sees it.
 
 mod headers;
+mod metadata;
 mod receive;
 
 pub(crate) use headers::{announce, intended_method, is_ours};
 
 use super::super::origin::origin_of;
-use super::super::request::StorageCaller;
+use super::super::request::{StorageCaller, token_of};
 use super::super::uploads::check_quota_or_damage;
 use crate::auth::rates::Route;
 use crate::error::{ApiError, ApiResult};
@@ -21,11 +22,12 @@ use crate::store::uploads::ObjectAddress;
 use crate::{Server, Shared};
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::{StatusCode, request};
+use axum::http::{HeaderName, StatusCode, request};
 use axum::response::{IntoResponse, Response};
 use darkslide_protocol::Opaque;
 use darkslide_protocol::limits::OBJECT_BYTES_MAX;
 use darkslide_protocol::problem::Problem;
+use darkslide_protocol::tus::header;
 use headers::{Asked, Spoken};
 use receive::{Delivery, Received};
 use utoipa_axum::router::OpenApiRouter;
@@ -55,7 +57,7 @@ async fn offer() -> StatusCode {
 
 /// Begins an upload; a body is its first bytes.
 ///
-/// `Upload-Length` is needed; `Upload-Metadata` is forgotten. `Darkslide-Object-Key` is what a commit names the object by, once all
+/// `Upload-Length` is needed; `Upload-Metadata` is told again by `HEAD`. `Darkslide-Object-Key` is what a commit names the object by, once all
 /// bytes are there.
 #[utoipa::path(
     post,
@@ -64,6 +66,7 @@ async fn offer() -> StatusCode {
         ("Tus-Resumable" = String, Header, pattern = r"^1\.0\.0$", description = "1.0.0"),
         ("Upload-Length" = u64, Header, minimum = 1, maximum = 10_737_418_240_u64,
          description = "Bytes in all"),
+        ("Upload-Metadata" = Option<String>, Header, description = "What `HEAD` shall tell again to this session: 4096 bytes at most"),
     ),
     request_body(
         content = Option<Vec<u8>>,
@@ -78,7 +81,7 @@ async fn offer() -> StatusCode {
             ("Darkslide-Object-Key" = String, description = "What a commit names the object by"),
             ("Darkslide-Chunk-Digest" = String, description = "`blake3 <base64>` of the body"),
         )),
-        (status = 400, body = Problem, description = "No length, or one of a kind that is not offered"),
+        (status = 400, body = Problem, description = "No length, none at all (0), or one of a kind that is not offered"),
         (status = 412, body = Problem, description = "Another version of tus"),
         (status = 413, body = Problem, description = "More bytes than an object may have"),
         (status = 415, body = Problem, description = "A body of another type"),
@@ -103,8 +106,10 @@ async fn create(
         return Err(ApiError::TOO_LARGE);
     }
     let quota_bytes = i64::try_from(length).map_err(|_| ApiError::TOO_LARGE)?;
+    let at = ObjectAddress::generate(caller.account);
+    let metadata = metadata::seal(&parts.headers, &token_of(&parts).unwrap_or_default(), at.object)?;
     let mends = check_quota_or_damage(&server, caller.account, Incoming::Object(quota_bytes)).await?;
-    let upload = server.store.begin_upload(ObjectAddress::generate(caller.account), length, mends).await?;
+    let upload = server.store.begin_upload(at, length, mends, metadata).await?;
     let location = format!("{}v1/uploads/{}", origin_of(&server, &parts.headers), upload.at.object);
     let answer = if asked.has_body {
         let received = first_bytes(&server, &upload, asked, body).await?;
@@ -141,6 +146,7 @@ async fn first_bytes(server: &Shared, upload: &Upload, asked: Asked, body: Body)
             ("Upload-Offset" = u64, description = "Bytes that are durable"),
             ("Upload-Length" = u64, description = "Bytes in all"),
             ("Upload-Expires" = String, description = "When it is given up, as an HTTP date"),
+            ("Upload-Metadata" = String, description = "What the creation told of it, if it was of the same session"),
             ("Darkslide-Object-Key" = String, description = "What a commit names the object by"),
             ("Darkslide-Chunk-Offset" = u64, description = "Where the bytes of the newest request begin"),
             ("Darkslide-Chunk-Digest" = String, description = "`blake3 <base64>` of those bytes, up to the offset"),
@@ -156,6 +162,7 @@ async fn stand(
     _: Spoken,
     caller: StorageCaller,
     Path(id): Path<String>,
+    parts: request::Parts,
 ) -> ApiResult<Response> {
     let at = address(&caller, &id)?;
     find(&server, at).await?;
@@ -172,7 +179,11 @@ async fn stand(
     if upload.is_whole() {
         finish(&server, &upload).await?;
     }
-    Ok(headers::standing(&upload).into_response())
+    let mut answer = headers::standing(&upload).into_response();
+    let token = token_of(&parts).unwrap_or_default();
+    let told = upload.metadata.as_deref().and_then(|sealed| metadata::open(sealed, &token, at.object));
+    answer.headers_mut().extend(told.map(|told| (HeaderName::from_static(header::UPLOAD_METADATA), told)));
+    Ok(answer)
 }
 
 /// Sends bytes from the offset on.
@@ -217,21 +228,38 @@ async fn append(
     request: Request,
 ) -> ApiResult<Response> {
     let (parts, body) = request.into_parts();
-    match delivery_of(&caller, &id, &parts) {
+    let received = match delivery_of(&caller, &id, &parts) {
         Ok((at, asked, offset)) => {
             let delivery = Delivery { offset, announced: asked.announced, declared: asked.body_length, body };
-            let received = deliver(&server, at, delivery).await?;
-            let offset = [("upload-offset", received.offset.to_string())];
-            Ok((StatusCode::NO_CONTENT, offset, headers::received(&received)).into_response())
+            deliver(&server, at, delivery).await
         }
         Err(refusal) => {
             receive::drain(&server, body).await;
             Err(refusal)
         }
+    };
+    match received {
+        Ok(received) => {
+            let offset = [("upload-offset", received.offset.to_string())];
+            Ok((StatusCode::NO_CONTENT, offset, headers::received(&received)).into_response())
+        }
+        Err(refusal) => Ok(refused(&server, &caller, &id, refusal).await),
     }
 }
 
-/// Gives an upload up. One that has become an object is gone already, and the object stays.
+/// A refused `PATCH` is told until when the upload lives, as every other (tus, expiration); whoever may not see it is not.
+async fn refused(server: &Server, caller: &StorageCaller, id: &str, refusal: ApiError) -> Response {
+    let upload = async {
+        server.store.still_signed_in().await?;
+        find(server, address(caller, id)?).await
+    };
+    match upload.await {
+        Ok(upload) => (headers::begun(&upload), refusal).into_response(),
+        Err(_) => refusal.into_response(),
+    }
+}
+
+/// Gives an upload up, and the object that it has become, unless a commit has named that.
 #[utoipa::path(
     delete,
     path = "/v1/uploads/{id}",
@@ -242,7 +270,7 @@ async fn append(
     responses(
         (status = 204, description = "It is gone"),
         (status = 404, body = Problem, description = "No such upload of this account"),
-        (status = 410, body = Problem, description = "It has expired, or has become an object"),
+        (status = 410, body = Problem, description = "It has expired, or its object was given up"),
         (status = 412, body = Problem, description = "Another version of tus"),
     ),
     security(("session" = []))
@@ -257,7 +285,14 @@ async fn terminate(
     find(&server, at).await?;
     let _turn = server.turns.take(at).await;
     let upload = find(&server, at).await?;
-    if give_up(&server, &upload).await? { Ok(StatusCode::NO_CONTENT) } else { Err(gone()) }
+    if upload.is_stored || !give_up(&server, &upload).await? {
+        if !server.store.keeps_object(at).await? {
+            return Err(gone());
+        }
+        server.store.terminate_stored_upload(at).await?;
+        server.turns.forget(at.object);
+    }
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// What a `PATCH` wants, before its body is touched.

@@ -100,7 +100,7 @@ pub(super) async fn receive(server: &Shared, at: ObjectAddress, delivery: Delive
         }
     };
     if upload.is_whole() {
-        return repeat_the_end(server, &upload).await;
+        return repeat_the_end(server, &upload, announced, body, &turn.stop).await;
     }
     let mut inflow = match Inflow::open(server, &upload, &mut turn, announced).await {
         Err(ApiError::Objects(ObjectError::Lost(path))) => {
@@ -142,11 +142,47 @@ async fn admit(
     Ok((upload, turn))
 }
 
-/// The last bytes were taken before, and the answer was lost.
-async fn repeat_the_end(server: &Server, upload: &Upload) -> ApiResult<Received> {
+/// The last bytes were taken before, and the answer was lost. No more of them may come.
+async fn repeat_the_end(
+    server: &Server,
+    upload: &Upload,
+    announced: Option<Announced>,
+    body: Body,
+    stop: &CancellationToken,
+) -> ApiResult<Received> {
+    let ending = must_be_empty(server, body, stop).await;
+    if !matches!(ending, Ending::Whole) || announced.is_some_and(|announced| !announced.is_met()) {
+        return Err(refusal(server, ending));
+    }
     finish(server, upload).await?;
     let chunk_digest = *blake3::hash(b"").as_bytes();
     Ok(Received { offset: upload.offset, digest: upload.digest, chunk_digest, expires_at: upload.expires_at })
+}
+
+/// How a body ends that must have no bytes.
+async fn must_be_empty(server: &Server, body: Body, stop: &CancellationToken) -> Ending {
+    let mut body = body.into_data_stream();
+    let silent = tokio::time::sleep(server.config.limits.idle_timeout);
+    let more = async {
+        loop {
+            match body.next().await {
+                Some(Ok(bytes)) if bytes.is_empty() => {}
+                Some(Ok(_)) => return Ending::TooLong,
+                Some(Err(error)) => return Ending::Cut(ObjectError::BrokenOff(error.into())),
+                None => return Ending::Whole,
+            }
+        }
+    };
+    let ending = tokio::select! {
+        biased;
+        ending = more => ending,
+        () = stop.cancelled() => Ending::Stopped,
+        () = silent => Ending::Cut(ObjectError::Stalled(server.config.limits.idle_timeout)),
+    };
+    if matches!(ending, Ending::TooLong) {
+        blobs::drain(server, body, DRAIN_BYTES_MAX).await;
+    }
+    ending
 }
 
 /// One request's bytes and how far they are.
@@ -308,9 +344,6 @@ impl<'s> Inflow<'s> {
 
     fn keep(&mut self, kept: Result<ApiResult<Kept>, JoinError>) -> ApiResult<()> {
         let Kept { offset, expires_at } = kept.map_err(|_| ObjectError::Stopping)??;
-        if let Some(growing) = &mut self.growing {
-            growing.is_flushed();
-        }
         metrics::counter!("darkslide_blob_bytes_received_total").increment(offset - self.recorded);
         (self.recorded, self.recorded_at, self.expires_at) = (offset, Instant::now(), expires_at);
         Ok(())
@@ -352,22 +385,32 @@ impl<'s> Inflow<'s> {
         let counts = !announced || (met && matches!(ending, Ending::Whole));
         let recorded = if counts { self.record().await } else { Ok(()) };
         let growing = self.growing.take();
-        if let Some(growing) = growing.as_ref().filter(|growing| growing.offset() == self.recorded) {
-            *turn.running = Some(growing.running());
+        match &growing {
+            // Whoever comes next reads what is recorded: the sector that it ends in was written again, and may be damaged.
+            Some(growing) if growing.is_doubtful() => *turn.running = None,
+            Some(growing) if growing.offset() == self.recorded => *turn.running = Some(growing.running()),
+            _ => {}
         }
         match ending {
-            Ending::Whole if !counts => Err(mismatch()),
-            Ending::Whole => {
+            Ending::Whole if counts => {
                 recorded?;
                 let growing = growing.ok_or(ObjectError::Stopping)?;
                 let (digest, chunk_digest) = (Some(growing.digest()), growing.chunk_digest());
                 Ok(Received { offset: self.recorded, digest, chunk_digest, expires_at: self.expires_at })
             }
-            Ending::Stopped => Err(stopped(self.server)),
-            Ending::TooLong => Err(ApiError::TOO_LARGE),
-            Ending::Cut(error) => Err(cut(&error)),
-            Ending::Ours(error) => Err(error),
+            other => Err(refusal(self.server, other)),
         }
+    }
+}
+
+/// Why a body does not count, or not all of it. One that is whole has not the hash that was announced.
+fn refusal(server: &Server, ending: Ending) -> ApiError {
+    match ending {
+        Ending::Whole => mismatch(),
+        Ending::Stopped => stopped(server),
+        Ending::TooLong => ApiError::TOO_LARGE,
+        Ending::Cut(error) => cut(&error),
+        Ending::Ours(error) => error,
     }
 }
 
