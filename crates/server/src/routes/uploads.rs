@@ -64,7 +64,7 @@ async fn mint_many(
 ) -> ApiResult<Json<UploadUrls>> {
     server.rates.check(Route::Mint, caller.account)?;
     check_quota(&server, caller.account, 0).await?;
-    let count = parameters.parsed("count").unwrap_or(1).clamp(1, MINT_COUNT_MAX);
+    let count = parameters.number("count").unwrap_or(1).clamp(1, MINT_COUNT_MAX.into());
     let now = server.store.now();
     let urls = (0..count).map(|_| {
         let address = ObjectAddress::generate(caller.account);
