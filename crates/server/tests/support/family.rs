@@ -536,6 +536,7 @@ fn packed(account: AccountId, blob: &BlobName, length: i64, objects: &mut Vec<Ne
     let offset = objects.iter().map(|object| object.length).sum();
     let etag = digest.etag();
     objects.push(NewObject {
+        is_kept: true,
         at,
         blob: blob.clone(),
         offset,

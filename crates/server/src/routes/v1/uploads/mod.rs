@@ -14,7 +14,6 @@ use super::super::uploads::check_quota_or_damage;
 use crate::auth::rates::Route;
 use crate::error::{ApiError, ApiResult};
 use crate::objects::{ObjectError, Recovered};
-use crate::store::mending::Incoming;
 use crate::store::news;
 use crate::store::resumable::{Chunk, Finished, Recorded, Upload};
 use crate::store::uploads::ObjectAddress;
@@ -103,7 +102,7 @@ async fn create(
         return Err(ApiError::TOO_LARGE);
     }
     let quota_bytes = i64::try_from(length).map_err(|_| ApiError::TOO_LARGE)?;
-    let mends = check_quota_or_damage(&server, caller.account, Incoming::Object(quota_bytes)).await?;
+    let mends = check_quota_or_damage(&server, caller.account, quota_bytes).await?;
     let upload = server.store.begin_upload(ObjectAddress::generate(caller.account), length, mends).await?;
     let location = format!("{}v1/uploads/{}", origin_of(&server, &parts.headers), upload.at.object);
     let answer = if asked.has_body {
