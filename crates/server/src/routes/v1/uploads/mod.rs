@@ -159,6 +159,7 @@ async fn stand(
     let at = address(&caller, &id)?;
     find(&server, at).await?;
     let _turn = server.turns.take(at).await;
+    server.store.still_signed_in().await?;
     let mut upload = held(&server, find(&server, at).await?).await?;
     if !upload.is_whole() {
         match recover(&server, &upload).await {
@@ -338,6 +339,7 @@ async fn give_up(server: &Server, upload: &Upload) -> ApiResult<bool> {
 /// The database needs room to forget anything, so the bytes go first. When that is still not enough, what is left is a row that says
 /// what the disk has not: `HEAD` answers it with 410, and it goes when its time is up.
 async fn forget_on_full_disk(server: &Server, upload: &Upload) -> ApiResult<bool> {
+    server.store.still_signed_in().await?;
     server.objects.remove_growing(vec![upload.at.object]).await?;
     match server.store.forget_upload(upload.at).await {
         Err(error) if error.is_disk_full() && upload.offset > 0 && !upload.is_whole() => {
