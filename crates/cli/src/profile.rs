@@ -144,14 +144,14 @@ async fn introduce(profile: &Profile, session: &Session) -> Result<()> {
     let known = profile.device()?;
     let is_new = known.is_none();
     let device = known.unwrap_or_else(|| DeviceIdentity { id: new_device_id(), name: computer_name() });
-    match session.name_device(device.id, &device.name).await {
+    let id = match session.name_device(device.id, &device.name).await {
         Err(SessionError::Api(failure)) if failure.status().is_some_and(|status| status == 404) => {
             return Ok(());
         }
         told => told?,
-    }
-    if is_new {
-        profile.remember_device(&device)?;
+    };
+    if is_new || id != device.id {
+        profile.remember_device(&DeviceIdentity { id, ..device })?;
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ pub const PUSH_ENDPOINT_MAX: usize = 2048;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RegisterDevice {
-    /// A UUID that the device chose once, in lower case; the same in all its sessions.
+    /// A UUID that the device chose once, in lower case; the same whenever it signs in.
     #[schema(pattern = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
     pub id: String,
     /// Its name, sealed.

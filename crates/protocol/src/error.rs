@@ -72,6 +72,8 @@ pub mod code {
     pub const FILE_IN_TRASH: &str = "FILE_IN_TRASH";
     /// The file is not in that collection.
     pub const FILE_NOT_FOUND_IN_ALBUM: &str = "FILE_NOT_FOUND_IN_ALBUM";
+    /// No device that is signed in has that id.
+    pub const DEVICE_NOT_FOUND: &str = "DEVICE_NOT_FOUND";
     /// An object that a commit names is not stored.
     pub const OBJECT_SIZE_FETCH_FAILED: &str = "OBJECT_SIZE_FETCH_FAILED";
     /// The server's own disk is full: not a stock code; stock clients act on its status, 503.

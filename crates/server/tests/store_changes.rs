@@ -24,34 +24,46 @@ async fn set_clocks_ahead(url: &str) {
     pool.close().await;
 }
 
-/// Writers and readers of a family, all at the same time. Some readers begin where others have been already.
+/// Servers of one database. In each, those who write queue for its one connection, as requests do; between them they are kept apart by the database's
+/// locks alone.
+const SERVERS: usize = 3;
+
+/// Writers and readers of a family, all at the same time, on servers of their own. Some readers begin where others have been already.
 async fn check(seed: u64, tally: Arc<Tally>) {
     for url in support::database_urls().await {
         let folder = tempfile::tempdir().unwrap();
         let url = url.unwrap_or_else(|| Store::sqlite_url(&folder.path().join("db")));
-        let store = Arc::new(Store::open(&url).await.unwrap());
+        let mut stores = Vec::new();
+        for _ in 0..SERVERS {
+            stores.push(Arc::new(Store::open(&url).await.unwrap()));
+        }
+        let first = Arc::clone(stores.first().unwrap());
+        let mut turns = stores.iter().cycle().cloned();
+        let mut next_store = || turns.next().unwrap();
         let mut tasks = Vec::new();
         let mut dice = Dice(seed | 1);
-        let family = Family::new(&store, &tally).await;
+        let family = Family::new(&first, &tally).await;
         set_clocks_ahead(&url).await;
         for account in family.accounts.clone() {
-            let middle = store.version_of(account).await.unwrap();
+            let middle = first.version_of(account).await.unwrap();
             for start in [Version(0), middle] {
-                let (family, store, seed) = (family.clone(), store.clone(), dice.throw(1 << 30) as u64);
+                let (family, store, seed) = (family.clone(), next_store(), dice.throw(1 << 30) as u64);
                 let mirror = Mirror::after(account, start);
                 tasks.push(tokio::spawn(async move { family.read(&store, mirror, seed).await }));
             }
-            let (reading, from) = (family.clone(), store.clone());
+            let (reading, from) = (family.clone(), next_store());
             tasks.push(tokio::spawn(async move { reading.read_as_stock(&from, account).await }));
             for _ in 0..WRITERS {
-                let (family, store, seed) = (family.clone(), store.clone(), dice.throw(1 << 30) as u64);
+                let (family, store, seed) = (family.clone(), next_store(), dice.throw(1 << 30) as u64);
                 tasks.push(tokio::spawn(async move { family.write(&store, account, seed).await }));
             }
         }
         for task in tasks {
             task.await.unwrap();
         }
-        store.close().await;
+        for store in stores {
+            store.close().await;
+        }
     }
 }
 

@@ -9,8 +9,9 @@ use darkslide_protocol::Opaque;
 use darkslide_protocol::device::{PushEndpoint, RegisterDevice};
 use darkslide_server::auth::session::Device;
 use darkslide_server::store::Store;
+use darkslide_server::store::devices::Registered;
 use support::checked::vault;
-use support::stores;
+use support::{database_before, database_urls, stores};
 
 const LAPTOP: &str = "6a3c8f5e-0000-4000-8000-000000000001";
 const PHONE: &str = "6a3c8f5e-0000-4000-8000-000000000002";
@@ -46,32 +47,54 @@ fn on(token: &str, device: Option<(&str, bool)>) -> (String, Option<(String, boo
     (token.to_owned(), device.map(|(id, woken)| (id.to_owned(), woken)))
 }
 
+const ALONE: Registered = Registered::Known { ended: 0 };
+
+async fn register(store: &Store, account: AccountId, token: &str, device: &RegisterDevice) -> Registered {
+    store.register_device(account, token, device).await.unwrap()
+}
+
+/// A thief could have another session's entry, where his own was not seen.
 #[tokio::test]
-async fn a_device_has_sessions_and_is_replaced_not_doubled() {
+async fn a_device_has_one_session_and_a_session_one_device() {
     for (_folder, store) in stores().await {
         let (account, _) = vault(&store, "a@example.org").await;
         for token in ["t1", "t2", "t3"] {
             session(&store, account, token).await;
         }
-        assert!(store.register_device(account, "t1", &device(LAPTOP, true)).await.unwrap());
-        assert!(store.register_device(account, "t2", &device(LAPTOP, true)).await.unwrap());
+        assert_eq!(register(&store, account, "t1", &device(LAPTOP, true)).await, ALONE);
         assert_eq!(
             seen(&store, account).await,
-            [on("t1", Some((LAPTOP, true))), on("t2", Some((LAPTOP, true))), on("t3", None)]
+            [on("t1", Some((LAPTOP, true))), on("t2", None), on("t3", None)]
         );
         // Said again without an endpoint, it cannot be woken any more.
-        assert!(store.register_device(account, "t2", &device(LAPTOP, false)).await.unwrap());
+        assert_eq!(register(&store, account, "t1", &device(LAPTOP, false)).await, ALONE);
         assert_eq!(seen(&store, account).await[0], on("t1", Some((LAPTOP, false))));
-        // A session that moves leaves nothing behind.
-        assert!(store.register_device(account, "t1", &device(PHONE, false)).await.unwrap());
-        assert!(store.register_device(account, "t2", &device(PHONE, false)).await.unwrap());
-        assert_eq!(store.forget_unused_devices().await.unwrap(), 0, "forgotten already");
-        assert!(!store.register_device(account, "no such token", &device(PHONE, false)).await.unwrap());
+        assert_eq!(register(&store, account, "t1", &device(LAPTOP, true)).await, ALONE);
+        // It does not become another device, nor what a session is listed as.
+        assert_eq!(register(&store, account, "t1", &device(PHONE, true)).await, Registered::Refused);
+        let third = store.device_sessions(account, 0).await.unwrap();
+        let third = third.into_iter().find(|session| session.token_hash == "t3").unwrap().session;
+        assert_eq!(register(&store, account, "t2", &device(&third, true)).await, Registered::Refused);
+        assert_eq!(
+            seen(&store, account).await,
+            [on("t1", Some((LAPTOP, true))), on("t2", None), on("t3", None)]
+        );
+        // The device signs in again: what it was before is no more, nor the endpoint that it had.
+        let ended = register(&store, account, "t2", &device(LAPTOP, false)).await;
+        assert_eq!(ended, Registered::Known { ended: 1 });
+        assert_eq!(seen(&store, account).await, [on("t2", Some((LAPTOP, false))), on("t3", None)]);
+        assert_eq!(store.push_endpoint(account, LAPTOP).await.unwrap(), None);
+        assert_eq!(store.session("t1", "photos", 0).await.unwrap(), None);
+        assert_eq!(register(&store, account, "t1", &device(LAPTOP, true)).await, Registered::SignedOut);
+        assert_eq!(
+            register(&store, account, "no such token", &device(PHONE, false)).await,
+            Registered::SignedOut
+        );
     }
 }
 
 #[tokio::test]
-async fn revoking_ends_all_sessions_on_a_device_and_no_other() {
+async fn revoking_ends_a_device_and_no_other() {
     for (_folder, store) in stores().await {
         let (account, _) = vault(&store, "a@example.org").await;
         let (other, _) = vault(&store, "b@example.org").await;
@@ -80,23 +103,30 @@ async fn revoking_ends_all_sessions_on_a_device_and_no_other() {
         }
         session(&store, other, "o1").await;
         store.register_device(account, "t1", &device(LAPTOP, true)).await.unwrap();
-        store.register_device(account, "t2", &device(LAPTOP, true)).await.unwrap();
         store.register_device(account, "t3", &device(PHONE, true)).await.unwrap();
         // The same id in another account is another device.
         store.register_device(other, "o1", &device(LAPTOP, true)).await.unwrap();
-        for _ in 0..2 {
-            store.revoke_device(account, LAPTOP).await.unwrap();
-            assert_eq!(seen(&store, account).await, [on("t3", Some((PHONE, true))), on("t4", None)]);
+        for is_there in [true, false] {
+            assert_eq!(store.revoke_device(account, LAPTOP).await.unwrap(), is_there);
+            assert_eq!(
+                seen(&store, account).await,
+                [on("t2", None), on("t3", Some((PHONE, true))), on("t4", None)]
+            );
             assert_eq!(seen(&store, other).await, [on("o1", Some((LAPTOP, true)))]);
         }
         assert_eq!(store.session("t1", "photos", 0).await.unwrap(), None);
-        assert!(!store.register_device(account, "t1", &device(LAPTOP, true)).await.unwrap());
-        // A session that never said is revoked by its own id; one that did only with its device.
-        let sessions = store.device_sessions(account, 0).await.unwrap();
-        for session in &sessions {
-            store.revoke_device(account, &session.session).await.unwrap();
+        assert_eq!(register(&store, account, "t1", &device(LAPTOP, true)).await, Registered::SignedOut);
+        let listed = store.device_sessions(account, 0).await.unwrap();
+        let id = |token: &str| &listed.iter().find(|one| one.token_hash == token).unwrap().session;
+        // One that never said is revoked by the id of its session, also when it has said since it was listed.
+        assert_eq!(register(&store, account, "t2", &device(LAPTOP, true)).await, ALONE);
+        for (token, left) in [("t4", 2), ("t2", 1)] {
+            assert!(store.revoke_device(account, id(token)).await.unwrap());
+            assert_eq!(seen(&store, account).await.len(), left);
         }
+        assert!(!store.revoke_device(other, id("t3")).await.unwrap(), "somebody else's");
         assert_eq!(seen(&store, account).await, [on("t3", Some((PHONE, true)))]);
+        assert_eq!(store.forget_unused_devices().await.unwrap(), 0, "forgotten already");
         store.delete_session(account, "photos", "t3", "").await.unwrap();
         assert_eq!(store.forget_unused_devices().await.unwrap(), 1, "logged out");
     }
@@ -160,5 +190,33 @@ async fn devices_to_wake_are_those_with_an_endpoint_that_did_not_do_it_themselve
         store.revoke_device(account, LAPTOP).await.unwrap();
         assert!(to_wake(None).await.is_empty());
         assert_eq!(store.push_endpoint(account, LAPTOP).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn sessions_that_were_on_one_device_before_are_listed_by_themselves() {
+    for url in database_urls().await {
+        let folder = tempfile::tempdir().unwrap();
+        let url = url.unwrap_or_else(|| Store::sqlite_url(&folder.path().join("db")));
+        let pool = database_before(&url, 18).await;
+        for text in [
+            "INSERT INTO accounts (id, status, version, usage, email_mfa, created_at) VALUES (1, 'active', 1, 0, 0, 0)",
+            "INSERT INTO devices (account_id, id, sealed_name, platform, created_at)
+             VALUES (1, 'laptop', 'bmFtZQ==', 'linux', 0), (1, 'phone', 'bmFtZQ==', 'linux', 0)",
+            "INSERT INTO sessions (token_hash, id, account_id, app, ip, user_agent, created_at, last_used_at, device_id)
+             VALUES ('t1', 's1', 1, 'photos', '', '', 5, 9, 'laptop'), ('t2', 's2', 1, 'photos', '', '', 7, 8, 'laptop'),
+                    ('t3', 's3', 1, 'photos', '', '', 7, 9, 'laptop'), ('t4', 's4', 1, 'photos', '', '', 1, 9, 'phone'),
+                    ('t5', 's5', 1, 'photos', '', '', 1, 9, NULL)",
+        ] {
+            sqlx::query(text).execute(&pool).await.unwrap();
+        }
+        pool.close().await;
+        let store = Store::open(&url).await.unwrap();
+        let (laptop, phone) = (Some(("laptop", false)), Some(("phone", false)));
+        assert_eq!(
+            seen(&store, AccountId(1)).await,
+            [on("t1", None), on("t2", None), on("t3", laptop), on("t4", phone), on("t5", None)]
+        );
+        store.close().await;
     }
 }

@@ -20,6 +20,7 @@ use darkslide_e2e::absent::AbsentProxy;
 use darkslide_e2e::bitmap::bitmap;
 use darkslide_e2e::narrow::NarrowProxy;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -159,6 +160,15 @@ fn rewrite_errors(answer: &mut [u8]) {
     }
 }
 
+/// The first batch that makes a file is told to have failed.
+fn lose_a_batch(answer: &mut [u8]) {
+    static IS_LOST: AtomicBool = AtomicBool::new(false);
+    let mark = b"\"outcome\":\"created\"";
+    if answer.windows(mark.len()).any(|window| window == mark) && !IS_LOST.swap(true, Ordering::Relaxed) {
+        replace(answer, b"HTTP/1.1 ", b"503");
+    }
+}
+
 /// Writes over what comes behind a mark, in whatever case that is.
 fn replace(answer: &mut [u8], mark: &[u8], with: &[u8]) {
     let at = answer.windows(mark.len()).position(|window| window.eq_ignore_ascii_case(mark));
@@ -197,6 +207,19 @@ async fn behind(scene: &Scene, rewrite: Rewrite) -> (Arc<Session>, JoinSet<()>) 
         }
     });
     (session, task)
+}
+
+/// It was said that there was no room for what was in the vault.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_fills_the_vault_and_whose_answer_is_lost_is_in_it() {
+    let scene = Scene::new().await;
+    scene.set_quota(1).await;
+    scene.write("a.jpg", &picture(1, 5000));
+    let (session, _proxy) = behind(&scene, lose_a_batch).await;
+    let report = run(&scene, &session, &Events::silent(), &CancellationToken::new()).await;
+    assert_eq!((report.uploaded, report.without_room, report.failed.len()), (1, 0, 0), "{report:?}");
+    assert!(report.storage_full.is_none(), "{report:?}");
+    scene.verify_all(1).await;
 }
 
 /// Once, what was deleted came back where a proxy's clock was ahead.

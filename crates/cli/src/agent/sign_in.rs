@@ -55,13 +55,7 @@ impl SignIn {
 impl Agent {
     /// Takes the session of the profile, if there is one that was not found to have ended.
     pub(super) async fn sign_in(&mut self) -> Result<bool> {
-        let written = self
-            .profile
-            .folder()
-            .join("config.toml")
-            .metadata()
-            .and_then(|metadata| metadata.modified())
-            .ok();
+        let written = self.written();
         let is_time = self.keys_look.is_some_and(|at| at <= Instant::now());
         if self.tried.is_some() && self.tried == written && !is_time {
             return Ok(false);
@@ -121,8 +115,21 @@ impl Agent {
         self.check_account()
     }
 
-    /// The server knows the session no longer.
+    /// When somebody has signed in here.
+    fn written(&self) -> Option<SystemTime> {
+        let config = self.profile.folder().join("config.toml");
+        config.metadata().and_then(|metadata| metadata.modified()).ok()
+    }
+
+    /// The server knows the session no longer. Whoever signs in again on this device ends the one before: then there is another one already,
+    /// and nothing to tell.
     pub(super) fn session_ended(&mut self) {
+        let is_another = |tried| self.written().is_some_and(|written| written != tried);
+        if self.tried.is_some_and(is_another) {
+            self.session = None;
+            self.listening.abort_all();
+            return;
+        }
         self.signed_out(SESSION_ENDED, ADVICE_LOGIN);
     }
 

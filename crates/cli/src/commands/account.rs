@@ -208,7 +208,7 @@ pub(crate) async fn devices(output: Output, general: &General, arguments: Device
         DevicesAction::Rename { name } => {
             let id = profile.device()?.map_or_else(new_device_id, |device| device.id);
             // What the server refuses is not remembered.
-            session.name_device(id, &name).await?;
+            let id = session.name_device(id, &name).await?;
             profile.remember_device(&DeviceIdentity { id, name: name.clone() })?;
             output.answer(&json!({ "id": id.to_string(), "name": name }), |_| {
                 format!("This device is {name} now.")

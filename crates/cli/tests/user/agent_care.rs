@@ -64,6 +64,12 @@ fn an_idle_agent_says_that_its_session_has_ended() {
     agent.until("revoked elsewhere", is_out);
     login("default");
     agent.until("signed in again", |status| status["state"] == "idle");
+    // Signing in again ends the session that the agent has: it goes on with the new one, and is no second device.
+    login("default");
+    let list = machine.json(&["--profile", "other", "devices"]);
+    assert_eq!(list["devices"].as_array().unwrap().len(), 2, "{list}");
+    write(&folder.join("new.jpg"), &picture(90));
+    agent.until_done(4, 0);
     machine.says(&["logout"]);
     agent.until("signed out here", is_out);
 }

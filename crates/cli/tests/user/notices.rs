@@ -165,6 +165,10 @@ fn what_needs_somebody_is_shown_once_and_nothing_else_is() {
     let words = ["login", &server.url, "--email", EMAIL, "--password-file", "password", "--keys", "key-file"];
     machine.says(&words);
     agent.until("signed in", |status| status["state"] == "idle");
+    // Again: that the session before has ended needs nobody.
+    machine.says(&words);
+    write(&folder.join("e.jpg"), &crate::agent::picture(11));
+    agent.until_done(6, 0);
     // It is another time: had anything else been shown before, it would be there now.
     sign_out();
     let all = shown.until(2);

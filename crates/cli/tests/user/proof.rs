@@ -132,7 +132,21 @@ fn devices_know_each_other_by_name_and_the_server_does_not() {
     let again = machine.json(&["devices"]);
     assert_eq!(again["devices"].as_array().unwrap().len(), 2, "{again}");
     assert_eq!((&again["devices"][1]["id"], &again["devices"][1]["name"]), (&id.into(), &devices[1]["name"]));
+    // Nor where it has forgotten which it is: its session has not.
+    let forgotten = machine.path("home/second/device.toml");
+    std::fs::remove_file(&forgotten).unwrap();
+    machine.says(&["devices", "rename", "Laptop of a spy", "--profile", "second"]);
+    let again = machine.json(&["devices"]);
+    assert_eq!(
+        (&again["devices"][1]["id"], &again["devices"][1]["name"]),
+        (&id.into(), &"Laptop of a spy".into())
+    );
+    assert!(std::fs::read_to_string(&forgotten).unwrap().contains(id));
     machine.says(&["devices", "revoke", id]);
+    for gone in [id, "6a3c8f5e-0000-4000-8000-000000000001", "no such device"] {
+        let error = machine.fails(&["devices", "revoke", gone]);
+        assert!(error.contains("no device has that id (any more)"), "{gone}: {error}");
+    }
     machine.fails(&["whoami", "--profile", "second"]);
     machine.says(&["whoami"]);
     assert_eq!(machine.json(&["devices"])["devices"].as_array().unwrap().len(), 1);

@@ -312,6 +312,9 @@ impl Courier {
         match self.try_send(parcels, load, most).await {
             Ok(Sent::TooMuch(parcels)) => return Some(parcels.into_iter().zip(answers).collect()),
             Ok(Sent::Answered(outcomes)) => {
+                if outcomes.iter().filter_map(|one| one.as_ref().err()).any(AssetError::is_refused_for_room) {
+                    self.room.refused();
+                }
                 for (answer, outcome) in answers.into_iter().zip(outcomes) {
                     // Whoever asked has gone only when the run ends.
                     let _ = answer.send(outcome);

@@ -6,6 +6,7 @@ use darkslide_crypto::keys::DeviceNameKey;
 use darkslide_crypto::{recovery, sealed_box};
 use darkslide_protocol::account::{DeleteAccountRequest, Session as WireSession};
 use darkslide_protocol::device::{Device as WireDevice, RegisterDevice};
+use darkslide_protocol::error::code;
 use darkslide_protocol::{AccountId, Opaque};
 use http::StatusCode;
 use serde::Serialize;
@@ -87,8 +88,21 @@ impl Session {
         Ok(sessions.into_iter().map(|session| device(session, &own)).collect())
     }
 
-    /// Says that this session is on the device with this id (a UUID that it keeps), and gives that a name.
-    pub async fn name_device(&self, id: Uuid, name: &str) -> Result<(), SessionError> {
+    /// Says that this session is on the device with this id (a UUID that it keeps), and gives that a name. Tells which id it has: a session
+    /// stays on the device that it first was on, so where its id was lost here, it is found again.
+    pub async fn name_device(&self, id: Uuid, name: &str) -> Result<Uuid, SessionError> {
+        match self.say_device(id, name).await {
+            Err(SessionError::Api(failure)) if failure.is_conflict() => {
+                let Some(own) = self.own_device().await?.filter(|own| *own != id) else {
+                    return Err(failure.into());
+                };
+                self.say_device(own, name).await.map(|()| own)
+            }
+            said => said.map(|()| id),
+        }
+    }
+
+    async fn say_device(&self, id: Uuid, name: &str) -> Result<(), SessionError> {
         let sealed =
             self.keys.device_name_key().seal(id.as_bytes(), name).map_err(SessionError::DeviceName)?;
         let device = RegisterDevice {
@@ -100,14 +114,29 @@ impl Session {
         Ok(self.api.register_device(&device).await?)
     }
 
-    /// Signs another device out: all its sessions end, and nothing wakes it any more.
+    /// The device that this session has said it is on.
+    async fn own_device(&self) -> Result<Option<Uuid>, SessionError> {
+        let devices = self.api.devices().await?.devices;
+        let own = devices.into_iter().find(|device| device.is_this && device.sealed_name.is_some());
+        Ok(own.and_then(|device| Uuid::try_parse(&device.id).ok()))
+    }
+
+    /// Signs another device out: its session ends, and nothing wakes it any more.
     pub async fn end_device(&self, id: &str) -> Result<(), SessionError> {
         match self.api.revoke_device(id).await {
-            Err(failure) if failure.status() == Some(StatusCode::NOT_FOUND) => {
-                Ok(self.api.end_session(id).await?)
-            }
+            Err(failure) if failure.code() == Some(code::DEVICE_NOT_FOUND) => Err(SessionError::NoSuchDevice),
+            Err(failure) if failure.status() == Some(StatusCode::NOT_FOUND) => self.end_listed(id).await,
             answer => Ok(answer?),
         }
+    }
+
+    /// The same on a server that knows only sessions, and says of any that it has ended.
+    async fn end_listed(&self, id: &str) -> Result<(), SessionError> {
+        let mut listed = self.sessions_as_devices().await?.into_iter();
+        if !listed.any(|device| device.id.as_deref() == Some(id)) {
+            return Err(SessionError::NoSuchDevice);
+        }
+        Ok(self.api.end_session(id).await?)
     }
 
     /// The 24 words once more, from the server's copy and the master key.

@@ -66,6 +66,11 @@ pub enum SessionError {
     /// A text that cannot name a device.
     #[error(transparent)]
     DeviceName(NotADeviceName),
+    /// No device that is signed in has that id.
+    #[error(
+        "no device has that id (any more): it was signed out already, or there never was one. `darkslide devices` lists those that are signed in"
+    )]
+    NoSuchDevice,
     /// A field of the server's answer is missing or malformed.
     #[error("the server's answer lacks a usable {0}")]
     Answer(&'static str),

@@ -74,7 +74,16 @@ impl World {
 fn new_object(person: &Person, length: i64) -> NewObject {
     let at = ObjectAddress::generate(person.session.account);
     let blob = BlobName::generate(at.object, 0);
-    NewObject { at, blob, offset: 0, length, digest: "b3:00".to_owned(), etag: "00".to_owned(), mends: None }
+    NewObject {
+        at,
+        is_kept: true,
+        blob,
+        offset: 0,
+        length,
+        digest: "b3:00".to_owned(),
+        etag: "00".to_owned(),
+        mends: None,
+    }
 }
 
 fn recorded(

@@ -10,6 +10,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::objects::ObjectError;
 use crate::store::files::Which;
 use crate::store::uploads::{ObjectAddress, ReadableObject};
+use crate::store::{StoreError, news};
 use crate::{Server, Shared};
 use axum::Router;
 use axum::body::Body;
@@ -73,9 +74,10 @@ async fn redirect(
     Ok(redirect_to(server, address, headers))
 }
 
-/// Sends a caller who may have an object to its signed URL.
+/// Sends a caller who may have an object to its signed URL, which ends with the caller's session.
 pub(super) fn redirect_to(server: &Server, address: ObjectAddress, headers: &HeaderMap) -> Response {
-    let grant = Grant::new(address, Purpose::Download, server.store.now());
+    let session = news::session();
+    let grant = Grant { session, ..Grant::new(address, Purpose::Download, server.store.now()) };
     let location = grant.url(&server.signer, &origin_of(server, headers));
     (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response()
 }
@@ -105,6 +107,10 @@ async fn read_granted(
     headers: &HeaderMap,
 ) -> ApiResult<Option<Response>> {
     let Some(grant) = grant else { return Ok(None) };
+    match news::in_session(grant.session.clone(), server.store.still_signed_in()).await {
+        Err(StoreError::SessionEnded) => return Ok(None),
+        asked => asked?,
+    }
     let Some(object) = server.store.readable_object(grant.at, now).await? else { return Ok(None) };
     send_or_ask_again(server, grant.at, object, method, headers).await.map(Some)
 }

@@ -1,5 +1,7 @@
 //! Signed URLs of blobs: what they allow is written in them, and the signature says that this server wrote it.
 //!
+//! A download URL is good only as long as the session that it was given to.
+//!
 //! Minting writes nothing to the database: a URL that is never used leaves no trace. The path must not contain `/files`, by which
 //! phones tell failed commits from failed uploads.
 
@@ -75,25 +77,38 @@ pub(crate) struct Grant {
     pub(crate) md5: Option<[u8; 16]>,
     /// How many parts the object has.
     pub(crate) count: Option<u32>,
+    /// The session that a download URL was given to: the SHA-256 of its token, in hex. Whoever reads asks whether it still is.
+    pub(crate) session: Option<String>,
 }
 
 impl Grant {
     /// A grant that says nothing of the body.
     pub(crate) fn new(at: ObjectAddress, purpose: Purpose, now: i64) -> Self {
-        Self { at, purpose, expires: now + LIFETIME_MICROS, length: None, md5: None, count: None }
+        Self {
+            at,
+            purpose,
+            expires: now + LIFETIME_MICROS,
+            length: None,
+            md5: None,
+            count: None,
+            session: None,
+        }
     }
 
     /// The absolute URL, below `origin`, which ends in a slash.
     pub(crate) fn url(&self, signer: &Signer, origin: &Url) -> String {
-        let signature = signer.sign(self.purpose.word(), &self.fields().each_ref().map(String::as_str));
+        let fields = self.fields();
+        let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+        let signature = signer.sign(self.purpose.word(), &fields);
         let said = |name: &str, value: Option<String>| {
             value.map_or_else(String::new, |value| format!("&{name}={value}"))
         };
         let length = said("length", self.length.map(|length| length.to_string()));
         let md5 = said("md5", self.md5.map(|md5| hex(&md5)));
         let count = said("count", self.count.map(|count| count.to_string()));
+        let session = said("session", self.session.clone());
         let (key, tail, expires) = (self.at.key(), self.purpose.tail(), self.expires);
-        format!("{origin}{ROOT}{key}{tail}?expires={expires}{length}{md5}{count}&sig={signature}")
+        format!("{origin}{ROOT}{key}{tail}?expires={expires}{length}{md5}{count}{session}&sig={signature}")
     }
 
     /// What a URL's path and query allow `method` to do at `now`; `None` when they are not ours, were altered, or have expired.
@@ -109,25 +124,27 @@ impl Grant {
             length: parameters.parsed("length"),
             md5: parameters.get("md5").and_then(parse_hex),
             count: parameters.parsed("count"),
+            session: parameters.get("session").map(str::to_owned),
         };
-        let genuine = signer.verify(
-            grant.purpose.word(),
-            &grant.fields().each_ref().map(String::as_str),
-            parameters.get("sig")?,
-        );
-        (genuine && grant.expires > now).then_some(grant)
+        let fields = grant.fields();
+        let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+        let genuine = signer.verify(grant.purpose.word(), &fields, parameters.get("sig")?);
+        let is_somebodys = grant.purpose != Purpose::Download || grant.session.is_some();
+        (genuine && is_somebodys && grant.expires > now).then_some(grant)
     }
 
-    fn fields(&self) -> [String; 6] {
+    fn fields(&self) -> Vec<String> {
         let text = |number: Option<u64>| number.map_or_else(String::new, |number| number.to_string());
-        [
+        let mut fields = vec![
             self.at.key().0,
             self.purpose.tail(),
             self.expires.to_string(),
             text(self.length),
             self.md5.map_or_else(String::new, |md5| hex(&md5)),
             text(self.count.map(u64::from)),
-        ]
+        ];
+        fields.extend(self.session.clone());
+        fields
     }
 }
 
@@ -179,9 +196,21 @@ mod tests {
         let url = url_of(&Grant::new(at, Purpose::Whole, 1_000));
         assert!(parse(&url, &Method::PUT, 1_000).is_some());
         assert_eq!(parse(&url, &Method::GET, 1_000), None);
-        let url = url_of(&Grant::new(at, Purpose::Download, 1_000));
-        assert!(parse(&url, &Method::HEAD, 1_000).is_some());
+        let grant = Grant { session: Some("ab".to_owned()), ..Grant::new(at, Purpose::Download, 1_000) };
+        let url = url_of(&grant);
+        assert_eq!(parse(&url, &Method::HEAD, 1_000), Some(grant));
         assert_eq!(parse(&url, &Method::PUT, 1_000), None);
+    }
+
+    #[test]
+    fn a_download_url_is_one_session_s() {
+        let at = ObjectAddress::generate(AccountId(5));
+        let grant = Grant::new(at, Purpose::Download, 1_000);
+        let url = url_of(&Grant { session: Some("ab".to_owned()), ..grant.clone() });
+        for (from, to) in [("session=ab", "session=ac"), ("&session=ab", ""), ("session=ab", "session=")] {
+            assert_eq!(parse(&url.replacen(from, to, 1), &Method::GET, 1_000), None, "{from} → {to}");
+        }
+        assert_eq!(parse(&url_of(&grant), &Method::GET, 1_000), None, "nobody's");
     }
 
     #[test]

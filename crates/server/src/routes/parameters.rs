@@ -5,6 +5,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use darkslide_protocol::Version;
 use std::convert::Infallible;
+use std::num::IntErrorKind;
 use std::str::FromStr;
 
 /// A request's query parameters. Those that nobody asks for are ignored.
@@ -33,6 +34,14 @@ impl Parameters {
     /// The parameter of that name, when it is there and means something.
     pub(crate) fn parsed<T: FromStr>(&self, name: &str) -> Option<T> {
         self.get(name)?.parse().ok()
+    }
+
+    /// A number that is bounded by whoever asks: one that is larger than any means as many as there may be.
+    pub(crate) fn number(&self, name: &str) -> Option<i64> {
+        match self.get(name)?.parse::<i64>() {
+            Err(error) if *error.kind() == IntErrorKind::PosOverflow => Some(i64::MAX),
+            parsed => parsed.ok(),
+        }
     }
 
     /// The parameter of that name, or 400.
@@ -64,6 +73,10 @@ mod tests {
         check("", 0);
         check("sinceTime=", 0);
         check("sinceTime=abc", 0);
+        let number = |query| Parameters::parse(query).number("limit");
+        assert_eq!((number("limit=5"), number("limit=x"), number("")), (Some(5), None, None));
+        assert_eq!(number("limit=99999999999999999999"), Some(i64::MAX));
+        assert_eq!(number("limit=-99999999999999999999"), None);
         assert!(Parameters::parse("id=x").required::<i64>("id").is_err());
     }
 }

@@ -64,7 +64,7 @@ async fn mint_many(
 ) -> ApiResult<Json<UploadUrls>> {
     server.rates.check(Route::Mint, caller.account)?;
     check_quota(&server, caller.account, 0).await?;
-    let count = parameters.parsed("count").unwrap_or(1).clamp(1, MINT_COUNT_MAX);
+    let count = parameters.number("count").unwrap_or(1).clamp(1, MINT_COUNT_MAX.into());
     let now = server.store.now();
     let urls = (0..count).map(|_| {
         let address = ObjectAddress::generate(caller.account);
@@ -110,17 +110,22 @@ pub(crate) async fn check_quota(server: &Server, account: AccountId, bytes: i64)
     if has_room(server, account, bytes).await? { Ok(()) } else { Err(ApiError::QUOTA) }
 }
 
-/// The same for what may mend a damaged file; says which, where that alone lets it in.
+/// The same for an object that may mend a damaged file; says which, where that alone lets it in.
 pub(crate) async fn check_quota_or_damage(
     server: &Server,
     account: AccountId,
-    incoming: Incoming,
+    bytes: i64,
 ) -> ApiResult<Option<FileId>> {
-    let (Incoming::Object(bytes) | Incoming::Batch(bytes)) = incoming;
     if has_room(server, account, bytes).await? {
         return Ok(None);
     }
-    server.store.mendable(account, incoming).await?.map(Some).ok_or(ApiError::QUOTA)
+    server.store.mendable(account, Incoming::Object(bytes)).await?.map(Some).ok_or(ApiError::QUOTA)
+}
+
+/// How many bytes there is room for, where it is not for so many.
+pub(crate) async fn room_for(server: &Server, account: AccountId, bytes: i64) -> ApiResult<Option<i64>> {
+    let room = server.store.usage_of(account).await?.room(default_quota(server));
+    Ok((room < bytes).then_some(room))
 }
 
 async fn has_room(server: &Server, account: AccountId, bytes: i64) -> ApiResult<bool> {

@@ -5,7 +5,8 @@
 //! without touching the database, then what was decided is written in a few statements, however many commits there are.
 //!
 //! The checks are made in the order in which stock clients expect their answers. A commit that is repeated is answered as the
-//! first time, whatever was done to its file since, which is for the feed to tell; one that names the same objects for something else is
+//! first time, whatever was done to its file since, which is for the feed to tell, until the file was purged: then it is refused while the database
+//! still knows the objects, and makes the file anew once they are forgotten. One that names the same objects for something else is
 //! refused. Of two live files of an account no two have the same content tag: a commit whose tag is taken makes nothing, and is answered
 //! with the file that has it.
 //!
@@ -28,15 +29,17 @@ use darkslide_protocol::batch::ThumbnailRequest;
 use darkslide_protocol::change::Span;
 use darkslide_protocol::file::CommitRequest;
 use darkslide_protocol::upload::ObjectReference;
-use darkslide_protocol::{AccountId, CollectionId, FileId, Version};
+use darkslide_protocol::{AccountId, CollectionId, FileId, ObjectKey, Version};
 use sqlx::Row as _;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// An object that lies on the disk and has no row yet.
+/// An object that a request brought, and that lies on the disk without a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewObject {
     /// Where it belongs.
     pub at: ObjectAddress,
+    /// Whether its bytes are kept. If not, they lie nowhere: it was known already, or the quota had no room for it.
+    pub is_kept: bool,
     /// Its file.
     pub blob: BlobName,
     /// Where in that file it begins, in bytes.
@@ -57,6 +60,7 @@ impl NewObject {
         let number = |value| i64::try_from(value).unwrap_or(i64::MAX);
         Self {
             at,
+            is_kept: true,
             blob: blob.clone(),
             offset: number(object.offset),
             length: number(object.length),
@@ -65,12 +69,17 @@ impl NewObject {
             mends: None,
         }
     }
+
+    /// Its length, where there was room for it.
+    fn kept_length(&self) -> Result<i64, ChangeError> {
+        if self.is_kept { Ok(self.length) } else { Err(ChangeError::QuotaExceeded) }
+    }
 }
 
 /// What one request brings.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchRequest<'r> {
-    /// Objects whose blob is durable.
+    /// Objects whose blob is durable, where they are kept.
     pub objects: &'r [NewObject],
     /// Files to be made of them, and of others that are stored.
     pub commits: &'r [CommitRequest],
@@ -113,6 +122,15 @@ pub struct BatchOutcome {
     pub span: Option<Span>,
     /// Whether a row names the blob of the new objects; if not, it can go.
     pub blob_is_named: bool,
+}
+
+impl BatchOutcome {
+    /// Whether each of its records was refused for want of room.
+    pub fn refuses_all_for_room(&self) -> bool {
+        let commits = self.commits.iter().map(|commit| commit.as_ref().err());
+        let thumbnails = self.thumbnails.iter().map(|thumbnail| thumbnail.as_ref().err());
+        commits.chain(thumbnails).all(|refusal| matches!(refusal, Some(ChangeError::QuotaExceeded)))
+    }
 }
 
 /// A row of `objects`.
@@ -164,7 +182,7 @@ struct World {
 impl World {
     /// Whether an object gets a row of its own.
     fn is_new(&self, object: &NewObject) -> bool {
-        self.objects.get(&object.at.key().0).is_none_or(|known| known.is_given_up(object))
+        object.is_kept && self.objects.get(&object.at.key().0).is_none_or(|known| known.is_given_up(object))
     }
 }
 
@@ -215,7 +233,8 @@ impl Store {
         let world = read_world(&mut tx, account, usage, default_quota, &keys, commits).await?;
         let decisions = decide(account, &world, objects, commits);
         let (fresh, plan) = self.write(&mut tx, account, &world, objects, commits, &decisions, &ids).await?;
-        let thumbnails = self.replace_thumbnails(&mut tx, account, thumbnails, default_quota).await?;
+        let replaced = self.replace_thumbnails(&mut tx, account, thumbnails, default_quota).await?;
+        let thumbnails = without_room(replaced, thumbnails, objects);
         let is_told = thumbnails.iter().flatten().all(Option::is_some);
         // Where nothing was numbered, the clock may be that of another account.
         let is_numbered = tx.first().is_some();
@@ -318,6 +337,23 @@ impl Store {
         self.bump_collections(tx, &collections).await?;
         Ok(numbered.into_iter().map(|file| (file.index, file.created)).collect())
     }
+}
+
+/// Says of thumbnails whose objects are missing for want of room that this is why.
+fn without_room<T>(
+    replaced: Vec<Result<T, ChangeError>>,
+    requests: &[ThumbnailRequest],
+    objects: &[NewObject],
+) -> Vec<Result<T, ChangeError>> {
+    let passed = objects.iter().filter(|object| !object.is_kept).map(|object| object.at.key());
+    let passed: HashSet<ObjectKey> = passed.collect();
+    let told = |(replaced, request): (_, &ThumbnailRequest)| match replaced {
+        Err(ChangeError::ObjectMissing) if passed.contains(&request.thumbnail.object_key) => {
+            Err(ChangeError::QuotaExceeded)
+        }
+        told => told,
+    };
+    replaced.into_iter().zip(requests).map(told).collect()
 }
 
 /// A file that is about to be written.
@@ -456,13 +492,13 @@ impl<'w> Bench<'w> {
             return Err(ChangeError::Malformed("the object belongs to another file"));
         }
         let size = match (known, fresh) {
-            (Some(known), Some(fresh)) if known.is_given_up(fresh) => fresh.length,
+            (Some(known), Some(fresh)) if known.is_given_up(fresh) => fresh.kept_length()?,
             (Some(known), _) if known.state != "stored" => return Err(ChangeError::ObjectMissing),
             (Some(known), Some(fresh)) if !known.is_same(fresh) => {
                 return Err(ChangeError::Malformed("other bytes are stored under that key"));
             }
             (Some(known), _) => known.length.ok_or(ChangeError::ObjectMissing)?,
-            (None, Some(fresh)) => fresh.length,
+            (None, Some(fresh)) => fresh.kept_length()?,
             (None, None) => return Err(ChangeError::ObjectMissing),
         };
         agreed_size(size, reference)

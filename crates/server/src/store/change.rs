@@ -170,8 +170,19 @@ impl Usage {
 
     /// Whether so many more bytes fit, with the grace that clients assume.
     pub fn has_room_for(self, more: i64, default_quota: i64) -> bool {
-        let limit = self.quota.unwrap_or(default_quota).saturating_add(QUOTA_GRACE_BYTES);
-        self.used.saturating_add(more) <= limit
+        self.used.saturating_add(more) <= self.limit(default_quota)
+    }
+
+    /// How many more bytes may be begun.
+    pub fn room(self, default_quota: i64) -> i64 {
+        if self.is_exceeded(default_quota) {
+            return 0;
+        }
+        self.limit(default_quota).saturating_sub(self.used)
+    }
+
+    fn limit(self, default_quota: i64) -> i64 {
+        self.quota.unwrap_or(default_quota).saturating_add(QUOTA_GRACE_BYTES)
     }
 }
 

@@ -1,5 +1,7 @@
-//! Devices in the database. A device is there as long as a session is on it: with the last one it is forgotten, and its push endpoint
-//! with it.
+//! Devices in the database. A device is there as long as its session is: with that it is forgotten, and its push endpoint with it.
+//!
+//! A session says once which device it is on, and is on that one for good: whoever is revoked cannot have become another device meanwhile. A device has one
+//! session, the last that said its id: those that said it before end, so nobody is hidden behind another's entry.
 //!
 //! Whatever changes an account's devices holds the lock of its row, so a device cannot be revoked and registered at once. Names are
 //! sealed.
@@ -44,28 +46,64 @@ pub struct StoredDevice {
     pub created_at: i64,
 }
 
+/// What became of a session that says which device it is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registered {
+    /// It is on it.
+    Known {
+        /// Sessions that were on it before, and have ended.
+        ended: u64,
+    },
+    /// It is on another device, or the id is that of a session.
+    Refused,
+    /// There is no such session.
+    SignedOut,
+}
+
 impl Store {
-    /// Says which device a session is on, and what it is. False when the session is gone.
+    /// Says which device a session is on, and what it is. Other sessions on that device end.
     pub async fn register_device(
         &self,
         account: AccountId,
         token_hash: &str,
         device: &RegisterDevice,
-    ) -> Result<bool, StoreError> {
-        let push = device.push.as_ref().map(stored_endpoint);
+    ) -> Result<Registered, StoreError> {
         let mut tx = self.begin().await?;
         tx.lock(account).await?;
-        let placed =
-            sqlx::query("UPDATE sessions SET device_id = $1 WHERE token_hash = $2 AND account_id = $3")
+        let row = sqlx::query("SELECT device_id FROM sessions WHERE token_hash = $1 AND account_id = $2")
+            .bind(token_hash)
+            .bind(account.0)
+            .fetch_optional(&mut *tx)
+            .await?;
+        let Some(row) = row else { return Ok(Registered::SignedOut) };
+        let is_on: Option<String> = row.try_get(0)?;
+        if is_on.is_some_and(|id| id != device.id) || is_a_session(&mut tx, account, &device.id).await? {
+            return Ok(Registered::Refused);
+        }
+        sqlx::query("UPDATE sessions SET device_id = $1 WHERE token_hash = $2")
+            .bind(&device.id)
+            .bind(token_hash)
+            .execute(&mut *tx)
+            .await?;
+        let ended =
+            sqlx::query("DELETE FROM sessions WHERE account_id = $1 AND device_id = $2 AND token_hash <> $3")
+                .bind(account.0)
                 .bind(&device.id)
                 .bind(token_hash)
-                .bind(account.0)
                 .execute(&mut *tx)
                 .await?
                 .rows_affected();
-        if placed == 0 {
-            return Ok(false);
-        }
+        self.upsert_device(&mut tx, account, device).await?;
+        tx.commit().await?;
+        Ok(Registered::Known { ended })
+    }
+
+    async fn upsert_device(
+        &self,
+        tx: &mut Tx,
+        account: AccountId,
+        device: &RegisterDevice,
+    ) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO devices (account_id, id, sealed_name, platform, push, created_at)
              VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (account_id, id)
@@ -75,27 +113,27 @@ impl Store {
         .bind(&device.id)
         .bind(&device.sealed_name.0)
         .bind(&device.platform)
-        .bind(push)
+        .bind(device.push.as_ref().map(stored_endpoint))
         .bind(self.now())
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await?;
-        forget_unused(&mut tx, account).await?;
-        tx.commit().await?;
-        Ok(true)
+        Ok(())
     }
 
-    /// Ends all sessions on a device, or the session with that id, and forgets the device with its push endpoint.
-    pub async fn revoke_device(&self, account: AccountId, id: &str) -> Result<(), StoreError> {
+    /// Ends all sessions on a device, or the session with that id, and forgets the device with its push endpoint. False when there is neither.
+    /// A session's own id is good for it even after it has said which device it is on: that is how it was listed before.
+    pub async fn revoke_device(&self, account: AccountId, id: &str) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
         tx.lock(account).await?;
-        sqlx::query("DELETE FROM sessions WHERE account_id = $1 AND (device_id = $2 OR (device_id IS NULL AND id = $2))")
+        let ended = sqlx::query("DELETE FROM sessions WHERE account_id = $1 AND (device_id = $2 OR id = $2)")
             .bind(account.0)
             .bind(id)
             .execute(&mut *tx)
-            .await?;
+            .await?
+            .rows_affected();
         forget_unused(&mut tx, account).await?;
         tx.commit().await?;
-        Ok(())
+        Ok(ended > 0)
     }
 
     /// The account's sessions that were used since `used_since`, with their devices, the most recently used first.
@@ -191,6 +229,16 @@ impl Store {
         tx.commit().await?;
         Ok(forgotten)
     }
+}
+
+/// Whether one of the account's sessions is listed by that id: a device must not be taken for it.
+async fn is_a_session(tx: &mut Tx, account: AccountId, id: &str) -> Result<bool, StoreError> {
+    let row = sqlx::query("SELECT 1 FROM sessions WHERE account_id = $1 AND id = $2")
+        .bind(account.0)
+        .bind(id)
+        .fetch_optional(&mut **tx)
+        .await?;
+    Ok(row.is_some())
 }
 
 /// Forgets an account's devices on which no session is.

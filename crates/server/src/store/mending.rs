@@ -5,6 +5,7 @@
 //! object is marked (`only_mends` in `batch`): it becomes that, or what else its client wanted once there is room for it to begin, so no
 //! account comes to more than its quota by it. Nothing is written here.
 
+use super::uploads::ObjectAddress;
 use super::{Store, StoreError};
 use darkslide_protocol::batch::OBJECT_HEAD_LEN;
 use darkslide_protocol::{AccountId, FileId};
@@ -43,6 +44,13 @@ impl Store {
         let query = super::sql::padded_statement(text).bind(account.0).bind(bytes);
         let row = query.fetch_optional(self.reader()).await?;
         Ok(row.map(|row| row.try_get(0)).transpose()?.map(FileId))
+    }
+
+    /// Whether an object has a row that no bytes that come now would replace: they add nothing.
+    pub async fn is_known_object(&self, at: ObjectAddress) -> Result<bool, StoreError> {
+        let text = "SELECT 1 FROM objects WHERE key = $1 AND (state <> 'garbage' OR file_id IS NOT NULL)";
+        let row = sqlx::query(text).bind(at.key().0).fetch_optional(self.reader()).await?;
+        Ok(row.is_some())
     }
 }
 

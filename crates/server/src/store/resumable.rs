@@ -263,9 +263,11 @@ impl Store {
         Ok(inserted.rows_affected() == 1)
     }
 
-    /// Forgets an upload that is not whole yet. False when there is none: its object, if there is one, stays.
+    /// Forgets an upload that is not whole yet. False when there is none: its object, if there is one, stays. Refused when the session of the
+    /// request that wants it has ended.
     pub async fn forget_upload(&self, at: ObjectAddress) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
+        must_be_signed_in(&mut tx).await?;
         let forgotten =
             sqlx::query("DELETE FROM uploads WHERE id = $1 AND account_id = $2 AND state = 'open'")
                 .bind(at.object.to_string())

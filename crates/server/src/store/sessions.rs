@@ -195,6 +195,7 @@ mod tests {
     use super::*;
     use crate::store::accounts::Admission;
     use crate::store::srp::SrpSetup;
+    use crate::store::uploads::ObjectAddress;
     use darkslide_protocol::Opaque;
     use darkslide_protocol::account::{EntityKey, KeyAttributes, UpdatedKeyAttributes};
 
@@ -221,6 +222,7 @@ mod tests {
             created_at: 0,
         };
         let keys = KeyAttributes::default();
+        let upload = ObjectAddress::generate(account);
         for (session, is_refused) in [("gone", true), ("here", false)] {
             let outcomes = news::in_session(Some(session.to_owned()), async {
                 [
@@ -236,6 +238,7 @@ mod tests {
                     store.set_setting(account, "mapEnabled", "true").await,
                     store.delete_setting(account, "mapEnabled").await,
                     store.insert_entity_key(account, &key).await.map(drop),
+                    store.forget_upload(upload).await.map(drop),
                 ]
             });
             for (number, outcome) in outcomes.await.into_iter().enumerate() {

@@ -201,6 +201,15 @@ pub struct Family {
     tally: Arc<Tally>,
 }
 
+/// One that writes, until it is dropped, also by a failure: those who read wait for all.
+struct Writing<'f>(&'f AtomicUsize);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl Family {
     pub async fn new(store: &Store, tally: &Arc<Tally>) -> Arc<Self> {
         let (mut accounts, mut collections) = (Vec::new(), Vec::new());
@@ -222,6 +231,7 @@ impl Family {
 
     /// Plays through the deck once.
     pub async fn write(&self, store: &Store, account: AccountId, seed: u64) {
+        let _writing = Writing(&self.writing);
         let mut dice = Dice(seed | 1);
         let mut deck = DECK;
         dice.shuffle(&mut deck);
@@ -233,7 +243,6 @@ impl Family {
                 _ => {}
             }
         }
-        self.writing.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// What the account sees; now and then something that may be anybody's and in any state.
@@ -536,6 +545,7 @@ fn packed(account: AccountId, blob: &BlobName, length: i64, objects: &mut Vec<Ne
     let offset = objects.iter().map(|object| object.length).sum();
     let etag = digest.etag();
     objects.push(NewObject {
+        is_kept: true,
         at,
         blob: blob.clone(),
         offset,

@@ -1,14 +1,15 @@
 //! `POST /v1/batch`: many small objects and the commits that name them, with one durable flush.
 //!
 //! The body is read as it comes: objects go straight into one file, records are kept until the end. Nothing is recorded before
-//! all of it has arrived, so a batch that breaks off has not happened.
+//! all of it has arrived, so a batch that breaks off has not happened. The quota is asked of what is new in it only: at a full one, what is repeated is
+//! answered as ever.
 
 use super::super::blobs::drain;
 use super::super::request::StorageCaller;
-use super::super::uploads::{check_quota, check_quota_or_damage, default_quota};
+use super::super::uploads::{default_quota, room_for};
 use super::problem::problem;
 use crate::error::{ApiError, ApiResult};
-use crate::objects::{BlobName, PackWriter, Packed};
+use crate::objects::{BlobName, Digest, Hasher, PackWriter, Packed};
 use crate::store::StoreError;
 use crate::store::batch::{BatchOutcome, BatchRequest, Committed, NewObject};
 use crate::store::change::ChangeError;
@@ -24,9 +25,10 @@ use darkslide_protocol::batch::{
     BATCH_RECORDS_BYTES_MAX, BatchAnswer, CommitAnswer, FrameKind, ThumbnailAnswer, ThumbnailRequest,
 };
 use darkslide_protocol::file::CommitRequest;
-use darkslide_protocol::{AccountId, FileId, Problem};
+use darkslide_protocol::{AccountId, FileId, ObjectKey, Problem};
 use futures_util::{Stream, StreamExt as _};
 use serde::de::DeserializeOwned;
+use std::collections::HashSet;
 use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -63,7 +65,7 @@ async fn batch(
     let mut frames = Frames::new(body.into_data_stream(), server.config.limits.idle_timeout);
     let admitted = admit(&server, caller.account, &parts.headers).await;
     let received = match admitted {
-        Ok(mends) => receive(&server, &mut frames, mends).await,
+        Ok(intake) => receive(&mut frames, intake).await,
         Err(refusal) => Err(refusal),
     };
     // Whoever waits for leave to send is not asked to.
@@ -75,76 +77,179 @@ async fn batch(
     answer(&server, caller.account, outcome).await.map(Json)
 }
 
-/// Refuses what can be refused before a byte of it is read. Says which damaged file it may mend, where that alone lets it in.
-async fn admit(server: &Server, account: AccountId, headers: &HeaderMap) -> ApiResult<Option<FileId>> {
+/// Refuses what can be refused before a byte of it is read, and says how much of the rest there is room for. What is in a batch shows as it comes:
+/// at a full quota it may all be a repetition.
+async fn admit<'s>(server: &'s Server, account: AccountId, headers: &HeaderMap) -> ApiResult<Intake<'s>> {
     if headers.get(header::CONTENT_TYPE).is_none_or(|kind| kind.as_bytes() != BATCH.as_bytes()) {
         return Err(ApiError::Status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
     let said =
         headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<i64>().ok());
     let most = BATCH_BYTES_MAX.cast_signed();
-    let Some(said) = said else {
-        return check_quota(server, account, 0).await.map(|()| None);
+    if said.is_some_and(|said| said > most) {
+        return Err(ApiError::TOO_LARGE);
+    }
+    let room = room_for(server, account, said.unwrap_or(most)).await?;
+    let mends = match (room, said) {
+        (Some(_), Some(said)) => server.store.mendable(account, Incoming::Batch(said)).await?,
+        _ => None,
     };
-    let mends = check_quota_or_damage(server, account, Incoming::Batch(said.min(most))).await?;
-    if said > most { Err(ApiError::TOO_LARGE) } else { Ok(mends) }
+    Ok(Intake {
+        server,
+        account,
+        room,
+        mends,
+        pack: server.objects.pack(),
+        ids: HashSet::new(),
+        passed: Vec::new(),
+        roomless: HashSet::new(),
+        only_mend: HashSet::new(),
+    })
 }
 
-/// A batch whose bytes are durable.
+/// What of a batch's objects is kept: all, where the quota has room for the whole batch, whatever it is. Otherwise the bytes of what is known already,
+/// and of what has no room, are digested and go no further.
+struct Intake<'s> {
+    server: &'s Server,
+    account: AccountId,
+    /// Bytes of new objects that there is room for; `None` where all of the batch fits.
+    room: Option<i64>,
+    /// The damaged file for which alone what has no room is let in.
+    mends: Option<FileId>,
+    pack: PackWriter<'s>,
+    /// Of all that came.
+    ids: HashSet<Uuid>,
+    /// What is not kept.
+    passed: Vec<Packed>,
+    /// Those of it that are new.
+    roomless: HashSet<Uuid>,
+    /// What is kept for the damaged file and for nothing else.
+    only_mend: HashSet<Uuid>,
+}
+
+impl Intake<'_> {
+    /// Takes an object in.
+    async fn take<S, E>(&mut self, frames: &mut Frames<S>) -> ApiResult<()>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin,
+    {
+        let id = Uuid::from_bytes(frames.array().await?);
+        let length = u64::from_le_bytes(frames.array().await?);
+        if !self.ids.insert(id) {
+            return Err(ApiError::BAD_REQUEST);
+        }
+        within(self.ids.len(), BATCH_OBJECTS_MAX)?;
+        if self.keeps(id, length).await? {
+            return keep(frames, &mut self.pack, id, length).await;
+        }
+        let digest = digest(frames, length).await?;
+        self.passed.push(Packed { id, offset: 0, length, digest });
+        Ok(())
+    }
+
+    async fn keeps(&mut self, id: Uuid, length: u64) -> ApiResult<bool> {
+        let Some(room) = self.room else { return Ok(true) };
+        let at = ObjectAddress { account: self.account, object: id };
+        if self.server.store.is_known_object(at).await? {
+            return Ok(false);
+        }
+        let length = i64::try_from(length).unwrap_or(i64::MAX);
+        if (1..=room).contains(&length) {
+            self.room = Some(room - length);
+            return Ok(true);
+        }
+        let is_kept = self.mends.is_some();
+        if is_kept {
+            self.only_mend.insert(id)
+        } else {
+            self.roomless.insert(id)
+        };
+        Ok(is_kept)
+    }
+
+    /// Makes what is kept durable. What may only mend comes with no record: beside one, nothing that is new is kept.
+    async fn finish(mut self, records: Records) -> ApiResult<Received> {
+        let blob = BlobName::generate(Uuid::new_v4(), 0);
+        let mut kept = Vec::new();
+        if self.ids.len() > self.passed.len() {
+            let mut pack = self.pack.finish().await?;
+            kept = std::mem::take(&mut pack.objects);
+            if self.only_mend.is_empty() || records.is_empty() {
+                self.server.objects.place_pack(pack, &blob).await?;
+            } else {
+                self.roomless.extend(kept.iter().map(|object| object.id));
+                self.passed.append(&mut kept);
+            }
+        }
+        let new = |object: &Packed| {
+            let at = ObjectAddress { account: self.account, object: object.id };
+            NewObject::packed(at, &blob, object)
+        };
+        let kept = kept.iter().map(|object| NewObject {
+            mends: self.mends.filter(|_| self.only_mend.contains(&object.id)),
+            ..new(object)
+        });
+        let passed = self.passed.iter().map(|object| NewObject { is_kept: false, ..new(object) });
+        let objects: Vec<NewObject> = kept.chain(passed).collect();
+        Ok(Received { blob, objects, records, roomless: self.roomless })
+    }
+}
+
+/// A batch whose bytes are durable, where they are kept.
 struct Received {
     blob: BlobName,
-    objects: Vec<Packed>,
-    commits: Vec<CommitRequest>,
-    thumbnails: Vec<ThumbnailRequest>,
-    mends: Option<FileId>,
+    objects: Vec<NewObject>,
+    records: Records,
+    /// New objects for which there was no room.
+    roomless: HashSet<Uuid>,
 }
 
-async fn receive(
-    server: &Server,
-    frames: &mut Frames<BodyDataStream>,
-    mends: Option<FileId>,
-) -> ApiResult<Received> {
-    let mut pack = server.objects.pack();
-    let (mut commits, mut thumbnails, mut objects, mut records) = (Vec::new(), Vec::new(), 0, 0);
+/// What a batch asks for.
+#[derive(Default)]
+struct Records {
+    commits: Vec<CommitRequest>,
+    thumbnails: Vec<ThumbnailRequest>,
+}
+
+impl Records {
+    fn is_empty(&self) -> bool {
+        self.commits.is_empty() && self.thumbnails.is_empty()
+    }
+
+    /// The objects that they name.
+    fn named(&self) -> HashSet<&ObjectKey> {
+        let of_commits = self.commits.iter().flat_map(|commit| [&commit.file, &commit.thumbnail]);
+        let named = of_commits.chain(self.thumbnails.iter().map(|request| &request.thumbnail));
+        named.map(|reference| &reference.object_key).collect()
+    }
+}
+
+async fn receive(frames: &mut Frames<BodyDataStream>, mut intake: Intake<'_>) -> ApiResult<Received> {
+    let (mut records, mut bytes) = (Records::default(), 0);
     while let Some(kind) = frames.kind().await? {
         match kind {
-            FrameKind::Commit | FrameKind::Thumbnail if mends.is_some() => return Err(ApiError::QUOTA),
-            FrameKind::Object => {
-                objects += 1;
-                within(objects, BATCH_OBJECTS_MAX)?;
-                receive_object(frames, &mut pack).await?;
-            }
-            FrameKind::Commit => commits.push(frames.record(&mut records).await?),
-            FrameKind::Thumbnail => thumbnails.push(frames.record(&mut records).await?),
+            FrameKind::Object => intake.take(frames).await?,
+            FrameKind::Commit => records.commits.push(frames.record(&mut bytes).await?),
+            FrameKind::Thumbnail => records.thumbnails.push(frames.record(&mut bytes).await?),
         }
-        within(commits.len().max(thumbnails.len()), BATCH_COMMITS_MAX)?;
+        within(records.commits.len().max(records.thumbnails.len()), BATCH_COMMITS_MAX)?;
     }
-    let blob = BlobName::generate(Uuid::new_v4(), 0);
-    if objects == 0 {
-        return Ok(Received { blob, objects: Vec::new(), commits, thumbnails, mends });
-    }
-    let mut pack = pack.finish().await?;
-    let objects = std::mem::take(&mut pack.objects);
-    let mut ids: Vec<Uuid> = objects.iter().map(|object| object.id).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    if ids.len() < objects.len() {
-        return Err(ApiError::BAD_REQUEST);
-    }
-    server.objects.place_pack(pack, &blob).await?;
-    Ok(Received { blob, objects, commits, thumbnails, mends })
+    intake.finish(records).await
 }
 
 fn within(count: usize, most: usize) -> ApiResult<()> {
     if count <= most { Ok(()) } else { Err(ApiError::TOO_LARGE) }
 }
 
-async fn receive_object<S, E>(frames: &mut Frames<S>, pack: &mut PackWriter<'_>) -> ApiResult<()>
+async fn keep<S, E>(
+    frames: &mut Frames<S>,
+    pack: &mut PackWriter<'_>,
+    id: Uuid,
+    mut left: u64,
+) -> ApiResult<()>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
 {
-    let id = Uuid::from_bytes(frames.array().await?);
-    let mut left = u64::from_le_bytes(frames.array().await?);
     pack.begin(id);
     while left > 0 {
         let bytes = frames.some(left).await?;
@@ -155,14 +260,33 @@ where
     Ok(())
 }
 
+async fn digest<S, E>(frames: &mut Frames<S>, mut left: u64) -> ApiResult<Digest>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+{
+    let mut hasher = Hasher::new();
+    while left > 0 {
+        let bytes = frames.some(left).await?;
+        left -= bytes.len() as u64;
+        hasher.update(&bytes);
+    }
+    Ok(hasher.digest())
+}
+
 async fn record(server: &Server, account: AccountId, received: &Received) -> ApiResult<BatchOutcome> {
-    let new = |object: &Packed| {
-        let at = ObjectAddress { account, object: object.id };
-        NewObject { mends: received.mends, ..NewObject::packed(at, &received.blob, object) }
-    };
-    let objects: Vec<NewObject> = received.objects.iter().map(new).collect();
-    let request =
-        BatchRequest { objects: &objects, commits: &received.commits, thumbnails: &received.thumbnails };
+    let Received { blob, objects, records, roomless } = received;
+    let is_any_kept = objects.iter().any(|object| object.is_kept);
+    let named = records.named();
+    let is_named = |id: &Uuid| named.contains(&ObjectAddress { account, object: *id }.key());
+    // What no record names has no answer of its own, and nobody would be told that it is not there.
+    if !roomless.iter().all(is_named) {
+        if is_any_kept {
+            server.objects.remove(vec![blob.clone()]).await?;
+        }
+        return Err(ApiError::QUOTA);
+    }
+    let Records { commits, thumbnails } = records;
+    let request = BatchRequest { objects, commits, thumbnails };
     let outcome = server.store.commit_batch(account, request, default_quota(server)).await;
     let is_unnamed = match &outcome {
         Ok(outcome) => !outcome.blob_is_named,
@@ -170,10 +294,12 @@ async fn record(server: &Server, account: AccountId, received: &Received) -> Api
         // It may have happened all the same; if not, the sweep finds the blob.
         Err(_) => false,
     };
-    if is_unnamed && !objects.is_empty() {
-        server.objects.remove(vec![received.blob.clone()]).await?;
+    if is_unnamed && is_any_kept {
+        server.objects.remove(vec![blob.clone()]).await?;
     }
-    Ok(outcome?)
+    let outcome = outcome?;
+    // Where there was room for nothing, that is the answer, as it is to whoever asks for leave to upload.
+    if !roomless.is_empty() && outcome.refuses_all_for_room() { Err(ApiError::QUOTA) } else { Ok(outcome) }
 }
 
 async fn answer(server: &Server, account: AccountId, outcome: BatchOutcome) -> ApiResult<BatchAnswer> {

@@ -71,7 +71,7 @@ fn limit_of(parameters: &Parameters) -> ApiResult<u16> {
     if parameters.get("limit").is_none() {
         return Ok(CHANGES_DEFAULT);
     }
-    let asked: i64 = parameters.required("limit")?;
+    let asked = parameters.number("limit").ok_or(ApiError::BAD_REQUEST)?;
     let limit = asked.min(CHANGES_MAX.into());
     u16::try_from(limit).ok().filter(|limit| *limit > 0).ok_or(ApiError::BAD_REQUEST)
 }

@@ -9,7 +9,7 @@ use crate::auth::session::IDLE_MICROS_MAX;
 use crate::error::{ApiError, ApiResult};
 use crate::push::message::Keys;
 use crate::routes::request::App;
-use crate::store::devices::DeviceSession;
+use crate::store::devices::{DeviceSession, Registered};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -17,10 +17,19 @@ use darkslide_protocol::Problem;
 use darkslide_protocol::device::{
     Device, Devices, PLATFORM_MAX, PUSH_ENDPOINT_MAX, PushEndpoint, RegisterDevice, SEALED_NAME_MAX,
 };
+use darkslide_protocol::error::code;
 use url::Url;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
+
+/// What is said to a session that would be another device than it is.
+const ANOTHER_DEVICE: &str =
+    "a session is on one device for good, under an id of its own: sign in anew to be on another one";
+
+/// What is said of an id that nothing has.
+const NO_DEVICE: &str =
+    "no device that is signed in has that id: it was signed out already, or there never was one";
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<Shared> {
@@ -43,12 +52,14 @@ async fn list(State(server): State<Shared>, caller: Caller) -> ApiResult<Json<De
 
 /// Says which device the caller's session is on, its sealed name, its platform and where it can be woken.
 ///
-/// Said again, it replaces what was said before. Without `push` the device cannot be woken any more.
+/// Said again, it replaces what was said before, but for the id: a session is on one device for good. Without `push` the device cannot be woken any
+/// more. A device has one session: another one that said the same id before ends.
 #[utoipa::path(
     put, path = "/v1/devices/self", request_body = RegisterDevice, security(("session" = [])),
     responses(
         (status = 204, description = "Known now"),
         (status = 400, body = Problem, description = "No UUID in lower case, no sealed name, no such platform or endpoint"),
+        (status = 409, body = Problem, description = "The session is on another device, or the id is a session's"),
     )
 )]
 async fn register(
@@ -60,21 +71,27 @@ async fn register(
     if !is_well_formed(&device, server.config.push_allow_private) {
         return Err(ApiError::BAD_REQUEST);
     }
-    if server.store.register_device(caller.account, &caller.token_hash, &device).await? {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(ApiError::Gate(StatusCode::UNAUTHORIZED, "invalid token"))
+    match server.store.register_device(caller.account, &caller.token_hash, &device).await? {
+        Registered::Known { ended } => {
+            if ended > 0 {
+                server.sessions_ended(caller.account);
+            }
+            Ok(StatusCode::NO_CONTENT)
+        }
+        Registered::Refused => Err(ApiError::Coded(StatusCode::CONFLICT, code::CONFLICT, ANOTHER_DEVICE)),
+        Registered::SignedOut => Err(ApiError::Gate(StatusCode::UNAUTHORIZED, "invalid token")),
     }
 }
 
-/// Signs a device out: all its sessions end and its push endpoint is forgotten, at once.
+/// Signs a device out: its session ends and its push endpoint is forgotten, at once.
 ///
-/// A device that is not there is signed out already.
+/// Asked again, it is 404: there is no such device any more.
 #[utoipa::path(
     delete, path = "/v1/devices/{id}", security(("session" = [])),
     params(("id" = String, Path, description = "As listed")),
     responses(
         (status = 204, description = "Signed out"),
+        (status = 404, body = Problem, description = "`DEVICE_NOT_FOUND`: no device that is signed in has that id"),
     )
 )]
 async fn revoke(
@@ -83,7 +100,9 @@ async fn revoke(
     Path(id): Path<String>,
 ) -> ApiResult<StatusCode> {
     let caller = of_storage(caller)?;
-    server.store.revoke_device(caller.account, &id).await?;
+    if !server.store.revoke_device(caller.account, &id).await? {
+        return Err(ApiError::Coded(StatusCode::NOT_FOUND, code::DEVICE_NOT_FOUND, NO_DEVICE));
+    }
     server.sessions_ended(caller.account);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -15,7 +15,6 @@ use super::super::uploads::check_quota_or_damage;
 use crate::auth::rates::Route;
 use crate::error::{ApiError, ApiResult};
 use crate::objects::{ObjectError, Recovered};
-use crate::store::mending::Incoming;
 use crate::store::news;
 use crate::store::resumable::{Chunk, Finished, Recorded, Upload};
 use crate::store::uploads::ObjectAddress;
@@ -108,7 +107,7 @@ async fn create(
     let quota_bytes = i64::try_from(length).map_err(|_| ApiError::TOO_LARGE)?;
     let at = ObjectAddress::generate(caller.account);
     let metadata = metadata::seal(&parts.headers, &token_of(&parts).unwrap_or_default(), at.object)?;
-    let mends = check_quota_or_damage(&server, caller.account, Incoming::Object(quota_bytes)).await?;
+    let mends = check_quota_or_damage(&server, caller.account, quota_bytes).await?;
     let upload = server.store.begin_upload(at, length, mends, metadata).await?;
     let location = format!("{}v1/uploads/{}", origin_of(&server, &parts.headers), upload.at.object);
     let answer = if asked.has_body {
@@ -167,6 +166,7 @@ async fn stand(
     let at = address(&caller, &id)?;
     find(&server, at).await?;
     let _turn = server.turns.take(at).await;
+    server.store.still_signed_in().await?;
     let mut upload = held(&server, find(&server, at).await?).await?;
     if !upload.is_whole() {
         match recover(&server, &upload).await {
@@ -374,6 +374,7 @@ async fn give_up(server: &Server, upload: &Upload) -> ApiResult<bool> {
 /// The database needs room to forget anything, so the bytes go first. When that is still not enough, what is left is a row that says
 /// what the disk has not: `HEAD` answers it with 410, and it goes when its time is up.
 async fn forget_on_full_disk(server: &Server, upload: &Upload) -> ApiResult<bool> {
+    server.store.still_signed_in().await?;
     server.objects.remove_growing(vec![upload.at.object]).await?;
     match server.store.forget_upload(upload.at).await {
         Err(error) if error.is_disk_full() && upload.offset > 0 && !upload.is_whole() => {
