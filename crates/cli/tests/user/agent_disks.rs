@@ -283,8 +283,9 @@ fn a_sync_folder_on_a_disk_that_does_not_answer_keeps_no_other_waiting() {
     let machine = Machine::new();
     let _server = machine.with_account();
     let (nas, other) = (machine.path("nas"), machine.path("other"));
-    for folder in [&nas, &other] {
-        fs::create_dir(folder).unwrap();
+    let on_it = nas.join("photos");
+    for folder in [&on_it, &other] {
+        fs::create_dir_all(folder).unwrap();
         machine.says(&["sync", "add", folder.to_str().unwrap()]);
     }
     let Some(_silent) = Disk::silent(&nas) else { return };
@@ -295,5 +296,5 @@ fn a_sync_folder_on_a_disk_that_does_not_answer_keeps_no_other_waiting() {
     until("the other one is in step", &machine, || names(&machine).len() == 1);
     write(&other.join("b.jpg"), &picture(41));
     until("and stays so", &machine, || names(&machine).len() == 2);
-    machine.says(&["sync", "pause", nas.to_str().unwrap()]);
+    machine.says(&["sync", "pause", on_it.to_str().unwrap()]);
 }
