@@ -24,6 +24,9 @@ const BAR_CHARACTERS: u16 = 20;
 /// Files that are named at once; on a low terminal fewer.
 const FILES_SHOWN_MAX: usize = 12;
 
+/// How long the last of it may take.
+const DRAWN_WITHIN: Duration = Duration::from_secs(5);
+
 /// The drawing end of one command's events.
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -40,11 +43,13 @@ impl Progress {
         Self { events, drawing }
     }
 
-    /// Waits until all that was told has been drawn. Every other copy of `events` must be gone.
-    pub(crate) async fn end(self) {
+    /// Waits until all that was told has been drawn. Every other copy of `events` must be gone, but for that of a thread which a disk keeps that does
+    /// not answer: nobody waits for that.
+    pub(crate) async fn end(mut self) {
         drop(self.events);
         // It fails only if drawing panicked, which must not turn a good backup into a failed command.
-        let _drawn = self.drawing.await;
+        let _drawn = tokio::time::timeout(DRAWN_WITHIN, &mut self.drawing).await;
+        self.drawing.abort();
     }
 }
 

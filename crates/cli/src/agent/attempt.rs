@@ -1,7 +1,6 @@
 //! One thing at a time, on a task of its own: looking whether a folder is there, and backing part of it up.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::profile::own_folders;
 use darkslide_client::backup::{self, BackupError, BackupReport, Settings};
@@ -14,15 +13,6 @@ use darkslide_client::watch::health::{Examined, Health, Offline, examine};
 use darkslide_client::watch::{How, Removals, Root, Watcher, Why, disks};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-
-/// How long a disk may take to answer: those that sleep need some seconds to wake up.
-const DISK_PATIENCE: Duration = Duration::from_secs(30);
-
-/// The same for disks of other machines that are mounted in a folder: what is on one that is late is looked at with the next run.
-const MOUNT_PATIENCE: Duration = Duration::from_secs(10);
-
-/// How often network disks are asked while a run reads from them.
-const ASK_DISKS_EVERY: Duration = Duration::from_mins(1);
 
 /// How an attempt ended.
 #[derive(Debug)]
@@ -102,18 +92,18 @@ fn is_refused(how: &How) -> bool {
 /// Whether something else lies there than what is watched. A disk that does not answer says nothing.
 pub(super) async fn is_replaced(root: Option<Arc<Root>>) -> bool {
     let Some(root) = root else { return false };
-    if !disks::asked().answers(root.path(), DISK_PATIENCE).await {
+    if !disks::asked().answers(root.path(), disks::TO_WAKE).await {
         return false;
     }
     let looking = tokio::task::spawn_blocking(move || root.is_replaced());
-    matches!(tokio::time::timeout(DISK_PATIENCE, looking).await, Ok(Ok(true)))
+    matches!(tokio::time::timeout(disks::TO_WAKE, looking).await, Ok(Ok(true)))
 }
 
 async fn health(catalog: &Catalog, folder: &WatchFolderRow) -> Result<Health, CatalogError> {
-    if !disks::asked().answers(&folder.path, DISK_PATIENCE).await {
+    if !disks::asked().answers(&folder.path, disks::TO_WAKE).await {
         return Ok(Health::Offline(Offline::Silent));
     }
-    let examined = tokio::time::timeout(DISK_PATIENCE, examine(catalog, folder)).await;
+    let examined = tokio::time::timeout(disks::TO_WAKE, examine(catalog, folder)).await;
     let Ok(examined) = examined else { return Ok(Health::Offline(Offline::Silent)) };
     let Examined { health, is_away } = examined?;
     if is_away {
@@ -138,13 +128,13 @@ pub(super) async fn run(
         Err(error) => return failed(&error, &catalog),
     }
     let (path, mut settings) = (folder.path, settings);
-    let silent = disks::asked().silent_below(&path, MOUNT_PATIENCE).await;
+    let silent = disks::asked().silent_below(&path, disks::TO_READ).await;
     settings.selection.exclude = settings.selection.exclude.and_silent(silent.clone());
     let roots = [path.clone()];
     let backing_up = Box::pin(backup::backup(session, catalog.clone(), &roots, &settings, &events, &stop));
     let ended = tokio::select! {
         ended = backing_up => ended,
-        disk = disks::asked().falls_silent(&path, &silent, ASK_DISKS_EVERY, DISK_PATIENCE) => {
+        disk = disks::asked().falls_silent(&roots, &silent, disks::ASKED_EVERY, disks::TO_WAKE) => {
             let silent = Offline::Silent;
             return if path.starts_with(&disk) {
                 Attempt::Offline(silent)

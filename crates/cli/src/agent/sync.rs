@@ -16,7 +16,7 @@ use darkslide_client::folder::{Memories, PassSettings, SESSION_ENDED, SyncError,
 use darkslide_client::library::selection::Exclusions;
 use darkslide_client::micros_of;
 use darkslide_client::session::Session;
-use darkslide_client::watch::{How, Removals, Watcher, Why};
+use darkslide_client::watch::{How, Removals, Watcher, Why, disks};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -240,8 +240,9 @@ impl Keeper {
             return look.map_or(folder.due, |look| look.min(folder.due));
         }
         // Not before: what is watched is the folder that is there now, and it is not the right one while that is left alone.
-        if folder.watcher.is_none() {
-            let (path, news) = (folder.row.folder.path.clone(), Arc::clone(news));
+        let path = folder.row.folder.path.clone();
+        if folder.watcher.is_none() && disks::asked().silent_at(&path, disks::TO_WAKE).await.is_none() {
+            let news = Arc::clone(news);
             let exclude = Exclusions::default().and_own(own_folders());
             let beginning =
                 tokio::task::spawn_blocking(move || Watcher::begin(&path, Removals::Matter, exclude, news));

@@ -1,5 +1,6 @@
 //! `darkslide backup`: pictures go in.
 
+use super::asked::Asked;
 use crate::Ending;
 use crate::agent::control::{Line, Request};
 use crate::arguments::{Albums, Backup, General, Reorganise};
@@ -7,9 +8,7 @@ use crate::output::{Output, counted, on_one_line};
 use crate::profile::{self, own_folders};
 use crate::progress::{Progress, rate};
 use anyhow::Result;
-use darkslide_client::backup::{
-    self, BackupError, BackupReport, Memory, Named, OtherFiles, Reorganised, Settings,
-};
+use darkslide_client::backup::{self, BackupReport, Memory, Named, OtherFiles, Reorganised, Settings};
 use darkslide_client::catalog::Catalog;
 use darkslide_client::event::Events;
 use darkslide_client::library::AlbumRule;
@@ -18,7 +17,6 @@ use darkslide_client::profile::Profile;
 use darkslide_client::session::Session;
 use darkslide_client::thumbnail::Thumbnailer;
 use darkslide_client::watch;
-use std::path::PathBuf;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -37,13 +35,14 @@ pub(crate) async fn run(output: Output, general: &General, arguments: Backup) ->
         ..settings()
     };
     let catalog = profile.catalog().await?;
+    let asked = Asked::for_paths(&arguments.paths).await;
     let in_step = catalog.sync_folders().await?;
     // A path that is not there is the backup's to tell.
-    for path in arguments.paths.iter().filter_map(|path| path.canonicalize().ok()) {
+    for path in asked.paths.iter().filter_map(|path| path.canonicalize().ok()) {
         watch::outside_trashes(&path, &in_step)?;
     }
     let _turn = my_turn(output, &profile).await?;
-    let report = carry_out(output, session, catalog, &arguments.paths, &settings).await?;
+    let report = carry_out(output, session, catalog, asked, &settings).await?;
     output.answer(&report, summary)?;
     Ok(Ending::unless(!report.is_complete()))
 }
@@ -53,14 +52,23 @@ pub(crate) async fn reorganise(output: Output, general: &General, arguments: Reo
     let profile = profile::open(general)?;
     let session = Arc::new(profile::session(general, &profile).await?);
     let settings = Settings { albums: rule(arguments.albums), ..settings() };
+    let asked = Asked::for_paths(&arguments.paths).await;
+    let settings = Settings { selection: asked.within(&settings.selection), ..settings };
     let _turn = my_turn(output, &profile).await?;
     let catalog = profile.catalog().await?;
-    let report = under_way(output, "reorganising", async |events, stop| {
-        backup::reorganise(session, catalog, &arguments.paths, &settings, events, stop).await
+    let mut report = under_way(output, "reorganising", async |events, stop| {
+        let reorganising =
+            Box::pin(backup::reorganise(session, catalog, &asked.paths, &settings, events, stop));
+        tokio::select! {
+            done = reorganising => Ok(done?),
+            silent = asked.falls_silent() => Err(silent),
+        }
     })
     .await?;
+    let is_whole = report.interrupted.is_none() && asked.left_out.is_empty();
+    report.skipped.extend(asked.left_out);
     output.answer(&report, what_was_filed)?;
-    Ok(Ending::unless(report.interrupted.is_some()))
+    Ok(Ending::unless(!is_whole))
 }
 
 fn rule(albums: Albums) -> AlbumRule {
@@ -100,25 +108,38 @@ fn offset_at(zone: &jiff::tz::TimeZone, local: time::PrimitiveDateTime) -> time:
         .unwrap_or(time::UtcOffset::UTC)
 }
 
-/// One run with progress. Ctrl-C stops it between two parts; a second one ends the process.
+/// One run with progress, without what is on network disks that do not answer. Ctrl-C stops it between two parts; a second one ends the process.
 pub(crate) async fn carry_out(
     output: Output,
     session: Arc<Session>,
     catalog: Catalog,
-    paths: &[PathBuf],
+    asked: Asked,
     settings: &Settings,
 ) -> Result<BackupReport> {
-    under_way(output, "backing up", async |events, stop| {
-        backup::backup(session, catalog, paths, settings, events, stop).await
-    })
-    .await
+    let settings = Settings { selection: asked.within(&settings.selection), ..settings.clone() };
+    let mut report = if asked.is_nothing() {
+        BackupReport::default()
+    } else {
+        under_way(output, "backing up", async |events, stop| {
+            let backing_up =
+                Box::pin(backup::backup(session, catalog, &asked.paths, &settings, events, stop));
+            tokio::select! {
+                done = backing_up => Ok(done?),
+                // The run would wait for it, for whoever knows how long.
+                silent = asked.falls_silent() => Err(silent),
+            }
+        })
+        .await?
+    };
+    report.failed.extend(asked.left_out);
+    Ok(report)
 }
 
 /// Does something with progress, until it is done or stopped.
 async fn under_way<T>(
     output: Output,
     what: &'static str,
-    work: impl AsyncFnOnce(&Events, &CancellationToken) -> Result<T, BackupError>,
+    work: impl AsyncFnOnce(&Events, &CancellationToken) -> Result<T>,
 ) -> Result<T> {
     let stop = CancellationToken::new();
     let watching = tokio::spawn(stop_on_interrupt(output, stop.clone()));
@@ -126,7 +147,7 @@ async fn under_way<T>(
     let done = work(&progress.events, &stop).await;
     progress.end().await;
     watching.abort();
-    Ok(done?)
+    done
 }
 
 /// Stops a run at the first Ctrl-C.

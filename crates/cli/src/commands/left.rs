@@ -14,13 +14,9 @@ use darkslide_client::watch::disks;
 use serde::Serialize;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::time::Duration;
 
 /// Files that are named of those of which the same is said: `--json` names them all.
 const NAMED_MAX: usize = 3;
-
-/// How long a network disk may take to answer.
-const DISK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is left.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -156,7 +152,7 @@ impl Left {
 async fn forget_gone(agent: &mut AgentStatus) {
     for folder in &mut agent.folders {
         for one in std::mem::take(&mut folder.unreadable) {
-            let is_silent = disks::asked().silent_at(Path::new(&one.path), DISK_PATIENCE).await.is_some();
+            let is_silent = disks::asked().silent_at(Path::new(&one.path), disks::TO_TELL).await.is_some();
             folder.unreadable.extend(Some(one).filter(|one| is_silent || !is_gone(&one.path)));
         }
     }

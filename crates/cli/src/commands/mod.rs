@@ -2,6 +2,7 @@
 
 mod account;
 mod agent;
+mod asked;
 pub(crate) mod backup;
 mod explain;
 mod free_up;

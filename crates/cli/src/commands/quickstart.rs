@@ -2,6 +2,7 @@
 //!
 //! It does nothing that `serve`, `signup` and `backup` do not do: it only asks less.
 
+use super::asked::Asked;
 use super::{account, backup, serve};
 use crate::Ending;
 use crate::arguments::{General, KeyPlace, KeyStorage, Quickstart};
@@ -78,10 +79,9 @@ async fn back_up(
             (session, Some(made))
         }
     };
-    let paths = [arguments.path.clone()];
-    let report =
-        backup::carry_out(output, Arc::new(session), profile.catalog().await?, &paths, &backup::settings())
-            .await?;
+    let asked = Asked::for_paths(std::slice::from_ref(&arguments.path)).await;
+    let (session, catalog) = (Arc::new(session), profile.catalog().await?);
+    let report = backup::carry_out(output, session, catalog, asked, &backup::settings()).await?;
     let answer = json!({ "server": format!("http://{}", place.listen), "dataDir": place.data_dir,
         "profile": general.profile, "account": made, "backup": report });
     output.answer(&answer, |_| format!("\n{}\n{}", backup::summary(&report), next_steps(general)))?;

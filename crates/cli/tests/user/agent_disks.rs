@@ -4,7 +4,7 @@ use crate::agent::{Agent, picture};
 use crate::machine::{Machine, write};
 use crate::roots::Ends;
 use crate::sync::{give, is_root, until};
-use crate::sync_faults::Disk;
+use crate::sync_faults::{Disk, names};
 use serde_json::Value;
 use std::fs;
 use std::io::Write as _;
@@ -233,4 +233,68 @@ fn a_network_disk_that_does_not_answer_keeps_nothing_else_waiting() {
         status["done"]["uploaded"] == 6
             && status["folders"][0]["unreadable"].as_array().is_none_or(Vec::is_empty)
     });
+}
+
+/// Once, whoever named something on it, or a folder that it is mounted in, waited for ever.
+/// Shows E5, E12.
+#[test]
+fn by_hand_a_network_disk_that_does_not_answer_is_left_out_and_named() {
+    let machine = Machine::new();
+    let folder = machine.pictures();
+    let _server = machine.with_account();
+    let (nas, link) = (folder.join("nas"), machine.path("link"));
+    let Some(silent) = Disk::silent(&nas) else { return };
+    std::os::unix::fs::symlink(nas.join("2024"), &link).unwrap();
+    let backup = |paths: &[&Path]| -> (Option<i32>, Value) {
+        let paths = paths.iter().map(|path| path.to_str().unwrap());
+        let words: Vec<_> = ["backup", "--json"].into_iter().chain(paths).collect();
+        let output = machine.run(&words);
+        (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
+    };
+    let failed = |report: &Value, path: &Path, why: &str| {
+        let failed = report["failed"].as_array().unwrap();
+        let is_it =
+            |one: &Value| one["path"] == path.to_str().unwrap() && one["reason"].to_string().contains(why);
+        assert!(failed.iter().any(is_it), "{} {why}: {report}", path.display());
+        failed.len()
+    };
+    let on_it = format!("the disk at {} does not answer", nas.display());
+    let (code, report) = backup(&[&folder, &link]);
+    assert_eq!((code, &report["uploaded"]), (Some(1), &3.into()), "{report}");
+    assert_eq!((failed(&report, &link, &on_it), failed(&report, &nas, "does not answer")), (2, 2));
+    let (code, report) = backup(&[&link]);
+    assert_eq!((code, &report["uploaded"], failed(&report, &link, &on_it)), (Some(1), &0.into(), 1));
+    let filed = machine.run(&["reorganise", link.to_str().unwrap()]);
+    assert!(
+        filed.status.code() == Some(1) && String::from_utf8_lossy(&filed.stdout).contains(&on_it),
+        "{filed:?}"
+    );
+    let explained = machine.says(&["explain", link.join("a.jpg").to_str().unwrap()]);
+    assert!(explained.contains("its disk does not answer"), "{explained}");
+    drop(silent);
+    write(&nas.join("2024/a.jpg"), &picture(30));
+    let (code, report) = backup(&[&folder, &link]);
+    assert_eq!((code, &report["uploaded"]), (Some(0), &1.into()), "{report}");
+}
+
+/// Once, the agent began to watch it, and kept no folder in step any more.
+#[test]
+fn a_sync_folder_on_a_disk_that_does_not_answer_keeps_no_other_waiting() {
+    let machine = Machine::new();
+    let _server = machine.with_account();
+    let (nas, other) = (machine.path("nas"), machine.path("other"));
+    let on_it = nas.join("photos");
+    for folder in [&on_it, &other] {
+        fs::create_dir_all(folder).unwrap();
+        machine.says(&["sync", "add", folder.to_str().unwrap()]);
+    }
+    let Some(_silent) = Disk::silent(&nas) else { return };
+    write(&other.join("a.jpg"), &picture(40));
+    let _agent = Agent::start(&machine, &[]);
+    let told = || String::from_utf8(machine.run(&["sync", "status", "--json"]).stdout).unwrap();
+    until("it is said", &machine, || told().contains("its disk does not answer"));
+    until("the other one is in step", &machine, || names(&machine).len() == 1);
+    write(&other.join("b.jpg"), &picture(41));
+    until("and stays so", &machine, || names(&machine).len() == 2);
+    machine.says(&["sync", "pause", on_it.to_str().unwrap()]);
 }

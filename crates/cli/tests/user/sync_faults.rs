@@ -86,7 +86,7 @@ fn failure(report: &Value, path: &Path) -> String {
     of_it.unwrap_or_else(|| panic!("{} is not in {report}", path.display()))
 }
 
-fn names(machine: &Machine) -> Vec<String> {
+pub(crate) fn names(machine: &Machine) -> Vec<String> {
     let listed = machine.json(&["list", "files"]);
     let files = listed["files"].as_array().unwrap();
     let mut names: Vec<_> = files.iter().map(|file| file["name"].as_str().unwrap().to_owned()).collect();
@@ -200,6 +200,39 @@ fn what_comes_into_the_folder_is_flushed_before_it_has_its_name_and_so_is_that()
     let named = find(&["renameat2(", ".syncthing.darkslide-", "a.jpg", "RENAME_NOREPLACE"]);
     let flushed = find(&["sync(", "/Phone>"]);
     assert!(bytes < named && named < flushed, "{log}");
+}
+
+/// Once, the pass waited for it, and so did every other folder. What is deleted waits; what comes does not.
+#[test]
+fn a_network_disk_that_does_not_answer_holds_no_pass_up_and_is_no_deletion() {
+    let machine = Machine::new();
+    let _server = machine.with_account();
+    let folder = machine.path("Phone");
+    for (name, seed) in [("a.jpg", 1), ("b.jpg", 2), ("nas/c.jpg", 3)] {
+        write(&folder.join(name), &jpeg(seed));
+    }
+    machine.says(&["sync", "add", "Phone"]);
+    assert_eq!(pass(&machine)["uploaded"], 3);
+    let folder = folder.canonicalize().unwrap();
+    let nas = folder.join("nas");
+    let Some(silent) = Disk::silent(&nas) else { return };
+    fs::remove_file(folder.join("a.jpg")).unwrap();
+    write(&folder.join("d.jpg"), &jpeg(4));
+    for uploaded in [1, 0] {
+        let told = pass(&machine);
+        assert_eq!((&told["uploaded"], &told["trashedRemote"]), (&uploaded.into(), &0.into()), "{told}");
+        assert!(failure(&told, &nas).contains("does not answer"), "{told}");
+    }
+    assert_eq!(names(&machine), ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]);
+    drop(silent);
+    pass(&machine);
+    pass(&machine);
+    assert_eq!(names(&machine), ["b.jpg", "c.jpg", "d.jpg"]);
+    // The disk of the whole folder.
+    let Some(_silent) = Disk::silent(&folder) else { return };
+    let told = pass(&machine);
+    assert!(told["unhealthy"].to_string().contains("does not answer"), "{told}");
+    assert_eq!(names(&machine), ["b.jpg", "c.jpg", "d.jpg"]);
 }
 
 /// A disk that is mounted until this is dropped.

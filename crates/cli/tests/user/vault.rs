@@ -122,3 +122,21 @@ fn every_file_has_an_explanation_and_status_tells_the_whole() {
     let status: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(status["unreachable"].as_str().unwrap().contains("does not answer"), "{status}");
 }
+
+/// Once, sentences said the day in Greenwich, beside lists that said it where their reader is.
+#[test]
+fn days_are_told_in_the_zone_of_the_machine() {
+    let machine = Machine::new();
+    let _server = machine.with_account();
+    let picture = machine.pictures().join("a.jpg");
+    let picture = picture.to_str().unwrap();
+    machine.says(&["backup", picture]);
+    let day = |zone: &str| {
+        let output = machine.command(&["explain", picture]).env("TZ", zone).output().unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        told.split_once("Backed up on ").unwrap().1.get(..10).unwrap().to_owned()
+    };
+    // It is never the same day in both.
+    let (west, east) = (day("<-12>12"), day("<+14>-14"));
+    assert!(west < east, "{west} {east}");
+}

@@ -8,7 +8,7 @@ use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use darkslide_media::file_type::{FileType, HEAD_LEN, NotMedia, classify};
 use darkslide_media::names::{ignored_file, ignored_folder};
@@ -31,9 +31,6 @@ use crate::library::settle::{self, Settling};
 use crate::library::{ours, path_of, raw, text_of};
 use crate::watch::disks;
 use crate::watch::health::{Health, Offline, examine};
-
-/// How long a network disk may take to answer whoever asks about a file on it.
-const DISK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a file stands. Asks no server: it tells what the last run found, and what will become of the file with the agent as it is.
 pub async fn explain(catalog: &Catalog, asked: &Path, agent: &Agent) -> Result<Standing, CatalogError> {
@@ -71,7 +68,8 @@ pub async fn explain(catalog: &Catalog, asked: &Path, agent: &Agent) -> Result<S
 
 /// The file of the vault that was backed up from a path, whether it still lies there or not.
 pub async fn file_at(catalog: &Catalog, path: &Path) -> Result<Option<FileId>, CatalogError> {
-    let Some(path) = located(path).or_else(|| std::path::absolute(path).ok()) else { return Ok(None) };
+    let whole = || located(path).or_else(|| std::path::absolute(path).ok());
+    let Some(path) = on_silent_disk(path).await.or_else(whole) else { return Ok(None) };
     let known = known_at(catalog, &path).await?;
     Ok(known.into_iter().find_map(|(_, row)| row).and_then(|row| row.file))
 }
@@ -99,10 +97,9 @@ pub async fn explain_blocked(
     Ok(told)
 }
 
-/// The whole path of what is on a network disk that does not answer. Links are not followed: whoever does that asks the disk.
+/// Where a path leads that is on a network disk that does not answer.
 async fn on_silent_disk(asked: &Path) -> Option<PathBuf> {
-    let path = std::path::absolute(asked).ok()?;
-    disks::asked().silent_at(&path, DISK_PATIENCE).await.map(|_| path)
+    disks::asked().silent_at(asked, disks::TO_TELL).await.map(|silent| silent.path)
 }
 
 /// What is known of a path at which nobody can look.

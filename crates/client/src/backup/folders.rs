@@ -8,13 +8,12 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use walkdir::WalkDir;
-
 use super::error::AssetError;
 use super::run::Run;
 use crate::catalog::{CatalogError, DeviceAlbumKey, FolderId, LinkedFolder};
 use crate::library::selection::{Reach, Scope};
-use crate::library::{AlbumRule, DeviceAlbum, folder, path_of, raw};
+use crate::library::{AlbumRule, DeviceAlbum, folder, path_of, raw, tree};
+use crate::watch::disks;
 
 /// A folder that has an album under its old path.
 #[derive(Debug, PartialEq, Eq)]
@@ -125,8 +124,10 @@ fn album_of(root: &Path, folder: &Path) -> DeviceAlbum {
 /// The linked folders that are not at their paths any more, by what they were on the disk.
 fn gone_from(root: &Path, linked: &[LinkedFolder]) -> HashMap<FolderId, PathBuf> {
     let is_gone = |folder: &Path| {
-        let there = root.join(folder).symlink_metadata();
-        matches!(there, Err(error) if error.kind() == io::ErrorKind::NotFound)
+        let there = root.join(folder);
+        let looked = || there.symlink_metadata();
+        !disks::asked().owes(&there)
+            && matches!(looked(), Err(error) if error.kind() == io::ErrorKind::NotFound)
     };
     let gone = linked.iter().filter_map(|linked| Some((linked.id?, path_of(&linked.folder))));
     gone.filter(|(_, folder)| is_gone(folder)).collect()
@@ -140,12 +141,12 @@ fn find(root: &Path, scope: &Scope, wanted: &HashMap<FolderId, PathBuf>) -> Hash
     }
     let mut twice = Vec::new();
     for (start, reach) in scope.starts() {
-        let depth = if reach == Reach::Itself { 0 } else { usize::MAX };
-        let walk = WalkDir::new(root.join(start)).follow_links(false).max_depth(depth);
-        let folders = walk.into_iter().filter_map(Result::ok).filter(|entry| entry.file_type().is_dir());
-        for entry in folders {
-            let Ok(Some(id)) = id_at(entry.path()) else { continue };
-            let Ok(path) = entry.path().strip_prefix(root) else { continue };
+        let start = root.join(start);
+        let below = Some(&start).filter(|_| reach == Reach::Below).map(|start| tree::below(start, |_| true));
+        let folders = below.into_iter().flatten().filter(|entry| entry.kind.is_dir()).map(|entry| entry.path);
+        for folder in std::iter::once(start.clone()).chain(folders) {
+            let Ok(Some(id)) = id_at(&folder) else { continue };
+            let Ok(path) = folder.strip_prefix(root) else { continue };
             if wanted.contains_key(&id) && found.insert(id, path.to_owned()).is_some() {
                 twice.push(id);
             }
@@ -155,10 +156,13 @@ fn find(root: &Path, scope: &Scope, wanted: &HashMap<FolderId, PathBuf>) -> Hash
     found
 }
 
-/// What a folder is on the disk; none where the system does not tell, or it is no folder.
+/// What a folder is on the disk; none where the system or the disk does not tell, or it is no folder.
 #[cfg(unix)]
 fn id_at(path: &Path) -> io::Result<Option<FolderId>> {
     use std::os::unix::fs::MetadataExt as _;
+    if disks::asked().owes(path) {
+        return Ok(None);
+    }
     let metadata = path.symlink_metadata()?;
     Ok(metadata.is_dir().then(|| FolderId { device: metadata.dev(), inode: metadata.ino() }))
 }

@@ -10,6 +10,7 @@ use darkslide_protocol::FileId;
 use super::run::Run;
 use crate::catalog::{AssetPlace, AssetRow, AssetState, CatalogError, Holder};
 use crate::library::{folder, path_of};
+use crate::watch::disks;
 
 /// What is so of somebody who is, or was, in the vault as a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ impl Run {
             return Ok(true);
         }
         let holders = self.catalog.holders(file).await?;
+        let whole: Vec<PathBuf> = holders.iter().map(|holder| holder.asset.whole_path()).collect();
+        disks::asked().silent_of(whole.iter().map(PathBuf::as_path), disks::TO_READ).await;
         let looking = tokio::task::spawn_blocking(move || stands(holders, &places));
         let stands = looking.await.expect("looking at files does not panic");
         for (row, _) in stands.iter().filter(|(_, stand)| *stand == Stand::Moved) {
@@ -76,6 +79,9 @@ fn stand(holder: &Holder, is_own: impl Fn(&AssetRow) -> bool) -> Stand {
     }
     if holder.is_absent {
         return Stand::Gone;
+    }
+    if disks::asked().owes(&row.whole_path()) {
+        return Stand::Relies;
     }
     match row.whole_path().symlink_metadata() {
         // What is in one that could not be backed up is not known.

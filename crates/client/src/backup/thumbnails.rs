@@ -31,6 +31,7 @@ use crate::event::Event;
 use crate::keys::file_key;
 use crate::library::device::{AssetId, AssetKind};
 use crate::library::{folder, path_of};
+use crate::watch::disks;
 
 /// Thumbnails that go together: what a request costs beside its bytes is shared by all of them.
 const TOGETHER: usize = 128;
@@ -316,6 +317,10 @@ async fn make(
     }
     let fingerprint = asset.fingerprint;
     let root: Arc<Path> = path_of(&row.root).into();
+    // It may be of another folder than those of this run.
+    if disks::asked().silent_at(&root.join(path_of(&row.path)), disks::TO_READ).await.is_some() {
+        return Ok(Made::NotNow);
+    }
     let (zone, now, archives) = (Arc::clone(&run.settings.zone), run.now, Arc::clone(&run.archives));
     let looking = tokio::task::spawn_blocking(move || {
         let around = Surroundings { root: &root, zone: &*zone, now };

@@ -158,9 +158,10 @@ pub(super) const UNSETTLED: &str = "SELECT path FROM assets
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{AssetState, DeviceAlbumKey, Failing};
-    use crate::library::LibraryChanges;
+    use crate::catalog::{AssetState, DeviceAlbumKey, Failing, NewSyncFolder, NewWatchFolder};
+    use crate::folder::reconcile::Direction;
     use crate::library::device::{AssetId, AssetKind, DeviceAsset, Locality, Motion};
+    use crate::library::{AlbumRule, LibraryChanges};
     use std::collections::BTreeSet;
 
     const ROOT: &[u8] = b"/pictures";
@@ -316,6 +317,46 @@ mod tests {
             catalog.record_library(ROOT, &told(changed), 40, 40).await.unwrap();
             assert_eq!(lacks().await, expected);
         }
+    }
+
+    /// Once, whoever took a folder off its list was told for ever that its files find no room.
+    #[tokio::test]
+    async fn what_was_let_go_lacks_no_room() {
+        let (_folder, catalog) = catalog().await;
+        let path = crate::library::path_of(ROOT);
+        let by_hand = AssetRow { root: b"/by/hand".to_vec(), ..row("c.jpg", b"c", AssetState::Blocked, 10) };
+        for row in
+            [row("a.jpg", b"a", AssetState::NoRoom, 10), row("b.jpg", b"b", AssetState::Blocked, 10), by_hand]
+        {
+            catalog.put_asset(&row).await.unwrap();
+        }
+        let told = async || {
+            let lacks_room = catalog.has_assets_without_room().await.unwrap();
+            (catalog.blocked_assets().await.unwrap().len(), lacks_room)
+        };
+        let watched = NewWatchFolder { path: path.clone(), albums: AlbumRule::PerRoot, exclude: Vec::new() };
+        for _ in 0..2 {
+            catalog.add_watch_folder(&watched, 0).await.unwrap();
+            assert_eq!(told().await, (3, true));
+            let id = catalog.watch_folders().await.unwrap()[0].id;
+            catalog.remove_watch_folder(id).await.unwrap();
+            assert_eq!(told().await, (1, false), "what was asked for by hand is still told of");
+        }
+        let in_step = NewSyncFolder {
+            path,
+            marker: "marker".to_owned(),
+            album: "Album".to_owned(),
+            direction: Direction::Both,
+            keep_older_than: None,
+            trash: "/trash".into(),
+        };
+        let id = catalog.add_sync_folder(&in_step, 0).await.unwrap();
+        assert_eq!(told().await, (3, true));
+        catalog.remove_sync_folder(id).await.unwrap();
+        assert_eq!(told().await, (1, false));
+        // Somebody asks for it by hand, and it finds no room again.
+        catalog.put_asset(&row("a.jpg", b"a", AssetState::NoRoom, 20)).await.unwrap();
+        assert_eq!(told().await, (2, true));
     }
 
     #[tokio::test]

@@ -340,7 +340,7 @@ impl Catalog {
         Ok(sqlx::query_scalar(HAS_NO_ROOM).fetch_one(&self.pool).await?)
     }
 
-    /// The assets that could not be backed up, of all roots.
+    /// The assets that could not be backed up, of all roots; not those of folders that were taken off their lists since.
     pub async fn blocked_assets(&self) -> Result<Vec<AssetRow>, CatalogError> {
         Ok(sqlx::query_as(IN_TROUBLE).fetch_all(&self.pool).await?)
     }
@@ -488,12 +488,13 @@ pub(super) const AT_PATH: &str = "SELECT * FROM (
 
 /// What was in the vault before may have been gone in between, and be there again.
 const HAS_NO_ROOM: &str =
-    "SELECT EXISTS (SELECT 1 FROM assets WHERE state IN ('blocked', 'no_room') AND state = 'no_room'
+    "SELECT EXISTS (SELECT 1 FROM assets WHERE state IN ('blocked', 'no_room') AND state = 'no_room' AND is_let_go = 0
          AND CASE WHEN EXISTS (SELECT 1 FROM libraries WHERE library = assets.root)
              THEN EXISTS (SELECT 1 FROM library_assets WHERE library = assets.root AND id = assets.path)
              ELSE absent_since IS NULL OR vault_content IS NOT NULL END)";
 
-const IN_TROUBLE: &str = "SELECT * FROM assets WHERE state IN ('blocked', 'no_room') ORDER BY root, path";
+const IN_TROUBLE: &str =
+    "SELECT * FROM assets WHERE state IN ('blocked', 'no_room') AND is_let_go = 0 ORDER BY root, path";
 
 /// What is asked again and again, however much there is: none of it reads a table from one end to the other.
 #[cfg(test)]
@@ -552,7 +553,7 @@ const OR_UPDATE: &str = "ON CONFLICT (root, path) DO UPDATE SET
     failed_last = excluded.failed_last,
     absent_since = CASE WHEN excluded.state NOT IN ('blocked', 'no_room') THEN NULL
         WHEN assets.state = 'freed' THEN coalesce(assets.absent_since, assets.last_seen) ELSE assets.absent_since END,
-    last_seen = excluded.last_seen, recorded_at = excluded.recorded_at";
+    last_seen = excluded.last_seen, recorded_at = excluded.recorded_at, is_let_go = 0";
 
 async fn put_all(connection: &mut SqliteConnection, rows: &[AssetRow]) -> Result<(), CatalogError> {
     let values = placeholders(COLUMNS);

@@ -166,7 +166,7 @@ impl Catalog {
         Ok(added.last_insert_rowid())
     }
 
-    /// Stops keeping a folder in step. What is in it, and in the vault, stays.
+    /// Stops keeping a folder in step. What is in it, and in the vault, stays; of what did not get there, nobody is told any more.
     pub async fn remove_sync_folder(&self, id: i64) -> Result<(), CatalogError> {
         sqlx::query("DELETE FROM sync_folders WHERE id = $1").bind(id).execute(&self.pool).await?;
         Ok(())

@@ -108,7 +108,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Stops watching a folder. What was backed up of it stays in the vault, and known.
+    /// Stops watching a folder. What was backed up of it stays in the vault, and known; of what was not, nobody is told any more.
     pub async fn remove_watch_folder(&self, id: i64) -> Result<(), CatalogError> {
         sqlx::query("DELETE FROM watch_folders WHERE id = $1").bind(id).execute(&self.pool).await?;
         Ok(())

@@ -21,13 +21,13 @@ use darkslide_crypto::ContentHash;
 use darkslide_protocol::{FileId, Version};
 use tokio_util::sync::CancellationToken;
 
-use super::SyncError;
 use super::breaker::HeldList;
 use super::marker::{self, Unhealthy};
 use super::news::News;
 use super::reconcile::{Action, Base, Cause, Deleted, DiskId, RelativePath, Remote, Step, Synced};
 use super::report::PassReport;
 use super::scan::{Scan, Stat, is_absent};
+use super::{SyncError, falls_silent};
 use crate::backup::Settings;
 use crate::catalog::{BaseChanges, BaseRow, Catalog, SyncFolderRow};
 use crate::download::blocking;
@@ -147,7 +147,7 @@ impl Hands<'_> {
             self.put_off();
             (remote, local) = (Vec::new(), Vec::new());
         }
-        self.send(sent).await?;
+        self.send_while_answered(sent).await?;
         self.bring(brought).await?;
         if self.mend().await? && !(remote.is_empty() && local.is_empty()) {
             self.put_off();
@@ -160,6 +160,15 @@ impl Hands<'_> {
         removed?;
         self.remove(remote, local).await?;
         self.make_thumbnails().await
+    }
+
+    /// Sends, which only reads from the folder: where its disk falls silent that ends, as if the process was killed.
+    async fn send_while_answered(&mut self, steps: Vec<Step>) -> Result<(), SyncError> {
+        let root = self.root().to_owned();
+        tokio::select! {
+            sent = Box::pin(self.send(steps)) => sent,
+            silent = falls_silent(&root) => Err(silent.into()),
+        }
     }
 
     /// Where it is asked what others trash meanwhile.

@@ -261,9 +261,10 @@ pub fn unmark(root: &Path, id: &str) -> io::Result<()> {
 
 /// The sync folder that somebody means by a path, which need not be there any more.
 pub fn find<'a>(path: &Path, in_step: &'a [SyncFolderRow]) -> Result<&'a SyncFolderRow, ChooseError> {
-    let whole =
-        path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned());
-    let found = in_step.iter().find(|row| row.folder.path == whole || row.folder.path == path);
+    let named = |path: PathBuf| in_step.iter().find(|row| row.folder.path == path);
+    // As the list has it first: its disk may not answer.
+    let found = std::path::absolute(path).ok().and_then(named);
+    let found = found.or_else(|| path.canonicalize().ok().and_then(named));
     found.ok_or_else(|| ChooseError::NotInStep(path.to_owned()))
 }
 

@@ -21,7 +21,8 @@ use crate::catalog::{BaseRow, Catalog, SyncFolderRow};
 use crate::download::blocking;
 use crate::library::folder::walk_files;
 use crate::library::raw;
-use crate::library::selection::Selection;
+use crate::library::selection::{Exclusions, Selection};
+use crate::watch::disks;
 
 /// Bytes that are read in one folder for one look. Beyond that a file is unknown, and what is as long waits.
 const READ_MAX: u64 = 8 << 30;
@@ -54,6 +55,11 @@ pub(super) async fn look_elsewhere(
     for other in catalog.sync_folders().await?.into_iter().filter(|other| other.id != row.id) {
         let base = catalog.sync_base(other.id).await?;
         let (root, id, missed) = (other.folder.path, other.folder.marker, missed.clone());
+        if disks::asked().silent_at(&root, disks::TO_READ).await.is_some() {
+            snapshot.others.unsettled.extend(unknown(&missed).unsettled);
+            continue;
+        }
+        disks::asked().silent_below(&root, disks::TO_READ).await;
         let enough = enough.clone();
         let found = blocking(move || found_in(&root, &id, &base, &missed, &|| !enough.is_cancelled())).await;
         snapshot.others.present.extend(found.others.present);
@@ -71,13 +77,13 @@ pub(super) async fn agreed_elsewhere(
 ) -> Result<HashSet<ContentHash>, SyncError> {
     let mut copies = catalog.in_other_sync_folders(row.id).await?;
     if copies.iter().any(|copy| copy.is_same_file) {
-        let others = catalog.sync_folders().await?;
-        let gone = blocking(move || {
-            let is_gone =
-                |other: &SyncFolderRow| is_there(&other.folder.path, &other.folder.marker) == Some(false);
-            others.into_iter().filter(is_gone).map(|other| other.id).collect::<HashSet<_>>()
-        });
-        let gone = gone.await;
+        let mut gone = HashSet::new();
+        for SyncFolderRow { id, folder, .. } in catalog.sync_folders().await? {
+            let is_silent = disks::asked().silent_at(&folder.path, disks::TO_READ).await.is_some();
+            if !is_silent && blocking(move || is_there(&folder.path, &folder.marker) == Some(false)).await {
+                gone.insert(id);
+            }
+        }
         copies.retain(|copy| !(copy.is_same_file && gone.contains(&copy.folder)));
     }
     Ok(copies.into_iter().map(|copy| copy.content).collect())
@@ -141,7 +147,8 @@ fn found_below(
 ) -> Found {
     let (mut found, mut is_cut) = (Others::default(), false);
     let mut left = read_max;
-    let walked = walk_files(root, &Selection::default(), |path, metadata| {
+    let part = Selection { exclude: Exclusions::silent_below(root), ..Selection::default() };
+    let walked = walk_files(root, &part, |path, metadata| {
         let Some(contents) = missed.get(&metadata.len()) else { return };
         if contents.iter().all(|content| found.present.contains(content)) {
             return;

@@ -17,8 +17,7 @@ type Identity = (u64, DiskId);
 impl Folders {
     /// As they are now. What cannot be looked at is left out.
     pub(crate) fn of(root: &Path) -> Self {
-        let folders = marker::entries(root).filter(|entry| entry.file_type().is_dir());
-        Self(folders.filter_map(|entry| identity(entry.path())).collect())
+        Self(marker::folders(root).filter_map(|folder| identity(&folder)).collect())
     }
 
     /// Whether one folder lies in both trees.

@@ -9,6 +9,7 @@ use std::io;
 use std::path::Path;
 
 use super::marker::{self, PROBE};
+use crate::library::tree::Entry;
 use crate::restore::place::{ARRIVING, Temporary};
 
 /// How the latter were called by earlier versions.
@@ -21,12 +22,12 @@ fn is_left(name: &OsStr) -> bool {
 /// Removes it. Nothing may be on its way: whoever asks makes the one pass over the folder that is under way. What cannot be removed stays until the next
 /// time.
 pub(super) fn remove(root: &Path) {
-    let left =
-        marker::entries(root).filter(|entry| entry.file_type().is_file() && is_left(entry.file_name()));
-    for entry in left {
-        match fs::remove_file(entry.path()) {
+    let left = marker::entries(root)
+        .filter(|entry| entry.kind.is_file() && entry.path.file_name().is_some_and(is_left));
+    for Entry { path, .. } in left {
+        match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(%error, path = %entry.path().display(), "what an earlier run left cannot be removed");
+                tracing::warn!(%error, path = %path.display(), "what an earlier run left cannot be removed");
             }
             _ => {}
         }

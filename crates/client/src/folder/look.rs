@@ -38,6 +38,7 @@ use crate::library::folder::fingerprint;
 use crate::library::{AlbumRule, raw};
 use crate::session::Session;
 use crate::versions::has_version;
+use crate::watch::disks;
 
 /// Everything that a plan is made of.
 pub(super) struct Looked {
@@ -308,12 +309,17 @@ async fn snapshot(
     let mut present = agreed_elsewhere(catalog, row).await?;
     let copies = catalog.copies_outside(row.id, &raw(&row.folder.path)).await?;
     let folder = row.folder.path.clone();
-    // Backed up from a place that has nothing to do with this folder, and still there.
+    let silent = disks::asked().silent_of(copies.iter().map(|(path, ..)| path.as_path()), disks::TO_READ);
+    let silent = silent.await;
+    // Backed up from a place that has nothing to do with this folder, and still there: on a disk that does not answer it may be.
     present.extend(
         blocking(move || {
+            let is_silent = |path: &PathBuf| silent.iter().any(|disk| path.starts_with(disk));
+            let is_as_it_was = |path: &PathBuf, print: &Fingerprint| {
+                path.symlink_metadata().is_ok_and(|metadata| fingerprint(&metadata) == *print)
+            };
             let is_there = |(path, print, _): &(PathBuf, Fingerprint, ContentHash)| {
-                !path.starts_with(&folder)
-                    && path.symlink_metadata().is_ok_and(|metadata| fingerprint(&metadata) == *print)
+                !path.starts_with(&folder) && (is_silent(path) || is_as_it_was(path, print))
             };
             copies.into_iter().filter(is_there).map(|(_, _, content)| content).collect::<Vec<_>>()
         })

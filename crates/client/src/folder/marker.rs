@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::error::quoted;
 use crate::library::folder::is_lost_and_found;
+use crate::library::tree::{self, Entry};
 use crate::restore::place::{Temporary, sync_folder};
 
 /// The marker's name. Backups and synchronisation pass it over.
@@ -100,8 +101,8 @@ pub fn is_above(path: &Path) -> bool {
 
 /// A folder below a root that has a marker, if there is one.
 pub(super) fn below(root: &Path) -> Option<PathBuf> {
-    let marker = entries(root).find(|entry| entry.depth() > 1 && entry.file_name() == NAME)?;
-    marker.path().parent().map(Path::to_owned)
+    let mut markers = entries(root).filter(|entry| entry.path.file_name().is_some_and(|name| name == NAME));
+    markers.find_map(|marker| marker.path.parent().filter(|folder| *folder != root).map(Path::to_owned))
 }
 
 /// The id in a root's marker, if it has one.
@@ -148,8 +149,7 @@ pub(super) fn may_change_all(root: &Path) -> Result<(), Unhealthy> {
 
 /// A root and the folders below it of which the system says that files cannot be made and removed there.
 pub(super) fn closed(root: &Path) -> Vec<PathBuf> {
-    let folders = entries(root).filter(|entry| entry.file_type().is_dir());
-    folders.map(walkdir::DirEntry::into_path).filter(|folder| may_be_changed(folder).is_err()).collect()
+    folders(root).filter(|folder| may_be_changed(folder).is_err()).collect()
 }
 
 /// How somebody who may write to a root gives it this marker. Of a folder that only goes up nothing else is ever written.
@@ -158,13 +158,17 @@ pub fn by_hand(root: &Path, id: &str) -> String {
     format!("`echo {id} | sudo tee {path}` (if it is mounted read-only, while it is not)")
 }
 
-/// A root and all that is in the folders below it that a pass looks into. What cannot be listed is told by the scan.
-pub(super) fn entries(root: &Path) -> impl Iterator<Item = walkdir::DirEntry> {
-    let enter = |entry: &walkdir::DirEntry| {
-        let is_entered = || ignored_folder(entry.file_name()).is_none() && !is_lost_and_found(entry.path());
-        entry.depth() == 0 || !entry.file_type().is_dir() || is_entered()
-    };
-    walkdir::WalkDir::new(root).into_iter().filter_entry(enter).filter_map(Result::ok)
+/// All that is in a root and in the folders below it that a pass looks into. What cannot be listed is told by the scan.
+pub(super) fn entries(root: &Path) -> impl Iterator<Item = Entry> {
+    tree::below(root, |folder| {
+        folder.file_name().is_none_or(|name| ignored_folder(name).is_none()) && !is_lost_and_found(folder)
+    })
+}
+
+/// A root and these folders.
+pub(super) fn folders(root: &Path) -> impl Iterator<Item = PathBuf> {
+    let below = entries(root).filter(|entry| entry.kind.is_dir()).map(|entry| entry.path);
+    std::iter::once(root.to_owned()).chain(below)
 }
 
 /// Sees whether files can be made and removed in one folder, as far as the system says. One that is gone says nothing.

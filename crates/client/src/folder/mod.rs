@@ -32,7 +32,8 @@ pub mod waiting;
 mod within;
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -48,6 +49,8 @@ use crate::event::Events;
 use crate::library::settle::Settling;
 use crate::library::{AlbumRule, path_of, raw};
 use crate::session::Session;
+use crate::watch::disks;
+use crate::watch::health::Offline;
 use apply::Hands;
 pub use apply::Share;
 use breaker::Standing;
@@ -285,10 +288,11 @@ async fn pass_over(
     events: &Events,
     stop: &CancellationToken,
 ) -> Result<PassReport, SyncError> {
+    ask_disks(row).await?;
     let closed = enter(row, memories.folders.entry(row.id).or_default()).await?;
     let began = Instant::now();
-    let Looked { mut scan, mut plan, agreed, vault, mounts, reasons } =
-        look(session, catalog, row, memories, settings, events, Patience::Short(stop.clone())).await?;
+    let looked = look_while_answered(session, catalog, row, memories, settings, events, stop).await?;
+    let Looked { mut scan, mut plan, agreed, vault, mounts, reasons } = looked;
     let (looked_for, looked_at) = (began.elapsed(), Instant::now());
     if !mounts.is_empty() {
         catalog.add_sync_mounts(row.id, &mounts).await?;
@@ -361,6 +365,49 @@ async fn pass_over(
     Ok(report)
 }
 
+/// Looks, unless a network disk of the folder falls silent.
+async fn look_while_answered(
+    session: &Arc<Session>,
+    catalog: &Catalog,
+    row: &SyncFolderRow,
+    memories: &mut Memories,
+    settings: &PassSettings,
+    events: &Events,
+    stop: &CancellationToken,
+) -> Result<Looked, SyncError> {
+    let looking = look(session, catalog, row, memories, settings, events, Patience::Short(stop.clone()));
+    tokio::select! {
+        looked = looking => looked,
+        silent = falls_silent(&row.folder.path) => {
+            // The thread that looks may wait for the disk, for whoever knows how long.
+            memories.looker = None;
+            Err(silent.into())
+        }
+    }
+}
+
+/// Asks the network disks that a pass comes to. Nothing is done while that of the folder, or of its local trash, does not answer; what is on another one
+/// below the root is unknown for as long.
+async fn ask_disks(row: &SyncFolderRow) -> Result<(), Unhealthy> {
+    for place in [&row.folder.path, &row.folder.trash] {
+        if let Some(disks::Silent { path, .. }) = disks::asked().silent_at(place, disks::TO_WAKE).await {
+            return Err(does_not_answer(path));
+        }
+    }
+    disks::asked().silent_below(&row.folder.path, disks::TO_READ).await;
+    Ok(())
+}
+
+fn does_not_answer(path: PathBuf) -> Unhealthy {
+    Unhealthy::Unusable { path, source: io::Error::new(io::ErrorKind::TimedOut, Offline::Silent) }
+}
+
+/// Waits until a network disk of a root, or below it, does not answer any more.
+async fn falls_silent(root: &Path) -> Unhealthy {
+    let (roots, known) = ([root.to_owned()], disks::asked().owing_below(root));
+    does_not_answer(disks::asked().falls_silent(&roots, &known, disks::ASKED_EVERY, disks::TO_WAKE).await)
+}
+
 /// Sees whether a folder is the one that it should be and, once a process, what may be written of it. Says in which folders below it nothing can be made
 /// or removed, and why: what is only read goes on. In one that only goes up nothing is written.
 async fn enter(
@@ -399,6 +446,7 @@ pub async fn preview(
     is_listed: bool,
     events: &Events,
 ) -> Result<Preview, SyncError> {
+    ask_disks(row).await?;
     if is_listed {
         let (root, id) = (row.folder.path.clone(), row.folder.marker.clone());
         blocking(move || marker::check(&root, &id)).await?;

@@ -2,12 +2,13 @@
 //! in its place, under a healthy marker; what was agreed on there is unknown, not gone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::reconcile::{Base, RelativePath};
 use crate::catalog::BaseRow;
 use crate::library::raw;
 use crate::mount_points::mount_points;
+use crate::watch::disks;
 
 /// What is known of the places below a root where something is mounted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,10 +56,11 @@ pub fn is_below(path: &[u8], folder: &[u8]) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.first() == Some(&b'/'))
 }
 
-/// Where something is mounted below a root now.
+/// Where something is mounted below a root now. What does not answer is taken for a folder, as nearly all of it is.
 pub fn below(root: &Path) -> BTreeSet<RelativePath> {
+    let is_folder = |place: &PathBuf| disks::asked().owes(place) || place.is_dir();
     let places = mount_points().into_iter().map(|point| point.path);
-    let folders = places.filter(|place| place.starts_with(root) && place != root && place.is_dir());
+    let folders = places.filter(|place| place.starts_with(root) && place != root && is_folder(place));
     folders.filter_map(|place| place.strip_prefix(root).ok().map(raw)).collect()
 }
 

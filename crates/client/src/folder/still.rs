@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use super::scan::Stat;
 use crate::library::PassedOver;
 use crate::library::folder::{Met, walk_tree};
-use crate::library::selection::{Reach, Scope, Selection};
+use crate::library::selection::{Exclusions, Reach, Scope, Selection};
 
 /// How often a folder is listed in which something comes or goes.
 const LISTS_MAX: usize = 4;
@@ -50,17 +50,18 @@ pub(super) struct Since {
 impl Tree {
     /// Walks a root. `each` sees every file.
     pub(super) fn walk(root: &Path, each: impl FnMut(PathBuf, Stat)) -> io::Result<(Self, Vec<PassedOver>)> {
-        Self::walk_part(root, &Selection::default(), each)
+        Self::walk_part(root, Scope::Everything, each)
     }
 
     fn walk_part(
         root: &Path,
-        part: &Selection,
+        scope: Scope,
         mut each: impl FnMut(PathBuf, Stat),
     ) -> io::Result<(Self, Vec<PassedOver>)> {
         let root = root.canonicalize()?;
         let mut tree = Self::default();
-        let passed_over = walk_tree(&root, part, |met| match met {
+        let part = Selection { scope, exclude: Exclusions::silent_below(&root) };
+        let passed_over = walk_tree(&root, &part, |met| match met {
             Met::Folder(folder) => {
                 let below = folder.strip_prefix(&root).unwrap_or(folder).to_owned();
                 tree.folders.entry(below).or_default().stat = stat(folder);
@@ -106,11 +107,10 @@ impl Tree {
         let (whole, before) = (root.join(busy), self.folders.get(busy)?.stat?);
         let now = stat(&whole).filter(|now| now.disk == before.disk)?;
         let scope = Scope::Folders([(busy.to_owned(), Reach::Itself)].into());
-        let part = Selection { scope, ..Selection::default() };
         let mut since = Since { folder: Some(busy.to_owned()), ..Since::default() };
-        let (first, _) = Self::walk_part(root, &part, |_, _| ()).ok()?;
+        let (first, _) = Self::walk_part(root, scope.clone(), |_, _| ()).ok()?;
         let (second, passed_over) =
-            Self::walk_part(root, &part, |path, stat| since.files.push((path, stat))).ok()?;
+            Self::walk_part(root, scope, |path, stat| since.files.push((path, stat))).ok()?;
         since.passed_over = passed_over;
         let is_whole = since.passed_over.iter().all(|passed| !passed.reason.is_gone());
         let is_in_it = |path: &Path| path == busy || path.parent() == Some(busy);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::reconcile::{Direction, RelativePath, SyncPlan, Wait};
 use super::scan::Unsettled;
 use crate::library::path_of;
+use crate::watch::disks;
 
 /// What is said of one path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +27,9 @@ pub(super) fn reasons(
     let mut known = HashMap::new();
     let reason = |(path, wait): &(RelativePath, Wait)| {
         let link = match wait {
-            Wait::Unknown => link_to(root, &path_of(path), &mut known),
+            Wait::Unknown if !disks::asked().owes(&root.join(path_of(path))) => {
+                link_to(root, &path_of(path), &mut known)
+            }
             _ => None,
         };
         let reason = match link {

@@ -12,6 +12,7 @@ pub mod opened;
 pub mod ours;
 pub mod selection;
 pub mod settle;
+pub(crate) mod tree;
 
 use std::collections::HashMap;
 use std::ffi::OsStr;

@@ -6,11 +6,13 @@ mod classes;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use darkslide_media::names::comparison_key;
 use globset::GlobBuilder;
 use regex::bytes::RegexSet;
 
+use crate::watch::disks;
 use classes::Classes;
 
 /// Part of a root; all of it by default.
@@ -65,10 +67,11 @@ impl Scope {
 /// is excluded.
 #[derive(Clone, Debug, Default)]
 pub struct Exclusions {
-    patterns: Vec<String>,
+    // Each part of a root that is walked has them.
+    patterns: Arc<[String]>,
     set: RegexSet,
-    own: Vec<PathBuf>,
-    silent: Vec<PathBuf>,
+    own: Arc<[PathBuf]>,
+    silent: Arc<[PathBuf]>,
 }
 
 /// A pattern that is none.
@@ -102,12 +105,12 @@ impl Exclusions {
             set.push(classes.put_into(glob.regex().replace("[^/]", "(?u:[^/])")));
         }
         let set = RegexSet::new(set).map_err(|error| not_a_pattern("", error.to_string()))?;
-        Ok(Self { patterns: patterns.to_vec(), set, own: Vec::new(), silent: Vec::new() })
+        Ok(Self { patterns: patterns.into(), set, ..Self::default() })
     }
 
     /// The same, and whatever lies in these folders of ours: whole paths, links resolved.
     pub fn and_own(self, own: Vec<PathBuf>) -> Self {
-        Self { own, ..self }
+        Self { own: own.into(), ..self }
     }
 
     /// Folders of ours.
@@ -122,7 +125,12 @@ impl Exclusions {
 
     /// The same, and whatever lies on these disks, which do not answer: whole paths.
     pub fn and_silent(self, silent: Vec<PathBuf>) -> Self {
-        Self { silent, ..self }
+        Self { silent: silent.into(), ..self }
+    }
+
+    /// What lies on the network disks below a root that have not answered when they were asked.
+    pub fn silent_below(root: &Path) -> Self {
+        Self::default().and_silent(disks::asked().owing_below(root))
     }
 
     /// Whether this whole path is on a disk that does not answer: nobody can say what is there.

@@ -3,8 +3,8 @@
 //!
 //! It is about disks of other machines alone: those of this one fail instead.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +14,21 @@ use tokio::time::Instant;
 
 use super::file_system::untold_kind;
 use crate::mount_points::{MountPoint, mount_points};
+
+/// How long a disk may take to answer whoever only asks about something on it.
+pub const TO_TELL: Duration = Duration::from_secs(5);
+
+/// The same for whoever is to read from it and can leave it out.
+pub const TO_READ: Duration = Duration::from_secs(10);
+
+/// The same where nothing is done without it: those that sleep need some seconds to wake up.
+pub const TO_WAKE: Duration = Duration::from_secs(30);
+
+/// How often network disks are asked while somebody reads from them.
+pub const ASKED_EVERY: Duration = Duration::from_mins(1);
+
+/// Links that are followed on the way to one file: the system follows no more.
+const LINKS_MAX: u32 = 40;
 
 /// What this process has asked.
 static ASKED: LazyLock<Disks> = LazyLock::new(Disks::default);
@@ -33,6 +48,25 @@ struct Owed {
     until: Instant,
     /// Closed when it comes.
     answered: watch::Receiver<()>,
+}
+
+impl Owed {
+    fn is_open(&self) -> bool {
+        self.answered.has_changed().is_ok()
+    }
+
+    fn is_late(&self, now: Instant) -> bool {
+        self.until <= now && self.is_open()
+    }
+}
+
+/// Something on a disk that does not answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Silent {
+    /// Where the disk is mounted.
+    pub disk: PathBuf,
+    /// The whole path, with the links resolved that lead there.
+    pub path: PathBuf,
 }
 
 impl Disks {
@@ -55,7 +89,7 @@ impl Disks {
 
     fn owed(&self, folder: &Path, patience: Duration, question: impl FnOnce(&Path) + Send + 'static) -> Owed {
         let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(owed) = asked.get(folder).filter(|owed| owed.answered.has_changed().is_ok()) {
+        if let Some(owed) = asked.get(folder).filter(|owed| owed.is_open()) {
             return owed.clone();
         }
         let (owes, answered) = watch::channel(());
@@ -71,8 +105,75 @@ impl Disks {
 
     /// The network disks below a root that do not answer in time.
     pub async fn silent_below(&self, root: &Path, patience: Duration) -> Vec<PathBuf> {
+        self.silent_among(network_disks_below(root, &mount_points()).into_iter(), patience).await
+    }
+
+    /// Those below a root that have not answered in time, as far as they were asked: whoever walks it leaves them out.
+    pub fn owing_below(&self, root: &Path) -> Vec<PathBuf> {
+        let (asked, now) = (self.0.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
+        let late = asked.iter().filter(|(_, owed)| owed.is_late(now)).map(|(disk, _)| disk);
+        late.filter(|disk| disk.starts_with(root) && *disk != root).cloned().collect()
+    }
+
+    /// Whether a whole path lies on one that has not answered in time, as far as it was asked.
+    pub fn owes(&self, path: &Path) -> bool {
+        let (asked, now) = (self.0.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
+        asked.iter().any(|(disk, owed)| path.starts_with(disk) && owed.is_late(now))
+    }
+
+    /// Where a path leads, if that is on a network disk that does not answer in time.
+    pub async fn silent_at(&self, path: &Path, patience: Duration) -> Option<Silent> {
+        self.silent_by(path, &mount_points(), patience).await
+    }
+
+    /// Links are followed one by one: nothing is asked of a disk before it is known that it answers.
+    async fn silent_by(&self, path: &Path, mounts: &[MountPoint], patience: Duration) -> Option<Silent> {
+        if mounts.iter().all(|mount| untold_kind(&mount.kind).is_none()) {
+            return None;
+        }
+        let (mut here, mut rest) = (PathBuf::new(), std::path::absolute(path).ok()?);
+        let (mut answering, mut links) = (None, 0);
+        loop {
+            let mut names = rest.components();
+            match names.next()? {
+                Component::CurDir => {}
+                Component::ParentDir => drop(here.pop()),
+                name => here.push(name),
+            }
+            let behind = names.as_path().to_owned();
+            let disk = network_disk_of(&here, mounts);
+            if let Some(disk) = disk.filter(|disk| answering != Some(*disk)) {
+                if !self.answers(disk, patience).await {
+                    here.extend(&behind);
+                    return Some(Silent { disk: disk.to_owned(), path: here });
+                }
+                answering = Some(disk);
+            }
+            rest = match here.read_link() {
+                Ok(target) if links < LINKS_MAX => {
+                    links += 1;
+                    here.pop();
+                    target.join(behind)
+                }
+                _ => behind,
+            };
+        }
+    }
+
+    /// The network disks that some whole paths without links are on, and which do not answer in time.
+    pub async fn silent_of<'p>(
+        &self,
+        paths: impl Iterator<Item = &'p Path>,
+        patience: Duration,
+    ) -> Vec<PathBuf> {
+        let mounts = mount_points();
+        let disks: BTreeSet<&Path> = paths.filter_map(|path| network_disk_of(path, &mounts)).collect();
+        self.silent_among(disks.into_iter().map(Path::to_owned), patience).await
+    }
+
+    async fn silent_among(&self, disks: impl Iterator<Item = PathBuf>, patience: Duration) -> Vec<PathBuf> {
         let mut silent = Vec::new();
-        for disk in network_disks_below(root, &mount_points()) {
+        for disk in disks {
             if !self.answers(&disk, patience).await {
                 silent.push(disk);
             }
@@ -80,29 +181,23 @@ impl Disks {
         silent
     }
 
-    /// The network disk that a path is on, if it does not answer in time. Links are not followed: that would be asking it.
-    pub async fn silent_at(&self, path: &Path, patience: Duration) -> Option<PathBuf> {
-        let mounts = mount_points();
-        let disk = network_disk_of(path, &mounts)?;
-        (!self.answers(disk, patience).await).then(|| disk.to_owned())
-    }
-
-    /// Waits until a network disk that a root is on, or that lies below it, falls silent; for ever where none does. They are asked every so often. Those
-    /// of which that is known are left alone.
+    /// Waits until a network disk that one of these roots is on, or that lies below it, falls silent; for ever where none does. They are asked
+    /// every so often. Those of which that is known are left alone.
     pub async fn falls_silent(
         &self,
-        root: &Path,
+        roots: &[PathBuf],
         known: &[PathBuf],
         every: Duration,
         patience: Duration,
     ) -> PathBuf {
         loop {
             tokio::time::sleep(every).await;
-            if let Some(disk) = self.silent_at(root, patience).await {
-                return disk;
-            }
-            let mut silent = self.silent_below(root, patience).await.into_iter();
-            if let Some(disk) = silent.find(|disk| !known.contains(disk)) {
+            let mounts = mount_points();
+            let around = roots.iter().filter_map(|root| network_disk_of(root, &mounts).map(Path::to_owned));
+            let below = roots.iter().flat_map(|root| network_disks_below(root, &mounts));
+            let disks: BTreeSet<PathBuf> = around.chain(below).collect();
+            let unknown = disks.into_iter().filter(|disk| !known.contains(disk));
+            if let Some(disk) = self.silent_among(unknown, patience).await.into_iter().next() {
                 return disk;
             }
         }
@@ -150,6 +245,45 @@ mod tests {
         assert!(disks.ask(nas, Duration::from_hours(1), |_| ()).await);
         assert!(disks.answers(Path::new("/nowhere/at/all"), Duration::from_hours(1)).await);
         assert!(disks.silent_at(Path::new("/proc"), SHORT).await.is_none());
+    }
+
+    /// Once, whoever explained a link to something on such a disk asked it for that.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn links_are_followed_up_to_a_disk_that_does_not_answer() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        for inside in ["nas/2024", "here"] {
+            std::fs::create_dir_all(root.join(inside)).unwrap();
+        }
+        symlink(root.join("nas/2024"), root.join("here/whole")).unwrap();
+        symlink("../here/whole", root.join("here/twice")).unwrap();
+        symlink("round", root.join("here/round")).unwrap();
+        let line = format!("3 1 0:9 / {} rw - nfs4 nas:/photos rw", root.join("nas").display());
+        let mounts = [crate::mount_points::read(line.as_bytes()).unwrap()];
+        let disks = Disks::default();
+        let at = async |path: &str| disks.silent_by(&root.join(path), &mounts, SHORT).await;
+        assert_eq!(at("here/twice/a.jpg").await, None, "it answers");
+        assert_eq!(disks.owing_below(&root), [] as [PathBuf; 0]);
+        let (answer, question) = mpsc::channel::<()>();
+        assert!(!disks.ask(&root.join("nas"), SHORT, move |_| assert!(question.recv().is_err())).await);
+        for (path, leads_to) in [
+            ("here/a.jpg", None),
+            ("here/round", None),
+            ("gone/a.jpg", None),
+            ("nas", Some("nas")),
+            ("here/../nas/a.jpg", Some("nas/a.jpg")),
+            ("here/whole", Some("nas/2024")),
+            ("here/twice/deep/a.jpg", Some("nas/2024/deep/a.jpg")),
+        ] {
+            let silent = leads_to.map(|to| Silent { disk: root.join("nas"), path: root.join(to) });
+            assert_eq!(at(path).await, silent, "{path}");
+        }
+        assert_eq!(disks.owing_below(&root), [root.join("nas")]);
+        assert!(disks.owes(&root.join("nas/2024")) && !disks.owes(&root.join("here")));
+        assert_eq!(disks.owing_below(&root.join("nas")), [] as [PathBuf; 0]);
+        drop(answer);
     }
 
     #[test]

@@ -146,9 +146,10 @@ fn apart<'a>(path: PathBuf, watched: impl Iterator<Item = &'a Path>) -> Result<P
 
 /// The watch folder that somebody means by a path, which need not be there any more.
 pub fn find<'a>(path: &Path, watched: &'a [WatchFolderRow]) -> Result<&'a WatchFolderRow, WatchError> {
-    let whole =
-        path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned());
-    let found = watched.iter().find(|row| row.path == whole || row.path == path);
+    let named = |path: PathBuf| watched.iter().find(|row| row.path == path);
+    // As the list has it first: its disk may not answer.
+    let found = std::path::absolute(path).ok().and_then(named);
+    let found = found.or_else(|| path.canonicalize().ok().and_then(named));
     found.ok_or_else(|| WatchError::NotWatched(path.to_owned()))
 }
 

@@ -92,8 +92,13 @@ fn push_onto(state: &mut State, tag: u8, chunk: &[u8], sealed: &mut Vec<u8>) -> 
     let start = sealed.len();
     sealed.resize(start + chunk.len() + OVERHEAD, 0);
     let (_, target) = sealed.split_at_mut(start);
-    push(state, target, chunk, None, tag).expect("the buffer has the length that the chunk needs");
+    push_over(state, tag, chunk, target);
     *target.last_chunk().expect("a sealed chunk ends in its MAC")
+}
+
+/// `target` has [`OVERHEAD`] bytes more than the chunk.
+fn push_over(state: &mut State, tag: u8, chunk: &[u8], target: &mut [u8]) {
+    push(state, target, chunk, None, tag).expect("the memory has the length that the chunk needs");
 }
 
 /// Seals a whole content of at most [`CHUNK_LEN`] bytes over `target`, whatever is in it: [`OVERHEAD`] bytes more than the content has. It is
@@ -109,8 +114,7 @@ pub fn seal_whole(
     }
     let mut state = State::new();
     start_at_header(&mut state, header.as_bytes(), key.expose());
-    push(&mut state, target, content, None, TAG_FINAL)
-        .expect("the memory has the length that the content needs");
+    push_over(&mut state, TAG_FINAL, content, target);
     Ok(())
 }
 

@@ -1042,6 +1042,23 @@ fn turns_go_on_from_run_to_run_and_videos_have_theirs_after_a_day() {
         assert_eq!(with(film(NOW - DAY), turns), place, "{turns}");
         assert_eq!(with(film(NOW - DAY + 1), turns), 4, "{turns}");
     }
+    // One that was tried in vain stands behind since then; one that was edited since it was taken, or came.
+    let (old, edited) = (Known { last_seen: NOW - SECOND, ..known() }, print(99));
+    for (known, place) in [
+        (Known { state: AssetState::Blocked, last_seen: NOW - DAY, ..old.clone() }, 0),
+        (Known { state: AssetState::Blocked, ..old.clone() }, 4),
+        (Known { state: AssetState::NoRoom, ..old.clone() }, 4),
+        (Known { fingerprint: edited, ..old.clone() }, 0),
+        (Known { fingerprint: edited, first_seen: NOW - SECOND, ..old }, 0),
+    ] {
+        let known = HashMap::from([(AssetId::new("film"), known)]);
+        let waiting = HashMap::from([(AssetId::new("film"), NOW - 5 * DAY)]);
+        let world = World { turns: 3, conditions: behind, known, waiting, ..world() };
+        let taken = NOW - 9 * DAY;
+        let assets = vec![new(2), new(3), new(4), new(5), film(taken)];
+        let at = order(assets, &world).iter().position(|id| id == "film");
+        assert_eq!(at, Some(place), "{:?}", world.known);
+    }
 }
 
 #[test]

@@ -22,6 +22,7 @@ use crate::folder::reading::content_of;
 use crate::folder::reconcile::{Base, RelativePath};
 use crate::folder::scan::Stat;
 use crate::library::path_of;
+use crate::watch::disks;
 
 impl Hands<'_> {
     /// Sends it again, as the same files, until others trash something: then the next pass goes on. Says whether there was any.
@@ -39,6 +40,9 @@ impl Hands<'_> {
                 continue;
             }
             let whole = self.whole(&path);
+            if disks::asked().owes(&whole) {
+                continue;
+            }
             let read = blocking(move || read_as_agreed(&whole, &row.stat)).await;
             match read {
                 Ok(Some(content)) if content == agreed.content => {

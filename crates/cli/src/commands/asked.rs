@@ -1,0 +1,61 @@
+//! What somebody asks for by its paths, and which network disks of it do not answer: it is done without these, and says so.
+
+use darkslide_client::backup::Named;
+use darkslide_client::library::selection::Selection;
+use darkslide_client::watch::disks;
+use std::path::{Path, PathBuf};
+
+/// Paths, looked at before anything else asks a disk.
+pub(crate) struct Asked {
+    /// Those that can be looked at.
+    pub(crate) paths: Vec<PathBuf>,
+    /// The others, and why.
+    pub(crate) left_out: Vec<Named>,
+    /// Disks below the former that do not answer.
+    silent: Vec<PathBuf>,
+}
+
+impl Asked {
+    pub(crate) async fn for_paths(paths: &[PathBuf]) -> Self {
+        let mut asked = Self { paths: Vec::new(), left_out: Vec::new(), silent: Vec::new() };
+        for path in paths {
+            if let Some(silent) = disks::asked().silent_at(path, disks::TO_READ).await {
+                let reason = does_not_answer(&silent.disk);
+                asked.left_out.push(Named { path: path.display().to_string(), reason });
+                continue;
+            }
+            // One that is not there is the backup's to tell.
+            if let Ok(whole) = path.canonicalize() {
+                asked.silent.extend(disks::asked().silent_below(&whole, disks::TO_READ).await);
+            }
+            asked.paths.push(path.clone());
+        }
+        asked
+    }
+
+    /// Whether nothing can be looked at.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.paths.is_empty()
+    }
+
+    /// The same selection without the disks that do not answer.
+    pub(crate) fn within(&self, selection: &Selection) -> Selection {
+        let exclude = selection.exclude.clone().and_silent(self.silent.clone());
+        Selection { exclude, scope: selection.scope.clone() }
+    }
+
+    /// Waits until another disk of these does not answer any more, for ever where none does: what is to be said then.
+    pub(crate) async fn falls_silent(&self) -> anyhow::Error {
+        let roots: Vec<PathBuf> = self.paths.iter().filter_map(|path| path.canonicalize().ok()).collect();
+        let disks = disks::asked();
+        let disk = disks.falls_silent(&roots, &self.silent, disks::ASKED_EVERY, disks::TO_WAKE).await;
+        anyhow::anyhow!(
+            "{} any more. What was done so far is safe; run it again to go on, without that disk until it answers",
+            does_not_answer(&disk)
+        )
+    }
+}
+
+fn does_not_answer(disk: &Path) -> String {
+    format!("the disk at {} does not answer", disk.display())
+}
