@@ -45,7 +45,8 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     path = "/v1/changes",
     params(
         ("after" = Option<Version>, Query, description = "The cursor: `next` of the page before. Absent: from the beginning."),
-        ("limit" = Option<i64>, Query, minimum = 1, description = "The most changes in the page: 2500 when absent; more than 5000 are 5000."),
+        // No `int64`: it may be larger than that.
+        ("limit" = Option<i64>, Query, minimum = 1, format = "count", description = "The most changes in the page: 2500 when absent; more than 5000 are 5000."),
     ),
     responses(
         (status = 200, body = Changes),
