@@ -200,6 +200,8 @@ fn content_that_was_deleted() {
 fn the_reason_names_the_day() {
     let expected = "you deleted it from the vault on 2023-11-14; save a copy of it, and it comes back";
     assert_eq!(deleted_reason(1_700_000_000_000_000), expected);
+    let expected = "you deleted a.heic, whose video this is, from the vault on 2023-11-14; save a copy of it, and it comes back";
+    assert_eq!(of_video(&deleted_reason(1_700_000_000_000_000), "a.heic"), expected);
 }
 
 fn paths() -> impl Strategy<Value = Vec<String>> {

@@ -1043,7 +1043,7 @@ fn turns_go_on_from_run_to_run_and_videos_have_theirs_after_a_day() {
         assert_eq!(with(film(NOW - DAY + 1), turns), 4, "{turns}");
     }
     // One that was tried in vain stands behind since then; one that was edited since it was taken, or came.
-    let (old, edited) = (Known { last_seen: NOW - SECOND, ..known() }, print(99));
+    let (old, edited) = (Known { last_seen: NOW - DAY + 1, ..known() }, print(99));
     for (known, place) in [
         (Known { state: AssetState::Blocked, last_seen: NOW - DAY, ..old.clone() }, 0),
         (Known { state: AssetState::Blocked, ..old.clone() }, 4),
