@@ -12,6 +12,9 @@ use std::time::Instant;
 /// How long CI runs each fuzz target: long enough to find what is shallow.
 const FUZZ_SECONDS: u32 = 10;
 
+/// Tests that run at once, for each processor: most of them wait, for files to settle and processes to start.
+const TESTS_A_PROCESSOR: usize = 2;
+
 /// Runs every check; the first failure ends it.
 fn check_all(tools: &Tools) -> Result<()> {
     step("tidy", tidy::run)?;
@@ -44,8 +47,13 @@ pub(crate) fn test(tools: &Tools, arguments: &[String]) -> Result<()> {
     words.extend(arguments.iter().map(String::as_str));
     let corpus = std::env::var("DARKSLIDE_CORPUS")
         .unwrap_or_else(|_| root().join("../shared/corpus").to_string_lossy().into_owned());
+    let at_once = std::env::var("RUST_TEST_THREADS").unwrap_or_else(|_| {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        (TESTS_A_PROCESSOR * processors).to_string()
+    });
     execute(
         cargo(&words)
+            .env("RUST_TEST_THREADS", at_once)
             .env("DARKSLIDE_TEST_POSTGRES", cluster.url())
             .env("DARKSLIDE_PYTHON", tools.path("python"))
             .env("DARKSLIDE_NODE_MODULES", &tools.node_modules)

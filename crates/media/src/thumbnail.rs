@@ -16,7 +16,7 @@ use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 use fast_image_resize::{ResizeOptions, Resizer};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage, imageops};
-use jpeg_encoder::{ColorType, Encoder};
+use jpeg_encoder::{ChromaSubsamplingMethod, ColorType, Encoder};
 
 use crate::file_type::Format;
 
@@ -254,7 +254,9 @@ fn encode(image: &RgbImage) -> Result<Thumbnail, ThumbnailError> {
     let mut jpeg = Vec::new();
     for quality in QUALITIES {
         jpeg.clear();
-        Encoder::new(&mut jpeg, quality).encode(image, width, height, ColorType::Rgb).map_err(damaged)?;
+        let mut encoder = Encoder::new(&mut jpeg, quality);
+        encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Average);
+        encoder.encode(image, width, height, ColorType::Rgb).map_err(damaged)?;
         if jpeg.len() <= TARGET_LEN {
             break;
         }

@@ -168,7 +168,9 @@ async fn what_was_let_in_is_anything_once_there_is_room() {
         let bytes = noise(6, LENGTH);
         let original = full.upload(&bytes).await.unwrap();
         let again = full.upload(&bytes).await.unwrap();
-        let small: [String; 3] = full.batch(&[b"tiny", b"mini", b"thin"]).await.unwrap().try_into().unwrap();
+        assert!(is_full(&full.batch(&[b"tiny", b"mini", b"thin"]).await.unwrap_err()), "more than it needs");
+        let mut small = full.batch(&[b"tiny", b"mini"]).await.unwrap();
+        small.extend(full.batch(&[b"thin"]).await.unwrap());
         let commit = commit_body(full.album, (&original, LENGTH), (&small[0], 4));
         assert!(is_full(&full.vault.post("/files", commit.clone()).await));
         operator::set_quota(&server.shared.store, EMAIL, Some(1 << 30)).await.unwrap();

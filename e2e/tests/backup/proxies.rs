@@ -160,11 +160,14 @@ fn rewrite_errors(answer: &mut [u8]) {
     }
 }
 
+/// Whether an answer to a batch was lost: only one is.
+static IS_LOST: AtomicBool = AtomicBool::new(false);
+
 /// The first batch that makes a file is told to have failed.
 fn lose_a_batch(answer: &mut [u8]) {
-    static IS_LOST: AtomicBool = AtomicBool::new(false);
     let mark = b"\"outcome\":\"created\"";
-    if answer.windows(mark.len()).any(|window| window == mark) && !IS_LOST.swap(true, Ordering::Relaxed) {
+    let is_told = answer.starts_with(b"HTTP/1.1 ") && answer.windows(mark.len()).any(|window| window == mark);
+    if is_told && !IS_LOST.swap(true, Ordering::Relaxed) {
         replace(answer, b"HTTP/1.1 ", b"503");
     }
 }
@@ -217,6 +220,7 @@ async fn a_batch_that_fills_the_vault_and_whose_answer_is_lost_is_in_it() {
     scene.write("a.jpg", &picture(1, 5000));
     let (session, _proxy) = behind(&scene, lose_a_batch).await;
     let report = run(&scene, &session, &Events::silent(), &CancellationToken::new()).await;
+    assert!(IS_LOST.load(Ordering::Relaxed), "no answer was lost");
     assert_eq!((report.uploaded, report.without_room, report.failed.len()), (1, 0, 0), "{report:?}");
     assert!(report.storage_full.is_none(), "{report:?}");
     scene.verify_all(1).await;

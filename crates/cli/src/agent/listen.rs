@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use darkslide_client::api::ApiFailure;
 use darkslide_client::feed::live::{self, News};
-use darkslide_client::folder::SESSION_ENDED;
 use darkslide_client::session::Session;
 use tokio::sync::{Notify, watch};
 
@@ -27,13 +26,7 @@ pub(super) async fn listen_for(
 ) {
     let Some(failure) = hear(&session, &vault_news).await else { return };
     if failure.is_signed_out() {
-        sign_in.send_if_modified(|now| {
-            let is_of_this = now.session().is_some_and(|other| Arc::ptr_eq(other, &session));
-            if is_of_this {
-                *now = SignIn::Out(SESSION_ENDED.into());
-            }
-            is_of_this
-        });
+        SignIn::note_end(&sign_in, &session);
     }
     vault_news.notify_one();
 }

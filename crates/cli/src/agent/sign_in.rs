@@ -8,6 +8,7 @@ use darkslide_client::folder::SESSION_ENDED;
 use darkslide_client::keychain::KeychainError;
 use darkslide_client::profile::{ProfileConfig, ProfileError};
 use darkslide_client::session::Session;
+use tokio::sync::watch;
 
 use super::Agent;
 use super::listen::listen_for;
@@ -49,6 +50,17 @@ impl SignIn {
             Self::In(session) => Some(session),
             Self::Unknown | Self::Out(_) => None,
         }
+    }
+
+    /// Notes that a session has ended, where nobody has signed in by another one meanwhile: then that one says nothing of it. Tells whether it did.
+    pub(super) fn note_end(sign_in: &watch::Sender<Self>, session: &Arc<Session>) -> bool {
+        sign_in.send_if_modified(|now| {
+            let is_of_this = now.session().is_some_and(|other| Arc::ptr_eq(other, session));
+            if is_of_this {
+                *now = Self::Out(SESSION_ENDED.into());
+            }
+            is_of_this
+        })
     }
 }
 
@@ -127,6 +139,7 @@ impl Agent {
         let is_another = |tried| self.written().is_some_and(|written| written != tried);
         if self.tried.is_some_and(is_another) {
             self.session = None;
+            self.sync.sign_in.send_replace(SignIn::Unknown);
             self.listening.abort_all();
             return;
         }

@@ -12,7 +12,7 @@ use darkslide_client::catalog::{Catalog, Feed, SyncFolderRow};
 use darkslide_client::error::{causes_on, quoted};
 use darkslide_client::event::Events;
 use darkslide_client::folder::report::PassReport;
-use darkslide_client::folder::{Memories, PassSettings, SESSION_ENDED, SyncError, pass, signed_out};
+use darkslide_client::folder::{Memories, PassSettings, SyncError, pass, signed_out};
 use darkslide_client::library::selection::Exclusions;
 use darkslide_client::micros_of;
 use darkslide_client::session::Session;
@@ -264,7 +264,7 @@ impl Keeper {
         folder.due = now + usual;
         let passed = self.pass(catalog, &session, folder, memories).await;
         let took = now.elapsed();
-        self.conclude(catalog, passed, folder, took, notices);
+        self.conclude(catalog, &session, passed, folder, took, notices);
         // Notices of what the pass itself did are not news of others.
         now
     }
@@ -353,6 +353,7 @@ impl Keeper {
     fn conclude(
         &mut self,
         catalog: &Catalog,
+        session: &Arc<Session>,
         passed: Result<PassReport, SyncError>,
         folder: &mut InStep,
         took: Duration,
@@ -364,7 +365,9 @@ impl Keeper {
         let report = match passed {
             Ok(report) => report,
             Err(error) if error.is_signed_out() => {
-                self.shared.sign_in.send_replace(SignIn::Out(SESSION_ENDED.into()));
+                if !SignIn::note_end(&self.shared.sign_in, session) {
+                    folder.begin_anew(now);
+                }
                 return;
             }
             Err(error) if error.is_busy() && !error.is_busy_elsewhere() => {

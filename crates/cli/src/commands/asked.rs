@@ -19,14 +19,14 @@ impl Asked {
     pub(crate) async fn for_paths(paths: &[PathBuf]) -> Self {
         let mut asked = Self { paths: Vec::new(), left_out: Vec::new(), silent: Vec::new() };
         for path in paths {
-            if let Some(silent) = disks::asked().silent_at(path, disks::TO_READ).await {
+            if let Some(silent) = disks::asked().silent_at(path, disks::TO_WAKE).await {
                 let reason = does_not_answer(&silent.disk);
                 asked.left_out.push(Named { path: path.display().to_string(), reason });
                 continue;
             }
             // One that is not there is the backup's to tell.
             if let Ok(whole) = path.canonicalize() {
-                asked.silent.extend(disks::asked().silent_below(&whole, disks::TO_READ).await);
+                asked.silent.extend(disks::asked().silent_below(&whole, disks::TO_WAKE).await);
             }
             asked.paths.push(path.clone());
         }
@@ -42,6 +42,16 @@ impl Asked {
     pub(crate) fn within(&self, selection: &Selection) -> Selection {
         let exclude = selection.exclude.clone().and_silent(self.silent.clone());
         Selection { exclude, scope: selection.scope.clone() }
+    }
+
+    /// All that is left out: paths, and disks below others.
+    pub(crate) fn all_left_out(self) -> Vec<Named> {
+        let below = self
+            .silent
+            .iter()
+            .map(|disk| Named { path: disk.display().to_string(), reason: does_not_answer(disk) });
+        let below: Vec<Named> = below.collect();
+        self.left_out.into_iter().chain(below).collect()
     }
 
     /// Waits until another disk of these does not answer any more, for ever where none does: what is to be said then.

@@ -65,8 +65,9 @@ pub(crate) async fn reorganise(output: Output, general: &General, arguments: Reo
         }
     })
     .await?;
-    let is_whole = report.interrupted.is_none() && asked.left_out.is_empty();
-    report.skipped.extend(asked.left_out);
+    let left_out = asked.all_left_out();
+    let is_whole = report.interrupted.is_none() && left_out.is_empty();
+    report.skipped.extend(left_out);
     output.answer(&report, what_was_filed)?;
     Ok(Ending::unless(!is_whole))
 }

@@ -18,7 +18,8 @@ pub(crate) struct Entry {
 /// All of it, in no order, but for the folders that are not entered. What cannot be listed has nothing in it.
 pub(crate) fn below(folder: &Path, enters: impl Fn(&Path) -> bool) -> impl Iterator<Item = Entry> {
     let silent = disks::asked().owing_below(folder);
-    let (mut folders, mut list) = (vec![folder.to_owned()], None::<ReadDir>);
+    let start = Some(folder.to_owned()).filter(|folder| !disks::asked().owes(folder));
+    let (mut folders, mut list) = (Vec::from_iter(start), None::<ReadDir>);
     std::iter::from_fn(move || {
         loop {
             let Some(entry) = list.as_mut().and_then(Iterator::next) else {

@@ -45,7 +45,10 @@ pub struct Disks(Arc<Mutex<HashMap<PathBuf, Owed>>>);
 /// An answer that is owed.
 #[derive(Clone, Debug)]
 struct Owed {
+    since: Instant,
     until: Instant,
+    /// What was mounted there: the answer of a disk that was taken away says nothing of what is there now.
+    mount: Option<MountPoint>,
     /// Closed when it comes.
     answered: watch::Receiver<()>,
 }
@@ -82,18 +85,22 @@ impl Disks {
         patience: Duration,
         question: impl FnOnce(&Path) + Send + 'static,
     ) -> bool {
-        let Owed { until, mut answered } = self.owed(folder, patience, question);
+        let Owed { since, until, mut answered, .. } = self.owed(folder, patience, question);
+        // Whoever asked first may have had less patience.
+        let until = until.max(since + patience);
         // It is closed, and never written to.
         tokio::time::timeout_at(until, answered.changed()).await.is_ok()
     }
 
     fn owed(&self, folder: &Path, patience: Duration, question: impl FnOnce(&Path) + Send + 'static) -> Owed {
+        let mount = mount_of(folder, &mount_points()).cloned();
         let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(owed) = asked.get(folder).filter(|owed| owed.is_open()) {
+        if let Some(owed) = asked.get(folder).filter(|owed| owed.is_open() && owed.mount == mount) {
             return owed.clone();
         }
         let (owes, answered) = watch::channel(());
-        let owed = Owed { until: Instant::now() + patience, answered };
+        let since = Instant::now();
+        let owed = Owed { since, until: since + patience, mount, answered };
         asked.insert(folder.to_owned(), owed.clone());
         let folder = folder.to_owned();
         tokio::task::spawn_blocking(move || {
@@ -110,15 +117,29 @@ impl Disks {
 
     /// Those below a root that have not answered in time, as far as they were asked: whoever walks it leaves them out.
     pub fn owing_below(&self, root: &Path) -> Vec<PathBuf> {
-        let (asked, now) = (self.0.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
-        let late = asked.iter().filter(|(_, owed)| owed.is_late(now)).map(|(disk, _)| disk);
-        late.filter(|disk| disk.starts_with(root) && *disk != root).cloned().collect()
+        self.late(|disk| disk.starts_with(root) && disk != root)
     }
 
     /// Whether a whole path lies on one that has not answered in time, as far as it was asked.
     pub fn owes(&self, path: &Path) -> bool {
-        let (asked, now) = (self.0.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
-        asked.iter().any(|(disk, owed)| path.starts_with(disk) && owed.is_late(now))
+        !self.late(|disk| path.starts_with(disk)).is_empty()
+    }
+
+    /// Those that have not answered in time, and are mounted still.
+    fn late(&self, is_wanted: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
+        let now = Instant::now();
+        let asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let late = asked.iter().filter(|(disk, owed)| is_wanted(disk) && owed.is_late(now));
+        let late: Vec<_> = late.map(|(disk, owed)| (disk.clone(), owed.mount.clone())).collect();
+        drop(asked);
+        if late.is_empty() {
+            return Vec::new();
+        }
+        let mounts = mount_points();
+        let is_there = |(disk, mount): (PathBuf, Option<MountPoint>)| {
+            (mount_of(&disk, &mounts) == mount.as_ref()).then_some(disk)
+        };
+        late.into_iter().filter_map(is_there).collect()
     }
 
     /// Where a path leads, if that is on a network disk that does not answer in time.
@@ -214,11 +235,16 @@ fn network_disks_below(root: &Path, mounts: &[MountPoint]) -> Vec<PathBuf> {
     mounts.iter().filter(is_met).map(|mount| mount.path.clone()).collect()
 }
 
-/// Where the disk is mounted that a path is on, if it is a network disk. Of several at one place the last one counts.
+/// Where the disk is mounted that a path is on, if it is a network disk.
 fn network_disk_of<'m>(path: &Path, mounts: &'m [MountPoint]) -> Option<&'m Path> {
-    let around = mounts.iter().filter(|mount| path.starts_with(&mount.path));
-    let disk = around.max_by_key(|mount| mount.path.components().count())?;
+    let disk = mount_of(path, mounts)?;
     untold_kind(&disk.kind).map(|_| disk.path.as_path())
+}
+
+/// What a path is on. Of several mounts at one place the last one counts.
+fn mount_of<'m>(path: &Path, mounts: &'m [MountPoint]) -> Option<&'m MountPoint> {
+    let around = mounts.iter().filter(|mount| path.starts_with(&mount.path));
+    around.max_by_key(|mount| mount.path.components().count())
 }
 
 #[cfg(test)]
@@ -236,8 +262,16 @@ mod tests {
         let nas = Path::new("/nas");
         assert!(!disks.ask(nas, SHORT, move |_| assert!(question.recv().is_err())).await);
         for _ in 0..3 {
-            assert!(!disks.ask(nas, Duration::from_hours(1), |_| panic!("it is asked again")).await);
+            assert!(!disks.ask(nas, SHORT, |_| panic!("it is asked again")).await);
         }
+        assert!(disks.owes(&nas.join("2024")));
+        // Another disk is mounted there: the one that was there says nothing of it.
+        let gone = crate::mount_points::read(b"1 0 0:9 / /nas rw - nfs4 nas:/ rw");
+        let set = |mount| disks.0.lock().unwrap().get_mut(nas).unwrap().mount = mount;
+        let now = disks.0.lock().unwrap()[nas].mount.clone();
+        set(gone);
+        assert!(!disks.owes(&nas.join("2024")));
+        set(now);
         assert!(disks.ask(Path::new("/other"), Duration::from_hours(1), |_| ()).await);
         let mut owed = disks.owed(nas, SHORT, |_| panic!("it is asked again")).answered;
         drop(answer);

@@ -101,6 +101,17 @@ fn transparency_is_white_and_other_depths_are_read() {
     }
 }
 
+/// Stripes of one pixel, red and blue, are purple at half the resolution, and neither red nor blue.
+#[test]
+fn colours_are_those_of_all_pixels() {
+    let stripes =
+        RgbImage::from_fn(64, 64, |x, _| image::Rgb(if x % 2 == 0 { [250, 0, 0] } else { [0, 0, 250] }));
+    let thumbnail = pixels(&from_rgb(stripes.into_raw(), 64, 64, 1).unwrap());
+    let mean =
+        |channel: usize| thumbnail.pixels().map(|pixel| u32::from(pixel.0[channel])).sum::<u32>() / 4096;
+    assert!(mean(0).abs_diff(mean(2)) < 30, "{} and {}", mean(0), mean(2));
+}
+
 #[test]
 fn noise_is_lowered_in_quality() {
     let mut state = 1u32;

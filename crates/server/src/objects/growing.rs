@@ -384,8 +384,12 @@ fn recover(path: &Path, offset: u64, length: u64) -> io::Result<Option<Recovered
         return Ok(None);
     }
     // First, and then the disk is asked: the process may have been killed while a flush was failing.
-    sync_data(&file, path).map_err(io::Error::other)?;
-    sync_folder(path.parent().expect("an upload lies in a folder")).map_err(io::Error::other)?;
+    let folder = path.parent().expect("an upload lies in a folder");
+    if let Err(error) = sync_data(&file, path).and_then(|()| sync_folder(folder)) {
+        // It is told once: whoever asks next would hear that all is well.
+        let _ = remove_file(&mark_of(path));
+        return Err(io::Error::other(error));
+    }
     forget_cached(&file, around(from..to, FOLIO_BYTES_MAX));
     file.seek(SeekFrom::Start(from))?;
     let mut hasher = blake3::Hasher::new();

@@ -315,3 +315,17 @@ async fn age_is_judged_by_the_moment_that_is_given() {
     objects.remove_growing(vec![ID, ID]).await.unwrap();
     assert!(objects.growing_older_than(now + minute).await.unwrap().is_empty());
 }
+
+/// The process was killed before it heard that its bytes were refused: whoever asks first hears it, and nobody after that believes them.
+#[tokio::test]
+async fn what_was_refused_behind_the_back_of_a_killed_process_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let objects = Objects::open(folder.path()).unwrap();
+    drop(grown(&objects, b"", b"bytes").await);
+    fail_next(&objects.growing_path(ID));
+    for _ in 0..2 {
+        assert!(objects.recover_growing(ID, 0, 100).await.unwrap().is_none());
+    }
+    drop(grown(&objects, b"", b"bytes").await);
+    assert!(objects.recover_growing(ID, 0, 100).await.unwrap().is_some());
+}

@@ -313,31 +313,36 @@ mod tests {
             File::open(&path).unwrap().sync_all().unwrap();
             let mut offset = 0;
             for length in lengths {
-                // All of it is in memory again.
-                assert!(std::fs::read(&path).unwrap() == bytes);
                 let range = usize::try_from(offset).unwrap()..usize::try_from(offset + length).unwrap();
                 let digest = Digest::of(&bytes[range]);
                 let stretch =
                     Stretch { name: name.clone(), offset, length: *length, digest, is_alone: false };
-                let before = fetched();
-                let mut reading = objects.read_back(vec![stretch]);
-                let found = loop {
-                    match reading.step_here().unwrap() {
-                        Progress::Further(rest) => reading = rest,
-                        Progress::Over(found) => break found,
-                    }
-                };
-                assert_eq!((found.outcome, found.read), (Ok(digest), *length));
-                let fetched = fetched() - before;
+                // The thread may fetch its own code too, but not each time.
+                let most = *length + 3 * PAGE_BYTES;
+                let least = (0..3).map(|_| {
+                    // All of it is in memory again.
+                    assert!(std::fs::read(&path).unwrap() == bytes);
+                    let before = fetched();
+                    let mut reading = objects.read_back(vec![stretch.clone()]);
+                    let found = loop {
+                        match reading.step_here().unwrap() {
+                            Progress::Further(rest) => reading = rest,
+                            Progress::Over(found) => break found,
+                        }
+                    };
+                    assert_eq!((found.outcome, found.read), (Ok(digest), *length));
+                    let fetched = fetched() - before;
+                    assert!(
+                        fetched >= *length || is_memory(folder.path()),
+                        "{fetched} of {length} at {offset}"
+                    );
+                    fetched
+                });
+                let least = least.min().unwrap();
+                assert!(least <= most, "{least} of {length} at {offset}: more than is needed");
                 if is_memory(folder.path()) {
                     let _ = std::io::stderr()
                         .write_all(b"\n\nNOT TESTED: bytes come from the disk, for TMPDIR is in memory.\n\n");
-                } else {
-                    assert!(fetched >= *length, "{fetched} of {length} at {offset}");
-                    assert!(
-                        fetched <= *length + 3 * PAGE_BYTES,
-                        "{fetched} of {length} at {offset}: more than is needed"
-                    );
                 }
                 offset += length;
             }

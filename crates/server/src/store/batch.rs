@@ -182,7 +182,18 @@ struct World {
 impl World {
     /// Whether an object gets a row of its own.
     fn is_new(&self, object: &NewObject) -> bool {
-        object.is_kept && self.objects.get(&object.at.key().0).is_none_or(|known| known.is_given_up(object))
+        object.is_kept && self.needs_bytes(object)
+    }
+
+    /// Whether it is not known, or is but for its bytes.
+    fn needs_bytes(&self, object: &NewObject) -> bool {
+        self.objects.get(&object.at.key().0).is_none_or(|known| known.is_given_up(object))
+    }
+
+    /// Those that there was no room for.
+    fn roomless(&self, objects: &[NewObject]) -> HashSet<ObjectKey> {
+        let roomless = objects.iter().filter(|object| !object.is_kept && self.needs_bytes(object));
+        roomless.map(|object| object.at.key()).collect()
     }
 }
 
@@ -234,7 +245,7 @@ impl Store {
         let decisions = decide(account, &world, objects, commits);
         let (fresh, plan) = self.write(&mut tx, account, &world, objects, commits, &decisions, &ids).await?;
         let replaced = self.replace_thumbnails(&mut tx, account, thumbnails, default_quota).await?;
-        let thumbnails = without_room(replaced, thumbnails, objects);
+        let thumbnails = without_room(replaced, thumbnails, world.roomless(objects));
         let is_told = thumbnails.iter().flatten().all(Option::is_some);
         // Where nothing was numbered, the clock may be that of another account.
         let is_numbered = tx.first().is_some();
@@ -343,12 +354,10 @@ impl Store {
 fn without_room<T>(
     replaced: Vec<Result<T, ChangeError>>,
     requests: &[ThumbnailRequest],
-    objects: &[NewObject],
+    roomless: HashSet<ObjectKey>,
 ) -> Vec<Result<T, ChangeError>> {
-    let passed = objects.iter().filter(|object| !object.is_kept).map(|object| object.at.key());
-    let passed: HashSet<ObjectKey> = passed.collect();
     let told = |(replaced, request): (_, &ThumbnailRequest)| match replaced {
-        Err(ChangeError::ObjectMissing) if passed.contains(&request.thumbnail.object_key) => {
+        Err(ChangeError::ObjectMissing) if roomless.contains(&request.thumbnail.object_key) => {
             Err(ChangeError::QuotaExceeded)
         }
         told => told,

@@ -1,5 +1,6 @@
 //! Which objects lie in a pack, their move to another, and which packs have lost some of theirs and are to be looked at for that.
 
+use super::batch::lock_objects;
 use super::sql::{LIST_MAX, rows, statement};
 use super::uploads::parse_blob;
 use super::{Store, StoreError, Tx};
@@ -65,6 +66,10 @@ impl Store {
             objects.iter().zip(places).filter(|(object, place)| object.digest == place.digest).collect();
         let mut moved = 0;
         let mut tx = self.begin().await?;
+        // Whoever purges them meanwhile locks them in this order too.
+        let mut keys: Vec<String> = whole.iter().map(|(object, _)| object.key.clone()).collect();
+        keys.sort_unstable();
+        lock_objects(&mut tx, &keys).await?;
         for chunk in whole.chunks(LIST_MAX) {
             let text = format!(
                 "WITH places (key, place) AS (VALUES {})

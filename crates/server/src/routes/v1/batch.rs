@@ -154,11 +154,12 @@ impl Intake<'_> {
             return Ok(false);
         }
         let length = i64::try_from(length).unwrap_or(i64::MAX);
-        if (1..=room).contains(&length) {
+        if room > 0 && length <= room {
             self.room = Some(room - length);
             return Ok(true);
         }
-        let is_kept = self.mends.is_some();
+        // An original and a thumbnail, and nothing else.
+        let is_kept = self.mends.is_some() && self.ids.len() <= 2;
         if is_kept {
             self.only_mend.insert(id)
         } else {
@@ -167,18 +168,22 @@ impl Intake<'_> {
         Ok(is_kept)
     }
 
-    /// Makes what is kept durable. What may only mend comes with no record: beside one, nothing that is new is kept.
+    /// Makes what is kept durable. What may only mend comes with no record: beside one there is no room for it.
     async fn finish(mut self, records: Records) -> ApiResult<Received> {
         let blob = BlobName::generate(Uuid::new_v4(), 0);
         let mut kept = Vec::new();
         if self.ids.len() > self.passed.len() {
             let mut pack = self.pack.finish().await?;
             kept = std::mem::take(&mut pack.objects);
-            if self.only_mend.is_empty() || records.is_empty() {
+            if !records.is_empty() {
+                let (mending, fitting): (Vec<_>, Vec<_>) =
+                    kept.into_iter().partition(|object| self.only_mend.contains(&object.id));
+                self.roomless.extend(mending.iter().map(|object| object.id));
+                self.passed.extend(mending);
+                kept = fitting;
+            }
+            if !kept.is_empty() {
                 self.server.objects.place_pack(pack, &blob).await?;
-            } else {
-                self.roomless.extend(kept.iter().map(|object| object.id));
-                self.passed.append(&mut kept);
             }
         }
         let new = |object: &Packed| {

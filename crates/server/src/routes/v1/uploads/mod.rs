@@ -347,7 +347,9 @@ async fn finish(server: &Server, upload: &Upload) -> ApiResult<()> {
     let finished = server.store.finish_upload(upload, &digest).await?;
     server.turns.forget(upload.at.object);
     if finished == Finished::Gone {
-        server.objects.remove(vec![upload.blob.clone()]).await?;
+        // It may have become an object meanwhile, been committed, and then been terminated by another server.
+        let unnamed = server.store.unnamed_blobs(std::slice::from_ref(&upload.blob)).await?;
+        server.objects.remove(unnamed).await?;
         return Err(gone());
     }
     Ok(())
