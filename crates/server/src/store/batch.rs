@@ -245,7 +245,7 @@ impl Store {
         let decisions = decide(account, &world, objects, commits);
         let (fresh, plan) = self.write(&mut tx, account, &world, objects, commits, &decisions, &ids).await?;
         let replaced = self.replace_thumbnails(&mut tx, account, thumbnails, default_quota).await?;
-        let thumbnails = without_room(replaced, thumbnails, world.roomless(objects));
+        let thumbnails = without_room(replaced, thumbnails, &world.roomless(objects));
         let is_told = thumbnails.iter().flatten().all(Option::is_some);
         // Where nothing was numbered, the clock may be that of another account.
         let is_numbered = tx.first().is_some();
@@ -354,7 +354,7 @@ impl Store {
 fn without_room<T>(
     replaced: Vec<Result<T, ChangeError>>,
     requests: &[ThumbnailRequest],
-    roomless: HashSet<ObjectKey>,
+    roomless: &HashSet<ObjectKey>,
 ) -> Vec<Result<T, ChangeError>> {
     let told = |(replaced, request): (_, &ThumbnailRequest)| match replaced {
         Err(ChangeError::ObjectMissing) if roomless.contains(&request.thumbnail.object_key) => {
