@@ -143,7 +143,8 @@ async fn nothing_else_comes_in_where_a_file_is_damaged() {
     let small = full.batch(&[b"tiny"]).await.unwrap().remove(0);
     let commit = commit_body(full.album, (&lost, LENGTH), (&small, 4));
     assert!(is_full(&full.vault.post("/files", commit.clone()).await));
-    assert!(is_full(&send(&full.vault, Batch::default().record(FrameKind::Commit, &commit)).await));
+    let answer = send(&full.vault, Batch::default().record(FrameKind::Commit, &commit)).await.ok();
+    assert_eq!(answer["commits"][0]["problem"]["code"], "QUOTA_EXCEEDED", "{answer}");
     // Other contents of the damaged file, and any of another one.
     for (file, of) in [(full.files[1], 9), (full.files[0], 2), (full.files[0], 1)] {
         assert!(is_full(&full.update(file, [&lost, &small], of).await), "{file} {of}");
