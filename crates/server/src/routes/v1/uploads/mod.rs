@@ -56,7 +56,7 @@ async fn offer() -> StatusCode {
 
 /// Begins an upload; a body is its first bytes.
 ///
-/// `Upload-Length` is needed; `Upload-Metadata` is told again by `HEAD`. `Darkslide-Object-Key` is what a commit names the object by, once all
+/// `Upload-Length` is needed; `Upload-Metadata` (4096 bytes at most) is told again to this session by `HEAD`. `Darkslide-Object-Key` is what a commit names the object by, once all
 /// bytes are there.
 #[utoipa::path(
     post,
@@ -65,7 +65,6 @@ async fn offer() -> StatusCode {
         ("Tus-Resumable" = String, Header, pattern = r"^1\.0\.0$", description = "1.0.0"),
         ("Upload-Length" = u64, Header, minimum = 1, maximum = 10_737_418_240_u64,
          description = "Bytes in all"),
-        ("Upload-Metadata" = Option<String>, Header, description = "What `HEAD` shall tell again to this session: 4096 bytes at most"),
     ),
     request_body(
         content = Option<Vec<u8>>,
