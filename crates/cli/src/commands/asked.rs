@@ -1,5 +1,6 @@
 //! What somebody asks for by its paths, and which network disks of it do not answer: it is done without these, and says so.
 
+use anyhow::Result;
 use darkslide_client::backup::Named;
 use darkslide_client::library::selection::Selection;
 use darkslide_client::watch::disks;
@@ -20,8 +21,7 @@ impl Asked {
         let mut asked = Self { paths: Vec::new(), left_out: Vec::new(), silent: Vec::new() };
         for path in paths {
             if let Some(silent) = disks::asked().silent_at(path, disks::TO_WAKE).await {
-                let reason = does_not_answer(&silent.disk);
-                asked.left_out.push(Named { path: path.display().to_string(), reason });
+                asked.left_out.push(left_out(path, &silent.disk));
                 continue;
             }
             // One that is not there is the backup's to tell.
@@ -46,16 +46,23 @@ impl Asked {
 
     /// All that is left out: paths, and disks below others.
     pub(crate) fn all_left_out(self) -> Vec<Named> {
-        let below = self
-            .silent
-            .iter()
-            .map(|disk| Named { path: disk.display().to_string(), reason: does_not_answer(disk) });
-        let below: Vec<Named> = below.collect();
+        let below = self.silent.iter().map(|disk| left_out(disk, disk));
         self.left_out.into_iter().chain(below).collect()
     }
 
+    /// Works, unless another disk of these falls silent: the work would wait for it, for whoever knows how long.
+    pub(crate) async fn while_answered<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T>
+    where
+        anyhow::Error: From<E>,
+    {
+        tokio::select! {
+            done = work => Ok(done?),
+            silent = self.falls_silent() => Err(silent),
+        }
+    }
+
     /// Waits until another disk of these does not answer any more, for ever where none does: what is to be said then.
-    pub(crate) async fn falls_silent(&self) -> anyhow::Error {
+    async fn falls_silent(&self) -> anyhow::Error {
         let roots: Vec<PathBuf> = self.paths.iter().filter_map(|path| path.canonicalize().ok()).collect();
         let disks = disks::asked();
         let disk = disks.falls_silent(&roots, &self.silent, disks::ASKED_EVERY, disks::TO_WAKE).await;
@@ -64,6 +71,10 @@ impl Asked {
             does_not_answer(&disk)
         )
     }
+}
+
+fn left_out(path: &Path, disk: &Path) -> Named {
+    Named { path: path.display().to_string(), reason: does_not_answer(disk) }
 }
 
 fn does_not_answer(disk: &Path) -> String {

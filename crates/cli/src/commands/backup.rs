@@ -57,12 +57,8 @@ pub(crate) async fn reorganise(output: Output, general: &General, arguments: Reo
     let _turn = my_turn(output, &profile).await?;
     let catalog = profile.catalog().await?;
     let mut report = under_way(output, "reorganising", async |events, stop| {
-        let reorganising =
-            Box::pin(backup::reorganise(session, catalog, &asked.paths, &settings, events, stop));
-        tokio::select! {
-            done = reorganising => Ok(done?),
-            silent = asked.falls_silent() => Err(silent),
-        }
+        let reorganising = backup::reorganise(session, catalog, &asked.paths, &settings, events, stop);
+        asked.while_answered(Box::pin(reorganising)).await
     })
     .await?;
     let left_out = asked.all_left_out();
@@ -122,13 +118,8 @@ pub(crate) async fn carry_out(
         BackupReport::default()
     } else {
         under_way(output, "backing up", async |events, stop| {
-            let backing_up =
-                Box::pin(backup::backup(session, catalog, &asked.paths, &settings, events, stop));
-            tokio::select! {
-                done = backing_up => Ok(done?),
-                // The run would wait for it, for whoever knows how long.
-                silent = asked.falls_silent() => Err(silent),
-            }
+            let backing_up = backup::backup(session, catalog, &asked.paths, &settings, events, stop);
+            asked.while_answered(Box::pin(backing_up)).await
         })
         .await?
     };

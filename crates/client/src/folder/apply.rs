@@ -27,7 +27,7 @@ use super::news::News;
 use super::reconcile::{Action, Base, Cause, Deleted, DiskId, RelativePath, Remote, Step, Synced};
 use super::report::PassReport;
 use super::scan::{Scan, Stat, is_absent};
-use super::{SyncError, falls_silent};
+use super::{SyncError, while_answered};
 use crate::backup::Settings;
 use crate::catalog::{BaseChanges, BaseRow, Catalog, SyncFolderRow};
 use crate::download::blocking;
@@ -147,7 +147,9 @@ impl Hands<'_> {
             self.put_off();
             (remote, local) = (Vec::new(), Vec::new());
         }
-        self.send_while_answered(sent).await?;
+        // It only reads from the folder.
+        let root = self.root().to_owned();
+        while_answered(&root, Box::pin(self.send(sent))).await??;
         self.bring(brought).await?;
         if self.mend().await? && !(remote.is_empty() && local.is_empty()) {
             self.put_off();
@@ -160,15 +162,6 @@ impl Hands<'_> {
         removed?;
         self.remove(remote, local).await?;
         self.make_thumbnails().await
-    }
-
-    /// Sends, which only reads from the folder: where its disk falls silent that ends, as if the process was killed.
-    async fn send_while_answered(&mut self, steps: Vec<Step>) -> Result<(), SyncError> {
-        let root = self.root().to_owned();
-        tokio::select! {
-            sent = Box::pin(self.send(steps)) => sent,
-            silent = falls_silent(&root) => Err(silent.into()),
-        }
     }
 
     /// Where it is asked what others trash meanwhile.

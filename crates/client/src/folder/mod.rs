@@ -291,8 +291,11 @@ async fn pass_over(
     ask_disks(row).await?;
     let closed = enter(row, memories.folders.entry(row.id).or_default()).await?;
     let began = Instant::now();
-    let looked = look_while_answered(session, catalog, row, memories, settings, events, stop).await?;
-    let Looked { mut scan, mut plan, agreed, vault, mounts, reasons } = looked;
+    let looking = look(session, catalog, row, memories, settings, events, Patience::Short(stop.clone()));
+    let looked = while_answered(&row.folder.path, Box::pin(looking)).await;
+    // The thread that looks may wait for the disk, for whoever knows how long.
+    let looked = looked.inspect_err(|_| memories.looker = None)?;
+    let Looked { mut scan, mut plan, agreed, vault, mounts, reasons } = looked?;
     let (looked_for, looked_at) = (began.elapsed(), Instant::now());
     if !mounts.is_empty() {
         catalog.add_sync_mounts(row.id, &mounts).await?;
@@ -365,27 +368,6 @@ async fn pass_over(
     Ok(report)
 }
 
-/// Looks, unless a network disk of the folder falls silent.
-async fn look_while_answered(
-    session: &Arc<Session>,
-    catalog: &Catalog,
-    row: &SyncFolderRow,
-    memories: &mut Memories,
-    settings: &PassSettings,
-    events: &Events,
-    stop: &CancellationToken,
-) -> Result<Looked, SyncError> {
-    let looking = look(session, catalog, row, memories, settings, events, Patience::Short(stop.clone()));
-    tokio::select! {
-        looked = looking => looked,
-        silent = falls_silent(&row.folder.path) => {
-            // The thread that looks may wait for the disk, for whoever knows how long.
-            memories.looker = None;
-            Err(silent.into())
-        }
-    }
-}
-
 /// Asks the network disks that a pass comes to. Nothing is done while that of the folder, or of its local trash, does not answer; what is on another one
 /// below the root is unknown for as long.
 async fn ask_disks(row: &SyncFolderRow) -> Result<(), Unhealthy> {
@@ -402,10 +384,15 @@ fn does_not_answer(path: PathBuf) -> Unhealthy {
     Unhealthy::Unusable { path, source: io::Error::new(io::ErrorKind::TimedOut, Offline::Silent) }
 }
 
-/// Waits until a network disk of a root, or below it, does not answer any more.
-async fn falls_silent(root: &Path) -> Unhealthy {
+/// Works, unless a network disk of a root, or below it, falls silent: then that ends, as if the process was killed.
+async fn while_answered<T>(root: &Path, work: impl Future<Output = T>) -> Result<T, Unhealthy> {
     let (roots, known) = ([root.to_owned()], disks::asked().owing_below(root));
-    does_not_answer(disks::asked().falls_silent(&roots, &known, disks::ASKED_EVERY, disks::TO_WAKE).await)
+    tokio::select! {
+        done = work => Ok(done),
+        silent = disks::asked().falls_silent(&roots, &known, disks::ASKED_EVERY, disks::TO_WAKE) => {
+            Err(does_not_answer(silent))
+        }
+    }
 }
 
 /// Sees whether a folder is the one that it should be and, once a process, what may be written of it. Says in which folders below it nothing can be made

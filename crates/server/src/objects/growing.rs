@@ -19,7 +19,7 @@ use super::checksum::Announced;
 use super::disk::remove_file;
 use super::flush::{Folder, sync_data, sync_folder};
 use super::incoming::blocking;
-use super::read_back::{FOLIO_BYTES_MAX, around, forget_cached, is_shortage};
+use super::read_back::{FOLIO_BYTES_MAX, forget_cached, is_shortage};
 use super::{BlobName, ObjectError, Objects};
 use bytes::Bytes;
 use darkslide_disk::Writer;
@@ -390,7 +390,7 @@ fn recover(path: &Path, offset: u64, length: u64) -> io::Result<Option<Recovered
         let _ = remove_file(&mark_of(path));
         return Err(io::Error::other(error));
     }
-    forget_cached(&file, around(from..to, FOLIO_BYTES_MAX));
+    forget_cached(&file, from..to, FOLIO_BYTES_MAX);
     file.seek(SeekFrom::Start(from))?;
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader((&file).take(to - from))?;

@@ -183,7 +183,7 @@ impl OpenStretch {
         if !stretch.is_alone {
             read_no_further(&file);
         }
-        forget_cached(&file, around(stretch.offset..end, FOLIO_BYTES_MAX));
+        forget_cached(&file, stretch.offset..end, FOLIO_BYTES_MAX);
         Ok(Ok(Self { path, file, hasher: stretch.digest.hasher(), left: stretch.length, stretch }))
     }
 
@@ -196,7 +196,7 @@ impl OpenStretch {
         self.left -= count as u64;
         // Read once for this; what others read often shall not have to go for it.
         let read = self.stretch.offset..self.stretch.offset + self.stretch.length - self.left;
-        forget_cached(&self.file, around(read, PAGE_BYTES));
+        forget_cached(&self.file, read, PAGE_BYTES);
         Ok(bytes)
     }
 }
@@ -236,14 +236,15 @@ pub(super) const FOLIO_BYTES_MAX: u64 = 2 << 20;
 const PAGE_BYTES: u64 = 4096;
 
 /// A range that ends at multiples of `unit` and has all of another.
-pub(super) fn around(range: Range<u64>, unit: u64) -> Range<u64> {
+#[cfg(any(target_os = "linux", test))]
+fn around(range: Range<u64>, unit: u64) -> Range<u64> {
     range.start / unit * unit..range.end.checked_next_multiple_of(unit).unwrap_or(range.end)
 }
 
-/// Asks the kernel to drop what it has in memory of a range. It may decline; then it is memory that answers.
+/// Asks the kernel to drop what it has in memory of a range, up to multiples of `unit`. It may decline; then it is memory that answers.
 #[cfg(target_os = "linux")]
-pub(super) fn forget_cached(file: &File, range: Range<u64>) {
-    advise(file, range, rustix::fs::Advice::DontNeed);
+pub(super) fn forget_cached(file: &File, range: Range<u64>, unit: u64) {
+    advise(file, around(range, unit), rustix::fs::Advice::DontNeed);
 }
 
 /// Asks the kernel to read what it is asked for and no more.
@@ -261,7 +262,7 @@ fn advise(file: &File, range: Range<u64>, advice: rustix::fs::Advice) {
 
 /// Elsewhere there is no such call.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn forget_cached(_: &File, _: Range<u64>) {}
+pub(super) fn forget_cached(_: &File, _: Range<u64>, _: u64) {}
 
 /// Nor this one.
 #[cfg(not(target_os = "linux"))]

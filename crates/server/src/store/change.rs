@@ -173,6 +173,15 @@ impl Usage {
         self.used.saturating_add(more) <= self.limit(default_quota)
     }
 
+    /// Whether contents that a file has already may be replaced by some of so many bytes more. What was let in to mend alone must have room to begin.
+    pub fn allows_update(self, more: i64, only_mends: bool, default_quota: i64) -> bool {
+        if only_mends {
+            self.admits(more, default_quota)
+        } else {
+            more <= 0 || self.has_room_for(more, default_quota)
+        }
+    }
+
     /// How many more bytes may be begun.
     pub fn room(self, default_quota: i64) -> i64 {
         if self.is_exceeded(default_quota) {

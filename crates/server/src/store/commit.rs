@@ -167,9 +167,7 @@ impl Store {
         let (sizes, only_mends) = stored_sizes(&mut tx, contents).await?;
         let more = sizes.sum() - stored.file_size - stored.thumbnail_size;
         let is_mended = is_mended(&mut tx, &stored, request).await?;
-        if (more > 0 && !usage.has_room_for(more, default_quota))
-            || (only_mends && !is_mended && !usage.admits(more, default_quota))
-        {
+        if !usage.allows_update(more, only_mends && !is_mended, default_quota) {
             return Err(ChangeError::QuotaExceeded);
         }
         if is_mended {

@@ -173,9 +173,7 @@ fn decide<'r>(
     let object = object.ok_or(ChangeError::ObjectMissing)?;
     let size = unclaimed_size(&object.state, object.length, thumbnail)?;
     let more = size - stored.thumbnail_size;
-    if (more > 0 && !usage.has_room_for(more, default_quota))
-        || (object.only_mends() && !usage.admits(more, default_quota))
-    {
+    if !usage.allows_update(more, object.only_mends(), default_quota) {
         return Err(ChangeError::QuotaExceeded);
     }
     Ok(Some(Replacement { request, size, more, before: stored.thumbnail_object.clone() }))

@@ -56,8 +56,8 @@ async fn offer() -> StatusCode {
 
 /// Begins an upload; a body is its first bytes.
 ///
-/// `Upload-Length` is needed; `Upload-Metadata` (4096 bytes at most) is told again to this session by `HEAD`. `Darkslide-Object-Key` is what a commit names the object by, once all
-/// bytes are there.
+/// `Upload-Length` is needed; `Upload-Metadata` (4096 bytes at most) is told again to this session by `HEAD`. `Darkslide-Object-Key` is what
+/// a commit names the object by, once all bytes are there.
 #[utoipa::path(
     post,
     path = "/v1/uploads",
